@@ -1,0 +1,37 @@
+"""CapsNet: "Dynamic Routing Between Capsules", Sabour, Frosst, Hinton 2017, https://arxiv.org/abs/1710.09829
+
+28x28 -> conv 9x9 -> 20x20x256 -> conv 9x9 stride 2 -> 6x6 x 32 types of 8-D capsules -> 10 capsules of 16-D.
+"""
+
+from torch import Tensor, nn
+
+from model import functional
+from model.contract import ModelConfig
+from model.layers import CapsuleNetwork, DynamicRoutingCaps, float32_squash
+
+CHANNELS = 256
+TYPES = 32
+PRIMARY_DIM = 8
+KERNEL = 9
+
+
+class CapsNet(CapsuleNetwork):
+    """Two convolutions, 32 primary capsules of 8-D at every pixel, and routing by agreement.
+
+    The routing weights start at the paper's sigma of 0.1; the convolutions keep PyTorch's initialisation, with which
+    the official code's division of the primary capsules by 32 must be left out.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        height, width = ((size - KERNEL + 1 - KERNEL) // 2 + 1 for size in (config.height, config.width))
+        self.conv = nn.Conv2d(config.channels, CHANNELS, KERNEL)
+        self.primary = nn.Conv2d(CHANNELS, TYPES * PRIMARY_DIM, KERNEL, stride=2)
+        self.digits = DynamicRoutingCaps(height * width * TYPES, PRIMARY_DIM, config, std=0.1)
+
+    def capsules(self, images: Tensor) -> Tensor:
+        features = self.conv(images).relu()  # (B,256,H-8,W-8)
+        primary = self.primary(features)  # (B,32*8,h,w); linear: the squash is the non-linearity
+        u = functional.capsules_from_channels(primary, PRIMARY_DIM)  # (B,h*w*32,8)
+        poses: Tensor = self.digits(float32_squash(u, functional.squash))  # (B,J,D)
+        return poses

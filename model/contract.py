@@ -1,0 +1,315 @@
+"""What a trained model promises to whoever loads it: names, shapes, configuration and the card beside its graphs.
+
+Standard library only, so that the service can read a card without PyTorch and training can write one without ONNX.
+
+Legend used all over the project: B batch, C channels, H height, W width, I input capsules, J output capsules
+(one a class), D pose dimensions.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+CARD_FILE = "card.json"
+DECODER_FILE = "decoder.onnx"
+
+# Names of the tensors in the two graphs.
+#   encoder: image (B,C,H,W) float32 in [0,1]            -> lengths (B,J), poses (B,J,D)
+#   decoder: poses (N,J,D) float32, label (N,) int64     -> image (N,C,H,W) in [0,1]
+IMAGE = "image"
+LENGTHS = "lengths"
+POSES = "poses"
+LABEL = "label"
+
+# Keys of the metadata that ties a graph to its card.
+METADATA_NAME = "capsnet.name"
+METADATA_EXPORT_ID = "capsnet.export_id"
+
+Preprocess = Literal["mnist", "fashion", "resize"]
+Precision = Literal["fp32", "fp16", "int8"]
+
+
+class CardError(ValueError):
+    """A model card is missing something, has something it must not have, or contradicts itself."""
+
+
+def encoder_file(precision: str) -> str:
+    """File name of the encoder graph that computes in `precision`."""
+    return "encoder.onnx" if precision == "fp32" else f"encoder.{precision}.onnx"
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """All that is needed to rebuild a network; stored in its checkpoint and in its card.
+
+    Attributes
+    ----------
+    architecture
+        A key of `model.zoo.ARCHITECTURES`.
+    num_classes
+        J, the number of class capsules.
+    channels, height, width
+        Shape of the image.
+    pose_dim
+        D, the number of dimensions of a class capsule.
+    routing_iterations
+        Iterations of dynamic routing; attention routing (`efficient`) has none and ignores it.
+    class_bias
+        Add a learned bias to every class capsule before the squash, as the official CapsNet code does.
+    detach_routing
+        Keep the gradient from flowing through the routing coefficients of all iterations but the last.
+    decoder_hidden
+        Widths of the decoder's hidden layers.
+
+    Raises
+    ------
+    ValueError
+        If a value is outside its bounds; the message names the field and what is allowed.
+    """
+
+    architecture: str
+    num_classes: int = 10
+    channels: int = 1
+    height: int = 28
+    width: int = 28
+    pose_dim: int = 16
+    routing_iterations: int = 3
+    class_bias: bool = False
+    detach_routing: bool = False
+    decoder_hidden: tuple[int, ...] = (512, 1024)
+
+    def __post_init__(self) -> None:
+        bounds = {
+            "num_classes": (2, 10_000),
+            "channels": (1, 3),
+            "height": (20, 256),
+            "width": (20, 256),
+            "pose_dim": (1, 1024),
+            "routing_iterations": (1, 100),
+        }
+        for name, (low, high) in bounds.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name} is {value}; it must lie between {low} and {high}")
+        if not self.decoder_hidden or min(self.decoder_hidden) < 1:
+            raise ValueError(
+                f"decoder_hidden is {self.decoder_hidden}; it must list at least one positive width"
+            )
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return (self.channels, self.height, self.width)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSpec:
+    """The array that a network takes and how any picture becomes one (see `model.preprocess`)."""
+
+    channels: int
+    height: int
+    width: int
+    preprocess: Preprocess
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """One ONNX file beside the card."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guard:
+    """Thresholds on the reconstruction distance, one a class (see `model.guard`).
+
+    `p95` and `p99` are the 95th and 99th percentiles over validation images of that class.
+    """
+
+    p95: tuple[float, ...]
+    p99: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """What `training evaluate --write-card` measured on the test set, read once.
+
+    `error` is the share of images classified wrongly (0 to 1), `margin_loss` the mean margin loss,
+    `reconstruction_mse` the mean squared pixel error of the reconstruction from the longest capsule, `accepted` the
+    share of images that the guard lets pass (None where the model has no guard yet).
+    """
+
+    dataset: str
+    images: int
+    errors: int
+    error: float
+    margin_loss: float
+    reconstruction_mse: float
+    accepted: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One precision of the encoder, with the thresholds and figures that belong to it."""
+
+    encoder: Graph
+    guard: Guard
+    metrics: Metrics | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoseMeaning:
+    """What a pose dimension of one class was measured to change, and how clearly (`score`, held-out R squared)."""
+
+    dim: int
+    meaning: str
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """The truth about a model, in `card.json` beside its graphs. The names of the fields are a promise to users."""
+
+    name: str
+    version: str
+    config: ModelConfig
+    classes: tuple[str, ...]
+    input: InputSpec
+    decoder: Graph
+    variants: dict[str, Variant]
+    export_id: str
+    objects: int = 1
+    parameters: dict[str, int] = field(default_factory=dict)
+    pose_meaning: dict[str, tuple[PoseMeaning, ...]] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for ok, problem in [
+            (
+                len(self.classes) == self.config.num_classes,
+                f"'classes' has {len(self.classes)} names, 'config.num_classes' is {self.config.num_classes}",
+            ),
+            (len(set(self.classes)) == len(self.classes), "'classes' repeats a name"),
+            (
+                (self.input.channels, self.input.height, self.input.width) == self.config.image_shape,
+                "'input' and 'config' disagree on the image's shape",
+            ),
+            ("fp32" in self.variants, "'variants' has no 'fp32'"),
+            (
+                set(self.variants) <= set(typing.get_args(Precision)),
+                f"'variants' must be among {', '.join(typing.get_args(Precision))}",
+            ),
+            (
+                1 <= self.objects <= self.config.num_classes,
+                f"'objects' is {self.objects}; it must lie between 1 and the number of classes",
+            ),
+        ]:
+            if not ok:
+                raise CardError(problem)
+        for precision, variant in self.variants.items():
+            for percentile in ("p95", "p99"):
+                if len(getattr(variant.guard, percentile)) != self.config.num_classes:
+                    raise CardError(f"'variants.{precision}.guard.{percentile}' must have one number a class")
+
+    def with_metrics(self, metrics: Mapping[str, Metrics]) -> "ModelCard":
+        """A copy of the card with the figures of some variants, by precision, put in."""
+        variants = {
+            name: dataclasses.replace(variant, metrics=metrics.get(name, variant.metrics))
+            for name, variant in self.variants.items()
+        }
+        return dataclasses.replace(self, variants=variants)
+
+    def to_json(self) -> str:
+        """The card as indented JSON, ending in a newline."""
+        return json.dumps(dataclasses.asdict(self), indent=2, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, source: str = CARD_FILE) -> "ModelCard":
+        """Read a card.
+
+        Raises
+        ------
+        CardError
+            If the text is not a card; the message begins with `source` and names the field.
+        """
+        try:
+            card: ModelCard = _build(cls, json.loads(text), "")
+        except ValueError as error:  # includes JSONDecodeError and CardError
+            raise CardError(f"{source}: {error}") from None
+        return card
+
+    @classmethod
+    def load(cls, folder: Path) -> "ModelCard":
+        """Read `card.json` in `folder`; raises CardError if it is missing or wrong."""
+        path = folder / CARD_FILE
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeError) as error:
+            raise CardError(f"{path}: cannot be read ({error})") from None
+        return cls.from_json(text, str(path))
+
+
+def _build(kind: Any, value: Any, where: str) -> Any:
+    """Make a value of the type `kind` out of parsed JSON, or say at which field that fails."""
+    name = where or "the card"
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        return _build_dataclass(typing.cast(type, kind), value, where)
+    if kind is Any:
+        return value
+    if origin is types.UnionType:
+        return None if value is None else _build(arguments[0], value, where)
+    if origin is Literal:
+        if value not in arguments:
+            raise CardError(f"'{name}' is {value!r}; allowed: {', '.join(arguments)}")
+        return value
+    if origin is tuple:
+        _expect(isinstance(value, list), name, "a list")
+        return tuple(_build(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is dict:
+        _expect(isinstance(value, dict), name, "an object")
+        return {key: _build(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    if kind is float:
+        _expect(isinstance(value, int | float) and not isinstance(value, bool), name, "a number")
+        _expect(math.isfinite(value), name, "a finite number")
+        return float(value)
+    names = {str: "a string", int: "a whole number", bool: "true or false"}
+    _expect(type(value) is kind, name, names[kind])
+    return value
+
+
+def _build_dataclass(kind: type, value: Any, where: str) -> Any:
+    name = where or "the card"
+    _expect(isinstance(value, Mapping), name, "an object")
+    fields = {item.name: item for item in dataclasses.fields(kind)}
+    types_of_fields = typing.get_type_hints(kind)
+    prefix = f"{where}." if where else ""
+    if unknown := sorted(set(value) - set(fields)):
+        raise CardError(f"'{prefix}{unknown[0]}' is not a field of a card")
+    required = (
+        n
+        for n, item in fields.items()
+        if item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+    )
+    if missing := sorted(set(required) - set(value)):
+        raise CardError(f"'{prefix}{missing[0]}' is missing")
+    return kind(**{key: _build(types_of_fields[key], item, f"{prefix}{key}") for key, item in value.items()})
+
+
+def _expect(ok: bool, name: str, what: str) -> None:
+    if not ok:
+        raise CardError(f"'{name}' must be {what}")

@@ -1,0 +1,68 @@
+"""Efficient-CapsNet: "Efficient-CapsNet: capsule network with self-attention routing", Mazzia, Salvetti,
+Chiaberge 2021, Scientific Reports 11, 14634, https://arxiv.org/abs/2101.12491
+
+28x28 -> four small convolutions -> 9x9x128 -> depthwise 9x9 -> 16 capsules of 8-D -> attention -> 10 capsules of 16-D.
+"""
+
+import math
+
+from torch import Tensor, nn
+
+from model import functional
+from model.contract import ModelConfig
+from model.layers import AttentionRoutingCaps, CapsuleNetwork, float32_squash
+
+PRIMARY_CAPSULES = 16
+PRIMARY_DIM = 8
+FEATURES = PRIMARY_CAPSULES * PRIMARY_DIM
+# From this size on the third convolution halves the map too, as in the authors' 36x36 variant.
+LARGE = 32
+
+
+def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """Convolution, ReLU, BatchNorm, in this order, with Keras' epsilon and momentum."""
+    conv = nn.Conv2d(inputs, outputs, kernel, stride=stride)
+    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+    return nn.Sequential(
+        conv,
+        nn.ReLU(),
+        nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01),
+    )
+
+
+def last_map(size: int, stride: int) -> int:
+    """Height or width of the last feature map of the trunk for an image of `size` pixels."""
+    third = (size - 6 - 3) // stride + 1
+    return (third - 3) // 2 + 1
+
+
+def gathering_kernel(size: int, stride: int) -> int:
+    """Size of the depthwise kernel that gathers a whole map: odd, so an even map (36x36 has one of 6) loses a line."""
+    return (last_map(size, stride) - 1) // 2 * 2 + 1
+
+
+class EfficientCapsNet(CapsuleNetwork):
+    """A trunk of four convolutions whose whole last map is gathered into 16 capsules, and attention routing."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        stride = 2 if max(config.height, config.width) >= LARGE else 1
+        self.trunk = nn.Sequential(
+            convolution(config.channels, 32, 5),
+            convolution(32, 64, 3),
+            convolution(64, 64, 3, stride=stride),
+            convolution(64, FEATURES, 3, stride=2),
+        )
+        kernel = (gathering_kernel(config.height, stride), gathering_kernel(config.width, stride))
+        self.gather = nn.Conv2d(FEATURES, FEATURES, kernel, stride=2, groups=FEATURES)
+        std = math.sqrt(
+            2 / (PRIMARY_DIM * config.num_classes * PRIMARY_CAPSULES)
+        )  # Keras' he_normal on this shape
+        self.digits = AttentionRoutingCaps(PRIMARY_CAPSULES, PRIMARY_DIM, config, std=std)
+
+    def capsules(self, images: Tensor) -> Tensor:
+        features = self.gather(self.trunk(images))  # (B,128,1,1)
+        u = functional.capsules_from_channels(features, PRIMARY_DIM)  # (B,16,8)
+        poses: Tensor = self.digits(float32_squash(u, functional.squash_exponential))  # (B,J,D)
+        return poses

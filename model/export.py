@@ -1,0 +1,269 @@
+"""Export a network as two ONNX graphs and a card, and prove that they compute what the network computes.
+
+Nothing is left behind by an export that fails: all is written to a temporary folder beside the target, compared with
+PyTorch on real images, and renamed only when everything has passed.
+"""
+
+import dataclasses
+import hashlib
+import logging
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from model import contract, guard
+from model.contract import IMAGE, LABEL, LENGTHS, POSES, Graph, InputSpec, ModelCard, Variant
+from model.layers import CapsuleNetwork
+from model.onnx_model import Model, OnnxModel
+
+TOLERANCE = 1e-4  # largest difference of any output from PyTorch's
+BATCH_SIZES = (1, 7)
+OPSET = 20
+# Weights of this many numbers and more are stored as fp16 behind a Cast, which the runtime folds away when it loads.
+LARGE_WEIGHT = 2**16
+
+
+class ExportError(RuntimeError):
+    """A graph is not valid, or does not compute what the network computes; nothing was written."""
+
+
+class Encoder(nn.Module):
+    """The half of a network that becomes `encoder.onnx`."""
+
+    def __init__(self, network: CapsuleNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        return self.network.encode(image)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Description:
+    """What the card says about a model beside what the export itself finds out."""
+
+    name: str
+    version: str
+    classes: tuple[str, ...]
+    input: InputSpec
+    objects: int
+    training: dict[str, Any]
+
+
+def export(
+    network: CapsuleNetwork, description: Description, folder: Path, validation: np.ndarray
+) -> ModelCard:
+    """Write `folder` with two graphs and a card, replacing an earlier export of it.
+
+    Parameters
+    ----------
+    network
+        On the CPU; it is put into evaluation mode, and its large weights are rounded to fp16.
+    description
+        What the card is to say.
+    folder
+        Where the model goes.
+    validation
+        Real images (N,C,H,W), float32 in [0,1], at least 7, that the network was not fitted on: for the comparison with
+        PyTorch and for the guard's thresholds.
+
+    Raises
+    ------
+    ExportError
+        If a graph is not valid or differs from PyTorch by more than `TOLERANCE`; it says which output and by how much.
+    """
+    network.eval()
+    round_large_weights(network)
+    export_id = _export_id(network, description)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        write_graphs(
+            network,
+            temporary,
+            {contract.METADATA_NAME: description.name, contract.METADATA_EXPORT_ID: export_id},
+        )
+        model = OnnxModel(temporary)
+        for size in BATCH_SIZES:
+            compare(network, model, validation[:size])
+        card = _card(network, description, export_id, temporary, fit_guard(model, validation))
+        (temporary / contract.CARD_FILE).write_text(card.to_json(), encoding="utf-8")
+        temporary.chmod(0o755)  # mkdtemp makes it private
+        _replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return card
+
+
+def write_graphs(network: CapsuleNetwork, folder: Path, metadata: Mapping[str, str]) -> None:
+    """Write the encoder in float32 and the decoder; raises ExportError if onnx.checker finds fault."""
+    config = network.config
+    poses = torch.zeros(2, config.num_classes, config.pose_dim)
+    label = torch.zeros(2, dtype=torch.int64)
+    image = torch.zeros(2, *config.image_shape)
+    graphs = {
+        contract.encoder_file("fp32"): _trace(Encoder(network), {IMAGE: image}, [LENGTHS, POSES]),
+        contract.DECODER_FILE: _trace(network.decoder, {POSES: poses, LABEL: label}, [IMAGE]),
+    }
+    for file, graph in graphs.items():
+        store_large_weights_as_half(graph)
+        helper.set_model_props(graph, dict(metadata))
+        try:
+            onnx.checker.check_model(graph, full_check=True)
+        except onnx.checker.ValidationError as error:
+            raise ExportError(f"{file}: {error}") from None
+        onnx.save(graph, folder / file)
+
+
+def _trace(module: nn.Module, inputs: dict[str, Tensor], outputs: list[str]) -> onnx.ModelProto:
+    """The ONNX graph of a module, its first axis free; routing loops come out unrolled."""
+    batch = torch.export.Dim("batch", min=1, max=2**20)
+    # Of operators of packages that are not installed, and are not needed.
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        program = torch.onnx.export(
+            module.eval(),
+            tuple(inputs.values()),
+            input_names=list(inputs),
+            output_names=outputs,
+            dynamic_shapes=[{0: batch}] * len(inputs),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    graph: onnx.ModelProto = program.model_proto  # type: ignore[union-attr]
+    _forget_origins(graph)
+    return graph
+
+
+def _forget_origins(graph: onnx.ModelProto) -> None:
+    """Drop what the exporter notes about where each node came from: the paths and stack of this machine."""
+    del graph.metadata_props[:]
+    for item in [
+        graph.graph,
+        *graph.graph.node,
+        *graph.graph.value_info,
+        *graph.graph.input,
+        *graph.graph.output,
+    ]:
+        del item.metadata_props[:]
+        item.doc_string = ""
+    del graph.graph.value_info[:]
+
+
+def round_large_weights(network: CapsuleNetwork) -> None:
+    """Round the weights that are stored as fp16, so that the comparison is with what is stored."""
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.numel() >= LARGE_WEIGHT:
+                parameter.copy_(parameter.half().float())
+
+
+def store_large_weights_as_half(graph: onnx.ModelProto) -> None:
+    """Put large float32 weights into the file as fp16 behind a Cast; inputs, outputs and arithmetic stay float32."""
+    casts = []
+    for tensor in graph.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if tensor.data_type != TensorProto.FLOAT or values.size < LARGE_WEIGHT:
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.fp16"))
+        casts.append(helper.make_node("Cast", [f"{name}.fp16"], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.graph.node]
+    del graph.graph.node[:]
+    graph.graph.node.extend(nodes)
+
+
+def compare(network: CapsuleNetwork, model: Model, images: np.ndarray) -> None:
+    """Raise ExportError if any output differs from PyTorch's by more than `TOLERANCE` on images (B,C,H,W)."""
+    with torch.inference_mode():
+        lengths, poses, drawn = (t.numpy() for t in network(torch.from_numpy(images)))
+    label = lengths.argmax(axis=1)
+    found_lengths, found_poses = model.encode(images)
+    found = {LENGTHS: found_lengths, POSES: found_poses, "reconstruction": model.decode(poses, label)}
+    for name, expected in {LENGTHS: lengths, POSES: poses, "reconstruction": drawn}.items():
+        if found[name].shape != expected.shape:
+            raise ExportError(
+                f"'{name}' has the shape {found[name].shape} in ONNX Runtime, {expected.shape} in PyTorch, "
+                f"for a batch of {len(images)}"
+            )
+        difference = float(np.abs(found[name] - expected).max())
+        if not difference <= TOLERANCE:
+            raise ExportError(
+                f"'{name}' differs from PyTorch by {difference:.3g} for a batch of {len(images)}; "
+                f"at most {TOLERANCE:g} is allowed"
+            )
+
+
+def fit_guard(model: Model, images: np.ndarray, batch: int = 500) -> contract.Guard:
+    """The guard's thresholds from images (N,C,H,W) that the network was not fitted on."""
+    distances, labels, classes = [], [], 0
+    for first in range(0, len(images), batch):
+        part = images[first : first + batch]
+        lengths, poses = model.encode(part)
+        label = lengths.argmax(axis=1)
+        distances.append(guard.distance(part, model.decode(poses, label)))
+        labels.append(label)
+        classes = lengths.shape[1]
+    return guard.fit(np.concatenate(distances), np.concatenate(labels), classes)
+
+
+def _export_id(network: CapsuleNetwork, description: Description) -> str:
+    """A name for exactly these weights under this description; two exports of the same have the same."""
+    digest = hashlib.sha256(repr((description.name, description.version, network.config)).encode())
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _card(
+    network: CapsuleNetwork,
+    description: Description,
+    export_id: str,
+    folder: Path,
+    thresholds: contract.Guard,
+) -> ModelCard:
+    encoder = contract.encoder_file("fp32")
+    return ModelCard(
+        name=description.name,
+        version=description.version,
+        config=network.config,
+        classes=description.classes,
+        input=description.input,
+        objects=description.objects,
+        parameters=network.parameter_counts(),
+        decoder=Graph(file=contract.DECODER_FILE, sha256=contract.sha256(folder / contract.DECODER_FILE)),
+        variants={
+            "fp32": Variant(
+                encoder=Graph(file=encoder, sha256=contract.sha256(folder / encoder)), guard=thresholds
+            )
+        },
+        export_id=export_id,
+        training=description.training,
+    )
+
+
+def _replace(new: Path, target: Path) -> None:
+    """Put a finished folder in its place; an earlier one is moved aside first and deleted last."""
+    old = target.with_name(f".{target.name}-old-{os.getpid()}")
+    if target.exists():
+        target.rename(old)
+    try:
+        new.rename(target)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,152 @@
+"""The layers that capsule networks share, and the network that joins an encoder and a decoder.
+
+Legend: B batch, I input capsules, J output capsules, E dimensions of an input capsule, D of an output capsule,
+C channels, H height, W width.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from model import functional
+from model.contract import ModelConfig
+
+
+class RoutedCaps(nn.Module):
+    """Output capsules from input capsules: every pair has a matrix, and a rule decides who is listened to.
+
+    Parameters
+    ----------
+    inputs, input_dim
+        I and E of the capsules below.
+    outputs, dim
+        J and D of the capsules made here.
+    std
+        Standard deviation of the initial weights.
+    shared
+        One matrix an output capsule, used by all input capsules, instead of one a pair.
+    """
+
+    def __init__(
+        self, inputs: int, input_dim: int, outputs: int, dim: int, *, std: float, shared: bool = False
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(outputs, 1 if shared else inputs, input_dim, dim))  # (J,I,E,D)
+        nn.init.trunc_normal_(self.weight, std=std, a=-2 * std, b=2 * std)
+
+    def predictions(self, u: Tensor) -> Tensor:
+        """u_hat (B,J,I,D): capsules u (B,I,E) seen through the weights (J,I,E,D)."""
+        if self.weight.shape[1] == 1:
+            return torch.einsum("bie,jed->bjid", u, self.weight.squeeze(1))
+        return torch.einsum("bie,jied->bjid", u, self.weight)
+
+    def route(self, u_hat: Tensor) -> Tensor:
+        """Poses (B,J,D) from predictions (B,J,I,D)."""
+        raise NotImplementedError
+
+    def forward(self, u: Tensor) -> Tensor:
+        """Poses (B,J,D) from capsules (B,I,E), in float32 whatever the precision around."""
+        with torch.autocast(u.device.type, enabled=False):
+            return self.route(self.predictions(u.float()))
+
+
+class DynamicRoutingCaps(RoutedCaps):
+    """Routing by agreement, `iterations` times."""
+
+    def __init__(
+        self,
+        inputs: int,
+        input_dim: int,
+        config: ModelConfig,
+        *,
+        std: float,
+        squash: Callable[[Tensor], Tensor] = functional.squash,
+        shared: bool = False,
+    ) -> None:
+        super().__init__(inputs, input_dim, config.num_classes, config.pose_dim, std=std, shared=shared)
+        self.iterations = config.routing_iterations
+        self.detach = config.detach_routing
+        self.squash = squash
+        bias = torch.full((config.num_classes, config.pose_dim), 0.1)
+        self.bias = nn.Parameter(bias) if config.class_bias else None
+
+    def route(self, u_hat: Tensor) -> Tensor:
+        poses, _ = functional.dynamic_routing(
+            u_hat, self.iterations, self.bias, squash=self.squash, detach=self.detach
+        )
+        return poses
+
+
+class AttentionRoutingCaps(RoutedCaps):
+    """Routing by self-attention, with a learned prior a pair of capsules."""
+
+    def __init__(self, inputs: int, input_dim: int, config: ModelConfig, *, std: float) -> None:
+        super().__init__(inputs, input_dim, config.num_classes, config.pose_dim, std=std)
+        self.bias = nn.Parameter(torch.zeros(config.num_classes, inputs))  # (J,I)
+
+    def route(self, u_hat: Tensor) -> Tensor:
+        poses, _ = functional.attention_routing(u_hat, self.bias)
+        return poses
+
+
+class Decoder(nn.Module):
+    """Draw an image from the capsule of one class: fully connected, ReLU between, sigmoid at the end."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.image_shape = config.image_shape
+        widths = [config.num_classes * config.pose_dim, *config.decoder_hidden]
+        hidden = [layer for i, o in pairwise(widths) for layer in (nn.Linear(i, o), nn.ReLU())]
+        pixels = config.channels * config.height * config.width
+        self.layers = nn.Sequential(*hidden, nn.Linear(widths[-1], pixels), nn.Sigmoid())
+
+    def forward(self, poses: Tensor, label: Tensor) -> Tensor:
+        """Images (B,C,H,W) in [0,1] from poses (B,J,D), of which only capsule label (B,) is looked at."""
+        pixels: Tensor = self.layers(functional.mask(poses, label))  # (B,C*H*W)
+        return pixels.view(-1, *self.image_shape)
+
+
+class CapsuleNetwork(nn.Module):
+    """An encoder from images to class capsules and a decoder back.
+
+    A subclass defines `capsules`; everything else (lengths, masking, reconstruction) is the same for all of them.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.decoder = Decoder(config)
+
+    def capsules(self, images: Tensor) -> Tensor:
+        """Poses (B,J,D), float32, from images (B,C,H,W) in [0,1]."""
+        raise NotImplementedError
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Lengths (B,J) and poses (B,J,D) from images (B,C,H,W) in [0,1]."""
+        poses = self.capsules(images)
+        return functional.lengths(poses), poses
+
+    def decode(self, poses: Tensor, label: Tensor) -> Tensor:
+        """Images (B,C,H,W) in [0,1] from poses (B,J,D) and the class (B,) whose capsule is drawn."""
+        images: Tensor = self.decoder(poses, label)
+        return images
+
+    def forward(self, images: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Lengths, poses and the reconstruction from the capsule of `label`, or of the longest capsule without it."""
+        lengths, poses = self.encode(images)
+        chosen = lengths.argmax(dim=1) if label is None else label
+        return lengths, poses, self.decode(poses, chosen)
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Trainable parameters of the encoder and of the decoder."""
+        total = sum(p.numel() for p in self.parameters())
+        decoder = sum(p.numel() for p in self.decoder.parameters())
+        return {"encoder": total - decoder, "decoder": decoder}
+
+
+def float32_squash(s: Tensor, squash: Callable[[Tensor], Tensor]) -> Tensor:
+    """Squash in float32 whatever autocast says around it."""
+    with torch.autocast(s.device.type, enabled=False):
+        return squash(s.float())

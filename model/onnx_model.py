@@ -1,0 +1,55 @@
+"""An exported model as arrays in, arrays out, on ONNX Runtime's CPU provider: the reference that exports are proven and
+evaluated with. The service has an engine of its own, made for speed.
+"""
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+# ONNX Runtime reports its use to its makers unless it is told not to before it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime as ort
+
+from model.contract import DECODER_FILE, IMAGE, LABEL, LENGTHS, POSES, encoder_file
+
+
+class Model(Protocol):
+    """What evaluation needs of a model, whatever runs it."""
+
+    def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Lengths (B,J) and poses (B,J,D) of images (B,C,H,W) in [0,1], all float32."""
+
+    def decode(self, poses: np.ndarray, label: np.ndarray) -> np.ndarray:
+        """Images (B,C,H,W) in [0,1] from poses (B,J,D) and the classes (B,) to draw."""
+
+
+class OnnxModel:
+    """The two graphs in a folder, the encoder in one precision.
+
+    Raises
+    ------
+    onnxruntime's exceptions, if a graph is missing or damaged.
+    """
+
+    def __init__(self, folder: Path, precision: str = "fp32") -> None:
+        self._encoder = _session(folder / encoder_file(precision))
+        self._decoder = _session(folder / DECODER_FILE)
+
+    def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Lengths (B,J) and poses (B,J,D) of images (B,C,H,W) in [0,1], all float32."""
+        lengths, poses = self._encoder.run([LENGTHS, POSES], {IMAGE: images})
+        return lengths, poses
+
+    def decode(self, poses: np.ndarray, label: np.ndarray) -> np.ndarray:
+        """Images (B,C,H,W) in [0,1] from poses (B,J,D) and the classes (B,) to draw."""
+        (image,) = self._decoder.run([IMAGE], {POSES: poses, LABEL: label.astype(np.int64)})
+        return np.asarray(image)
+
+
+def _session(path: Path) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

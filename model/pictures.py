@@ -1,0 +1,194 @@
+"""Bytes of strangers to a picture in memory: recognised, measured against a limit, decoded, turned upright.
+
+Nothing here knows networks. Whatever the bytes, a caller gets a picture, `NotAnImage` or `ImageTooLarge`.
+"""
+
+import contextlib
+import importlib
+import importlib.util
+import io
+
+import numpy as np
+from PIL import (
+    ExifTags,
+    Image,
+    UnidentifiedImageError,
+    WebPImagePlugin,  # noqa: F401  (importing it registers the format)
+)
+
+MAX_PIXELS = 50_000_000
+
+# Pillow's own limit cannot be set per call and only warns between one and two times its value; `_check_size`
+# replaces it with the caller's limit, before anything is decoded.
+Image.MAX_IMAGE_PIXELS = None
+
+# What a file of each allowed format begins with. Formats are few on purpose: each is code that strangers can reach.
+SIGNATURES = {
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
+    b"BM": "BMP",
+}
+HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+HEIF_PLUGIN = "pillow_heif"
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# How far the colours of one ink may lie apart (0 to 255), so that lossy compression does not make two of one.
+INK_TOLERANCE = 8
+
+
+class NotAnImage(ValueError):
+    """The bytes are not a whole picture of an allowed format."""
+
+
+class ImageTooLarge(ValueError):
+    """The picture declares more pixels than are allowed."""
+
+
+def allowed_formats() -> tuple[str, ...]:
+    """Names of the formats that can be read here; HEIC where its optional plug-in is installed."""
+    heic = ("HEIC",) if importlib.util.find_spec(HEIF_PLUGIN) else ()
+    return ("PNG", "JPEG", "WebP", "BMP", "GIF", *heic)
+
+
+def read(data: bytes, *, enough: int, grey: bool, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode a picture and turn it as its EXIF data says; of an animation, the first frame.
+
+    Parameters
+    ----------
+    data
+        A whole file; its bytes decide the format.
+    enough
+        A longer edge, in pixels, that satisfies the caller: formats that can decode to a smaller size (JPEG) may
+        do so down to this.
+    grey
+        The caller needs no colour; it is then not decoded where the format allows that.
+    max_pixels
+        Limit on width x height as declared.
+
+    Raises
+    ------
+    NotAnImage
+        If the format is not an allowed one or the file is damaged or cut short.
+    ImageTooLarge
+        If the picture declares more than `max_pixels`.
+    """
+    kind = _recognise(data)
+    # Pillow's decoders answer damaged files with nearly any exception (struct.error, SyntaxError, MemoryError, ...),
+    # and each of them means the same to the caller.
+    try:
+        image = Image.open(io.BytesIO(data), formats=(kind,))
+    except Exception as error:  # noqa: BLE001
+        raise NotAnImage(_damaged(kind, error)) from None
+    _check_size(image, max_pixels)
+    try:
+        _draft(image, enough, grey)
+        image.load()
+    except Exception as error:  # noqa: BLE001
+        raise NotAnImage(_damaged(kind, error)) from None
+    return _upright(image)
+
+
+def flatten(image: Image.Image, mode: str) -> Image.Image:
+    """The picture in mode `L` (grey) or `RGB`, transparency laid on white."""
+    if image.mode == mode and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I"):  # 16 bits a pixel, grey
+        return Image.fromarray(_to_eight_bits(np.asarray(image))).convert(mode)
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return image.convert("RGB").convert(mode)
+
+
+def shrink(image: Image.Image, longest: int) -> Image.Image:
+    """At most `longest` pixels on the longer edge, each the mean of what it covers; no picture grows."""
+    scale = min(1.0, longest / max(image.size))
+    return image.resize(_scaled(image.size, scale), Image.Resampling.BOX)
+
+
+def drawing_in_alpha(image: Image.Image) -> Image.Image | None:
+    """The transparency as a grey picture, where it alone is the drawing: all that is opaque has one colour.
+
+    None for an opaque picture, and for one whose colours say something.
+    """
+    opacity = _opacity(image)
+    if opacity is None:
+        return None
+    strongest = int(np.asarray(opacity).max())
+    visible = opacity.point([255 if 0 < strongest <= 2 * level else 0 for level in range(256)])
+    counts = np.reshape(image.convert("RGBA").convert("RGB").histogram(visible), (3, 256))
+    spread = [np.ptp(np.flatnonzero(band)) if band.any() else 0 for band in counts]
+    return opacity if max(spread) <= INK_TOLERANCE else None
+
+
+def _recognise(data: bytes) -> str:
+    for signature, kind in SIGNATURES.items():
+        if data.startswith(signature):
+            return kind
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data[4:8] == b"ftyp" and data[8:12] in HEIF_BRANDS and importlib.util.find_spec(HEIF_PLUGIN):
+        importlib.import_module(HEIF_PLUGIN).register_heif_opener()
+        return "HEIF"
+    begins = f"the bytes begin with {data[:8].hex(' ')}" if data else "there are no bytes"
+    raise NotAnImage(f"not a picture of an allowed format ({', '.join(allowed_formats())}): {begins}")
+
+
+def _damaged(kind: str, error: Exception) -> str:
+    # Pillow's "cannot identify" names the buffer's address, which tells nobody anything.
+    reason = "" if isinstance(error, UnidentifiedImageError) else str(error)
+    return f"the {kind} file is damaged or cut short" + (f" ({reason})" if reason else "")
+
+
+def _check_size(image: Image.Image, max_pixels: int) -> None:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise ImageTooLarge(
+            f"the picture declares {width:,} x {height:,} = {width * height:,} pixels; "
+            f"at most {max_pixels:,} are allowed"
+        )
+
+
+def _draft(image: Image.Image, enough: int, grey: bool) -> None:
+    """Let a JPEG decoder skip work: colour that is not needed, and halvings down to `enough`."""
+    scale = min(1.0, enough / max(image.size))
+    image.draft("L" if grey else None, _scaled(image.size, scale))
+
+
+def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn as EXIF says; EXIF data that cannot be read turns nothing."""
+    if "exif" not in image.info:
+        return image
+    orientation = None
+    with contextlib.suppress(Exception):
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    return image.transpose(TURNS[orientation]) if orientation in TURNS else image
+
+
+def _opacity(image: Image.Image) -> Image.Image | None:
+    """The alpha channel (L), or None where every pixel is opaque."""
+    if not image.has_transparency_data or image.mode.startswith("I"):
+        return None
+    alpha = image.convert("RGBA").getchannel("A")
+    return alpha if int(np.asarray(alpha).min()) < 255 else None
+
+
+def _to_eight_bits(values: np.ndarray) -> np.ndarray:
+    """The high byte of 16-bit values, or the values themselves where an 8-bit picture was put into 16 bits as it is."""
+    values = np.clip(values, 0, 65535)
+    return (values >> 8 if values.max() > 255 else values).astype(np.uint8)

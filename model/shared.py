@@ -1,0 +1,42 @@
+"""Shared-weight capsules on a small convolutional network: the capsule layer of Keras' published example
+(https://keras.io, "Capsule" in the examples of Keras 2), with the routing logits accumulated as the paper says.
+
+28x28 -> conv 5x5, pool -> conv 5x5, pool -> 49 capsules of 32-D -> one matrix a class, shared by all of them
+-> 10 capsules (of 30-D in the published layer, with 5 routings).
+"""
+
+from functools import partial
+
+from torch import Tensor, nn
+
+from model import functional
+from model.contract import ModelConfig
+from model.layers import CapsuleNetwork, DynamicRoutingCaps
+
+PRIMARY_DIM = 32
+
+
+class SharedCapsNet(CapsuleNetwork):
+    """Every pixel of the last map is a capsule, and all of them predict through the same matrix."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.trunk = nn.Sequential(
+            nn.Conv2d(config.channels, 16, 5, padding=2),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(16, PRIMARY_DIM, 5, padding=2),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        )
+        inputs = (config.height // 4) * (config.width // 4)
+        squash = partial(functional.squash, offset=0.5)
+        # Glorot's bound for a matrix of 32 x (J*D), as the published layer has it.
+        std = (2 / (PRIMARY_DIM + config.num_classes * config.pose_dim)) ** 0.5
+        self.digits = DynamicRoutingCaps(inputs, PRIMARY_DIM, config, std=std, squash=squash, shared=True)
+
+    def capsules(self, images: Tensor) -> Tensor:
+        features = self.trunk(images)  # (B,32,H/4,W/4)
+        u = functional.capsules_from_channels(features, PRIMARY_DIM)  # (B,49,32)
+        poses: Tensor = self.digits(u)  # (B,J,D)
+        return poses

@@ -1,0 +1,29 @@
+"""Every architecture by its name. To add one, write its file and list it here; the tests find it by this dict."""
+
+from model.capsnet import CapsNet
+from model.contract import ModelConfig
+from model.efficient import EfficientCapsNet
+from model.layers import CapsuleNetwork
+from model.shared import SharedCapsNet
+
+ARCHITECTURES: dict[str, type[CapsuleNetwork]] = {
+    "capsnet": CapsNet,
+    "efficient": EfficientCapsNet,
+    "shared": SharedCapsNet,
+}
+
+
+def build(config: ModelConfig) -> CapsuleNetwork:
+    """A freshly initialised network.
+
+    Raises
+    ------
+    ValueError
+        If the architecture is not known; the message lists those that are.
+    """
+    try:
+        architecture = ARCHITECTURES[config.architecture]
+    except KeyError:
+        known = ", ".join(sorted(ARCHITECTURES))
+        raise ValueError(f"architecture is {config.architecture!r}; known are {known}") from None
+    return architecture(config)

@@ -1,0 +1,38 @@
+"""Fixtures that every part of the tests shares: where the data sets lie, and a sample that is always there."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from training.datasets import Split, load
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLE = ROOT / "tests" / "data"
+
+
+@pytest.fixture(scope="session")
+def sample_folder() -> Path:
+    """A folder in the layout of the data sets with the first images of each test set (see its README)."""
+    return SAMPLE
+
+
+@pytest.fixture(scope="session")
+def digits() -> Split:
+    """The first 300 test images of MNIST."""
+    return load("mnist", "test", SAMPLE, subset=True)
+
+
+@pytest.fixture(scope="session")
+def clothes() -> Split:
+    """The first 100 test images of Fashion-MNIST."""
+    return load("fashion_mnist", "test", SAMPLE, subset=True)
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder with the complete data sets; tests that need it are skipped where there is none."""
+    folder = Path(os.environ.get("CAPSNET_DATA") or ROOT.parent / "shared" / "data")
+    if not (folder / "mnist").is_dir():
+        pytest.skip("needs the complete data sets; CAPSNET_DATA names their folder")
+    return folder

@@ -1,0 +1,165 @@
+"""Exports are proven: every architecture, every output, and nothing left behind by one that fails."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+
+from model import contract
+from model.contract import InputSpec, ModelCard, ModelConfig, sha256
+from model.export import Description, ExportError, export
+from model.layers import CapsuleNetwork
+from model.onnx_model import OnnxModel
+from model.zoo import ARCHITECTURES, build
+from training.datasets import Split
+
+DESCRIPTION = Description(
+    name="test",
+    version="7",
+    classes=tuple("0123456789"),
+    input=InputSpec(channels=1, height=28, width=28, preprocess="mnist"),
+    objects=1,
+    training={"command": "none"},
+)
+
+
+def network(architecture: str = "shared", **values: object) -> CapsuleNetwork:
+    torch.manual_seed(0)
+    return build(ModelConfig(architecture=architecture, **values)).eval()  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def images(digits: Split) -> np.ndarray:
+    return digits.images[:40].astype(np.float32) / 255
+
+
+@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
+def test_the_graphs_compute_what_the_network_computes(
+    architecture: str, images: np.ndarray, tmp_path: Path
+) -> None:
+    net = network(architecture)
+    card = export(net, DESCRIPTION, tmp_path / "test", images)
+    assert ModelCard.load(tmp_path / "test") == card
+    assert sorted(p.name for p in tmp_path.rglob("*")) == [
+        "card.json", "decoder.onnx", "encoder.onnx", "test",
+    ]  # fmt: skip
+    model = OnnxModel(tmp_path / "test")
+    images = np.concatenate([np.zeros_like(images[:1]), images])  # a blank one among them
+    for batch in (1, 3, 16):
+        with torch.inference_mode():
+            expected = [t.numpy() for t in net(torch.from_numpy(images[:batch]))]
+        lengths, poses = model.encode(images[:batch])
+        drawn = model.decode(poses, lengths.argmax(axis=1))
+        for want, got in zip(expected, (lengths, poses, drawn), strict=True):
+            np.testing.assert_allclose(got, want, atol=1e-4, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def exported(images: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "test"
+    export(network(), DESCRIPTION, folder, images)
+    return folder
+
+
+def test_the_card_ties_the_files_together(exported: Path) -> None:
+    card = ModelCard.load(exported)
+    graphs = {card.decoder.file: card.decoder.sha256}
+    graphs |= {v.encoder.file: v.encoder.sha256 for v in card.variants.values()}
+    for file, digest in graphs.items():
+        assert sha256(exported / file) == digest
+        properties = {p.key: p.value for p in onnx.load(exported / file).metadata_props}
+        assert properties == {contract.METADATA_NAME: "test", contract.METADATA_EXPORT_ID: card.export_id}
+
+
+def test_names_types_and_free_batch_are_the_contracts(exported: Path) -> None:
+    encoder = ort.InferenceSession(str(exported / "encoder.onnx"), providers=["CPUExecutionProvider"])
+    decoder = ort.InferenceSession(str(exported / "decoder.onnx"), providers=["CPUExecutionProvider"])
+    described = [
+        [(t.name, t.type, t.shape[1:]) for t in (*session.get_inputs(), *session.get_outputs())]
+        for session in (encoder, decoder)
+    ]
+    assert described == [
+        [
+            ("image", "tensor(float)", [1, 28, 28]),
+            ("lengths", "tensor(float)", [10]),
+            ("poses", "tensor(float)", [10, 16]),
+        ],
+        [
+            ("poses", "tensor(float)", [10, 16]),
+            ("label", "tensor(int64)", []),
+            ("image", "tensor(float)", [1, 28, 28]),
+        ],
+    ]
+    assert all(isinstance(t.shape[0], str) for t in encoder.get_inputs())
+
+
+def test_routing_is_unrolled(exported: Path) -> None:
+    operators = {node.op_type for node in onnx.load(exported / "encoder.onnx").graph.node}
+    assert operators.isdisjoint({"Loop", "If", "Scan"})
+
+
+def test_large_weights_are_stored_as_half(exported: Path) -> None:
+    large = [t for t in onnx.load(exported / "decoder.onnx").graph.initializer if np.prod(t.dims) >= 2**16]
+    assert len(large) == 3
+    assert {t.data_type for t in large} == {onnx.TensorProto.FLOAT16}
+
+
+def test_nothing_of_this_machine_is_in_the_files(exported: Path) -> None:
+    here = str(Path(__file__).resolve().parents[2]).encode()
+    for file in exported.iterdir():
+        assert here not in file.read_bytes()
+        assert b"site-packages" not in file.read_bytes()
+
+
+def test_the_same_weights_give_the_same_bytes(exported: Path, images: np.ndarray, tmp_path: Path) -> None:
+    export(network(), DESCRIPTION, tmp_path / "test", images)
+    for file in exported.iterdir():
+        assert file.read_bytes() == (tmp_path / "test" / file.name).read_bytes()
+
+
+class Unfaithful(CapsuleNetwork):
+    """A network whose decoder draws something else once it has been traced."""
+
+    def decode(self, poses: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        return super().decode(poses, label) + 0.25
+
+    # Nearly all zero: the graphs must treat zero capsules as PyTorch does.
+    def capsules(self, images: torch.Tensor) -> torch.Tensor:
+        return images.flatten(1)[:, :160].view(-1, 10, 16) / 16
+
+
+def test_a_failed_comparison_names_the_output_and_leaves_nothing(images: np.ndarray, tmp_path: Path) -> None:
+    net = Unfaithful(ModelConfig(architecture="shared")).eval()
+    with pytest.raises(ExportError, match=r"'reconstruction' differs from PyTorch by 0\.25 for a batch of 1"):
+        export(net, DESCRIPTION, tmp_path / "test", images)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_export_keeps_the_earlier_one(exported: Path, images: np.ndarray) -> None:
+    before = {p.name: p.read_bytes() for p in exported.iterdir()}
+    with pytest.raises(ExportError):
+        export(Unfaithful(ModelConfig(architecture="shared")).eval(), DESCRIPTION, exported, images)
+    assert {p.name: p.read_bytes() for p in exported.iterdir()} == before
+    assert list(exported.parent.iterdir()) == [exported]
+
+
+def test_an_export_replaces_the_earlier_one(images: np.ndarray, tmp_path: Path) -> None:
+    folder = tmp_path / "test"
+    folder.mkdir()
+    (folder / "encoder.int8.onnx").write_bytes(b"of an older model")
+    export(network(), DESCRIPTION, folder, images)
+    assert sorted(p.name for p in folder.iterdir()) == ["card.json", "decoder.onnx", "encoder.onnx"]
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_thresholds_come_from_the_images_given(exported: Path, images: np.ndarray) -> None:
+    model = OnnxModel(exported)
+    lengths, poses = model.encode(images)
+    drawn = model.decode(poses, lengths.argmax(axis=1))
+    distances = np.sqrt(np.square(drawn - images).sum(axis=(1, 2, 3)))
+    thresholds = ModelCard.load(exported).variants["fp32"].guard
+    assert min(thresholds.p95) >= distances.min()
+    assert max(thresholds.p99) <= distances.max() + 1e-6
