@@ -1,0 +1,80 @@
+"""Augmentation moves pictures as far as its policy says, the same for the same sample and epoch."""
+
+import pytest
+import torch
+
+from training.augment import AUGMENTATIONS, Augmentation, augment
+from training.datasets import Split
+
+
+@pytest.fixture
+def images(digits: Split) -> torch.Tensor:
+    return torch.from_numpy(digits.images[:64]).float() / 255
+
+
+def warped(images: torch.Tensor, policy: Augmentation, *, epoch: int = 0, seed: int = 0) -> torch.Tensor:
+    return augment(images, torch.arange(len(images)), policy, seed=seed, epoch=epoch)
+
+
+def centre(images: torch.Tensor) -> torch.Tensor:
+    """(B,2) centre of mass, y before x, in pixels."""
+    mass = images.sum(dim=(1, 2, 3)).unsqueeze(1)
+    y = (images.sum(dim=(1, 3)) * torch.arange(images.shape[2])).sum(dim=1, keepdim=True)
+    x = (images.sum(dim=(1, 2)) * torch.arange(images.shape[3])).sum(dim=1, keepdim=True)
+    return torch.cat([y, x], dim=1) / mass
+
+
+def test_none_changes_nothing(images: torch.Tensor) -> None:
+    assert warped(images, AUGMENTATIONS["none"]) is images
+
+
+def test_the_identity_warp_is_the_identity(images: torch.Tensor) -> None:
+    torch.testing.assert_close(warped(images, Augmentation(shift=1e-9)), images, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", sorted(set(AUGMENTATIONS) - {"none"}))
+def test_pictures_stay_pictures_and_change(images: torch.Tensor, name: str) -> None:
+    result = warped(images, AUGMENTATIONS[name])
+    assert result.shape == images.shape
+    assert 0 <= float(result.min()) <= float(result.max()) <= 1 + 1e-6
+    changed = (result - images).abs().mean(dim=(1, 2, 3))
+    assert float(changed.min()) > 0.001
+
+
+def test_a_sample_is_the_same_in_any_batch_and_another_in_each_epoch(images: torch.Tensor) -> None:
+    policy = AUGMENTATIONS["digits"]
+    together = warped(images, policy)
+    alone = augment(images[5:6], torch.tensor([5]), policy, seed=0, epoch=0)
+    torch.testing.assert_close(together[5:6], alone)
+    assert not torch.allclose(together, warped(images, policy, epoch=1))
+    assert not torch.allclose(together, warped(images, policy, seed=1))
+
+
+def test_shifts_reach_as_far_as_they_may_and_no_farther(images: torch.Tensor) -> None:
+    moved = centre(warped(images, Augmentation(shift=2.0))) - centre(images)
+    assert 1.7 < float(moved.abs().max()) < 2.05
+
+
+def test_rotation_turns_a_bar() -> None:
+    bar = torch.zeros(256, 1, 29, 29)
+    bar[:, :, 4:25, 14] = 1.0
+    turned = warped(bar, Augmentation(rotation=30))
+    y, x = torch.meshgrid(torch.arange(29.0) - 14, torch.arange(29.0) - 14, indexing="ij")
+    u11, u02, u20 = ((turned * m).sum(dim=(1, 2, 3)) for m in (x * y, y * y, x * x))
+    degrees = torch.rad2deg(0.5 * torch.atan2(2 * u11, u02 - u20))
+    assert 27 < float(degrees.abs().max()) < 31
+    assert float(degrees.std()) == pytest.approx(30 / 3**0.5, rel=0.1)
+
+
+def test_flip_mirrors_half(images: torch.Tensor) -> None:
+    result = warped(images, Augmentation(flip=True))
+    mirrored = [bool(torch.allclose(r, i.flip(-1), atol=1e-4)) for r, i in zip(result, images, strict=True)]
+    kept = [bool(torch.allclose(r, i, atol=1e-4)) for r, i in zip(result, images, strict=True)]
+    assert all(m or k for m, k in zip(mirrored, kept, strict=True))
+    assert 20 < sum(mirrored) < 44
+
+
+def test_one_patch_is_erased() -> None:
+    result = warped(torch.ones(64, 1, 28, 28), Augmentation(erase=6))
+    holes = (result < 0.5).sum(dim=(1, 2, 3))
+    assert set(holes.tolist()) == {36}

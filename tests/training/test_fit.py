@@ -1,0 +1,183 @@
+"""Training runs: they learn, they leave what they promise, and a killed one ends like an unbroken one."""
+
+import csv
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from model.checkpoint import load_network, read_tensors
+from model.contract import InputSpec, ModelConfig
+from model.zoo import ARCHITECTURES
+from training import fit, runs
+from training.batches import batches, split
+from training.datasets import DatasetError, DatasetInfo, Split
+from training.fit import Trainer
+from training.recipe import Recipe
+from training.runs import EpochResult, Position, RunError
+
+SPEC = InputSpec(channels=1, height=28, width=28, preprocess="mnist")
+INFO = DatasetInfo(name="mnist", classes=tuple("0123456789"), input=SPEC)
+
+
+def recipe(**values: object) -> Recipe:
+    config = ModelConfig(architecture=str(values.pop("architecture", "shared")), decoder_hidden=(16,))
+    settings = {"epochs": 3, "batch_size": 32, "augmentation": "digits", "warmup": 2, "ema": 0.9}
+    return Recipe(dataset="mnist", config=config, input=SPEC, **settings | values)  # type: ignore[arg-type]
+
+
+class Watcher:
+    """Notes what it is told, and can stop the run after some steps as a kill would."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.results: list[EpochResult] = []
+        self.steps, self.stop_after = 0, stop_after
+
+    def start(self, position: Position, steps: int) -> None:
+        self.begun_at = (position.epoch, position.step)
+
+    def step(self, position: Position, loss: float) -> None:
+        self.steps += 1
+        if self.steps == self.stop_after:
+            raise KeyboardInterrupt
+
+    def epoch(self, result: EpochResult, *, best: bool) -> None:
+        self.results.append(result)
+
+
+def trainer(folder: Path, data: Split, plan: Recipe) -> Trainer:
+    fabric = Fabric(accelerator="cpu", devices=1, precision=plan.precision)
+    return Trainer(fabric, plan, INFO, data, folder, {"command": "none"})
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return read_tensors(path)[0]
+
+
+@pytest.mark.parametrize(
+    "architecture", sorted(set(ARCHITECTURES) - {"capsnet"})
+)  # 7 M parameters take their time
+def test_a_killed_and_resumed_run_ends_with_the_same_weights(
+    architecture: str, digits: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit, "SAVE_EVERY", 0.0)
+    plan = recipe(architecture=architecture)
+    trainer(tmp_path / "unbroken", digits, plan).run(Watcher())
+    begun = []
+    for stop_after in (3, 7, None):  # within the first epoch, within the second, then to the end
+        run = trainer(tmp_path / "broken", digits, plan)
+        run.resume()
+        watcher = Watcher(stop_after)
+        if stop_after is None:
+            run.run(watcher)
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                run.run(watcher)
+        begun.append(watcher.begun_at)
+    assert begun[0] == (0, 0)
+    assert begun[1][1] > 0
+    assert begun[2][0] > 0
+    for name in (runs.STATE, runs.LAST, runs.BEST):
+        unbroken, broken = weights(tmp_path / "unbroken" / name), weights(tmp_path / "broken" / name)
+        assert unbroken.keys() == broken.keys()
+        assert all(torch.equal(unbroken[key], broken[key]) for key in unbroken)
+    logs = [
+        list(csv.DictReader((tmp_path / n / runs.LOG).read_text().splitlines()))
+        for n in ("unbroken", "broken")
+    ]
+    for row in (*logs[0], *logs[1]):
+        del row["seconds"]
+    assert logs[0] == logs[1]
+    assert [row["epoch"] for row in logs[0]] == ["1", "2", "3"]
+
+
+def test_training_learns_and_keeps_the_best_and_the_last(digits: Split, tmp_path: Path) -> None:
+    watcher = Watcher()
+    plan = recipe(architecture="efficient", epochs=6, augmentation="none", learning_rate=3e-3)
+    best = trainer(tmp_path, digits, plan).run(watcher)
+    assert watcher.results[-1].margin_loss < 0.5 * watcher.results[0].margin_loss
+    assert best == min(watcher.results, key=lambda r: (r.validation_error, r.validation_margin_loss))
+    for name, result in ((runs.BEST, best), (runs.LAST, watcher.results[-1])):
+        network, header = load_network(tmp_path / name)
+        assert header["result"] == dataclasses.asdict(result)
+        assert header["classes"] == list(INFO.classes)
+        assert Recipe.from_dict(header["recipe"]) == plan
+        _, validation = split(digits, plan, torch.device("cpu"))
+        assert fit.validate(network, validation)[0] == result.validation_error
+
+
+def test_bfloat16_trains_with_float32_lengths(digits: Split, tmp_path: Path) -> None:
+    plan = recipe(epochs=2, precision="bf16-mixed", architecture="efficient")
+    best = trainer(tmp_path, digits, plan).run(Watcher())
+    assert best.loss == best.loss
+    assert weights(tmp_path / runs.BEST)["digits.weight"].dtype == torch.float32
+
+
+def test_resuming_with_other_settings_is_refused_by_name(digits: Split, tmp_path: Path) -> None:
+    trainer(tmp_path, digits, recipe(epochs=1)).run(Watcher())
+    other = trainer(tmp_path, digits, recipe(epochs=1, seed=5, learning_rate=0.5))
+    with pytest.raises(RunError, match=r"learning_rate was 0\.001 and is 0\.5; seed was 0 and is 5"):
+        other.resume()
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(digits: Split, tmp_path: Path) -> None:
+    run = trainer(tmp_path, digits, recipe())
+    with torch.no_grad():
+        next(run.network.parameters()).fill_(float("nan"))
+    with pytest.raises(RunError, match="the loss is nan at step 0"):
+        run.run(Watcher())
+
+
+def test_the_validation_images_are_cut_off_the_training_set(digits: Split) -> None:
+    training, validation = split(digits, recipe(validation=20), torch.device("cpu"))
+    assert (len(training), len(validation)) == (280, 20)
+    assert sorted([*training.samples.tolist(), *validation.samples.tolist()]) == list(range(300))
+    rows = validation.samples
+    assert torch.equal(validation.images, torch.from_numpy(digits.images)[rows])
+    other = split(digits, recipe(validation=20, seed=1), torch.device("cpu"))[1]
+    assert other.samples.tolist() != rows.tolist()
+
+
+def test_at_most_a_tenth_is_cut_off(digits: Split) -> None:
+    assert len(split(digits, recipe(), torch.device("cpu"))[1]) == 30
+    with pytest.raises(DatasetError, match="at least 10"):
+        split(Split(digits.images[:9], digits.labels[:9]), recipe(), torch.device("cpu"))
+
+
+def test_processes_together_see_what_one_would(digits: Split) -> None:
+    plan = recipe(augmentation="shift")
+    training, _ = split(digits, plan, torch.device("cpu"))
+    whole = list(batches(training, plan, 1))
+    halves = [list(batches(training, plan, 1, rank=rank, world=2)) for rank in (0, 1)]
+    for (images, labels), *parts in zip(whole, *halves, strict=True):
+        for rank, (part, part_labels) in enumerate(parts):
+            torch.testing.assert_close(images[rank::2], part)
+            assert torch.equal(labels[rank::2], part_labels)
+
+
+def test_the_learning_rate_rises_then_falls_to_the_floor() -> None:
+    cosine = recipe(epochs=10, learning_rate=1e-2, floor=1e-5, warmup=5)
+    rates = [cosine.rate(step, 20) for step in range(200)]
+    assert rates[0] == pytest.approx(1e-2 / 6, rel=1e-3)
+    assert max(rates) == pytest.approx(1e-2, rel=0.01)
+    assert rates[-1] == pytest.approx(1e-5, rel=0.2)
+    exponential = recipe(schedule="exponential", decay=0.5, learning_rate=1e-2, floor=1e-3, warmup=0)
+    assert exponential.rate(20, 20) == pytest.approx(5e-3)
+    assert exponential.rate(2000, 20) == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("epochs", 0),
+        ("learning_rate", float("nan")),
+        ("schedule", "linear"),
+        ("augmentation", "x"),
+        ("ema", 1.0),
+    ],
+)
+def test_a_recipe_out_of_bounds_is_refused_by_name(field: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"{field} is "):
+        recipe(**{field: value})

@@ -1,0 +1,109 @@
+"""Augmentation of whole batches on the device: one affine and elastic warp a sample, then an optional erased patch.
+
+Every random number comes from `training.draws`, keyed by (seed, epoch, sample).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from training import draws
+
+# Streams of one epoch: the order, the warp and the elastic field must not share numbers.
+STREAMS = 4
+ORDER, WARP, ELASTIC = range(3)
+CONTROL = 5  # control points of the elastic field on each axis
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """How far a sample may be moved away from itself.
+
+    Attributes
+    ----------
+    rotation
+        Largest angle, in degrees, either way.
+    scale
+        Largest relative change of size, of each axis for itself.
+    shear
+        Largest horizontal shear, as a tangent.
+    shift
+        Largest shift on each axis, in pixels.
+    elastic
+        Standard deviation of the displacement of the control points of a smooth field, in pixels.
+    erase
+        Side of one square patch set to zero, in pixels.
+    flip
+        Mirror half of the samples left to right.
+    """
+
+    rotation: float = 0.0
+    scale: float = 0.0
+    shear: float = 0.0
+    shift: float = 0.0
+    elastic: float = 0.0
+    erase: int = 0
+    flip: bool = False
+
+
+AUGMENTATIONS: dict[str, Augmentation] = {
+    "none": Augmentation(),
+    "shift": Augmentation(shift=2.0),  # the paper's
+    "digits": Augmentation(rotation=15, scale=0.15, shear=0.15, shift=2.0, elastic=0.8),
+    "clothes": Augmentation(rotation=5, scale=0.08, shift=2.0, erase=6, flip=True),
+    "photos": Augmentation(rotation=10, scale=0.15, shear=0.1, shift=2.0, flip=True),
+}
+
+
+def augment(images: Tensor, samples: Tensor, policy: Augmentation, *, seed: int, epoch: int) -> Tensor:
+    """Warped copies of images (B,C,H,W) in [0,1] whose indices in the data set are samples (B,)."""
+    if policy == Augmentation():
+        return images
+    u = draws.uniform(seed, epoch * STREAMS + WARP, samples, 9) * 2 - 1  # (B,9) in [-1,1)
+    grid = warp_grid(images, u, policy)  # (B,H,W,2)
+    if policy.elastic:
+        grid = grid + elastic_field(images, samples, policy, seed=seed, epoch=epoch)
+    warped = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return erase(warped, u[:, 7:9], policy.erase) if policy.erase else warped
+
+
+def warp_grid(images: Tensor, u: Tensor, policy: Augmentation) -> Tensor:
+    """Sampling positions (B,H,W,2), x before y, in [-1,1], for random numbers u (B,9) in [-1,1)."""
+    height, width = images.shape[2:]
+    angle = u[:, 0] * math.radians(policy.rotation)
+    scale_x, scale_y = torch.exp(u[:, 1:3] * math.log1p(policy.scale)).unbind(1)
+    if policy.flip:
+        scale_x = scale_x * torch.where(u[:, 6] < 0, -1.0, 1.0)
+    shear = u[:, 3] * policy.shear
+    shift_x = u[:, 4] * policy.shift * 2 / width
+    shift_y = u[:, 5] * policy.shift * 2 / height
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    top = torch.stack([cos * scale_x, (shear * cos - sin) * scale_y, shift_x], dim=1)
+    bottom = torch.stack([sin * scale_x, (shear * sin + cos) * scale_y, shift_y], dim=1)
+    theta = torch.stack([top, bottom], dim=1)  # (B,2,3)
+    return F.affine_grid(theta, list(images.shape), align_corners=False)
+
+
+def elastic_field(images: Tensor, samples: Tensor, policy: Augmentation, *, seed: int, epoch: int) -> Tensor:
+    """Smooth random displacements (B,H,W,2): few control points, interpolated (after Simard et al. 2003)."""
+    height, width = images.shape[2:]
+    coarse = draws.normal(seed, epoch * STREAMS + ELASTIC, samples, 2 * CONTROL * CONTROL)
+    field = F.interpolate(
+        coarse.view(-1, 2, CONTROL, CONTROL), (height, width), mode="bicubic", align_corners=True
+    )  # (B,2,H,W)
+    pixels = torch.tensor([2 / width, 2 / height], device=images.device)
+    return field.permute(0, 2, 3, 1) * pixels * policy.elastic
+
+
+def erase(images: Tensor, u: Tensor, side: int) -> Tensor:
+    """Set one square patch of each image to zero; u (B,2) in [-1,1) says where its corner lies."""
+    height, width = images.shape[2:]
+    top = ((u[:, 0] + 1) / 2 * (height - side + 1)).long().view(-1, 1, 1, 1)
+    left = ((u[:, 1] + 1) / 2 * (width - side + 1)).long().view(-1, 1, 1, 1)
+    y = torch.arange(height, device=images.device).view(1, 1, -1, 1)
+    x = torch.arange(width, device=images.device).view(1, 1, 1, -1)
+    inside = (y >= top) & (y < top + side) & (x >= left) & (x < left + side)
+    return images.masked_fill(inside, 0.0)

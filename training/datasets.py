@@ -1,0 +1,209 @@
+"""The data sets that networks are trained on, by name: `mnist`, `fashion_mnist` and `folder:PATH`.
+
+Everything that differs between the published sets is in the table `PUBLISHED`. Only the part that is asked for is
+ever opened, so training cannot see a test set by accident.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from model.contract import InputSpec
+from training import folders, idx
+from training.idx import DatasetError
+
+__all__ = ["PUBLISHED", "DatasetError", "DatasetInfo", "Part", "Published", "Split", "describe", "load"]
+
+Part = Literal["train", "test"]
+
+DATA_VARIABLE = "CAPSNET_DATA"
+DEFAULT_FOLDER = Path("data")
+FOLDER_PREFIX = "folder:"
+DEFAULT_INPUT = InputSpec(channels=1, height=28, width=28, preprocess="resize")
+
+IMAGES = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
+LABELS = {"train": "train-labels-idx1-ubyte", "test": "t10k-labels-idx1-ubyte"}
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of a data set: `images` uint8 (N,C,H,W), `labels` int64 (N,)."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What a network for this data set must know: its classes, its input, how many objects an image shows."""
+
+    name: str
+    classes: tuple[str, ...]
+    input: InputSpec
+    objects: int = 1
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published data set: what it shows, and the SHA-256 of each unzipped file."""
+
+    title: str
+    classes: tuple[str, ...]
+    input: InputSpec
+    sha256: dict[str, str]
+
+
+PUBLISHED = {
+    "mnist": Published(
+        title="MNIST",
+        classes=tuple("0123456789"),
+        input=InputSpec(channels=1, height=28, width=28, preprocess="mnist"),
+        sha256={
+            IMAGES["train"]: "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+            LABELS["train"]: "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+            IMAGES["test"]: "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+            LABELS["test"]: "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        },
+    ),
+    "fashion_mnist": Published(
+        title="Fashion-MNIST",
+        classes=(
+            "T-shirt/top",
+            "Trouser",
+            "Pullover",
+            "Dress",
+            "Coat",
+            "Sandal",
+            "Shirt",
+            "Sneaker",
+            "Bag",
+            "Ankle boot",
+        ),
+        input=InputSpec(channels=1, height=28, width=28, preprocess="fashion"),
+        sha256={
+            IMAGES["train"]: "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+            LABELS["train"]: "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+            IMAGES["test"]: "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+            LABELS["test"]: "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+        },
+    ),
+}
+
+
+def describe(name: str, *, spec: InputSpec | None = None) -> DatasetInfo:
+    """What a network for this data set must know.
+
+    Parameters
+    ----------
+    name
+        A key of `PUBLISHED`, or `folder:PATH` for a folder with one sub-folder a class.
+    spec
+        For a folder: the size, channels and preprocessing to read its pictures with (28x28 grey, `resize`, where
+        None). A published data set has its own and refuses another.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such data set, or `spec` contradicts it.
+    """
+    if name.startswith(FOLDER_PREFIX):
+        classes = folders.class_names(_folder_of(name))
+        return DatasetInfo(name=name, classes=classes, input=spec or DEFAULT_INPUT)
+    published = _published(name)
+    if spec not in (None, published.input):
+        raise DatasetError(f"{name} has an input of its own, {published.input}; only a folder can choose")
+    return DatasetInfo(name=name, classes=published.classes, input=published.input)
+
+
+def load(
+    name: str,
+    part: Part,
+    folder: Path | None = None,
+    *,
+    spec: InputSpec | None = None,
+    subset: bool = False,
+) -> Split:
+    """Read one part of a data set, and no other file.
+
+    Parameters
+    ----------
+    name, spec
+        As `describe` takes them.
+    part
+        A folder of pictures has no parts and is read whole for either.
+    folder
+        Where published data sets lie, each in FOLDER/NAME/ or directly in FOLDER; by default the environment
+        variable CAPSNET_DATA, or else ./data.
+    subset
+        Accept any number of images instead of exactly the published files.
+
+    Raises
+    ------
+    DatasetError
+        If a file is missing, damaged, or not the one that belongs there; the message names it.
+    """
+    info = describe(name, spec=spec)
+    if name.startswith(FOLDER_PREFIX):
+        images, labels = folders.read(_folder_of(name), info.classes, info.input)
+        return Split(images, labels)
+    root = folder or Path(os.environ.get(DATA_VARIABLE) or DEFAULT_FOLDER)
+    images = _read_published(root, name, IMAGES[part], 3, subset)
+    labels = _read_published(root, name, LABELS[part], 1, subset)
+    _check_pair(info, images, labels, f"{root}: {name}'s {part} part")
+    return Split(images[:, None], labels.astype(np.int64))  # (N,H,W) -> (N,1,H,W)
+
+
+def _folder_of(name: str) -> Path:
+    return Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
+
+
+def _published(name: str) -> Published:
+    if name not in PUBLISHED:
+        raise DatasetError(f"no data set '{name}'; there are {', '.join(PUBLISHED)} and {FOLDER_PREFIX}PATH")
+    return PUBLISHED[name]
+
+
+def _read_published(root: Path, name: str, file: str, dimensions: int, subset: bool) -> np.ndarray:
+    path = _find(root, name, file)
+    array = idx.read(path, dimensions)
+    digest = PUBLISHED[name].sha256[file]
+    if not subset and (found := idx.content_sha256(array)) != digest:
+        raise DatasetError(
+            f"{path}: is not {name}'s {file} but {_recognise(found, array)}; "
+            f"expected content with SHA-256 {digest}"
+        )
+    return array
+
+
+def _find(root: Path, name: str, file: str) -> Path:
+    for path in (root / name / f"{file}.gz", root / name / file, root / f"{file}.gz", root / file):
+        if path.is_file():
+            return path
+    raise DatasetError(
+        f"{root / name / file}.gz: no such file; `python -m training download {name}` fetches it, "
+        f"--data or {DATA_VARIABLE} tells where it lies"
+    )
+
+
+def _recognise(digest: str, array: np.ndarray) -> str:
+    """Say what a file holds that is not the expected one: perhaps another of the known files."""
+    for name, published in PUBLISHED.items():
+        for file, known in published.sha256.items():
+            if digest == known:
+                return f"{name}'s {file}"
+    return f"something else, {len(array):,} items (SHA-256 {digest})"
+
+
+def _check_pair(info: DatasetInfo, images: np.ndarray, labels: np.ndarray, what: str) -> None:
+    if images.shape[1:] != (info.input.height, info.input.width):
+        size = f"{images.shape[1]}x{images.shape[2]}"
+        raise DatasetError(f"{what}: the images are {size}; expected {info.input.height}x{info.input.width}")
+    if len(images) != len(labels):
+        raise DatasetError(f"{what}: {len(images):,} images but {len(labels):,} labels")
+    if not len(images):
+        raise DatasetError(f"{what}: holds no images")
+    if labels.max() >= len(info.classes):
+        raise DatasetError(f"{what}: a label is {labels.max()}; the highest is {len(info.classes) - 1}")

@@ -1,0 +1,115 @@
+"""Measure a model on a test set: how often it is wrong, how well it draws, how often its guard lets a picture pass."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from model import guard
+from model.checkpoint import load_network
+from model.contract import CARD_FILE, Guard, InputSpec, Metrics, ModelCard
+from model.layers import CapsuleNetwork
+from model.onnx_model import Model, OnnxModel
+from training.datasets import FOLDER_PREFIX, DatasetError, Split, describe, load
+from training.losses import margin_loss
+from training.recipe import Recipe
+
+BATCH = 500
+
+
+class TorchModel:
+    """A network behind the interface that exported models have."""
+
+    def __init__(self, network: CapsuleNetwork) -> None:
+        self._network = network.eval()
+
+    @torch.inference_mode()
+    def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Lengths (B,J) and poses (B,J,D) of images (B,C,H,W) in [0,1]."""
+        lengths, poses = self._network.encode(torch.from_numpy(images))
+        return lengths.numpy(), poses.numpy()
+
+    @torch.inference_mode()
+    def decode(self, poses: np.ndarray, label: np.ndarray) -> np.ndarray:
+        """Images (B,C,H,W) in [0,1] from poses (B,J,D) and the classes (B,) to draw."""
+        return self._network.decode(torch.from_numpy(poses), torch.from_numpy(label)).numpy()
+
+
+def evaluate_model(path: Path, dataset: str | None, folder: Path | None) -> dict[str, Metrics]:
+    """Figures of every variant of an exported model, or of the one network of a checkpoint.
+
+    Parameters
+    ----------
+    path
+        The folder of an exported model, or a checkpoint.
+    dataset
+        What to measure on; by default the test part of what the model was trained on.
+    folder
+        Where the data sets lie.
+
+    Raises
+    ------
+    CardError, CheckpointError, DatasetError
+        If the model or the data set cannot be read, or they do not fit together.
+    """
+    models, classes, trained_on, spec = _load_models(path)
+    name = dataset or trained_on
+    info = describe(name, spec=spec if name.startswith(FOLDER_PREFIX) else None)
+    if info.classes != classes or info.input != spec:
+        raise DatasetError(
+            f"{path}: has the classes {', '.join(classes)} and the input {spec}; "
+            f"{name} has {', '.join(info.classes)} and {info.input}"
+        )
+    data = load(name, "test", folder, spec=info.input)
+    return {variant: measure(model, data, name, guard) for variant, (model, guard) in models.items()}
+
+
+Models = dict[str, tuple[Model, Guard | None]]
+
+
+def _load_models(path: Path) -> tuple[Models, tuple[str, ...], str, InputSpec]:
+    """Models by variant with their guards, and their classes, data set and input."""
+    if path.suffix != ".safetensors":
+        card = ModelCard.load(path)
+        models: Models = {name: (OnnxModel(path, name), v.guard) for name, v in card.variants.items()}
+        return models, card.classes, str(card.training.get("dataset", "")), card.input
+    network, header = load_network(path)
+    recipe = Recipe.from_dict(header["recipe"])
+    return {"checkpoint": (TorchModel(network), None)}, tuple(header["classes"]), recipe.dataset, recipe.input
+
+
+def measure(model: Model, data: Split, dataset: str, thresholds: Guard | None) -> Metrics:
+    """Run a model over a whole test set, whose classes are the model's."""
+    wrong, accepted, margin, squared = 0, 0, 0.0, 0.0
+    for first in range(0, len(data.labels), BATCH):
+        images = data.images[first : first + BATCH].astype(np.float32) / 255
+        labels = data.labels[first : first + BATCH]
+        lengths, poses = model.encode(images)
+        winner = lengths.argmax(axis=1)
+        drawn = model.decode(poses, winner)
+        targets = torch.nn.functional.one_hot(torch.from_numpy(labels), lengths.shape[1])
+        wrong += int((winner != labels).sum())
+        margin += float(margin_loss(torch.from_numpy(lengths), targets).sum())
+        squared += float(np.square(drawn - images).mean(axis=(1, 2, 3)).sum())
+        if thresholds is not None:
+            distances = guard.distance(images, drawn)
+            accepted += sum(guard.judge(thresholds, *pair)[1] for pair in zip(distances, winner, strict=True))
+    count = len(data.labels)
+    return Metrics(
+        dataset=dataset,
+        images=count,
+        errors=wrong,
+        error=wrong / count,
+        margin_loss=margin / count,
+        reconstruction_mse=squared / count,
+        accepted=None if thresholds is None else accepted / count,
+    )
+
+
+def write_card(folder: Path, metrics: dict[str, Metrics]) -> None:
+    """Stamp the figures of each variant into the card of an exported model; raises CardError if there is none."""
+    card = ModelCard.load(folder)
+    stamped = card.with_metrics(metrics)
+    temporary = folder / f".{CARD_FILE}.tmp"
+    temporary.write_text(stamped.to_json(), encoding="utf-8")
+    temporary.replace(folder / CARD_FILE)

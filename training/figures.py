@@ -1,0 +1,94 @@
+"""Pictures that say what capsules are for: what the decoder draws from them, and what moving one dimension does."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from model.contract import ModelCard
+from model.onnx_model import Model, OnnxModel
+
+# Through which the paper moves a dimension, and in how many steps.
+REACH, STEPS = 0.25, 11
+matplotlib.rcParams.update({"font.family": "DejaVu Sans", "font.size": 9})
+
+
+def sweep(model: Model, poses: np.ndarray, label: int) -> np.ndarray:
+    """What moving each dimension of one capsule draws: (D, STEPS, C, H, W), from the poses (J,D) of one image."""
+    dims = poses.shape[1]
+    moved = np.broadcast_to(poses, (dims, STEPS, *poses.shape)).copy()  # (D,S,J,D)
+    offsets = np.linspace(-REACH, REACH, STEPS, dtype=np.float32)
+    for dim in range(dims):
+        moved[dim, :, label, dim] += offsets
+    images = model.decode(moved.reshape(-1, *poses.shape), np.full(dims * STEPS, label))
+    return images.reshape(dims, STEPS, *images.shape[1:])
+
+
+def most_visible(sheet: np.ndarray, count: int) -> list[int]:
+    """The dimensions whose ends differ most in a sheet (D,S,C,H,W), in ascending order."""
+    change = np.abs(sheet[:, -1] - sheet[:, 0]).mean(axis=(1, 2, 3))
+    return sorted(np.argsort(change)[::-1][:count].tolist())
+
+
+def reconstructions(
+    folder: Path, images: np.ndarray, labels: np.ndarray, output: Path, *, rows: int = 5, example: int = 0
+) -> None:
+    """Draw one image of each class beside its reconstruction, and below them what the pose of one of them holds.
+
+    Parameters
+    ----------
+    folder
+        An exported model.
+    images, labels
+        (N,C,H,W) float32 in [0,1] and (N,); the best recognised of each class is shown.
+    output
+        The PNG to write.
+    rows
+        How many dimensions to move, those that change the picture most.
+    example
+        Position among the classes of the one whose pose is moved.
+    """
+    card, model = ModelCard.load(folder), OnnxModel(folder)
+    lengths, poses = model.encode(images)
+    chosen = [_middling(lengths, labels, label) for label in range(len(card.classes))]
+    winner = lengths[chosen].argmax(axis=1)
+    drawn = model.decode(poses[chosen], winner)
+    sheet = sweep(model, poses[chosen[example]], int(winner[example]))
+    dims = most_visible(sheet, rows)
+
+    figure = Figure(figsize=(8.4, 0.75 * (rows + 2) + 0.6), layout="constrained", facecolor="white")
+    above = figure.add_subfigure(figure.add_gridspec(2, 1, height_ratios=[2.3, rows + 0.3])[0])
+    below = figure.add_subfigure(above.get_gridspec()[1])
+    grid = above.subplots(2, len(chosen))
+    for column, index in enumerate(chosen):
+        _show(grid[0, column], images[index], title=f"{lengths[index].max():.2f}")
+        _show(grid[1, column], drawn[column])
+    for row, text in enumerate(("image\n(length)", "drawn from\nits capsule")):
+        _label(grid[row, 0], text)
+    grid = below.subplots(rows, STEPS)
+    for row, dim in enumerate(dims):
+        for step, offset in enumerate(np.linspace(-REACH, REACH, STEPS)):
+            _show(grid[row, step], sheet[dim, step], title=f"{offset:+.2f}" if row == 0 else "")
+        _label(grid[row, 0], f"dimension {dim}")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(output, dpi=110, metadata={"Software": None})
+
+
+def _middling(lengths: np.ndarray, labels: np.ndarray, label: int) -> int:
+    """An ordinary image of a class: the one whose right capsule has the median length."""
+    of_class = np.flatnonzero(labels == label)
+    order = np.argsort(lengths[of_class, label])
+    return int(of_class[order[len(order) // 2]])
+
+
+def _show(axes: matplotlib.axes.Axes, image: np.ndarray, title: str = "") -> None:
+    pixels = image[0] if image.shape[0] == 1 else image.transpose(1, 2, 0)
+    axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    axes.set_title(title, fontsize=8, color="0.35", pad=3)
+
+
+def _label(axes: matplotlib.axes.Axes, text: str) -> None:
+    axes.set_ylabel(text, rotation=0, ha="right", va="center", color="0.35", labelpad=6)

@@ -1,0 +1,199 @@
+"""The training loop: one network, one data set, one recipe, on whatever devices Lightning Fabric finds."""
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from model.checkpoint import save_network
+from model.layers import CapsuleNetwork
+from model.zoo import build
+from training import runs
+from training.average import MovingAverage
+from training.batches import DeviceData, batches, split, steps_an_epoch
+from training.datasets import DatasetInfo, Split
+from training.losses import margin_loss, reconstruction_loss
+from training.recipe import Recipe
+from training.runs import EpochResult, Position, RunError
+
+SAVE_EVERY = 60.0  # seconds between two states within an epoch
+VALIDATION_BATCH = 500
+
+
+class Reporter(Protocol):
+    """What the loop tells whoever watches it."""
+
+    def start(self, position: Position, steps: int) -> None:
+        """The run begins, or goes on, at `position`; an epoch has `steps` steps."""
+
+    def step(self, position: Position, loss: float) -> None:
+        """A step is done."""
+
+    def epoch(self, result: EpochResult, *, best: bool) -> None:
+        """An epoch is done and validated."""
+
+
+class Trainer:
+    """A run in its folder.
+
+    Parameters
+    ----------
+    fabric
+        Launched; says which device and how many processes.
+    recipe, info
+        What to train, and the names of its classes.
+    data
+        The training part of the data set; the validation images are cut off it.
+    folder
+        Where checkpoints and logs go.
+    provenance
+        JSON values about the run to keep in its checkpoints, such as its command.
+
+    Raises
+    ------
+    RunError
+        If the batch cannot be shared evenly by the processes.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        recipe: Recipe,
+        info: DatasetInfo,
+        data: Split,
+        folder: Path,
+        provenance: dict[str, Any],
+    ) -> None:
+        if recipe.batch_size % fabric.world_size:
+            raise RunError(
+                f"a batch of {recipe.batch_size} cannot be shared by {fabric.world_size} processes"
+            )
+        self.fabric, self.recipe, self.info, self.folder = fabric, recipe, info, folder
+        self.provenance = provenance
+        self.training, self.validation = split(data, recipe, fabric.device)
+        self.steps = steps_an_epoch(self.training, recipe)
+        torch.manual_seed(recipe.seed)
+        self.network = build(recipe.config)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        fused = fabric.device.type in ("cpu", "cuda")
+        optimizer = torch.optim.Adam(self.network.parameters(), lr=recipe.learning_rate, fused=fused)
+        self.model, self.optimizer = fabric.setup(self.network, optimizer)
+        self.average = MovingAverage(self.network, recipe.ema)
+        self.position = Position()
+
+    def resume(self) -> bool:
+        """Go on from the folder's state; whether there was one."""
+        if not (self.folder / runs.STATE).is_file():
+            return False
+        optimizer = self.optimizer.optimizer
+        self.position = runs.load_state(self.folder, self.network, self.average, optimizer, self.recipe)
+        return True
+
+    def run(self, reporter: Reporter) -> EpochResult:
+        """Train to the last epoch; the best one's result."""
+        reporter.start(self.position, self.steps)
+        best = self.position.best
+        while best is None or self.position.epoch < self.recipe.epochs:
+            self._train_epoch(reporter)
+            result = self._finish_epoch()
+            best = self.position.best
+            reporter.epoch(result, best=result is best)
+        return best
+
+    def _train_epoch(self, reporter: Reporter) -> None:
+        position = self.position
+        self.network.train()
+        started = saved = time.monotonic()
+        earlier = position.seconds
+        rank, world = self.fabric.global_rank, self.fabric.world_size
+        for images, labels in batches(
+            self.training, self.recipe, position.epoch, start=position.step, rank=rank, world=world
+        ):
+            losses = self._step(images, labels)
+            position.sums = [a + b for a, b in zip(position.sums, losses, strict=True)]
+            position.step += 1
+            now = time.monotonic()
+            position.seconds = earlier + now - started
+            reporter.step(position, losses[0])
+            if now - saved > SAVE_EVERY:
+                self._save_state()
+                saved = time.monotonic()
+
+    def _step(self, images: Tensor, labels: Tensor) -> list[float]:
+        """One step of Adam; loss, margin loss and reconstruction loss of the batch."""
+        recipe, number = self.recipe, self.position.epoch * self.steps + self.position.step
+        for group in self.optimizer.param_groups:
+            group["lr"] = recipe.rate(number, self.steps)
+        lengths, _, reconstruction = self.model(images, labels)
+        targets = torch.nn.functional.one_hot(labels, recipe.config.num_classes)
+        margin = margin_loss(lengths, targets).mean()
+        drawn = reconstruction_loss(reconstruction, images).mean()
+        loss = margin + recipe.reconstruction_weight * drawn
+        self.fabric.backward(loss)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.average.update(self.network, number)
+        losses = torch.stack([loss, margin, drawn]).detach()
+        values: list[float] = self.fabric.all_reduce(losses, reduce_op="mean").tolist()  # type: ignore[union-attr]
+        if not all(value == value and abs(value) != float("inf") for value in values):
+            raise RunError(f"the loss is {values[0]} at step {number}; try a smaller --learning-rate")
+        return values
+
+    def _finish_epoch(self) -> EpochResult:
+        """Validate, keep what is worth keeping, and move to the next epoch."""
+        position = self.position
+        loss, margin, drawn = (total / self.steps for total in position.sums)
+        error, validation_margin = validate(self.average.network, self.validation)
+        result = EpochResult(
+            epoch=position.epoch + 1,
+            loss=loss,
+            margin_loss=margin,
+            reconstruction_loss=drawn,
+            validation_error=error,
+            validation_margin_loss=validation_margin,
+            learning_rate=self.optimizer.param_groups[0]["lr"],
+            seconds=position.seconds,
+        )
+        history = [*position.history, result]
+        self.position = Position(epoch=position.epoch + 1, history=history)
+        if self.position.best is result:
+            self._save_network(runs.BEST, result)
+        self._save_network(runs.LAST, result)
+        self._save_state()
+        if self.fabric.is_global_zero:
+            runs.write_log(self.folder, history)
+        return result
+
+    def _save_network(self, name: str, result: EpochResult) -> None:
+        if self.fabric.is_global_zero:
+            header = {
+                "recipe": self.recipe.to_dict(),
+                "classes": self.info.classes,
+                "objects": self.info.objects,
+                "result": asdict(result),
+                "provenance": self.provenance,
+            }
+            save_network(self.folder / name, self.average.network, header)
+
+    def _save_state(self) -> None:
+        if self.fabric.is_global_zero:
+            optimizer = self.optimizer.optimizer
+            runs.save_state(self.folder, self.network, self.average, optimizer, self.position, self.recipe)
+
+
+@torch.inference_mode()
+def validate(network: CapsuleNetwork, data: DeviceData) -> tuple[float, float]:
+    """Share of images classified wrongly and mean margin loss, in float32."""
+    wrong, margin = 0, 0.0
+    for first in range(0, len(data), VALIDATION_BATCH):
+        rows = slice(first, first + VALIDATION_BATCH)
+        labels = data.labels[rows]
+        lengths, _ = network.encode(data.floats(rows).contiguous(memory_format=torch.channels_last))
+        targets = torch.nn.functional.one_hot(labels, network.config.num_classes)
+        wrong += int((lengths.argmax(dim=1) != labels).sum())
+        margin += float(margin_loss(lengths, targets).sum())
+    return wrong / len(data), margin / len(data)

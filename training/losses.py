@@ -1,0 +1,33 @@
+"""The two losses of a capsule network, as the papers define them."""
+
+import torch
+from torch import Tensor
+
+PRESENT = 0.9
+ABSENT = 0.1
+DOWN_WEIGHT = 0.5
+# On the *sum* of squared errors over the pixels: 0.0005 x 784 = 0.392 on their mean. Applied to the mean it would be
+# 784 times too weak, the commonest fault of public implementations.
+RECONSTRUCTION_WEIGHT = 0.0005
+
+
+def margin_loss(lengths: Tensor, targets: Tensor) -> Tensor:
+    """Margin loss, summed over the classes, a sample: (B,)  (Sabour et al. 2017, equation 4).
+
+    L_k = T_k max(0, 0.9 - |v_k|)^2 + 0.5 (1 - T_k) max(0, |v_k| - 0.1)^2
+
+    Parameters
+    ----------
+    lengths
+        (B,J) lengths of the class capsules.
+    targets
+        (B,J) 1 where the class is in the image, 0 elsewhere.
+    """
+    present = torch.relu(PRESENT - lengths).square()
+    absent = torch.relu(lengths - ABSENT).square()
+    return (targets * present + DOWN_WEIGHT * (1 - targets) * absent).sum(dim=1)
+
+
+def reconstruction_loss(reconstruction: Tensor, images: Tensor) -> Tensor:
+    """Sum of squared pixel errors a sample: (B,)."""
+    return (reconstruction - images).square().flatten(1).sum(dim=1)

@@ -1,0 +1,76 @@
+"""What a run shows while it trains: a live line in the terminal, and curves for TensorBoard."""
+
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch.utils.tensorboard import SummaryWriter
+
+from training.runs import EpochResult, Position
+
+
+class Display:
+    """A progress bar for the running epoch and a line for each finished one.
+
+    Where the output is no terminal, the bar is left out and the lines remain.
+    """
+
+    def __init__(self, console: Console, epochs: int, batch_size: int, folder: Path, *, quiet: bool) -> None:
+        self.console, self.epochs, self.batch_size, self.quiet = console, epochs, batch_size, quiet
+        self.folder = folder
+        self.writer: SummaryWriter | None = None
+        self.bar = Progress(
+            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]:.4f}  {task.fields[speed]:,.0f} images/s"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=quiet or not console.is_terminal,
+            transient=True,
+        )
+
+    def __enter__(self) -> "Display":
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+        if self.writer is not None:
+            self.writer.close()
+
+    def start(self, position: Position, steps: int) -> None:
+        """Open the event file where the run stands; events that a resumed run repeats are purged."""
+        self.steps = steps
+        if not self.quiet:
+            self.writer = SummaryWriter(str(self.folder / "tensorboard"), purge_step=position.epoch + 1)
+            if position.epoch or position.step:
+                self.console.print(f"resuming at epoch {position.epoch + 1}, step {position.step}")
+        self.task = self.bar.add_task(
+            "", total=steps, epoch=position.epoch + 1, epochs=self.epochs, loss=0.0, speed=0.0
+        )
+
+    def step(self, position: Position, loss: float) -> None:
+        """Move the bar."""
+        speed = position.step * self.batch_size / max(position.seconds, 1e-9)
+        self.bar.update(self.task, completed=position.step, epoch=position.epoch + 1, loss=loss, speed=speed)
+
+    def epoch(self, result: EpochResult, *, best: bool) -> None:
+        """Print the epoch's line and add it to the curves."""
+        if self.writer is None:
+            return
+        self.console.print(
+            f"epoch {result.epoch:>4}/{self.epochs}  loss {result.loss:.5f}  margin {result.margin_loss:.5f}  "
+            f"reconstruction {result.reconstruction_loss:.2f}  validation error "
+            f"{100 * result.validation_error:.2f} %  margin {result.validation_margin_loss:.5f}  "
+            f"{result.seconds:.0f} s{'  best' if best else ''}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        for name in ("loss", "margin_loss", "reconstruction_loss", "learning_rate"):
+            self.writer.add_scalar(f"training/{name}", getattr(result, name), result.epoch)
+        for name in ("error", "margin_loss"):
+            self.writer.add_scalar(f"validation/{name}", getattr(result, f"validation_{name}"), result.epoch)
