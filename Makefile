@@ -1,0 +1,122 @@
+# Everything a developer types. `make` alone lists it.
+#
+# One environment, .venv, grows with what is asked of it: `make serve` puts in what serving needs (no PyTorch),
+# `make train` and `make install-dev` the rest. An install is repeated only when its lock file has changed.
+
+HOST := 127.0.0.1
+PORT := 8000
+
+DATASET := mnist
+ARCHITECTURE := efficient
+EPOCHS := 40
+# Models are named by data set and, where it is not the default one, by architecture.
+MODEL := $(notdir $(patsubst folder:%,%,$(DATASET)))$(if $(filter-out efficient,$(ARCHITECTURE)),-$(ARCHITECTURE))
+RUN := runs/$(MODEL)
+
+# An index to take torch from instead of pip's own, such as PyTorch's index of CPU-only builds: TORCH_INDEX=https://…
+TORCH_INDEX ?=
+# More arguments for the tool behind `test` or `train`: make test ARGS="-k routing"
+ARGS :=
+# Move to the newest allowed versions in `make lock`: UPGRADE=1
+UPGRADE :=
+
+# From 1.29 on, ONNX Runtime's wheels report to their maker unless they are told not to.
+export ORT_DISABLE_TELEMETRY := 1
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# The first of these that is new enough; name another with PYTHON=
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help serve test train smoke lock clean lint lint-style lint-types lint-imports lint-images \
+	install-serve install-train install-dev
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+serve: install-serve ## Serve artifacts/ on http://127.0.0.1:8000 (HOST=, PORT=)
+	@exec env CAPSNET_HOST=$(HOST) CAPSNET_PORT=$(PORT) $(BIN)/python -m app
+
+test: install-dev ## Run every test that needs no browser and no container engine (ARGS=)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: lint-style lint-types lint-imports lint-images ## Check style, types, import rules and Dockerfiles (-k for all at once)
+
+lint-style: install-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+lint-types: install-dev
+	$(BIN)/mypy
+
+lint-imports: install-dev
+	$(BIN)/lint-imports --no-logo
+
+lint-images: install-dev
+	$(BIN)/hadolint docker/*.Dockerfile
+
+train: install-train ## Train a network and export it to artifacts/ (DATASET=, ARCHITECTURE=, EPOCHS=, ARGS=)
+	$(if $(or $(CAPSNET_DATA),$(filter folder:%,$(DATASET))),,$(BIN)/python -m training download $(DATASET))
+	$(BIN)/python -m training fit --dataset "$(DATASET)" --architecture $(ARCHITECTURE) --epochs $(EPOCHS) \
+		--output $(RUN) --resume $(ARGS)
+	$(BIN)/python -m training export $(RUN)/best.safetensors --output artifacts/$(MODEL)
+
+smoke: ## Build and run docker-compose.yml for real, and ask it for an answer
+	@bash tests/docker/smoke.sh || { status=$$?; [ $$status -eq 75 ] || exit $$status; \
+		echo "SKIPPED: make smoke could not run on this machine; the images are NOT tested" >&2; }
+
+# ------------------------------------------------------------------------------------------------------- environments
+
+install-serve: $(VENV)/serve.installed
+install-train: $(VENV)/train.installed
+install-dev: $(VENV)/dev.installed ## Install what development needs (TORCH_INDEX= for a CPU-only torch)
+
+$(BIN)/python:
+	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer is needed, and none was found; name one with PYTHON=" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+# The lock files agree with one another, so that a larger installation contains each smaller one.
+$(VENV)/serve.installed: requirements/serve.txt | $(BIN)/python
+	$(PIP) install -r $<
+	@touch $@
+
+$(VENV)/train.installed: requirements/train.txt | $(BIN)/python
+	$(install-torch)
+	$(PIP) install -r $<
+	@touch $@ $(VENV)/serve.installed
+
+$(VENV)/dev.installed: requirements/dev.txt | $(BIN)/python
+	$(install-torch)
+	$(PIP) install -r $<
+	@touch $@ $(VENV)/train.installed $(VENV)/serve.installed
+
+# torch alone comes from TORCH_INDEX; a local build such as 2.13.0+cpu then satisfies the lock file's torch==2.13.0.
+define install-torch
+$(if $(TORCH_INDEX),$(PIP) install --no-deps --index-url $(TORCH_INDEX) $$(grep '^torch==' $<))
+endef
+
+# --------------------------------------------------------------------------------------------------------- lock files
+
+# Exact versions for every platform and every Python from 3.11, without an index's address. The largest comes first and
+# constrains the others. The CPU image takes the small onnxruntime wheel on every platform.
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --no-annotate \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml
+ALIKE := --constraint requirements/dev.txt
+
+lock: install-dev ## Write requirements/*.txt from pyproject.toml (UPGRADE=1 for the newest versions)
+	$(LOCK) --extra dev $(if $(UPGRADE),--upgrade) --output-file requirements/dev.txt
+	$(LOCK) --extra train $(ALIKE) --output-file requirements/train.txt
+	$(LOCK) $(ALIKE) --output-file requirements/serve.txt
+	$(LOCK) $(ALIKE) --override requirements/cpu-override.in --excludes requirements/cpu-exclude.in \
+		--output-file requirements/serve-cpu.txt
+	$(LOCK) $(ALIKE) --extra gpu --output-file requirements/serve-gpu.txt
+
+clean: ## Remove caches and build output; environments, data, runs and models stay
+	rm -rf build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis
+	find app model training tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,48 @@
+# The service. One file for both devices, which differ in their lock file alone:
+#
+#   docker build -f docker/serve.Dockerfile -t capsnet-service:cpu .
+#   docker build -f docker/serve.Dockerfile -t capsnet-service:gpu --build-arg DEVICE=gpu .
+#
+# PyTorch is in neither. The GPU image brings CUDA 13 and cuDNN 9 as wheels, so the host needs NVIDIA's driver and
+# container toolkit alone.
+
+FROM python:3.11-slim AS dependencies
+ARG DEVICE=cpu
+COPY requirements/serve-${DEVICE}.txt /tmp/requirements.txt
+# The environment itself holds no pip; pip compiles to bytecode as it installs, because nothing can be written later.
+RUN python -m venv --without-pip /opt/venv \
+    && python -m pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check \
+       -r /tmp/requirements.txt
+
+FROM python:3.11-slim AS code
+WORKDIR /srv/capsnet
+# What the service takes from model/, and nothing that would need PyTorch (tests/docker holds this list to the imports).
+COPY model/__init__.py model/contract.py model/ground.py model/guard.py model/pictures.py model/preprocess.py model/
+COPY docker/healthcheck.py ./
+COPY app app
+# `unchecked-hash`: the file system is read-only, so a start need not compare sources with their bytecode.
+RUN python -m compileall -q --invalidation-mode unchecked-hash app model
+
+FROM python:3.11-slim
+ARG VERSION=0.1.0
+LABEL org.opencontainers.image.title="capsnet-service" \
+      org.opencontainers.image.description="Capsule networks that answer with class, pose and reconstruction" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.licenses="Apache-2.0"
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    ORT_DISABLE_TELEMETRY=1 \
+    CAPSNET_HOST=0.0.0.0 \
+    CAPSNET_PORT=8000 \
+    CAPSNET_LOG_FORMAT=json
+WORKDIR /srv/capsnet
+# From what changes least to what changes most.
+COPY --from=dependencies /opt/venv /opt/venv
+COPY artifacts artifacts
+COPY --from=code /srv/capsnet ./
+USER 10001:10001
+EXPOSE 8000
+HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=3 CMD ["python", "healthcheck.py"]
+STOPSIGNAL SIGTERM
+CMD ["python", "-m", "app"]

@@ -1,0 +1,44 @@
+# Training, evaluation and export. Data, runs and artifacts are mounted, never part of the image:
+#
+#   docker build -f docker/train.Dockerfile -t capsnet-service:train .
+#
+# torch comes from pip's own index, on Linux with CUDA; --build-arg TORCH_INDEX=https://… takes it from another one,
+# such as PyTorch's index of CPU-only builds.
+
+FROM python:3.11-slim AS dependencies
+ARG TORCH_INDEX=""
+COPY requirements/train.txt /tmp/requirements.txt
+RUN python -m venv --without-pip /opt/venv \
+    && install() { python -m pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check "$@"; } \
+    && if [ -n "$TORCH_INDEX" ]; then \
+         install --no-deps --index-url "$TORCH_INDEX" "$(grep '^torch==' /tmp/requirements.txt)"; \
+       fi \
+    && install -r /tmp/requirements.txt
+
+FROM python:3.11-slim AS code
+WORKDIR /srv/capsnet
+COPY model model
+COPY training training
+RUN python -m compileall -q --invalidation-mode unchecked-hash model training
+
+FROM python:3.11-slim
+ARG VERSION=0.1.0
+LABEL org.opencontainers.image.title="capsnet-service (training)" \
+      org.opencontainers.image.description="Trains capsule networks and exports them to ONNX" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.licenses="Apache-2.0"
+# The root file system is read-only: whatever wants a cache gets the temporary folder.
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    ORT_DISABLE_TELEMETRY=1 \
+    HOME=/tmp \
+    MPLCONFIGDIR=/tmp/matplotlib \
+    CAPSNET_DATA=/srv/capsnet/data
+WORKDIR /srv/capsnet
+COPY --from=dependencies /opt/venv /opt/venv
+COPY --from=code /srv/capsnet ./
+USER 10001:10001
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["python", "-m", "training"]
+CMD ["--help"]

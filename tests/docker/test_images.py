@@ -1,0 +1,73 @@
+"""What the Dockerfiles promise, read off their text; `make smoke` builds and runs them."""
+
+import re
+from pathlib import Path
+
+import grimp
+import pytest
+
+import app
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCKERFILES = sorted((ROOT / "docker").glob("*.Dockerfile"))
+
+
+def instructions(dockerfile: Path) -> list[tuple[str, str]]:
+    """(instruction, arguments) of each line, continued lines joined and comments left out."""
+    lines = [line for line in dockerfile.read_text().splitlines() if not line.startswith("#")]
+    text = re.sub(r"\\\n\s*", "", "\n".join(lines))
+    return [tuple(line.split(maxsplit=1)) for line in text.splitlines() if line]  # type: ignore[misc]
+
+
+@pytest.fixture(params=DOCKERFILES, ids=lambda path: path.name)
+def dockerfile(request: pytest.FixtureRequest) -> Path:
+    path: Path = request.param
+    return path
+
+
+def test_there_are_a_serving_and_a_training_image() -> None:
+    assert [path.name for path in DOCKERFILES] == ["serve.Dockerfile", "train.Dockerfile"]
+
+
+def test_images_are_built_on_one_base_without_a_frontend_of_their_own(dockerfile: Path) -> None:
+    bases = {arguments.split()[0] for name, arguments in instructions(dockerfile) if name == "FROM"}
+    assert bases == {"python:3.11-slim"}
+    assert "syntax=" not in dockerfile.read_text()
+
+
+def test_processes_run_as_a_numbered_user_and_receive_signals_themselves(dockerfile: Path) -> None:
+    final = dict(instructions(dockerfile))  # the last instruction of each name is the one that holds
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", final["USER"])
+    for name in {"CMD", "ENTRYPOINT"} & final.keys():
+        assert final[name].startswith("["), f"{name} would run in a shell, which keeps SIGTERM to itself"
+
+
+def test_onnx_runtime_reports_to_nobody(dockerfile: Path) -> None:
+    final = dict(instructions(dockerfile))
+    assert "ORT_DISABLE_TELEMETRY=1" in final["ENV"].split()
+
+
+def test_images_carry_the_version_of_the_code(dockerfile: Path) -> None:
+    assert ("ARG", f"VERSION={app.__version__}") in instructions(dockerfile)
+
+
+def test_code_is_copied_after_the_dependencies_are_installed(dockerfile: Path) -> None:
+    text = dockerfile.read_text()
+    installed = text.index("/tmp/requirements.txt")
+    assert installed < text.index("COPY model")
+    assert text.index("COPY --from=dependencies") < text.index("COPY --from=code")
+
+
+def test_the_serving_image_holds_what_the_service_imports_of_model_and_no_more() -> None:
+    graph = grimp.build_graph("app", "model", cache_dir=None)
+    needed = {
+        name for name in graph.find_upstream_modules("app", as_package=True) if name.startswith("model")
+    }
+    copied = {
+        source.removesuffix("/__init__.py").removesuffix(".py").replace("/", ".")
+        for name, arguments in instructions(ROOT / "docker" / "serve.Dockerfile")
+        if name == "COPY"
+        for source in arguments.split()[:-1]
+        if source.startswith("model/")
+    }
+    assert copied == needed | {"model"}
