@@ -1,0 +1,163 @@
+"""The device that computes: chosen once at the start, never exchanged in silence.
+
+ONNX Runtime lists CUDA among its providers on machines without a GPU, and a session that asked for CUDA there becomes
+a CPU session without a word. So the driver is asked for GPUs first, and a session is asked afterwards what it became.
+"""
+
+import contextlib
+import ctypes
+import io
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnxruntime
+import structlog
+
+from app.errors import DeviceError, ModelError
+
+log = structlog.get_logger("app.device")
+
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+TENSORRT = "TensorrtExecutionProvider"
+
+PROVIDER = {"cpu": CPU, "cuda": CUDA, "tensorrt": TENSORRT}
+
+# cuDNN's exhaustive search, the default, would measure again at every new batch size.
+CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
+
+# Two, so that one batch is prepared while the other computes.
+GPU_SLOTS = 2
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where sessions run, and how many batches they run at the same time."""
+
+    provider: str
+    slots: int
+
+    @property
+    def is_gpu(self) -> bool:
+        """Whether the provider is one for GPUs."""
+        return self.provider != CPU
+
+    def session(self, graph: Path) -> onnxruntime.InferenceSession:
+        """Load a graph.
+
+        Raises
+        ------
+        ModelError
+            If ONNX Runtime cannot load the file.
+        DeviceError
+            If the session ended up on another provider.
+        """
+        try:
+            session = onnxruntime.InferenceSession(graph, _session_options(self), self._providers())
+        except Exception as error:  # noqa: BLE001  # the runtime's own exceptions share no other base
+            reason = str(error).strip().splitlines()[0]
+            raise ModelError(f"{graph}: ONNX Runtime cannot load it: {reason}") from None
+        session.disable_fallback()  # or a failing run would move to the CPU unasked
+        if (actual := session.get_providers()[0]) != self.provider:
+            raise DeviceError(
+                f"{graph.name} was to run on {self.provider}, but ONNX Runtime put it on {actual}"
+            )
+        return session
+
+    def _providers(self) -> list[str | tuple[str, dict[str, str]]]:
+        """What to ask ONNX Runtime for; TensorRT leaves what it cannot do to CUDA."""
+        if not self.is_gpu:
+            return [CPU]
+        return ([TENSORRT] if self.provider == TENSORRT else []) + [(CUDA, CUDA_OPTIONS)]
+
+
+def _session_options(device: Device) -> onnxruntime.SessionOptions:
+    """One thread a run, asleep while it has nothing to do: the slots are what makes it parallel."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if not device.is_gpu:
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def choose_device(wanted: str, require_gpu: bool, probe: Path) -> Device:
+    """The device for the setting `wanted`: auto, cpu, cuda or tensorrt.
+
+    Parameters
+    ----------
+    require_gpu
+        Refuse the CPU.
+    probe
+        A graph that is loaded to learn whether a GPU can truly be used.
+
+    Raises
+    ------
+    DeviceError
+        If the device cannot be had; says why.
+    """
+    onnxruntime.set_default_logger_severity(3)
+    if wanted == "cpu" and require_gpu:
+        raise DeviceError(
+            "CAPSNET_DEVICE is 'cpu' and CAPSNET_REQUIRE_GPU is set; they contradict each other"
+        )
+    if wanted == "cpu":
+        return Device(CPU, available_cores())
+    try:
+        return _gpu("cuda" if wanted == "auto" else wanted, probe)
+    except DeviceError as error:
+        if require_gpu or wanted != "auto":
+            variable = "CAPSNET_REQUIRE_GPU is set" if wanted == "auto" else f"CAPSNET_DEVICE is {wanted!r}"
+            raise DeviceError(f"{variable}, but {error}") from None
+        say = log.warning if count_gpus() else log.info
+        say("no GPU in use, computing on the CPU", reason=str(error))
+        return Device(CPU, available_cores())
+
+
+def _gpu(kind: str, probe: Path) -> Device:
+    """A GPU through CUDA or TensorRT, tried out, or DeviceError."""
+    device = Device(PROVIDER[kind], GPU_SLOTS)
+    if not count_gpus():
+        raise DeviceError("the NVIDIA driver offers no GPU")
+    if device.provider not in onnxruntime.get_available_providers():
+        raise DeviceError(f"this build of ONNX Runtime has no {device.provider}; install onnxruntime-gpu")
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        onnxruntime.preload_dlls()
+        try:
+            device.session(probe)
+        except DeviceError as error:
+            hint = "are CUDA and cuDNN installed, as `pip install onnxruntime-gpu[cuda,cudnn]` does?"
+            missing = next(iter(said.getvalue().splitlines()), "")
+            raise DeviceError(f"{error}; {hint} {missing}".rstrip()) from None
+    return device
+
+
+def count_gpus() -> int:
+    """How many NVIDIA GPUs the driver offers, as the driver itself says."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int()
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return 0
+    return count.value
+
+
+def available_cores() -> int:
+    """Cores that this process may use: its affinity, and the quota of its control group where there is one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, _cgroup_cores(Path("/sys/fs/cgroup/cpu.max")) or cores))
+
+
+def _cgroup_cores(limit: Path) -> int | None:
+    """Whole cores in a `cpu.max` file ("150000 100000" is one and a half: 1), None where there is no limit."""
+    try:
+        quota, period = limit.read_text().split()
+        return None if quota == "max" else max(1, int(quota) // int(period))
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,209 @@
+"""Everything that can go wrong, in one tree.
+
+    ServiceError
+    ├── StartError                  the service refuses to start; a sentence for whoever starts it
+    │   ├── SettingError            an environment variable holds what is not allowed
+    │   ├── ModelError              a model folder is broken, incomplete or missing
+    │   └── DeviceError             the device that was asked for cannot be had
+    └── Problem                     an answer to a request (RFC 9457)
+        ├── BadRequest         400  the body is not what the route reads
+        │   └── NotAPicture    400  its bytes are no picture
+        ├── UnknownRoute       404
+        ├── UnknownModel       404
+        ├── MethodNotAllowed   405  carries Allow
+        ├── TooLarge           413  bytes, pixels or items over the limit
+        ├── UnsupportedMedia   415  a content type or encoding that is not read
+        ├── InvalidParameter   422  a parameter outside its bounds
+        └── Unavailable        503  try again later; carries Retry-After
+            ├── QueueFull
+            ├── DeadlineExceeded
+            └── NotReady
+
+Knows no web library: `app.problems` turns a `Problem` into a response, `app.__main__` prints a `StartError`.
+"""
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar
+
+
+class ServiceError(Exception):
+    """Root of the tree."""
+
+
+class StartError(ServiceError):
+    """The service refuses to start; the text is one sentence for whoever starts it."""
+
+
+class SettingError(StartError):
+    """An environment variable holds a value that is not allowed."""
+
+
+class ModelError(StartError):
+    """A model folder is broken, incomplete or missing; the text begins with its path."""
+
+
+class DeviceError(StartError):
+    """The device that was asked for cannot be had."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Violation:
+    """One value outside its bounds: which parameter, what it was, what is allowed."""
+
+    parameter: str
+    value: str
+    allowed: str
+
+    def __str__(self) -> str:
+        return f"{self.parameter} is {self.value}: {self.allowed}"
+
+
+class Problem(ServiceError):
+    """An answer that is not the one asked for.
+
+    `kind` becomes the last part of the problem's `type`; `headers` go into the response. One that is no subclass is
+    what a client learns of an error that nobody foresaw.
+    """
+
+    status: ClassVar[int] = 500
+    kind: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal server error"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        errors: Iterable[Violation] = (),
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = tuple(dataclasses.asdict(error) for error in errors)
+        self.headers = dict(headers)
+
+
+class BadRequest(Problem):
+    """The body is not what the route reads."""
+
+    status = 400
+    kind = "bad-request"
+    title = "The body cannot be read"
+
+
+class NotAPicture(BadRequest):
+    """The bytes are no picture of a format that is read."""
+
+    kind = "not-an-image"
+    title = "Not an image"
+
+
+class UnknownRoute(Problem):
+    """Nothing is served under that path."""
+
+    status = 404
+    kind = "not-found"
+    title = "Not found"
+
+    def __init__(self, path: str, known: Iterable[str]) -> None:
+        super().__init__(
+            f"there is nothing at {path!r}{did_you_mean(path.lower(), known)}; /docs lists what there is"
+        )
+
+
+class UnknownModel(Problem):
+    """No model of that name is served."""
+
+    status = 404
+    kind = "unknown-model"
+    title = "Unknown model"
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        known = list(known)
+        super().__init__(
+            f"no model is called {name!r}{did_you_mean(name, known)}; there are: {', '.join(known)}"
+        )
+
+
+class MethodNotAllowed(Problem):
+    """The path exists, but not for this method."""
+
+    status = 405
+    kind = "method-not-allowed"
+    title = "Method not allowed"
+
+    def __init__(self, path: str, method: str, allowed: str) -> None:
+        super().__init__(f"{path} does not take {method}; it takes {allowed}", headers={"Allow": allowed})
+
+
+class TooLarge(Problem):
+    """More bytes, pixels or items than the service takes."""
+
+    status = 413
+    kind = "too-large"
+    title = "Too large"
+
+
+class UnsupportedMedia(Problem):
+    """A content type or content encoding that the route does not read."""
+
+    status = 415
+    kind = "unsupported-media-type"
+    title = "Unsupported media type"
+
+
+class InvalidParameter(Problem):
+    """One or more parameters outside their bounds; `of` makes the problem with a single one."""
+
+    status = 422
+    kind = "invalid-parameter"
+    title = "Invalid parameter"
+
+    def __init__(self, *violations: Violation) -> None:
+        super().__init__("; ".join(map(str, violations)), errors=violations)
+
+    @classmethod
+    def of(cls, parameter: str, value: str, allowed: str) -> "InvalidParameter":
+        """The problem with one parameter; `value` as the reader is to see it."""
+        return cls(Violation(parameter=parameter, value=value, allowed=allowed))
+
+
+class Unavailable(Problem):
+    """Nothing wrong with the request; the service cannot take it now."""
+
+    status = 503
+    kind = "unavailable"
+    title = "Unavailable"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers={"Retry-After": "1"})
+
+
+class QueueFull(Unavailable):
+    """More work is waiting than is allowed to wait."""
+
+    kind = "queue-full"
+    title = "The queue is full"
+
+
+class DeadlineExceeded(Unavailable):
+    """The work was still waiting when the request's time was over."""
+
+    kind = "deadline-exceeded"
+    title = "The deadline has passed"
+
+
+class NotReady(Unavailable):
+    """The service is starting or shutting down."""
+
+    kind = "not-ready"
+    title = "Not ready"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The text " (did you mean 'x'?)" with the nearest of the known words, or nothing."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

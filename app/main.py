@@ -1,0 +1,77 @@
+"""The application: everything put together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import Depends, FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from app import __version__, problems
+from app.errors import Problem
+from app.middleware import LastResort, RequestContext
+from app.routes import classify, documentation, health, models, pages, reconstruct
+from app.routes.replies import refuse_repeats
+from app.service import Service
+from app.settings import Settings
+
+DESCRIPTION = """
+A capsule network says what is in a picture (the length of a class's capsule), how it is there (the capsule's pose), and
+can draw what it saw (its decoder). All three over HTTP.
+
+Errors are `application/problem+json` (RFC 9457). Every answer carries its id in `X-Request-ID`.
+"""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application, its models loaded.
+
+    They are loaded here and not in the lifespan, so that whoever calls learns in one sentence what is wrong with them.
+
+    Raises
+    ------
+    StartError
+        If a model is broken, or the device cannot be had.
+    """
+    app = FastAPI(
+        title="Capsule networks",
+        version=__version__,
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan,
+    )
+    app.state.settings = settings
+    app.state.service = Service.load(settings)
+    app.state.ready = False
+    app.add_middleware(LastResort)
+    app.add_middleware(RequestContext)  # added last, so outermost
+    for kind in (Problem, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, problems.respond)
+    for family in (classify, reconstruct, models, health):
+        app.include_router(family.router, dependencies=[Depends(refuse_repeats)])
+    app.include_router(pages.router)
+    app.mount("/docs/assets", pages.swagger_assets())
+    _complete_openapi(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Ready from start to shutdown; at the end what was accepted is finished."""
+    app.state.ready = True
+    yield
+    app.state.ready = False
+    await app.state.service.close()
+
+
+def _complete_openapi(app: FastAPI) -> None:
+    """Have FastAPI's OpenAPI document completed with what it cannot know."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        return documentation.complete(generate())
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the way FastAPI documents

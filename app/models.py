@@ -1,0 +1,136 @@
+"""The models in service: each loaded on the device, with queues before its two graphs."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.batcher import Batcher, Queue
+from app.device import Device
+from app.engine import Engine
+from app.errors import InvalidParameter, ModelError, UnknownModel, did_you_mean
+from app.settings import Settings
+from app.store import StoredModel
+from model.contract import Guard, ModelCard
+
+Floats = NDArray[np.float32]
+
+
+class Capsules(NamedTuple):
+    """What the encoder sees in one image: lengths (J,) and poses (J,D)."""
+
+    lengths: Floats
+    poses: Floats
+
+
+class Drawing(NamedTuple):
+    """What the decoder is to draw: the capsule `label` of poses (J,D)."""
+
+    poses: Floats
+    label: int
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A model that answers."""
+
+    card: ModelCard
+    precision: str
+    provider: str
+    encoder: Queue[Floats, Capsules]
+    decoder: Queue[Drawing, Floats]
+
+    @property
+    def guard(self) -> Guard:
+        """The thresholds that belong to the precision in use."""
+        return self.card.variants[self.precision].guard
+
+    def find_class(self, parameter: str, label: str | int) -> int:
+        """The index of a class given by its name or, where no class has that name, by its index.
+
+        Raises
+        ------
+        InvalidParameter
+            If there is no such class.
+        """
+        classes = self.card.classes
+        if label in classes:
+            return classes.index(str(label))
+        text = str(label)
+        if text.isascii() and text.isdigit() and len(text) < 10 and int(text) < len(classes):
+            return int(text)
+        raise InvalidParameter.of(
+            parameter,
+            repr(label),
+            f"should be an index from 0 to {len(classes) - 1} or one of the classes {_listed(classes)}"
+            f"{did_you_mean(text, classes)}",
+        )
+
+
+class Models:
+    """The models in service by name, and the one that answers where a request names none."""
+
+    def __init__(self, models: dict[str, ServedModel], default: str, device: Device) -> None:
+        self._models = models
+        self.default = default
+        self.device = device
+
+    def __iter__(self) -> Iterator[ServedModel]:
+        return iter(self._models.values())
+
+    def get(self, name: str | None) -> ServedModel:
+        """The model called `name`, or the default one for None; raises UnknownModel."""
+        if name is None:
+            name = self.default
+        if name not in self._models:
+            raise UnknownModel(name, self._models)
+        return self._models[name]
+
+
+def serve_model(stored: StoredModel, device: Device, batcher: Batcher, settings: Settings) -> ServedModel:
+    """Load a stored model onto the device and try it; raises ModelError."""
+    card = stored.card
+    precision = stored.choose_precision(settings.precision, device.is_gpu)
+    engine = Engine(device, stored.encoder(precision), stored.decoder)
+    stored.check_metadata(engine.metadata)
+    engine.warm_up(card.config.image_shape, card.config.num_classes, card.config.pose_dim)
+
+    def encode(images: list[Floats]) -> list[Capsules]:
+        return list(map(Capsules, *engine.encode(np.stack(images))))
+
+    def draw(drawings: list[Drawing]) -> list[Floats]:
+        poses, labels = zip(*drawings, strict=True)
+        return list(engine.decode(np.stack(poses), np.array(labels, np.int64)))
+
+    return ServedModel(
+        card=card,
+        precision=precision,
+        provider=engine.provider,
+        encoder=batcher.queue(encode, settings.max_batch),
+        decoder=batcher.queue(draw, settings.max_batch),
+    )
+
+
+def choose_default(stored: dict[str, StoredModel], settings: Settings) -> str:
+    """The default model's name: the setting's, or where that was left unset and is not there, the first by name.
+
+    Raises
+    ------
+    ModelError
+        If the setting names a model that is not there.
+    """
+    wanted = settings.default_model
+    if wanted in stored:
+        return wanted
+    if "default_model" in settings.model_fields_set:
+        raise ModelError(
+            f"{settings.models}: CAPSNET_DEFAULT_MODEL is {wanted!r}; the models there are {_listed(sorted(stored))}"
+        )
+    return min(stored)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The names, at most twenty of them."""
+    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")

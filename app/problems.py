@@ -1,0 +1,98 @@
+"""Any error to a response: `application/problem+json` as RFC 9457 has it. The one place where that happens."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import structlog
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.errors import BadRequest, InvalidParameter, MethodNotAllowed, Problem, UnknownRoute, Violation
+
+log = structlog.get_logger("app.problems")
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:problem-type:capsnet:"
+
+# More violations than these help nobody.
+MOST_VIOLATIONS = 10
+
+
+async def respond(request: Request, error: Exception) -> Response:
+    """The response for an error, whatever it is."""
+    problem = as_problem(request, error)
+    body = {
+        "type": f"{TYPE_PREFIX}{problem.kind}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": request.url.path,
+        "request_id": request.scope.get("state", {}).get("request_id", ""),
+    }
+    if problem.errors:
+        body["errors"] = problem.errors
+    return Response(orjson.dumps(body), problem.status, problem.headers, MEDIA_TYPE)
+
+
+def as_problem(request: Request, error: Exception) -> Problem:
+    """What an error says to the client; one that nobody foresaw is logged and says nothing of itself."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, RequestValidationError):
+        return explain(error.errors())
+    if isinstance(error, HTTPException) and error.status_code == 404:
+        return UnknownRoute(request.url.path, request.app.openapi()["paths"])
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        return MethodNotAllowed(
+            request.url.path, request.method, _with_head((error.headers or {}).get("Allow", ""))
+        )
+    log.error("unforeseen error", path=request.url.path, exc_info=error)
+    return Problem("the request failed inside the service; the log has it under its request_id")
+
+
+def _with_head(allowed: str) -> str:
+    """The allowed methods, with HEAD wherever there is GET."""
+    methods = set(allowed.split(", "))
+    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
+
+
+def explain(errors: Sequence[Any]) -> Problem:
+    """Errors of pydantic as one problem that names parameter, value and what is allowed."""
+    if broken := next((error for error in errors if error["type"] == "json_invalid"), None):
+        reason = broken.get("ctx", {}).get("error", broken["msg"])
+        return BadRequest(f"the body is not JSON: {reason}")
+    violations = [_violation(error) for error in errors[:MOST_VIOLATIONS]]
+    problem = InvalidParameter(*violations)
+    if (more := len(errors) - len(violations)) > 0:
+        problem.detail += f"; and {more} more"
+    return problem
+
+
+def _violation(error: Any) -> Violation:
+    place, *path = error["loc"]
+    kind = "query parameter" if place == "query" else "field"
+    context = error.get("ctx", {})
+    if error["type"] == "refused":
+        name, value = context["parameter"], context["value"]
+    else:
+        name, value = f"'{path[0] if kind == 'query parameter' else _dotted(path)}'", _shown(error["input"])
+    if error["type"] == "missing":
+        return Violation(parameter=f"{kind} {name}", value="missing", allowed="it is required")
+    rule = error["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    return Violation(parameter=f"{kind} {name}", value=value, allowed=rule[:1].lower() + rule[1:])
+
+
+def _dotted(path: Sequence[str | int]) -> str:
+    """("poses", 3, 0) as "poses[3][0]"."""
+    return (
+        "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".") or "body"
+    )
+
+
+def _shown(value: object) -> str:
+    """The value as a person would write it, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

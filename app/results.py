@@ -1,0 +1,41 @@
+"""What the service answers with, before a route writes it as JSON or PNG."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.models import Capsules, Floats, ServedModel
+
+
+@dataclass(frozen=True)
+class Check:
+    """How far the reconstruction is from the picture, and whether the guard accepts that."""
+
+    distance: float
+    threshold: float
+    accepted: bool
+
+
+@dataclass(frozen=True)
+class Classification:
+    """What is in a picture: all capsules, the indices of the longest, and the check where it was asked for."""
+
+    model: ServedModel
+    capsules: Capsules
+    ranking: list[int]
+    check: Check | None
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """A picture drawn again from one of its capsules, as it is and perturbed; the pictures are PNG files."""
+
+    model: ServedModel
+    label: int
+    length: np.float32
+    pose: Floats
+    perturbed_pose: Floats
+    distance: float
+    input: bytes
+    reconstruction: bytes
+    perturbed: bytes

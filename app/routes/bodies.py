@@ -1,0 +1,162 @@
+"""Request bodies: read within the limit, and the picture or the JSON in them. Nothing is spooled to disk."""
+
+from typing import Any, TypeVar
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from app.errors import BadRequest, InvalidParameter, TooLarge, UnsupportedMedia
+
+Schema = TypeVar("Schema", bound=BaseModel)
+
+FIELD = "file"
+MULTIPART = "multipart/form-data"
+OCTETS = "application/octet-stream"
+
+
+async def read_picture(request: Request, limit: int) -> bytes:
+    """The picture file in a body of at most `limit` bytes: the multipart field `file`, or the body itself.
+
+    Raises
+    ------
+    BadRequest, InvalidParameter, TooLarge, UnsupportedMedia
+        If there is no picture to be had; says what was found and what is read.
+    """
+    kind, options = parse_options_header(request.headers.get("content-type"))
+    media = kind.decode("latin-1")
+    if media != MULTIPART and media != OCTETS and not media.startswith("image/"):
+        raise UnsupportedMedia(
+            f"the content type is {media!r}; send the picture as the field {FIELD!r} of a {MULTIPART} form, "
+            f"or as the body itself with image/* or {OCTETS}"
+        )
+    body = await read_body(request, limit)
+    data = _only_file(body, options.get(b"boundary", b"")) if media == MULTIPART else body
+    if not data:
+        raise BadRequest("the picture is empty: 0 bytes")
+    return data
+
+
+async def read_json(request: Request, limit: int, schema: type[Schema]) -> Schema:
+    """The JSON in a body of at most `limit` bytes, validated.
+
+    Raises
+    ------
+    RequestValidationError, TooLarge, UnsupportedMedia
+        If it is not JSON, or not what the schema allows.
+    """
+    kind, _ = parse_options_header(request.headers.get("content-type"))
+    if kind != b"application/json":
+        raise UnsupportedMedia(f"the content type is {kind.decode('latin-1')!r}; send application/json")
+    body = await read_body(request, limit)
+    try:
+        return schema.model_validate_json(body)
+    except ValidationError as error:
+        details: list[Any] = [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
+        raise RequestValidationError(details) from None
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The whole body; refused before it is read where its length is declared, and at the first byte too many.
+
+    Raises
+    ------
+    TooLarge
+        If it is longer than `limit`.
+    UnsupportedMedia
+        If it is compressed: what it would grow to is unknown.
+    """
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.lower() != "identity":
+        raise UnsupportedMedia(f"the content encoding is {encoding!r}; send the body as it is")
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limit:
+        raise TooLarge(f"the body has {declared} bytes; at most {limit} are read")
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise TooLarge(f"the body has more than the {limit} bytes that are read")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _only_file(body: bytes, boundary: bytes) -> bytes:
+    """The content of the field `file`, which must be the form's only field."""
+    form = Form(body, boundary)
+    names = [name for name, _ in form.fields]
+    if names.count(FIELD) > 1:
+        raise InvalidParameter.of(
+            f"field {FIELD!r}", f"given {names.count(FIELD)} times", "send one picture at a time"
+        )
+    if FIELD not in names:
+        found = f"it has {', '.join(map(repr, names))}" if names else "it is empty"
+        raise BadRequest(f"the form has no field {FIELD!r} with the picture; {found}")
+    if other := next((name for name in names if name != FIELD), None):
+        raise InvalidParameter.of(
+            f"field {other!r}", "in the form", "parameters belong in the query string, as in ?name=value"
+        )
+    return form.fields[0][1]
+
+
+class Form:
+    """A multipart form, parsed in memory: `fields` is a list of (name, content).
+
+    Raises
+    ------
+    BadRequest
+        If the body is not a complete form.
+    """
+
+    def __init__(self, body: bytes, boundary: bytes) -> None:
+        self.fields: list[tuple[str, bytes]] = []
+        self._header, self._value = b"", b""
+        self._name: str | None = None
+        self._content: list[bytes] = []
+        self._complete = False
+        if not boundary:
+            raise BadRequest(f"the content type {MULTIPART} needs a boundary")
+        try:
+            MultipartParser(boundary, self._callbacks()).write(body)
+        except FormParserError as error:
+            raise BadRequest(f"the form is malformed: {error}") from None
+        if not self._complete:
+            raise BadRequest("the form ends before its closing boundary")
+
+    def _callbacks(self) -> Any:
+        return {
+            "on_part_begin": self._begin_part,
+            "on_header_field": self._add_header,
+            "on_header_value": self._add_value,
+            "on_header_end": self._end_header,
+            "on_part_data": lambda data, start, end: self._content.append(data[start:end]),
+            "on_part_end": self._end_part,
+            "on_end": self._end,
+        }
+
+    def _begin_part(self) -> None:
+        self._name, self._content = None, []
+
+    def _add_header(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+
+    def _add_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _end_header(self) -> None:
+        if self._header.lower() == b"content-disposition":
+            _, options = parse_options_header(self._value)
+            if (name := options.get(b"name")) is not None:
+                self._name = name.decode("utf-8", "replace")
+        self._header, self._value = b"", b""
+
+    def _end_part(self) -> None:
+        if self._name is None:
+            raise BadRequest("a part of the form has no name in its Content-Disposition")
+        self.fields.append((self._name, b"".join(self._content)))
+
+    def _end(self) -> None:
+        self._complete = True

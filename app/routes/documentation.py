@@ -1,0 +1,64 @@
+"""Parts of the OpenAPI document that the routes share and FastAPI cannot work out by itself."""
+
+from typing import Any
+
+from app.answers import Problem
+from app.problems import MEDIA_TYPE
+from app.routes.bodies import FIELD, MULTIPART, OCTETS
+
+BINARY = {"type": "string", "format": "binary"}
+
+# The body of a route that takes a picture: a form, or the file itself. The body is read by hand (see `bodies`).
+PICTURE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "A picture: PNG, JPEG, WebP, BMP or GIF, and HEIC where its plug-in is installed; its bytes "
+        "decide, not its name.",
+        "content": {
+            MULTIPART: {
+                "schema": {
+                    "type": "object",
+                    "properties": {FIELD: {**BINARY, "description": "The picture file."}},
+                    "required": [FIELD],
+                    "additionalProperties": False,
+                }
+            },
+            "image/png": {"schema": BINARY},
+            "image/jpeg": {"schema": BINARY},
+            OCTETS: {"schema": BINARY},
+        },
+    }
+}
+
+# A second form of an answer.
+PNG_ANSWER: dict[str, Any] = {"image/png": {"schema": BINARY}}
+
+REASONS = {
+    400: "The body cannot be read, or is not an image.",
+    404: "There is no such model.",
+    413: "More bytes, pixels or items than the service takes.",
+    415: "A content type or content encoding that is not read.",
+    422: "A parameter outside its bounds.",
+    500: "An error inside the service; the log has it under the request's id.",
+    503: "The queue is full, the deadline has passed, or the service is not ready; `Retry-After` says when to return.",
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The error answers of a route."""
+    schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
+    return {
+        status: {"description": REASONS[status], "content": {MEDIA_TYPE: {"schema": schema}}}
+        for status in statuses
+    }
+
+
+PICTURE_PROBLEMS = problems(400, 404, 413, 415, 422, 500, 503)
+
+
+def complete(document: dict[str, Any]) -> dict[str, Any]:
+    """Add the schema of problems, to which the error answers refer, to an OpenAPI document."""
+    document.setdefault("components", {}).setdefault("schemas", {})[Problem.__name__] = (
+        Problem.model_json_schema()
+    )
+    return document

@@ -1,0 +1,35 @@
+"""The cards of the models in service."""
+
+import dataclasses
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Response
+
+from app.answers import Card, ModelsAnswer
+from app.models import ServedModel
+from app.routes.documentation import problems
+from app.routes.replies import ReadyService, json
+from app.schemas import NoParameters
+
+router = APIRouter(tags=["models"])
+
+
+@router.get("/models", response_model=ModelsAnswer, responses=problems(422, 500, 503))
+async def list_models(service: ReadyService, parameters: Annotated[NoParameters, Query()]) -> Response:
+    """Give the cards of all models, and which one is the default."""
+    return json({"default": service.models.default, "models": list(map(_card, service.models))})
+
+
+@router.get("/models/{name}", response_model=Card, responses=problems(404, 422, 500, 503))
+async def show_model(
+    service: ReadyService,
+    name: Annotated[str, Path(description="Name of the model.", examples=["mnist"])],
+    parameters: Annotated[NoParameters, Query()],
+) -> Response:
+    """Give one model's card: architecture, classes, input, measured error, and how it is served."""
+    return json(_card(service.models.get(name)))
+
+
+def _card(model: ServedModel) -> dict[str, Any]:
+    serving = {"precision": model.precision, "provider": model.provider}
+    return {**dataclasses.asdict(model.card), "serving": serving}

@@ -1,0 +1,110 @@
+"""What the model saw, drawn again: from a picture, or from poses alone."""
+
+import base64
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from app.answers import DecodeAnswer, ReconstructAnswer
+from app.errors import InvalidParameter
+from app.results import Reconstruction
+from app.routes.accept import prefers_png
+from app.routes.bodies import read_json, read_picture
+from app.routes.documentation import PICTURE_BODY, PICTURE_PROBLEMS, PNG_ANSWER
+from app.routes.replies import AppSettings, ReadyService, json, model_fields, prediction
+from app.schemas import DecodeRequest, NoParameters, ReconstructParameters
+
+router = APIRouter(tags=["pictures"])
+
+DECODE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": DecodeRequest.model_json_schema()}},
+    }
+}
+
+
+@router.post(
+    "/reconstruct",
+    response_model=ReconstructAnswer,
+    response_description="Pose and pictures as JSON, or the perturbed picture with `Accept: image/png`.",
+    responses={200: {"content": PNG_ANSWER}, **PICTURE_PROBLEMS},
+    openapi_extra=PICTURE_BODY,
+)
+async def reconstruct(
+    request: Request,
+    service: ReadyService,
+    settings: AppSettings,
+    parameters: Annotated[ReconstructParameters, Query()],
+) -> Response:
+    """Draw a picture again from its longest capsule, or from that of another class, and with the pose moved.
+
+    `dim` and `delta` come in pairs: `?dim=3&delta=0.1&dim=5&delta=-0.2` moves two dimensions of the pose. With
+    `Accept: image/png` the answer is the perturbed picture itself.
+    """
+    data = await read_picture(request, settings.max_upload)
+    perturbations = list(zip(parameters.dim, parameters.delta, strict=True))
+    drawn = await service.reconstruct(
+        data,
+        model=parameters.model,
+        preprocess=parameters.preprocess,
+        label=parameters.label,
+        perturbations=perturbations,
+    )
+    reply = _png(drawn.perturbed) if prefers_png(request) else json(_answer(drawn, perturbations))
+    return _varying(reply)
+
+
+@router.post(
+    "/decode",
+    response_model=DecodeAnswer,
+    response_description="Pictures as JSON, or the picture of a single pose with `Accept: image/png`.",
+    responses={200: {"content": PNG_ANSWER}, **PICTURE_PROBLEMS},
+    openapi_extra=DECODE_BODY,
+)
+async def decode(
+    request: Request,
+    service: ReadyService,
+    settings: AppSettings,
+    parameters: Annotated[NoParameters, Query()],
+) -> Response:
+    """Draw capsules from their poses alone: one `pose`, or up to 1,024 `poses`."""
+    asked = await read_json(request, settings.max_upload, DecodeRequest)
+    as_png = prefers_png(request)
+    if as_png and len(asked.all_poses) > 1:
+        raise InvalidParameter.of(
+            "field 'poses'",
+            f"{len(asked.all_poses)} long",
+            "image/png is one picture; accept application/json",
+        )
+    model, files = await service.decode(model=asked.model, labels=asked.all_labels, poses=asked.all_poses)
+    reply = _png(files[0]) if as_png else json({**model_fields(model), "images": list(map(_base64, files))})
+    return _varying(reply)
+
+
+def _answer(drawn: Reconstruction, perturbations: list[tuple[int, float]]) -> dict[str, Any]:
+    return {
+        **model_fields(drawn.model),
+        "capsule": prediction(drawn.model, drawn.label, drawn.length),
+        "pose": drawn.pose,
+        "perturbed_pose": drawn.perturbed_pose,
+        "perturbations": [{"dim": dim, "delta": delta} for dim, delta in perturbations],
+        "distance": drawn.distance,
+        "input": _base64(drawn.input),
+        "reconstruction": _base64(drawn.reconstruction),
+        "perturbed": _base64(drawn.perturbed),
+    }
+
+
+def _base64(file: bytes) -> str:
+    return base64.b64encode(file).decode("ascii")
+
+
+def _png(file: bytes) -> Response:
+    return Response(file, media_type="image/png")
+
+
+def _varying(reply: Response) -> Response:
+    """Tell caches that the answer depends on what the client accepts."""
+    reply.headers["Vary"] = "Accept"
+    return reply

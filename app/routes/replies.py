@@ -1,0 +1,53 @@
+"""What the routes share: how they reach the service, and how they write answers."""
+
+from typing import Annotated, Any
+
+import orjson
+from fastapi import Depends, Request, Response
+
+from app.errors import InvalidParameter, NotReady
+from app.models import ServedModel
+from app.schemas import REPEATABLE
+from app.service import Service
+from app.settings import Settings
+
+
+async def get_service(request: Request) -> Service:
+    """The service, while it is ready."""
+    if not request.app.state.ready:
+        raise NotReady("the service is starting or shutting down")
+    service: Service = request.app.state.service
+    return service
+
+
+async def get_settings(request: Request) -> Settings:
+    """The settings of this application."""
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+ReadyService = Annotated[Service, Depends(get_service)]
+AppSettings = Annotated[Settings, Depends(get_settings)]
+
+
+async def refuse_repeats(request: Request) -> None:
+    """Refuse a parameter that is given twice where only one of the two could count."""
+    given = [name for name, _ in request.query_params.multi_items()]
+    if twice := next((name for name in given if given.count(name) > 1 and name not in REPEATABLE), None):
+        values = ", ".join(map(repr, request.query_params.getlist(twice)))
+        raise InvalidParameter.of(f"query parameter {twice!r}", values, "may be given once")
+
+
+def json(content: Any) -> Response:
+    """A JSON answer; NumPy arrays are written as they are."""
+    return Response(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
+
+
+def model_fields(served: ServedModel) -> dict[str, str]:
+    """The fields that say which model answered."""
+    return {"model": served.card.name, "version": served.card.version}
+
+
+def prediction(served: ServedModel, index: int, length: Any) -> dict[str, Any]:
+    """One capsule as `index`, `label` and `length`."""
+    return {"index": index, "label": served.card.classes[index], "length": length}

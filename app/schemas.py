@@ -1,0 +1,188 @@
+"""What comes in: documentation and validation of parameters in one place. The answers are in `app.answers`.
+
+Only the routes import this.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic_core import PydanticCustomError
+
+from app.errors import did_you_mean
+
+MAX_DELTA = 2.0
+MAX_POSE = 1e6
+MAX_POSES = 1024
+MAX_PERTURBATIONS = 1024
+
+# Parameters that may be given more than once.
+REPEATABLE = {"dim", "delta"}
+
+PreprocessChoice = Literal["none", "mnist", "fashion", "resize"]
+
+
+def refusal(parameter: str, value: str, allowed: str) -> PydanticCustomError:
+    """An error of validation that names parameter and value itself, for rules over several fields."""
+    context = {"parameter": parameter, "value": value, "allowed": allowed}
+    return PydanticCustomError("refused", "{allowed}", context)
+
+
+class Parameters(BaseModel):
+    """Base of what a client sends: a name that is not known is refused, never passed over."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_names(cls, values: Any) -> Any:
+        names = list(values) if isinstance(values, dict) else []
+        unknown = next((name for name in names if name not in cls.model_fields), None)
+        if unknown is not None:
+            known = ", ".join(cls.model_fields)
+            there_are = f"it may be one of {known}" if known else "this route takes none"
+            raise refusal(
+                repr(unknown),
+                repr(values[unknown])[:80],
+                f"no such parameter{did_you_mean(unknown, cls.model_fields)}; {there_are}",
+            )
+        return values
+
+
+class NoParameters(Parameters):
+    """For routes without a query string."""
+
+
+class PictureParameters(Parameters):
+    """What every route that takes a picture understands."""
+
+    model: str | None = Field(
+        None,
+        max_length=200,
+        description="Name of the model, see `GET /models`; the default model otherwise.",
+        examples=["mnist"],
+    )
+    preprocess: PreprocessChoice | None = Field(
+        None,
+        description="How the picture becomes what the network takes: the way on the model's card, unless another "
+        "is named here. `none` only resizes.",
+        examples=["mnist"],
+    )
+
+
+class ClassifyParameters(PictureParameters):
+    """Query string of `POST /classify`."""
+
+    top_k: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="How many predictions to give, at most the number of classes; by default as many objects as the "
+        "model looks for.",
+        examples=[3],
+    )
+    verify: bool = Field(
+        True,
+        description="Draw the picture again and compare; `false` leaves `reconstruction` out and saves time.",
+    )
+
+
+class ReconstructParameters(PictureParameters):
+    """Query string of `POST /reconstruct`."""
+
+    dim: list[Annotated[int, Field(ge=0)]] = Field(
+        [],
+        max_length=MAX_PERTURBATIONS,
+        description="Pose dimension to move, from 0; repeat it in pairs with `delta`, each dimension once.",
+        examples=[[3]],
+    )
+    delta: list[Annotated[FiniteFloat, Field(ge=-MAX_DELTA, le=MAX_DELTA)]] = Field(
+        [],
+        max_length=MAX_PERTURBATIONS,
+        description="What to add to the dimension, in the units of the pose, from -2 to 2.",
+        examples=[[0.1]],
+    )
+    label: str | None = Field(
+        None,
+        max_length=200,
+        description="Class whose capsule is drawn, by its name or else by its index; the longest capsule otherwise.",
+        examples=["7"],
+    )
+
+    @model_validator(mode="after")
+    def _check_pairs(self) -> Self:
+        if len(self.dim) != len(self.delta):
+            raise refusal(
+                "'delta'",
+                f"given {len(self.delta)} times",
+                f"'dim' is given {len(self.dim)} times; they come in pairs",
+            )
+        if twice := [dim for dim in self.dim if self.dim.count(dim) > 1]:
+            raise refusal("'dim'", str(twice[0]), "each dimension may be given once")
+        return self
+
+
+def _is_label(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise PydanticCustomError("label_type", "should be an index or the name of a class")
+    return value
+
+
+Label = Annotated[int | str, BeforeValidator(_is_label)]
+Number = Annotated[FiniteFloat, Field(strict=True, ge=-MAX_POSE, le=MAX_POSE)]
+Pose = Annotated[list[Number], Field(min_length=1, max_length=1024)]
+
+
+class DecodeRequest(Parameters):
+    """Body of `POST /decode`: `pose` with `label`, or `poses` with `label` or `labels`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"label": "7", "pose": [0.1, -0.2, 0, 0.3, 0, 0, 0.1, 0, -0.1, 0, 0.2, 0, 0, 0, 0.1, 0]}
+            ]
+        }
+    )
+
+    model: str | None = Field(
+        None, max_length=200, description="Name of the model; the default model otherwise."
+    )
+    label: Label | None = Field(
+        None, description="Class of the capsule, for all poses: its name (a string) or else its index."
+    )
+    labels: list[Label] | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_POSES,
+        description="Instead of `label`: one class for each of `poses`.",
+    )
+    pose: Pose | None = Field(
+        None,
+        description="A pose of as many numbers as the model's capsules have dimensions, each within a million.",
+    )
+    poses: list[Pose] | None = Field(
+        None, min_length=1, max_length=MAX_POSES, description="Instead of `pose`: up to 1,024 poses."
+    )
+
+    @model_validator(mode="after")
+    def _check_choice(self) -> Self:
+        if (self.pose is None) == (self.poses is None):
+            given = "missing" if self.pose is None else "given beside 'poses'"
+            raise refusal("'pose'", given, "exactly one of 'pose' and 'poses' is needed")
+        if (self.label is None) == (self.labels is None):
+            given = "missing" if self.label is None else "given beside 'labels'"
+            raise refusal("'label'", given, "exactly one of 'label' and 'labels' is needed")
+        if self.labels is not None and len(self.labels) != len(self.all_poses):
+            raise refusal(
+                "'labels'", f"{len(self.labels)} long", f"should be {len(self.all_poses)}, one for each pose"
+            )
+        return self
+
+    @property
+    def all_poses(self) -> list[list[float]]:
+        """The poses, also where there is one."""
+        return self.poses if self.pose is None else [self.pose]  # type: ignore[return-value]  # see _check_choice
+
+    @property
+    def all_labels(self) -> list[int | str]:
+        """One label for each pose."""
+        return self.labels if self.label is None else [self.label] * len(self.all_poses)  # type: ignore[return-value]

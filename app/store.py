@@ -1,0 +1,139 @@
+"""Finds the models in a folder, reads their cards and refuses a graph that is not the one its card speaks of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.errors import ModelError
+from model.contract import CARD_FILE, METADATA_EXPORT_ID, CardError, Graph, ModelCard, sha256
+
+# An encoder that is faster and errs on at most this much more of the test images is taken for `auto`.
+TOLERATED_ERROR = 0.0005
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model folder whose graphs are those of its card."""
+
+    folder: Path
+    card: ModelCard
+
+    @property
+    def decoder(self) -> Path:
+        """The decoder's file."""
+        return self.folder / self.card.decoder.file
+
+    def encoder(self, precision: str) -> Path:
+        """The file of the encoder that computes in `precision`."""
+        return self.folder / self.card.variants[precision].encoder.file
+
+    def choose_precision(self, wanted: str, on_gpu: bool) -> str:
+        """The variant to serve for the setting `wanted`: auto or a precision.
+
+        Raises
+        ------
+        ModelError
+            If the model has no variant of that precision.
+        """
+        variants = self.card.variants
+        if wanted == "auto":
+            fast = "fp16" if on_gpu else "int8"
+            return fast if self._is_as_good(fast) else "fp32"
+        if wanted not in variants:
+            raise ModelError(
+                f"{self.folder}: CAPSNET_PRECISION is {wanted!r}, but the model has only {', '.join(variants)}"
+            )
+        return wanted
+
+    def _is_as_good(self, precision: str) -> bool:
+        """Whether the card has a measurement that says so; without one, no."""
+        variant, exact = self.card.variants.get(precision), self.card.variants["fp32"]
+        if variant is None or variant.metrics is None or exact.metrics is None:
+            return False
+        return variant.metrics.error <= exact.metrics.error + TOLERATED_ERROR
+
+    def check_metadata(self, metadata: Mapping[Path, Mapping[str, str]]) -> None:
+        """See that each graph, by its own metadata, comes from the export that wrote the card.
+
+        Raises
+        ------
+        ModelError
+            If not; names the file and both export ids.
+        """
+        for file, entries in metadata.items():
+            if (found := entries.get(METADATA_EXPORT_ID)) != self.card.export_id:
+                raise ModelError(
+                    f"{file}: is of another export than its card: {METADATA_EXPORT_ID} is {found!r}, "
+                    f"{CARD_FILE} says {self.card.export_id!r}"
+                )
+
+
+def find_models(folder: Path) -> dict[str, StoredModel]:
+    """The models of a folder by name: one in each folder inside it, or the folder itself where it holds a card.
+
+    Hidden folders and folders with neither a card nor a graph are passed over.
+
+    Raises
+    ------
+    ModelError
+        If there is no such folder, no model in it, or one of them is broken.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: there is no such folder; CAPSNET_MODELS names the folder of the models")
+    candidates = (
+        [folder] if _looks_like_model(folder) else sorted(filter(_looks_like_model, folder.iterdir()))
+    )
+    models: dict[str, StoredModel] = {}
+    for candidate in candidates:
+        model = open_model(candidate)
+        if other := models.get(model.card.name):
+            raise ModelError(f"{candidate}: is called {model.card.name!r}, and so is {other.folder}")
+        models[model.card.name] = model
+    if not models:
+        raise ModelError(f"{folder}: holds no model: no folder in it has a {CARD_FILE}")
+    return models
+
+
+def _looks_like_model(folder: Path) -> bool:
+    """Whether a folder means to be a model: a graph without its card is a broken model, not an empty folder."""
+    if not folder.is_dir() or folder.name.startswith("."):
+        return False
+    return (folder / CARD_FILE).exists() or any(folder.glob("*.onnx"))
+
+
+def open_model(folder: Path) -> StoredModel:
+    """Read a card and compare the SHA-256 of every graph it names.
+
+    Raises
+    ------
+    ModelError
+        If the card or a graph is missing, unreadable or not what it should be; names the file.
+    """
+    path = folder / CARD_FILE
+    try:
+        card = ModelCard.load(folder)
+    except CardError as error:
+        raise ModelError(str(error)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: cannot be read: {_reason(error)}") from None
+    for graph in [card.decoder, *(variant.encoder for variant in card.variants.values())]:
+        _check_graph(folder, graph)
+    return StoredModel(folder, card)
+
+
+def _check_graph(folder: Path, graph: Graph) -> None:
+    path = folder / graph.file
+    if path.name != graph.file:
+        raise ModelError(f"{folder / CARD_FILE}: {graph.file!r} must be the name of a file beside the card")
+    try:
+        found = sha256(path)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {_reason(error)}") from None
+    if found != graph.sha256:
+        raise ModelError(
+            f"{path}: is not the file its card speaks of: SHA-256 is {found}, {CARD_FILE} says {graph.sha256}"
+        )
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

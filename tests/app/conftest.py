@@ -1,0 +1,43 @@
+"""The service as a user has it: a process of its own on a free port of the loopback, with real graphs behind it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.app.support import Server, png, serving
+from tests.app.tiny_model import write_tiny_model
+from training.datasets import Split
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two models: `mnist`, and `pair` that looks for two of three classes in four dimensions."""
+    folder = tmp_path_factory.mktemp("models")
+    write_tiny_model(folder / "mnist")
+    write_tiny_model(
+        folder / "pair", name="pair", num_classes=3, pose_dim=4, objects=2, classes=("cat", "2", "dog")
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for all tests that only ask."""
+    log = tmp_path_factory.mktemp("server") / "log"
+    with serving(log, models=tiny_models, log_format="json") as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: Server) -> httpx.Client:
+    """A client of that server."""
+    return server.client
+
+
+@pytest.fixture(scope="session")
+def seven(digits: Split) -> bytes:
+    """A PNG of the first test image of MNIST, a 7."""
+    assert digits.labels[0] == 7
+    return png(digits.images[0, 0])

@@ -1,0 +1,269 @@
+"""The batcher by itself, with real threads: what it promises under load, errors and callers who leave."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.batcher import Batcher, Queue
+from app.errors import DeadlineExceeded, NotReady, QueueFull, TooLarge
+
+LONG = 60.0
+
+
+def soon(seconds: float = LONG) -> float:
+    return time.monotonic() + seconds
+
+
+def double(items: Sequence[int]) -> list[int]:
+    return [2 * item for item in items]
+
+
+class Gate:
+    """A `run` that waits until it is let go, and remembers its batches."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.batches: list[list[int]] = []
+
+    def __call__(self, items: list[int]) -> list[int]:
+        self.batches.append(items)
+        assert self.open.wait(LONG)
+        return double(items)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():  # noqa: ASYNC110  # what is waited for happens in another thread, without an event
+        await asyncio.sleep(0.001)
+
+
+def test_a_batch_grows_while_the_slot_is_busy() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        batcher = Batcher(slots=1, max_queue=100)
+        queue = batcher.queue(gate, max_batch=4)
+        calls = [asyncio.create_task(queue.submit([number], soon())) for number in range(7)]
+        await until(lambda: gate.batches and batcher.waiting == 6)
+        gate.open.set()
+        assert await asyncio.gather(*calls) == [[2 * number] for number in range(7)]
+        assert gate.batches == [[0], [1, 2, 3, 4], [5, 6]]
+        await batcher.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_free_slot_takes_its_share_and_not_everything() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        batcher = Batcher(slots=2, max_queue=100)
+        queue = batcher.queue(gate, max_batch=64)
+        call = asyncio.create_task(queue.submit(list(range(10)), soon()))
+        await until(lambda: len(gate.batches) == 2)
+        assert sorted(map(len, gate.batches)) == [3, 5]
+        gate.open.set()
+        assert await call == double(range(10))
+        await batcher.close()
+
+    asyncio.run(scenario())
+
+
+def test_the_queue_whose_head_is_oldest_goes_first() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        batcher = Batcher(slots=1, max_queue=100)
+        first, second = batcher.queue(gate, max_batch=8), batcher.queue(gate, max_batch=8)
+        calls = [
+            asyncio.create_task(queue.submit([number], soon()))
+            for number, queue in enumerate([first, second, first, second, first])
+        ]
+        await until(lambda: gate.batches and batcher.waiting == 4)
+        gate.open.set()
+        await asyncio.gather(*calls)
+        assert gate.batches == [[0], [1, 3], [2, 4]]
+        await batcher.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_request_is_admitted_whole_or_not_at_all() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        batcher = Batcher(slots=1, max_queue=5)
+        queue = batcher.queue(gate, max_batch=2)
+        running = asyncio.create_task(queue.submit([0], soon()))
+        waiting = asyncio.create_task(queue.submit([1, 2, 3], soon()))
+        await until(lambda: batcher.waiting == 3)
+        with pytest.raises(QueueFull, match="3 items are waiting, of at most 5"):
+            await queue.submit([4, 5, 6], soon())
+        with pytest.raises(TooLarge, match="6 items; at most 5"):
+            await queue.submit([0] * 6, soon())
+        fits = asyncio.create_task(queue.submit([7, 8], soon()))
+        await until(lambda: batcher.waiting == 5)
+        gate.open.set()
+        assert list(await asyncio.gather(running, waiting, fits)) == [[0], [2, 4, 6], [14, 16]]
+        await batcher.close()
+
+    asyncio.run(scenario())
+
+
+def test_what_waits_past_its_deadline_is_not_computed() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        batcher = Batcher(slots=1, max_queue=100)
+        queue = batcher.queue(gate, max_batch=8)
+        running = asyncio.create_task(queue.submit([0], soon()))
+        late = asyncio.create_task(queue.submit([1], soon(0.01)))
+        in_time = asyncio.create_task(queue.submit([2], soon()))
+        await until(lambda: batcher.waiting == 2)
+        await asyncio.sleep(0.02)
+        gate.open.set()
+        with pytest.raises(DeadlineExceeded):
+            await late
+        assert list(await asyncio.gather(running, in_time)) == [[0], [4]]
+        assert gate.batches == [[0], [2]]
+        await batcher.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_caller_who_leaves_frees_the_place_and_is_not_computed() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        batcher = Batcher(slots=1, max_queue=2)
+        queue = batcher.queue(gate, max_batch=8)
+        running = asyncio.create_task(queue.submit([0], soon()))
+        leaver = asyncio.create_task(queue.submit([1, 2], soon()))
+        await until(lambda: batcher.waiting == 2)
+        leaver.cancel()
+        await until(leaver.done)
+        stayer = asyncio.create_task(queue.submit([3, 4], soon()))
+        await until(lambda: batcher.waiting == 2)
+        gate.open.set()
+        assert list(await asyncio.gather(running, stayer)) == [[0], [6, 8]]
+        assert gate.batches == [[0], [3, 4]]
+        await batcher.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), StopIteration(), SystemExit(3), MemoryError()])
+def test_an_error_stays_inside_its_batch(error: BaseException) -> None:
+    def run(items: list[int]) -> list[int]:
+        if 13 in items:
+            raise error
+        return double(items)
+
+    async def scenario() -> None:
+        batcher = Batcher(slots=1, max_queue=100)
+        queue = batcher.queue(run, max_batch=1)
+        calls = [asyncio.create_task(queue.submit([number], soon())) for number in (1, 13, 2)]
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        assert answers[0] == [2]
+        assert isinstance(answers[1], Exception)
+        assert answers[2] == [4]
+        assert await queue.submit([5], soon()) == [10]
+        await batcher.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_run_that_loses_items_is_an_error_and_no_wrong_answer() -> None:
+    async def scenario() -> None:
+        batcher = Batcher(slots=1, max_queue=100)
+        queue: Queue[int, int] = batcher.queue(lambda items: items[1:], max_batch=4)
+        with pytest.raises(RuntimeError, match="3 items gave 2 results"):
+            await queue.submit([1, 2, 3], soon())
+        await batcher.close()
+
+    asyncio.run(scenario())
+
+
+def test_closing_finishes_what_was_accepted_and_refuses_the_rest() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        batcher = Batcher(slots=1, max_queue=100)
+        queue = batcher.queue(gate, max_batch=1)
+        calls = [asyncio.create_task(queue.submit([number], soon())) for number in range(3)]
+        await until(lambda: batcher.waiting == 2)
+        closing = asyncio.create_task(batcher.close())
+        await asyncio.sleep(0)
+        with pytest.raises(NotReady):
+            await queue.submit([9], soon())
+        gate.open.set()
+        await closing
+        assert await asyncio.gather(*calls) == [[0], [2], [4]]
+
+    asyncio.run(scenario())
+
+
+def test_an_empty_request_is_answered_at_once() -> None:
+    async def scenario() -> None:
+        batcher = Batcher(slots=1, max_queue=1)
+        assert await batcher.queue(double, max_batch=1).submit([], soon()) == []
+        await batcher.close()
+
+    asyncio.run(scenario())
+
+
+requests = st.lists(
+    st.tuples(
+        st.integers(1, 9),  # items
+        st.booleans(),  # holds an item that fails
+        st.one_of(st.none(), st.floats(0, 0.004)),  # cancelled after so many seconds
+        st.integers(0, 1),  # queue
+        st.floats(0, 0.002),  # sent after so many seconds
+    ),
+    min_size=1,
+    max_size=25,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(requests, st.integers(1, 3), st.integers(1, 7))
+def test_nothing_is_lost_swapped_or_answered_twice(
+    requests: list[tuple[int, bool, float | None, int, float]], slots: int, max_batch: int
+) -> None:
+    """Every request gets its own results in order, its own error or its own cancellation; then all is empty."""
+    seen: list[tuple[int, int]] = []
+
+    def run(items: list[tuple[int, int, bool]]) -> list[tuple[int, int]]:
+        assert 1 <= len(items) <= max_batch
+        seen.extend((request, index) for request, index, _ in items)
+        if any(fails for _, _, fails in items):
+            raise ValueError("an item fails")
+        return [(request, index) for request, index, _ in items]
+
+    async def scenario() -> None:
+        batcher = Batcher(slots=slots, max_queue=10_000)
+        queues = [batcher.queue(run, max_batch), batcher.queue(run, max_batch)]
+
+        async def ask(number: int, size: int, fails: bool, queue: int, delay: float) -> None:
+            await asyncio.sleep(delay)
+            items = [(number, index, fails and index == 0) for index in range(size)]
+            answer = await queues[queue].submit(items, soon())
+            assert answer == [(number, index) for index in range(size)]
+            assert not fails
+
+        async def cancel(task: asyncio.Task[None], after: float) -> None:
+            await asyncio.sleep(after)
+            task.cancel()
+
+        tasks = []
+        for number, (size, fails, leaves, queue, delay) in enumerate(requests):
+            tasks.append(asyncio.create_task(ask(number, size, fails, queue, delay)))
+            if leaves is not None:
+                asyncio.create_task(cancel(tasks[-1], leaves))  # noqa: RUF006
+        ends = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), LONG)
+        for end, (_, _, leaves, _, _) in zip(ends, requests, strict=True):
+            assert end is None or isinstance(end, ValueError) or (leaves is not None)
+            assert not isinstance(end, AssertionError)
+            assert not isinstance(end, ValueError) or any(fails for _, fails, _, _, _ in requests)
+        await batcher.close()
+        assert batcher.waiting == 0
+        assert len(seen) == len(set(seen))
+
+    asyncio.run(scenario())

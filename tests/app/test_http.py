@@ -1,0 +1,194 @@
+"""What holds for every route: problems, request ids, methods, pages, the log."""
+
+import asyncio
+import json
+import socket
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.answers import Card, LiveAnswer, ModelsAnswer, ReadyAnswer
+from app.main import create_app
+from app.settings import Settings
+from model.contract import ModelCard
+from tests.app.support import Server, assert_problem, serving
+from tests.app.tiny_model import write_tiny_model
+
+
+def test_live_and_ready_say_so(client: httpx.Client) -> None:
+    live = client.get("/health/live")
+    assert live.status_code == 200
+    LiveAnswer.model_validate(live.json(), strict=True)
+    ready = client.get("/health/ready").json()
+    ReadyAnswer.model_validate(ready, strict=True)
+    assert ready == {"status": "ready", "provider": "CPUExecutionProvider", "models": ["mnist", "pair"]}
+
+
+def test_models_are_listed_with_card_and_provider(client: httpx.Client, tiny_models: Path) -> None:
+    answer = client.get("/models").json()
+    ModelsAnswer.model_validate(answer, strict=True)
+    assert answer["default"] == "mnist"
+    assert [card["name"] for card in answer["models"]] == ["mnist", "pair"]
+    for card in answer["models"]:
+        serving = card.pop("serving")
+        assert serving == {"precision": "fp32", "provider": "CPUExecutionProvider"}
+        assert ModelCard.from_json(json.dumps(card)) == ModelCard.load(tiny_models / card["name"])
+
+
+def test_one_model_is_shown(client: httpx.Client) -> None:
+    card = client.get("/models/pair").json()
+    Card.model_validate(card, strict=True)
+    assert card == client.get("/models").json()["models"][1]
+
+
+def test_an_unknown_model_is_404(client: httpx.Client) -> None:
+    assert_problem(client.get("/models/pear"), 404, "'pear'", "did you mean 'pair'?")
+
+
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/classify/", "/models/a/b", "/%ff", "/docs/assets/nothing.js", "/static/../app"]
+)
+def test_an_unknown_path_is_a_404_problem(client: httpx.Client, path: str) -> None:
+    assert_problem(client.get(path), 404, "/docs")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/classify", "POST"),
+        ("HEAD", "/classify", "POST"),
+        ("PUT", "/reconstruct", "POST"),
+        ("DELETE", "/models", "GET, HEAD"),
+        ("POST", "/health/ready", "GET, HEAD"),
+        ("POST", "/", "GET, HEAD"),
+        ("PATCH", "/decode", "POST"),
+    ],
+)
+def test_a_wrong_method_is_a_405_problem_with_allow(
+    client: httpx.Client, method: str, path: str, allowed: str
+) -> None:
+    response = client.request(method, path)
+    assert response.status_code == 405
+    assert response.headers["allow"] == allowed
+    if method != "HEAD":
+        assert_problem(response, 405, method, allowed)
+
+
+@pytest.mark.parametrize("path", ["/", "/models", "/models/mnist", "/health/live", "/docs", "/openapi.json"])
+def test_head_is_get_without_the_body(client: httpx.Client, path: str) -> None:
+    head, get = client.head(path), client.get(path)
+    assert head.status_code == get.status_code == 200
+    assert head.content == b""
+    assert head.headers["content-type"] == get.headers["content-type"]
+    assert head.headers["content-length"] == str(len(get.content))
+
+
+@pytest.mark.parametrize("path", ["/models?modle=1", "/models/mnist?x", "/decode?pose=1"])
+def test_query_parameters_that_are_not_known_are_refused(client: httpx.Client, path: str) -> None:
+    method = "POST" if path.startswith("/decode") else "GET"
+    assert_problem(client.request(method, path), 422, "this route takes none")
+
+
+@pytest.mark.parametrize("request_id", ["abc", "A-b_c.9", "x" * 128])
+def test_a_sane_request_id_is_kept(client: httpx.Client, request_id: str) -> None:
+    response = client.get("/nothing", headers={"X-Request-ID": request_id})
+    assert response.headers["x-request-id"] == request_id
+    assert response.json()["request_id"] == request_id
+
+
+@pytest.mark.parametrize("request_id", [b"", b"x" * 129, b"a b", b'a"b', b"a\xe9", b"{}"])
+def test_any_other_is_replaced(client: httpx.Client, request_id: bytes) -> None:
+    response = client.get("/health/live", headers={b"X-Request-ID": request_id})
+    assert len(response.headers["x-request-id"]) == 32
+
+
+def test_every_request_has_its_own_id(client: httpx.Client) -> None:
+    ids = {client.get("/health/live").headers["x-request-id"] for _ in range(10)}
+    assert len(ids) == 10
+
+
+def test_the_log_has_one_line_a_request(server: Server) -> None:
+    server.client.get("/nothing", headers={"X-Request-ID": "log-test"})
+    give_up = time.monotonic() + 10
+    while "log-test" not in server.log.read_text() and time.monotonic() < give_up:
+        time.sleep(0.01)  # it is written once the answer is on its way
+    lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+    (line,) = [line for line in lines if line.get("request_id") == "log-test"]
+    assert (line["event"], line["method"], line["path"], line["status"]) == (
+        "request",
+        "GET",
+        "/nothing",
+        404,
+    )
+    assert line["duration_ms"] > 0
+    assert any(line["event"] == "model loaded" and "provider" in line for line in lines)
+
+
+def test_an_error_inside_is_a_500_that_tells_nothing_and_a_log_that_tells_all(
+    tmp_path: Path, seven: bytes
+) -> None:
+    """A model whose weights are infinite answers with lengths that are not finite: nobody foresaw that."""
+    write_tiny_model(tmp_path / "models" / "mnist", spread=float("inf"))
+    with serving(tmp_path / "log", models=tmp_path / "models", log_format="json") as running:
+        response = running.client.post("/classify", files={"file": seven}, headers={"X-Request-ID": "boom"})
+        problem = assert_problem(response, 500, "the log has it")
+        assert "finite" not in response.text
+        assert running.client.get("/health/ready").status_code == 200
+    (line,) = [line for line in running.log.read_text().splitlines() if '"unforeseen error"' in line]
+    entry = json.loads(line)
+    assert entry["request_id"] == problem["request_id"] == "boom"
+    assert entry["level"] == "error"
+    assert "FloatingPointError: model 'mnist' gave lengths that are not finite" in entry["exception"]
+
+
+def test_a_client_that_leaves_amid_its_body_harms_nobody(server: Server) -> None:
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port or 0)) as connection:
+            connection.sendall(
+                b"POST /classify HTTP/1.1\r\nHost: x\r\nX-Request-ID: leaver\r\nContent-Type: image/png\r\n"
+                b"Content-Length: 5000\r\n\r\nhalf a pict"
+            )
+    assert server.client.get("/health/ready").status_code == 200
+    assert "unforeseen" not in server.log.read_text()
+
+
+def test_the_landing_page_shows_every_route_and_needs_no_other_host(client: httpx.Client) -> None:
+    page = client.get("/").text
+    for path in client.get("/openapi.json").json()["paths"]:
+        assert path.replace("{name}", "mnist") in page
+    assert "http://" not in page
+    assert "https://" not in page
+    assert 'name="file"' in page
+
+
+def test_docs_need_no_other_host(client: httpx.Client) -> None:
+    page = client.get("/docs").text
+    assert "//cdn" not in page
+    for asset in ("/docs/assets/swagger-ui-bundle.js", "/docs/assets/swagger-ui.css"):
+        assert asset in page
+        assert len(client.get(asset).content) > 100_000
+
+
+def test_a_path_that_is_nearly_a_route_is_told_which(client: httpx.Client) -> None:
+    assert_problem(client.post("/Clasify/"), 404, "(did you mean '/classify'?)")
+
+
+def test_before_the_start_nothing_is_ready(tiny_models: Path) -> None:
+    """The application as a server has it before the lifespan begins."""
+
+    async def ask() -> list[httpx.Response]:
+        app = create_app(Settings(models=tiny_models, device="cpu"))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
+            return [
+                await client.get("/health/live"),
+                await client.get("/health/ready"),
+                await client.get("/models"),
+            ]
+
+    live, ready, models = asyncio.run(ask())
+    assert live.status_code == 200
+    assert_problem(ready, 503, "starting or shutting down")
+    assert ready.headers["retry-after"] == "1"
+    assert_problem(models, 503)

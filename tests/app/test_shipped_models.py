@@ -1,0 +1,74 @@
+"""The models that ship with the repository, served as they are: does the service give what their cards promise?"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from tests.app.support import Server, png, serving
+from training.datasets import Split, load
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with nothing set but its port."""
+    with serving(tmp_path_factory.mktemp("shipped") / "log") as running:
+        yield running
+
+
+def wrong_answers(client: httpx.Client, split: Split, model: str) -> int:
+    """How many pictures of the split /classify gets wrong, each sent as a PNG by itself."""
+
+    def is_wrong(index: int) -> bool:
+        response = client.post(
+            "/classify",
+            params={"model": model, "verify": "false"},
+            content=png(split.images[index, 0]),
+            headers={"Content-Type": "image/png"},
+        )
+        assert response.status_code == 200, response.text
+        return int(response.json()["predictions"][0]["index"]) != int(split.labels[index])
+
+    with ThreadPoolExecutor(8) as pool:
+        return sum(pool.map(is_wrong, range(len(split.labels))))
+
+
+def test_is_ready_within_its_memory(shipped: Server) -> None:
+    status = Path(f"/proc/{shipped.process.pid}/status")
+    if not status.exists():
+        pytest.skip("needs /proc")
+    (resident,) = [
+        int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmRSS")
+    ]
+    assert resident < 200_000  # kB
+
+
+def test_mnist_is_the_default_and_reads_digits(shipped: Server, digits: Split) -> None:
+    assert shipped.client.get("/models").json()["default"] == "mnist"
+    assert wrong_answers(shipped.client, digits, "mnist") <= 3
+
+
+def test_a_blank_picture_is_not_accepted(shipped: Server) -> None:
+    blank = png(np.zeros((28, 28), np.uint8))
+    answer = shipped.client.post("/classify", files={"file": blank}).json()
+    assert answer["reconstruction"]["accepted"] is False
+
+
+def test_most_digits_are_accepted(shipped: Server, digits: Split) -> None:
+    answers = [
+        shipped.client.post("/classify", files={"file": png(pixels[0])}).json() for pixels in digits.images
+    ]
+    assert np.mean([answer["reconstruction"]["accepted"] for answer in answers]) >= 0.88
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_the_whole_test_set_over_http_gives_the_error_on_the_card(shipped: Server, data_folder: Path) -> None:
+    card = shipped.client.get("/models/mnist").json()
+    metrics = card["variants"][card["serving"]["precision"]]["metrics"]
+    split = load("mnist", "test", data_folder)
+    assert len(split.labels) == metrics["images"] == 10_000
+    assert wrong_answers(shipped.client, split, "mnist") == metrics["errors"]

@@ -1,0 +1,199 @@
+"""Starting and stopping: what is wrong is said in one line, and what was accepted is finished."""
+
+import contextlib
+import dataclasses
+import http.client
+import json
+import signal
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.errors import StartError
+from app.main import create_app
+from app.settings import Settings
+from model.contract import Graph, sha256
+from tests.app.support import run_app, serving
+from tests.app.tiny_model import write_card, write_tiny_model
+
+
+def refusal(monkeypatch: pytest.MonkeyPatch, **settings: object) -> str:
+    """The sentence with which the service refuses to start with these settings."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # makes any machine one without a GPU
+    for name, value in settings.items():
+        monkeypatch.setenv(f"CAPSNET_{name.upper()}", str(value))
+    with pytest.raises(StartError) as refused:
+        create_app(Settings.load())
+    return str(refused.value)
+
+
+def test_a_refusal_is_one_line_and_no_traceback(tmp_path: Path) -> None:
+    wrong_setting = run_app(port="99999")
+    assert wrong_setting.returncode == 1
+    assert wrong_setting.stderr == (
+        "capsnet: CAPSNET_PORT is '99999': input should be less than or equal to 65535 (1 to 65535)\n"
+    )
+    no_model = run_app(models=tmp_path)
+    assert no_model.returncode == 1
+    assert no_model.stderr == f"capsnet: {tmp_path}: holds no model: no folder in it has a card.json\n"
+
+
+@pytest.mark.parametrize("wanted", ["cuda", "tensorrt"])
+def test_a_device_that_cannot_be_had_is_refused(
+    tiny_models: Path, monkeypatch: pytest.MonkeyPatch, wanted: str
+) -> None:
+    line = refusal(monkeypatch, models=tiny_models, device=wanted)
+    assert line == f"CAPSNET_DEVICE is {wanted!r}, but the NVIDIA driver offers no GPU"
+
+
+def test_require_gpu_refuses_a_cpu(tiny_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "CAPSNET_REQUIRE_GPU is set, but" in refusal(monkeypatch, models=tiny_models, require_gpu=1)
+    assert "contradict" in refusal(monkeypatch, models=tiny_models, require_gpu=1, device="cpu")
+
+
+def test_one_broken_model_among_several_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tiny_model(tmp_path / "mnist")
+    write_tiny_model(tmp_path / "other", name="other")
+    graph = tmp_path / "other" / "encoder.onnx"
+    graph.write_bytes(graph.read_bytes()[:-1])
+    line = refusal(monkeypatch, models=tmp_path)
+    assert line.startswith(f"{graph}: is not the file its card speaks of: SHA-256 is ")
+
+
+def test_a_graph_of_another_export_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tiny_model(tmp_path / "mnist", export_id="another")
+    line = refusal(monkeypatch, models=tmp_path)
+    assert line.startswith(f"{tmp_path / 'mnist' / 'encoder.onnx'}: is of another export than its card")
+    assert "'another'" in line
+
+
+def test_a_graph_that_is_no_graph_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = write_tiny_model(tmp_path / "mnist")
+    graph = tmp_path / "mnist" / "decoder.onnx"
+    graph.write_bytes(b"no graph, though its card says so")
+    write_card(tmp_path / "mnist", card, decoder=Graph(file=graph.name, sha256=sha256(graph)))
+    assert refusal(monkeypatch, models=tmp_path).startswith(f"{graph}: ONNX Runtime cannot load it: ")
+
+
+def test_a_graph_of_another_shape_than_its_card_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = write_tiny_model(tmp_path / "mnist")
+    write_card(tmp_path / "mnist", card, config=dataclasses.replace(card.config, pose_dim=8))
+    line = refusal(monkeypatch, models=tmp_path)
+    assert line.startswith(f"{tmp_path / 'mnist' / 'encoder.onnx'}: does not fit its card: ")
+    assert "(1, 10, 16)" in line
+    assert "(1, 10, 8)" in line
+
+
+def test_an_unknown_default_model_is_refused(tiny_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = refusal(monkeypatch, models=tiny_models, default_model="cifar")
+    assert "CAPSNET_DEFAULT_MODEL is 'cifar'" in line
+    assert "mnist, pair" in line
+
+
+def test_a_precision_that_a_model_lacks_is_refused(
+    tiny_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = refusal(monkeypatch, models=tiny_models, precision="int8")
+    assert line == f"{tiny_models / 'mnist'}: CAPSNET_PRECISION is 'int8', but the model has only fp32"
+
+
+def test_a_busy_port_is_refused_in_words(tiny_models: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        result = run_app(models=tiny_models, port=taken.getsockname()[1])
+    assert result.returncode != 0
+    assert "address already in use" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_folder_without_mnist_serves_what_it_has(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "mine", name="leaves")
+    with serving(tmp_path / "log", models=tmp_path / "mine", device="CPU") as running:
+        assert running.client.get("/models").json()["default"] == "leaves"
+
+
+def test_a_slip_in_a_variable_is_warned_about(tiny_models: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", models=tiny_models, log_format="json", max_qeue=3, data="x") as running:
+        text = running.log.read_text()
+    warnings = [line for line in map(json.loads, text.splitlines()) if line["level"] == "warning"]
+    assert [line["event"] for line in warnings] == [
+        "CAPSNET_MAX_QEUE is no setting of this service (did you mean 'CAPSNET_MAX_QUEUE'?)"
+    ]
+
+
+def test_a_cpu_start_says_what_computes_and_nothing_of_cuda_libraries(
+    tiny_models: Path, tmp_path: Path
+) -> None:
+    with serving(tmp_path / "log", models=tiny_models, device="cpu") as running:
+        text = running.log.read_text()
+    assert "provider=CPUExecutionProvider" in text
+    assert "libcu" not in text
+    assert "onnxruntime" not in text
+
+
+def test_the_service_answers_where_torch_cannot_be_imported(
+    tiny_models: Path, tmp_path: Path, seven: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("torch", "onnx", "lightning_fabric", "safetensors"):
+        (tmp_path / f"{name}.py").write_text(f"raise ImportError('{name} is not installed here')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with serving(tmp_path / "log", models=tiny_models) as running:
+        assert running.client.post("/classify", files={"file": seven}).status_code == 200
+
+
+def test_a_stop_finishes_what_was_accepted(tiny_models: Path, tmp_path: Path, seven: bytes) -> None:
+    """SIGTERM while requests are under way: whatever answer comes is whole, and the service ends by itself."""
+    statuses: list[int] = []
+
+    def ask(port: int) -> None:
+        # Refused, or closed between two requests: that is how a stopped server looks.
+        gone = contextlib.suppress(ConnectionError, http.client.RemoteDisconnected)
+        with (
+            contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection,
+            gone,
+        ):
+            while True:
+                connection.request("POST", "/classify", seven, {"Content-Type": "image/png"})
+                response = connection.getresponse()
+                json.loads(response.read())
+                statuses.append(response.status)
+
+    with serving(tmp_path / "log", models=tiny_models) as running, ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(ask, httpx.URL(running.url).port or 0) for _ in range(4)]
+        while len(statuses) < 20 and not any(each.done() for each in asking):
+            time.sleep(0.01)
+        running.process.send_signal(signal.SIGTERM)
+        running.process.wait(20)
+        for each in asking:
+            each.result()
+    assert set(statuses) <= {200, 503}
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_a_full_queue_is_503_with_retry_after(tiny_models: Path, tmp_path: Path, seven: bytes) -> None:
+    with serving(tmp_path / "log", models=tiny_models, max_queue=3) as running:
+        pose = [0.0] * 16
+        body = {"label": 1, "poses": [pose] * 4}
+        assert running.client.post("/decode", json=body).status_code == 413
+        assert running.client.post("/decode", json={"label": 1, "poses": [pose] * 3}).status_code == 200
+
+        answers: list[httpx.Response] = []
+
+        def ask() -> None:
+            with httpx.Client(base_url=running.url, timeout=20) as client:
+                answers.extend(client.post("/classify", files={"file": seven}) for _ in range(20))
+
+        with ThreadPoolExecutor(24) as pool:
+            for each in [pool.submit(ask) for _ in range(24)]:
+                each.result()
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert {answer.status_code for answer in refused} == {503}
+    assert {answer.headers["retry-after"] for answer in refused} == {"1"}
+    assert {answer.json()["type"] for answer in refused} == {"urn:problem-type:capsnet:queue-full"}

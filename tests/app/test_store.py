@@ -1,0 +1,115 @@
+"""The store: which folders are models, and which files it refuses. (Refusals of the whole start: test_start.)"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from app.errors import ModelError
+from app.store import find_models
+from model.contract import Graph, Metrics, ModelCard, Variant
+from tests.app.tiny_model import write_card, write_tiny_model
+
+
+def test_finds_models_by_the_name_on_their_card(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "a")
+    write_tiny_model(tmp_path / "b", name="leaves")
+    assert {name: model.folder.name for name, model in find_models(tmp_path).items()} == {
+        "mnist": "a",
+        "leaves": "b",
+    }
+
+
+def test_takes_the_folder_of_a_single_model(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "mine", name="leaves")
+    assert list(find_models(tmp_path / "mine")) == ["leaves"]
+
+
+def test_passes_over_what_is_no_model(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "mnist")
+    write_tiny_model(tmp_path / ".half-written")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "README.md").write_text("models")
+    assert list(find_models(tmp_path)) == ["mnist"]
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(ModelError) as refused:
+        find_models(folder)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("file", ["encoder.onnx", "decoder.onnx", "card.json"])
+def test_a_missing_file_is_named(tmp_path: Path, file: str) -> None:
+    write_tiny_model(tmp_path / "mnist")
+    (tmp_path / "mnist" / file).unlink()
+    assert refusal(tmp_path).startswith(f"{tmp_path / 'mnist' / file}: cannot be read")
+
+
+@pytest.mark.parametrize("file", ["encoder.onnx", "decoder.onnx"])
+def test_swapped_graphs_are_named(tmp_path: Path, file: str) -> None:
+    write_tiny_model(tmp_path / "mnist")
+    write_tiny_model(tmp_path / "other", name="other", pose_dim=8)
+    (tmp_path / "mnist" / file).write_bytes((tmp_path / "other" / file).read_bytes())
+    assert refusal(tmp_path).startswith(f"{tmp_path / 'mnist' / file}: is not the file its card speaks of")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff\xfe", b'{"name": 3}'])
+def test_a_card_that_is_no_card_is_named(tmp_path: Path, content: bytes) -> None:
+    write_tiny_model(tmp_path / "mnist")
+    card = tmp_path / "mnist" / "card.json"
+    card.write_bytes(content)
+    assert refusal(tmp_path).startswith(f"{card}: ")
+
+
+def test_two_models_of_one_name_are_both_named(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "a")
+    write_tiny_model(tmp_path / "b")
+    assert refusal(tmp_path) == f"{tmp_path / 'b'}: is called 'mnist', and so is {tmp_path / 'a'}"
+
+
+def test_a_card_cannot_reach_outside_its_folder(tmp_path: Path) -> None:
+    card = write_tiny_model(tmp_path / "mnist")
+    write_card(tmp_path / "mnist", card, decoder=Graph(file="../x.onnx", sha256=card.decoder.sha256))
+    assert "'../x.onnx' must be the name of a file beside the card" in refusal(tmp_path)
+
+
+def with_variant(
+    card: ModelCard, precision: str, error: float | None, exact: float | None = 0.003
+) -> ModelCard:
+    """The card with measurements, and with a second variant that errs on this share of the test images."""
+
+    def measured(share: float | None) -> Variant:
+        metrics = None
+        if share is not None:
+            metrics = Metrics(
+                dataset="mnist", images=10_000, errors=round(share * 10_000), error=share,
+                margin_loss=0.01, reconstruction_mse=0.01, accepted=0.95,
+            )  # fmt: skip
+        return dataclasses.replace(card.variants["fp32"], metrics=metrics)
+
+    return dataclasses.replace(card, variants={"fp32": measured(exact), precision: measured(error)})
+
+
+@pytest.mark.parametrize(
+    ("precision", "error", "exact", "on_gpu", "chosen"),
+    [
+        ("int8", 0.0034, 0.003, False, "int8"),
+        ("int8", 0.0036, 0.003, False, "fp32"),
+        ("int8", 0.0030, 0.003, True, "fp32"),
+        ("fp16", 0.0030, 0.003, True, "fp16"),
+        ("fp16", 0.0030, 0.003, False, "fp32"),
+        ("int8", None, 0.003, False, "fp32"),
+        ("int8", 0.0030, None, False, "fp32"),
+    ],
+)
+def test_auto_takes_the_fast_variant_only_where_the_card_says_it_is_as_good(
+    tmp_path: Path, precision: str, error: float | None, exact: float | None, on_gpu: bool, chosen: str
+) -> None:
+    card = write_tiny_model(tmp_path / "mnist")
+    write_card(tmp_path / "mnist", with_variant(card, precision, error, exact))
+    (model,) = find_models(tmp_path).values()
+    assert model.choose_precision("auto", on_gpu) == chosen
+    assert model.choose_precision(precision, on_gpu) == precision
+    assert json.loads((tmp_path / "mnist" / "card.json").read_text())["name"] == "mnist"

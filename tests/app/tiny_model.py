@@ -1,0 +1,147 @@
+"""A model folder with two small real graphs, for tests that need a model but not a good one.
+
+The encoder is one random matrix: poses = image · W, lengths their norms, squashed. The decoder masks, multiplies with
+another and takes the sigmoid. Legend: B batch, N poses, J class capsules, D pose dimensions, P pixels.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from model.contract import (
+    CARD_FILE,
+    DECODER_FILE,
+    IMAGE,
+    LABEL,
+    LENGTHS,
+    METADATA_EXPORT_ID,
+    METADATA_NAME,
+    POSES,
+    Graph,
+    Guard,
+    InputSpec,
+    ModelCard,
+    ModelConfig,
+    Variant,
+    encoder_file,
+    sha256,
+)
+
+SIZE = 28
+EXPORT_ID = "tiny-export"
+
+
+def write_tiny_model(
+    folder: Path,
+    *,
+    name: str = "mnist",
+    num_classes: int = 10,
+    pose_dim: int = 16,
+    objects: int = 1,
+    classes: tuple[str, ...] | None = None,
+    export_id: str = EXPORT_ID,
+    spread: float = 0.05,
+) -> ModelCard:
+    """Write card, encoder and decoder into `folder`.
+
+    The graphs carry `export_id`, the card says `EXPORT_ID`. The encoder's weights have the deviation `spread`.
+    """
+    folder.mkdir(parents=True)
+    metadata = {METADATA_NAME: name, METADATA_EXPORT_ID: export_id}
+    _save(_encoder(num_classes, pose_dim, spread), folder / encoder_file("fp32"), metadata)
+    _save(_decoder(num_classes, pose_dim), folder / DECODER_FILE, metadata)
+    thresholds = (100.0,) * num_classes
+    card = ModelCard(
+        name=name,
+        version="1.0.0",
+        config=ModelConfig(architecture="efficient", num_classes=num_classes, pose_dim=pose_dim),
+        classes=classes or tuple(map(str, range(num_classes))),
+        input=InputSpec(channels=1, height=SIZE, width=SIZE, preprocess="mnist"),
+        decoder=Graph(file=DECODER_FILE, sha256=sha256(folder / DECODER_FILE)),
+        variants={
+            "fp32": Variant(
+                encoder=Graph(file=encoder_file("fp32"), sha256=sha256(folder / encoder_file("fp32"))),
+                guard=Guard(p95=thresholds, p99=thresholds),
+            )
+        },
+        export_id=EXPORT_ID,
+        objects=objects,
+    )
+    write_card(folder, card)
+    return card
+
+
+def write_card(folder: Path, card: ModelCard, **changes: object) -> None:
+    """Write the card, with these fields replaced."""
+    (folder / CARD_FILE).write_text(dataclasses.replace(card, **changes).to_json(), encoding="utf-8")  # type: ignore[arg-type]
+
+
+def _save(graph: onnx.GraphProto, path: Path, metadata: dict[str, str]) -> None:
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    helper.set_model_props(model, metadata)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+def _matrix(name: str, rows: int, columns: int, spread: float = 0.05) -> onnx.TensorProto:
+    weights = np.random.default_rng(0).normal(0, spread, (rows, columns)).astype(np.float32)
+    return numpy_helper.from_array(weights, name)
+
+
+def _integers(name: str, *values: int) -> onnx.TensorProto:
+    return numpy_helper.from_array(np.array(values, np.int64), name)
+
+
+def _encoder(num_classes: int, pose_dim: int, spread: float) -> onnx.GraphProto:
+    nodes = [
+        helper.make_node("Flatten", [IMAGE], ["pixels"]),  # (B,P)
+        helper.make_node("MatMul", ["pixels", "weights"], ["flat"]),  # (B,J*D)
+        helper.make_node("Reshape", ["flat", "shape"], [POSES]),  # (B,J,D)
+        helper.make_node("ReduceL2", [POSES, "last"], ["norms"], keepdims=0),  # (B,J)
+        helper.make_node("Tanh", ["norms"], [LENGTHS]),
+    ]
+    return helper.make_graph(
+        nodes,
+        "encoder",
+        [helper.make_tensor_value_info(IMAGE, TensorProto.FLOAT, ["batch", 1, SIZE, SIZE])],
+        [
+            helper.make_tensor_value_info(LENGTHS, TensorProto.FLOAT, ["batch", num_classes]),
+            helper.make_tensor_value_info(POSES, TensorProto.FLOAT, ["batch", num_classes, pose_dim]),
+        ],
+        [
+            _matrix("weights", SIZE * SIZE, num_classes * pose_dim, spread),
+            _integers("shape", -1, num_classes, pose_dim),
+            _integers("last", 2),
+        ],
+    )
+
+
+def _decoder(num_classes: int, pose_dim: int) -> onnx.GraphProto:
+    nodes = [
+        helper.make_node("OneHot", [LABEL, "depth", "off_on"], ["mask"]),  # (N,J)
+        helper.make_node("Unsqueeze", ["mask", "last"], ["wide_mask"]),  # (N,J,1)
+        helper.make_node("Mul", [POSES, "wide_mask"], ["masked"]),  # (N,J,D)
+        helper.make_node("Flatten", ["masked"], ["flat"]),  # (N,J*D)
+        helper.make_node("MatMul", ["flat", "weights"], ["logits"]),  # (N,P)
+        helper.make_node("Sigmoid", ["logits"], ["pixels"]),
+        helper.make_node("Reshape", ["pixels", "shape"], [IMAGE]),  # (N,1,H,W)
+    ]
+    return helper.make_graph(
+        nodes,
+        "decoder",
+        [
+            helper.make_tensor_value_info(POSES, TensorProto.FLOAT, ["batch", num_classes, pose_dim]),
+            helper.make_tensor_value_info(LABEL, TensorProto.INT64, ["batch"]),
+        ],
+        [helper.make_tensor_value_info(IMAGE, TensorProto.FLOAT, ["batch", 1, SIZE, SIZE])],
+        [
+            _matrix("weights", num_classes * pose_dim, SIZE * SIZE),
+            _integers("shape", -1, 1, SIZE, SIZE),
+            _integers("last", 2),
+            numpy_helper.from_array(np.array(num_classes, np.int64), "depth"),
+            numpy_helper.from_array(np.array([0, 1], np.float32), "off_on"),
+        ],
+    )
