@@ -58,8 +58,8 @@ def reconstructions(
     dims = most_visible(sheet, rows)
 
     figure = Figure(figsize=(8.4, 0.75 * (rows + 2) + 0.6), layout="constrained", facecolor="white")
-    above = figure.add_subfigure(figure.add_gridspec(2, 1, height_ratios=[2.3, rows + 0.3])[0])
-    below = figure.add_subfigure(above.get_gridspec()[1])
+    halves = figure.add_gridspec(2, 1, height_ratios=[2.3, rows + 0.3])
+    above, below = figure.add_subfigure(halves[0]), figure.add_subfigure(halves[1])
     grid = above.subplots(2, len(chosen))
     for column, index in enumerate(chosen):
         _show(grid[0, column], images[index], title=f"{lengths[index].max():.2f}")
