@@ -10,7 +10,8 @@ DATASET := mnist
 ARCHITECTURE := efficient
 EPOCHS := 40
 # Models are named by data set and, where it is not the default one, by architecture.
-MODEL := $(notdir $(patsubst folder:%,%,$(DATASET)))$(if $(filter-out efficient,$(ARCHITECTURE)),-$(ARCHITECTURE))
+DATA_NAME := $(notdir $(patsubst %/,%,$(patsubst folder:%,%,$(DATASET))))
+MODEL := $(DATA_NAME)$(if $(filter-out efficient,$(ARCHITECTURE)),-$(ARCHITECTURE))
 RUN := runs/$(MODEL)
 
 # An index to take torch from instead of pip's own, such as PyTorch's index of CPU-only builds: TORCH_INDEX=https://…
@@ -60,6 +61,7 @@ lint-images: install-dev
 	$(BIN)/hadolint docker/*.Dockerfile
 
 train: install-train ## Train a network and export it to artifacts/ (DATASET=, ARCHITECTURE=, EPOCHS=, ARGS=)
+	$(if $(DATA_NAME),,$(error DATASET=$(DATASET) names no data set))
 	$(if $(or $(CAPSNET_DATA),$(filter folder:%,$(DATASET))),,$(BIN)/python -m training download $(DATASET))
 	$(BIN)/python -m training fit --dataset "$(DATASET)" --architecture $(ARCHITECTURE) --epochs $(EPOCHS) \
 		--output $(RUN) --resume $(ARGS)

@@ -13,14 +13,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from model.contract import ModelConfig
+from model.contract import ModelConfig, UserError
 from model.layers import CapsuleNetwork
 from model.zoo import build
 
 FORMAT = "capsnet-checkpoint-1"
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError):
     """A file is not a checkpoint of this project, or does not fit the network that its own config describes."""
 
 

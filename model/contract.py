@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -36,8 +37,23 @@ Preprocess = Literal["mnist", "fashion", "resize"]
 Precision = Literal["fp32", "fp16", "int8"]
 
 
-class CardError(ValueError):
-    """A model card is missing something, has something it must not have, or contradicts itself."""
+# A model's name is a folder, a query parameter and a part of a path.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class UserError(ValueError):
+    """Something that whoever typed the command, or wrote the file, can mend; the message says what and how.
+
+    The root of the project's own errors in `model` and `training`.
+    """
+
+
+class ConfigError(UserError):
+    """A setting of a network is outside its bounds."""
+
+
+class CardError(UserError):
+    """A model card is missing something, contradicts itself, or its files are not the ones it names."""
 
 
 def encoder_file(precision: str) -> str:
@@ -76,7 +92,7 @@ class ModelConfig:
 
     Raises
     ------
-    ValueError
+    ConfigError
         If a value is outside its bounds; the message names the field and what is allowed.
     """
 
@@ -103,9 +119,9 @@ class ModelConfig:
         for name, (low, high) in bounds.items():
             value = getattr(self, name)
             if not low <= value <= high:
-                raise ValueError(f"{name} is {value}; it must lie between {low} and {high}")
+                raise ConfigError(f"{name} is {value}; it must lie between {low} and {high}")
         if not self.decoder_hidden or min(self.decoder_hidden) < 1:
-            raise ValueError(
+            raise ConfigError(
                 f"decoder_hidden is {self.decoder_hidden}; it must list at least one positive width"
             )
 
@@ -199,6 +215,7 @@ class ModelCard:
 
     def __post_init__(self) -> None:
         for ok, problem in [
+            (NAME.fullmatch(self.name) is not None, f"'name' is {self.name!r}; allowed is {NAME.pattern}"),
             (
                 len(self.classes) == self.config.num_classes,
                 f"'classes' has {len(self.classes)} names, 'config.num_classes' is {self.config.num_classes}",
@@ -248,9 +265,24 @@ class ModelCard:
         """
         try:
             card: ModelCard = _build(cls, json.loads(text), "")
-        except ValueError as error:  # includes JSONDecodeError and CardError
+        except (ValueError, RecursionError) as error:  # ValueError includes JSONDecodeError and CardError
             raise CardError(f"{source}: {error}") from None
         return card
+
+    def check_files(self, folder: Path) -> None:
+        """Raise CardError unless every graph in `folder` is, byte for byte, the one that the card names."""
+        for graph in (self.decoder, *(variant.encoder for variant in self.variants.values())):
+            path = folder / graph.file
+            if path.name != graph.file:  # a card from a stranger must not lead elsewhere
+                raise CardError(f"{folder / CARD_FILE}: {graph.file!r} is not the name of a file beside the card")
+            try:
+                found = sha256(path)
+            except OSError as error:
+                raise CardError(f"{path}: cannot be read ({error.strerror or error})") from None
+            if found != graph.sha256:
+                raise CardError(
+                    f"{path}: is not the file of {CARD_FILE}: its SHA-256 is {found}, not {graph.sha256}"
+                )
 
     @classmethod
     def load(cls, folder: Path) -> "ModelCard":

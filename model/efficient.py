@@ -58,7 +58,7 @@ class EfficientCapsNet(CapsuleNetwork):
         self.gather = nn.Conv2d(FEATURES, FEATURES, kernel, stride=2, groups=FEATURES)
         std = math.sqrt(
             2 / (PRIMARY_DIM * config.num_classes * PRIMARY_CAPSULES)
-        )  # Keras' he_normal on this shape
+        )  # he_normal's, on this shape
         self.digits = AttentionRoutingCaps(PRIMARY_CAPSULES, PRIMARY_DIM, config, std=std)
 
     def capsules(self, images: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from model import contract, guard
-from model.contract import IMAGE, LABEL, LENGTHS, POSES, Graph, InputSpec, ModelCard, Variant
+from model.contract import IMAGE, LABEL, LENGTHS, POSES, Graph, InputSpec, ModelCard, UserError, Variant
 from model.layers import CapsuleNetwork
 from model.onnx_model import Model, OnnxModel
 
@@ -33,8 +33,8 @@ OPSET = 20
 LARGE_WEIGHT = 2**16
 
 
-class ExportError(RuntimeError):
-    """A graph is not valid, or does not compute what the network computes; nothing was written."""
+class ExportError(UserError):
+    """A graph is not valid or does not compute what the network computes, or the target is not ours to replace."""
 
 
 class Encoder(nn.Module):
@@ -61,9 +61,13 @@ class Description:
 
 
 def export(
-    network: CapsuleNetwork, description: Description, folder: Path, validation: np.ndarray
+    network: CapsuleNetwork,
+    description: Description,
+    folder: Path,
+    samples: np.ndarray,
+    validation: np.ndarray,
 ) -> ModelCard:
-    """Write `folder` with two graphs and a card, replacing an earlier export of it.
+    """Write `folder` with two graphs and a card, replacing an earlier export in it and nothing else.
 
     Parameters
     ----------
@@ -73,15 +77,22 @@ def export(
         What the card is to say.
     folder
         Where the model goes.
+    samples
+        Real images (N,C,H,W), float32 in [0,1], at least 7, for the comparison with PyTorch.
     validation
-        Real images (N,C,H,W), float32 in [0,1], at least 7, that the network was not fitted on: for the comparison with
-        PyTorch and for the guard's thresholds.
+        Images (N,C,H,W) that the network was not fitted on, at least 1, for the guard's thresholds.
 
     Raises
     ------
     ExportError
-        If a graph is not valid or differs from PyTorch by more than `TOLERANCE`; it says which output and by how much.
+        If a graph is not valid or differs from PyTorch by more than `TOLERANCE`, saying which output and by how much;
+        or if `folder` holds anything but an earlier export.
     """
+    if len(samples) < max(BATCH_SIZES):
+        raise ExportError(
+            f"{len(samples)} images to compare with PyTorch; at least {max(BATCH_SIZES)} are needed"
+        )
+    _refuse_foreign_files(folder)
     network.eval()
     round_large_weights(network)
     export_id = _export_id(network, description)
@@ -93,9 +104,9 @@ def export(
             temporary,
             {contract.METADATA_NAME: description.name, contract.METADATA_EXPORT_ID: export_id},
         )
-        model = OnnxModel(temporary)
+        model = OnnxModel(temporary / contract.encoder_file("fp32"), temporary / contract.DECODER_FILE)
         for size in BATCH_SIZES:
-            compare(network, model, validation[:size])
+            compare(network, model, samples[:size])
         card = _card(network, description, export_id, temporary, fit_guard(model, validation))
         (temporary / contract.CARD_FILE).write_text(card.to_json(), encoding="utf-8")
         temporary.chmod(0o755)  # mkdtemp makes it private
@@ -221,7 +232,7 @@ def fit_guard(model: Model, images: np.ndarray, batch: int = 500) -> contract.Gu
 
 def _export_id(network: CapsuleNetwork, description: Description) -> str:
     """A name for exactly these weights under this description; two exports of the same have the same."""
-    digest = hashlib.sha256(repr((description.name, description.version, network.config)).encode())
+    digest = hashlib.sha256(repr((description, network.config)).encode())
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.contiguous().numpy().tobytes())
@@ -253,6 +264,21 @@ def _card(
         export_id=export_id,
         training=description.training,
     )
+
+
+def _refuse_foreign_files(folder: Path) -> None:
+    """Raise ExportError if replacing `folder` would delete what no export has written."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise ExportError(f"{folder}: is a file; a model is a folder")
+    foreign = [
+        path.name for path in folder.iterdir() if path.name != contract.CARD_FILE and path.suffix != ".onnx"
+    ]
+    if foreign:
+        raise ExportError(
+            f"{folder}: holds {foreign[0]!r}, which is no part of a model; choose another folder"
+        )
 
 
 def _replace(new: Path, target: Path) -> None:

@@ -24,7 +24,8 @@ class RoutedCaps(nn.Module):
     outputs, dim
         J and D of the capsules made here.
     std
-        Standard deviation of the initial weights.
+        Standard deviation of the normal distribution that the initial weights are drawn from, cut off at two of them
+        (which leaves 0.88 of it), as TensorFlow's truncated normal is.
     shared
         One matrix an output capsule, used by all input capsules, instead of one a pair.
     """

@@ -13,7 +13,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime as ort
 
-from model.contract import DECODER_FILE, IMAGE, LABEL, LENGTHS, POSES, encoder_file
+from model.contract import IMAGE, LABEL, LENGTHS, POSES, ModelCard
 
 
 class Model(Protocol):
@@ -27,16 +27,11 @@ class Model(Protocol):
 
 
 class OnnxModel:
-    """The two graphs in a folder, the encoder in one precision.
+    """An encoder and its decoder, from two files that are known to be sound: just written, or checked by their card."""
 
-    Raises
-    ------
-    onnxruntime's exceptions, if a graph is missing or damaged.
-    """
-
-    def __init__(self, folder: Path, precision: str = "fp32") -> None:
-        self._encoder = _session(folder / encoder_file(precision))
-        self._decoder = _session(folder / DECODER_FILE)
+    def __init__(self, encoder: Path, decoder: Path) -> None:
+        self._encoder = _session(encoder)
+        self._decoder = _session(decoder)
 
     def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Lengths (B,J) and poses (B,J,D) of images (B,C,H,W) in [0,1], all float32."""
@@ -47,6 +42,17 @@ class OnnxModel:
         """Images (B,C,H,W) in [0,1] from poses (B,J,D) and the classes (B,) to draw."""
         (image,) = self._decoder.run([IMAGE], {POSES: poses, LABEL: label.astype(np.int64)})
         return np.asarray(image)
+
+
+def open_variants(folder: Path) -> tuple[ModelCard, dict[str, OnnxModel]]:
+    """The card of an exported model and its variants by precision; raises CardError if a file is not the card's."""
+    card = ModelCard.load(folder)
+    card.check_files(folder)
+    decoder = folder / card.decoder.file
+    return card, {
+        precision: OnnxModel(folder / variant.encoder.file, decoder)
+        for precision, variant in card.variants.items()
+    }
 
 
 def _session(path: Path) -> ort.InferenceSession:

@@ -43,6 +43,9 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
+GREY_MODES = {"1", "L", "I", "I;16", "I;16B", "I;16L"}
+STRIP_ROWS = 256  # of a large picture that are worked on at a time
+
 # How far the colours of one ink may lie apart (0 to 255), so that lossy compression does not make two of one.
 INK_TOLERANCE = 8
 
@@ -96,7 +99,8 @@ def read(data: bytes, *, enough: int, grey: bool, max_pixels: int = MAX_PIXELS) 
         image.load()
     except Exception as error:  # noqa: BLE001
         raise NotAnImage(_damaged(kind, error)) from None
-    return _upright(image)
+    turn, reduced = _turn(image), _reduce(image, enough)
+    return reduced if turn is None else reduced.transpose(turn)
 
 
 def flatten(image: Image.Image, mode: str) -> Image.Image:
@@ -104,7 +108,7 @@ def flatten(image: Image.Image, mode: str) -> Image.Image:
     if image.mode == mode and "transparency" not in image.info:
         return image
     if image.mode.startswith("I"):  # 16 bits a pixel, grey
-        return Image.fromarray(_to_eight_bits(np.asarray(image))).convert(mode)
+        return _to_eight_bits(image, _is_wide(image)).convert(mode)
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
@@ -170,14 +174,33 @@ def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Turn as EXIF says; EXIF data that cannot be read turns nothing."""
-    if "exif" not in image.info:
+def _reduce(image: Image.Image, enough: int) -> Image.Image:
+    """Bring a picture far larger than is needed down to a whole fraction of its size, before anything copies it.
+
+    Strip by strip: what mode conversion and premultiplied alpha need is then a strip's memory and not a picture's.
+    """
+    factor = max(image.size) // (2 * enough)
+    if factor < 2:
         return image
-    orientation = None
+    mode = "RGBA" if image.has_transparency_data else "L" if image.mode in GREY_MODES else "RGB"
+    wide = image.mode.startswith("I") and _is_wide(image)
+    width, height = image.size
+    reduced = Image.new(mode, (-(-width // factor), -(-height // factor)))
+    rows = factor * max(1, STRIP_ROWS // factor)
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(height, top + rows)))
+        strip = _to_eight_bits(strip, wide) if image.mode.startswith("I") else strip
+        reduced.paste(strip.convert(mode).reduce(factor), (0, top // factor))
+    return reduced
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """How to turn the picture as EXIF says; EXIF data that cannot be read turns nothing."""
+    if "exif" not in image.info:
+        return None
     with contextlib.suppress(Exception):
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-    return image.transpose(TURNS[orientation]) if orientation in TURNS else image
+        return TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return None
 
 
 def _opacity(image: Image.Image) -> Image.Image | None:
@@ -188,7 +211,13 @@ def _opacity(image: Image.Image) -> Image.Image | None:
     return alpha if int(np.asarray(alpha).min()) < 255 else None
 
 
-def _to_eight_bits(values: np.ndarray) -> np.ndarray:
-    """The high byte of 16-bit values, or the values themselves where an 8-bit picture was put into 16 bits as it is."""
-    values = np.clip(values, 0, 65535)
-    return (values >> 8 if values.max() > 255 else values).astype(np.uint8)
+def _is_wide(image: Image.Image) -> bool:
+    """Whether a 16-bit picture uses its 16 bits, or is an 8-bit one put into them as it is."""
+    extremes = image.getextrema()
+    return int(extremes[1]) > 255  # type: ignore[arg-type]  # one band, so two numbers
+
+
+def _to_eight_bits(image: Image.Image, wide: bool) -> Image.Image:
+    """16-bit grey as `L`: the high byte, or the value itself where only the low byte is used."""
+    values = np.clip(np.asarray(image), 0, 65535)
+    return Image.fromarray((values >> 8 if wide else values).astype(np.uint8))

@@ -31,7 +31,7 @@ class SharedCapsNet(CapsuleNetwork):
         )
         inputs = (config.height // 4) * (config.width // 4)
         squash = partial(functional.squash, offset=0.5)
-        # Glorot's bound for a matrix of 32 x (J*D), as the published layer has it.
+        # Glorot's, for a matrix of 32 x (J*D), as the published layer has it.
         std = (2 / (PRIMARY_DIM + config.num_classes * config.pose_dim)) ** 0.5
         self.digits = DynamicRoutingCaps(inputs, PRIMARY_DIM, config, std=std, squash=squash, shared=True)
 

@@ -1,7 +1,7 @@
 """Every architecture by its name. To add one, write its file and list it here; the tests find it by this dict."""
 
 from model.capsnet import CapsNet
-from model.contract import ModelConfig
+from model.contract import ConfigError, ModelConfig
 from model.efficient import EfficientCapsNet
 from model.layers import CapsuleNetwork
 from model.shared import SharedCapsNet
@@ -18,12 +18,12 @@ def build(config: ModelConfig) -> CapsuleNetwork:
 
     Raises
     ------
-    ValueError
+    ConfigError
         If the architecture is not known; the message lists those that are.
     """
     try:
         architecture = ARCHITECTURES[config.architecture]
     except KeyError:
         known = ", ".join(sorted(ARCHITECTURES))
-        raise ValueError(f"architecture is {config.architecture!r}; known are {known}") from None
+        raise ConfigError(f"architecture is {config.architecture!r}; known are {known}") from None
     return architecture(config)

@@ -6,22 +6,28 @@ import sys
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
+import numpy as np
 import torch
 import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from model.checkpoint import CheckpointError, load_network
-from model.contract import CardError, InputSpec, Metrics, ModelCard, ModelConfig, Preprocess
+from model.checkpoint import load_network
+from model.contract import InputSpec, Metrics, ModelCard, ModelConfig, Preprocess, UserError, sha256
 from model.zoo import ARCHITECTURES
 from training.augment import AUGMENTATIONS
 from training.batches import split
-from training.datasets import DATA_VARIABLE, DEFAULT_FOLDER, FOLDER_PREFIX, DatasetError, describe, load
+from training.datasets import DATA_VARIABLE, DEFAULT_FOLDER, describe, load
+from training.provenance import portable, provenance
 from training.recipe import Precision, Recipe, Schedule, default_augmentation
-from training.runs import STATE, RunError
+from training.runs import STATE, Origin, RunError, Start
+
+Accelerator = Literal["auto", "cpu", "cuda"]
+# Fewer validation images than this say little about where a class ends.
+FEW_IMAGES = 200
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 console = Console(stderr=True)
@@ -43,9 +49,7 @@ def main() -> None:
     """Run a command; an error that the user can mend is one line, not a traceback."""
     try:
         app()
-    except (DatasetError, CheckpointError, CardError, RunError, ValueError) as error:
-        if isinstance(error, UnicodeError):
-            raise
+    except (UserError, OSError) as error:
         console.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
         sys.exit(1)
 
@@ -64,6 +68,9 @@ def fit(
     architecture: Annotated[str, typer.Option(help=one_of(ARCHITECTURES))] = "efficient",
     epochs: Annotated[int, typer.Option(min=1)] = 40,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the folder's run stopped.")] = False,
+    start_from: Annotated[
+        Path | None, typer.Option(help="Checkpoint whose weights to begin with, for a further stage.")
+    ] = None,
     data: DataFolder = None,
     seed: Annotated[int, typer.Option(help="Of weights, split, order and augmentation.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Images a step, over all devices together.")] = 128,
@@ -87,7 +94,9 @@ def fit(
     image_size: Annotated[int | None, typer.Option(help="Folders: side of the square input, pixels.")] = None,
     channels: Annotated[int | None, typer.Option(help="Folders: 1 (grey) or 3 (colour).")] = None,
     preprocess: Annotated[Preprocess | None, typer.Option(help="Folders: how pictures are read.")] = None,
-    accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    accelerator: Annotated[
+        Accelerator, typer.Option(help="auto takes a CUDA device if there is one.")
+    ] = "auto",
     devices: Annotated[int, typer.Option(help="Devices or processes.", min=1)] = 1,
     precision: Annotated[Precision | None, typer.Option(help="Default: bfloat16 where it is fast.")] = None,
 ) -> None:
@@ -125,19 +134,22 @@ def fit(
         reconstruction_weight=reconstruction_weight,
         validation=validation,
         seed=seed,
-        precision=precision or _fast_precision(),
+        precision=precision or _fast_precision(accelerator),
+        start="" if start_from is None else sha256(start_from)[:16],
     )
     if not resume and (output / STATE).exists():
         raise RunError(f"{output}: holds a run already; give --resume to go on with it, or another --output")
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces what was asked for
-    fabric = Fabric(accelerator=accelerator, devices=devices, precision=recipe.precision)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # `Display` says what is in use
+    fabric = Fabric(accelerator=_accelerator(accelerator), devices=devices, precision=recipe.precision)
     fabric.launch()
     training = load(dataset, "train", data, spec=info.input)
-    trainer = Trainer(fabric, recipe, info, training, output, provenance(recipe))
+    start = None if start_from is None else Start.read(start_from, recipe, training)
+    trainer = Trainer(fabric, recipe, info, training, output, provenance(recipe, start), start)
     if resume:
         trainer.resume()
     quiet = not fabric.is_global_zero
-    with Display(console, epochs, batch_size, output, quiet=quiet) as display:
+    where = f"{devices} × {fabric.device.type}, {recipe.precision}"
+    with Display(console, epochs, batch_size, output, where=where, quiet=quiet) as display:
         best = trainer.run(display)
     if not quiet:
         console.print(f"best epoch {best.epoch}: validation error {100 * best.validation_error:.2f} %")
@@ -158,9 +170,12 @@ def export(
     from model.export import export as export_network
 
     network, header = load_network(checkpoint)
-    recipe = Recipe.from_dict(header["recipe"])
+    recipe = Origin.read(checkpoint, header).recipe
     training = load(recipe.dataset, "train", data, spec=recipe.input)
+    Origin(recipe, training.fingerprint()).check(checkpoint, header)
     fitted, held_out = split(training, recipe, torch.device("cpu"))
+    if len(held_out) < FEW_IMAGES:
+        console.print(f"only {len(held_out)} validation images: the guard's thresholds will be rough")
     name = output.resolve().name
     description = Description(
         name=name,
@@ -170,6 +185,7 @@ def export(
         objects=header["objects"],
         training={
             "dataset": portable(recipe.dataset),
+            "data": training.fingerprint(),
             **header["provenance"],
             "training_images": len(fitted),
             "validation_images": len(held_out),
@@ -177,7 +193,9 @@ def export(
             "validation_error": header["result"]["validation_error"],
         },
     )
-    card = export_network(network, description, output, held_out.floats(slice(None)).numpy())
+    validation = held_out.floats(slice(None)).numpy()
+    samples = np.concatenate([validation[:7], fitted.floats(slice(0, 7)).numpy()])
+    card = export_network(network, description, output, samples, validation)
     console.print(f"{output}: {name} version {card.version}, export {card.export_id}", highlight=False)
 
 
@@ -209,6 +227,7 @@ def evaluate(
 def report(
     model: Annotated[Path, typer.Argument(help="Exported model.")],
     output: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("docs/images"),
+    dataset: Annotated[str | None, typer.Option(help="Default: what the model was trained on.")] = None,
     data: DataFolder = None,
     example: Annotated[int, typer.Option(help="Class whose pose is moved, counted from 0.", min=0)] = 2,
 ) -> None:
@@ -216,12 +235,9 @@ def report(
     from training.figures import reconstructions
 
     card = ModelCard.load(model)
-    training = load(str(card.training["dataset"]), "train", data, spec=card.input)
-    images = training.images[:2000].astype("float32") / 255
+    training = load(dataset or str(card.training["dataset"]), "train", data, spec=card.input)
     target = output / f"{card.name}-reconstructions.png"
-    reconstructions(
-        model, images, training.labels[:2000], target, example=min(example, len(card.classes) - 1)
-    )
+    reconstructions(model, training, target, example=min(example, len(card.classes) - 1))
     console.print(f"{target}", highlight=False)
 
 
@@ -269,44 +285,17 @@ def _folder_input(
     return InputSpec(channels=channels or 1, height=side, width=side, preprocess=mode)
 
 
-def _fast_precision() -> Precision:
+def _accelerator(wanted: Accelerator) -> str:
+    """What to ask Fabric for. Apple's GPUs have no float64, which the keyed random numbers need."""
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise RunError("--accelerator cuda: PyTorch finds no CUDA device; --accelerator cpu trains without")
+    return wanted
+
+
+def _fast_precision(wanted: Accelerator) -> Precision:
     """bfloat16 where the chip computes in it; elsewhere it is emulated and slower than float32."""
-    if torch.cuda.is_available():
+    if _accelerator(wanted) == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
     return "bf16-mixed" if torch.cpu._is_avx512_bf16_supported() else "32-true"
-
-
-def provenance(recipe: Recipe) -> dict[str, object]:
-    """What is kept in the checkpoints about how they were made."""
-    return {"command": command(recipe), "torch": torch.__version__}
-
-
-def portable(dataset: str) -> str:
-    """A data set's name without the folders above it, which mean nothing on another machine."""
-    if not dataset.startswith(FOLDER_PREFIX):
-        return dataset
-    return FOLDER_PREFIX + Path(dataset.removeprefix(FOLDER_PREFIX)).resolve().name
-
-
-def command(recipe: Recipe) -> str:
-    """The `fit` command that runs this recipe again, without the paths of the machine it ran on."""
-    config = recipe.config
-    words = [
-        "python -m training fit",
-        f"--dataset {portable(recipe.dataset)}",
-        f"--architecture {config.architecture}",
-    ]
-    defaults = {
-        f.name: f.default for f in Recipe.__dataclass_fields__.values() if f.name not in ("config", "input")
-    }
-    for name, default in defaults.items():
-        value = getattr(recipe, name)
-        if name != "dataset" and (
-            value != default or name in ("epochs", "seed", "augmentation", "precision")
-        ):
-            words.append(f"--{name.replace('_', '-')} {value}")
-    for name in ("routing_iterations", "pose_dim", "class_bias", "detach_routing"):
-        value, default = getattr(config, name), ModelConfig.__dataclass_fields__[name].default
-        if value != default:
-            words.append(f"--{name.replace('_', '-')}" + ("" if value is True else f" {value}"))
-    return " ".join(words)

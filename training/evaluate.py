@@ -1,5 +1,6 @@
 """Measure a model on a test set: how often it is wrong, how well it draws, how often its guard lets a picture pass."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,11 @@ from model import guard
 from model.checkpoint import load_network
 from model.contract import CARD_FILE, Guard, InputSpec, Metrics, ModelCard
 from model.layers import CapsuleNetwork
-from model.onnx_model import Model, OnnxModel
+from model.onnx_model import Model, open_variants
 from training.datasets import FOLDER_PREFIX, DatasetError, Split, describe, load
 from training.losses import margin_loss
-from training.recipe import Recipe
+from training.provenance import portable
+from training.runs import Origin
 
 BATCH = 500
 
@@ -35,6 +37,17 @@ class TorchModel:
         return self._network.decode(torch.from_numpy(poses), torch.from_numpy(label)).numpy()
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """A model to be measured: its variants with their guards, and what its card or checkpoint says of it."""
+
+    variants: dict[str, tuple[Model, Guard | None]]
+    classes: tuple[str, ...]
+    input: InputSpec
+    trained_on: str
+    training_data: str
+
+
 def evaluate_model(path: Path, dataset: str | None, folder: Path | None) -> dict[str, Metrics]:
     """Figures of every variant of an exported model, or of the one network of a checkpoint.
 
@@ -50,32 +63,41 @@ def evaluate_model(path: Path, dataset: str | None, folder: Path | None) -> dict
     Raises
     ------
     CardError, CheckpointError, DatasetError
-        If the model or the data set cannot be read, or they do not fit together.
+        If the model or the data set cannot be read, they do not fit together, or the model was trained on these images.
     """
-    models, classes, trained_on, spec = _load_models(path)
-    name = dataset or trained_on
-    info = describe(name, spec=spec if name.startswith(FOLDER_PREFIX) else None)
-    if info.classes != classes or info.input != spec:
+    candidate = open_candidate(path)
+    name = dataset or candidate.trained_on
+    info = describe(name, spec=candidate.input if name.startswith(FOLDER_PREFIX) else None)
+    if info.classes != candidate.classes or info.input != candidate.input:
         raise DatasetError(
-            f"{path}: has the classes {', '.join(classes)} and the input {spec}; "
+            f"{path}: has the classes {', '.join(candidate.classes)} and the input {candidate.input}; "
             f"{name} has {', '.join(info.classes)} and {info.input}"
         )
     data = load(name, "test", folder, spec=info.input)
-    return {variant: measure(model, data, name, guard) for variant, (model, guard) in models.items()}
+    if data.fingerprint() == candidate.training_data:
+        raise DatasetError(
+            f"{name}: are the images that {path} was trained on, so they measure nothing; "
+            "name a folder of other pictures with --dataset"
+        )
+    return {
+        v: measure(model, data, portable(name), guard) for v, (model, guard) in candidate.variants.items()
+    }
 
 
-Models = dict[str, tuple[Model, Guard | None]]
-
-
-def _load_models(path: Path) -> tuple[Models, tuple[str, ...], str, InputSpec]:
-    """Models by variant with their guards, and their classes, data set and input."""
+def open_candidate(path: Path) -> Candidate:
+    """Open a checkpoint (`.safetensors`) or the folder of an exported model; raises as `evaluate_model` does."""
     if path.suffix != ".safetensors":
-        card = ModelCard.load(path)
-        models: Models = {name: (OnnxModel(path, name), v.guard) for name, v in card.variants.items()}
-        return models, card.classes, str(card.training.get("dataset", "")), card.input
+        card, models = open_variants(path)
+        training = {key: str(card.training.get(key, "")) for key in ("dataset", "data")}
+        variants: dict[str, tuple[Model, Guard | None]] = {
+            name: (model, card.variants[name].guard) for name, model in models.items()
+        }
+        return Candidate(variants, card.classes, card.input, training["dataset"], training["data"])
     network, header = load_network(path)
-    recipe = Recipe.from_dict(header["recipe"])
-    return {"checkpoint": (TorchModel(network), None)}, tuple(header["classes"]), recipe.dataset, recipe.input
+    origin = Origin.read(path, header)
+    recipe = origin.recipe
+    only: dict[str, tuple[Model, Guard | None]] = {"checkpoint": (TorchModel(network), None)}
+    return Candidate(only, tuple(header["classes"]), recipe.input, recipe.dataset, origin.data)
 
 
 def measure(model: Model, data: Split, dataset: str, thresholds: Guard | None) -> Metrics:

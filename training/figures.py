@@ -6,8 +6,8 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from model.contract import ModelCard
-from model.onnx_model import Model, OnnxModel
+from model.onnx_model import Model, open_variants
+from training.datasets import Split
 
 # Through which the paper moves a dimension, and in how many steps.
 REACH, STEPS = 0.25, 11
@@ -31,38 +31,38 @@ def most_visible(sheet: np.ndarray, count: int) -> list[int]:
     return sorted(np.argsort(change)[::-1][:count].tolist())
 
 
-def reconstructions(
-    folder: Path, images: np.ndarray, labels: np.ndarray, output: Path, *, rows: int = 5, example: int = 0
-) -> None:
+def reconstructions(folder: Path, data: Split, output: Path, *, rows: int = 5, example: int = 0) -> None:
     """Draw one image of each class beside its reconstruction, and below them what the pose of one of them holds.
 
     Parameters
     ----------
     folder
-        An exported model.
-    images, labels
-        (N,C,H,W) float32 in [0,1] and (N,); the best recognised of each class is shown.
+        An exported model; raises CardError if it is not sound.
+    data
+        Images of the model's classes to choose from.
     output
         The PNG to write.
     rows
         How many dimensions to move, those that change the picture most.
     example
-        Position among the classes of the one whose pose is moved.
+        Index of the class whose pose is moved.
     """
-    card, model = ModelCard.load(folder), OnnxModel(folder)
+    card, variants = open_variants(folder)
+    model = variants["fp32"]
+    shown = [_middling(model, data, label) for label in range(len(card.classes))]
+    images = data.images[shown].astype(np.float32) / 255
     lengths, poses = model.encode(images)
-    chosen = [_middling(lengths, labels, label) for label in range(len(card.classes))]
-    winner = lengths[chosen].argmax(axis=1)
-    drawn = model.decode(poses[chosen], winner)
-    sheet = sweep(model, poses[chosen[example]], int(winner[example]))
+    winner = lengths.argmax(axis=1)
+    drawn = model.decode(poses, winner)
+    sheet = sweep(model, poses[example], int(winner[example]))
     dims = most_visible(sheet, rows)
 
     figure = Figure(figsize=(8.4, 0.75 * (rows + 2) + 0.6), layout="constrained", facecolor="white")
     halves = figure.add_gridspec(2, 1, height_ratios=[2.3, rows + 0.3])
     above, below = figure.add_subfigure(halves[0]), figure.add_subfigure(halves[1])
-    grid = above.subplots(2, len(chosen))
-    for column, index in enumerate(chosen):
-        _show(grid[0, column], images[index], title=f"{lengths[index].max():.2f}")
+    grid = above.subplots(2, len(shown))
+    for column in range(len(shown)):
+        _show(grid[0, column], images[column], title=f"{lengths[column].max():.2f}")
         _show(grid[1, column], drawn[column])
     for row, text in enumerate(("image\n(length)", "drawn from\nits capsule")):
         _label(grid[row, 0], text)
@@ -75,11 +75,11 @@ def reconstructions(
     figure.savefig(output, dpi=110, metadata={"Software": None})
 
 
-def _middling(lengths: np.ndarray, labels: np.ndarray, label: int) -> int:
-    """An ordinary image of a class: the one whose right capsule has the median length."""
-    of_class = np.flatnonzero(labels == label)
-    order = np.argsort(lengths[of_class, label])
-    return int(of_class[order[len(order) // 2]])
+def _middling(model: Model, data: Split, label: int) -> int:
+    """An ordinary image of a class, by its row: of the first hundred, the one whose capsule has the median length."""
+    rows = np.flatnonzero(data.labels == label)[:100]
+    lengths, _ = model.encode(data.images[rows].astype(np.float32) / 255)
+    return int(rows[np.argsort(lengths[:, label])[len(rows) // 2]])
 
 
 def _show(axes: matplotlib.axes.Axes, image: np.ndarray, title: str = "") -> None:

@@ -18,7 +18,7 @@ from training.batches import DeviceData, batches, split, steps_an_epoch
 from training.datasets import DatasetInfo, Split
 from training.losses import margin_loss, reconstruction_loss
 from training.recipe import Recipe
-from training.runs import EpochResult, Position, RunError
+from training.runs import EpochResult, Origin, Position, RunError, Start
 
 SAVE_EVERY = 60.0  # seconds between two states within an epoch
 VALIDATION_BATCH = 500
@@ -52,6 +52,8 @@ class Trainer:
         Where checkpoints and logs go.
     provenance
         JSON values about the run to keep in its checkpoints, such as its command.
+    start
+        Weights to begin with instead of fresh ones.
 
     Raises
     ------
@@ -67,6 +69,7 @@ class Trainer:
         data: Split,
         folder: Path,
         provenance: dict[str, Any],
+        start: Start | None = None,
     ) -> None:
         if recipe.batch_size % fabric.world_size:
             raise RunError(
@@ -74,10 +77,13 @@ class Trainer:
             )
         self.fabric, self.recipe, self.info, self.folder = fabric, recipe, info, folder
         self.provenance = provenance
+        self.origin = Origin(recipe, data.fingerprint())
         self.training, self.validation = split(data, recipe, fabric.device)
         self.steps = steps_an_epoch(self.training, recipe)
         torch.manual_seed(recipe.seed)
         self.network = build(recipe.config)
+        if start is not None:
+            self.network.load_state_dict(start.weights)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         fused = fabric.device.type in ("cpu", "cuda")
         optimizer = torch.optim.Adam(self.network.parameters(), lr=recipe.learning_rate, fused=fused)
@@ -90,7 +96,7 @@ class Trainer:
         if not (self.folder / runs.STATE).is_file():
             return False
         optimizer = self.optimizer.optimizer
-        self.position = runs.load_state(self.folder, self.network, self.average, optimizer, self.recipe)
+        self.position = runs.load_state(self.folder, self.network, self.average, optimizer, self.origin)
         return True
 
     def run(self, reporter: Reporter) -> EpochResult:
@@ -163,15 +169,15 @@ class Trainer:
         if self.position.best is result:
             self._save_network(runs.BEST, result)
         self._save_network(runs.LAST, result)
-        self._save_state()
         if self.fabric.is_global_zero:
             runs.write_log(self.folder, history)
+        self._save_state()
         return result
 
     def _save_network(self, name: str, result: EpochResult) -> None:
         if self.fabric.is_global_zero:
             header = {
-                "recipe": self.recipe.to_dict(),
+                **self.origin.header(),
                 "classes": self.info.classes,
                 "objects": self.info.objects,
                 "result": asdict(result),
@@ -182,7 +188,7 @@ class Trainer:
     def _save_state(self) -> None:
         if self.fabric.is_global_zero:
             optimizer = self.optimizer.optimizer
-            runs.save_state(self.folder, self.network, self.average, optimizer, self.position, self.recipe)
+            runs.save_state(self.folder, self.network, self.average, optimizer, self.position, self.origin)
 
 
 @torch.inference_mode()

@@ -14,13 +14,15 @@ from typing import BinaryIO
 
 import numpy as np
 
+from model.contract import UserError
+
 UNSIGNED_BYTE = 8
 GZIP_MAGIC = b"\x1f\x8b"
 MAX_BYTES = 2**31  # no data set of this project comes near; a header that declares more is wrong
 CHUNK = 2**20
 
 
-class DatasetError(ValueError):
+class DatasetError(UserError):
     """A data set cannot be read; the message names the file and what was expected of it."""
 
 

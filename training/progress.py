@@ -1,5 +1,6 @@
 """What a run shows while it trains: a live line in the terminal, and curves for TensorBoard."""
 
+import shutil
 from pathlib import Path
 from types import TracebackType
 
@@ -9,6 +10,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from training.runs import EpochResult, Position
 
+CURVES = "tensorboard"
+
 
 class Display:
     """A progress bar for the running epoch and a line for each finished one.
@@ -16,9 +19,11 @@ class Display:
     Where the output is no terminal, the bar is left out and the lines remain.
     """
 
-    def __init__(self, console: Console, epochs: int, batch_size: int, folder: Path, *, quiet: bool) -> None:
+    def __init__(
+        self, console: Console, epochs: int, batch_size: int, folder: Path, *, where: str, quiet: bool
+    ) -> None:
         self.console, self.epochs, self.batch_size, self.quiet = console, epochs, batch_size, quiet
-        self.folder = folder
+        self.folder, self.where = folder, where
         self.writer: SummaryWriter | None = None
         self.bar = Progress(
             TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
@@ -43,10 +48,13 @@ class Display:
             self.writer.close()
 
     def start(self, position: Position, steps: int) -> None:
-        """Open the event file where the run stands; events that a resumed run repeats are purged."""
-        self.steps = steps
+        """Say where the run stands, and draw the curves up to there anew: what a kill has cut off is whole again."""
         if not self.quiet:
-            self.writer = SummaryWriter(str(self.folder / "tensorboard"), purge_step=position.epoch + 1)
+            shutil.rmtree(self.folder / CURVES, ignore_errors=True)
+            self.writer = SummaryWriter(str(self.folder / CURVES))
+            for result in position.history:
+                self._draw(result)
+            self.console.print(f"training on {self.where}", highlight=False)
             if position.epoch or position.step:
                 self.console.print(f"resuming at epoch {position.epoch + 1}, step {position.step}")
         self.task = self.bar.add_task(
@@ -60,7 +68,7 @@ class Display:
 
     def epoch(self, result: EpochResult, *, best: bool) -> None:
         """Print the epoch's line and add it to the curves."""
-        if self.writer is None:
+        if self.quiet:
             return
         self.console.print(
             f"epoch {result.epoch:>4}/{self.epochs}  loss {result.loss:.5f}  margin {result.margin_loss:.5f}  "
@@ -70,7 +78,13 @@ class Display:
             highlight=False,
             soft_wrap=True,
         )
+        self._draw(result)
+
+    def _draw(self, result: EpochResult) -> None:
+        if self.writer is None:
+            return
         for name in ("loss", "margin_loss", "reconstruction_loss", "learning_rate"):
             self.writer.add_scalar(f"training/{name}", getattr(result, name), result.epoch)
         for name in ("error", "margin_loss"):
             self.writer.add_scalar(f"validation/{name}", getattr(result, f"validation_{name}"), result.epoch)
+        self.writer.flush()

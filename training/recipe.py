@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from model.contract import InputSpec, ModelConfig
+from model.contract import ConfigError, InputSpec, ModelConfig
 from model.zoo import ARCHITECTURES
 from training.augment import AUGMENTATIONS, Augmentation
 from training.datasets import DatasetInfo
@@ -47,10 +47,12 @@ class Recipe:
         Of the initial weights, the split, the order and the augmentation.
     precision
         Of the convolutions; routing and squash are float32 in either.
+    start
+        Fingerprint of the weights that the run starts from; empty for fresh ones.
 
     Raises
     ------
-    ValueError
+    ConfigError
         If a value is outside its bounds; the message names the field and what is allowed.
     """
 
@@ -70,6 +72,7 @@ class Recipe:
     validation: int = 5000
     seed: int = 0
     precision: Precision = "32-true"
+    start: str = ""
 
     def __post_init__(self) -> None:
         for name, (low, high) in {
@@ -86,17 +89,19 @@ class Recipe:
         }.items():
             value = getattr(self, name)
             if not (low <= value <= high and math.isfinite(value)):
-                raise ValueError(f"{name} is {value}; it must lie between {low} and {high}")
+                raise ConfigError(f"{name} is {value}; it must lie between {low} and {high}")
         if self.config.architecture not in ARCHITECTURES:
             known = ", ".join(sorted(ARCHITECTURES))
-            raise ValueError(f"architecture is {self.config.architecture!r}; known are {known}")
+            raise ConfigError(f"architecture is {self.config.architecture!r}; known are {known}")
         for name, allowed in {
             "schedule": get_args(Schedule),
             "precision": get_args(Precision),
             "augmentation": tuple(AUGMENTATIONS),
         }.items():
             if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(allowed)}")
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(allowed)}"
+                )
 
     @property
     def policy(self) -> Augmentation:
@@ -118,7 +123,7 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: dict[str, object]) -> "Recipe":
-        """The recipe that `to_dict` wrote; raises ValueError or TypeError if it is not one."""
+        """The recipe that `to_dict` wrote; raises KeyError, TypeError or ValueError if it is not one."""
         config = dict(values["config"])  # type: ignore[call-overload]
         config["decoder_hidden"] = tuple(config["decoder_hidden"])
         spec = InputSpec(**values["input"])  # type: ignore[arg-type]

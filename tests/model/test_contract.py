@@ -73,6 +73,8 @@ def changed(path: str, value: Any) -> str:
     ("path", "value", "message"),
     [
         ("name", ..., "'name' is missing"),
+        ("name", "", "'name' is ''; allowed is"),
+        ("name", "../up", "'name' is '../up'; allowed is"),
         ("variants.fp32.encoder.sha256", ..., r"'variants\.fp32\.encoder\.sha256' is missing"),
         ("colour", "red", "'colour' is not a field"),
         ("input.preprocess", "cats", r"'input\.preprocess' is 'cats'; allowed: mnist, fashion, resize"),
@@ -125,6 +127,11 @@ def test_any_value_anywhere_gives_a_card_or_a_card_error(path: str, value: Any) 
 def test_any_text_gives_a_card_error(text: str) -> None:
     with pytest.raises(CardError):
         ModelCard.from_json(text)
+
+
+def test_a_deeply_nested_text_gives_a_card_error() -> None:
+    with pytest.raises(CardError):
+        ModelCard.from_json('{"name": ' + "[" * 100_000)
 
 
 def test_figures_are_stamped_by_variant() -> None:

@@ -8,11 +8,11 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from model import contract
-from model.contract import InputSpec, ModelCard, ModelConfig, sha256
+from model import contract, guard
+from model.contract import CardError, InputSpec, ModelCard, ModelConfig, sha256
 from model.export import Description, ExportError, export
 from model.layers import CapsuleNetwork
-from model.onnx_model import OnnxModel
+from model.onnx_model import open_variants
 from model.zoo import ARCHITECTURES, build
 from training.datasets import Split
 
@@ -41,12 +41,13 @@ def test_the_graphs_compute_what_the_network_computes(
     architecture: str, images: np.ndarray, tmp_path: Path
 ) -> None:
     net = network(architecture)
-    card = export(net, DESCRIPTION, tmp_path / "test", images)
+    card = export(net, DESCRIPTION, tmp_path / "test", images, images)
     assert ModelCard.load(tmp_path / "test") == card
     assert sorted(p.name for p in tmp_path.rglob("*")) == [
         "card.json", "decoder.onnx", "encoder.onnx", "test",
     ]  # fmt: skip
-    model = OnnxModel(tmp_path / "test")
+    _, variants = open_variants(tmp_path / "test")
+    model = variants["fp32"]
     images = np.concatenate([np.zeros_like(images[:1]), images])  # a blank one among them
     for batch in (1, 3, 16):
         with torch.inference_mode():
@@ -60,7 +61,7 @@ def test_the_graphs_compute_what_the_network_computes(
 @pytest.fixture(scope="module")
 def exported(images: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "test"
-    export(network(), DESCRIPTION, folder, images)
+    export(network(), DESCRIPTION, folder, images, images)
     return folder
 
 
@@ -115,7 +116,7 @@ def test_nothing_of_this_machine_is_in_the_files(exported: Path) -> None:
 
 
 def test_the_same_weights_give_the_same_bytes(exported: Path, images: np.ndarray, tmp_path: Path) -> None:
-    export(network(), DESCRIPTION, tmp_path / "test", images)
+    export(network(), DESCRIPTION, tmp_path / "test", images, images)
     for file in exported.iterdir():
         assert file.read_bytes() == (tmp_path / "test" / file.name).read_bytes()
 
@@ -134,14 +135,14 @@ class Unfaithful(CapsuleNetwork):
 def test_a_failed_comparison_names_the_output_and_leaves_nothing(images: np.ndarray, tmp_path: Path) -> None:
     net = Unfaithful(ModelConfig(architecture="shared")).eval()
     with pytest.raises(ExportError, match=r"'reconstruction' differs from PyTorch by 0\.25 for a batch of 1"):
-        export(net, DESCRIPTION, tmp_path / "test", images)
+        export(net, DESCRIPTION, tmp_path / "test", images, images)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failed_export_keeps_the_earlier_one(exported: Path, images: np.ndarray) -> None:
     before = {p.name: p.read_bytes() for p in exported.iterdir()}
     with pytest.raises(ExportError):
-        export(Unfaithful(ModelConfig(architecture="shared")).eval(), DESCRIPTION, exported, images)
+        export(Unfaithful(ModelConfig(architecture="shared")).eval(), DESCRIPTION, exported, images, images)
     assert {p.name: p.read_bytes() for p in exported.iterdir()} == before
     assert list(exported.parent.iterdir()) == [exported]
 
@@ -150,16 +151,42 @@ def test_an_export_replaces_the_earlier_one(images: np.ndarray, tmp_path: Path) 
     folder = tmp_path / "test"
     folder.mkdir()
     (folder / "encoder.int8.onnx").write_bytes(b"of an older model")
-    export(network(), DESCRIPTION, folder, images)
+    export(network(), DESCRIPTION, folder, images, images)
     assert sorted(p.name for p in folder.iterdir()) == ["card.json", "decoder.onnx", "encoder.onnx"]
     assert list(tmp_path.iterdir()) == [folder]
 
 
-def test_thresholds_come_from_the_images_given(exported: Path, images: np.ndarray) -> None:
-    model = OnnxModel(exported)
-    lengths, poses = model.encode(images)
-    drawn = model.decode(poses, lengths.argmax(axis=1))
-    distances = np.sqrt(np.square(drawn - images).sum(axis=(1, 2, 3)))
-    thresholds = ModelCard.load(exported).variants["fp32"].guard
-    assert min(thresholds.p95) >= distances.min()
-    assert max(thresholds.p99) <= distances.max() + 1e-6
+@pytest.mark.parametrize("name", ["thesis.doc", "encoder.txt"])
+def test_a_folder_that_is_no_model_is_left_alone(images: np.ndarray, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("precious")
+    with pytest.raises(ExportError, match=f"holds '{name}', which is no part of a model"):
+        export(network(), DESCRIPTION, tmp_path, images, images)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_too_few_images_to_compare_are_refused(images: np.ndarray, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="6 images to compare with PyTorch; at least 7"):
+        export(network(), DESCRIPTION, tmp_path / "test", images[:6], images)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_thresholds_come_from_the_validation_images(exported: Path, images: np.ndarray) -> None:
+    card, models = open_variants(exported)
+    lengths, poses = models["fp32"].encode(images)
+    winner = lengths.argmax(axis=1)
+    distances = guard.distance(images, models["fp32"].decode(poses, winner))
+    expected = guard.fit(distances, winner, 10)
+    np.testing.assert_allclose(card.variants["fp32"].guard.p95, expected.p95, rtol=1e-4)
+    np.testing.assert_allclose(card.variants["fp32"].guard.p99, expected.p99, rtol=1e-4)
+
+
+def test_a_changed_file_is_noticed(exported: Path) -> None:
+    card = ModelCard.load(exported)
+    card.check_files(exported)
+    content = (exported / "decoder.onnx").read_bytes()
+    try:
+        (exported / "decoder.onnx").write_bytes(content + b"x")
+        with pytest.raises(CardError, match=r"decoder\.onnx: is not the file of card\.json"):
+            card.check_files(exported)
+    finally:
+        (exported / "decoder.onnx").write_bytes(content)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from PIL import Image
 
 from model.checkpoint import read_tensors
 from model.contract import ModelCard
-from model.onnx_model import OnnxModel
+from model.onnx_model import open_variants
 from model.preprocess import decode
 from training.datasets import Split
 from training.runs import LAST, STATE
@@ -37,16 +38,28 @@ def run(*words: str | Path, status: int = 0, **environment: str) -> subprocess.C
     return result
 
 
+NAMES = {0: "zero", 1: "one", 7: "seven"}
+
+
+def write_pictures(folder: Path, digits: Split, rows: range) -> Path:
+    """Three classes of somebody's own: PNG files in folders called after the digits."""
+    for row in rows:
+        if (label := int(digits.labels[row])) in NAMES:
+            (folder / NAMES[label]).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(digits.images[row, 0]).save(folder / NAMES[label] / f"{row:03}.png")
+    return folder
+
+
 @pytest.fixture(scope="module")
 def pictures(digits: Split, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three classes of somebody's own: PNG files in folders called after the digits."""
-    folder = tmp_path_factory.mktemp("pictures")
-    names = {0: "zero", 1: "one", 7: "seven"}
-    for number, (image, label) in enumerate(zip(digits.images, digits.labels, strict=True)):
-        if int(label) in names:
-            (folder / names[int(label)]).mkdir(exist_ok=True)
-            Image.fromarray(image[0]).save(folder / names[int(label)] / f"{number:03}.png")
-    return folder
+    """What is trained on."""
+    return write_pictures(tmp_path_factory.mktemp("own") / "pictures", digits, range(200))
+
+
+@pytest.fixture(scope="module")
+def others(digits: Split, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Other pictures of the same classes."""
+    return write_pictures(tmp_path_factory.mktemp("own") / "others", digits, range(200, 300))
 
 
 def fit_words(pictures: Path, output: Path, *more: str) -> list[str | Path]:
@@ -77,41 +90,111 @@ def test_a_run_leaves_its_files(trained: Path) -> None:
     assert list((trained / "tensorboard").glob("events*"))
 
 
-def test_a_folder_of_pictures_becomes_a_model_that_knows_them(pictures: Path, exported: Path) -> None:
+def test_a_folder_of_pictures_becomes_a_model_that_knows_others(others: Path, exported: Path) -> None:
     card = ModelCard.load(exported)
     assert (card.name, card.version, card.classes) == ("mine", "3", ("one", "seven", "zero"))
     assert card.input.preprocess == "mnist"
-    model = OnnxModel(exported)
+    _, models = open_variants(exported)
     right = 0
-    for path in (paths := sorted(pictures.rglob("*.png"))):
-        lengths, _ = model.encode(decode(path.read_bytes(), card.input)[np.newaxis])
+    for path in (paths := sorted(others.rglob("*.png"))):
+        lengths, _ = models["fp32"].encode(decode(path.read_bytes(), card.input)[np.newaxis])
         right += card.classes[int(lengths.argmax())] == path.parent.name
-    assert right / len(paths) > 0.9
+    assert right / len(paths) > 0.85
 
 
-def test_the_card_says_how_to_make_the_model_again_without_our_paths(pictures: Path, exported: Path) -> None:
-    card = ModelCard.load(exported)
-    assert f"--dataset folder:{pictures.name} --architecture efficient --epochs 8" in card.training["command"]
-    assert "--seed 0" in card.training["command"]
-    assert str(pictures.parent) not in (exported / "card.json").read_text()
+def test_the_command_on_the_card_makes_the_same_weights(
+    pictures: Path, trained: Path, exported: Path, tmp_path: Path
+) -> None:
+    card = (exported / "card.json").read_text()
+    assert str(pictures.parent) not in card
+    made_by = str(json.loads(card)["training"]["command"])
+    assert f"--dataset folder:{pictures.name} " in made_by
+    words = made_by.replace(f"folder:{pictures.name}", f"folder:{pictures}").split()
+    run(*words[3:], "--accelerator", "cpu", "--output", tmp_path)
+    first, again = (read_tensors(folder / LAST)[0] for folder in (trained, tmp_path))
+    assert all(torch.equal(first[name], again[name]) for name in first)
 
 
 def test_evaluate_prints_a_table_and_json_and_stamps_the_card(
-    pictures: Path, trained: Path, exported: Path
+    others: Path, trained: Path, exported: Path
 ) -> None:
-    dataset = ("--dataset", f"folder:{pictures}")
+    dataset = ("--dataset", f"folder:{others}")
     table = run("evaluate", exported, trained / "best.safetensors", *dataset).stdout
     assert re.search(r"mine +.*fp32", table)
     assert "checkpoint" in table
     lines = run("evaluate", exported, trained / "best.safetensors", *dataset, "--json", "--write-card").stdout
     of_model, of_checkpoint = map(json.loads, lines.splitlines())
     assert of_model["errors"] == of_checkpoint["errors"]
-    assert of_model["error"] == of_model["errors"] / of_model["images"] < 0.1
+    assert of_model["error"] == of_model["errors"] / of_model["images"] < 0.15
     assert of_model["margin_loss"] == pytest.approx(of_checkpoint["margin_loss"], abs=1e-4)
-    assert 0.8 < of_model["accepted"] <= 1
+    assert 0.5 < of_model["accepted"] <= 1
     metrics = ModelCard.load(exported).variants["fp32"].metrics
     assert metrics is not None
     assert metrics.errors == of_model["errors"]
+    assert metrics.dataset == "folder:others"
+
+
+def test_a_model_is_not_measured_on_what_it_was_trained_on(pictures: Path, exported: Path) -> None:
+    result = run("evaluate", exported, "--dataset", f"folder:{pictures}", "--write-card", status=1)
+    assert "are the images that" in result.stderr
+    assert "name a folder of other pictures" in result.stderr
+
+
+def test_a_changed_graph_is_not_measured(others: Path, exported: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "mine"
+    shutil.copytree(exported, copy)
+    (copy / "decoder.onnx").write_bytes((copy / "decoder.onnx").read_bytes()[:-1])
+    result = run("evaluate", copy, "--dataset", f"folder:{others}", status=1)
+    assert "decoder.onnx: is not the file of card.json" in result.stderr
+
+
+def test_a_checkpoint_is_not_exported_with_other_pictures(
+    digits: Split, pictures: Path, trained: Path, tmp_path: Path
+) -> None:
+    """The validation images, for parity and thresholds, would no longer be those that were held out."""
+    extra = pictures / "zero" / "extra.png"
+    Image.fromarray(digits.images[3, 0]).save(extra)
+    try:
+        result = run("export", trained / "best.safetensors", "--output", tmp_path / "mine", status=1)
+    finally:
+        extra.unlink()
+    assert "has changed since" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_further_stage_starts_from_the_weights_of_the_one_before(
+    pictures: Path, trained: Path, tmp_path: Path
+) -> None:
+    best = trained / "best.safetensors"
+    words = fit_words(
+        pictures, tmp_path, "--epochs", "1", "--learning-rate", "1e-9", "--start-from", str(best)
+    )
+    run(*words)
+    first, second = (read_tensors(path)[0] for path in (best, tmp_path / LAST))
+    torch.testing.assert_close(first["digits.weight"], second["digits.weight"], atol=1e-5, rtol=0)
+    _, header = read_tensors(tmp_path / LAST)
+    assert header["provenance"]["command"].count("python -m training fit") == 2
+    refused = run(*fit_words(pictures, tmp_path / "x", "--seed", "5", "--start-from", str(best)), status=1)
+    assert "had other validation images" in refused.stderr
+
+
+def test_pictures_of_a_model_are_drawn(pictures: Path, exported: Path, tmp_path: Path) -> None:
+    run("report", exported, "--dataset", f"folder:{pictures}", "--output", tmp_path)
+    with Image.open(tmp_path / "mine-reconstructions.png") as picture:
+        assert min(picture.size) > 300
+        assert len(picture.convert("L").getcolors(256)) > 50
+
+
+def test_two_processes_train_as_one(pictures: Path, tmp_path: Path) -> None:
+    """The shared-weight network has no BatchNorm, so the same global batch gives the same gradient."""
+    words = ("--architecture", "shared", "--augmentation", "none", "--epochs", "2")
+    weights = []
+    for devices in ("1", "2"):
+        folder = tmp_path / devices
+        run(*fit_words(pictures, folder, *words, "--precision", "32-true", "--devices", devices))
+        weights.append(read_tensors(folder / LAST)[0])
+    for name in weights[0]:
+        torch.testing.assert_close(weights[0][name], weights[1][name], atol=1e-4, rtol=1e-3)
 
 
 def test_a_run_killed_without_warning_goes_on(pictures: Path, trained: Path, tmp_path: Path) -> None:
@@ -130,6 +213,7 @@ def test_a_run_killed_without_warning_goes_on(pictures: Path, trained: Path, tmp
     assert all(torch.equal(unbroken[name], resumed[name]) for name in unbroken)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="one of the mistakes is no mistake here")
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -148,6 +232,10 @@ def test_a_run_killed_without_warning_goes_on(pictures: Path, trained: Path, tmp
         (["export", "none.safetensors", "--output", "x"], "none.safetensors: no such checkpoint"),
         (["evaluate", "none.safetensors"], "none.safetensors: no such checkpoint"),
         (["evaluate", "docs"], "card.json"),
+        (
+            ["fit", "--dataset", "folder:tests", "--accelerator", "cuda", "--output", "x"],
+            "finds no CUDA device",
+        ),
         (["download", "mnits"], "mnits"),
     ],
 )

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from lightning_fabric import Fabric
+from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from model.checkpoint import load_network, read_tensors
 from model.contract import InputSpec, ModelConfig
@@ -15,6 +17,7 @@ from training import fit, runs
 from training.batches import batches, split
 from training.datasets import DatasetError, DatasetInfo, Split
 from training.fit import Trainer
+from training.progress import Display
 from training.recipe import Recipe
 from training.runs import EpochResult, Position, RunError
 
@@ -98,7 +101,7 @@ def test_training_learns_and_keeps_the_best_and_the_last(digits: Split, tmp_path
     plan = recipe(architecture="efficient", epochs=6, augmentation="none", learning_rate=3e-3)
     best = trainer(tmp_path, digits, plan).run(watcher)
     assert watcher.results[-1].margin_loss < 0.5 * watcher.results[0].margin_loss
-    assert best == min(watcher.results, key=lambda r: (r.validation_error, r.validation_margin_loss))
+    assert best == min(watcher.results, key=lambda result: result.validation_margin_loss)
     for name, result in ((runs.BEST, best), (runs.LAST, watcher.results[-1])):
         network, header = load_network(tmp_path / name)
         assert header["result"] == dataclasses.asdict(result)
@@ -108,17 +111,50 @@ def test_training_learns_and_keeps_the_best_and_the_last(digits: Split, tmp_path
         assert fit.validate(network, validation)[0] == result.validation_error
 
 
-def test_bfloat16_trains_with_float32_lengths(digits: Split, tmp_path: Path) -> None:
+def test_bfloat16_leaves_weights_and_lengths_in_float32(digits: Split, tmp_path: Path) -> None:
     plan = recipe(epochs=2, precision="bf16-mixed", architecture="efficient")
-    best = trainer(tmp_path, digits, plan).run(Watcher())
-    assert best.loss == best.loss
-    assert weights(tmp_path / runs.BEST)["digits.weight"].dtype == torch.float32
+    run = trainer(tmp_path, digits, plan)
+    seen: list[torch.dtype] = []
+    run.network.get_submodule("trunk").register_forward_hook(
+        lambda module, inputs, output: seen.append(output.dtype)
+    )
+    run.run(Watcher())
+    assert torch.bfloat16 in seen
+    network, _ = load_network(tmp_path / runs.BEST)
+    lengths, poses = network.encode(torch.rand(1, 1, 28, 28))
+    assert {t.dtype for t in (*network.state_dict().values(), lengths, poses)} <= {torch.float32, torch.int64}
+
+
+def test_the_curves_of_a_resumed_run_are_whole(digits: Split, tmp_path: Path) -> None:
+    """Events that a kill had cut off are drawn again from the state."""
+    for stop_after in (12, None):
+        run = trainer(tmp_path, digits, recipe(epochs=3))
+        run.resume()
+        display = Display(Console(quiet=True), 3, 32, tmp_path, where="", quiet=False)
+        watcher = Watcher(stop_after)
+        if stop_after is None:
+            with display:
+                run.run(display)
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                run.run(watcher)
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("validation/error")] == [1, 2, 3]
 
 
 def test_resuming_with_other_settings_is_refused_by_name(digits: Split, tmp_path: Path) -> None:
     trainer(tmp_path, digits, recipe(epochs=1)).run(Watcher())
     other = trainer(tmp_path, digits, recipe(epochs=1, seed=5, learning_rate=0.5))
-    with pytest.raises(RunError, match=r"learning_rate was 0\.001 and is 0\.5; seed was 0 and is 5"):
+    with pytest.raises(
+        RunError, match=r"other settings \(learning_rate was 0\.001 and is 0\.5; seed was 0 and is 5"
+    ):
+        other.resume()
+
+
+def test_resuming_on_other_images_is_refused(digits: Split, tmp_path: Path) -> None:
+    trainer(tmp_path, digits, recipe(epochs=1)).run(Watcher())
+    other = trainer(tmp_path, Split(digits.images[::-1].copy(), digits.labels), recipe(epochs=1))
+    with pytest.raises(RunError, match="mnist has changed since"):
         other.resume()
 
 

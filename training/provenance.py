@@ -1,0 +1,69 @@
+"""How a model was made, in words that mean the same on any machine: the command, without the paths of this one."""
+
+from pathlib import Path
+
+import torch
+
+from model.contract import ModelConfig
+from training.datasets import FOLDER_PREFIX
+from training.recipe import Recipe
+from training.runs import Start
+
+# Options whose default may change or depends on the machine are always written out.
+ALWAYS = ("epochs", "augmentation", "seed", "precision")
+OF_NETWORK = ("routing_iterations", "pose_dim", "class_bias", "detach_routing")
+
+
+def provenance(recipe: Recipe, start: Start | None = None) -> dict[str, object]:
+    """What is kept in the checkpoints about how they were made; of several stages, all commands in order."""
+    stages = (
+        [command(recipe)]
+        if start is None
+        else [start.command, f"{command(recipe)} --start-from {start.file}"]
+    )
+    return {"command": " && ".join(stages), "torch": torch.__version__}
+
+
+def portable(dataset: str) -> str:
+    """A data set's name without the folders above it, which mean nothing on another machine."""
+    if not dataset.startswith(FOLDER_PREFIX):
+        return dataset
+    return FOLDER_PREFIX + Path(dataset.removeprefix(FOLDER_PREFIX)).resolve().name
+
+
+def command(recipe: Recipe) -> str:
+    """The `fit` command that runs this recipe again."""
+    options: dict[str, object] = {
+        "dataset": portable(recipe.dataset),
+        "architecture": recipe.config.architecture,
+    }
+    if recipe.dataset.startswith(FOLDER_PREFIX):
+        options |= {
+            "image_size": recipe.input.height,
+            "channels": recipe.input.channels,
+            "preprocess": recipe.input.preprocess,
+        }
+    options |= _differing(
+        recipe, [name for name in _names(Recipe) if name not in ("dataset", "config", "input", "start")]
+    )
+    options |= _differing(recipe.config, OF_NETWORK)
+    return " ".join(["python -m training fit", *(_option(name, value) for name, value in options.items())])
+
+
+def _names(kind: type) -> list[str]:
+    return list(kind.__dataclass_fields__)  # type: ignore[attr-defined]
+
+
+def _differing(values: Recipe | ModelConfig, names: list[str] | tuple[str, ...]) -> dict[str, object]:
+    """Values that are not the defaults, or must be written out anyway."""
+    fields = type(values).__dataclass_fields__
+    return {
+        name: getattr(values, name)
+        for name in names
+        if name in ALWAYS or getattr(values, name) != fields[name].default
+    }
+
+
+def _option(name: str, value: object) -> str:
+    flag = f"--{name.replace('_', '-')}"
+    return flag if value is True else f"{flag} {value}"
