@@ -1,8 +1,12 @@
 """What goes out: the fields of every answer, described. Only the routes import this."""
 
+import inspect
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from model.contract import Graph, Guard, InputSpec, Metrics, ModelCard, ModelConfig, PoseMeaning, Variant
 
 
 class Answer(BaseModel):
@@ -86,74 +90,6 @@ class DecodeAnswer(Answer):
     images: list[str] = Field(description="One 8-bit PNG file in base64 for each pose, in order.")
 
 
-class Config(Answer):
-    """How the network is built."""
-
-    architecture: str = Field(description="Name of the architecture.")
-    num_classes: int = Field(description="Number of class capsules, J.")
-    channels: int = Field(description="Channels of the image, 1 to 3.")
-    height: int = Field(description="Height of the image in pixels.")
-    width: int = Field(description="Width of the image in pixels.")
-    pose_dim: int = Field(description="Dimensions of a pose, D.")
-    routing_iterations: int = Field(
-        description="Iterations of dynamic routing, where the architecture has any."
-    )
-    class_bias: bool = Field(description="Whether class capsules have a bias.")
-    detach_routing: bool = Field(description="Whether training kept the gradient out of the routing.")
-    decoder_hidden: list[int] = Field(description="Widths of the decoder's hidden layers.")
-
-
-class Input(Answer):
-    """What the network takes."""
-
-    channels: int = Field(description="Channels of the image, 1 to 3.")
-    height: int = Field(description="Height in pixels.")
-    width: int = Field(description="Width in pixels.")
-    preprocess: str = Field(description="How a picture becomes that: `mnist`, `fashion` or `resize`.")
-
-
-class Graph(Answer):
-    """An ONNX file."""
-
-    file: str = Field(description="Name of the file.")
-    sha256: str = Field(description="SHA-256 of the file.")
-
-
-class Guard(Answer):
-    """Thresholds on the distance, one a class."""
-
-    p95: list[float] = Field(description="95th percentile over validation images of the class, [J].")
-    p99: list[float] = Field(description="99th percentile over validation images of the class, [J].")
-
-
-class Metrics(Answer):
-    """Figures measured on the test set."""
-
-    dataset: str = Field(description="The data set.")
-    images: int = Field(description="Number of test images.")
-    errors: int = Field(description="Number classified wrongly.")
-    error: float = Field(description="Share classified wrongly, 0 to 1.")
-    margin_loss: float = Field(description="Mean margin loss.")
-    reconstruction_mse: float = Field(description="Mean squared error of a reconstructed pixel.")
-    accepted: float = Field(description="Share of the test images that the guard accepts, 0 to 1.")
-
-
-class Variant(Answer):
-    """One precision of the encoder."""
-
-    encoder: Graph = Field(description="The encoder's graph.")
-    guard: Guard = Field(description="Its thresholds.")
-    metrics: Metrics | None = Field(description="Its figures, where they were measured.")
-
-
-class PoseMeaning(Answer):
-    """What a pose dimension changes."""
-
-    dim: int = Field(description="Pose dimension, from 0.")
-    meaning: str = Field(description="What it changes.")
-    score: float = Field(description="How clearly: R squared on images that were held out.")
-
-
 class Serving(Answer):
     """How this service runs the model."""
 
@@ -161,24 +97,84 @@ class Serving(Answer):
     provider: str = Field(description="The provider of ONNX Runtime that computes.")
 
 
-class Card(Answer):
+@dataclass(frozen=True, kw_only=True)
+class Card(ModelCard):
     """A model's card, and how it is served."""
 
-    name: str = Field(description="Name of the model.")
-    version: str = Field(description="Version of the model.")
-    config: Config = Field(description="How the network is built.")
-    classes: list[str] = Field(description="Names of the classes, by index.")
-    input: Input = Field(description="What the network takes.")
-    decoder: Graph = Field(description="The decoder's graph.")
-    variants: dict[str, Variant] = Field(description="The encoders by precision.")
-    export_id: str = Field(description="Id of the export that wrote graphs and card.")
-    objects: int = Field(description="How many objects the model looks for in a picture.")
-    parameters: dict[str, int] = Field(description="Numbers of trained parameters.")
-    pose_meaning: dict[str, list[PoseMeaning]] = Field(
-        description="What pose dimensions change, by class, where it is known."
-    )
-    training: dict[str, Any] = Field(description="Data, command and seed that made the model.")
-    serving: Serving = Field(description="How this service runs it.")
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    serving: Serving
+
+
+# The fields of the card in words. Their types are those of `model.contract`, which cannot know pydantic.
+CARD_FIELDS: dict[type, dict[str, str]] = {
+    Card: {
+        "name": "Name of the model.",
+        "version": "Version of the model.",
+        "config": "How the network is built.",
+        "classes": "Names of the classes, by index.",
+        "input": "What the network takes.",
+        "decoder": "The decoder's graph.",
+        "variants": "The encoders by precision.",
+        "export_id": "Id of the export that wrote graphs and card.",
+        "objects": "How many objects the model looks for in a picture.",
+        "parameters": "Numbers of trained parameters.",
+        "pose_meaning": "What pose dimensions change, by class, where it is known.",
+        "training": "Data, command and seed that made the model.",
+        "serving": "How this service runs it.",
+    },
+    ModelConfig: {
+        "architecture": "Name of the architecture.",
+        "num_classes": "Number of class capsules, J.",
+        "channels": "Channels of the image, 1 to 3.",
+        "height": "Height of the image in pixels.",
+        "width": "Width of the image in pixels.",
+        "pose_dim": "Dimensions of a pose, D.",
+        "routing_iterations": "Iterations of dynamic routing, where the architecture has any.",
+        "class_bias": "Whether class capsules have a bias.",
+        "detach_routing": "Whether training kept the gradient out of the routing.",
+        "decoder_hidden": "Widths of the decoder's hidden layers.",
+    },
+    InputSpec: {
+        "channels": "Channels of the image, 1 to 3.",
+        "height": "Height in pixels.",
+        "width": "Width in pixels.",
+        "preprocess": "How a picture becomes that.",
+    },
+    Graph: {"file": "Name of the file.", "sha256": "SHA-256 of the file."},
+    Guard: {
+        "p95": "95th percentile over validation images of the class, [J].",
+        "p99": "99th percentile over validation images of the class, [J].",
+    },
+    Variant: {
+        "encoder": "The encoder's graph.",
+        "guard": "Its thresholds.",
+        "metrics": "Its figures, where they were measured.",
+    },
+    Metrics: {
+        "dataset": "The data set.",
+        "images": "Number of test images.",
+        "errors": "Number classified wrongly.",
+        "error": "Share classified wrongly, 0 to 1.",
+        "margin_loss": "Mean margin loss.",
+        "reconstruction_mse": "Mean squared error of a reconstructed pixel.",
+        "accepted": "Share of the test images that the guard accepts, 0 to 1, where the model has a guard.",
+    },
+    PoseMeaning: {
+        "dim": "Pose dimension, from 0.",
+        "meaning": "What it changes.",
+        "score": "How clearly: R squared on images that were held out.",
+    },
+}
+
+
+def describe(schemas: dict[str, Any]) -> None:
+    """Put the words for the card and its fields into the schemas that pydantic made of them."""
+    for kind, fields in CARD_FIELDS.items():
+        schema = schemas[kind.__name__]
+        schema["description"] = (inspect.getdoc(kind) or "").partition("\n\n")[0]
+        for name, words in fields.items():
+            schema["properties"][name]["description"] = words
 
 
 class ModelsAnswer(Answer):

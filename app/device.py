@@ -76,7 +76,7 @@ class Device:
 def _session_options(device: Device) -> onnxruntime.SessionOptions:
     """One thread a run, asleep while it has nothing to do: the slots are what makes it parallel."""
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # its errors come as exceptions; the lines it would write are no JSON
     if not device.is_gpu:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1

@@ -11,6 +11,7 @@
         ├── UnknownRoute       404
         ├── UnknownModel       404
         ├── MethodNotAllowed   405  carries Allow
+        ├── TooSlow            408  the body took too long to come; closes the connection
         ├── TooLarge           413  bytes, pixels or items over the limit
         ├── UnsupportedMedia   415  a content type or encoding that is not read
         ├── InvalidParameter   422  a parameter outside its bounds
@@ -50,13 +51,31 @@ class DeviceError(StartError):
     """The device that was asked for cannot be had."""
 
 
+# More characters than these of what a client sent help nobody to recognise it.
+LONGEST_ECHO = 80
+
+
+def cut(text: str) -> str:
+    """The text, or the beginning of a long one."""
+    return text if len(text) <= LONGEST_ECHO else f"{text[: LONGEST_ECHO - 3]}..."
+
+
+def quote(text: str) -> str:
+    """What a client sent, in quotation marks, cut where it is long."""
+    return cut(repr(text[: LONGEST_ECHO + 1]))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Violation:
-    """One value outside its bounds: which parameter, what it was, what is allowed."""
+    """One value outside its bounds: which parameter, what it was, what is allowed. What is long is cut."""
 
     parameter: str
     value: str
     allowed: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parameter", cut(self.parameter))
+        object.__setattr__(self, "value", cut(self.value))
 
     def __str__(self) -> str:
         return f"{self.parameter} is {self.value}: {self.allowed}"
@@ -110,7 +129,7 @@ class UnknownRoute(Problem):
 
     def __init__(self, path: str, known: Iterable[str]) -> None:
         super().__init__(
-            f"there is nothing at {path!r}{did_you_mean(path.lower(), known)}; /docs lists what there is"
+            f"there is nothing at {quote(path)}{did_you_mean(path.lower(), known)}; /docs lists what there is"
         )
 
 
@@ -124,7 +143,7 @@ class UnknownModel(Problem):
     def __init__(self, name: str, known: Iterable[str]) -> None:
         known = list(known)
         super().__init__(
-            f"no model is called {name!r}{did_you_mean(name, known)}; there are: {', '.join(known)}"
+            f"no model is called {quote(name)}{did_you_mean(name, known)}; there are: {', '.join(known)}"
         )
 
 
@@ -136,7 +155,20 @@ class MethodNotAllowed(Problem):
     title = "Method not allowed"
 
     def __init__(self, path: str, method: str, allowed: str) -> None:
-        super().__init__(f"{path} does not take {method}; it takes {allowed}", headers={"Allow": allowed})
+        super().__init__(
+            f"{cut(path)} does not take {cut(method)}; it takes {allowed}", headers={"Allow": allowed}
+        )
+
+
+class TooSlow(Problem):
+    """The body did not come in time."""
+
+    status = 408
+    kind = "too-slow"
+    title = "The body took too long"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the body did not come within {seconds:g} s", headers={"Connection": "close"})
 
 
 class TooLarge(Problem):
@@ -197,7 +229,7 @@ class DeadlineExceeded(Unavailable):
 
 
 class NotReady(Unavailable):
-    """The service is starting or shutting down."""
+    """The service is starting or shutting down, or a model's graphs fail."""
 
     kind = "not-ready"
     title = "Not ready"
@@ -205,5 +237,7 @@ class NotReady(Unavailable):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The text " (did you mean 'x'?)" with the nearest of the known words, or nothing."""
+    if len(word) > LONGEST_ECHO:  # no slip of the pen, and long to compare
+        return ""
     near = difflib.get_close_matches(word, list(known), n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""

@@ -78,7 +78,7 @@ def _violation(error: Any) -> Violation:
     if error["type"] == "refused":
         name, value = context["parameter"], context["value"]
     else:
-        name, value = f"'{path[0] if kind == 'query parameter' else _dotted(path)}'", _shown(error["input"])
+        name, value = f"'{path[0] if kind == 'query parameter' else _dotted(path)}'", repr(error["input"])
     if error["type"] == "missing":
         return Violation(parameter=f"{kind} {name}", value="missing", allowed="it is required")
     rule = error["msg"].removeprefix("Input ").removeprefix("Value error, ")
@@ -90,9 +90,3 @@ def _dotted(path: Sequence[str | int]) -> str:
     return (
         "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".") or "body"
     )
-
-
-def _shown(value: object) -> str:
-    """The value as a person would write it, cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.models import Capsules, Floats, ServedModel
+from app.served import Capsules, Floats, ServedModel
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
 """What comes in: documentation and validation of parameters in one place. The answers are in `app.answers`.
 
-Only the routes import this.
+Only the routes import this. Lists fail at their first wrong element: a million errors take half a minute to build.
 """
 
+from collections import Counter
+from operator import itemgetter
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
@@ -14,6 +16,7 @@ MAX_DELTA = 2.0
 MAX_POSE = 1e6
 MAX_POSES = 1024
 MAX_PERTURBATIONS = 1024
+LONGEST_NAME = 200
 
 # Parameters that may be given more than once.
 REPEATABLE = {"dim", "delta"}
@@ -42,7 +45,7 @@ class Parameters(BaseModel):
             there_are = f"it may be one of {known}" if known else "this route takes none"
             raise refusal(
                 repr(unknown),
-                repr(values[unknown])[:80],
+                repr(values[unknown]),
                 f"no such parameter{did_you_mean(unknown, cls.model_fields)}; {there_are}",
             )
         return values
@@ -57,7 +60,7 @@ class PictureParameters(Parameters):
 
     model: str | None = Field(
         None,
-        max_length=200,
+        max_length=LONGEST_NAME,
         description="Name of the model, see `GET /models`; the default model otherwise.",
         examples=["mnist"],
     )
@@ -91,19 +94,21 @@ class ReconstructParameters(PictureParameters):
 
     dim: list[Annotated[int, Field(ge=0)]] = Field(
         [],
+        fail_fast=True,
         max_length=MAX_PERTURBATIONS,
         description="Pose dimension to move, from 0; repeat it in pairs with `delta`, each dimension once.",
         examples=[[3]],
     )
     delta: list[Annotated[FiniteFloat, Field(ge=-MAX_DELTA, le=MAX_DELTA)]] = Field(
         [],
+        fail_fast=True,
         max_length=MAX_PERTURBATIONS,
         description="What to add to the dimension, in the units of the pose, from -2 to 2.",
         examples=[[0.1]],
     )
     label: str | None = Field(
         None,
-        max_length=200,
+        max_length=LONGEST_NAME,
         description="Class whose capsule is drawn, by its name or else by its index; the longest capsule otherwise.",
         examples=["7"],
     )
@@ -116,20 +121,31 @@ class ReconstructParameters(PictureParameters):
                 f"given {len(self.delta)} times",
                 f"'dim' is given {len(self.dim)} times; they come in pairs",
             )
-        if twice := [dim for dim in self.dim if self.dim.count(dim) > 1]:
-            raise refusal("'dim'", str(twice[0]), "each dimension may be given once")
+        dim, count = max(Counter(self.dim).items(), key=itemgetter(1), default=(0, 0))
+        if count > 1:
+            raise refusal("'dim'", str(dim), "each dimension may be given once")
         return self
 
 
 def _is_label(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise PydanticCustomError("label_type", "should be an index or the name of a class")
+    if isinstance(value, str) and len(value) > LONGEST_NAME:
+        raise PydanticCustomError("label_length", f"should have at most {LONGEST_NAME} characters")
     return value
 
 
-Label = Annotated[int | str, BeforeValidator(_is_label)]
+Label = Annotated[int | Annotated[str, Field(max_length=LONGEST_NAME)], BeforeValidator(_is_label)]
 Number = Annotated[FiniteFloat, Field(strict=True, ge=-MAX_POSE, le=MAX_POSE)]
-Pose = Annotated[list[Number], Field(min_length=1, max_length=1024)]
+Pose = Annotated[list[Number], Field(min_length=1, max_length=1024, fail_fast=True)]
+
+
+def longest_decode_body(pose_dim: int) -> int:
+    """Bytes that hold the largest `DecodeRequest` for poses of that many dimensions, indented by its sender or not.
+
+    A number has up to 24 characters beside its comma, line break and indentation; of a label 200 bytes are room enough.
+    """
+    return MAX_POSES * (40 * pose_dim + 256)
 
 
 class DecodeRequest(Parameters):
@@ -144,13 +160,14 @@ class DecodeRequest(Parameters):
     )
 
     model: str | None = Field(
-        None, max_length=200, description="Name of the model; the default model otherwise."
+        None, max_length=LONGEST_NAME, description="Name of the model; the default model otherwise."
     )
     label: Label | None = Field(
         None, description="Class of the capsule, for all poses: its name (a string) or else its index."
     )
     labels: list[Label] | None = Field(
         None,
+        fail_fast=True,
         min_length=1,
         max_length=MAX_POSES,
         description="Instead of `label`: one class for each of `poses`.",
@@ -160,7 +177,11 @@ class DecodeRequest(Parameters):
         description="A pose of as many numbers as the model's capsules have dimensions, each within a million.",
     )
     poses: list[Pose] | None = Field(
-        None, min_length=1, max_length=MAX_POSES, description="Instead of `pose`: up to 1,024 poses."
+        None,
+        fail_fast=True,
+        min_length=1,
+        max_length=MAX_POSES,
+        description="Instead of `pose`: up to 1,024 poses.",
     )
 
     @model_validator(mode="after")

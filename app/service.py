@@ -5,6 +5,7 @@
 Legend: C channels, H height, W width, J class capsules, D pose dimensions, N poses to decode.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -16,18 +17,26 @@ import structlog
 from app import capsules
 from app.batcher import Batcher, Queue
 from app.device import available_cores, choose_device
-from app.errors import InvalidParameter, NotAPicture, TooLarge
-from app.models import Capsules, Drawing, Floats, Models, ServedModel, choose_default, serve_model
+from app.errors import InvalidParameter, NotAPicture, NotReady, Problem, TooLarge
 from app.pictures import png
 from app.results import Check, Classification, Reconstruction
+from app.served import Capsules, Drawing, Floats, Models, ServedModel, choose_default, serve_model
 from app.settings import Settings
 from app.store import find_models
 from model import guard
 from model.preprocess import ImageTooLarge, NotAnImage, decode
 
 Answer = TypeVar("Answer")
+Jobs = Queue[Callable[[], Any], Any]
 
 log = structlog.get_logger("app.service")
+
+# More threads than these for picture files would only hand Python's lock round more often.
+MOST_THREADS = 8
+
+# Pixels that a telephone's photograph has, and that any of the threads may decode at any time. Larger pictures wait for
+# one thread of their own: the memory in use is bounded, and a queue of them does not keep the small ones waiting.
+SMALL_PICTURE = 12_500_000
 
 
 class Service:
@@ -37,9 +46,11 @@ class Service:
         self._settings = settings
         self._slots = slots
         self.models = models
-        # Reading and writing picture files: work of any kind, a thread a core, bounded like the graphs' queues.
-        self._threads = Batcher(available_cores(), settings.max_queue, "pictures")
-        self._jobs: Queue[Callable[[], Any], Any] = self._threads.queue(_run_all, max_batch=1)
+        # Reading and writing picture files: work of any kind, bounded like the graphs' queues.
+        self._threads = Batcher(min(available_cores(), MOST_THREADS), settings.max_queue, "pictures")
+        self._jobs: Jobs = self._threads.queue(_run_all, max_batch=1)
+        self._large_thread = Batcher(1, settings.max_queue, "large pictures")
+        self._large_jobs: Jobs = self._large_thread.queue(_run_all, max_batch=1)
 
     @classmethod
     def load(cls, settings: Settings) -> "Service":
@@ -65,7 +76,27 @@ class Service:
     async def close(self) -> None:
         """Refuse new work and finish what was accepted."""
         await self._threads.close()
+        await self._large_thread.close()
         await self._slots.close()
+
+    async def check(self) -> None:
+        """See that the models run; one that has failed its last batches is tried on a blank image.
+
+        A picture cannot make a blank image fail, and a model that nobody asks any more can recover.
+
+        Raises
+        ------
+        NotReady
+            If a model fails; says which and why.
+        """
+        for served in [model for model in self.models if model.fails]:
+            try:
+                await served.try_out(self._deadline())
+            except Problem:
+                raise
+            except Exception as error:  # noqa: BLE001  # the runtime's own exceptions share no other base
+                reason = (str(error).strip() or repr(error)).splitlines()[0]
+                raise NotReady(f"model {served.card.name!r} fails on {served.provider}: {reason}") from None
 
     async def classify(
         self, data: bytes, *, model: str | None, preprocess: str | None, top_k: int | None, verify: bool
@@ -138,20 +169,21 @@ class Service:
     def _deadline(self) -> float:
         return time.monotonic() + self._settings.request_timeout
 
-    async def _work(self, job: Callable[[], Answer], deadline: float) -> Answer:
+    async def _work(self, job: Callable[[], Answer], deadline: float, queue: Jobs | None = None) -> Answer:
         """Run a job in one of the threads for picture files."""
-        answers: list[Answer] = await self._jobs.submit([job], deadline)
+        answers: list[Answer] = await (queue or self._jobs).submit([job], deadline)
         return answers[0]
 
     async def _read(
         self, served: ServedModel, data: bytes, preprocess: str | None, deadline: float
     ) -> Floats:
         """A picture file to the array (C,H,W) that the network takes."""
+        read = partial(decode, data, served.card.input, preprocess=preprocess)
         limit = self._settings.max_pixels
         try:
-            return await self._work(
-                partial(decode, data, served.card.input, preprocess=preprocess, max_pixels=limit), deadline
-            )
+            with contextlib.suppress(ImageTooLarge):  # known from its header, before anything is decoded
+                return await self._work(partial(read, max_pixels=min(SMALL_PICTURE, limit)), deadline)
+            return await self._work(partial(read, max_pixels=limit), deadline, self._large_jobs)
         except ImageTooLarge as error:
             raise TooLarge(str(error)) from None
         except NotAnImage as error:

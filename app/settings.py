@@ -61,7 +61,11 @@ class Settings(BaseSettings):
         2048, ge=1, le=1_000_000, description="Most items that wait; a request beyond it is answered 503."
     )
     request_timeout: float = Field(
-        30.0, gt=0, le=3600, description="Seconds after which a request that still waits is answered 503."
+        30.0,
+        gt=0,
+        le=3600,
+        description="Seconds after which a request that still waits is answered 503, "
+        "and one whose body is still on its way 408.",
     )
     max_upload: ByteSize = Field(
         ByteSize(20_000_000),

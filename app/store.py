@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import ModelError
-from model.contract import CARD_FILE, METADATA_EXPORT_ID, CardError, Graph, ModelCard, sha256
+from model.contract import CARD_FILE, METADATA_EXPORT_ID, CardError, ModelCard
 
 # An encoder that is faster and errs on at most this much more of the test images is taken for `auto`.
 TOLERATED_ERROR = 0.0005
@@ -109,31 +109,9 @@ def open_model(folder: Path) -> StoredModel:
     ModelError
         If the card or a graph is missing, unreadable or not what it should be; names the file.
     """
-    path = folder / CARD_FILE
     try:
         card = ModelCard.load(folder)
+        card.check_files(folder)
     except CardError as error:
         raise ModelError(str(error)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path}: cannot be read: {_reason(error)}") from None
-    for graph in [card.decoder, *(variant.encoder for variant in card.variants.values())]:
-        _check_graph(folder, graph)
     return StoredModel(folder, card)
-
-
-def _check_graph(folder: Path, graph: Graph) -> None:
-    path = folder / graph.file
-    if path.name != graph.file:
-        raise ModelError(f"{folder / CARD_FILE}: {graph.file!r} must be the name of a file beside the card")
-    try:
-        found = sha256(path)
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {_reason(error)}") from None
-    if found != graph.sha256:
-        raise ModelError(
-            f"{path}: is not the file its card speaks of: SHA-256 is {found}, {CARD_FILE} says {graph.sha256}"
-        )
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -274,7 +274,9 @@ class ModelCard:
         for graph in (self.decoder, *(variant.encoder for variant in self.variants.values())):
             path = folder / graph.file
             if path.name != graph.file:  # a card from a stranger must not lead elsewhere
-                raise CardError(f"{folder / CARD_FILE}: {graph.file!r} is not the name of a file beside the card")
+                raise CardError(
+                    f"{folder / CARD_FILE}: {graph.file!r} is not the name of a file beside the card"
+                )
             try:
                 found = sha256(path)
             except OSError as error:

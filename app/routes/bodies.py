@@ -8,13 +8,16 @@ from pydantic import BaseModel, ValidationError
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from app.errors import BadRequest, InvalidParameter, TooLarge, UnsupportedMedia
+from app.errors import BadRequest, InvalidParameter, TooLarge, UnsupportedMedia, quote
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
 FIELD = "file"
 MULTIPART = "multipart/form-data"
 OCTETS = "application/octet-stream"
+
+# A form with more parts than these is not read to its end.
+MOST_PARTS = 10
 
 
 async def read_picture(request: Request, limit: int) -> bytes:
@@ -29,7 +32,7 @@ async def read_picture(request: Request, limit: int) -> bytes:
     media = kind.decode("latin-1")
     if media != MULTIPART and media != OCTETS and not media.startswith("image/"):
         raise UnsupportedMedia(
-            f"the content type is {media!r}; send the picture as the field {FIELD!r} of a {MULTIPART} form, "
+            f"the content type is {quote(media)}; send the picture as the field {FIELD!r} of a {MULTIPART} form, "
             f"or as the body itself with image/* or {OCTETS}"
         )
     body = await read_body(request, limit)
@@ -42,6 +45,9 @@ async def read_picture(request: Request, limit: int) -> bytes:
 async def read_json(request: Request, limit: int, schema: type[Schema]) -> Schema:
     """The JSON in a body of at most `limit` bytes, validated.
 
+    On the event loop: the parser holds Python's lock, so all would wait for a thread just as long. That the wait is
+    short is a matter of the limit, and of schemas whose lists fail at their first wrong element.
+
     Raises
     ------
     RequestValidationError, TooLarge, UnsupportedMedia
@@ -49,7 +55,7 @@ async def read_json(request: Request, limit: int, schema: type[Schema]) -> Schem
     """
     kind, _ = parse_options_header(request.headers.get("content-type"))
     if kind != b"application/json":
-        raise UnsupportedMedia(f"the content type is {kind.decode('latin-1')!r}; send application/json")
+        raise UnsupportedMedia(f"the content type is {quote(kind.decode('latin-1'))}; send application/json")
     body = await read_body(request, limit)
     try:
         return schema.model_validate_json(body)
@@ -70,7 +76,7 @@ async def read_body(request: Request, limit: int) -> bytes:
     """
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
-        raise UnsupportedMedia(f"the content encoding is {encoding!r}; send the body as it is")
+        raise UnsupportedMedia(f"the content encoding is {quote(encoding)}; send the body as it is")
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise TooLarge(f"the body has {declared} bytes; at most {limit} are read")
@@ -93,7 +99,7 @@ def _only_file(body: bytes, boundary: bytes) -> bytes:
             f"field {FIELD!r}", f"given {names.count(FIELD)} times", "send one picture at a time"
         )
     if FIELD not in names:
-        found = f"it has {', '.join(map(repr, names))}" if names else "it is empty"
+        found = f"it has {', '.join(map(quote, names))}" if names else "it is empty"
         raise BadRequest(f"the form has no field {FIELD!r} with the picture; {found}")
     if other := next((name for name in names if name != FIELD), None):
         raise InvalidParameter.of(
@@ -108,7 +114,7 @@ class Form:
     Raises
     ------
     BadRequest
-        If the body is not a complete form.
+        If the body is not a complete form, or has more than `MOST_PARTS` parts.
     """
 
     def __init__(self, body: bytes, boundary: bytes) -> None:
@@ -138,6 +144,8 @@ class Form:
         }
 
     def _begin_part(self) -> None:
+        if len(self.fields) == MOST_PARTS:
+            raise BadRequest(f"the form has more than {MOST_PARTS} parts; one, {FIELD!r}, is read")
         self._name, self._content = None, []
 
     def _add_header(self, data: bytes, start: int, end: int) -> None:

@@ -8,7 +8,7 @@ from app.answers import ClassifyAnswer
 from app.results import Classification
 from app.routes.bodies import read_picture
 from app.routes.documentation import PICTURE_BODY, PICTURE_PROBLEMS
-from app.routes.replies import AppSettings, ReadyService, json, model_fields, prediction
+from app.routes.replies import AppSettings, OpenService, json, model_fields, prediction
 from app.schemas import ClassifyParameters
 
 router = APIRouter(tags=["pictures"])
@@ -23,7 +23,7 @@ router = APIRouter(tags=["pictures"])
 )
 async def classify(
     request: Request,
-    service: ReadyService,
+    service: OpenService,
     settings: AppSettings,
     parameters: Annotated[ClassifyParameters, Query()],
 ) -> Response:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.answers import Problem
+from app.answers import Problem, describe
 from app.problems import MEDIA_TYPE
 from app.routes.bodies import FIELD, MULTIPART, OCTETS
 
@@ -36,6 +36,7 @@ PNG_ANSWER: dict[str, Any] = {"image/png": {"schema": BINARY}}
 REASONS = {
     400: "The body cannot be read, or is not an image.",
     404: "There is no such model.",
+    408: "The body took too long to come.",
     413: "More bytes, pixels or items than the service takes.",
     415: "A content type or content encoding that is not read.",
     422: "A parameter outside its bounds.",
@@ -53,12 +54,12 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-PICTURE_PROBLEMS = problems(400, 404, 413, 415, 422, 500, 503)
+PICTURE_PROBLEMS = problems(400, 404, 408, 413, 415, 422, 500, 503)
 
 
 def complete(document: dict[str, Any]) -> dict[str, Any]:
-    """Add the schema of problems, to which the error answers refer, to an OpenAPI document."""
-    document.setdefault("components", {}).setdefault("schemas", {})[Problem.__name__] = (
-        Problem.model_json_schema()
-    )
+    """Add to an OpenAPI document the schema of problems, to which the error answers refer, and the card in words."""
+    schemas = document["components"]["schemas"]
+    schemas[Problem.__name__] = Problem.model_json_schema()
+    describe(schemas)
     return document

@@ -1,10 +1,11 @@
 """Probes: is the process alive, and does it take requests?"""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from app.answers import LiveAnswer, ReadyAnswer
+from app.errors import NotReady
 from app.routes.documentation import problems
-from app.routes.replies import ReadyService, json
+from app.routes.replies import OpenService, json
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -16,8 +17,14 @@ async def live() -> Response:
 
 
 @router.get("/ready", response_model=ReadyAnswer, responses=problems(503))
-async def ready(service: ReadyService) -> Response:
-    """Answer 200 while requests are taken, and say what computes; 503 while starting or shutting down."""
+async def ready(request: Request, service: OpenService) -> Response:
+    """Answer 200 while requests are welcome, and say what computes.
+
+    503 while the service starts or shuts down, and where a model has failed again and again and still does.
+    """
+    if not request.app.state.ready:
+        raise NotReady("the service is shutting down")
+    await service.check()
     models = service.models
     names = [model.card.name for model in models]
     return json({"status": "ready", "provider": models.device.provider, "models": names})

@@ -6,23 +6,23 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Response
 
 from app.answers import Card, ModelsAnswer
-from app.models import ServedModel
 from app.routes.documentation import problems
-from app.routes.replies import ReadyService, json
+from app.routes.replies import OpenService, json
 from app.schemas import NoParameters
+from app.served import ServedModel
 
 router = APIRouter(tags=["models"])
 
 
 @router.get("/models", response_model=ModelsAnswer, responses=problems(422, 500, 503))
-async def list_models(service: ReadyService, parameters: Annotated[NoParameters, Query()]) -> Response:
+async def list_models(service: OpenService, parameters: Annotated[NoParameters, Query()]) -> Response:
     """Give the cards of all models, and which one is the default."""
     return json({"default": service.models.default, "models": list(map(_card, service.models))})
 
 
 @router.get("/models/{name}", response_model=Card, responses=problems(404, 422, 500, 503))
 async def show_model(
-    service: ReadyService,
+    service: OpenService,
     name: Annotated[str, Path(description="Name of the model.", examples=["mnist"])],
     parameters: Annotated[NoParameters, Query()],
 ) -> Response:

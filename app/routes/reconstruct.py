@@ -11,8 +11,8 @@ from app.results import Reconstruction
 from app.routes.accept import prefers_png
 from app.routes.bodies import read_json, read_picture
 from app.routes.documentation import PICTURE_BODY, PICTURE_PROBLEMS, PNG_ANSWER
-from app.routes.replies import AppSettings, ReadyService, json, model_fields, prediction
-from app.schemas import DecodeRequest, NoParameters, ReconstructParameters
+from app.routes.replies import AppSettings, OpenService, json, model_fields, prediction
+from app.schemas import DecodeRequest, NoParameters, ReconstructParameters, longest_decode_body
 
 router = APIRouter(tags=["pictures"])
 
@@ -33,7 +33,7 @@ DECODE_BODY: dict[str, Any] = {
 )
 async def reconstruct(
     request: Request,
-    service: ReadyService,
+    service: OpenService,
     settings: AppSettings,
     parameters: Annotated[ReconstructParameters, Query()],
 ) -> Response:
@@ -64,12 +64,13 @@ async def reconstruct(
 )
 async def decode(
     request: Request,
-    service: ReadyService,
+    service: OpenService,
     settings: AppSettings,
     parameters: Annotated[NoParameters, Query()],
 ) -> Response:
     """Draw capsules from their poses alone: one `pose`, or up to 1,024 `poses`."""
-    asked = await read_json(request, settings.max_upload, DecodeRequest)
+    limit = min(settings.max_upload, longest_decode_body(service.models.widest_pose))
+    asked = await read_json(request, limit, DecodeRequest)
     as_png = prefers_png(request)
     if as_png and len(asked.all_poses) > 1:
         raise InvalidParameter.of(

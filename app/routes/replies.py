@@ -1,20 +1,24 @@
 """What the routes share: how they reach the service, and how they write answers."""
 
+from collections import Counter
 from typing import Annotated, Any
 
 import orjson
 from fastapi import Depends, Request, Response
 
-from app.errors import InvalidParameter, NotReady
-from app.models import ServedModel
-from app.schemas import REPEATABLE
+from app.errors import InvalidParameter, NotReady, quote
+from app.schemas import MAX_PERTURBATIONS, REPEATABLE
+from app.served import ServedModel
 from app.service import Service
 from app.settings import Settings
 
+# More parameters than any request can need: pairs of `dim` and `delta`, and a few by themselves.
+MOST_PARAMETERS = 2 * MAX_PERTURBATIONS + 16
+
 
 async def get_service(request: Request) -> Service:
-    """The service, while it is ready."""
-    if not request.app.state.ready:
+    """The service, while it takes requests."""
+    if not request.app.state.open:
         raise NotReady("the service is starting or shutting down")
     service: Service = request.app.state.service
     return service
@@ -26,16 +30,20 @@ async def get_settings(request: Request) -> Settings:
     return settings
 
 
-ReadyService = Annotated[Service, Depends(get_service)]
+OpenService = Annotated[Service, Depends(get_service)]
 AppSettings = Annotated[Settings, Depends(get_settings)]
 
 
 async def refuse_repeats(request: Request) -> None:
-    """Refuse a parameter that is given twice where only one of the two could count."""
-    given = [name for name, _ in request.query_params.multi_items()]
-    if twice := next((name for name in given if given.count(name) > 1 and name not in REPEATABLE), None):
+    """Refuse a parameter that is given twice where only one of the two could count, and a host of parameters."""
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    if given.total() > MOST_PARAMETERS:
+        raise InvalidParameter.of(
+            "the query string", f"{given.total()} parameters long", f"at most {MOST_PARAMETERS} are read"
+        )
+    if twice := next((name for name in given if given[name] > 1 and name not in REPEATABLE), None):
         values = ", ".join(map(repr, request.query_params.getlist(twice)))
-        raise InvalidParameter.of(f"query parameter {twice!r}", values, "may be given once")
+        raise InvalidParameter.of(f"query parameter {quote(twice)}", values, "may be given once")
 
 
 def json(content: Any) -> Response:

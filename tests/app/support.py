@@ -3,17 +3,17 @@
 import contextlib
 import io
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
+import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,14 +29,24 @@ class Server:
         self.log = log
         self.client = httpx.Client(base_url=url, timeout=30)
 
-    def stop(self) -> int:
-        """End it as an operator would; gives the exit status."""
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            return self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise
+    @property
+    def port(self) -> int:
+        return httpx.URL(self.url).port or 0
+
+    def resident(self, key: str = "VmRSS") -> int:
+        """Its memory in kB; with the key VmHWM the most that it ever was."""
+        status = Path(f"/proc/{self.process.pid}/status")
+        if not status.exists():
+            pytest.skip("needs /proc")
+        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(key))
+
+    def cpu_seconds(self) -> float:
+        """The processor's time that it has used."""
+        status = Path(f"/proc/{self.process.pid}/stat")
+        if not status.exists():
+            pytest.skip("needs /proc")
+        user, system = status.read_text().rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def environment(**settings: object) -> dict[str, str]:
@@ -61,7 +71,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def serving(log: Path, **settings: object) -> Iterator[Server]:
-    """A server, ready; stopped at the end."""
+    """A server, ready; killed at the end, that nobody need wait for it."""
     port = settings.setdefault("port", free_port())
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -73,8 +83,29 @@ def serving(log: Path, **settings: object) -> Iterator[Server]:
         yield server
     finally:
         server.client.close()
-        if process.poll() is None:
-            server.stop()
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def one_core() -> Iterator[None]:
+    """This process and those that it starts keep to one core, where the system can bind them."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    give_up = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up, "it never came about"
+        time.sleep(0.01)
 
 
 def wait_until_ready(server: Server) -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import TypeAdapter
 
 from app.answers import Card, LiveAnswer, ModelsAnswer, ReadyAnswer
 from app.main import create_app
 from app.settings import Settings
 from model.contract import ModelCard
 from tests.app.support import Server, assert_problem, serving
-from tests.app.tiny_model import write_tiny_model
+from tests.app.tiny_model import runs_of, write_tiny_model
 
 
 def test_live_and_ready_say_so(client: httpx.Client) -> None:
@@ -28,7 +29,7 @@ def test_live_and_ready_say_so(client: httpx.Client) -> None:
 
 def test_models_are_listed_with_card_and_provider(client: httpx.Client, tiny_models: Path) -> None:
     answer = client.get("/models").json()
-    ModelsAnswer.model_validate(answer, strict=True)
+    ModelsAnswer.model_validate_json(client.get("/models").content, strict=True)
     assert answer["default"] == "mnist"
     assert [card["name"] for card in answer["models"]] == ["mnist", "pair"]
     for card in answer["models"]:
@@ -38,9 +39,9 @@ def test_models_are_listed_with_card_and_provider(client: httpx.Client, tiny_mod
 
 
 def test_one_model_is_shown(client: httpx.Client) -> None:
-    card = client.get("/models/pair").json()
-    Card.model_validate(card, strict=True)
-    assert card == client.get("/models").json()["models"][1]
+    response = client.get("/models/pair")
+    TypeAdapter(Card).validate_json(response.content, strict=True)
+    assert response.json() == client.get("/models").json()["models"][1]
 
 
 def test_an_unknown_model_is_404(client: httpx.Client) -> None:
@@ -141,6 +142,33 @@ def test_an_error_inside_is_a_500_that_tells_nothing_and_a_log_that_tells_all(
     assert entry["request_id"] == problem["request_id"] == "boom"
     assert entry["level"] == "error"
     assert "FloatingPointError: model 'mnist' gave lengths that are not finite" in entry["exception"]
+
+
+def test_readiness_turns_red_where_a_graph_fails_and_green_where_it_runs_again(
+    tmp_path: Path, seven: bytes
+) -> None:
+    """An encoder whose runs 2 to 7 fail in ONNX Runtime, as where a device is lost; the first is the start's."""
+    folder = next(
+        folder
+        for seed in range(1, 1000)
+        if write_tiny_model(folder := tmp_path / f"{seed}" / "mnist", luck=seed)
+        and runs_of(folder / "encoder.onnx", 8) == ".xxxxxx."
+    )
+    with serving(tmp_path / "log", models=folder, log_format="json") as running:
+        ready = []
+        for _ in range(3):
+            ready.append(running.client.get("/health/ready").status_code)
+            assert_problem(running.client.post("/classify", files={"file": seven}), 500)
+        for _ in range(3):  # runs 5 to 7, of a blank image
+            problem = assert_problem(running.client.get("/health/ready"), 503, "'mnist'", "CPU", "Gather")
+            ready.append(problem["status"])
+        ready += [running.client.get("/health/ready").status_code for _ in range(2)]
+    assert ready == [200, 200, 200, 503, 503, 503, 200, 200]
+    events = [json.loads(line) for line in running.log.read_text().splitlines()]
+    (failed,) = [event for event in events if event["event"] == "a graph fails"]
+    assert (failed["graph"], failed["level"]) == ("mnist: encoder", "error")
+    assert "Gather" in failed["reason"]
+    assert [event["graph"] for event in events if event["event"] == "a graph runs again"] == [failed["graph"]]
 
 
 def test_a_client_that_leaves_amid_its_body_harms_nobody(server: Server) -> None:

@@ -1,10 +1,14 @@
 """The OpenAPI document: complete, true to the answers, and safe to fuzz."""
 
+import dataclasses
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
+from pydantic import TypeAdapter
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -13,9 +17,11 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from app.answers import Card
-from model.contract import ModelCard
+from app.answers import CARD_FIELDS, Card
+from model import contract
+from model.contract import Metrics
 from tests.app.support import Server
+from tests.app.tiny_model import write_tiny_model
 
 ROUTES = [
     "post /classify",
@@ -67,8 +73,29 @@ def test_errors_are_problems(document: dict[str, Any]) -> None:
     assert "HTTPValidationError" not in document["components"]["schemas"]
 
 
-def test_the_card_is_documented_field_by_field() -> None:
-    assert set(Card.model_fields) == set(ModelCard.__dataclass_fields__) | {"serving"}
+def test_the_card_is_documented_as_the_contract_has_it(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert CARD_FIELDS.keys() == {Card, *(kind for kind in vars(contract).values() if is_part_of_card(kind))}
+    for kind, words in CARD_FIELDS.items():
+        assert list(words) == [field.name for field in dataclasses.fields(kind)], kind
+        assert schemas[kind.__name__]["properties"].keys() == words.keys()
+        assert schemas[kind.__name__]["additionalProperties"] is False
+        assert "---" not in schemas[kind.__name__]["description"]
+
+
+def is_part_of_card(kind: Any) -> bool:
+    return isinstance(kind, type) and dataclasses.is_dataclass(kind) and kind is not contract.ModelCard
+
+
+def test_figures_of_a_model_without_a_guard_are_a_documented_answer(tmp_path: Path) -> None:
+    card = write_tiny_model(tmp_path / "mnist")
+    metrics = Metrics(
+        dataset="mnist", images=1, errors=0, error=0, margin_loss=0, reconstruction_mse=0, accepted=None
+    )
+    answer = dataclasses.asdict(card.with_metrics({"fp32": metrics}))
+    answer["serving"] = {"precision": "fp32", "provider": "CPUExecutionProvider"}
+    read = TypeAdapter(Card).validate_json(json.dumps(answer), strict=True)
+    assert read.variants["fp32"].metrics == metrics
 
 
 RIGHT = [(name, GenerationMode.POSITIVE) for name in ROUTES]

@@ -7,6 +7,7 @@ import json
 import signal
 import socket
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from app.errors import StartError
 from app.main import create_app
 from app.settings import Settings
 from model.contract import Graph, sha256
-from tests.app.support import run_app, serving
+from tests.app.support import assert_problem, one_core, run_app, serving, wait_until
 from tests.app.tiny_model import write_card, write_tiny_model
 
 
@@ -177,8 +178,46 @@ def test_a_stop_finishes_what_was_accepted(tiny_models: Path, tmp_path: Path, se
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
+@contextlib.contextmanager
+def half_a_body(port: int) -> Iterator[socket.socket]:
+    """A connection on which a picture has begun to come, and does not end."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(
+            b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 999\r\n\r\nhalf"
+        )
+        yield connection
+
+
+def test_readiness_turns_red_while_requests_are_still_taken(
+    tiny_models: Path, tmp_path: Path, seven: bytes
+) -> None:
+    """A load balancer that asks every second learns of the end before a connection is refused."""
+    with serving(tmp_path / "log", models=tiny_models) as running:
+        running.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: httpx.get(f"{running.url}/health/ready").status_code == 503)
+        assert_problem(httpx.get(f"{running.url}/health/ready"), 503, "shutting down")
+        assert httpx.post(f"{running.url}/classify", files={"file": seven}).status_code == 200
+        assert httpx.get(f"{running.url}/health/live").status_code == 200
+        running.process.wait(20)
+    assert "Traceback" not in running.log.read_text()
+
+
+def test_a_second_signal_ends_at_once(tiny_models: Path, tmp_path: Path) -> None:
+    with (
+        serving(tmp_path / "log", models=tiny_models) as running,
+        half_a_body(running.port),  # would be waited for
+    ):
+        running.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: httpx.get(f"{running.url}/health/ready").status_code == 503)
+        running.process.send_signal(signal.SIGTERM)
+        running.process.wait(2)
+
+
 def test_a_full_queue_is_503_with_retry_after(tiny_models: Path, tmp_path: Path, seven: bytes) -> None:
-    with serving(tmp_path / "log", models=tiny_models, max_queue=3) as running:
+    """On one core, or the slots of a large machine would take all that 24 clients can send."""
+    with contextlib.ExitStack() as stack:
+        with one_core():
+            running = stack.enter_context(serving(tmp_path / "log", models=tiny_models, max_queue=3))
         pose = [0.0] * 16
         body = {"label": 1, "poses": [pose] * 4}
         assert running.client.post("/decode", json=body).status_code == 413

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from app.batcher import Batcher, Queue
 from app.device import Device
 from app.engine import Engine
-from app.errors import InvalidParameter, ModelError, UnknownModel, did_you_mean
+from app.errors import InvalidParameter, ModelError, UnknownModel, did_you_mean, quote
+from app.pulse import Pulse
 from app.settings import Settings
 from app.store import StoredModel
 from model.contract import Guard, ModelCard
@@ -41,6 +42,18 @@ class ServedModel:
     provider: str
     encoder: Queue[Floats, Capsules]
     decoder: Queue[Drawing, Floats]
+    pulses: tuple[Pulse, Pulse]
+
+    @property
+    def fails(self) -> bool:
+        """Whether one of its graphs has failed too often in a row to be trusted."""
+        return any(pulse.is_lost for pulse in self.pulses)
+
+    async def try_out(self, deadline: float) -> None:
+        """Run both graphs on a blank image; raises whatever they raise."""
+        blank = np.zeros(self.card.config.image_shape, np.float32)
+        (seen,) = await self.encoder.submit([blank], deadline)
+        await self.decoder.submit([Drawing(seen.poses, 0)], deadline)
 
     @property
     def guard(self) -> Guard:
@@ -63,7 +76,7 @@ class ServedModel:
             return int(text)
         raise InvalidParameter.of(
             parameter,
-            repr(label),
+            quote(label) if isinstance(label, str) else str(label),
             f"should be an index from 0 to {len(classes) - 1} or one of the classes {_listed(classes)}"
             f"{did_you_mean(text, classes)}",
         )
@@ -79,6 +92,11 @@ class Models:
 
     def __iter__(self) -> Iterator[ServedModel]:
         return iter(self._models.values())
+
+    @property
+    def widest_pose(self) -> int:
+        """The most dimensions that a pose of any of them has."""
+        return max(model.card.config.pose_dim for model in self)
 
     def get(self, name: str | None) -> ServedModel:
         """The model called `name`, or the default one for None; raises UnknownModel."""
@@ -104,12 +122,14 @@ def serve_model(stored: StoredModel, device: Device, batcher: Batcher, settings:
         poses, labels = zip(*drawings, strict=True)
         return list(engine.decode(np.stack(poses), np.array(labels, np.int64)))
 
+    pulses = Pulse(f"{card.name}: encoder"), Pulse(f"{card.name}: decoder")
     return ServedModel(
         card=card,
         precision=precision,
         provider=engine.provider,
-        encoder=batcher.queue(encode, settings.max_batch),
-        decoder=batcher.queue(draw, settings.max_batch),
+        encoder=batcher.queue(pulses[0].watch(encode), settings.max_batch),
+        decoder=batcher.queue(pulses[1].watch(draw), settings.max_batch),
+        pulses=pulses,
     )
 
 

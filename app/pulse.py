@@ -1,0 +1,53 @@
+"""Whether a graph still runs: a device can be lost while the process lives on."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import structlog
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+log = structlog.get_logger("app.pulse")
+
+# So many batches in a row that fail are no accident.
+MOST_FAILURES = 3
+
+
+class Pulse:
+    """Counts the batches that a graph has failed since it last gave results. `name` is what the log calls it."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._failures = 0
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the last batches have all failed."""
+        return self._failures >= MOST_FAILURES
+
+    def watch(
+        self, run: Callable[[list[Item]], Sequence[Result]]
+    ) -> Callable[[list[Item]], Sequence[Result]]:
+        """The same `run`, its outcomes counted."""
+
+        def watched(items: list[Item]) -> Sequence[Result]:
+            try:
+                results = run(items)
+            except Exception as error:
+                self._miss(error)
+                raise
+            self._beat()
+            return results
+
+        return watched
+
+    def _miss(self, error: Exception) -> None:
+        self._failures += 1
+        if self._failures == MOST_FAILURES:
+            log.error("a graph fails", graph=self._name, batches=MOST_FAILURES, reason=str(error))
+
+    def _beat(self) -> None:
+        if self.is_lost:
+            log.warning("a graph runs again", graph=self._name)
+        self._failures = 0
