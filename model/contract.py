@@ -275,7 +275,7 @@ class ModelCard:
             path = folder / graph.file
             if path.name != graph.file:  # a card from a stranger must not lead elsewhere
                 raise CardError(
-                    f"{folder / CARD_FILE}: {graph.file!r} is not the name of a file beside the card"
+                    f"{folder / CARD_FILE}: {graph.file!r} must be the name of a file beside the card"
                 )
             try:
                 found = sha256(path)
@@ -283,7 +283,7 @@ class ModelCard:
                 raise CardError(f"{path}: cannot be read ({error.strerror or error})") from None
             if found != graph.sha256:
                 raise CardError(
-                    f"{path}: is not the file of {CARD_FILE}: its SHA-256 is {found}, not {graph.sha256}"
+                    f"{path}: is not the file its card speaks of: its SHA-256 is {found}, not {graph.sha256}"
                 )
 
     @classmethod

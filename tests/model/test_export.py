@@ -186,7 +186,7 @@ def test_a_changed_file_is_noticed(exported: Path) -> None:
     content = (exported / "decoder.onnx").read_bytes()
     try:
         (exported / "decoder.onnx").write_bytes(content + b"x")
-        with pytest.raises(CardError, match=r"decoder\.onnx: is not the file of card\.json"):
+        with pytest.raises(CardError, match=r"decoder\.onnx: is not the file its card speaks of"):
             card.check_files(exported)
     finally:
         (exported / "decoder.onnx").write_bytes(content)

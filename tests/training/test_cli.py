@@ -145,7 +145,7 @@ def test_a_changed_graph_is_not_measured(others: Path, exported: Path, tmp_path:
     shutil.copytree(exported, copy)
     (copy / "decoder.onnx").write_bytes((copy / "decoder.onnx").read_bytes()[:-1])
     result = run("evaluate", copy, "--dataset", f"folder:{others}", status=1)
-    assert "decoder.onnx: is not the file of card.json" in result.stderr
+    assert "decoder.onnx: is not the file its card speaks of" in result.stderr
 
 
 def test_a_checkpoint_is_not_exported_with_other_pictures(
@@ -182,7 +182,9 @@ def test_pictures_of_a_model_are_drawn(pictures: Path, exported: Path, tmp_path:
     run("report", exported, "--dataset", f"folder:{pictures}", "--output", tmp_path)
     with Image.open(tmp_path / "mine-reconstructions.png") as picture:
         assert min(picture.size) > 300
-        assert len(picture.convert("L").getcolors(256)) > 50
+        shades = picture.convert("L").getcolors(256)
+        assert shades is not None
+        assert len(shades) > 50
 
 
 def test_two_processes_train_as_one(pictures: Path, tmp_path: Path) -> None:
