@@ -1,42 +1,37 @@
 """Every kind of picture that people make, by name: from a data-set row to the bytes of a file."""
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
 from tests.scenes import screen
-from tests.scenes.photo import CHALK, INK, MARKER, PENCIL, PENS, Setting, photograph
+from tests.scenes.photo import CHALK, ENLARGEMENT, INK, MARKER, PENCIL, Setting, photograph
 
 Maker = Callable[[np.ndarray, np.random.Generator], bytes]
-
-
-def _photo(**settings: object) -> Maker:
-    setting = Setting(**settings)  # type: ignore[arg-type]
-    return lambda row, rng: photograph(row, setting, rng)
 
 
 def _transparent(colour: tuple[int, int, int]) -> Maker:
     return lambda row, rng: screen.transparent(row, rng, colour)
 
 
-PHOTOS: dict[str, Maker] = {
-    "ink": _photo(pens=(INK,)),
-    "pencil": _photo(pens=(PENCIL,)),
-    "marker": _photo(pens=(MARKER,)),
-    "yellowed": _photo(ground="yellowed"),
-    "ruled": _photo(lines="ruled"),
-    "squared": _photo(lines="squared"),
-    "gradient": _photo(gradient=(3.0, 3.0)),
-    "shadow": _photo(shadow=True),
-    "turned": _photo(turn=(5.0, 15.0)),
-    "sideways": _photo(orientation=(3, 6, 8)),
-    "stray": _photo(stray=True),
-    "edge": _photo(edge=True),
-    "quality-60": _photo(quality=(60, 60)),
-    "whiteboard": _photo(pens=(MARKER,), ground="whiteboard"),
-    "chalk": _photo(pens=(CHALK,), ground="blackboard"),
-    "heic": _photo(form="HEIF"),
+PHOTOS = {
+    "ink": Setting(pens=(INK,)),
+    "pencil": Setting(pens=(PENCIL,)),
+    "marker": Setting(pens=(MARKER,)),
+    "yellowed": Setting(ground="yellowed"),
+    "ruled": Setting(lines="ruled"),
+    "squared": Setting(lines="squared"),
+    "gradient": Setting(gradient=(3.0, 3.0)),
+    "shadow": Setting(shadow=True),
+    "turned": Setting(turn=(5.0, 15.0)),
+    "sideways": Setting(orientation=(3, 6, 8)),
+    "stray": Setting(stray=True),
+    "edge": Setting(edge=True),
+    "quality-60": Setting(quality=(60, 60)),
+    "whiteboard": Setting(pens=(MARKER,), ground="whiteboard"),
+    "chalk": Setting(pens=(CHALK,), ground="blackboard"),
+    "heic": Setting(form="HEIF"),
 }
 
 DRAWINGS: dict[str, Maker] = {
@@ -57,14 +52,15 @@ DRAWINGS: dict[str, Maker] = {
     "canvas": screen.canvas,
 }
 
-DIGITS = PHOTOS | DRAWINGS
+KINDS = (*PHOTOS, *DRAWINGS)
 
 
-def make(kind: str, row: np.ndarray, number: int) -> bytes:
-    """The file of a kind from a row uint8 (28,28); the same number gives the same file."""
-    return DIGITS[kind](row, np.random.default_rng([zlib.crc32(kind.encode()), number]))
+def make(kind: str, row: np.ndarray, number: int, enlargement: int = ENLARGEMENT) -> bytes:
+    """The file of a kind from a row uint8 (28,28); the same number gives the same file.
 
-
-def examples(kind: str, rows: np.ndarray) -> Iterator[bytes]:
-    """One file for each of the rows uint8 (n,28,28)."""
-    return (make(kind, row, number) for number, row in enumerate(rows))
+    Photographs have 12 megapixels; a smaller `enlargement` saves time where their size does not matter.
+    """
+    rng = np.random.default_rng([zlib.crc32(kind.encode()), number])
+    if kind in PHOTOS:
+        return photograph(row, PHOTOS[kind], rng, enlargement)
+    return DRAWINGS[kind](row, rng)

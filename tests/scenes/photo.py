@@ -5,7 +5,7 @@ enlarged at the end.
 """
 
 import io
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -13,7 +13,8 @@ from PIL import Image, ImageFilter
 from tests.scenes.grain import noise, stretched
 from tests.scenes.strokes import Trace, ink, trace
 
-SCENE = (1008, 756)  # enlarged four times it has 12.2 megapixels
+SCENE = (1008, 756)
+ENLARGEMENT = 4  # gives 12.2 megapixels
 SIDEWAYS = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270, 3: Image.Transpose.ROTATE_180}
 ORIENTATION = 0x0112
 
@@ -72,7 +73,6 @@ class Setting:
     orientation: tuple[int, ...] = (1,)
     quality: tuple[int, int] = (80, 92)
     form: str = "JPEG"
-    enlargement: int = 4
 
 
 @dataclass
@@ -87,7 +87,9 @@ class Scene:
     size: tuple[int, int] = field(default=SCENE)
 
 
-def photograph(row: np.ndarray, setting: Setting, rng: np.random.Generator) -> bytes:
+def photograph(
+    row: np.ndarray, setting: Setting, rng: np.random.Generator, enlargement: int = ENLARGEMENT
+) -> bytes:
     """A file as it comes from the camera: a row's digit under a setting."""
     scene = _stage(setting, rng)
     pen = setting.pens[rng.integers(len(setting.pens))]
@@ -98,7 +100,9 @@ def photograph(row: np.ndarray, setting: Setting, rng: np.random.Generator) -> b
     if setting.edge:
         _paper_edge(scene)
     light = _light(scene, setting)
-    return _develop(scene.reflectance * light[..., None], setting, rng)
+    image = _exposed(scene.reflectance * light[..., None], rng)
+    image = image.resize([edge * enlargement for edge in image.size], Image.Resampling.BILINEAR)
+    return _saved(image, setting, rng)
 
 
 def _stage(setting: Setting, rng: np.random.Generator) -> Scene:
@@ -127,7 +131,7 @@ def _ground(kind: str, size: tuple[int, int], rng: np.random.Generator) -> np.nd
     cloudy = {"white": 0.006, "yellowed": 0.03, "whiteboard": 0.008, "blackboard": 0.1}[kind]
     cloud = cloudy * noise(size, 120, rng) + 0.006 * noise(size, 3, rng)
     if kind == "blackboard":  # where the sponge went
-        cloud = cloud + 0.12 * np.abs(stretched(size, 220, 14, rng))
+        cloud = cloud + 0.1 * noise(size, 40, rng) + 0.05 * np.abs(stretched(size, 160, 20, rng))
     if kind == "yellowed":
         cloud = cloud + 0.015 * noise(size, 18, rng)
     return (tone / 255 * (1 + cloud[..., None])).astype(np.float32)
@@ -250,20 +254,18 @@ def _shadow(scene: Scene, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return 1 - rng.uniform(0.3, 0.55) / (1 + np.exp(-np.clip(inside / softness * 4, -30, 30)))
 
 
-def _develop(radiance: np.ndarray, setting: Setting, rng: np.random.Generator) -> bytes:
-    """Lens, sensor and file."""
+def _exposed(radiance: np.ndarray, rng: np.random.Generator) -> Image.Image:
+    """What lens and sensor make of it: RGB."""
     exposure = rng.uniform(0.82, 1.0)
     size = radiance.shape[1::-1]
     grain = rng.uniform(0.003, 0.012) * noise(size, 1, rng) + 0.003 * noise(size, 2.5, rng)
-    cast = 1 + rng.normal(0, 0.02, 3).astype(np.float32)
+    cast = 1 + rng.normal(0, 0.012, 3).astype(np.float32)
     values = np.clip(radiance * exposure * cast + grain[..., None], 0, 1)
     image = Image.fromarray(np.round(values * 255).astype(np.uint8))
-    image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.0)))
-    image = image.resize([edge * setting.enlargement for edge in image.size], Image.Resampling.BICUBIC)
-    return _save(image, setting, rng)
+    return image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.0)))
 
 
-def _save(image: Image.Image, setting: Setting, rng: np.random.Generator) -> bytes:
+def _saved(image: Image.Image, setting: Setting, rng: np.random.Generator) -> bytes:
     orientation = int(rng.choice(setting.orientation))
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
@@ -274,7 +276,3 @@ def _save(image: Image.Image, setting: Setting, rng: np.random.Generator) -> byt
     image.save(file, setting.form, quality=quality, exif=exif.tobytes())
     return file.getvalue()
 
-
-def changed(setting: Setting, **changes: object) -> Setting:
-    """The setting with some of it changed."""
-    return replace(setting, **changes)  # type: ignore[arg-type]
