@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image
 
 from model.components import Components, find_components
+from model.lines import without_lines
 
 NOISE_LEVELS = 4.0  # standard deviations from the ground that are still ground
 LEAST_CONTRAST = 0.06  # fainter differences are no stroke
@@ -11,6 +12,10 @@ FAINTEST = 0.35  # of a digit's own strokes; what is fainter beside them is not 
 FULL = 0.8  # of the strokes' level, from which on they count as full
 NEAR = 0.12  # of the digit's height: pieces no farther away belong to it
 LEAST_PIECE = 0.004  # of the digit's weight
+
+MOST_INSIDE = 20  # components, the heaviest, that may have a frame around them
+LEAST_INSIDE = 0.1  # of the frame's weight
+MOST_FRAME = 0.3  # of its box, that a frame covers
 
 FINE = 80  # pixels to the longer edge of the box in which strokes are brought to their width
 USUAL = 0.125  # width of MNIST's strokes, in shares of the digit's longer edge
@@ -34,6 +39,9 @@ def find_digit(contrast: np.ndarray, noise: float) -> np.ndarray | None:
     """
     floor = max(NOISE_LEVELS * noise, LEAST_CONTRAST)
     mask = contrast > floor
+    if _streaked(mask, contrast):
+        contrast = without_lines(contrast, floor)
+        mask = contrast > floor
     for share in (0.0, FAINTEST):
         parts = find_components(mask, contrast)
         if not len(parts):
@@ -44,6 +52,13 @@ def find_digit(contrast: np.ndarray, noise: float) -> np.ndarray | None:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     return np.where(mask[box], np.minimum(contrast[box] / (FULL * level), np.float32(1)), np.float32(0))
+
+
+def _streaked(mask: np.ndarray, contrast: np.ndarray) -> bool:
+    """Whether something runs from an edge of the picture through half of it."""
+    parts = find_components(mask, contrast)
+    height, width = parts.shape
+    return bool(np.any(~_inner(parts) & ((2 * parts.width > width) | (2 * parts.height > height))))
 
 
 def _digit(parts: Components) -> np.ndarray:
@@ -59,10 +74,24 @@ def _digit(parts: Components) -> np.ndarray:
     strength = parts.weight / parts.pixels
     near &= (parts.weight > LEAST_PIECE * parts.weight[main]) & (strength > 0.4 * strength[main])
     near &= _inner(parts) | ~_inner(parts)[main]
-    # What surrounds the digit is not a piece of it.
-    near &= (parts.height <= 1.5 * parts.height[main]) & (parts.width <= 2.5 * parts.width[main] + reach)
+    longest = 1.2 * max(parts.height[main], parts.width[main])
+    near &= (parts.height <= longest) & (parts.width <= longest) & ~_around(parts, main)
     near[main] = True
     return near
+
+
+def _around(parts: Components, inner: int | np.ndarray) -> np.ndarray:
+    """Whether a component's box lies around another's on all sides: bool (N,), or (N,M) for `inner` (M,)."""
+    top, bottom, left, right = (
+        np.expand_dims(side, tuple(range(1, 1 + np.ndim(inner))))
+        for side in (parts.top, parts.bottom, parts.left, parts.right)
+    )
+    return (
+        (top < parts.top[inner])
+        & (bottom > parts.bottom[inner])
+        & (left < parts.left[inner])
+        & (right > parts.right[inner])
+    )
 
 
 def _inner(parts: Components) -> np.ndarray:
@@ -82,8 +111,16 @@ def _likelihood(parts: Components) -> np.ndarray:
     score = parts.weight**0.5 * np.hypot(tall, wide) * central
     score = np.where(_inner(parts), score, 0.1 * score)
     score = np.where(wide > 2.5 * tall, 0.2 * score, score)
-    frame = (tall > 0.8 * height) & (wide > 0.8 * width) & (fill < 0.15)
-    return np.where(frame, 0.1 * score, score)
+    return np.where(_frames(parts) & (fill < MOST_FRAME), 0.05 * score, score)
+
+
+def _frames(parts: Components) -> np.ndarray:
+    """Components that lie around another that is large enough to be the digit: bool (N,)."""
+    large = np.argsort(-parts.weight)[:MOST_INSIDE]
+    inside = _around(parts, large)
+    inside &= parts.weight[large] > LEAST_INSIDE * parts.weight[:, None]
+    inside &= 5 * parts.height[large] > parts.height[:, None]
+    return inside.any(axis=1)
 
 
 def normalised(strokes: np.ndarray, height: int, width: int) -> np.ndarray:
