@@ -32,20 +32,44 @@ class Line:
         return np.round(self.row + self.slope * (np.arange(width) - (width - 1) / 2)).astype(np.int64)
 
 
+@dataclass(frozen=True)
+class Band:
+    """The pixels of a line: their rows int64 (n,w) in each column, the rows beside them, and their contrast."""
+
+    rows: np.ndarray
+    above: np.ndarray
+    below: np.ndarray
+    contrast: float
+
+
 def without_lines(contrast: np.ndarray, floor: float) -> np.ndarray:
     """Take away lines that lie and lines that stand: float32 (h,w); `floor` is the faintest contrast of a stroke."""
-    lying = _without_lying_lines(contrast, floor)
-    return np.ascontiguousarray(_without_lying_lines(np.ascontiguousarray(lying.T), floor).T)
-
-
-def _without_lying_lines(contrast: np.ndarray, floor: float) -> np.ndarray:
-    lines = find_lines(contrast, floor)
-    if not lines:
-        return contrast
+    lying = find_bands(contrast, floor)
+    standing = find_bands(np.ascontiguousarray(contrast.T), floor)
     result = contrast.copy()
-    for line in lines:
-        _take_away(line, contrast, result, floor)
+    # Where lines cross, one does not count as a stroke that goes on at both sides of the other.
+    for bands, others, turned in ((lying, standing, False), (standing, lying, True)):
+        beside, view = (contrast.T, result.T) if turned else (contrast, result)
+        beside = _emptied(beside.T, others).T
+        for band in bands:
+            _clear(view, beside, band)
     return result
+
+
+def _emptied(contrast: np.ndarray, bands: list[Band]) -> np.ndarray:
+    """The contrast without the pixels of lines, strokes across them included unless they are darker."""
+    result = contrast.copy()
+    columns = np.arange(contrast.shape[1])
+    for band in bands:
+        own = contrast[band.rows, columns]
+        result[band.rows, columns] = np.where(own > DARKER * band.contrast, own, 0)
+    return result
+
+
+def find_bands(contrast: np.ndarray, floor: float) -> list[Band]:
+    """The pixels of all lines that are nearer to lying than to standing."""
+    bands = (_band(line, contrast, floor) for line in find_lines(contrast, floor))
+    return [band for band in bands if band is not None]
 
 
 def find_lines(contrast: np.ndarray, floor: float) -> list[Line]:
@@ -92,32 +116,31 @@ def _peaks(covered: np.ndarray, slopes: np.ndarray) -> list[Line]:
     return lines if len(lines) > 1 or best.max() > ALONE else []
 
 
-def _take_away(line: Line, contrast: np.ndarray, result: np.ndarray, floor: float) -> None:
-    """Clear a line's band in `result`, but for what is darker and what goes on at both of its sides."""
+def _band(line: Line, contrast: np.ndarray, floor: float) -> Band | None:
+    """How far a line reaches to its sides; None where it is too thick for one."""
     height, width = contrast.shape
-    reach = max(3, round(THICKEST * max(height, width) / 2) + 2)
-    rows = line.rows(width)
-    offsets = np.arange(-reach, reach + 1)
-    where = np.clip(rows + offsets[:, None], 0, height - 1)
-    columns = np.arange(width)
-    profile = np.median(contrast[where, columns], axis=1)
-    strength = float(profile.max())
-    if strength < floor / 3:
-        strength = floor
-    top = bottom = int(np.argmax(profile[1:-1])) + 1
-    while top > 0 and profile[top] > 0.25 * strength:
-        top -= 1
-    while bottom < len(offsets) - 1 and profile[bottom] > 0.25 * strength:
-        bottom += 1
-    if bottom - top > THICKEST * max(height, width) + 2:
-        return
-    side = bottom - top
-    above, below = (contrast[np.clip(rows + offsets[end] + by, 0, height - 1), columns] for end, by in ((top, -1), (bottom, 1)))
-    goes_on = np.minimum(_wider(above, side), _wider(below, side))
-    band = where[top : bottom + 1]
-    own = contrast[band, columns]
-    kept = np.where(own > DARKER * strength, own, np.minimum(own, goes_on))
-    result[band, columns] = np.minimum(result[band, columns], kept)
+    thickest = THICKEST * max(height, width)
+    reach = round(thickest / 2) + 3
+    rows = np.clip(line.rows(width) + np.arange(-reach, reach + 1)[:, None], 0, height - 1)
+    profile = np.median(contrast[rows, np.arange(width)], axis=1)
+    faint = profile <= 0.25 * profile.max()
+    middle = int(np.argmax(profile))
+    before, after = np.flatnonzero(faint[:middle]), np.flatnonzero(faint[middle + 1 :])
+    if not len(before) or not len(after) or middle + 1 + after[0] - before[-1] > thickest + 2:
+        return None
+    first, last = int(before[-1]), middle + 1 + int(after[0])
+    above, below = rows[max(first - 1, 0)], rows[min(last + 1, len(rows) - 1)]
+    return Band(rows[first : last + 1], above, below, max(float(profile.max()), floor / 2))
+
+
+def _clear(contrast: np.ndarray, beside: np.ndarray, band: Band) -> None:
+    """Clear a line, but for what is darker than it and what goes on at both of its sides: a stroke."""
+    columns = np.arange(contrast.shape[1])
+    above, below = (_wider(beside[rows, columns], len(band.rows)) for rows in (band.above, band.below))
+    own = contrast[band.rows, columns]
+    contrast[band.rows, columns] = np.where(
+        own > DARKER * band.contrast, own, np.minimum(own, np.minimum(above, below))
+    )
 
 
 def _wider(values: np.ndarray, reach: int) -> np.ndarray:

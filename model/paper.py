@@ -12,7 +12,6 @@ from model.pictures import shrink
 
 BRUSH = 0.25  # of the longer edge: nothing narrower is ground
 BRUSHES = (0.015, 0.03, 0.06, 0.12, BRUSH)  # for the polarity
-MUCH = 0.03  # of what the brush that fills in most does
 POLARITY_EDGE = 240  # longer edge of the picture in which the polarity is judged
 MIDDLE = 0.1  # of each edge that is left out where the polarity is judged: tables and window frames lie there
 LEAST_HEIGHT = 8.0  # of 255, for the polarity: fainter differences are noise
@@ -72,18 +71,16 @@ def _sliding(values: np.ndarray, span: int, axis: int, extreme: np.ufunc) -> np.
 
 
 def ink_is_dark(grey: np.ndarray) -> bool:
-    """Whether strokes are darker than the ground, judged by the narrowest brush that fills much in: uint8 (h,w).
+    """Whether strokes are darker than the ground, judged by what brushes of many widths fill in: uint8 (h,w).
 
-    A wide brush fills in what lies between strokes as well, and that is as light as the strokes are dark; but it is
-    wider than they are.
+    What lies between the strokes of a digit is as light as the strokes are dark, but wider, so that only wide brushes
+    fill it; a narrow brush therefore counts for more.
     """
     small = np.asarray(shrink(Image.fromarray(grey), POLARITY_EDGE).filter(ImageFilter.BoxBlur(1)))
     spans = sorted({max(3, round(share * max(small.shape)) | 1) for share in BRUSHES})
-    dark = np.array([_energy(closed(small, span), small) for span in spans])
-    light = np.array([_energy(closed(255 - small, span), 255 - small) for span in spans])
-    both = dark + light
-    narrowest = int(np.argmax(both >= MUCH * both.max()))
-    return bool(dark[narrowest] >= light[narrowest])
+    dark = sum(_energy(closed(small, span), small) / span**1.5 for span in spans)
+    light = sum(_energy(closed(255 - small, span), 255 - small) / span**1.5 for span in spans)
+    return dark >= light
 
 
 def _energy(filled: np.ndarray, values: np.ndarray) -> float:
