@@ -52,10 +52,8 @@ class Components:
     def mask(self, chosen: np.ndarray) -> np.ndarray:
         """Pixels of the components that are chosen, bool (N,): bool (h,w)."""
         runs = chosen[self.label]
-        change = np.zeros(self.shape[0] * _stride(self.shape[1]), np.int8)
-        change[self.starts[runs]] = 1
-        change[self.ends[runs]] = -1
-        inside = np.cumsum(change, dtype=np.int8).astype(bool)
+        inside = np.zeros(self.shape[0] * _stride(self.shape[1]), bool)
+        inside[_pixels(self.starts[runs], self.ends[runs])] = True
         return inside.reshape(self.shape[0], -1)[:, 1 : self.shape[1] + 1]
 
 
@@ -69,8 +67,9 @@ def find_components(mask: np.ndarray, weights: np.ndarray) -> Components:
     starts, ends = np.flatnonzero(change == 1) + 1, np.flatnonzero(change == -1) + 1
     label, count = _joined(starts, ends, stride)
     row, left, right = starts // stride, starts % stride - 1, ends - starts // stride * stride - 1
-    total = np.concatenate([[0.0], np.cumsum(np.where(mask, weights, 0), dtype=np.float64)])
-    flat = row * width
+    # The mask's pixels in order are the runs' pixels in order.
+    first = np.cumsum(right - left) - (right - left)
+    weight = np.add.reduceat(weights[mask], first, dtype=np.float64) if len(first) else np.zeros(0)
     return Components(
         shape=(height, width),
         starts=starts,
@@ -81,7 +80,7 @@ def find_components(mask: np.ndarray, weights: np.ndarray) -> Components:
         left=_least(label, left, count),
         right=-_least(label, -right, count),
         pixels=np.bincount(label, right - left, count).astype(np.int64),
-        weight=np.bincount(label, total[flat + right] - total[flat + left], count),
+        weight=np.bincount(label, weight, count),
     )
 
 
@@ -104,6 +103,12 @@ def _joined(starts: np.ndarray, ends: np.ndarray, stride: int) -> tuple[np.ndarr
         label = label[label]
     names, label = np.unique(label, return_inverse=True)
     return label, len(names)
+
+
+def _pixels(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """All numbers from each start to before its end: int64."""
+    lengths = ends - starts
+    return np.arange(lengths.sum()) + np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
 
 
 def _least(label: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:

@@ -14,6 +14,10 @@ BRUSH = 0.25  # of the longer edge: nothing narrower is ground
 BRUSHES = (0.015, 0.03, 0.06, 0.12, BRUSH)  # for the polarity
 POLARITY_EDGE = 240  # longer edge of the picture in which the polarity is judged
 MIDDLE = 0.1  # of each edge that is left out where the polarity is judged: tables and window frames lie there
+SAMPLED = 3  # every so many rows and columns are enough to know the ground's noise
+MOST_NOISE = 0.1  # no camera is noisier
+QUANTILES = (0.05, 0.3, 0.5)
+QUANTILES_APART = 1.12  # the first two, in standard deviations of a normal distribution
 LEAST_HEIGHT = 8.0  # of 255, for the polarity: fainter differences are noise
 
 
@@ -38,11 +42,18 @@ def stroke_contrast(grey: np.ndarray) -> tuple[np.ndarray, float]:
         grey, smooth = 255 - grey, 255 - smooth
     ground = closed(smooth, span).astype(np.float32)
     contrast = (ground - grey) / np.maximum(ground, np.float32(1))
-    # The brush rests on the brightest grain of the paper; the paper itself lies a little lower.
-    sample = contrast[::2, ::2]
-    bare = float(np.median(sample))
-    noise = DEVIATION * float(np.median(np.abs(sample - bare)))
+    bare, noise = _bare_ground(contrast[::SAMPLED, ::SAMPLED])
     return np.clip((contrast - bare) / (1 - min(bare, 0.5)), 0, 1), noise
+
+
+def _bare_ground(contrast: np.ndarray) -> tuple[float, float]:
+    """Mean and deviation of the bare ground's contrast: the brush rests on the brightest grain, the ground lies lower."""
+    low, high, middle = (float(value) for value in np.quantile(contrast, QUANTILES))
+    noise = DEVIATION * float(np.median(np.abs(contrast - middle)))
+    if noise <= MOST_NOISE:
+        return middle, noise
+    # More than half is ink: a close crop. Its lightest part is ground all the same.
+    return high, (high - low) / QUANTILES_APART
 
 
 def closed(values: np.ndarray, span: int) -> np.ndarray:

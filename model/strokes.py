@@ -38,25 +38,25 @@ def find_digit(contrast: np.ndarray, noise: float) -> np.ndarray | None:
         float32 (h,w): 1 on full strokes, 0 on the ground.
     """
     floor = max(NOISE_LEVELS * noise, LEAST_CONTRAST)
-    mask = contrast > floor
-    if _streaked(mask, contrast):
+    parts = find_components(contrast > floor, contrast)
+    if _streaked(parts):
         contrast = without_lines(contrast, floor)
-        mask = contrast > floor
-    for share in (0.0, FAINTEST):
-        parts = find_components(mask, contrast)
-        if not len(parts):
-            return None
-        mask = parts.mask(_digit(parts))
-        level = float(np.percentile(contrast[mask], 75))
-        mask &= contrast > share * level
+        parts = find_components(contrast > floor, contrast)
+    if not len(parts):
+        return None
+    # The digit's own strokes say how faint a part of it can be; what is fainter may have joined it to something else.
+    mask = parts.mask(_digit(parts))
+    mask &= contrast > FAINTEST * np.percentile(contrast[mask], 75)
+    parts = find_components(mask, contrast)
+    mask = parts.mask(_digit(parts))
+    level = float(np.percentile(contrast[mask], 75))
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     return np.where(mask[box], np.minimum(contrast[box] / (FULL * level), np.float32(1)), np.float32(0))
 
 
-def _streaked(mask: np.ndarray, contrast: np.ndarray) -> bool:
+def _streaked(parts: Components) -> bool:
     """Whether something runs from an edge of the picture through half of it."""
-    parts = find_components(mask, contrast)
     height, width = parts.shape
     return bool(np.any(~_inner(parts) & ((2 * parts.width > width) | (2 * parts.height > height))))
 
@@ -109,7 +109,7 @@ def _likelihood(parts: Components) -> np.ndarray:
     central = np.exp(-0.8 * (x * x + y * y))
     fill = parts.pixels / (tall * wide)
     score = parts.weight**0.5 * np.hypot(tall, wide) * central
-    score = np.where(_inner(parts), score, 0.1 * score)
+    score = np.where(_inner(parts), score, 0.03 * score)
     score = np.where(wide > 2.5 * tall, 0.2 * score, score)
     return np.where(_frames(parts) & (fill < MOST_FRAME), 0.05 * score, score)
 
