@@ -30,6 +30,10 @@ SIGNATURES = {
     b"GIF89a": "GIF",
     b"BM": "BMP",
 }
+# Encoders make about ten scans of a progressive JPEG. Each is decoded over the whole picture, however few bytes it has.
+START_OF_SCAN = b"\xff\xda"
+MAX_SCANS = 32
+
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 HEIF_PLUGIN = "pillow_heif"
 
@@ -42,6 +46,8 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+MEANS = ("L", "LA", "RGB", "RGBA", "CMYK")  # modes in which pixels can be averaged
 
 # How far the colours of one ink may lie apart (0 to 255), so that lossy compression does not make two of one.
 INK_TOLERANCE = 8
@@ -84,6 +90,8 @@ def read(data: bytes, *, enough: int, grey: bool, max_pixels: int = MAX_PIXELS) 
         If the picture declares more than `max_pixels`.
     """
     kind = _recognise(data)
+    if kind == "JPEG" and data.count(START_OF_SCAN) > MAX_SCANS:
+        raise NotAnImage(f"the JPEG file comes in more than {MAX_SCANS} scans")
     # Pillow's decoders answer damaged files with nearly any exception (struct.error, SyntaxError, MemoryError, ...),
     # and each of them means the same to the caller.
     try:
@@ -96,7 +104,7 @@ def read(data: bytes, *, enough: int, grey: bool, max_pixels: int = MAX_PIXELS) 
         image.load()
     except Exception as error:  # noqa: BLE001
         raise NotAnImage(_damaged(kind, error)) from None
-    return _upright(image)
+    return _upright(_reduced(image, enough))
 
 
 def flatten(image: Image.Image, mode: str) -> Image.Image:
@@ -164,6 +172,17 @@ def _draft(image: Image.Image, enough: int, grey: bool) -> None:
     """Let a JPEG decoder skip work: colour that is not needed, and halvings down to `enough`."""
     scale = min(1.0, enough / max(image.size))
     image.draft("L" if grey else None, _scaled(image.size, scale))
+
+
+def _reduced(image: Image.Image, enough: int) -> Image.Image:
+    """A picture several times as large as is needed, made smaller by a whole number before anything else is done to it.
+
+    Transparent colours are weighted by their opacity. Palettes and 16 bits have no mean and stay as they are.
+    """
+    factor = max(image.size) // (2 * enough)
+    if factor < 2 or image.mode not in MEANS or "transparency" in image.info:
+        return image
+    return image.reduce(factor)
 
 
 def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tests.scenes import screen
+from tests.scenes.clothes import product
 from tests.scenes.photo import CHALK, ENLARGEMENT, INK, MARKER, PENCIL, Setting, photograph
 
 Maker = Callable[[np.ndarray, np.random.Generator], bytes]
@@ -52,15 +53,32 @@ DRAWINGS: dict[str, Maker] = {
     "canvas": screen.canvas,
 }
 
-KINDS = (*PHOTOS, *DRAWINGS)
+KINDS = (*PHOTOS, *DRAWINGS)  # made from digits
+
+PRODUCTS: dict[str, Maker] = {  # made from garments
+    "product-white": lambda row, rng: product(row, rng, white=True),
+    "product-plain": lambda row, rng: product(row, rng, white=False),
+}
+
+# What is shown together.
+GROUPS = {
+    "paper": ("ink", "pencil", "marker", "yellowed", "ruled", "squared"),
+    "camera": ("gradient", "shadow", "turned", "sideways", "stray", "edge", "quality-60", "heic"),
+    "boards-and-screens": ("whiteboard", "chalk", "screenshot", "canvas", "thin", "thick", "tiny"),
+    "files": (
+        "transparent-black", "transparent-white", "transparent-colour", "palette", "16-bit", "cmyk",
+        "grey-alpha", "1-bit", "progressive", "animated",
+    ),
+    "products": ("product-white", "product-plain"),
+}
 
 
 def make(kind: str, row: np.ndarray, number: int, enlargement: int = ENLARGEMENT) -> bytes:
-    """The file of a kind from a row uint8 (28,28); the same number gives the same file.
+    """The file of a kind from a data-set row uint8 (28,28); the same number gives the same file.
 
     Photographs have 12 megapixels; a smaller `enlargement` saves time where their size does not matter.
     """
     rng = np.random.default_rng([zlib.crc32(kind.encode()), number])
     if kind in PHOTOS:
         return photograph(row, PHOTOS[kind], rng, enlargement)
-    return DRAWINGS[kind](row, rng)
+    return (DRAWINGS | PRODUCTS)[kind](row, rng)
