@@ -18,7 +18,9 @@ def product(row: np.ndarray, rng: np.random.Generator, *, white: bool) -> bytes:
     shown, cover = _enlarged(row, tall)
     ground = _ground(size, rng, white=white)
     dye = np.array([1, 1, 1] if rng.random() < 0.4 else 1 + rng.uniform(-0.12, 0.12, 3), np.float32)
-    garment = np.clip((1 - shown)[..., None] * dye * (1 + 0.01 * noise((tall, tall), 2, rng))[..., None], 0, 1)
+    garment = np.clip(
+        (1 - shown)[..., None] * dye * (1 + 0.01 * noise((tall, tall), 2, rng))[..., None], 0, 1
+    )
     left, top = corner
     part = ground[top : top + tall, left : left + tall]
     if not white:
@@ -26,7 +28,9 @@ def product(row: np.ndarray, rng: np.random.Generator, *, white: bool) -> bytes:
         part *= 1 - 0.12 * np.roll(shade, (tall // 60, tall // 60), (0, 1))[..., None]
     part += cover[..., None] * (garment - part)
     values = np.clip(ground + 0.004 * noise(size, 1, rng)[..., None], 0, 1)
-    return encode(Image.fromarray(np.round(values * 255).astype(np.uint8)), "JPEG", quality=int(rng.integers(75, 93)))
+    return encode(
+        Image.fromarray(np.round(values * 255).astype(np.uint8)), "JPEG", quality=int(rng.integers(75, 93))
+    )
 
 
 def _enlarged(row: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -38,7 +42,9 @@ def _enlarged(row: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _ground(size: tuple[int, int], rng: np.random.Generator, *, white: bool) -> np.ndarray:
-    tones = [(255, 255, 255)] if white else [(225, 224, 220), (205, 190, 170), (190, 205, 215), (170, 170, 172)]
+    tones = (
+        [(255, 255, 255)] if white else [(225, 224, 220), (205, 190, 170), (190, 205, 215), (170, 170, 172)]
+    )
     tone = np.array(tones[rng.integers(len(tones))], np.float32) / 255
     light = np.linspace(1, 1 if white else rng.uniform(0.8, 1), size[0], dtype=np.float32)
     return np.ones((size[1], size[0], 1), np.float32) * light[None, :, None] * tone

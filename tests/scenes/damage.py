@@ -82,7 +82,9 @@ def mutated(data: bytes, rng: np.random.Generator) -> bytes:
         elif how == 2:
             bound = [0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF][int(rng.integers(8))]
             size = int(rng.choice([2, 4]))
-            harmed[at : at + size] = (bound & (256**size - 1)).to_bytes(size, ["big", "little"][int(rng.integers(2))])
+            harmed[at : at + size] = (bound & (256**size - 1)).to_bytes(
+                size, ["big", "little"][int(rng.integers(2))]
+            )
         elif how == 3 and len(harmed) > 40:
             del harmed[at : at + int(rng.integers(1, 32))]
         elif how == 4:

@@ -66,8 +66,16 @@ GROUPS = {
     "camera": ("gradient", "shadow", "turned", "sideways", "stray", "edge", "quality-60", "heic"),
     "boards-and-screens": ("whiteboard", "chalk", "screenshot", "canvas", "thin", "thick", "tiny"),
     "files": (
-        "transparent-black", "transparent-white", "transparent-colour", "palette", "16-bit", "cmyk",
-        "grey-alpha", "1-bit", "progressive", "animated",
+        "transparent-black",
+        "transparent-white",
+        "transparent-colour",
+        "palette",
+        "16-bit",
+        "cmyk",
+        "grey-alpha",
+        "1-bit",
+        "progressive",
+        "animated",
     ),
     "products": ("product-white", "product-plain"),
 }

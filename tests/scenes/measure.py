@@ -50,7 +50,9 @@ def thumbnail(data: bytes, edge: int = 112) -> Image.Image:
     """A picture as a person sees it, small; transparency on a chequered ground: RGB."""
     image = Image.open(io.BytesIO(data))
     exif = image.getexif().get(0x0112)
-    turn = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_270, 8: Image.Transpose.ROTATE_90}.get(exif)
+    turn = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_270, 8: Image.Transpose.ROTATE_90}.get(
+        exif
+    )
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     image.thumbnail((edge, edge), Image.Resampling.BOX)

@@ -33,7 +33,9 @@ class Pen:
 
 INK = Pen((0.035, 0.07), (0.8, 0.97), ((25, 30, 60), (20, 20, 24), (28, 45, 130), (120, 20, 30)), 0.05)
 PENCIL = Pen((0.02, 0.04), (0.4, 0.65), ((70, 70, 74),), 0.4, 0.25)
-MARKER = Pen((0.09, 0.15), (0.85, 0.97), ((22, 22, 26), (20, 50, 140), (170, 25, 30), (15, 110, 60)), 0.05, 0.08)
+MARKER = Pen(
+    (0.09, 0.15), (0.85, 0.97), ((22, 22, 26), (20, 50, 140), (170, 25, 30), (15, 110, 60)), 0.05, 0.08
+)
 CHALK = Pen((0.05, 0.1), (0.6, 0.9), ((240, 240, 235), (240, 225, 150), (240, 180, 190)), 0.5, 0.2)
 PENS = (INK, PENCIL, MARKER)
 
@@ -248,7 +250,9 @@ def _shadow(scene: Scene, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The edge of a hand's or a telephone's shadow, through the digit or beside it."""
     rng = scene.rng
     heading, radius = rng.uniform(0, 2 * np.pi), rng.uniform(0.8, 4) * scene.size[0]
-    through = scene.middle + rng.uniform(-0.8, 0.8) * scene.height * np.array([np.cos(heading), np.sin(heading)])
+    through = scene.middle + rng.uniform(-0.8, 0.8) * scene.height * np.array(
+        [np.cos(heading), np.sin(heading)]
+    )
     centre = through + radius * np.array([np.cos(heading), np.sin(heading)])
     inside = radius - np.hypot(x - centre[0], y - centre[1])
     softness = rng.uniform(4, 50)
@@ -280,4 +284,3 @@ def _saved(image: Image.Image, setting: Setting, rng: np.random.Generator) -> by
     quality = int(rng.integers(setting.quality[0], setting.quality[1] + 1))
     image.save(file, setting.form, quality=quality, exif=exif.tobytes(), **options)
     return file.getvalue()
-

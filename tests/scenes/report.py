@@ -35,7 +35,9 @@ def main() -> None:
         if readings:
             sheet(readings).save(options.output / "images" / f"pictures-{group}.png", optimize=True)
     digits = load("mnist", "test", options.data)
-    times = [f"| {name} | {milliseconds:.2f} ms |" for name, milliseconds in speeds(digits.images[0, 0]).items()]
+    times = [
+        f"| {name} | {milliseconds:.2f} ms |" for name, milliseconds in speeds(digits.images[0, 0]).items()
+    ]
     _insert(options.output / "pictures.md", _tables(rows, times, options.count))
 
 
@@ -95,7 +97,13 @@ def _tables(rows: list[str], times: list[str], count: int) -> str:
     right = "| kind | model | right | of what the model reads right as a data-set row |\n| --- | --- | ---: | ---: |\n"
     digits = [float(row.split("|")[3].strip(" %")) for row in rows if "| mnist |" in row]
     overall = f"\n\n{count} pictures of each kind; over all kinds of digits **{np.mean(digits):.1f} %** are read right.\n\n"
-    return right + "\n".join(rows) + overall + "| read | CPU time, one core |\n| --- | ---: |\n" + "\n".join(times)
+    return (
+        right
+        + "\n".join(rows)
+        + overall
+        + "| read | CPU time, one core |\n| --- | ---: |\n"
+        + "\n".join(times)
+    )
 
 
 def _insert(page: Path, tables: str) -> None:

@@ -70,7 +70,12 @@ def screenshot(row: np.ndarray, rng: np.random.Generator) -> bytes:
     left, top, right, bottom = margin, margin, width - 1 - margin, height - 1 - margin
     pen.rectangle((left, top, right, bottom), fill=page, outline=frame, width=int(rng.integers(1, 5)))
     pen.rectangle((left, top, right, top + title), fill=bar, outline=frame)
-    pen.text((left + 12, top + title / 4), "untitled - Paint", fill=writing, font=ImageFont.load_default(title // 2))
+    pen.text(
+        (left + 12, top + title / 4),
+        "untitled - Paint",
+        fill=writing,
+        font=ImageFont.load_default(title // 2),
+    )
     for number in range(3):
         _button(pen, right - title * (number + 1), top, title, number, writing)
     inside = (right - left - 12, bottom - top - title - 12)

@@ -73,7 +73,12 @@ def _removable(mask: np.ndarray, first: bool) -> np.ndarray:
 
 
 def ink(
-    positions: np.ndarray, size: tuple[int, int], width: float, rng: np.random.Generator, *, uneven: float = 0.15
+    positions: np.ndarray,
+    size: tuple[int, int],
+    width: float,
+    rng: np.random.Generator,
+    *,
+    uneven: float = 0.15,
 ) -> np.ndarray:
     """What a round tip leaves that passes over positions (n,2) in pixels: float32 (h,w), 1 on the stroke.
 
