@@ -42,12 +42,12 @@ class Components:
     @property
     def height(self) -> np.ndarray:
         """Heights of the boxes, int64 (N,)."""
-        return self.bottom - self.top
+        return np.asarray(self.bottom - self.top)
 
     @property
     def width(self) -> np.ndarray:
         """Widths of the boxes, int64 (N,)."""
-        return self.right - self.left
+        return np.asarray(self.right - self.left)
 
     def mask(self, chosen: np.ndarray) -> np.ndarray:
         """Pixels of the components that are chosen, bool (N,): bool (h,w)."""
@@ -108,7 +108,7 @@ def _joined(starts: np.ndarray, ends: np.ndarray, stride: int) -> tuple[np.ndarr
 def _pixels(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """All numbers from each start to before its end: int64."""
     lengths = ends - starts
-    return np.arange(lengths.sum()) + np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+    return np.asarray(np.arange(lengths.sum()) + np.repeat(starts - (np.cumsum(lengths) - lengths), lengths))
 
 
 def _least(label: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:

@@ -148,4 +148,4 @@ def _clear(contrast: np.ndarray, beside: np.ndarray, band: Band) -> None:
 def _wider(values: np.ndarray, reach: int) -> np.ndarray:
     """Largest neighbour within `reach`: (w,)."""
     padded = np.pad(values, reach)
-    return np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1).max(axis=1)
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1).max(axis=1))

@@ -47,7 +47,7 @@ def stroke_contrast(grey: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _bare_ground(contrast: np.ndarray) -> tuple[float, float]:
-    """Mean and deviation of the bare ground's contrast: the brush rests on the brightest grain, the ground lies lower."""
+    """Mean and deviation of the bare ground's contrast: the brush rests on the brightest grain."""
     low, high, middle = (float(value) for value in np.quantile(contrast, QUANTILES))
     noise = DEVIATION * float(np.median(np.abs(contrast - middle)))
     if noise <= MOST_NOISE:
@@ -91,7 +91,7 @@ def ink_is_dark(grey: np.ndarray) -> bool:
     spans = sorted({max(3, round(share * max(small.shape)) | 1) for share in BRUSHES})
     dark = sum(_energy(closed(small, span), small) / span**1.5 for span in spans)
     light = sum(_energy(closed(255 - small, span), 255 - small) / span**1.5 for span in spans)
-    return dark >= light
+    return bool(dark >= light)
 
 
 def _energy(filled: np.ndarray, values: np.ndarray) -> float:

@@ -77,7 +77,7 @@ def _digit(parts: Components) -> np.ndarray:
     longest = 1.2 * max(parts.height[main], parts.width[main])
     near &= (parts.height <= longest) & (parts.width <= longest) & ~_around(parts, main)
     near[main] = True
-    return near
+    return np.asarray(near)
 
 
 def _around(parts: Components, inner: int | np.ndarray) -> np.ndarray:
@@ -86,7 +86,7 @@ def _around(parts: Components, inner: int | np.ndarray) -> np.ndarray:
         np.expand_dims(side, tuple(range(1, 1 + np.ndim(inner))))
         for side in (parts.top, parts.bottom, parts.left, parts.right)
     )
-    return (
+    return np.asarray(
         (top < parts.top[inner])
         & (bottom > parts.bottom[inner])
         & (left < parts.left[inner])
@@ -111,7 +111,7 @@ def _likelihood(parts: Components) -> np.ndarray:
     score = parts.weight**0.5 * np.hypot(tall, wide) * central
     score = np.where(_inner(parts), score, 0.03 * score)
     score = np.where(wide > 2.5 * tall, 0.2 * score, score)
-    return np.where(_frames(parts) & (fill < MOST_FRAME), 0.05 * score, score)
+    return np.asarray(np.where(_frames(parts) & (fill < MOST_FRAME), 0.05 * score, score))
 
 
 def _frames(parts: Components) -> np.ndarray:
@@ -120,7 +120,7 @@ def _frames(parts: Components) -> np.ndarray:
     inside = _around(parts, large)
     inside &= parts.weight[large] > LEAST_INSIDE * parts.weight[:, None]
     inside &= 5 * parts.height[large] > parts.height[:, None]
-    return inside.any(axis=1)
+    return np.asarray(inside.any(axis=1))
 
 
 def normalised(strokes: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -136,7 +136,7 @@ def normalised(strokes: np.ndarray, height: int, width: int) -> np.ndarray:
         change = (USUAL - share) * max(height, width) * times / (1 + USUAL - share)
         room = int(np.ceil(change / 2))
         fitted = _fitted(strokes, height * times - 2 * room, width * times - 2 * room)
-        large = widened(np.pad(fitted, room), change / 2)
+        large = widened(np.pad(fitted / fitted.max(), room), change / 2)
     elif share > THICKEST:
         change = (share - THICKEST) * max(height, width) * times
         thin = 1 - widened(1 - np.pad(large, 1), change / 2)

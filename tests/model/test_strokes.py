@@ -105,7 +105,7 @@ def test_a_piece_near_the_digit_is_part_of_it() -> None:
     assert found.shape[1] > 108
 
 
-@pytest.mark.parametrize("width", [2, 4, 10, 20, 30, 40])
+@pytest.mark.parametrize("width", [1, 2, 4, 10, 20, 30, 40])
 def test_strokes_come_to_their_usual_width(width: int) -> None:
     drawn = find_digit(np.asarray(seven(page(shade=0), shade=255, width=width), np.float32) / 255, 0.0)
     assert drawn is not None
@@ -125,3 +125,11 @@ def test_widening_draws_a_disc_around_a_point() -> None:
     point[10, 10] = 1
     y, x = np.mgrid[-10:11, -10:11]
     np.testing.assert_array_equal(widened(point, 6.0) > 0, x * x + y * y <= 36)
+
+
+def test_a_hairline_across_a_large_picture_is_widened() -> None:
+    hair = np.zeros((480, 300), np.float32)
+    hair[:, 150] = hair[0] = 1
+    box = normalised(hair, 20, 20)
+    assert max(box.shape) == 20
+    assert box.max() > 0.9

@@ -48,8 +48,8 @@ def _read(task: tuple[str, np.ndarray, int, int, bool]) -> tuple[np.ndarray, Ima
 
 def thumbnail(data: bytes, edge: int = 112) -> Image.Image:
     """A picture as a person sees it, small; transparency on a chequered ground: RGB."""
-    image = Image.open(io.BytesIO(data))
-    exif = image.getexif().get(0x0112)
+    image: Image.Image = Image.open(io.BytesIO(data))
+    exif = int(image.getexif().get(0x0112) or 1)
     turn = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_270, 8: Image.Transpose.ROTATE_90}.get(
         exif
     )
@@ -65,7 +65,7 @@ def thumbnail(data: bytes, edge: int = 112) -> Image.Image:
 
 def predictions(model: OnnxModel, images: np.ndarray) -> np.ndarray:
     """The class of each image uint8 (n,1,28,28): int64 (n,)."""
-    return model.encode(images.astype(np.float32) / 255)[0].argmax(axis=1)
+    return np.asarray(model.encode(images.astype(np.float32) / 255)[0].argmax(axis=1))
 
 
 def cpu_milliseconds(data: bytes, repeats: int) -> float:

@@ -243,7 +243,7 @@ def _light(scene: Scene, setting: Setting) -> np.ndarray:
         light = light + 0.25 * np.exp(-((x - spot[0]) ** 2 + (y - spot[1]) ** 2) / (0.15 * width) ** 2)
     if setting.shadow:
         light = light * _shadow(scene, x, y)
-    return light.astype(np.float32)
+    return np.asarray(light.astype(np.float32))
 
 
 def _shadow(scene: Scene, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -256,7 +256,7 @@ def _shadow(scene: Scene, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     centre = through + radius * np.array([np.cos(heading), np.sin(heading)])
     inside = radius - np.hypot(x - centre[0], y - centre[1])
     softness = rng.uniform(4, 50)
-    return 1 - rng.uniform(0.3, 0.55) / (1 + np.exp(-np.clip(inside / softness * 4, -30, 30)))
+    return np.asarray(1 - rng.uniform(0.3, 0.55) / (1 + np.exp(-np.clip(inside / softness * 4, -30, 30))))
 
 
 def _exposed(radiance: np.ndarray, rng: np.random.Generator) -> Image.Image:

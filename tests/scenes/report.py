@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from model.onnx_model import OnnxModel
 from tests.scenes import kinds
 from tests.scenes.measure import Reading, predictions, read_kind, speeds
+from tests.scenes.photo import ENLARGEMENT
 from training.datasets import Split, load
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
@@ -27,9 +28,10 @@ def main() -> None:
         readings = {}
         for kind in members:
             name = "fashion_mnist" if kind in kinds.PRODUCTS else "mnist"
-            if name not in plain or plain[name] is None:
+            known = plain[name]
+            if known is None:
                 continue
-            readings[kind], line = _measured(kind, name, plain[name], options)
+            readings[kind], line = _measured(kind, name, known, options)
             print(line, flush=True)
             rows.append(line)
         if readings:
@@ -47,7 +49,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--models", type=Path, default=Path("artifacts"))
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("CAPSNET_DATA") or "../shared/data"))
     parser.add_argument("--count", type=int, default=200, help="pictures of each kind")
-    parser.add_argument("--enlargement", type=int, default=kinds.ENLARGEMENT, help="4 makes 12 megapixels")
+    parser.add_argument("--enlargement", type=int, default=ENLARGEMENT, help="4 makes 12 megapixels")
     parser.add_argument("--workers", type=int, default=1, help="processes")
     return parser.parse_args()
 
@@ -96,7 +98,9 @@ def sheet(readings: dict[str, Reading]) -> Image.Image:
 def _tables(rows: list[str], times: list[str], count: int) -> str:
     right = "| kind | model | right | of what the model reads right as a data-set row |\n| --- | --- | ---: | ---: |\n"
     digits = [float(row.split("|")[3].strip(" %")) for row in rows if "| mnist |" in row]
-    overall = f"\n\n{count} pictures of each kind; over all kinds of digits **{np.mean(digits):.1f} %** are read right.\n\n"
+    overall = (
+        f"\n\n{count} pictures of each kind; of all digits **{np.mean(digits):.1f} %** are read right.\n\n"
+    )
     return (
         right
         + "\n".join(rows)

@@ -63,7 +63,7 @@ def screenshot(row: np.ndarray, rng: np.random.Generator) -> bytes:
     """A painting program's window with its frame, title bar and buttons, the desktop around it or not."""
     width, height = int(rng.integers(500, 1400)), int(rng.integers(420, 900))
     desktop, frame, bar, writing, page = WINDOWS[rng.integers(len(WINDOWS))]
-    margin = int(rng.choice([0, 0, rng.integers(8, 60)]))
+    margin = int(rng.choice([0, 0, int(rng.integers(8, 60))]))
     title = int(rng.integers(24, 44))
     picture = Image.new("RGB", (width, height), desktop)
     pen = ImageDraw.Draw(picture)

@@ -47,7 +47,7 @@ def _centre_lines(row: bytes) -> np.ndarray:
     low, high = points.min(axis=0), points.max(axis=0)
     # A digit as wide as a dash is measured by its width.
     height = max(high[1] - low[1], (high[0] - low[0]) / 1.6, FINE)
-    return (points - (low + high) / 2) / height
+    return np.asarray((points - (low + high) / 2) / height)
 
 
 def thinned(mask: np.ndarray) -> np.ndarray:
@@ -69,7 +69,7 @@ def _removable(mask: np.ndarray, first: bool) -> np.ndarray:
     neighbours = sum(side.astype(np.uint8) for side in ring)
     rises = sum((~a & b).astype(np.uint8) for a, b in zip(ring, ring[1:] + ring[:1], strict=True))
     gone = ~(n & e & s) & ~(e & s & w) if first else ~(n & e & w) & ~(n & s & w)
-    return (neighbours >= 2) & (neighbours <= 6) & (rises == 1) & gone
+    return np.asarray((neighbours >= 2) & (neighbours <= 6) & (rises == 1) & gone)
 
 
 def ink(
@@ -97,7 +97,7 @@ def ink(
     low = np.floor(positions.min(axis=0)).astype(int) - room
     high = np.ceil(positions.max(axis=0)).astype(int) + room
     fine = 2 if width < 12 else 1  # a thin line is drawn larger, so that its edge is smooth
-    canvas = Image.new("L", tuple(int(edge) for edge in (high - low) * fine))
+    canvas = Image.new("L", [int(edge) for edge in (high - low) * fine])
     pen = ImageDraw.Draw(canvas)
     pressure = 1 + uneven * _pressure(positions / max(np.ptp(positions, axis=0).max(), 1), rng)
     for (x, y), factor in zip((positions - low) * fine, pressure, strict=True):
@@ -113,7 +113,9 @@ def ink(
 def _pressure(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A slow wave over the plane, in [-1,1]."""
     direction, phase = rng.normal(size=2) * 4, rng.uniform(0, 2 * np.pi, 2)
-    return (np.sin(points @ direction + phase[0]) + np.sin(points @ direction[::-1] * 1.7 + phase[1])) / 2
+    return np.asarray(
+        (np.sin(points @ direction + phase[0]) + np.sin(points @ direction[::-1] * 1.7 + phase[1])) / 2
+    )
 
 
 def _laid(piece: np.ndarray, corner: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
