@@ -33,7 +33,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test train smoke lock clean lint lint-style lint-types lint-imports lint-images \
+.PHONY: help serve test train smoke pictures fuzz lock clean lint lint-style lint-types lint-imports lint-images \
 	install-serve install-train install-dev
 
 help: ## Show this list
@@ -70,6 +70,15 @@ train: install-train ## Train a network and export it to artifacts/ (DATASET=, A
 smoke: ## Build and run docker-compose.yml for real, and ask it for an answer
 	@bash tests/docker/smoke.sh || { status=$$?; [ $$status -eq 75 ] || exit $$status; \
 		echo "SKIPPED: make smoke could not run on this machine; the images are NOT tested" >&2; }
+
+# Photographs are drawn at 12 megapixels, which takes half an hour of one core: WORKERS=
+WORKERS := 1
+pictures: install-dev ## Read pictures as people make them; write docs/pictures.md's figures and sheets (WORKERS=)
+	$(BIN)/python -m tests.scenes.report --output docs --workers $(WORKERS) $(ARGS)
+
+FUZZ_MINUTES := 10
+fuzz: install-dev ## Feed damaged and absurd pictures to the decoder (FUZZ_MINUTES=)
+	$(BIN)/python -m tests.scenes.fuzz --minutes $(FUZZ_MINUTES) $(ARGS)
 
 # ------------------------------------------------------------------------------------------------------- environments
 

@@ -30,6 +30,10 @@ SIGNATURES = {
     b"GIF89a": "GIF",
     b"BM": "BMP",
 }
+# Encoders make about ten scans of a progressive JPEG. Each is decoded over the whole picture, however few bytes it has.
+START_OF_SCAN = b"\xff\xda"
+MAX_SCANS = 32
+
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 HEIF_PLUGIN = "pillow_heif"
 
@@ -87,6 +91,8 @@ def read(data: bytes, *, enough: int, grey: bool, max_pixels: int = MAX_PIXELS) 
         If the picture declares more than `max_pixels`.
     """
     kind = _recognise(data)
+    if kind == "JPEG" and data.count(START_OF_SCAN) > MAX_SCANS:
+        raise NotAnImage(f"the JPEG file comes in more than {MAX_SCANS} scans")
     # Pillow's decoders answer damaged files with nearly any exception (struct.error, SyntaxError, MemoryError, ...),
     # and each of them means the same to the caller.
     try:

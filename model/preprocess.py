@@ -25,7 +25,9 @@ from PIL import Image, ImageFilter
 from model import pictures
 from model.contract import InputSpec
 from model.ground import LEAST_CONTRAST, NOISE_LEVELS, contrast_to_ground
+from model.paper import stroke_contrast
 from model.pictures import MAX_PIXELS, ImageTooLarge, NotAnImage
+from model.strokes import find_digit, normalised
 
 __all__ = ["MAX_PIXELS", "ImageTooLarge", "NotAnImage", "Way", "decode", "decode_uint8"]
 
@@ -108,14 +110,23 @@ def _read_object(image: Image.Image, spec: InputSpec, way: str) -> np.ndarray:
     if image.size == (spec.width, spec.height):
         return np.asarray(drawing) if drawing else light_on_dark(np.asarray(grey))
     values = np.asarray(pictures.shrink(grey, WORKING_EDGE))
-    contrast, noise = (values / np.float32(255), 0.0) if drawing else contrast_to_ground(values)
+    if way == "fashion":
+        return _garment(values, drawing is not None, spec)
+    contrast, noise = (values / np.float32(255), 0.0) if drawing else stroke_contrast(values)
+    strokes = find_digit(contrast, noise)
+    if strokes is None:
+        return np.zeros((spec.height, spec.width), np.uint8)
+    box = normalised(strokes, round(spec.height * DIGIT_SHARE), round(spec.width * DIGIT_SHARE))
+    return place_by_mass(box / box.max(), spec.height, spec.width)
+
+
+def _garment(values: np.ndarray, alone: bool, spec: InputSpec) -> np.ndarray:
+    """A garment on black in its greys; `alone` where the values are its own and there is no ground: uint8 (H,W)."""
+    contrast, noise = (values / np.float32(255), 0.0) if alone else contrast_to_ground(values)
     found = find_object(contrast, noise)
     if found is None:
         return np.zeros((spec.height, spec.width), np.uint8)
-    if way == "fashion":
-        return place_by_box(fit_into(found, spec.height, spec.width), spec.height, spec.width)
-    strokes = fit_into(saturate(found), round(spec.height * DIGIT_SHARE), round(spec.width * DIGIT_SHARE))
-    return place_by_mass(strokes / strokes.max(), spec.height, spec.width)
+    return place_by_box(fit_into(found, spec.height, spec.width), spec.height, spec.width)
 
 
 def light_on_dark(grey: np.ndarray) -> np.ndarray:
@@ -148,12 +159,6 @@ def _neighbourhood(contrast: np.ndarray) -> np.ndarray:
     """Mean of the 3 x 3 pixels around each: float32 (h,w)."""
     picture = Image.fromarray(np.round(contrast * 255).astype(np.uint8))
     return np.asarray(picture.filter(ImageFilter.BoxBlur(1))) / np.float32(255)
-
-
-def saturate(ink: np.ndarray) -> np.ndarray:
-    """Give the strokes their full strength, whatever the pen: float32 in [0,1]."""
-    strong = np.float32(np.percentile(ink[ink > 0], 90))
-    return np.minimum(ink / strong, np.float32(1))
 
 
 def fit_into(values: np.ndarray, height: int, width: int) -> np.ndarray:

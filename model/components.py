@@ -1,0 +1,117 @@
+"""Connected components of a mask, in NumPy alone: rows are cut into runs, and runs that touch are joined."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Components:
+    """The connected components of a mask (h,w): its runs, and figures of each component.
+
+    Attributes
+    ----------
+    shape
+        (h,w).
+    starts, ends
+        int64 (R,): first column and column after the last of each run, counted through the padded rows (`_stride`).
+    label
+        int64 (R,): the component of each run.
+    top, bottom, left, right
+        int64 (N,): boxes of the components; bottom and right are just outside.
+    pixels
+        int64 (N,).
+    weight
+        float64 (N,): sum of the weights of its pixels.
+    """
+
+    shape: tuple[int, int]
+    starts: np.ndarray
+    ends: np.ndarray
+    label: np.ndarray
+    top: np.ndarray
+    bottom: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    pixels: np.ndarray
+    weight: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def height(self) -> np.ndarray:
+        """Heights of the boxes, int64 (N,)."""
+        return np.asarray(self.bottom - self.top)
+
+    @property
+    def width(self) -> np.ndarray:
+        """Widths of the boxes, int64 (N,)."""
+        return np.asarray(self.right - self.left)
+
+    def mask(self, chosen: np.ndarray) -> np.ndarray:
+        """Pixels of the components that are chosen, bool (N,): bool (h,w)."""
+        runs = chosen[self.label]
+        inside = np.zeros(self.shape[0] * _stride(self.shape[1]), bool)
+        inside[_pixels(self.starts[runs], self.ends[runs])] = True
+        return inside.reshape(self.shape[0], -1)[:, 1 : self.shape[1] + 1]
+
+
+def find_components(mask: np.ndarray, weights: np.ndarray) -> Components:
+    """Components of a mask bool (h,w), pixels that touch at a corner included; weights float (h,w)."""
+    height, width = mask.shape
+    stride = _stride(width)
+    padded = np.zeros((height, stride), np.int8)
+    padded[:, 1 : width + 1] = mask
+    change = np.diff(padded.ravel(), append=np.int8(0))
+    starts, ends = np.flatnonzero(change == 1) + 1, np.flatnonzero(change == -1) + 1
+    label, count = _joined(starts, ends, stride)
+    row, left, right = starts // stride, starts % stride - 1, ends - starts // stride * stride - 1
+    # The mask's pixels in order are the runs' pixels in order.
+    first = np.cumsum(right - left) - (right - left)
+    weight = np.add.reduceat(weights[mask], first, dtype=np.float64) if len(first) else np.zeros(0)
+    return Components(
+        shape=(height, width),
+        starts=starts,
+        ends=ends,
+        label=label,
+        top=_least(label, row, count),
+        bottom=-_least(label, -(row + 1), count),
+        left=_least(label, left, count),
+        right=-_least(label, -right, count),
+        pixels=np.bincount(label, right - left, count).astype(np.int64),
+        weight=np.bincount(label, weight, count),
+    )
+
+
+def _stride(width: int) -> int:
+    """Length of a padded row: an empty column on either side keeps the runs of neighbouring rows apart."""
+    return width + 2
+
+
+def _joined(starts: np.ndarray, ends: np.ndarray, stride: int) -> tuple[np.ndarray, int]:
+    """Component of each run, int64 (R,), and how many there are: the least number wins, until none changes."""
+    first = np.searchsorted(ends, starts + stride, "left")
+    touching = np.maximum(np.searchsorted(starts, ends + stride, "right") - first, 0)
+    above = np.repeat(np.arange(len(starts)), touching)
+    below = np.arange(len(above)) - np.repeat(np.cumsum(touching) - touching, touching) + first[above]
+    label = np.arange(len(starts))
+    while not np.array_equal(label[above], label[below]):
+        least = np.minimum(label[above], label[below])
+        np.minimum.at(label, label[above], least)
+        np.minimum.at(label, label[below], least)
+        label = label[label]
+    names, label = np.unique(label, return_inverse=True)
+    return label, len(names)
+
+
+def _pixels(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """All numbers from each start to before its end: int64."""
+    lengths = ends - starts
+    return np.asarray(np.arange(lengths.sum()) + np.repeat(starts - (np.cumsum(lengths) - lengths), lengths))
+
+
+def _least(label: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
+    least = np.full(count, np.iinfo(np.int64).max)
+    np.minimum.at(least, label, values)
+    return least

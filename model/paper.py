@@ -1,0 +1,102 @@
+"""Strokes on a page or a board: how far each pixel stands out from the ground beside it.
+
+The ground is what remains when everything narrower than a wide brush is filled in (a morphological closing, or an
+opening on a board), so that a shadow, a table beside the paper and a bright spot are ground, whatever their edges.
+"""
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from model.ground import DEVIATION
+from model.pictures import shrink
+
+BRUSH = 0.25  # of the longer edge: nothing narrower is ground
+BRUSHES = (0.015, 0.03, 0.06, 0.12, BRUSH)  # for the polarity
+POLARITY_EDGE = 240  # longer edge of the picture in which the polarity is judged
+MIDDLE = 0.1  # of each edge that is left out where the polarity is judged: tables and window frames lie there
+SAMPLED = 3  # every so many rows and columns are enough to know the ground's noise
+MOST_NOISE = 0.1  # no camera is noisier
+QUANTILES = (0.05, 0.3, 0.5)
+QUANTILES_APART = 1.12  # the first two, in standard deviations of a normal distribution
+LEAST_HEIGHT = 8.0  # of 255, for the polarity: fainter differences are noise
+
+
+def stroke_contrast(grey: np.ndarray) -> tuple[np.ndarray, float]:
+    """How far each pixel stands out from the ground beside it, whichever way the strokes do.
+
+    Parameters
+    ----------
+    grey
+        uint8 (h,w).
+
+    Returns
+    -------
+    contrast : np.ndarray
+        float32 (h,w) in [0,1]: a share of the ground's brightness for ink, of what is missing to white for chalk.
+    noise : float
+        Standard deviation of the bare ground's contrast.
+    """
+    smooth = np.asarray(Image.fromarray(grey).filter(ImageFilter.BoxBlur(1)))
+    span = max(3, round(BRUSH * max(grey.shape)) | 1)
+    if not ink_is_dark(grey):
+        grey, smooth = 255 - grey, 255 - smooth
+    ground = closed(smooth, span).astype(np.float32)
+    contrast = (ground - grey) / np.maximum(ground, np.float32(1))
+    bare, noise = _bare_ground(contrast[::SAMPLED, ::SAMPLED])
+    return np.clip((contrast - bare) / (1 - min(bare, 0.5)), 0, 1), noise
+
+
+def _bare_ground(contrast: np.ndarray) -> tuple[float, float]:
+    """Mean and deviation of the bare ground's contrast: the brush rests on the brightest grain."""
+    low, high, middle = (float(value) for value in np.quantile(contrast, QUANTILES))
+    noise = DEVIATION * float(np.median(np.abs(contrast - middle)))
+    if noise <= MOST_NOISE:
+        return middle, noise
+    # More than half is ink: a close crop. Its lightest part is ground all the same.
+    return high, (high - low) / QUANTILES_APART
+
+
+def closed(values: np.ndarray, span: int) -> np.ndarray:
+    """Fill in what is dark and narrower than a square of `span` (odd) pixels: uint8 (h,w).
+
+    The picture goes on beyond its edges as it ends, so that a table in its corner is as wide as a table is.
+    """
+    padded = np.pad(values, span, mode="edge")
+    for extreme in (np.maximum, np.minimum):
+        for axis in (0, 1):
+            padded = _sliding(padded, span, axis, extreme)
+    start = span - (span - 1)  # both passes together have moved everything by span - 1
+    return padded[start : start + values.shape[0], start : start + values.shape[1]]
+
+
+def _sliding(values: np.ndarray, span: int, axis: int, extreme: np.ufunc) -> np.ndarray:
+    """Extreme of every `span` neighbours along an axis, by doubling: shorter by span - 1."""
+    reach = 1
+    while reach < span:
+        step = min(reach, span - reach)
+        length = values.shape[axis] - step
+        head, tail = (values[:length], values[step:]) if axis == 0 else (values[:, :length], values[:, step:])
+        values = extreme(head, tail)
+        reach += step
+    return values
+
+
+def ink_is_dark(grey: np.ndarray) -> bool:
+    """Whether strokes are darker than the ground, judged by what brushes of many widths fill in: uint8 (h,w).
+
+    What lies between the strokes of a digit is as light as the strokes are dark, but wider, so that only wide brushes
+    fill it; a narrow brush therefore counts for more.
+    """
+    small = np.asarray(shrink(Image.fromarray(grey), POLARITY_EDGE).filter(ImageFilter.BoxBlur(1)))
+    spans = sorted({max(3, round(share * max(small.shape)) | 1) for share in BRUSHES})
+    dark = sum(_energy(closed(small, span), small) / span**1.5 for span in spans)
+    light = sum(_energy(closed(255 - small, span), 255 - small) / span**1.5 for span in spans)
+    return bool(dark >= light)
+
+
+def _energy(filled: np.ndarray, values: np.ndarray) -> float:
+    """Sum of squares of what was filled in, in the middle of the picture."""
+    rows, columns = (slice(int(edge * MIDDLE), edge - int(edge * MIDDLE)) for edge in values.shape)
+    height = filled[rows, columns].astype(np.float32) - values[rows, columns]
+    height = height[height > LEAST_HEIGHT]
+    return float(np.dot(height, height))

@@ -1,0 +1,88 @@
+"""Files that mean harm: a picture or a refusal, soon, and in little memory."""
+
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.contract import InputSpec
+from model.preprocess import ImageTooLarge, NotAnImage, decode
+from tests.scenes.damage import declared, long_text, many_scans, mutated, whole_files
+from tests.scenes.fuzz import SPECS, examine
+
+ROOT = Path(__file__).resolve().parents[2]
+WHOLE = whole_files()
+MNIST = InputSpec(channels=1, height=28, width=28, preprocess="mnist")
+
+# Reads a file and prints by how many MiB the process grew at its highest.
+PROGRAM = """
+import resource, sys
+from model.contract import InputSpec
+from model.preprocess import ImageTooLarge, NotAnImage, decode
+spec = InputSpec(channels=1, height=28, width=28, preprocess="mnist")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    decode(sys.stdin.buffer.read(), spec)
+except (NotAnImage, ImageTooLarge):
+    pass
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def memory_of(data: bytes) -> int:
+    """MiB that reading a file takes."""
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM], cwd=ROOT, input=data, capture_output=True, check=True
+    )
+    return int(result.stdout)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@given(seed=st.integers(0, 2**32 - 1), spec=st.sampled_from(SPECS))
+@settings(max_examples=60, deadline=None)
+def test_a_harmed_file_is_an_array_or_refused(name: str, seed: int, spec: InputSpec) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, about damaged EXIF data
+        problem, _ = examine(mutated(WHOLE[name], np.random.default_rng(seed)), spec, spec.preprocess)
+    assert not problem
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_the_sound_files_are_read(name: str) -> None:
+    assert decode(WHOLE[name], MNIST).shape == (1, 28, 28)
+
+
+def test_a_jpeg_of_very_many_scans_is_refused() -> None:
+    with pytest.raises(NotAnImage, match="comes in more than 32 scans"):
+        decode(many_scans(64, 60), MNIST)
+    assert decode(many_scans(64, 5), MNIST).shape == (1, 28, 28)
+
+
+@pytest.mark.parametrize(
+    "size", [(2**31 - 1, 2**31 - 1), (2**31 - 1, 1), (0, 0), (100_000, 501), (1, 50_000_001)]
+)
+def test_an_absurd_size_is_refused(size: tuple[int, int]) -> None:
+    with pytest.raises((ImageTooLarge, NotAnImage)):
+        decode(declared(*size), MNIST)
+
+
+def test_a_size_without_its_pixels_is_refused_in_the_memory_of_one_picture() -> None:
+    data = declared(7000, 7000)
+    with pytest.raises(NotAnImage):
+        decode(data, MNIST)
+    assert memory_of(data) < 3 * 49
+
+
+def test_a_comment_that_unpacks_to_much_is_refused_in_little_memory() -> None:
+    data = long_text(200_000_000)
+    begin = time.process_time()
+    with pytest.raises(NotAnImage):
+        decode(data, MNIST)
+    assert time.process_time() - begin < 1
+    assert memory_of(data) < 60

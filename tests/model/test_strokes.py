@@ -1,0 +1,135 @@
+"""The steps on the way from a page to a digit, each on a page that shows what it is for."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from model.lines import find_lines, without_lines
+from model.paper import closed, ink_is_dark, stroke_contrast
+from model.strokes import find_digit, normalised, stroke_width, widened
+
+
+def page(width: int = 480, height: int = 360, shade: int = 220) -> Image.Image:
+    return Image.new("L", (width, height), shade)
+
+
+def seven(
+    image: Image.Image, *, shade: int = 60, width: int = 8, left: int = 200, top: int = 100
+) -> Image.Image:
+    """Draw a 7, 100 wide and 150 high."""
+    points = [(left, top), (left + 100, top), (left + 40, top + 150)]
+    ImageDraw.Draw(image).line(points, fill=shade, width=width, joint="curve")
+    return image
+
+
+def test_closing_fills_what_is_narrow_and_leaves_what_is_wide() -> None:
+    values = np.full((60, 90), 200, np.uint8)
+    values[:, 40:] = 120  # a shadow
+    values[20:26, 10:70] = 50  # a stroke
+    shadow = np.where(np.arange(90) < 40, 200, 120)
+    np.testing.assert_array_equal(closed(values, 15), np.broadcast_to(shadow, (60, 90)))
+    narrow = np.full((9, 9), 200, np.uint8)
+    narrow[:, :2] = 10  # as wide as a table is, if the picture went on
+    np.testing.assert_array_equal(closed(narrow, 5), narrow)
+
+
+@pytest.mark.parametrize("width", [2, 8, 40])
+def test_the_polarity_is_that_of_the_strokes(width: int) -> None:
+    grey = np.asarray(seven(page(), width=width))
+    assert ink_is_dark(grey)
+    assert not ink_is_dark(255 - grey)
+
+
+def test_a_stroke_counts_as_much_in_the_shade() -> None:
+    image = np.asarray(seven(page()), np.float32)
+    image[:, 240:] *= 0.5
+    contrast, noise = stroke_contrast(np.round(image).astype(np.uint8))
+    ink = np.asarray(seven(page())) < 100
+    bare = ~ink & (np.abs(np.arange(480) - 240) > 2)  # but for the edge's own blur
+    assert contrast[bare].max() < 0.1
+    assert contrast[ink & (np.arange(480) < 230)].mean() == pytest.approx(
+        contrast[ink & (np.arange(480) > 250)].mean(), abs=0.02
+    )
+    assert noise < 0.01
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.1, -0.25])
+def test_ruled_lines_go_and_strokes_stay(slope: float) -> None:
+    ink = np.asarray(seven(page(shade=0), shade=255), np.float32) / 255 * 0.4
+    ruled = ink.copy()
+    for row in range(-200, 560, 45):
+        for column in range(480):
+            at = round(row + slope * column)
+            ruled[max(at, 0) : max(at + 2, 0), column] = np.maximum(
+                ruled[max(at, 0) : max(at + 2, 0), column], 0.3
+            )
+    assert len(find_lines(ruled, 0.06)) >= 6
+    clean = without_lines(ruled, 0.06)
+    stroke = ink > 0.3
+    assert (clean[~stroke] > 0.06).mean() < 0.3 * (ruled[~stroke] > 0.06).mean()
+    # What is left are the corners, where a line crosses too little of the picture to be told from a stroke.
+    assert (clean[stroke] > 0.2).mean() > 0.9
+
+
+def test_squares_go_with_their_corners() -> None:
+    squared = np.zeros((360, 480), np.float32)
+    squared[10::30] = squared[11::30] = 0.3
+    squared[:, 14::30] = squared[:, 15::30] = 0.3
+    assert without_lines(squared, 0.06).max() < 0.06
+
+
+def test_a_page_without_lines_has_none() -> None:
+    contrast = np.asarray(seven(page(shade=0), shade=255), np.float32) / 255
+    assert find_lines(contrast, 0.06) == []
+    np.testing.assert_array_equal(without_lines(contrast, 0.06), contrast)
+
+
+def test_the_digit_is_found_among_other_marks() -> None:
+    alone = np.asarray(seven(page(shade=0), shade=255), np.float32) / 255
+    image = seven(page(shade=0), shade=255)
+    pen = ImageDraw.Draw(image)
+    pen.rectangle((0, 0, 40, 359), fill=255)  # a table
+    pen.rectangle((60, 20, 460, 340), outline=255)  # a frame
+    pen.line((80, 300, 110, 310), fill=255, width=8)  # a dash
+    pen.ellipse((400, 40, 410, 50), fill=255)  # a dot
+    found, expected = find_digit(np.asarray(image, np.float32) / 255, 0.0), find_digit(alone, 0.0)
+    assert found is not None
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_piece_near_the_digit_is_part_of_it() -> None:
+    image = seven(page(shade=0), shade=255)
+    ImageDraw.Draw(image).line((190, 180, 205, 180), fill=255, width=8)  # its crossbar, a little short
+    found = find_digit(np.asarray(image, np.float32) / 255, 0.0)
+    assert found is not None
+    assert found.shape[1] > 108
+
+
+@pytest.mark.parametrize("width", [1, 2, 4, 10, 20, 30, 40])
+def test_strokes_come_to_their_usual_width(width: int) -> None:
+    drawn = find_digit(np.asarray(seven(page(shade=0), shade=255, width=width), np.float32) / 255, 0.0)
+    assert drawn is not None
+    box = normalised(drawn, 80, 80)
+    assert max(box.shape) == 80
+    assert 0.085 < stroke_width(box) / 80 < 0.2
+
+
+def test_the_width_of_a_bar_is_measured() -> None:
+    bar = np.zeros((100, 100), np.float32)
+    bar[20:80, 40:50] = 1
+    assert stroke_width(bar) == pytest.approx(10, rel=0.15)
+
+
+def test_widening_draws_a_disc_around_a_point() -> None:
+    point = np.zeros((21, 21), np.float32)
+    point[10, 10] = 1
+    y, x = np.mgrid[-10:11, -10:11]
+    np.testing.assert_array_equal(widened(point, 6.0) > 0, x * x + y * y <= 36)
+
+
+def test_a_hairline_across_a_large_picture_is_widened() -> None:
+    hair = np.zeros((480, 300), np.float32)
+    hair[:, 150] = hair[0] = 1
+    box = normalised(hair, 20, 20)
+    assert max(box.shape) == 20
+    assert box.max() > 0.9

@@ -1,0 +1,50 @@
+"""Product photographs of garments, from rows of Fashion-MNIST, which are negatives of such photographs."""
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from tests.scenes.grain import noise
+from tests.scenes.screen import encode
+
+FAINTEST = 6  # of 255: what a row shows at least where the garment is
+
+
+def product(row: np.ndarray, rng: np.random.Generator, *, white: bool) -> bytes:
+    """A garment on a shop's white, or on a plain wall or table with its shadow: JPEG."""
+    edge = int(rng.integers(500, 1000))
+    size = (round(edge * rng.uniform(0.75, 1.3)), edge)
+    tall = round(min(size) * rng.uniform(0.6, 0.92))
+    corner = [int(rng.uniform(0.2, 0.8) * (side - tall)) for side in size]
+    shown, cover = _enlarged(row, tall)
+    ground = _ground(size, rng, white=white)
+    dye = np.array([1, 1, 1] if rng.random() < 0.4 else 1 + rng.uniform(-0.12, 0.12, 3), np.float32)
+    garment = np.clip(
+        (1 - shown)[..., None] * dye * (1 + 0.01 * noise((tall, tall), 2, rng))[..., None], 0, 1
+    )
+    left, top = corner
+    part = ground[top : top + tall, left : left + tall]
+    if not white:
+        shade = np.asarray(Image.fromarray(cover).filter(ImageFilter.GaussianBlur(tall / 40)))
+        part *= 1 - 0.12 * np.roll(shade, (tall // 60, tall // 60), (0, 1))[..., None]
+    part += cover[..., None] * (garment - part)
+    values = np.clip(ground + 0.004 * noise(size, 1, rng)[..., None], 0, 1)
+    return encode(
+        Image.fromarray(np.round(values * 255).astype(np.uint8)), "JPEG", quality=int(rng.integers(75, 93))
+    )
+
+
+def _enlarged(row: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Darkness of the garment and how much it covers, with a crisp outline: float32 (size,size) each."""
+    dark = Image.fromarray(row).resize((size, size), Image.Resampling.BICUBIC)
+    inside = Image.fromarray(np.where(row > FAINTEST, 255, 0).astype(np.uint8))
+    soft = np.asarray(inside.resize((size, size), Image.Resampling.BICUBIC), np.float32) / 255
+    return np.asarray(dark, np.float32) / 255, np.clip((soft - 0.4) * 8 + 0.5, 0, 1)
+
+
+def _ground(size: tuple[int, int], rng: np.random.Generator, *, white: bool) -> np.ndarray:
+    tones = (
+        [(255, 255, 255)] if white else [(225, 224, 220), (205, 190, 170), (190, 205, 215), (170, 170, 172)]
+    )
+    tone = np.array(tones[rng.integers(len(tones))], np.float32) / 255
+    light = np.linspace(1, 1 if white else rng.uniform(0.8, 1), size[0], dtype=np.float32)
+    return np.ones((size[1], size[0], 1), np.float32) * light[None, :, None] * tone

@@ -1,0 +1,91 @@
+"""Feed damaged and absurd pictures to the decoder for some minutes: `python -m tests.scenes.fuzz --minutes 10`.
+
+A finding is an exception that is none of the two promised ones, an array of another shape or range, a picture that
+takes longer than a second of CPU time, or memory that grows beyond a bound. Each is written to a file, and the exit
+status is 1.
+"""
+
+import argparse
+import resource
+import sys
+import time
+import traceback
+import warnings
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+
+from model.contract import InputSpec
+from model.preprocess import ImageTooLarge, NotAnImage, Way, decode
+from tests.scenes.damage import mutated, whole_files
+
+SPECS = (
+    InputSpec(channels=1, height=28, width=28, preprocess="mnist"),
+    InputSpec(channels=3, height=32, width=48, preprocess="resize"),
+)
+WAYS = get_args(Way)
+LONGEST = 1.0  # seconds of CPU time
+MAX_PIXELS = 4_000_000
+MOST_MEMORY = 600  # MiB
+
+
+def main() -> int:
+    """Fuzz; gives the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--findings", type=Path, default=Path("build/fuzz"))
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")  # Pillow's, about damaged EXIF data
+    rng = np.random.default_rng(options.seed)
+    sound = list(whole_files().values())
+    end = time.monotonic() + 60 * options.minutes
+    tried = findings = read = 0
+    while time.monotonic() < end:
+        data = mutated(sound[rng.integers(len(sound))], rng)
+        problem, was_read = examine(data, SPECS[rng.integers(2)], WAYS[rng.integers(len(WAYS))])
+        tried, read = tried + 1, read + was_read
+        if problem:
+            findings += 1
+            _keep(options.findings / f"{options.seed}-{tried}", data, problem)
+    print(f"{tried:,} files, {read:,} of them read, {findings} findings; seed {options.seed}")
+    return 1 if findings else 0
+
+
+def examine(data: bytes, spec: InputSpec, way: str) -> tuple[str, bool]:
+    """What is wrong with the way a file is answered, or nothing; and whether it was read."""
+    begin = time.process_time()
+    read = False
+    try:
+        seen = decode(data, spec, preprocess=way, max_pixels=MAX_PIXELS)
+        read = True
+    except (NotAnImage, ImageTooLarge):
+        seen = None
+    except Exception:  # noqa: BLE001  (the finding itself)
+        return traceback.format_exc(), False
+    seconds = time.process_time() - begin
+    if seconds > LONGEST:
+        return f"took {seconds:.1f} s of CPU time", read
+    if seen is not None and not _sound(seen, spec):
+        return f"an array {seen.shape} from {seen.min()} to {seen.max()}", read
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    if memory > MOST_MEMORY:
+        return f"{memory} MiB of memory", read
+    return "", read
+
+
+def _sound(seen: np.ndarray, spec: InputSpec) -> bool:
+    shape = (spec.channels, spec.height, spec.width)
+    return seen.shape == shape and bool(np.isfinite(seen).all()) and 0 <= seen.min() <= seen.max() <= 1
+
+
+def _keep(path: Path, data: bytes, problem: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_suffix(".bin").write_bytes(data)
+    path.with_suffix(".txt").write_text(problem)
+    print(f"FINDING {path}.bin: {problem.strip().splitlines()[-1]}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
