@@ -53,7 +53,6 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "none": Augmentation(),
     "shift": Augmentation(shift=2.0),  # the paper's
     "digits": Augmentation(rotation=15, scale=0.15, shear=0.15, shift=2.0, elastic=0.8),
-    "moderate": Augmentation(rotation=10, scale=0.1, shear=0.1, shift=1.5, elastic=0.6, erase=4),
     "gentle": Augmentation(rotation=7, scale=0.07, shear=0.07, shift=1.0, elastic=0.4),
     "clothes": Augmentation(rotation=5, scale=0.08, shift=2.0, erase=6, flip=True),
     "photos": Augmentation(rotation=10, scale=0.15, shear=0.1, shift=2.0, flip=True),

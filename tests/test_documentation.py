@@ -1,0 +1,117 @@
+"""What the documentation says is tried: every console block is run, every table held to its source, every link opened.
+
+In the expected output of a console block, white space does not count, `…` stands for anything, and numbers may differ
+in their last digits from one processor to another.
+"""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.settings import Settings
+from model.contract import ModelCard
+from tests.app.support import Server, serving
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+NUMBER = r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
+TOLERANCE = 5e-3
+DOCUMENTED_ADDRESS = "http://127.0.0.1:8000"
+
+
+def examples() -> list[tuple[str, str]]:
+    """(command, expected output) of every `$` line in a console block."""
+    blocks = re.findall(r"```console\n(.*?)```", "".join(page.read_text() for page in PAGES), re.DOTALL)
+    return [
+        (command, output)
+        for block in blocks
+        for command, output in re.findall(r"^\$ (.*)\n((?:[^$].*\n)*)", block, re.MULTILINE)
+    ]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The service with its shipped models."""
+    with serving(tmp_path_factory.mktemp("documented") / "log") as running:
+        yield running
+
+
+def assert_like(found: str, expected: str) -> None:
+    found, expected = ("".join(text.split()) for text in (found, expected))
+    parts = re.split(f"(…|{NUMBER})", expected)  # texts and, between them, what is compared otherwise
+    pattern = "".join(
+        re.escape(part) if index % 2 == 0 else ".*?" if part == "…" else f"({NUMBER})"
+        for index, part in enumerate(parts)
+    )
+    match = re.fullmatch(pattern, found)
+    assert match, f"the answer is\n{found}\nand not like\n{expected}"
+    numbers = [part for part in parts[1::2] if part != "…"]
+    for want, got in zip(numbers, match.groups(), strict=True):
+        assert float(got) == pytest.approx(float(want), abs=TOLERANCE)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+@pytest.mark.parametrize(("command", "expected"), examples())
+def test_a_command_prints_what_the_page_says(server: Server, command: str, expected: str) -> None:
+    if shutil.which("file") is None and "| file" in command:
+        pytest.skip("needs file")
+    here = command.replace(DOCUMENTED_ADDRESS, server.url)
+    result = subprocess.run(["bash", "-c", here], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert_like(result.stdout, expected)
+
+
+def test_there_are_examples_of_every_route() -> None:
+    commands = " ".join(command for command, _ in examples())
+    for route in ("/classify", "/reconstruct", "/decode", "/models", "/health/ready"):
+        assert f"{DOCUMENTED_ADDRESS}{route}" in commands
+
+
+def table(heading: str) -> list[list[str]]:
+    """The cells of the README's table whose first heading is this one, without its two heading lines."""
+    text = (ROOT / "README.md").read_text()
+    lines = text[text.index(f"| {heading} |") :].split("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def test_the_table_of_settings_is_complete() -> None:
+    rows = {row[0].strip(" `"): row[1].strip("`") for row in table("variable")}
+    assert list(rows) == [f"CAPSNET_{name.upper()}" for name in Settings.model_fields]
+    for name, field in Settings.model_fields.items():
+        if field.default_factory is None:
+            value = str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
+            assert rows[f"CAPSNET_{name.upper()}"].replace(",", "") == value
+
+
+def test_the_table_of_models_is_that_of_their_cards() -> None:
+    cards = [ModelCard.load(path.parent) for path in sorted((ROOT / "artifacts").glob("*/card.json"))]
+    rows = {row[0].strip(" `"): row for row in table("name")}
+    commands = " ".join((ROOT / "README.md").read_text().replace("\\\n", " ").split())
+    assert list(rows) == [card.name for card in cards]
+    for card in cards:
+        metrics = card.variants["fp32"].metrics
+        assert metrics is not None
+        assert metrics.accepted is not None
+        _, _, parameters, error, accepted = rows[card.name]
+        assert parameters == " + ".join(f"{count:,}" for count in card.parameters.values())
+        assert error == f"{100 * metrics.error:.2f} %"
+        assert accepted == f"{100 * metrics.accepted:.1f} %"
+        for stage in str(card.training["command"]).split(" && "):
+            assert stage.partition(" --start-from")[0] in commands
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_make_target_exists(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"^make ([a-z-]+)|`make ([a-z-]+)", page.read_text(), re.MULTILINE))
+    assert {first or second for first, second in named} <= targets
