@@ -1,8 +1,8 @@
 """Feed damaged and absurd pictures to the decoder for some minutes: `python -m tests.scenes.fuzz --minutes 10`.
 
 A finding is an exception that is none of the two promised ones, an array of another shape or range, a picture that
-takes longer than two seconds of CPU time, or one that makes the process grow beyond a bound. Each is written to a file, and the exit
-status is 1.
+takes longer than two seconds of CPU time, or one that makes the process grow beyond a bound. Each is written to a file,
+and the exit status is 1.
 """
 
 import argparse
