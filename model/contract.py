@@ -283,7 +283,7 @@ class ModelCard:
                 raise CardError(f"{path}: cannot be read ({error.strerror or error})") from None
             if found != graph.sha256:
                 raise CardError(
-                    f"{path}: is not the file its card speaks of: its SHA-256 is {found}, not {graph.sha256}"
+                    f"{path}: is not the file its card speaks of: SHA-256 is {found}, not {graph.sha256}"
                 )
 
     @classmethod
