@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from model import functional
 from model.contract import ModelConfig
 
+# Standard deviation of a standard normal distribution that is cut off at two: Keras' initialisers divide by it.
+TRUNCATED = 0.8796
+
 
 class RoutedCaps(nn.Module):
     """Output capsules from input capsules: every pair has a matrix, and a rule decides who is listened to.
@@ -25,7 +28,7 @@ class RoutedCaps(nn.Module):
         J and D of the capsules made here.
     std
         Standard deviation of the normal distribution that the initial weights are drawn from, cut off at two of them
-        (which leaves 0.88 of it), as TensorFlow's truncated normal is.
+        (which leaves `TRUNCATED` of it), as TensorFlow's truncated normal is.
     shared
         One matrix an output capsule, used by all input capsules, instead of one a pair.
     """

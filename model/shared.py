@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from model import functional
 from model.contract import ModelConfig
-from model.layers import CapsuleNetwork, DynamicRoutingCaps
+from model.layers import TRUNCATED, CapsuleNetwork, DynamicRoutingCaps
 
 PRIMARY_DIM = 32
 
@@ -32,7 +32,7 @@ class SharedCapsNet(CapsuleNetwork):
         inputs = (config.height // 4) * (config.width // 4)
         squash = partial(functional.squash, offset=0.5)
         # Glorot's, for a matrix of 32 x (J*D), as the published layer has it.
-        std = (2 / (PRIMARY_DIM + config.num_classes * config.pose_dim)) ** 0.5
+        std = (2 / (PRIMARY_DIM + config.num_classes * config.pose_dim)) ** 0.5 / TRUNCATED
         self.digits = DynamicRoutingCaps(inputs, PRIMARY_DIM, config, std=std, squash=squash, shared=True)
 
     def capsules(self, images: Tensor) -> Tensor:

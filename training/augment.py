@@ -38,6 +38,9 @@ class Augmentation:
         Side of one square patch set to zero, in pixels.
     flip
         Mirror half of the samples left to right.
+    bell
+        Draw angle, scales, shear and shifts from a normal distribution that reaches the largest value at three
+        standard deviations, instead of evenly: most samples stay near themselves, and a few go further.
     """
 
     rotation: float = 0.0
@@ -47,12 +50,14 @@ class Augmentation:
     elastic: float = 0.0
     erase: int = 0
     flip: bool = False
+    bell: bool = False
 
 
 AUGMENTATIONS: dict[str, Augmentation] = {
     "none": Augmentation(),
     "shift": Augmentation(shift=2.0),  # the paper's
     "digits": Augmentation(rotation=15, scale=0.15, shear=0.15, shift=2.0, elastic=0.8),
+    "handwriting": Augmentation(rotation=30, scale=0.3, shear=0.35, shift=4.0, elastic=0.5, bell=True),
     "gentle": Augmentation(rotation=7, scale=0.07, shear=0.07, shift=1.0, elastic=0.4),
     "clothes": Augmentation(rotation=5, scale=0.08, shift=2.0, erase=6, flip=True),
     "photos": Augmentation(rotation=10, scale=0.15, shear=0.1, shift=2.0, flip=True),
@@ -64,6 +69,8 @@ def augment(images: Tensor, samples: Tensor, policy: Augmentation, *, seed: int,
     if policy == Augmentation():
         return images
     u = draws.uniform(seed, epoch * STREAMS + WARP, samples, 9) * 2 - 1  # (B,9) in [-1,1)
+    if policy.bell:
+        u[:, :6] = torch.special.ndtri((u[:, :6] + 1).double() / 2 + 2.0**-26).clamp(-3, 3).float() / 3
     grid = warp_grid(images, u, policy)  # (B,H,W,2)
     if policy.elastic:
         grid = grid + elastic_field(images, samples, policy, seed=seed, epoch=epoch)
