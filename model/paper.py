@@ -64,12 +64,12 @@ def closed(values: np.ndarray, span: int) -> np.ndarray:
     padded = np.pad(values, span, mode="edge")
     for extreme in (np.maximum, np.minimum):
         for axis in (0, 1):
-            padded = _sliding(padded, span, axis, extreme)
+            padded = extremes(padded, span, axis, extreme)
     start = span - (span - 1)  # both passes together have moved everything by span - 1
     return padded[start : start + values.shape[0], start : start + values.shape[1]]
 
 
-def _sliding(values: np.ndarray, span: int, axis: int, extreme: np.ufunc) -> np.ndarray:
+def extremes(values: np.ndarray, span: int, axis: int, extreme: np.ufunc) -> np.ndarray:
     """Extreme of every `span` neighbours along an axis, by doubling: shorter by span - 1."""
     reach = 1
     while reach < span:

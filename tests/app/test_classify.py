@@ -39,7 +39,7 @@ def test_the_threshold_is_that_of_the_picture(client: httpx.Client, digits: Spli
     thresholds = ModelCard.load(tiny_models / "mnist").variants["fp32"].guard
     for pixels in (digits.images[0], digits.images[0] // 2):
         answer = client.post("/classify", files={"file": png(pixels[0])}).json()
-        image, lengths = pixels[None].astype(np.float32) / 255, np.float32([answer["lengths"]])
+        image, lengths = pixels[None].astype(np.float32) / 255, np.array([answer["lengths"]], np.float32)
         expected = guard.thresholds(thresholds, image, lengths)[0]
         assert answer["reconstruction"]["threshold"] == pytest.approx(expected, rel=1e-5)
 

@@ -6,6 +6,7 @@ from PIL import Image, ImageFilter
 from tests.scenes.grain import noise
 from tests.scenes.screen import encode
 
+OUTLINE = 1.5  # a light sole is not all mixture
 FAINTEST = 6  # of 255: what a row shows at least where the garment is
 
 
@@ -24,7 +25,8 @@ def product(row: np.ndarray, rng: np.random.Generator, *, white: bool) -> bytes:
     left, top = corner
     part = ground[top : top + tall, left : left + tall]
     if not white:
-        shade = np.asarray(Image.fromarray(cover).filter(ImageFilter.GaussianBlur(tall / 40)))
+        covered = Image.fromarray(np.round(cover * 255).astype(np.uint8))
+        shade = np.asarray(covered.filter(ImageFilter.GaussianBlur(tall / 40)), np.float32) / 255
         part *= 1 - 0.12 * np.roll(shade, (tall // 60, tall // 60), (0, 1))[..., None]
     part += cover[..., None] * (garment - part)
     values = np.clip(ground + 0.004 * noise(size, 1, rng)[..., None], 0, 1)
@@ -35,10 +37,17 @@ def product(row: np.ndarray, rng: np.random.Generator, *, white: bool) -> bytes:
 
 def _enlarged(row: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Darkness of the garment and how much it covers, with a crisp outline: float32 (size,size) each."""
-    dark = Image.fromarray(row).resize((size, size), Image.Resampling.BICUBIC)
     inside = Image.fromarray(np.where(row > FAINTEST, 255, 0).astype(np.uint8))
-    soft = np.asarray(inside.resize((size, size), Image.Resampling.BICUBIC), np.float32) / 255
-    return np.asarray(dark, np.float32) / 255, np.clip((soft - 0.4) * 8 + 0.5, 0, 1)
+    outline = np.asarray(inside) > np.asarray(inside.filter(ImageFilter.MinFilter(3)))
+    # A pixel of the outline is garment and white shop mixed: without the white it is as dark as its neighbours.
+    pure = np.where(outline, np.asarray(Image.fromarray(row).filter(ImageFilter.MaxFilter(3))), row)
+    mixed = np.round(255 * np.clip(OUTLINE * row / np.maximum(pure, 1), 0, 1)).astype(np.uint8)
+    covered = np.where(outline, mixed, np.asarray(inside))
+    dark, soft = (
+        np.asarray(Image.fromarray(part).resize((size, size), Image.Resampling.BICUBIC), np.float32) / 255
+        for part in (pure, covered)
+    )
+    return dark, np.clip((soft - 0.4) * 8 + 0.5, 0, 1)
 
 
 def _ground(size: tuple[int, int], rng: np.random.Generator, *, white: bool) -> np.ndarray:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -26,6 +27,18 @@ class Reading:
 
     seen: np.ndarray
     shown: list[Image.Image]
+
+    def save(self, path: Path) -> None:
+        """Write it as an .npz file."""
+        shown = {f"shown{number}": np.asarray(image) for number, image in enumerate(self.shown)}
+        np.savez_compressed(path, seen=self.seen, **shown)  # type: ignore[arg-type]
+
+    @classmethod
+    def load(cls, path: Path) -> "Reading":
+        """Read what `save` wrote."""
+        with np.load(path) as arrays:
+            shown = [Image.fromarray(arrays[name]) for name in arrays.files if name != "seen"]
+            return cls(arrays["seen"], shown)
 
 
 def read_kind(kind: str, rows: np.ndarray, *, enlargement: int, show: int = 0, workers: int = 1) -> Reading:

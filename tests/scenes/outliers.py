@@ -23,9 +23,10 @@ LETTERS = "ACDEFHJKMNPRTUVWXY"  # without O, I, S, Z, B, G, L and Q, which can b
 Maker = Callable[[np.random.Generator], np.ndarray]  # a grey picture, uint8 (h,w)
 
 
-def make(kind: Maker, count: int, seed: int) -> np.ndarray:
+def make(kind: Maker, count: int, seed: int, spec: InputSpec) -> np.ndarray:
     """What the network sees of some pictures of a kind: uint8 (count,28,28)."""
-    return np.stack([_read(kind(np.random.default_rng((seed, number)))) for number in range(count)])
+    pictures = (kind(np.random.default_rng((seed, number))) for number in range(count))
+    return np.stack([decode_uint8(encode(Image.fromarray(picture)), spec)[0] for picture in pictures])
 
 
 def uniform(rng: np.random.Generator) -> np.ndarray:
@@ -115,7 +116,7 @@ def shape(rng: np.random.Generator) -> np.ndarray:
 
 def letter(fonts: Sequence[str | None], rng: np.random.Generator) -> np.ndarray:
     """A printed capital, bent and leaning as if written by hand; None is Pillow's own font."""
-    name = fonts[rng.integers(len(fonts))]
+    name = fonts[int(rng.integers(len(fonts)))]
     height = int(rng.integers(150, 210))
     font = ImageFont.load_default(height) if name is None else ImageFont.truetype(_font_file(name), height)
     picture = Image.new("L", (CANVAS, CANVAS), 0)
@@ -149,13 +150,14 @@ def _sampled(image: np.ndarray, positions: np.ndarray) -> np.ndarray:
     (y, x), (dy, dx) = positions.astype(int), positions % 1
     above = image[y, x] * (1 - dx) + image[y, x + 1] * dx
     below = image[y + 1, x] * (1 - dx) + image[y + 1, x + 1] * dx
-    return np.round(above * (1 - dy) + below * dy).astype(np.uint8)
+    return np.asarray(np.round(above * (1 - dy) + below * dy).astype(np.uint8))
 
 
 def _within(path: np.ndarray) -> np.ndarray:
     """A path (n,2) scaled into the canvas."""
     low, high = path.min(0), path.max(0)
-    return (path - (low + high) / 2) * (200 / max(1e-6, float((high - low).max()))) + CANVAS / 2
+    scale = 200 / max(1e-6, float((high - low).max()))
+    return np.asarray((path - (low + high) / 2) * scale + CANVAS / 2)
 
 
 def _drawn(paths: Sequence[np.ndarray], width: int) -> np.ndarray:
@@ -166,14 +168,8 @@ def _drawn(paths: Sequence[np.ndarray], width: int) -> np.ndarray:
     return np.asarray(picture.resize((CANVAS, CANVAS), Image.Resampling.BOX))
 
 
-def _read(picture: np.ndarray) -> np.ndarray:
-    """What the network sees of a grey picture in a file."""
-    spec = InputSpec(channels=1, height=SIZE, width=SIZE, preprocess="mnist")
-    return decode_uint8(encode(Image.fromarray(picture)), spec)[0]
-
-
 def _bytes(values: np.ndarray) -> np.ndarray:
-    return np.round(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    return np.asarray(np.round(np.clip(values, 0, 1) * 255).astype(np.uint8))
 
 
 def _font_file(name: str) -> str:

@@ -2,45 +2,66 @@
 
 import argparse
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from model.contract import Guard, InputSpec
 from model.onnx_model import Model, open_variants
-from tests.scenes import kinds
-from tests.scenes.measure import Reading, predictions, read_kind, speeds
+from tests.scenes import kinds, outliers, trust
+from tests.scenes.measure import Reading, read_kind, speeds
 from tests.scenes.photo import ENLARGEMENT
+from tests.scenes.trust import Judged, judge
 from training.datasets import Split, load
 
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 SHOWN = 5  # examples of a kind on a sheet
 CELL, SEEN, CAPTION = 112, 56, 14
 HEAVY = {"heic": 1}  # its encoder, not its decoder, takes seconds at full size
+OUTLIERS = 1000  # pictures of each kind that the guard is to refuse
+OUTLIER_SEED = 2026
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A shipped model, the test set it belongs to, and what it says of that."""
+
+    name: str
+    spec: InputSpec
+    model: Model
+    thresholds: Guard
+    test: Split
+    judged: Judged
 
 
 def main() -> None:
-    """Measure every kind, draw the sheets and put the table into the page."""
+    """Measure every kind, draw the sheets and put the tables into the page."""
     options = _options()
+    found = {name: _subject(name, options) for name in ("mnist", "fashion_mnist")}
+    subjects = {name: subject for name, subject in found.items() if subject}
     rows: list[str] = []
-    plain = {name: _plain(name, options) for name in ("mnist", "fashion_mnist")}
+    photographs: dict[str, list[Judged]] = {name: [] for name in subjects}
     for group, members in kinds.GROUPS.items():
         readings = {}
         for kind in members:
             name = "fashion_mnist" if kind in kinds.PRODUCTS else "mnist"
-            known = plain[name]
-            if known is None:
+            if name not in subjects:
                 continue
-            readings[kind], line = _measured(kind, name, known, options)
+            readings[kind] = _reading(kind, subjects[name], options)
+            line, well_read = _measured(kind, subjects[name], readings[kind])
             print(line, flush=True)
             rows.append(line)
+            photographs[name].append(well_read)
         if readings:
             sheet(readings).save(options.output / "images" / f"pictures-{group}.png", optimize=True)
-    digits = load("mnist", "test", options.data)
-    times = [
-        f"| {name} | {milliseconds:.2f} ms |" for name, milliseconds in speeds(digits.images[0, 0]).items()
-    ]
-    _insert(options.output / "pictures.md", _tables(rows, times, options.count))
+    page = options.output / "pictures.md"
+    times = speeds(subjects["mnist"].test.images[0, 0])
+    _insert(page, "figures", _tables(rows, times, options.count))
+    groups = {name: _strangers(subject, photographs[name], options) for name, subject in subjects.items()}
+    _insert(page, "guard", _guard_table(subjects, groups))
+    drawn = {"test images": subjects["mnist"].judged, **groups["mnist"]}
+    trust.draw(drawn, options.output / "images" / "guard.png")
 
 
 def _options() -> argparse.Namespace:
@@ -51,32 +72,57 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=200, help="pictures of each kind")
     parser.add_argument("--enlargement", type=int, default=ENLARGEMENT, help="4 makes 12 megapixels")
     parser.add_argument("--workers", type=int, default=1, help="processes")
+    parser.add_argument("--readings", type=Path, help="keep what was read here, to judge another model by it")
     return parser.parse_args()
 
 
-def _plain(name: str, options: argparse.Namespace) -> tuple[Model, Split, np.ndarray] | None:
-    """A shipped model, the test images that it is asked about, and which of them it reads right as they are."""
+def _subject(name: str, options: argparse.Namespace) -> Subject | None:
     folder = options.models / name
     if not (folder / "card.json").is_file():
         print(f"{folder} is no model; its kinds are left out")
         return None
-    whole = load(name, "test", options.data)
-    split = Split(whole.images[: options.count], whole.labels[: options.count])
-    model = open_variants(folder)[1]["fp32"]
-    return model, split, predictions(model, split.images) == split.labels
+    card, variants = open_variants(folder)
+    test, model, thresholds = load(name, "test", options.data), variants["fp32"], card.variants["fp32"].guard
+    return Subject(name, card.input, model, thresholds, test, judge(model, thresholds, test.images))
 
 
-def _measured(
-    kind: str, name: str, plain: tuple[Model, Split, np.ndarray], options: argparse.Namespace
-) -> tuple[Reading, str]:
-    model, split, right = plain
+def _reading(kind: str, subject: Subject, options: argparse.Namespace) -> Reading:
+    """Pictures of a kind as the network sees them, from an earlier run where it kept them."""
+    kept = options.readings and options.readings / f"{kind}-{options.count}-{options.enlargement}.npz"
+    if kept and kept.is_file():
+        return Reading.load(kept)
     enlargement = min(options.enlargement, HEAVY.get(kind, options.enlargement))
-    reading = read_kind(
-        kind, split.images[:, 0], enlargement=enlargement, show=SHOWN, workers=options.workers
-    )
-    correct = predictions(model, reading.seen) == split.labels
-    share = correct[right].mean()
-    return reading, f"| {kind} | {name} | {correct.mean():.1%} | {share:.1%} |"
+    rows = subject.test.images[: options.count, 0]
+    reading = read_kind(kind, rows, enlargement=enlargement, show=SHOWN, workers=options.workers)
+    if kept:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        reading.save(kept)
+    return reading
+
+
+def _measured(kind: str, subject: Subject, reading: Reading) -> tuple[str, Judged]:
+    """The row of a kind, and what the guard says of the pictures that are read right."""
+    count = len(reading.seen)
+    labels = subject.test.labels[:count]
+    judged = judge(subject.model, subject.thresholds, reading.seen)
+    correct = judged.label == labels
+    share = correct[subject.judged.label[:count] == labels].mean()
+    refused = 1 - judged.accepted[correct].mean()
+    line = f"| {kind} | {subject.name} | {correct.mean():.1%} | {share:.1%} | {refused:.1%} |"
+    return line, Judged(judged.label[correct], judged.score[correct], judged.accepted[correct])
+
+
+def _strangers(subject: Subject, photographs: list[Judged], options: argparse.Namespace) -> dict[str, Judged]:
+    """What the guard says of photographs that are read right, of the other data set, and of each kind of outlier."""
+    other = "mnist" if subject.name == "fashion_mnist" else "fashion_mnist"
+    images = {f"{other}, test images": load(other, "test", options.data).images}
+    for kind, maker in outliers.REPORTED.items():
+        images[kind] = outliers.make(maker, OUTLIERS, OUTLIER_SEED, subject.spec)[:, None]
+    joined = zip(*((each.label, each.score, each.accepted) for each in photographs), strict=True)
+    return {
+        "pictures above, read right": Judged(*(np.concatenate(values) for values in joined)),
+        **{kind: judge(subject.model, subject.thresholds, seen) for kind, seen in images.items()},
+    }
 
 
 def sheet(readings: dict[str, Reading]) -> Image.Image:
@@ -95,25 +141,32 @@ def sheet(readings: dict[str, Reading]) -> Image.Image:
     return picture.quantize(128)
 
 
-def _tables(rows: list[str], times: list[str], count: int) -> str:
-    right = "| kind | model | right | of what the model reads right as a data-set row |\n| --- | --- | ---: | ---: |\n"
+def _tables(rows: list[str], times: dict[str, float], count: int) -> str:
     digits = [float(row.split("|")[3].strip(" %")) for row in rows if "| mnist |" in row]
-    overall = (
-        f"\n\n{count} pictures of each kind; of all digits **{np.mean(digits):.1f} %** are read right.\n\n"
-    )
-    return (
-        right
-        + "\n".join(rows)
-        + overall
-        + "| read | CPU time, one core |\n| --- | ---: |\n"
-        + "\n".join(times)
-    )
+    lines = [
+        "| kind | model | right | of what the model reads right as a data-set row | of the right ones refused |",
+        "| --- | --- | ---: | ---: | ---: |",
+        *rows,
+        "",
+        f"{count} pictures of each kind; of all digits **{np.mean(digits):.1f} %** are read right.",
+        "",
+        "| read | CPU time, one core |",
+        "| --- | ---: |",
+        *(f"| {name} | {milliseconds:.2f} ms |" for name, milliseconds in times.items()),
+    ]
+    return "\n".join(lines)
 
 
-def _insert(page: Path, tables: str) -> None:
-    text = page.read_text()
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
-    page.write_text(f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}")
+def _guard_table(subjects: dict[str, Subject], groups: dict[str, dict[str, Judged]]) -> str:
+    head = "| pictures | model | how many | refused | AUROC |\n| --- | --- | ---: | ---: | ---: |\n"
+    return head + "\n".join(trust.table(name, subjects[name].judged, groups[name]) for name in subjects)
+
+
+def _insert(page: Path, name: str, text: str) -> None:
+    """Put a text between the two comments of its name."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, rest = page.read_text().split(begin)
+    page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{rest.split(end)[1]}")
 
 
 if __name__ == "__main__":
