@@ -60,6 +60,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "handwriting": Augmentation(rotation=30, scale=0.3, shear=0.35, shift=4.0, elastic=0.5, bell=True),
     "gentle": Augmentation(rotation=7, scale=0.07, shear=0.07, shift=1.0, elastic=0.4),
     "clothes": Augmentation(rotation=5, scale=0.08, shift=2.0, erase=6, flip=True),
+    "gentle-clothes": Augmentation(rotation=2, scale=0.04, shift=1.0, flip=True),
     "photos": Augmentation(rotation=10, scale=0.15, shear=0.1, shift=2.0, flip=True),
 }
 
