@@ -82,6 +82,22 @@ class ReconstructAnswer(Answer):
     perturbed: str = Field(description="What the perturbed pose draws.")
 
 
+class SweepAnswer(Answer):
+    """A pose moved one dimension at a time. Pictures are 8-bit PNG files in base64 at the network's own size."""
+
+    model: str = Field(description="Name of the model.")
+    version: str = Field(description="Version of the model.")
+    capsule: Prediction = Field(description="The capsule that was drawn.")
+    pose: list[float] = Field(description="Its pose as the network gave it, [D].")
+    dims: list[int] = Field(description="Pose dimensions that were moved, from 0: the rows of `frames`.")
+    deltas: list[float] = Field(description="What was added to the dimension: the columns of `frames`.")
+    frames: list[list[str]] = Field(
+        description="Pictures, [dims][steps]: `frames[i][j]` is the pose with `deltas[j]` added to dimension `dims[i]`."
+    )
+    input: str = Field(description="What the network saw.")
+    reconstruction: str = Field(description="What the pose draws as it is.")
+
+
 class DecodeAnswer(Answer):
     """What the poses draw."""
 

@@ -66,7 +66,7 @@ def test_a_command_prints_what_the_page_says(server: Server, command: str, expec
 
 def test_there_are_examples_of_every_route() -> None:
     commands = " ".join(command for command, _ in examples())
-    for route in ("/classify", "/reconstruct", "/decode", "/models", "/health/ready"):
+    for route in ("/classify", "/reconstruct", "/sweep", "/decode", "/models", "/health/ready"):
         assert f"{DOCUMENTED_ADDRESS}{route}" in commands
 
 

@@ -4,7 +4,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
+from app import classification
 from app.answers import ClassifyAnswer
+from app.errors import Problem
 from app.results import Classification
 from app.routes.bodies import read_picture
 from app.routes.documentation import PICTURE_BODY, PICTURE_PROBLEMS
@@ -33,7 +35,10 @@ async def classify(
     from the winning capsule is from the picture: `accepted` is false for what the model was not trained on.
     """
     data = await read_picture(request, settings.max_upload)
-    return json(_answer(await service.classify(data, **parameters.model_dump())))
+    (found,) = await classification.classify(service, [data], **parameters.model_dump())
+    if isinstance(found, Problem):
+        raise found
+    return json(_answer(found))
 
 
 def _answer(found: Classification) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from tests.app.tiny_model import write_tiny_model
 ROUTES = [
     "post /classify",
     "post /reconstruct",
+    "post /sweep",
     "post /decode",
     "get /models",
     "get /models/{name}",
