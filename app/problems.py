@@ -24,7 +24,13 @@ MOST_VIOLATIONS = 10
 async def respond(request: Request, error: Exception) -> Response:
     """The response for an error, whatever it is."""
     problem = as_problem(request, error)
-    body = {
+    body = describe(request, problem)
+    return Response(orjson.dumps(body), problem.status, problem.headers, MEDIA_TYPE)
+
+
+def describe(request: Request, problem: Problem) -> dict[str, Any]:
+    """The fields of a problem, as RFC 9457 has them."""
+    body: dict[str, Any] = {
         "type": f"{TYPE_PREFIX}{problem.kind}",
         "title": problem.title,
         "status": problem.status,
@@ -34,7 +40,7 @@ async def respond(request: Request, error: Exception) -> Response:
     }
     if problem.errors:
         body["errors"] = problem.errors
-    return Response(orjson.dumps(body), problem.status, problem.headers, MEDIA_TYPE)
+    return body
 
 
 def as_problem(request: Request, error: Exception) -> Problem:

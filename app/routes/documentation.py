@@ -4,7 +4,7 @@ from typing import Any
 
 from app.answers import Problem, describe
 from app.problems import MEDIA_TYPE
-from app.routes.bodies import FIELD, MULTIPART, OCTETS
+from app.routes.bodies import FIELD, MOST_PICTURES, MULTIPART, OCTETS
 
 BINARY = {"type": "string", "format": "binary"}
 
@@ -26,6 +26,32 @@ PICTURE_BODY: dict[str, Any] = {
             "image/png": {"schema": BINARY},
             "image/jpeg": {"schema": BINARY},
             OCTETS: {"schema": BINARY},
+        },
+    }
+}
+
+# The body of the route that takes many.
+PICTURES_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "Pictures: each a field `file` of the form, of any format that `/classify` reads.",
+        "content": {
+            MULTIPART: {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        FIELD: {
+                            "type": "array",
+                            "items": BINARY,
+                            "minItems": 1,
+                            "maxItems": MOST_PICTURES,
+                            "description": "The picture files.",
+                        }
+                    },
+                    "required": [FIELD],
+                    "additionalProperties": False,
+                }
+            }
         },
     }
 }
