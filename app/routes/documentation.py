@@ -6,6 +6,7 @@ from app.answers import Problem, describe
 from app.problems import MEDIA_TYPE
 from app.protocol import InferRequest, ProtocolError
 from app.routes.bodies import FIELD, MOST_PICTURES, MULTIPART, OCTETS
+from app.routes.examples import add_examples
 
 BINARY = {"type": "string", "format": "binary"}
 
@@ -75,6 +76,15 @@ VERSION_PARAMETER = {
     "example": "1",
 }
 
+HEADER_LENGTH = "Inference-Header-Content-Length"
+LENGTH_PARAMETER = {
+    "name": HEADER_LENGTH,
+    "in": "header",
+    "required": False,
+    "description": "How many bytes of the body are JSON, where values follow it; all of them otherwise.",
+    "schema": {"type": "integer", "minimum": 0, "maximum": 2_000_000_000},
+}
+
 # The body of an inference: JSON, or JSON with bytes behind it.
 INFER_BODY: dict[str, Any] = {
     "requestBody": {
@@ -84,15 +94,20 @@ INFER_BODY: dict[str, Any] = {
             OCTETS: {
                 "schema": {
                     **BINARY,
-                    "description": "The JSON, as long as `Inference-Header-Content-Length` says, and the values.",
+                    "description": f"The JSON, as long as `{HEADER_LENGTH}` says, and behind it the values.",
                 }
             },
         },
     }
 }
 OCTETS_ANSWER: dict[str, Any] = {
-    "description": "The tensors: in the JSON or, where it was asked for, behind it. The header "
-    "`Inference-Header-Content-Length` then says how long the JSON is.",
+    "description": "The tensors: in the JSON or, where it was asked for, behind it.",
+    "headers": {
+        HEADER_LENGTH: {
+            "description": "How many bytes of the answer are JSON, where values follow it.",
+            "schema": {"type": "integer", "minimum": 1},
+        }
+    },
     "content": {OCTETS: {"schema": BINARY}},
 }
 
@@ -114,26 +129,30 @@ REASONS = {
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The error answers of a route."""
     schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
-    return {
-        status: {"description": REASONS[status], "content": {MEDIA_TYPE: {"schema": schema}}}
-        for status in statuses
-    }
+    return {status: {**_reason(status), "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses}
 
 
 def protocol_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The error answers of a route of the Open Inference Protocol."""
-    return {status: {"description": REASONS[status], "model": ProtocolError} for status in statuses}
+    return {status: {**_reason(status), "model": ProtocolError} for status in statuses}
+
+
+def _reason(status: int) -> dict[str, Any]:
+    """When an error is answered, and with which headers."""
+    later = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}}}
+    return {"description": REASONS[status], **({"headers": later} if status == 503 else {})}
 
 
 PICTURE_PROBLEMS = problems(400, 404, 408, 413, 415, 422, 500, 503)
 
 
 def complete(document: dict[str, Any]) -> dict[str, Any]:
-    """Add to an OpenAPI document the schema of problems, to which the error answers refer, and the card in words."""
+    """Add to an OpenAPI document the schemas to which bodies and errors refer, the card in words, and examples."""
     schemas = document["components"]["schemas"]
     schemas[Problem.__name__] = Problem.model_json_schema()
     request = InferRequest.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= request.pop("$defs")
     schemas[InferRequest.__name__] = request
     describe(schemas)
+    add_examples(document["paths"])
     return document

@@ -17,7 +17,9 @@ from app.protocol import (
 from app.routes import tensors
 from app.routes.bodies import read_body
 from app.routes.documentation import (
+    HEADER_LENGTH,
     INFER_BODY,
+    LENGTH_PARAMETER,
     NAME_PARAMETER,
     OCTETS_ANSWER,
     VERSION_PARAMETER,
@@ -45,6 +47,11 @@ NamedModel = Annotated[ServedModel, Depends(get_model)]
 # The paths of a model, with and without its version, take their parameters from `get_model`.
 MODEL: dict[str, Any] = {"parameters": [NAME_PARAMETER]}
 VERSION: dict[str, Any] = {"parameters": [NAME_PARAMETER, VERSION_PARAMETER]}
+
+
+def _with_body(path: dict[str, Any]) -> dict[str, Any]:
+    """A path of a model that takes the body of an inference."""
+    return {"parameters": [*path["parameters"], LENGTH_PARAMETER], **INFER_BODY}
 
 
 @router.get("", response_model=ServerMetadata)
@@ -114,13 +121,13 @@ async def model_metadata(served: NamedModel) -> Response:
     "/models/{name}/infer",
     response_model=InferAnswer,
     responses={200: OCTETS_ANSWER, **protocol_errors(400, 404, 408, 413, 415, 500, 503)},
-    openapi_extra=MODEL | INFER_BODY,
+    openapi_extra=_with_body(MODEL),
 )
 @router.post(
     "/models/{name}/versions/{version}/infer",
     response_model=InferAnswer,
     responses={200: OCTETS_ANSWER, **protocol_errors(400, 404, 408, 413, 415, 500, 503)},
-    openapi_extra=VERSION | INFER_BODY,
+    openapi_extra=_with_body(VERSION),
 )
 async def infer(
     request: Request, service: OpenService, settings: AppSettings, served: NamedModel
@@ -128,12 +135,13 @@ async def infer(
     """Give lengths, poses and reconstructions of images.
 
     The images have been prepared by the client, as the model's card says: float32 from 0 to 1, light strokes on dark.
-    Values stand in the JSON or, with the header `Inference-Header-Content-Length`, behind it as bytes (little-endian,
-    row by row), which is many times faster. Only the outputs that are asked for are computed; `reconstruction` is
-    drawn from the longest capsule of each image. All images are taken together or, with 503, not at all.
+    The values of up to 64 stand in the JSON; those of any number stand behind it as bytes, little-endian and row by
+    row, with the header `Inference-Header-Content-Length`, which is many times faster. Only the outputs that are asked
+    for are computed; `reconstruction` is drawn from the longest capsule of each image. All images are taken together
+    or, with 503, not at all.
     """
     shape = served.card.config.image_shape
-    given = request.headers.get(tensors.HEADER_LENGTH)
+    given = request.headers.get(HEADER_LENGTH)
     longest = settings.max_upload if given is not None else tensors.longest_json(shape)
     body = await read_body(request, min(settings.max_upload, longest))
     asked = tensors.parse(body, tensors.header_length(given, body), shape)
