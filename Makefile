@@ -33,7 +33,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test train smoke pictures fuzz lock clean lint lint-style lint-types lint-imports lint-images \
+.PHONY: help serve test train smoke pictures openapi fuzz lock clean lint lint-style lint-types lint-imports lint-images \
 	install-serve install-train install-dev
 
 help: ## Show this list
@@ -75,6 +75,9 @@ smoke: ## Build and run docker-compose.yml for real, and ask it for an answer
 WORKERS := 1
 pictures: install-dev ## Read pictures as people make them; write docs/pictures.md's figures and sheets (WORKERS=)
 	$(BIN)/python -m tests.scenes.report --output docs --workers $(WORKERS) $(ARGS)
+
+openapi: install-dev ## Write tests/app/openapi.json, to which a test holds the OpenAPI document
+	WRITE_OPENAPI=1 $(BIN)/python -m pytest -q tests/app/test_openapi.py -k is_known
 
 FUZZ_MINUTES := 10
 fuzz: install-dev ## Feed damaged and absurd pictures to the decoder (FUZZ_MINUTES=)

@@ -39,3 +39,18 @@ class Reconstruction:
     input: bytes
     reconstruction: bytes
     perturbed: bytes
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A capsule's pose moved one dimension at a time; the pictures are PNG files, `frames` [dim][step] of them."""
+
+    model: ServedModel
+    label: int
+    length: np.float32
+    pose: Floats
+    dims: list[int]
+    deltas: Floats
+    input: bytes
+    reconstruction: bytes
+    frames: list[list[bytes]]
