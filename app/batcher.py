@@ -14,12 +14,28 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from app.errors import DeadlineExceeded, NotReady, QueueFull, TooLarge
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class Observer(Protocol):
+    """What hears of a queue's doings. Called on the event loop's thread, it must be quick.
+
+    Moments are those of `time.monotonic()`.
+    """
+
+    def waiting(self, items: int) -> None:
+        """So many items wait now."""
+
+    def ran(self, items: int, seconds: float, failed: bool) -> None:
+        """A batch of so many items took so long."""
+
+    def answered(self, arrived: float, started: float, ended: float) -> None:
+        """A request came, left for its first slot, and was done; called in the context of its `submit`."""
 
 
 class Batcher:
@@ -46,9 +62,14 @@ class Batcher:
         self._unfinished = 0
         self._finished = asyncio.Event()
 
-    def queue(self, run: Callable[[list[Item]], Sequence[Result]], max_batch: int) -> "Queue[Item, Result]":
+    def queue(
+        self,
+        run: Callable[[list[Item]], Sequence[Result]],
+        max_batch: int,
+        observers: Sequence[Observer] = (),
+    ) -> "Queue[Item, Result]":
         """A queue whose batches of at most `max_batch` items `run` turns into as many results, in order."""
-        queue: Queue[Item, Result] = Queue(self, run, max_batch)
+        queue: Queue[Item, Result] = Queue(self, run, max_batch, observers)
         self._queues.append(queue)
         return queue
 
@@ -96,9 +117,16 @@ class Batcher:
         self._free -= 1
         items = [item for share in batch for item in share.items]
         future = asyncio.get_running_loop().run_in_executor(self._threads, _attempt, queue._run, items)
-        future.add_done_callback(lambda done: self._finish(batch, *done.result()))
+        future.add_done_callback(lambda done: self._finish(queue, batch, *done.result()))
 
-    def _finish(self, batch: list["_Share"], results: Sequence[Any], error: Exception | None) -> None:
+    def _finish(
+        self,
+        queue: "Queue[Any, Any]",
+        batch: list["_Share"],
+        results: Sequence[Any],
+        error: Exception | None,
+        seconds: float,
+    ) -> None:
         """Hand the results back, free the slot, and fill it again."""
         self._free += 1
         position = 0
@@ -106,15 +134,22 @@ class Batcher:
             share.request.settle(share, results[position : position + len(share.items)], error)
             position += len(share.items)
         self._fill_slots()
+        for observer in queue._observers:
+            observer.ran(position, seconds, error is not None)
 
 
 class Queue(Generic[Item, Result]):
     """Work of one kind on the way to the shared slots; made by `Batcher.queue`."""
 
     def __init__(
-        self, batcher: Batcher, run: Callable[[list[Item]], Sequence[Result]], max_batch: int
+        self,
+        batcher: Batcher,
+        run: Callable[[list[Item]], Sequence[Result]],
+        max_batch: int,
+        observers: Sequence[Observer],
     ) -> None:
         self._batcher = batcher
+        self._observers = observers
         self._run = run
         self._max_batch = max_batch
         self.waiting = 0
@@ -146,12 +181,23 @@ class Queue(Generic[Item, Result]):
         self._requests.append(request)
         self.waiting += len(items)
         self._batcher._fill_slots()
+        if request.waiting:
+            self._report_waiting()
         try:
             return await request.answer
         finally:
-            self.waiting -= request.waiting  # cancelled, expired or failed: the rest of it will not run
-            request.waiting = 0
+            if request.waiting:  # cancelled, expired or failed: the rest of it will not run
+                self.waiting -= request.waiting
+                request.waiting = 0
+                self._report_waiting()
             self._batcher._leave()
+            ended = time.monotonic()
+            for observer in self._observers:
+                observer.answered(request.arrived, request.started or ended, ended)
+
+    def _report_waiting(self) -> None:
+        for observer in self._observers:
+            observer.waiting(self.waiting)
 
     def _take(self, slots: int) -> list["_Share"]:
         """Remove the next batch: one slot's share of what waits here, oldest first, the dead left out."""
@@ -165,12 +211,13 @@ class Queue(Generic[Item, Result]):
                 continue
             if not room:
                 break
-            share = request.take(room)
+            share = request.take(room, now)
             room -= len(share.items)
             self.waiting -= len(share.items)
             batch.append(share)
             if not request.waiting:
                 self._requests.popleft()
+        self._report_waiting()
         return batch
 
 
@@ -188,13 +235,17 @@ class _Share:
 class _Request:
     """The items of one `submit` and the future that answers it."""
 
-    __slots__ = ("answer", "arrival", "deadline", "items", "missing", "results", "waiting")
+    __slots__ = (
+        "answer", "arrival", "arrived", "deadline", "items", "missing", "results", "started", "waiting",
+    )  # fmt: skip
 
     def __init__(self, items: Sequence[Any], deadline: float, arrival: int) -> None:
         self.items = items
         self.deadline = deadline
         self.arrival = arrival
         self.waiting = len(items)
+        self.arrived = time.monotonic()
+        self.started = 0.0  # not yet
         self.missing = len(items)
         self.results: list[Any] = [None] * len(items)
         self.answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
@@ -207,8 +258,9 @@ class _Request:
             )
         return self.answer.done()
 
-    def take(self, room: int) -> _Share:
+    def take(self, room: int, now: float) -> _Share:
         """Remove the next items, at most `room`."""
+        self.started = self.started or now
         start = len(self.items) - self.waiting
         share = _Share(self, start, self.items[start : start + room])
         self.waiting -= len(share.items)
@@ -229,13 +281,20 @@ class _Request:
 
 def _attempt(
     run: Callable[[list[Any]], Sequence[Any]], items: list[Any]
-) -> tuple[Sequence[Any], Exception | None]:
-    """Call `run` in a thread; an error is a value here, so that nothing can escape and leave callers waiting."""
+) -> tuple[Sequence[Any], Exception | None, float]:
+    """Call `run` in a thread: results, error and the seconds that it took.
+
+    An error is a value here, so that nothing can escape and leave callers waiting.
+    """
+    started = time.monotonic()
+    results: Sequence[Any] = []
+    error: Exception | None = None
     try:
         results = run(items)
-    except BaseException as error:  # noqa: BLE001  # whatever it is, somebody waits for an answer
-        carried = isinstance(error, Exception) and not isinstance(error, StopIteration)
-        return [], cast(Exception, error) if carried else RuntimeError(f"a batch raised {error!r}")
-    if len(results) != len(items):
-        return [], RuntimeError(f"a batch of {len(items)} items gave {len(results)} results")
-    return results, None
+    except BaseException as raised:  # noqa: BLE001  # whatever it is, somebody waits for an answer
+        carried = isinstance(raised, Exception) and not isinstance(raised, StopIteration)
+        error = cast(Exception, raised) if carried else RuntimeError(f"a batch raised {raised!r}")
+    else:
+        if len(results) != len(items):
+            error = RuntimeError(f"a batch of {len(items)} items gave {len(results)} results")
+    return results, error, time.monotonic() - started

@@ -24,6 +24,7 @@ MOST_VIOLATIONS = 10
 async def respond(request: Request, error: Exception) -> Response:
     """The response for an error, whatever it is."""
     problem = as_problem(request, error)
+    request.state.problem = problem.kind  # for whoever counts
     body = {
         "type": f"{TYPE_PREFIX}{problem.kind}",
         "title": problem.title,

@@ -1,13 +1,13 @@
 """The models in service: each loaded on the device, with queues before its two graphs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.batcher import Batcher, Queue
+from app.batcher import Batcher, Observer, Queue
 from app.device import Device
 from app.engine import Engine
 from app.errors import InvalidParameter, ModelError, UnknownModel, did_you_mean, quote
@@ -107,7 +107,13 @@ class Models:
         return self._models[name]
 
 
-def serve_model(stored: StoredModel, device: Device, batcher: Batcher, settings: Settings) -> ServedModel:
+# What observes the queue of a model ("" for none) at a stage, such as "encode".
+Observers = Callable[[str, str], Sequence[Observer]]
+
+
+def serve_model(
+    stored: StoredModel, device: Device, batcher: Batcher, settings: Settings, observers: Observers
+) -> ServedModel:
     """Load a stored model onto the device and try it; raises ModelError."""
     card = stored.card
     precision = stored.choose_precision(settings.precision, device.is_gpu)
@@ -127,8 +133,8 @@ def serve_model(stored: StoredModel, device: Device, batcher: Batcher, settings:
         card=card,
         precision=precision,
         provider=engine.provider,
-        encoder=batcher.queue(pulses[0].watch(encode), settings.max_batch),
-        decoder=batcher.queue(pulses[1].watch(draw), settings.max_batch),
+        encoder=batcher.queue(pulses[0].watch(encode), settings.max_batch, observers(card.name, "encode")),
+        decoder=batcher.queue(pulses[1].watch(draw), settings.max_batch, observers(card.name, "decode")),
         pulses=pulses,
     )
 

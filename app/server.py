@@ -30,6 +30,7 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # the application looks at them, where a proxy is trusted
                 timeout_graceful_shutdown=GRACE,
             )
         )

@@ -20,7 +20,7 @@ from app.device import available_cores, choose_device
 from app.errors import InvalidParameter, NotAPicture, NotReady, Problem, TooLarge
 from app.pictures import png
 from app.results import Check, Classification, Reconstruction
-from app.served import Capsules, Drawing, Floats, Models, ServedModel, choose_default, serve_model
+from app.served import Capsules, Drawing, Floats, Models, Observers, ServedModel, choose_default, serve_model
 from app.settings import Settings
 from app.store import find_models
 from model import guard
@@ -42,19 +42,19 @@ SMALL_PICTURE = 12_500_000
 class Service:
     """The models behind their queues, and what can be asked of them."""
 
-    def __init__(self, settings: Settings, models: Models, slots: Batcher) -> None:
+    def __init__(self, settings: Settings, models: Models, slots: Batcher, observers: Observers) -> None:
         self._settings = settings
         self._slots = slots
         self.models = models
         # Reading and writing picture files: work of any kind, bounded like the graphs' queues.
         self._threads = Batcher(min(available_cores(), MOST_THREADS), settings.max_queue, "pictures")
-        self._jobs: Jobs = self._threads.queue(_run_all, max_batch=1)
+        self._jobs: Jobs = self._threads.queue(_run_all, 1, observers("", "pictures"))
         self._large_thread = Batcher(1, settings.max_queue, "large pictures")
-        self._large_jobs: Jobs = self._large_thread.queue(_run_all, max_batch=1)
+        self._large_jobs: Jobs = self._large_thread.queue(_run_all, 1, observers("", "large_pictures"))
 
     @classmethod
-    def load(cls, settings: Settings) -> "Service":
-        """Load every model in the settings' folder.
+    def load(cls, settings: Settings, observers: Observers = lambda model, stage: ()) -> "Service":
+        """Load every model in the settings' folder. `observers` hear what each queue does.
 
         Raises
         ------
@@ -65,13 +65,15 @@ class Service:
         default = choose_default(stored, settings)
         device = choose_device(settings.device, settings.require_gpu, stored[default].decoder)
         slots = Batcher(device.slots, settings.max_queue, "slot")
-        served = {name: serve_model(model, device, slots, settings) for name, model in stored.items()}
+        served = {
+            name: serve_model(model, device, slots, settings, observers) for name, model in stored.items()
+        }
         for name, model in served.items():
             log.info(
                 "model loaded", model=name, version=model.card.version, precision=model.precision,
                 provider=model.provider,
             )  # fmt: skip
-        return cls(settings, Models(served, default, device), slots)
+        return cls(settings, Models(served, default, device), slots, observers)
 
     async def close(self) -> None:
         """Refuse new work and finish what was accepted."""
