@@ -1,5 +1,6 @@
 """The application: everything put together."""
 
+import asyncio
 import functools
 import gc
 import platform
@@ -24,6 +25,7 @@ from app.routes.replies import refuse_repeats
 from app.security import Door, Keys
 from app.service import Service
 from app.settings import Settings
+from app.tracing import Traces, Tracing, asked_for
 from app.uploads import Uploads
 
 # Bodies of the largest size that are in memory together; of smaller ones as many as fill the same room.
@@ -55,13 +57,19 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         lifespan=_lifespan,
+        # What FastAPI traces by itself ends where its routes begin; `tracing` sees the queues as well.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     keys = Keys.load(settings)
-    counted = app.state.metrics = Metrics()
     app.state.settings = settings
-    app.state.service = Service.load(settings, lambda model, stage: [counted.queue(model, stage)])
+    app.state.metrics = Metrics()
+    app.state.tracing = Tracing(variable) if (variable := asked_for()) else None
+    watching = [each for each in (app.state.metrics, app.state.tracing) if each]
+    app.state.service = Service.load(
+        settings, lambda model, stage: [each.queue(model, stage) for each in watching]
+    )
     app.state.open = app.state.ready = False
-    _describe(app.state.service, counted)
+    _describe(app.state.service, app.state.metrics)
     _add_middleware(app, settings, keys)
     for kind in (Problem, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, problems.respond)
@@ -83,6 +91,8 @@ def _add_middleware(app: FastAPI, settings: Settings, keys: Keys) -> None:
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
     app.add_middleware(SecurityHeaders)
+    if app.state.tracing:
+        app.add_middleware(Traces, tracer=app.state.tracing.tracer)
     app.add_middleware(RequestContext, metrics=app.state.metrics)
     if settings.trusted_proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
@@ -98,6 +108,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     app.state.open = app.state.ready = False
     await app.state.service.close()
+    if app.state.tracing:
+        await asyncio.to_thread(app.state.tracing.close)
 
 
 def _describe(service: Service, counted: Metrics) -> None:

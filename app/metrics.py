@@ -6,11 +6,11 @@ together: each writes its numbers to files there, and whichever is asked answers
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, values
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
@@ -34,6 +34,13 @@ METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"}
 REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 RUN_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+# A system call for each number would take longer than writing it down.
+_pid = cache(os.getpid)
+
+if os.environ.get(FOLDER_VARIABLE):
+    os.register_at_fork(after_in_child=_pid.cache_clear)
+    values.ValueClass = values.MultiProcessValue(_pid)  # type: ignore[no-untyped-call]
 
 # The moments at which series were made, one for each, say nothing that a restart does not.
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]

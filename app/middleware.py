@@ -63,9 +63,9 @@ class RequestContext:
                 await self._app(inner, receive, send_with_id)
             finally:
                 seconds = time.perf_counter() - started
-                problem = inner["state"].get("problem")
-                self._metrics.end(scope["method"], route_of(inner), status, seconds, problem)
-                _log_access(scope, status, seconds)
+                state = inner["state"]
+                self._metrics.end(scope["method"], route_of(inner), status, seconds, state.get("problem"))
+                _log_access(inner, scope["method"], status, seconds)
 
 
 class LastResort:
@@ -123,11 +123,14 @@ def _templates(app: FastAPI) -> list[tuple[re.Pattern[str], str]]:
     return [(route.path_regex, str(route.path)) for route in iter_route_contexts(app.routes)]
 
 
-def _log_access(scope: Scope, status: int, seconds: float) -> None:
+def _log_access(scope: Scope, method: str, status: int, seconds: float) -> None:
+    traced = {"trace_id": trace_id} if (trace_id := scope["state"].get("trace_id")) else {}
     log.info(
         "request",
-        method=scope["method"],
+        method=method,
         path=scope["path"],
         status=status,
         duration_ms=round(seconds * 1000, 2),
+        client=scope["client"][0] if scope.get("client") else "",
+        **traced,
     )

@@ -89,7 +89,7 @@ class Door:
             return
         given = sent_key(Headers(scope=scope))
         key = self._keys.find(given) if given else None
-        if self._buckets:
+        if self._buckets is not None:
             send = self._count(self._buckets, client_of(scope) if key is None else key, send)
         if self._keys and key is None:
             raise Unauthorized(given=bool(given))

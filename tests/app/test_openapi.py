@@ -31,6 +31,7 @@ ROUTES = [
     "get /models/{name}",
     "get /health/live",
     "get /health/ready",
+    "get /metrics",
 ]
 
 
