@@ -45,7 +45,10 @@ class Check(Answer):
     """The picture compared with what the winning capsule draws."""
 
     distance: float = Field(description="How far the reconstruction is from the picture; see `GET /models`.")
-    threshold: float = Field(description="The largest distance that is accepted for this class.")
+    threshold: float = Field(
+        description="The largest distance that is accepted for this picture: it depends on the class, "
+        "the ink and the lengths. Below 0 where no distance would be."
+    )
     accepted: bool = Field(description="Whether the picture is like what the model was trained on.")
 
 
@@ -143,8 +146,10 @@ CARD_FIELDS: dict[type, dict[str, str]] = {
     },
     Graph: {"file": "Name of the file.", "sha256": "SHA-256 of the file."},
     Guard: {
-        "p95": "95th percentile over validation images of the class, [J].",
-        "p99": "99th percentile over validation images of the class, [J].",
+        "distance": "Median distance between image and reconstruction, [J].",
+        "ink": "Median Euclidean norm of the images, [J].",
+        "p95": "95th percentile of the strangeness, [J]; what is stranger is refused.",
+        "p99": "99th percentile of the strangeness, [J].",
     },
     Variant: {
         "encoder": "The encoder's graph.",

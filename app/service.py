@@ -203,8 +203,8 @@ class Service:
         """Draw the capsule `label` again and measure how far that is from the picture."""
         (drawn,) = await served.decoder.submit([Drawing(seen.poses, label)], deadline)
         distance = float(guard.distance(image[None], drawn[None])[0])
-        threshold, accepted = guard.judge(served.guard, distance, label)
-        return Check(distance, float(threshold), bool(accepted))
+        threshold = float(guard.thresholds(served.guard, image[None], seen.lengths[None])[0])
+        return Check(distance, threshold, accepted=distance <= threshold)
 
 
 def _run_all(jobs: Sequence[Callable[[], Any]]) -> list[Any]:

@@ -151,11 +151,14 @@ class Graph:
 
 @dataclass(frozen=True, kw_only=True)
 class Guard:
-    """Thresholds on the reconstruction distance, one a class (see `model.guard`).
+    """What is usual for validation images of each class, and where strangeness begins (see `model.guard`).
 
-    `p95` and `p99` are the 95th and 99th percentiles over validation images of that class.
+    `distance` and `ink` are the medians of the reconstruction's distance and of the image's Euclidean norm, `p95` and
+    `p99` the 95th and 99th percentiles of the strangeness.
     """
 
+    distance: tuple[float, ...]
+    ink: tuple[float, ...]
     p95: tuple[float, ...]
     p99: tuple[float, ...]
 
@@ -238,9 +241,9 @@ class ModelCard:
             if not ok:
                 raise CardError(problem)
         for precision, variant in self.variants.items():
-            for percentile in ("p95", "p99"):
-                if len(getattr(variant.guard, percentile)) != self.config.num_classes:
-                    raise CardError(f"'variants.{precision}.guard.{percentile}' must have one number a class")
+            for name, numbers in vars(variant.guard).items():
+                if len(numbers) != self.config.num_classes:
+                    raise CardError(f"'variants.{precision}.guard.{name}' must have one number a class")
 
     def with_metrics(self, metrics: Mapping[str, Metrics]) -> "ModelCard":
         """A copy of the card with the figures of some variants, by precision, put in."""

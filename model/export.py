@@ -219,15 +219,14 @@ def compare(network: CapsuleNetwork, model: Model, images: np.ndarray) -> None:
 
 def fit_guard(model: Model, images: np.ndarray, batch: int = 500) -> contract.Guard:
     """The guard's thresholds from images (N,C,H,W) that the network was not fitted on."""
-    distances, labels, classes = [], [], 0
+    distances, all_lengths = [], []
     for first in range(0, len(images), batch):
         part = images[first : first + batch]
         lengths, poses = model.encode(part)
         label = lengths.argmax(axis=1)
         distances.append(guard.distance(part, model.decode(poses, label)))
-        labels.append(label)
-        classes = lengths.shape[1]
-    return guard.fit(np.concatenate(distances), np.concatenate(labels), classes)
+        all_lengths.append(lengths)
+    return guard.fit(np.concatenate(distances), images, np.concatenate(all_lengths))
 
 
 def _export_id(network: CapsuleNetwork, description: Description) -> str:

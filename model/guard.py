@@ -1,17 +1,29 @@
-"""Is this image anything the network knows? Its reconstruction tells: DARCCC (Frosst, Sabour, Hinton 2018).
+"""Is this image anything the network knows? Its reconstruction tells: after DARCCC (Frosst, Sabour, Hinton 2018).
 
 "DARCCC: Detecting Adversaries by Reconstruction from Class Conditional Capsules", https://arxiv.org/abs/1811.06969.
 What the winning capsule draws lies near an image of the kind the network was trained on, and far from anything else.
-An image is accepted where that distance is at most the 95th percentile of the distances of validation images of the
-same class: by construction about 5 % of good images are refused.
+The distance alone knows little of images with little ink, which are near to everything, and nothing of the lengths.
+Here it is taken together with both:
+
+    strangeness = (distance / usual distance + 2 doubt) / sqrt(min(1, ink / usual ink))
+    doubt       = 1 - longest capsule + second longest capsule
+
+What is usual is the median over validation images of the winning class. An image is accepted where its strangeness is
+at most the 95th percentile of theirs: by construction about 5 % of good images are refused. Solved for the distance,
+that is a threshold for each image, `thresholds`.
 """
 
 import numpy as np
 
 from model.contract import Guard
 
-# The 95th percentile of fewer images is no more than their largest distance.
+DOUBT_WEIGHT = 2.0
+
+# The 95th percentile of fewer images is no more than the largest of them.
 FEWEST_IMAGES = 20
+
+# Of a distance, an amount of ink or a share of it: keeps quotients finite.
+SMALLEST = 1e-6
 
 
 def distance(images: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
@@ -34,47 +46,101 @@ def distance(images: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
     """
     if images.shape != reconstructions.shape:
         raise ValueError(f"images are {images.shape} but reconstructions {reconstructions.shape}")
-    squares = np.square(images - reconstructions).sum(axis=(1, 2, 3))  # (B,C,H,W) -> (B,)
-    distances: np.ndarray = np.sqrt(squares)
-    return distances
+    return ink(images - reconstructions)
 
 
-def fit(distances: np.ndarray, labels: np.ndarray, num_classes: int) -> Guard:
-    """Thresholds from images that the network was not fitted on.
+def ink(images: np.ndarray) -> np.ndarray:
+    """Euclidean norm (B,) of images (B,C,H,W): their distance from a blank."""
+    norms: np.ndarray = np.sqrt(np.square(images).sum(axis=(1, 2, 3)))
+    return norms
 
-    A class with fewer than `FEWEST_IMAGES` takes the percentiles of all classes together.
+
+def doubt(lengths: np.ndarray) -> np.ndarray:
+    """How far the lengths (B,J) are from one capsule of length 1 and all others of 0: (B,), from 0 to 1."""
+    longest = np.sort(lengths, axis=1)[:, ::-1]
+    second = longest[:, 1] if lengths.shape[1] > 1 else 0.0
+    doubts: np.ndarray = 1 - longest[:, 0] + second
+    return doubts
+
+
+def strangeness(guard: Guard, distances: np.ndarray, images: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """How unlike the network's own images each one is: about 1 for a usual one, and without an upper bound.
+
+    Parameters
+    ----------
+    guard
+        Its `distance` and `ink` say what is usual.
+    distances
+        (B,) from the reconstruction by the longest capsule.
+    images
+        (B,C,H,W) in [0,1].
+    lengths
+        (B,J).
+
+    Returns
+    -------
+    np.ndarray
+        (B,).
+    """
+    label = lengths.argmax(axis=1)
+    usual = np.array(guard.distance)[label]
+    scores: np.ndarray = (distances / usual + DOUBT_WEIGHT * doubt(lengths)) / _fullness(guard, images, label)
+    return scores
+
+
+def thresholds(guard: Guard, images: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """The largest distance (B,) at which each image (B,C,H,W) with its lengths (B,J) is accepted.
+
+    Below 0 where no reconstruction would be near enough.
+    """
+    label = lengths.argmax(axis=1)
+    limits = np.array(guard.p95)[label] * _fullness(guard, images, label) - DOUBT_WEIGHT * doubt(lengths)
+    largest: np.ndarray = np.array(guard.distance)[label] * limits
+    return largest
+
+
+def fit(distances: np.ndarray, images: np.ndarray, lengths: np.ndarray) -> Guard:
+    """What is usual, and the thresholds, from images that the network was not fitted on.
+
+    A class that wins fewer than `FEWEST_IMAGES` takes the figures of all classes together.
 
     Parameters
     ----------
     distances
-        (N,) as `distance` gives them.
-    labels
-        (N,) the class whose capsule drew each reconstruction.
-    num_classes
-        J.
+        (N,) as `distance` gives them for the reconstruction by the longest capsule.
+    images
+        (N,C,H,W) in [0,1].
+    lengths
+        (N,J).
 
     Raises
     ------
     ValueError
-        If there are no distances, not one label for each, a distance that is not finite, or a label outside 0 to J-1.
+        If there are no images, not one distance and one row of lengths for each, or a number that is not finite.
     """
-    if not len(distances) or len(distances) != len(labels):
+    if not len(images) or not len(distances) == len(images) == len(lengths):
         raise ValueError(
-            f"{len(distances)} distances and {len(labels)} labels; expected as many of each, at least 1"
+            f"{len(distances)} distances, {len(images)} images and {len(lengths)} rows of lengths; "
+            "expected as many of each, at least 1"
         )
-    if not np.isfinite(distances).all():
-        raise ValueError("a distance is not finite")
-    if labels.min() < 0 or labels.max() >= num_classes:
-        raise ValueError(
-            f"labels lie between {labels.min()} and {labels.max()}; expected 0 to {num_classes - 1}"
-        )
-    samples = [distances[labels == label] for label in range(num_classes)]
-    samples = [own if len(own) >= FEWEST_IMAGES else distances for own in samples]
-    p95, p99 = zip(*(np.percentile(own, (95, 99)).tolist() for own in samples), strict=True)
-    return Guard(p95=p95, p99=p99)
+    if not (np.isfinite(distances).all() and np.isfinite(lengths).all()):
+        raise ValueError("a distance or a length is not finite")
+    winners = lengths.argmax(axis=1)
+    members = [winners == label for label in range(lengths.shape[1])]
+    members = [own if own.sum() >= FEWEST_IMAGES else np.ones_like(own) for own in members]
+    usual = Guard(
+        distance=tuple(max(SMALLEST, float(np.median(distances[own]))) for own in members),
+        ink=tuple(max(SMALLEST, float(np.median(ink(images[own])))) for own in members),
+        p95=(0.0,) * len(members),
+        p99=(0.0,) * len(members),
+    )
+    scores = strangeness(usual, distances, images, lengths)
+    p95, p99 = zip(*(np.percentile(scores[own], (95, 99)).tolist() for own in members), strict=True)
+    return Guard(distance=usual.distance, ink=usual.ink, p95=p95, p99=p99)
 
 
-def judge(guard: Guard, distance: float, label: int) -> tuple[float, bool]:
-    """The threshold for the class `label`, and whether an image at `distance` is accepted."""
-    threshold = guard.p95[label]
-    return threshold, distance <= threshold
+def _fullness(guard: Guard, images: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Square root of the share (B,) of the usual ink that each image has, at most 1."""
+    share = ink(images) / np.array(guard.ink)[label]
+    roots: np.ndarray = np.sqrt(np.clip(share, SMALLEST, 1))
+    return roots

@@ -114,8 +114,8 @@ def measure(model: Model, data: Split, dataset: str, thresholds: Guard | None) -
         margin += float(margin_loss(torch.from_numpy(lengths), targets).sum())
         squared += float(np.square(drawn - images).mean(axis=(1, 2, 3)).sum())
         if thresholds is not None:
-            distances = guard.distance(images, drawn)
-            accepted += sum(guard.judge(thresholds, *pair)[1] for pair in zip(distances, winner, strict=True))
+            near = guard.distance(images, drawn) <= guard.thresholds(thresholds, images, lengths)
+            accepted += int(near.sum())
     count = len(data.labels)
     return Metrics(
         dataset=dataset,

@@ -1,5 +1,7 @@
 """POST /classify over real HTTP."""
 
+from pathlib import Path
+
 import httpx
 import numpy as np
 import onnxruntime
@@ -8,6 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.answers import ClassifyAnswer
+from model import guard
+from model.contract import ModelCard
 from tests.app.support import Server, assert_problem, png
 from training.datasets import Split
 
@@ -28,8 +32,16 @@ def test_answers_with_the_documented_fields(client: httpx.Client, seven: bytes) 
     assert best["index"] == int(np.argmax(answer["lengths"]))
     assert best["length"] == max(answer["lengths"])
     check = answer["reconstruction"]
-    assert check["threshold"] == 100
-    assert check["accepted"] is (check["distance"] <= 100)
+    assert check["accepted"] is (check["distance"] <= check["threshold"])
+
+
+def test_the_threshold_is_that_of_the_picture(client: httpx.Client, digits: Split, tiny_models: Path) -> None:
+    thresholds = ModelCard.load(tiny_models / "mnist").variants["fp32"].guard
+    for pixels in (digits.images[0], digits.images[0] // 2):
+        answer = client.post("/classify", files={"file": png(pixels[0])}).json()
+        image, lengths = pixels[None].astype(np.float32) / 255, np.float32([answer["lengths"]])
+        expected = guard.thresholds(thresholds, image, lengths)[0]
+        assert answer["reconstruction"]["threshold"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_gives_what_the_graph_gives(client: httpx.Client, digits: Split, tiny_models) -> None:  # type: ignore[no-untyped-def]

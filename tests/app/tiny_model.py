@@ -57,7 +57,7 @@ def write_tiny_model(
     metadata = {METADATA_NAME: name, METADATA_EXPORT_ID: export_id}
     _save(_encoder(num_classes, pose_dim, spread, luck), folder / encoder_file("fp32"), metadata)
     _save(_decoder(num_classes, pose_dim), folder / DECODER_FILE, metadata)
-    thresholds = (100.0,) * num_classes
+    usual, most = (1.0,) * num_classes, (1e4,) * num_classes
     card = ModelCard(
         name=name,
         version="1.0.0",
@@ -68,7 +68,7 @@ def write_tiny_model(
         variants={
             "fp32": Variant(
                 encoder=Graph(file=encoder_file("fp32"), sha256=sha256(folder / encoder_file("fp32"))),
-                guard=Guard(p95=thresholds, p99=thresholds),
+                guard=Guard(distance=usual, ink=usual, p95=most, p99=most),
             )
         },
         export_id=EXPORT_ID,

@@ -23,7 +23,7 @@ from model.contract import (
     sha256,
 )
 
-GUARD = Guard(p95=(1.0, 2.0), p99=(1.5, 2.5))
+GUARD = Guard(distance=(3.0, 4.0), ink=(8.0, 9.0), p95=(1.0, 2.0), p99=(1.5, 2.5))
 METRICS = Metrics(
     dataset="mnist", images=10, errors=1, error=0.1, margin_loss=0.2, reconstruction_mse=0.03, accepted=0.9
 )
@@ -82,7 +82,10 @@ def changed(path: str, value: Any) -> str:
         ("variants.fp32.guard.p95", [1.0], r"'variants\.fp32\.guard\.p95' must have one number a class"),
         (
             "variants.fp64",
-            {"encoder": {"file": "a", "sha256": "b"}, "guard": {"p95": [1, 2], "p99": [1, 2]}},
+            {
+                "encoder": {"file": "a", "sha256": "b"},
+                "guard": {"distance": [1, 2], "ink": [1, 2], "p95": [1, 2], "p99": [1, 2]},
+            },
             "among",
         ),
         ("variants", {}, "no 'fp32'"),

@@ -26,47 +26,111 @@ def test_distance_does_not_broadcast() -> None:
         guard.distance(np.zeros((2, 1, 28, 28)), np.zeros((1, 1, 28, 28)))
 
 
-def test_thresholds_refuse_one_in_twenty_of_each_class() -> None:
-    random = np.random.default_rng(0)
-    labels = np.repeat(np.arange(3), 2000)
-    distances = random.gamma(4, 1 + labels)  # classes of different difficulty
-    fitted = guard.fit(distances, labels, 3)
-    for label in range(3):
-        own = distances[labels == label]
-        refused = [not guard.judge(fitted, float(d), label)[1] for d in own]
-        assert np.mean(refused) == pytest.approx(0.05, abs=0.001)
-        assert np.mean(own > fitted.p99[label]) == pytest.approx(0.01, abs=0.001)
-    assert fitted.p95[0] < fitted.p95[1] < fitted.p95[2]
+def rows(*pairs: tuple[float, float]) -> np.ndarray:
+    """Lengths (B,3) whose two longest capsules, the classes 0 and 1, are as given."""
+    return np.array([(first, second, 0.0) for first, second in pairs], np.float32)
 
 
-def test_a_rare_class_takes_the_threshold_of_all() -> None:
-    distances = np.arange(100.0)
-    labels = np.zeros(100, int)
-    labels[:3] = 1  # the class 1 has three images, the class 2 none
-    fitted = guard.fit(distances, labels, 3)
-    assert fitted.p95[1:] == (np.percentile(distances, 95),) * 2
-    assert fitted.p95[0] == np.percentile(distances[3:], 95)
-    assert all(type(value) is float for value in fitted.p95 + fitted.p99)
+def grey(*tones: float) -> np.ndarray:
+    """Images (B,1,2,2) of one tone each; their Euclidean norm is twice the tone."""
+    return np.array(tones, np.float32)[:, None, None, None] * np.ones((1, 1, 2, 2), np.float32)
 
 
-def test_judge_takes_the_95th_percentile_of_the_label() -> None:
-    thresholds = Guard(p95=(1.0, 2.0), p99=(3.0, 4.0))
-    assert guard.judge(thresholds, 2.0, 1) == (2.0, True)
-    assert guard.judge(thresholds, 2.0, 0) == (1.0, False)
+USUAL = Guard(distance=(2.0, 4.0, 1.0), ink=(1.0, 2.0, 1.0), p95=(1.5, 2.0, 3.0), p99=(2.0, 3.0, 4.0))
+
+
+def test_ink_is_the_distance_from_a_blank() -> None:
+    assert guard.ink(grey(0, 0.25, 1)).tolist() == [0, 0.5, 2]
+
+
+def test_doubt_is_what_the_two_longest_capsules_leave() -> None:
+    found = guard.doubt(rows((1, 0), (0.9, 0.2), (0.5, 0.5), (0, 0)))
+    np.testing.assert_allclose(found, [0, 0.3, 1, 1], atol=1e-6)
+    assert guard.doubt(np.array([[0.75]])).tolist() == [0.25]
 
 
 @pytest.mark.parametrize(
-    ("distances", "labels", "message"),
+    ("distance", "tone", "lengths", "expected"),
     [
-        ([], [], "at least 1"),
-        ([1.0, 2.0], [0], "2 distances and 1 labels"),
-        ([1.0, np.nan], [0, 1], "not finite"),
-        ([1.0, 2.0], [0, 2], "expected 0 to 1"),
-        ([1.0, 2.0], [-1, 0], "expected 0 to 1"),
+        (2.0, 0.5, (1.0, 0.0), 1.0),  # usual in everything
+        (2.0, 1.0, (1.0, 0.0), 1.0),  # more ink than usual counts for nothing
+        (3.0, 0.5, (1.0, 0.0), 1.5),
+        (2.0, 0.5, (0.9, 0.15), 1.5),  # (1 + 2 * 0.25)
+        (2.0, 0.125, (1.0, 0.0), 2.0),  # a quarter of the usual ink
+        (3.0, 0.125, (0.9, 0.15), 4.0),
+    ],
+)
+def test_strangeness_is_the_formula(
+    distance: float, tone: float, lengths: tuple[float, float], expected: float
+) -> None:
+    images, pairs = grey(tone), rows(lengths)
+    found = guard.strangeness(USUAL, np.array([distance]), images, pairs)
+    assert found == pytest.approx(expected, rel=1e-5)
+    limit = guard.thresholds(USUAL, images, pairs)[0]
+    assert (distance <= limit + 1e-5) == (expected <= USUAL.p95[0])
+
+
+def test_a_threshold_is_the_distance_whose_strangeness_is_the_percentile() -> None:
+    random = np.random.default_rng(0)
+    lengths = random.uniform(0, 1, (50, 3)).astype(np.float32)
+    images = random.uniform(0, 1, (50, 1, 2, 2)).astype(np.float32)
+    limits = guard.thresholds(USUAL, images, lengths)
+    scores = guard.strangeness(USUAL, limits, images, lengths)
+    np.testing.assert_allclose(scores, np.array(USUAL.p95)[lengths.argmax(axis=1)], rtol=1e-4)
+
+
+def test_a_blank_image_is_never_accepted() -> None:
+    blank, lengths = grey(0), rows((0.3, 0.1))
+    assert guard.thresholds(USUAL, blank, lengths)[0] < 0
+    assert guard.strangeness(USUAL, np.zeros(1), blank, lengths)[0] > 1000
+
+
+def good_images(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distances, images and lengths of three classes, `count` of each, that differ in how hard they are."""
+    random = np.random.default_rng(0)
+    labels = np.repeat(np.arange(3), count)
+    lengths = random.uniform(0, 0.1, (len(labels), 3))
+    lengths[np.arange(len(labels)), labels] = random.uniform(0.8, 1, len(labels))
+    images = random.uniform(0, 1, (len(labels), 1, 4, 4)) * (1 + labels[:, None, None, None]) / 3
+    return random.gamma(4, 1 + labels), images, lengths
+
+
+def test_one_in_twenty_of_each_class_is_refused() -> None:
+    distances, images, lengths = good_images(2000)
+    fitted = guard.fit(distances, images, lengths)
+    scores = guard.strangeness(fitted, distances, images, lengths)
+    refused = distances > guard.thresholds(fitted, images, lengths)
+    for label in range(3):
+        own = lengths.argmax(axis=1) == label
+        assert fitted.distance[label] == np.median(distances[own])
+        assert fitted.ink[label] == np.median(guard.ink(images[own]))
+        assert refused[own].mean() == pytest.approx(0.05, abs=0.001)
+        assert (scores[own] > fitted.p99[label]).mean() == pytest.approx(0.01, abs=0.001)
+
+
+def test_a_rare_class_takes_the_figures_of_all() -> None:
+    distances, images, lengths = good_images(100)
+    kept = np.r_[0:100, 100:103]  # the class 1 has three images, the class 2 none
+    distances, images, lengths = distances[kept], images[kept], lengths[kept]
+    fitted = guard.fit(distances, images, lengths)
+    assert fitted.distance[1:] == (np.median(distances),) * 2
+    assert fitted.distance[0] == np.median(distances[:100])
+    assert fitted.p95[1] != fitted.p95[0]
+    assert all(type(value) is float for numbers in vars(fitted).values() for value in numbers)
+
+
+@pytest.mark.parametrize(
+    ("distances", "images", "lengths", "message"),
+    [
+        ([], 0, [], "at least 1"),
+        ([1.0, 2.0], 2, [(1, 0)], "2 distances, 2 images and 1 rows"),
+        ([1.0], 2, [(1, 0), (1, 0)], "1 distances, 2 images and 2 rows"),
+        ([1.0, np.nan], 2, [(1, 0), (0, 1)], "not finite"),
+        ([1.0, 2.0], 2, [(1, 0), (np.inf, 1)], "not finite"),
     ],
 )
 def test_what_thresholds_cannot_be_made_of_is_refused(
-    distances: list[float], labels: list[int], message: str
+    distances: list[float], images: int, lengths: list[tuple[float, float]], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        guard.fit(np.array(distances), np.array(labels, int), 2)
+        guard.fit(np.array(distances), grey(*[1.0] * images), np.array(lengths).reshape(-1, 2))
