@@ -2,24 +2,30 @@
 
 Slots first, then drain: a batch is put together only when a slot is free to run it, so there is no timer, no added
 delay, and batches grow by themselves under load. The slots belong to the device and are shared by all queues; a free
-slot serves the queue whose head has waited longest and takes its share of that queue, not everything.
+slot serves the queue whose head is oldest and takes its share of that queue, not everything. Age is told by the
+deadline: a request that comes to a second queue with the deadline of the first goes before those that came after it.
 
 Knows neither models nor arrays: items go in, results come out. All bookkeeping happens on the event loop's thread, so
 there are no locks; only `run` itself is called in another thread.
 """
 
 import asyncio
-import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from app.errors import DeadlineExceeded, NotReady, QueueFull, TooLarge
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+# Seconds between two looks for requests whose deadline has passed although no slot became free.
+LOOK = 0.25
+
+# A batch that has not come back after so many seconds never will, as far as anybody can tell.
+STALLED = 30.0
 
 
 class Batcher:
@@ -40,7 +46,8 @@ class Batcher:
         self.max_queue = max_queue
         self._free = slots
         self._queues: list[Queue[Any, Any]] = []
-        self._arrivals = itertools.count()
+        self._running: dict[asyncio.Future[Any], _Batch] = {}
+        self._look: asyncio.TimerHandle | None = None
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix=name)
         self._closed = False
         self._unfinished = 0
@@ -56,6 +63,12 @@ class Batcher:
     def waiting(self) -> int:
         """How many items wait, over all queues."""
         return sum(queue.waiting for queue in self._queues)
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether a slot has been on one batch for so long that it must be lost."""
+        longest_ago = time.monotonic() - STALLED
+        return any(batch.started < longest_ago for batch in self._running.values())
 
     async def close(self) -> None:
         """Refuse new work, wait until all accepted work is finished, and end the threads."""
@@ -74,6 +87,8 @@ class Batcher:
         if (waiting := self.waiting) + count > self.max_queue:
             raise QueueFull(f"{waiting} items are waiting, of at most {self.max_queue}")
         self._unfinished += 1
+        if self._look is None:
+            self._look = asyncio.get_running_loop().call_later(LOOK, self._drop_expired)
 
     def _leave(self) -> None:
         """Count a request out."""
@@ -81,30 +96,45 @@ class Batcher:
         if not self._unfinished:
             self._finished.set()
 
+    def _drop_expired(self) -> None:
+        """Answer what is past its deadline, also where no slot becomes free; look again while there is work."""
+        now = time.monotonic()
+        for queue in self._queues:
+            for request in queue._requests:
+                request.is_dead(now)
+        for batch in self._running.values():
+            for share in batch.shares:
+                share.request.is_dead(now)
+        again = self._unfinished > 0
+        self._look = asyncio.get_running_loop().call_later(LOOK, self._drop_expired) if again else None
+
     def _fill_slots(self) -> None:
         """Start batches as long as a slot is free and something waits."""
         while self._free and (queue := self._oldest()):
-            if batch := queue._take(self.slots):
-                self._start(queue, batch)
+            if shares := queue._take(self.slots):
+                self._start(queue, shares)
 
     def _oldest(self) -> "Queue[Any, Any] | None":
         """The queue whose head came first."""
         waiting = [queue for queue in self._queues if queue._requests]
-        return min(waiting, key=lambda queue: queue._requests[0].arrival, default=None)
+        return min(waiting, key=lambda queue: queue._requests[0].deadline, default=None)
 
-    def _start(self, queue: "Queue[Any, Any]", batch: list["_Share"]) -> None:
+    def _start(self, queue: "Queue[Any, Any]", shares: list["_Share"]) -> None:
+        """Run a batch in a thread; where none can be had, its callers get that error and no others."""
+        items = [item for share in shares for item in share.items]
+        try:
+            future = asyncio.wrap_future(self._threads.submit(_attempt, queue._run, items))
+        except RuntimeError as error:
+            _settle(shares, [], error)
+            return
         self._free -= 1
-        items = [item for share in batch for item in share.items]
-        future = asyncio.get_running_loop().run_in_executor(self._threads, _attempt, queue._run, items)
-        future.add_done_callback(lambda done: self._finish(batch, *done.result()))
+        self._running[future] = _Batch(time.monotonic(), shares)
+        future.add_done_callback(self._finish)
 
-    def _finish(self, batch: list["_Share"], results: Sequence[Any], error: Exception | None) -> None:
+    def _finish(self, future: asyncio.Future[Any]) -> None:
         """Hand the results back, free the slot, and fill it again."""
         self._free += 1
-        position = 0
-        for share in batch:
-            share.request.settle(share, results[position : position + len(share.items)], error)
-            position += len(share.items)
+        _settle(self._running.pop(future).shares, *future.result())
         self._fill_slots()
 
 
@@ -128,21 +158,21 @@ class Queue(Generic[Item, Result]):
         items
             Admitted all together or not at all; they may run in several batches.
         deadline
-            Moment of `time.monotonic()` after which what still waits is dropped.
+            Moment of `time.monotonic()` after which the answer is not waited for; what still waits is dropped.
 
         Raises
         ------
         QueueFull, TooLarge, NotReady
             If the items are not admitted.
         DeadlineExceeded
-            If the deadline passed while some of them waited.
+            If the deadline has passed.
         Exception
             Whatever `run` raised for a batch that held one of them.
         """
         if not items:
             return []
         self._batcher._admit(len(items))
-        request = _Request(items, deadline, next(self._batcher._arrivals))
+        request = _Request(items, deadline)
         self._requests.append(request)
         self.waiting += len(items)
         self._batcher._fill_slots()
@@ -150,7 +180,7 @@ class Queue(Generic[Item, Result]):
             return await request.answer
         finally:
             self.waiting -= request.waiting  # cancelled, expired or failed: the rest of it will not run
-            request.waiting = 0
+            request.waiting, request.items = 0, ()
             self._batcher._leave()
 
     def _take(self, slots: int) -> list["_Share"]:
@@ -185,15 +215,21 @@ class _Share:
         self.items = items
 
 
+class _Batch(NamedTuple):
+    """What runs in a slot, and since when (`time.monotonic()`)."""
+
+    started: float
+    shares: list[_Share]
+
+
 class _Request:
     """The items of one `submit` and the future that answers it."""
 
-    __slots__ = ("answer", "arrival", "deadline", "items", "missing", "results", "waiting")
+    __slots__ = ("answer", "deadline", "items", "missing", "results", "waiting")
 
-    def __init__(self, items: Sequence[Any], deadline: float, arrival: int) -> None:
+    def __init__(self, items: Sequence[Any], deadline: float) -> None:
         self.items = items
         self.deadline = deadline
-        self.arrival = arrival
         self.waiting = len(items)
         self.missing = len(items)
         self.results: list[Any] = [None] * len(items)
@@ -203,7 +239,7 @@ class _Request:
         """Whether nobody waits for it any more; a request past its deadline is answered so here."""
         if not self.answer.done() and now > self.deadline:
             self.answer.set_exception(
-                DeadlineExceeded("the request's time passed while it waited in the queue")
+                DeadlineExceeded("the request's time passed before it was worked off")
             )
         return self.answer.done()
 
@@ -225,6 +261,14 @@ class _Request:
         self.missing -= len(results)
         if not self.missing:
             self.answer.set_result(self.results)
+
+
+def _settle(shares: list[_Share], results: Sequence[Any], error: Exception | None) -> None:
+    """Give each request of a batch its part of the results, or the error."""
+    position = 0
+    for share in shares:
+        share.request.settle(share, results[position : position + len(share.items)], error)
+        position += len(share.items)
 
 
 def _attempt(

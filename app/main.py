@@ -15,6 +15,7 @@ from app.errors import Problem
 from app.middleware import LastResort, RequestContext
 from app.routes import classify, documentation, health, models, pages, reconstruct
 from app.routes.replies import refuse_repeats
+from app.routes.shortcut import Shortcut
 from app.service import Service
 from app.settings import Settings
 from app.uploads import Uploads
@@ -52,6 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.service = Service.load(settings)
     app.state.open = app.state.ready = False
+    app.add_middleware(Shortcut, **classify.SHORT)  # added first, so innermost
     app.add_middleware(Uploads, limit=LARGEST_BODIES * settings.max_upload, seconds=settings.request_timeout)
     app.add_middleware(LastResort)
     app.add_middleware(RequestContext)  # added last, so outermost

@@ -16,7 +16,7 @@ import structlog
 
 from app import capsules
 from app.batcher import Batcher, Queue
-from app.device import available_cores, choose_device
+from app.device import choose_device, cores_of_one
 from app.errors import InvalidParameter, NotAPicture, NotReady, Problem, TooLarge
 from app.pictures import png
 from app.results import Check, Classification, Reconstruction
@@ -24,7 +24,7 @@ from app.served import Capsules, Drawing, Floats, Models, ServedModel, choose_de
 from app.settings import Settings
 from app.store import find_models
 from model import guard
-from model.preprocess import ImageTooLarge, NotAnImage, decode
+from model.preprocess import ImageTooLarge, NotAnImage, decode, is_quick
 
 Answer = TypeVar("Answer")
 Jobs = Queue[Callable[[], Any], Any]
@@ -47,7 +47,7 @@ class Service:
         self._slots = slots
         self.models = models
         # Reading and writing picture files: work of any kind, bounded like the graphs' queues.
-        self._threads = Batcher(min(available_cores(), MOST_THREADS), settings.max_queue, "pictures")
+        self._threads = Batcher(min(cores_of_one(settings.workers), MOST_THREADS), settings.max_queue, "pictures")
         self._jobs: Jobs = self._threads.queue(_run_all, max_batch=1)
         self._large_thread = Batcher(1, settings.max_queue, "large pictures")
         self._large_jobs: Jobs = self._large_thread.queue(_run_all, max_batch=1)
@@ -63,7 +63,9 @@ class Service:
         """
         stored = find_models(settings.models)
         default = choose_default(stored, settings)
-        device = choose_device(settings.device, settings.require_gpu, stored[default].decoder)
+        device = choose_device(
+            settings.device, settings.require_gpu, stored[default].decoder, settings.workers
+        )
         slots = Batcher(device.slots, settings.max_queue, "slot")
         served = {name: serve_model(model, device, slots, settings) for name, model in stored.items()}
         for name, model in served.items():
@@ -181,6 +183,8 @@ class Service:
         read = partial(decode, data, served.card.input, preprocess=preprocess)
         limit = self._settings.max_pixels
         try:
+            if is_quick(data, served.card.input):
+                return read(max_pixels=limit)
             with contextlib.suppress(ImageTooLarge):  # known from its header, before anything is decoded
                 return await self._work(partial(read, max_pixels=min(SMALL_PICTURE, limit)), deadline)
             return await self._work(partial(read, max_pixels=limit), deadline, self._large_jobs)
