@@ -238,9 +238,7 @@ class _Request:
     def is_dead(self, now: float) -> bool:
         """Whether nobody waits for it any more; a request past its deadline is answered so here."""
         if not self.answer.done() and now > self.deadline:
-            self.answer.set_exception(
-                DeadlineExceeded("the request's time passed before it was worked off")
-            )
+            self.answer.set_exception(DeadlineExceeded("the request's time passed before it was worked off"))
         return self.answer.done()
 
     def take(self, room: int) -> _Share:

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from app import __version__, problems
+from app.departures import Departures
 from app.errors import Problem
 from app.middleware import LastResort, RequestContext
 from app.routes import classify, documentation, health, models, pages, reconstruct
@@ -54,6 +55,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.service = Service.load(settings)
     app.state.open = app.state.ready = False
     app.add_middleware(Shortcut, **classify.SHORT)  # added first, so innermost
+    app.add_middleware(Departures)
     app.add_middleware(Uploads, limit=LARGEST_BODIES * settings.max_upload, seconds=settings.request_timeout)
     app.add_middleware(LastResort)
     app.add_middleware(RequestContext)  # added last, so outermost

@@ -1,7 +1,8 @@
 """The models in service: each loaded on the device, with queues before its two graphs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from app.errors import InvalidParameter, ModelError, UnknownModel, did_you_mean,
 from app.pulse import Pulse
 from app.settings import Settings
 from app.store import StoredModel
+from model import guard
 from model.contract import Guard, ModelCard
 
 Floats = NDArray[np.float32]
@@ -24,6 +26,20 @@ class Capsules(NamedTuple):
 
     lengths: Floats
     poses: Floats
+
+
+class Look(NamedTuple):
+    """An image (C,H,W) to classify, and whether its longest capsule is to be drawn again and compared."""
+
+    image: Floats
+    verify: bool
+
+
+class Sight(NamedTuple):
+    """What the encoder sees in one image, and how far from it the drawing is where one was asked for."""
+
+    capsules: Capsules
+    distance: float | None
 
 
 class Drawing(NamedTuple):
@@ -40,6 +56,7 @@ class ServedModel:
     card: ModelCard
     precision: str
     provider: str
+    looks: Queue[Look, Sight]
     encoder: Queue[Floats, Capsules]
     decoder: Queue[Drawing, Floats]
     pulses: tuple[Pulse, Pulse]
@@ -115,22 +132,41 @@ def serve_model(stored: StoredModel, device: Device, batcher: Batcher, settings:
     stored.check_metadata(engine.metadata)
     engine.warm_up(card.config.image_shape, card.config.num_classes, card.config.pose_dim)
 
-    def encode(images: list[Floats]) -> list[Capsules]:
+    def encode(images: list[Floats]) -> Sequence[Capsules]:
         return list(map(Capsules, *engine.encode(np.stack(images))))
 
-    def draw(drawings: list[Drawing]) -> list[Floats]:
+    def draw(drawings: list[Drawing]) -> Sequence[Floats]:
         poses, labels = zip(*drawings, strict=True)
         return list(engine.decode(np.stack(poses), np.array(labels, np.int64)))
 
     pulses = Pulse(f"{card.name}: encoder"), Pulse(f"{card.name}: decoder")
+    watched = pulses[0].watch(encode), pulses[1].watch(draw)
     return ServedModel(
         card=card,
         precision=precision,
         provider=engine.provider,
-        encoder=batcher.queue(pulses[0].watch(encode), settings.max_batch),
-        decoder=batcher.queue(pulses[1].watch(draw), settings.max_batch),
+        looks=batcher.queue(partial(_look, *watched), settings.max_batch),
+        encoder=batcher.queue(watched[0], settings.max_batch),
+        decoder=batcher.queue(watched[1], settings.max_batch),
         pulses=pulses,
     )
+
+
+def _look(
+    encode: Callable[[list[Floats]], Sequence[Capsules]],
+    draw: Callable[[list[Drawing]], Sequence[Floats]],
+    looks: list[Look],
+) -> list[Sight]:
+    """Encode images and check those that are to be checked, both graphs in one turn: a second turn would wait again."""
+    seen = encode([look.image for look in looks])
+    distances: list[float | None] = [None] * len(looks)
+    checked = [index for index, look in enumerate(looks) if look.verify]
+    if checked:
+        drawn = draw([Drawing(seen[index].poses, int(seen[index].lengths.argmax())) for index in checked])
+        images = np.stack([looks[index].image for index in checked])
+        for index, distance in zip(checked, guard.distance(images, np.stack(drawn)).tolist(), strict=True):
+            distances[index] = distance
+    return list(map(Sight, seen, distances))
 
 
 def choose_default(stored: dict[str, StoredModel], settings: Settings) -> str:

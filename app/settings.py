@@ -64,7 +64,10 @@ class Settings(BaseSettings):
     )
     max_batch: int = Field(64, ge=1, le=4096, description="Most items in one run of a graph.")
     max_queue: int = Field(
-        2048, ge=1, le=1_000_000, description="Most items that a process holds, waiting or in work; a request beyond it is answered 503."
+        2048,
+        ge=1,
+        le=1_000_000,
+        description="Most items that a process holds, waiting or in work; a request beyond it is answered 503.",
     )
     request_timeout: float = Field(
         30.0,

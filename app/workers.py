@@ -74,28 +74,18 @@ class Supervisor:
             loop.add_signal_handler(number, self._asked_to_end, number)
         keepers = [asyncio.create_task(self._keep_one_running()) for _ in range(self._settings.workers)]
         stop = asyncio.create_task(self._stopping.wait())
-        try:
-            await asyncio.wait([stop, *keepers], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            self._stopping.set()
-            await self._end_all()
-        for error in await asyncio.gather(*keepers, return_exceptions=True):
-            if isinstance(error, BaseException):
-                raise error
+        await asyncio.wait([stop, *keepers], return_when=asyncio.FIRST_COMPLETED)
+        self._stopping.set()
+        self._signal_all(signal.SIGTERM)
+        await asyncio.wait(keepers, timeout=PATIENCE)
+        self._signal_all(signal.SIGKILL)
+        await asyncio.gather(*keepers)
 
     def _asked_to_end(self, number: int) -> None:
         """Begin to end; a SIGINT after that ends everything at once."""
         if self._stopping.is_set() and number == signal.SIGINT:
             self._signal_all(signal.SIGKILL)
         self._stopping.set()
-
-    async def _end_all(self) -> None:
-        """Let the workers finish what they have accepted; kill those that take too long."""
-        self._signal_all(signal.SIGTERM)
-        give_up = time.monotonic() + PATIENCE
-        while self._processes and time.monotonic() < give_up:
-            await asyncio.sleep(0.02)
-        self._signal_all(signal.SIGKILL)
 
     def _signal_all(self, number: int) -> None:
         for process in self._processes:
@@ -110,20 +100,17 @@ class Supervisor:
         StartError
             If workers cannot start, and none serves.
         """
-        failed = short = 0  # in a row
+        losses = _Losses()
         while not self._stopping.is_set():
-            started = time.monotonic()
             end = await self._run_one()
             if self._stopping.is_set():
                 return
-            failed = 0 if end.was_ready else failed + 1
-            short = short + 1 if failed or time.monotonic() - started < SHORT_LIFE else 0
-            if failed and not self._ready and (failed == MOST_FAILED_STARTS or not self._ever_ready and end.refusal):
-                raise StartError(end.refusal or f"{failed} times in a row {end}")
-            pause = min(FIRST_PAUSE * 2 ** (short - 2), LONGEST_PAUSE) if short > 1 else 0
-            log.error(f"{end}; another takes its place", in_seconds=pause)
+            losses.count(end)
+            if not self._ready and (hopeless := losses.hopeless(end, self._ever_ready)):
+                raise StartError(hopeless)
+            log.error(f"{end}; another takes its place", in_seconds=losses.pause)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), pause)
+                await asyncio.wait_for(self._stopping.wait(), losses.pause)
 
     async def _run_one(self) -> "_End":
         """Start a worker and wait for its end."""
@@ -134,6 +121,7 @@ class Supervisor:
                 pass_fds=[its_end.fileno()], start_new_session=True,  # a Ctrl-C is for the supervisor alone
             )  # fmt: skip
         self._processes.add(process)
+        started = time.monotonic()
         reader, writer = await asyncio.open_connection(sock=channel)
         said = await reader.read(1)
         if was_ready := said == READY:
@@ -146,7 +134,8 @@ class Supervisor:
         self._ready -= was_ready
         self._processes.remove(process)
         self._on_end(process.pid)
-        return _End(was_ready, "" if was_ready else said.decode(errors="replace"), status)
+        refusal = "" if was_ready else said.decode(errors="replace")
+        return _End(was_ready, refusal, status, time.monotonic() - started)
 
 
 class _End(NamedTuple):
@@ -155,12 +144,41 @@ class _End(NamedTuple):
     was_ready: bool
     refusal: str
     status: int
+    seconds: float
 
     def __str__(self) -> str:
         how = f"by signal {-self.status}" if self.status < 0 else f"with status {self.status}"
         return f"a worker has ended {how}{'' if self.was_ready else ' before it was ready'}" + (
             f": {self.refusal}" if self.refusal else ""
         )
+
+
+class _Losses:
+    """Workers lost in one place, in a row: how long to wait for the next, and when to give up."""
+
+    def __init__(self) -> None:
+        self._failed_starts = self._short_lives = 0
+
+    def count(self, end: _End) -> None:
+        """Add one."""
+        self._failed_starts = 0 if end.was_ready else self._failed_starts + 1
+        short = not end.was_ready or end.seconds < SHORT_LIFE
+        self._short_lives = self._short_lives + 1 if short else 0
+
+    @property
+    def pause(self) -> float:
+        """Seconds before the next start; none after the first loss."""
+        return (
+            min(FIRST_PAUSE * 2.0 ** (self._short_lives - 2), LONGEST_PAUSE) if self._short_lives > 1 else 0.0
+        )
+
+    def hopeless(self, end: _End, ever_ready: bool) -> str:
+        """Why a further start makes no sense, or nothing: refused in words at the first start, or lost too often."""
+        if end.refusal and not ever_ready:
+            return end.refusal
+        if self._failed_starts >= MOST_FAILED_STARTS:
+            return f"{end}; {self._failed_starts} times in a row"
+        return ""
 
 
 def shared_socket(settings: Settings) -> socket.socket:
@@ -178,7 +196,9 @@ def shared_socket(settings: Settings) -> socket.socket:
 def _reserved(settings: Settings) -> Iterator[None]:
     """Hold the address while workers come and go; raises StartError if it cannot be had."""
     if not hasattr(socket, "SO_REUSEPORT"):
-        raise StartError("CAPSNET_WORKERS above 1 needs a system on which processes can share a port, such as Linux")
+        raise StartError(
+            "CAPSNET_WORKERS above 1 needs a system on which processes can share a port, such as Linux"
+        )
     _bound(settings, socket.SO_REUSEADDR).close()  # refused where others share the address among themselves
     with shared_socket(settings):
         log.info("listening", address=f"http://{settings.host}:{settings.port}", workers=settings.workers)

@@ -77,7 +77,7 @@ def decode(
 
 
 def is_quick(data: bytes, spec: InputSpec) -> bool:
-    """Whether a file decodes in less time than it takes to wake a thread: a plain PNG of the network's own small size."""
+    """Whether a file decodes sooner than a thread wakes: a plain PNG of the network's own size, where that is small."""
     own = (spec.width, spec.height)
     return len(data) <= QUICK_BYTES and math.prod(own) <= QUICK_PIXELS and size_of_plain_png(data) == own
 

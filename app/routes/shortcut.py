@@ -13,7 +13,6 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import QueryParams
-from starlette.routing import get_route_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.routes.replies import get_service, get_settings
@@ -62,7 +61,7 @@ class Shortcut:
         if scope["type"] != "http" or scope["method"] not in self._methods:
             return None
         query: bytes = scope["query_string"]
-        if len(query) > LONGEST_QUERY or get_route_path(scope) != self._route.path:
+        if len(query) > LONGEST_QUERY or scope["path"] != scope.get("root_path", "") + self._route.path:
             return None
         return self._remembered(query)
 
