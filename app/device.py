@@ -85,7 +85,7 @@ def _session_options(device: Device) -> onnxruntime.SessionOptions:
     return options
 
 
-def choose_device(wanted: str, require_gpu: bool, probe: Path) -> Device:
+def choose_device(wanted: str, require_gpu: bool, probe: Path, workers: int = 1) -> Device:
     """The device for the setting `wanted`: auto, cpu, cuda or tensorrt.
 
     Parameters
@@ -94,6 +94,8 @@ def choose_device(wanted: str, require_gpu: bool, probe: Path) -> Device:
         Refuse the CPU.
     probe
         A graph that is loaded to learn whether a GPU can truly be used.
+    workers
+        How many processes share the cores.
 
     Raises
     ------
@@ -106,7 +108,7 @@ def choose_device(wanted: str, require_gpu: bool, probe: Path) -> Device:
             "CAPSNET_DEVICE is 'cpu' and CAPSNET_REQUIRE_GPU is set; they contradict each other"
         )
     if wanted == "cpu":
-        return Device(CPU, available_cores())
+        return Device(CPU, cores_of_one(workers))
     try:
         return _gpu("cuda" if wanted == "auto" else wanted, probe)
     except DeviceError as error:
@@ -115,7 +117,7 @@ def choose_device(wanted: str, require_gpu: bool, probe: Path) -> Device:
             raise DeviceError(f"{variable}, but {error}") from None
         say = log.warning if count_gpus() else log.info
         say("no GPU in use, computing on the CPU", reason=str(error))
-        return Device(CPU, available_cores())
+        return Device(CPU, cores_of_one(workers))
 
 
 def _gpu(kind: str, probe: Path) -> Device:
@@ -146,6 +148,11 @@ def count_gpus() -> int:
     if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
         return 0
     return count.value
+
+
+def cores_of_one(workers: int) -> int:
+    """The cores of one of several processes that share what there is: at least one."""
+    return max(1, available_cores() // workers)
 
 
 def available_cores() -> int:

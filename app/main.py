@@ -16,12 +16,14 @@ from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app import __version__, problems
+from app.departures import Departures
 from app.errors import Problem
 from app.headers import CORS, SecurityHeaders
 from app.metrics import Metrics
 from app.middleware import LastResort, RequestContext
 from app.routes import classify, documentation, health, metrics, models, pages, reconstruct
 from app.routes.replies import refuse_repeats
+from app.routes.shortcut import Shortcut
 from app.security import Door, Keys
 from app.service import Service
 from app.settings import Settings
@@ -82,7 +84,9 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _add_middleware(app: FastAPI, settings: Settings, keys: Keys) -> None:
-    """What every request passes; what is added last is outermost."""
+    """What every request passes; what is added first is innermost, and what is added last outermost."""
+    app.add_middleware(Shortcut, **classify.SHORT)
+    app.add_middleware(Departures)
     app.add_middleware(Uploads, limit=LARGEST_BODIES * settings.max_upload, seconds=settings.request_timeout)
     if keys or settings.rate_limit:
         app.add_middleware(Door, keys=keys, rate=settings.rate_limit)

@@ -5,6 +5,7 @@ together: each writes its numbers to files there, and whichever is asked answers
 """
 
 import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -15,6 +16,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
+
+from app.batcher import Run
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -145,11 +148,21 @@ class _QueueSeries:
         )
         self.run = Histogram(
             "capsnet_batch_duration_seconds",
-            "How long one batch ran: the time to encode or to decode it.",
+            "How long one batch ran, whatever it needed.",
             labels,
             buckets=RUN_BUCKETS,
             registry=registry,
         )
+        self.steps = {
+            name: Histogram(
+                f"capsnet_{name}_duration_seconds",
+                f"How long one run of the {graph} took, over a whole batch.",
+                ["model"],
+                buckets=RUN_BUCKETS,
+                registry=registry,
+            )
+            for name, graph in (("encode", "encoder"), ("decode", "decoder"))
+        }
         self.failures = Counter("capsnet_batch_failures", "Batches that failed.", labels, registry=registry)
 
 
@@ -162,21 +175,24 @@ class QueueMetrics:
         self._batch = series.batch.labels(model, stage)
         self._run = series.run.labels(model, stage)
         self._failures = series.failures.labels(model, stage)
+        self._steps = {name: steps.labels(model) for name, steps in series.steps.items() if model}
 
     def waiting(self, items: int) -> None:
         """So many items wait now."""
         self._items.set(items)
 
-    def ran(self, items: int, seconds: float, failed: bool) -> None:
-        """A batch of so many items took so long."""
+    def ran(self, items: int, run: Run) -> None:
+        """A batch of so many items was run."""
         self._batch.observe(items)
-        self._run.observe(seconds)
-        if failed:
+        self._run.observe(run.ended - run.started)
+        for step in run.steps:
+            self._steps[step.name].observe(step.ended - step.started)
+        if run.error is not None:
             self._failures.inc()
 
-    def answered(self, arrived: float, started: float, ended: float) -> None:
-        """A request that arrived, left for a slot and was done at these moments has its answer."""
-        self._wait.observe(started - arrived)
+    def answered(self, arrived: float, runs: Sequence[Run]) -> None:
+        """A request that came at that moment has its answer, from these batches."""
+        self._wait.observe((runs[0].started if runs else time.monotonic()) - arrived)
 
 
 class _Facts(Collector):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,9 @@ from app.engine import Engine
 from app.errors import InvalidParameter, ModelError, UnknownModel, did_you_mean, quote
 from app.pulse import Pulse
 from app.settings import Settings
+from app.steps import step
 from app.store import StoredModel
+from model import guard
 from model.contract import Guard, ModelCard
 
 Floats = NDArray[np.float32]
@@ -24,6 +27,20 @@ class Capsules(NamedTuple):
 
     lengths: Floats
     poses: Floats
+
+
+class Look(NamedTuple):
+    """An image (C,H,W) to classify, and whether its longest capsule is to be drawn again and compared."""
+
+    image: Floats
+    verify: bool
+
+
+class Sight(NamedTuple):
+    """What the encoder sees in one image, and how far from it the drawing is where one was asked for."""
+
+    capsules: Capsules
+    distance: float | None
 
 
 class Drawing(NamedTuple):
@@ -40,6 +57,7 @@ class ServedModel:
     card: ModelCard
     precision: str
     provider: str
+    looks: Queue[Look, Sight]
     encoder: Queue[Floats, Capsules]
     decoder: Queue[Drawing, Floats]
     pulses: tuple[Pulse, Pulse]
@@ -121,22 +139,43 @@ def serve_model(
     stored.check_metadata(engine.metadata)
     engine.warm_up(card.config.image_shape, card.config.num_classes, card.config.pose_dim)
 
-    def encode(images: list[Floats]) -> list[Capsules]:
-        return list(map(Capsules, *engine.encode(np.stack(images))))
+    def encode(images: list[Floats]) -> Sequence[Capsules]:
+        with step("encode"):
+            return list(map(Capsules, *engine.encode(np.stack(images))))
 
-    def draw(drawings: list[Drawing]) -> list[Floats]:
+    def draw(drawings: list[Drawing]) -> Sequence[Floats]:
         poses, labels = zip(*drawings, strict=True)
-        return list(engine.decode(np.stack(poses), np.array(labels, np.int64)))
+        with step("decode"):
+            return list(engine.decode(np.stack(poses), np.array(labels, np.int64)))
 
     pulses = Pulse(f"{card.name}: encoder"), Pulse(f"{card.name}: decoder")
+    watched = pulses[0].watch(encode), pulses[1].watch(draw)
     return ServedModel(
         card=card,
         precision=precision,
         provider=engine.provider,
-        encoder=batcher.queue(pulses[0].watch(encode), settings.max_batch, observers(card.name, "encode")),
-        decoder=batcher.queue(pulses[1].watch(draw), settings.max_batch, observers(card.name, "decode")),
+        looks=batcher.queue(partial(_look, *watched), settings.max_batch, observers(card.name, "classify")),
+        encoder=batcher.queue(watched[0], settings.max_batch, observers(card.name, "encode")),
+        decoder=batcher.queue(watched[1], settings.max_batch, observers(card.name, "decode")),
         pulses=pulses,
     )
+
+
+def _look(
+    encode: Callable[[list[Floats]], Sequence[Capsules]],
+    draw: Callable[[list[Drawing]], Sequence[Floats]],
+    looks: list[Look],
+) -> list[Sight]:
+    """Encode images and check those that are to be checked, both graphs in one turn: a second turn would wait again."""
+    seen = encode([look.image for look in looks])
+    distances: list[float | None] = [None] * len(looks)
+    checked = [index for index, look in enumerate(looks) if look.verify]
+    if checked:
+        drawn = draw([Drawing(seen[index].poses, int(seen[index].lengths.argmax())) for index in checked])
+        images = np.stack([looks[index].image for index in checked])
+        for index, distance in zip(checked, guard.distance(images, np.stack(drawn)).tolist(), strict=True):
+            distances[index] = distance
+    return list(map(Sight, seen, distances))
 
 
 def choose_default(stored: dict[str, StoredModel], settings: Settings) -> str:

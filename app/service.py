@@ -6,8 +6,9 @@ Legend: C channels, H height, W width, J class capsules, D pose dimensions, N po
 """
 
 import contextlib
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,15 +17,25 @@ import structlog
 
 from app import capsules
 from app.batcher import Batcher, Queue
-from app.device import available_cores, choose_device
-from app.errors import InvalidParameter, NotAPicture, NotReady, Problem, TooLarge
+from app.device import choose_device, cores_of_one
+from app.errors import InvalidParameter, NotAPicture, NotReady, Problem, QueueFull, TooLarge
 from app.pictures import png
 from app.results import Check, Classification, Reconstruction
-from app.served import Capsules, Drawing, Floats, Models, Observers, ServedModel, choose_default, serve_model
+from app.served import (
+    Capsules,
+    Drawing,
+    Floats,
+    Look,
+    Models,
+    Observers,
+    ServedModel,
+    choose_default,
+    serve_model,
+)
 from app.settings import Settings
 from app.store import find_models
 from model import guard
-from model.preprocess import ImageTooLarge, NotAnImage, decode
+from model.preprocess import ImageTooLarge, NotAnImage, decode, is_quick
 
 Answer = TypeVar("Answer")
 Jobs = Queue[Callable[[], Any], Any]
@@ -44,10 +55,13 @@ class Service:
 
     def __init__(self, settings: Settings, models: Models, slots: Batcher, observers: Observers) -> None:
         self._settings = settings
+        self._held = 0  # items of requests that were admitted and are not answered
         self._slots = slots
         self.models = models
         # Reading and writing picture files: work of any kind, bounded like the graphs' queues.
-        self._threads = Batcher(min(available_cores(), MOST_THREADS), settings.max_queue, "pictures")
+        self._threads = Batcher(
+            min(cores_of_one(settings.workers), MOST_THREADS), settings.max_queue, "pictures"
+        )
         self._jobs: Jobs = self._threads.queue(_run_all, 1, observers("", "pictures"))
         self._large_thread = Batcher(1, settings.max_queue, "large pictures")
         self._large_jobs: Jobs = self._large_thread.queue(_run_all, 1, observers("", "large_pictures"))
@@ -63,7 +77,9 @@ class Service:
         """
         stored = find_models(settings.models)
         default = choose_default(stored, settings)
-        device = choose_device(settings.device, settings.require_gpu, stored[default].decoder)
+        device = choose_device(
+            settings.device, settings.require_gpu, stored[default].decoder, settings.workers
+        )
         slots = Batcher(device.slots, settings.max_queue, "slot")
         served = {
             name: serve_model(model, device, slots, settings, observers) for name, model in stored.items()
@@ -91,6 +107,8 @@ class Service:
         NotReady
             If a model fails; says which and why.
         """
+        if self._slots.is_stalled:
+            raise NotReady(f"a batch on {self.models.device.provider} does not come back")
         for served in [model for model in self.models if model.fails]:
             try:
                 await served.try_out(self._deadline())
@@ -104,14 +122,15 @@ class Service:
         self, data: bytes, *, model: str | None, preprocess: str | None, top_k: int | None, verify: bool
     ) -> Classification:
         """Which class is in a picture file, in which pose, and is it like anything the model knows?"""
-        deadline = self._deadline()
         served = self.models.get(model)
         count = _check_top_k(served, top_k)
-        image = await self._read(served, data, preprocess, deadline)
-        seen = await self._encode(served, image, deadline)
-        ranking = capsules.rank(seen.lengths, count)
-        check = await self._check(served, image, seen, ranking[0], deadline) if verify else None
-        return Classification(served, seen, ranking, check)
+        with self._admitted(1) as deadline:
+            image = await self._read(served, data, preprocess, deadline)
+            (sight,) = await served.looks.submit([Look(image, verify)], deadline)
+        _check_finite(served, sight.capsules)
+        ranking = capsules.rank(sight.capsules.lengths, count)
+        check = None if sight.distance is None else _judge(served, image, sight.capsules, sight.distance)
+        return Classification(served, sight.capsules, ranking, check)
 
     async def reconstruct(
         self,
@@ -123,24 +142,24 @@ class Service:
         perturbations: Sequence[tuple[int, float]],
     ) -> Reconstruction:
         """What did the model see in a picture file, and how would it look with the pose moved?"""
-        deadline = self._deadline()
         served = self.models.get(model)
         _check_dims(served, [dim for dim, _ in perturbations])
         chosen = None if label is None else served.find_class("query parameter 'label'", label)
-        image = await self._read(served, data, preprocess, deadline)
-        seen = await self._encode(served, image, deadline)
-        index = capsules.rank(seen.lengths, 1)[0] if chosen is None else chosen
-        pose = seen.poses[index]
-        moved = capsules.perturb(pose, perturbations)
-        drawings = [
-            Drawing(seen.poses, index),
-            Drawing(capsules.place(moved, index, len(seen.lengths)), index),
-        ]
-        plain, perturbed = await served.decoder.submit(drawings, deadline)
-        pictures = (image, plain, perturbed)
-        input_png, plain_png, perturbed_png = await self._work(
-            lambda: [png(each) for each in pictures], deadline
-        )
+        with self._admitted(2) as deadline:
+            image = await self._read(served, data, preprocess, deadline)
+            seen = await self._encode(served, image, deadline)
+            index = capsules.rank(seen.lengths, 1)[0] if chosen is None else chosen
+            pose = seen.poses[index]
+            moved = capsules.perturb(pose, perturbations)
+            drawings = [
+                Drawing(seen.poses, index),
+                Drawing(capsules.place(moved, index, len(seen.lengths)), index),
+            ]
+            plain, perturbed = await served.decoder.submit(drawings, deadline)
+            pictures = (image, plain, perturbed)
+            input_png, plain_png, perturbed_png = await self._work(
+                lambda: [png(each) for each in pictures], deadline
+            )
         return Reconstruction(
             model=served,
             label=index,
@@ -157,7 +176,6 @@ class Service:
         self, *, model: str | None, labels: Sequence[str | int], poses: Sequence[Sequence[float]]
     ) -> tuple[ServedModel, list[bytes]]:
         """What do capsules with these labels and poses (N,D) look like? As PNG files, in order."""
-        deadline = self._deadline()
         served = self.models.get(model)
         indices = [served.find_class("field 'label'", label) for label in labels]
         rows = _as_poses(served, poses)
@@ -165,8 +183,32 @@ class Service:
             Drawing(capsules.place(pose, index, len(served.card.classes)), index)
             for pose, index in zip(rows, indices, strict=True)
         ]
-        images = await served.decoder.submit(drawings, deadline)
-        return served, await self._work(lambda: [png(image) for image in images], deadline)
+        with self._admitted(len(drawings)) as deadline:
+            images = await served.decoder.submit(drawings, deadline)
+            return served, await self._work(lambda: [png(image) for image in images], deadline)
+
+    @contextlib.contextmanager
+    def _admitted(self, items: int) -> Iterator[float]:
+        """A place for a request of so many items until it is answered; gives its deadline.
+
+        The one door of all use cases. A request refused later, on its way from one queue to the next, would have been
+        computed in part and for nothing; under load that would be the fate of most.
+
+        Raises
+        ------
+        QueueFull, TooLarge
+            If there is no room for all of them.
+        """
+        most = self._settings.max_queue
+        if items > most:
+            raise TooLarge(f"the request holds {items} items; at most {most} are taken at a time")
+        if self._held + items > most:
+            raise QueueFull(f"{self._held} items are waiting or in work, of at most {most}")
+        self._held += items
+        try:
+            yield self._deadline()
+        finally:
+            self._held -= items
 
     def _deadline(self) -> float:
         return time.monotonic() + self._settings.request_timeout
@@ -183,6 +225,8 @@ class Service:
         read = partial(decode, data, served.card.input, preprocess=preprocess)
         limit = self._settings.max_pixels
         try:
+            if is_quick(data, served.card.input):
+                return read(max_pixels=limit)
             with contextlib.suppress(ImageTooLarge):  # known from its header, before anything is decoded
                 return await self._work(partial(read, max_pixels=min(SMALL_PICTURE, limit)), deadline)
             return await self._work(partial(read, max_pixels=limit), deadline, self._large_jobs)
@@ -193,22 +237,22 @@ class Service:
 
     async def _encode(self, served: ServedModel, image: Floats, deadline: float) -> Capsules:
         (seen,) = await served.encoder.submit([image], deadline)
-        if not np.isfinite(seen.lengths).all():
-            raise FloatingPointError(f"model {served.card.name!r} gave lengths that are not finite")
+        _check_finite(served, seen)
         return seen
-
-    async def _check(
-        self, served: ServedModel, image: Floats, seen: Capsules, label: int, deadline: float
-    ) -> Check:
-        """Draw the capsule `label` again and measure how far that is from the picture."""
-        (drawn,) = await served.decoder.submit([Drawing(seen.poses, label)], deadline)
-        distance = float(guard.distance(image[None], drawn[None])[0])
-        threshold = float(guard.thresholds(served.guard, image[None], seen.lengths[None])[0])
-        return Check(distance, threshold, accepted=distance <= threshold)
 
 
 def _run_all(jobs: Sequence[Callable[[], Any]]) -> list[Any]:
     return [job() for job in jobs]
+
+
+def _check_finite(served: ServedModel, seen: Capsules) -> None:
+    if not math.isfinite(seen.lengths.max()):  # a NaN is the largest of all
+        raise FloatingPointError(f"model {served.card.name!r} gave lengths that are not finite")
+
+
+def _judge(served: ServedModel, image: Floats, seen: Capsules, distance: float) -> Check:
+    threshold = float(guard.thresholds(served.guard, image[None], seen.lengths[None])[0])
+    return Check(distance, threshold, accepted=distance <= threshold)
 
 
 def _check_top_k(served: ServedModel, top_k: int | None) -> int:

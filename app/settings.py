@@ -91,9 +91,18 @@ class Settings(BaseSettings):
         description="Precision of the encoder. `auto` takes the fastest variant for the device "
         "whose measured error is as good as that of fp32.",
     )
+    workers: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="Processes that share the port and the cores; on a GPU one is best.",
+    )
     max_batch: int = Field(64, ge=1, le=4096, description="Most items in one run of a graph.")
     max_queue: int = Field(
-        2048, ge=1, le=1_000_000, description="Most items that wait; a request beyond it is answered 503."
+        2048,
+        ge=1,
+        le=1_000_000,
+        description="Most items that a process holds, waiting or in work; a request beyond it is answered 503.",
     )
     request_timeout: float = Field(
         30.0,

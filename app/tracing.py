@@ -7,6 +7,7 @@ was done there. A trace that a client has begun (W3C Trace Context) is taken up.
 import os
 import threading
 import time
+from collections.abc import Sequence
 
 import structlog
 from opentelemetry import propagate, trace
@@ -15,9 +16,11 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import __version__
+from app.batcher import Run
 from app.errors import SettingError
 from app.middleware import route_of
 from app.security import is_open, path_of
+from app.steps import Step
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -86,7 +89,7 @@ class Tracing:
 
 
 class QueueSpans:
-    """Two spans for each request that went through one queue; fits what the batcher reports to."""
+    """Spans of each request for its wait in one queue and each step after that; the batcher reports to it."""
 
     def __init__(self, tracer: trace.Tracer, model: str, stage: str) -> None:
         self._tracer = tracer
@@ -97,14 +100,17 @@ class QueueSpans:
     def waiting(self, items: int) -> None:
         """Not a matter of one request."""
 
-    def ran(self, items: int, seconds: float, failed: bool) -> None:
+    def ran(self, items: int, run: Run) -> None:
         """Not a matter of one request."""
 
-    def answered(self, arrived: float, started: float, ended: float) -> None:
-        """The wait, and what followed it, as spans of the request that this is called for."""
-        if trace.get_current_span().is_recording():
-            self._add("queue wait", arrived, started)
-            self._add(self._stage, started, ended)
+    def answered(self, arrived: float, runs: Sequence[Run]) -> None:
+        """The wait, and the steps that followed it, as spans of the request that this is called for."""
+        if not trace.get_current_span().is_recording():
+            return
+        self._add("queue wait", arrived, runs[0].started if runs else time.monotonic())
+        for run in runs:
+            for name, started, ended in run.steps or [Step(self._stage, run.started, run.ended)]:
+                self._add(name, started, ended)
 
     def _add(self, name: str, start: float, end: float) -> None:
         span = self._tracer.start_span(name, start_time=self._moment(start), attributes=self._attributes)

@@ -33,7 +33,18 @@ async def classify(
     from the winning capsule is from the picture: `accepted` is false for what the model was not trained on.
     """
     data = await read_picture(request, settings.max_upload)
-    return json(_answer(await service.classify(data, **parameters.model_dump())))
+    found = await service.classify(
+        data,
+        model=parameters.model,
+        preprocess=parameters.preprocess,
+        top_k=parameters.top_k,
+        verify=parameters.verify,
+    )
+    return json(_answer(found))
+
+
+# Most requests are for this route, so it has a short way (see `shortcut`).
+SHORT: dict[str, Any] = {"route": router.routes[-1], "schema": ClassifyParameters}
 
 
 def _answer(found: Classification) -> dict[str, Any]:

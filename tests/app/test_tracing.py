@@ -91,7 +91,6 @@ def test_a_trace_that_a_client_began_goes_on_through_the_queues(
     assert [step for step in steps if step[1]] == [
         ("queue wait", "mnist"),
         ("encode", "mnist"),
-        ("queue wait", "mnist"),
         ("decode", "mnist"),
     ]
     for span in children:
