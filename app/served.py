@@ -135,7 +135,7 @@ def serve_model(
     """Load a stored model onto the device and try it; raises ModelError."""
     card = stored.card
     precision = stored.choose_precision(settings.precision, device.is_gpu)
-    engine = Engine(device, stored.encoder(precision), stored.decoder)
+    engine = Engine(device, stored.encoder(precision), stored.decoder, settings.max_batch)
     stored.check_metadata(engine.metadata)
     engine.warm_up(card.config.image_shape, card.config.num_classes, card.config.pose_dim)
 

@@ -77,9 +77,7 @@ class Service:
         """
         stored = find_models(settings.models)
         default = choose_default(stored, settings)
-        device = choose_device(
-            settings.device, settings.require_gpu, stored[default].decoder, settings.workers
-        )
+        device = choose_device(settings, stored[default].decoder)
         slots = Batcher(device.slots, settings.max_queue, "slot")
         served = {
             name: serve_model(model, device, slots, settings, observers) for name, model in stored.items()

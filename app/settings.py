@@ -64,6 +64,11 @@ def default_models() -> Path:
     return beside if beside.is_dir() else Path("artifacts")
 
 
+def default_cache() -> Path:
+    """`capsnet/tensorrt` in the user's folder for caches."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "capsnet" / "tensorrt"
+
+
 class Settings(BaseSettings):
     """All settings. `Settings.load()` reads them from the environment."""
 
@@ -86,6 +91,14 @@ class Settings(BaseSettings):
         description="Where to compute. `auto` takes a CUDA device if there is one, and says what it took.",
     )
     require_gpu: bool = Field(False, description="Refuse to start without a GPU.")
+    cuda_graphs: bool = Field(
+        False,
+        description="Have CUDA record the work of each batch size once and replay it; one batch runs at a time then.",
+    )
+    tensorrt_cache: Path = Field(
+        default_factory=default_cache,
+        description="Folder in which TensorRT keeps the engines that it takes minutes to build.",
+    )
     precision: Annotated[PrecisionChoice, BeforeValidator(_lower)] = Field(
         "auto",
         description="Precision of the encoder. `auto` takes the fastest variant for the device "

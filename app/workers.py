@@ -29,11 +29,11 @@ READY = b"\x06"
 
 # A worker that lived for less than so many seconds is not replaced at once but after a pause, twice as long each time.
 SHORT_LIFE = 10.0
-FIRST_PAUSE = 0.5
+FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 30.0
 
 # So many starts in a row that came to nothing are the end of all, where no other worker serves.
-MOST_FAILED_STARTS = 5
+MOST_FAILED_STARTS = 4
 
 # Seconds for workers to end by themselves, a moment more than they give themselves (`app.server`).
 PATIENCE = 9.5
