@@ -111,7 +111,13 @@ def test_models_build_and_process_are_told(client: httpx.Client) -> None:
 
 
 def test_refusals_are_counted_by_reason(tiny_models: Path, tmp_path: Path, seven: bytes) -> None:
-    settings = {"models": tiny_models, "api_keys": "the-key", "rate_limit": "3/hour", "max_upload": "2kB"}
+    settings = {
+        "models": tiny_models,
+        "api_keys": "the-key",
+        "rate_limit": "3/hour",
+        "max_upload": "2kB",
+        "log_level": "warning",
+    }
     with serving(tmp_path / "log", **settings) as running:
         client = running.client
         assert labels_of(client, "reason") == set(REASONS.values())
@@ -137,6 +143,7 @@ def test_refusals_are_counted_by_reason(tiny_models: Path, tmp_path: Path, seven
         # Refused before a route was sought, it counts for the route that it asked for.
         assert value(client, "capsnet_http_requests_total", route="/classify", status="401") == 1
         assert value(client, "capsnet_http_requests_total", route="/classify", status="429") == 1
+    assert (tmp_path / "log").read_text() == ""  # at the level `warning`, requests are not logged
 
 
 def test_openmetrics_is_given_to_whoever_asks_for_it(client: httpx.Client) -> None:
