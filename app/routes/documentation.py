@@ -64,7 +64,7 @@ REASONS = {
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The error answers of a route; those of the door, 401 and 429, are added by `complete`."""
+    """The error answers of a route, but for those of the door, 401 and 429, which `complete` adds."""
     schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
     return {
         status: {"description": REASONS[status], "content": {MEDIA_TYPE: {"schema": schema}}}
@@ -92,8 +92,13 @@ def complete(document: dict[str, Any], *, keys: bool) -> dict[str, Any]:
 
 
 def _add_door(operation: dict[str, Any], keys: bool) -> None:
-    """Say of one operation that it takes a key, and what is answered without one and to too many requests."""
+    """Say of one operation that it takes a key, and what is answered without one and to too many requests.
+
+    The words are those of `REASONS`, in the form that the operation's other errors have.
+    """
     any_scheme: list[dict[str, list[str]]] = [{name: []} for name in KEY_SCHEMES]
     operation["security"] = any_scheme if keys else [{}, *any_scheme]
-    refusals = {str(status): answer for status, answer in problems(401, 429).items()}
-    operation["responses"] = dict(sorted((operation["responses"] | refusals).items()))
+    responses = operation["responses"]
+    content = next(answer["content"] for status, answer in responses.items() if status >= "400")
+    refusals = {str(status): {"description": REASONS[status], "content": content} for status in (401, 429)}
+    operation["responses"] = dict(sorted((responses | refusals).items()))
