@@ -17,7 +17,7 @@ from app.service import Service
 from model import guard
 
 
-class Sight(NamedTuple):
+class Subject(NamedTuple):
     """What was seen in a picture: the image (C,H,W), all its capsules, and the one of them that is drawn."""
 
     image: Floats
@@ -35,17 +35,17 @@ async def reconstruct(
     perturbations: Sequence[tuple[int, float]],
 ) -> Reconstruction:
     """Draw a picture file again, as it is and with the pose moved by `(dim, delta)` pairs."""
-    deadline = service.deadline()
     served = service.models.get(model)
     _check_dims(served, "dim", [dim for dim, _ in perturbations])
-    image, seen, index = await _look(service, served, data, preprocess, label, deadline)
-    pose = seen.poses[index]
-    moved = capsules.perturb(pose, perturbations)
-    drawings = [Drawing(seen.poses, index), *_drawings(served, moved[None], [index])]
-    plain, perturbed = await served.decoder.submit(drawings, deadline)
-    input_png, plain_png, perturbed_png = await service.work(
-        lambda: [png(each) for each in (image, plain, perturbed)], deadline
-    )
+    with service.admitted(2) as deadline:
+        image, seen, index = await _look(service, served, data, preprocess, label, deadline)
+        pose = seen.poses[index]
+        moved = capsules.perturb(pose, perturbations)
+        drawings = [Drawing(seen.poses, index), *_drawings(served, moved[None], [index])]
+        plain, perturbed = await served.decoder.submit(drawings, deadline)
+        input_png, plain_png, perturbed_png = await service.work(
+            lambda: [png(each) for each in (image, plain, perturbed)], deadline
+        )
     return Reconstruction(
         model=served,
         label=index,
@@ -76,20 +76,20 @@ async def sweep(
 
     With `as_sheet` one PNG, a row for each dimension and a column for each step; else every frame by itself.
     """
-    deadline = service.deadline()
     served = service.models.get(model)
     _check_dims(served, "dims", dims or [])
     rows = list(range(served.card.config.pose_dim)) if dims is None else list(dims)
-    image, seen, index = await _look(service, served, data, preprocess, label, deadline)
     deltas = capsules.spread(lowest, highest, steps)
-    moved = capsules.sweep(seen.poses[index], rows, deltas)  # (N,D)
-    drawings = [Drawing(seen.poses, index), *_drawings(served, moved, [index] * len(moved))]
-    plain, *frames = await served.decoder.submit(drawings, deadline)
-    if as_sheet:
-        return await service.work(lambda: sheet(frames, columns=steps), deadline)
-    input_png, plain_png, *files = await service.work(
-        lambda: [png(each) for each in (image, plain, *frames)], deadline
-    )
+    with service.admitted(1 + len(rows) * steps) as deadline:
+        image, seen, index = await _look(service, served, data, preprocess, label, deadline)
+        moved = capsules.sweep(seen.poses[index], rows, deltas)  # (N,D)
+        drawings = [Drawing(seen.poses, index), *_drawings(served, moved, [index] * len(moved))]
+        plain, *frames = await served.decoder.submit(drawings, deadline)
+        if as_sheet:
+            return await service.work(lambda: sheet(frames, columns=steps), deadline)
+        input_png, plain_png, *files = await service.work(
+            lambda: [png(each) for each in (image, plain, *frames)], deadline
+        )
     return Sweep(
         model=served,
         label=index,
@@ -107,12 +107,12 @@ async def decode(
     service: Service, *, model: str | None, labels: Sequence[str | int], poses: Sequence[Sequence[float]]
 ) -> tuple[ServedModel, list[bytes]]:
     """Draw capsules with these labels and poses (N,D), as PNG files, in order."""
-    deadline = service.deadline()
     served = service.models.get(model)
     indices = [served.find_class("field 'label'", label) for label in labels]
     drawings = _drawings(served, _as_poses(served, poses), indices)
-    images = await served.decoder.submit(drawings, deadline)
-    return served, await service.work(lambda: [png(image) for image in images], deadline)
+    with service.admitted(len(drawings)) as deadline:
+        images = await served.decoder.submit(drawings, deadline)
+        return served, await service.work(lambda: [png(image) for image in images], deadline)
 
 
 async def _look(
@@ -122,14 +122,14 @@ async def _look(
     preprocess: str | None,
     label: str | None,
     deadline: float,
-) -> Sight:
+) -> Subject:
     """See what is in a picture file, and choose the capsule of the class `label` or else the longest."""
     chosen = None if label is None else served.find_class("query parameter 'label'", label)
     (image,) = await service.read(served, [data], preprocess, deadline)
     if isinstance(image, Problem):
         raise image
     (seen,) = await service.encode(served, [image], deadline)
-    return Sight(image, seen, capsules.rank(seen.lengths, 1)[0] if chosen is None else chosen)
+    return Subject(image, seen, capsules.rank(seen.lengths, 1)[0] if chosen is None else chosen)
 
 
 def _drawings(served: ServedModel, poses: Floats, labels: Sequence[int]) -> list[Drawing]:

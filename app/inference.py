@@ -22,12 +22,12 @@ async def infer(
 
     They are lengths (B,J), poses (B,J,D), and the reconstruction (B,C,H,W) from the longest capsule of each image.
     """
-    deadline = service.deadline()
-    seen = await service.encode(served, list(images), deadline)
-    lengths, poses = map(np.stack, zip(*seen, strict=True))
-    tensors = {LENGTHS: lengths, POSES: poses}
-    if RECONSTRUCTION in outputs:
-        longest = lengths.argmax(axis=1)  # (B,J) -> (B,)
-        drawn = await served.decoder.submit(list(map(Drawing, poses, longest)), deadline)
-        tensors[RECONSTRUCTION] = np.stack(drawn)
+    with service.admitted(len(images)) as deadline:
+        seen = await service.encode(served, list(images), deadline)
+        lengths, poses = map(np.stack, zip(*seen, strict=True))
+        tensors = {LENGTHS: lengths, POSES: poses}
+        if RECONSTRUCTION in outputs:
+            longest = lengths.argmax(axis=1)  # (B,J) -> (B,)
+            drawn = await served.decoder.submit(list(map(Drawing, poses, longest)), deadline)
+            tensors[RECONSTRUCTION] = np.stack(drawn)
     return {name: tensors[name] for name in outputs}

@@ -31,7 +31,7 @@ excerpt.maxstring = excerpt.maxlong = 2 * LONGEST_ECHO
 
 TYPE_PREFIX = "urn:problem-type:capsnet:"
 
-# Below this path errors are what the Open Inference Protocol says.
+# Of the routes of the Open Inference Protocol.
 PROTOCOL = "/v2"
 
 # More violations than these help nobody.
@@ -41,11 +41,17 @@ MOST_VIOLATIONS = 10
 async def respond(request: Request, error: Exception) -> Response:
     """The response for an error, whatever it is."""
     problem = as_problem(request, error)
-    if (path := request.url.path) == PROTOCOL or path.startswith(f"{PROTOCOL}/"):
+    request.state.problem = problem.kind  # for whoever counts
+    if is_protocol(request.url.path):
         answer = orjson.dumps({"error": problem.detail})
         return Response(answer, problem.status, problem.headers, "application/json")
     body = describe(request, problem)
     return Response(orjson.dumps(body), problem.status, problem.headers, MEDIA_TYPE)
+
+
+def is_protocol(path: str) -> bool:
+    """Whether errors below a path are what the Open Inference Protocol says."""
+    return path == PROTOCOL or path.startswith(f"{PROTOCOL}/")
 
 
 def describe(request: Request, problem: Problem) -> dict[str, Any]:

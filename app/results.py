@@ -4,16 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.served import Capsules, Floats, ServedModel
-
-
-@dataclass(frozen=True)
-class Check:
-    """How far the reconstruction is from the picture, and whether the guard accepts that."""
-
-    distance: float
-    threshold: float
-    accepted: bool
+from app.served import Capsules, Check, Floats, ServedModel
 
 
 @dataclass(frozen=True)

@@ -6,22 +6,33 @@ The use cases themselves: `app.classification`, `app.drawing`, `app.inference`. 
 its queue whole or not at all. Legend: C channels, H height, W width, J class capsules, D pose dimensions.
 """
 
+import contextlib
+import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-import numpy as np
 import structlog
 
 from app.batcher import Batcher, Queue
-from app.device import available_cores, choose_device
-from app.errors import NotAPicture, NotReady, Problem, TooLarge
-from app.served import Capsules, Floats, Models, ServedModel, choose_default, serve_model
+from app.device import choose_device, cores_of_one
+from app.errors import NotAPicture, NotReady, Problem, QueueFull, TooLarge
+from app.served import (
+    Capsules,
+    Floats,
+    Look,
+    Models,
+    Observers,
+    ServedModel,
+    Sight,
+    choose_default,
+    serve_model,
+)
 from app.settings import Settings
 from app.store import find_models
 from model.contract import InputSpec
-from model.preprocess import ImageTooLarge, NotAnImage, decode
+from model.preprocess import ImageTooLarge, NotAnImage, decode, is_quick
 
 Answer = TypeVar("Answer")
 Jobs = Queue[Callable[[], Any], Any]
@@ -39,19 +50,22 @@ SMALL_PICTURE = 12_500_000
 class Service:
     """The models behind their queues, and the steps on the way through them."""
 
-    def __init__(self, settings: Settings, models: Models, slots: Batcher) -> None:
+    def __init__(self, settings: Settings, models: Models, slots: Batcher, observers: Observers) -> None:
         self._settings = settings
+        self._held = 0  # items of requests that were admitted and are not answered
         self._slots = slots
         self.models = models
         # Reading and writing picture files: work of any kind, bounded like the graphs' queues.
-        self._threads = Batcher(min(available_cores(), MOST_THREADS), settings.max_queue, "pictures")
-        self._jobs: Jobs = self._threads.queue(_run_all, max_batch=1)
+        self._threads = Batcher(
+            min(cores_of_one(settings.workers), MOST_THREADS), settings.max_queue, "pictures"
+        )
+        self._jobs: Jobs = self._threads.queue(_run_all, 1, observers("", "pictures"))
         self._large_thread = Batcher(1, settings.max_queue, "large pictures")
-        self._large_jobs: Jobs = self._large_thread.queue(_run_all, max_batch=1)
+        self._large_jobs: Jobs = self._large_thread.queue(_run_all, 1, observers("", "large_pictures"))
 
     @classmethod
-    def load(cls, settings: Settings) -> "Service":
-        """Load every model in the settings' folder.
+    def load(cls, settings: Settings, observers: Observers = lambda model, stage: ()) -> "Service":
+        """Load every model in the settings' folder. `observers` hear what each queue does.
 
         Raises
         ------
@@ -60,15 +74,17 @@ class Service:
         """
         stored = find_models(settings.models)
         default = choose_default(stored, settings)
-        device = choose_device(settings.device, settings.require_gpu, stored[default].decoder)
+        device = choose_device(settings, stored[default].decoder)
         slots = Batcher(device.slots, settings.max_queue, "slot")
-        served = {name: serve_model(model, device, slots, settings) for name, model in stored.items()}
+        served = {
+            name: serve_model(model, device, slots, settings, observers) for name, model in stored.items()
+        }
         for name, model in served.items():
             log.info(
                 "model loaded", model=name, version=model.card.version, precision=model.precision,
                 provider=model.provider,
             )  # fmt: skip
-        return cls(settings, Models(served, default, device), slots)
+        return cls(settings, Models(served, default, device), slots, observers)
 
     async def close(self) -> None:
         """Refuse new work and finish what was accepted."""
@@ -86,17 +102,41 @@ class Service:
         NotReady
             If a model fails; says which and why.
         """
+        if self._slots.is_stalled:
+            raise NotReady(f"a batch on {self.models.device.provider} does not come back")
         for served in [model for model in models if model.fails]:
             try:
-                await served.try_out(self.deadline())
+                await served.try_out(self._deadline())
             except Problem:
                 raise
             except Exception as error:  # noqa: BLE001  # the runtime's own exceptions share no other base
                 reason = (str(error).strip() or repr(error)).splitlines()[0]
                 raise NotReady(f"model {served.card.name!r} fails on {served.provider}: {reason}") from None
 
-    def deadline(self) -> float:
-        """The moment of `time.monotonic()` until which a request that begins now may wait."""
+    @contextlib.contextmanager
+    def admitted(self, items: int) -> Iterator[float]:
+        """A place for a request of so many items until it is answered; gives its deadline.
+
+        The one door of all use cases. A request refused later, on its way from one queue to the next, would have been
+        computed in part and for nothing; under load that would be the fate of most.
+
+        Raises
+        ------
+        QueueFull, TooLarge
+            If there is no room for all of them.
+        """
+        most = self._settings.max_queue
+        if items > most:
+            raise TooLarge(f"the request holds {items} items; at most {most} are taken at a time")
+        if self._held + items > most:
+            raise QueueFull(f"{self._held} items are waiting or in work, of at most {most}")
+        self._held += items
+        try:
+            yield self._deadline()
+        finally:
+            self._held -= items
+
+    def _deadline(self) -> float:
         return time.monotonic() + self._settings.request_timeout
 
     async def work(self, job: Callable[[], Answer], deadline: float) -> Answer:
@@ -109,6 +149,8 @@ class Service:
     ) -> list[Floats | Problem]:
         """Picture files to the arrays (C,H,W) that the network takes; in the place of one, what is wrong with it."""
         limit = self._settings.max_pixels
+        if len(files) == 1 and is_quick(files[0], served.card.input):
+            return [_read(files[0], served.card.input, preprocess, limit)]
         jobs = [partial(_read, data, served.card.input, preprocess) for data in files]
         enough = min(SMALL_PICTURE, limit)
         images = await self._jobs.submit([partial(job, enough) for job in jobs], deadline)
@@ -119,11 +161,18 @@ class Service:
             images[index] = image
         return images
 
+    async def look(
+        self, served: ServedModel, images: Sequence[Floats], verify: bool, deadline: float
+    ) -> list[Sight]:
+        """Images (C,H,W) to their capsules and, with `verify`, how far the longest capsule's drawing is from each."""
+        sights = await served.looks.submit([Look(image, verify) for image in images], deadline)
+        _check_finite(served, [sight.capsules for sight in sights])
+        return sights
+
     async def encode(self, served: ServedModel, images: Sequence[Floats], deadline: float) -> list[Capsules]:
         """Images (C,H,W) to their capsules."""
         seen = await served.encoder.submit(images, deadline)
-        if not np.isfinite([each.lengths for each in seen]).all():
-            raise FloatingPointError(f"model {served.card.name!r} gave lengths that are not finite")
+        _check_finite(served, seen)
         return seen
 
 
@@ -139,3 +188,8 @@ def _read(data: bytes, spec: InputSpec, preprocess: str | None, max_pixels: int)
         return TooLarge(str(error))
     except NotAnImage as error:
         return NotAPicture(str(error))
+
+
+def _check_finite(served: ServedModel, seen: Sequence[Capsules]) -> None:
+    if not all(math.isfinite(each.lengths.max()) for each in seen):  # a NaN is the largest of all
+        raise FloatingPointError(f"model {served.card.name!r} gave lengths that are not finite")

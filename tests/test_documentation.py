@@ -129,6 +129,7 @@ def test_the_table_of_settings_is_complete() -> None:
     for name, field in Settings.model_fields.items():
         if field.default_factory is None:
             value = str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
+            value = "none" if field.default in (None, ()) else value
             assert rows[f"CAPSNET_{name.upper()}"].replace(",", "") == value
 
 

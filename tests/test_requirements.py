@@ -18,7 +18,7 @@ LOCKS = {
     "serve-cpu": (),
     "serve-gpu": ("gpu",),
     "train": ("train",),
-    "dev": ("heic", "train", "dev"),
+    "dev": ("heic", "otel", "train", "dev"),
 }
 
 

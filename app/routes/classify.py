@@ -1,17 +1,20 @@
 """Which class is in a picture, and in which pose."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app import classification
-from app.answers import ClassifyAnswer, Problem
+from app import answers, classification
+from app.answers import ClassifyAnswer
+from app.errors import Problem
 from app.problems import describe
 from app.results import Classification
 from app.routes.bodies import read_picture, read_pictures
 from app.routes.documentation import PICTURE_BODY, PICTURE_PROBLEMS, PICTURES_BODY
 from app.routes.replies import AppSettings, OpenService, json, model_fields, prediction
 from app.schemas import ClassifyParameters
+from app.service import Service
 
 router = APIRouter(tags=["pictures"])
 
@@ -35,15 +38,19 @@ async def classify(
     from the winning capsule is from the picture: `accepted` is false for what the model was not trained on.
     """
     data = await read_picture(request, settings.max_upload)
-    (found,) = await classification.classify(service, [data], **parameters.model_dump())
+    (found,) = await _classify(service, [data], parameters)
     if not isinstance(found, Classification):
         raise found
     return json(_answer(found))
 
 
+# Most requests are for this route, so it has a short way (see `shortcut`).
+SHORT: dict[str, Any] = {"route": router.routes[-1], "schema": ClassifyParameters}
+
+
 @router.post(
     "/classify/batch",
-    response_model=list[ClassifyAnswer | Problem],
+    response_model=list[ClassifyAnswer | answers.Problem],
     response_description="An answer or a problem for each picture, in order.",
     responses=PICTURE_PROBLEMS,
     openapi_extra=PICTURES_BODY,
@@ -61,9 +68,22 @@ async def classify_batch(
     has none. The pictures are taken all together or, with 503, not at all.
     """
     files = await read_pictures(request, settings.max_upload)
-    found = await classification.classify(service, files, **parameters.model_dump())
+    found = await _classify(service, files, parameters)
     return json(
         [_answer(each) if isinstance(each, Classification) else describe(request, each) for each in found]
+    )
+
+
+async def _classify(
+    service: Service, files: Sequence[bytes], parameters: ClassifyParameters
+) -> list[Classification | Problem]:
+    return await classification.classify(
+        service,
+        files,
+        model=parameters.model,
+        preprocess=parameters.preprocess,
+        top_k=parameters.top_k,
+        verify=parameters.verify,
     )
 
 

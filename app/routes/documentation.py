@@ -2,11 +2,14 @@
 
 from typing import Any
 
+from pydantic import BaseModel
+
 from app.answers import Problem, describe
-from app.problems import MEDIA_TYPE
+from app.problems import MEDIA_TYPE, is_protocol
 from app.protocol import InferRequest, ProtocolError
 from app.routes.bodies import FIELD, MOST_PICTURES, MULTIPART, OCTETS
 from app.routes.examples import add_examples
+from app.security import is_open
 
 BINARY = {"type": "string", "format": "binary"}
 
@@ -114,22 +117,38 @@ OCTETS_ANSWER: dict[str, Any] = {
 # A second form of an answer.
 PNG_ANSWER: dict[str, Any] = {"image/png": {"schema": BINARY}}
 
+# The two ways to send a key.
+KEY_SCHEMES: dict[str, Any] = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A key in `Authorization: Bearer KEY`, where the service asks for one.",
+    },
+    "apiKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": "A key in `X-API-Key: KEY`, where the service asks for one.",
+    },
+}
+
 REASONS = {
     400: "The body cannot be read, or is not an image.",
+    401: "The service asks for a key, and none or a wrong one was sent; `WWW-Authenticate` says how to send it.",
     404: "There is no such model.",
     408: "The body took too long to come.",
     413: "More bytes, pixels or items than the service takes.",
     415: "A content type or content encoding that is not read.",
     422: "A parameter outside its bounds.",
+    429: "More requests than one client may send; `Retry-After` says when the next may come.",
     500: "An error inside the service; the log has it under the request's id.",
     503: "The queue is full, the deadline has passed, or the service is not ready; `Retry-After` says when to return.",
 }
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The error answers of a route."""
-    schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
-    return {status: {**_reason(status), "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses}
+    """The error answers of a route, but for those of the door, 401 and 429, which `complete` adds."""
+    return {status: {**_reason(status), "content": _content(MEDIA_TYPE, Problem)} for status in statuses}
 
 
 def protocol_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -140,14 +159,21 @@ def protocol_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def _reason(status: int) -> dict[str, Any]:
     """When an error is answered, and with which headers."""
     later = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}}}
-    return {"description": REASONS[status], **({"headers": later} if status == 503 else {})}
+    return {"description": REASONS[status], **({"headers": later} if status in (429, 503) else {})}
+
+
+def _content(media_type: str, schema: type[BaseModel]) -> dict[str, Any]:
+    return {media_type: {"schema": {"$ref": f"#/components/schemas/{schema.__name__}"}}}
 
 
 PICTURE_PROBLEMS = problems(400, 404, 408, 413, 415, 422, 500, 503)
 
 
-def complete(document: dict[str, Any]) -> dict[str, Any]:
-    """Add to an OpenAPI document the schemas to which bodies and errors refer, the card in words, and examples."""
+def complete(document: dict[str, Any], *, keys: bool) -> dict[str, Any]:
+    """Add to an OpenAPI document the schemas to which bodies and errors refer, the card in words, and examples.
+
+    Each route that is not open to everybody says how a key is sent, and with `keys` that it must be.
+    """
     schemas = document["components"]["schemas"]
     schemas[Problem.__name__] = Problem.model_json_schema()
     request = InferRequest.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -155,4 +181,18 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     schemas[InferRequest.__name__] = request
     describe(schemas)
     add_examples(document["paths"])
+    document["components"]["securitySchemes"] = KEY_SCHEMES
+    for path, methods in document["paths"].items():
+        if not is_open(path):
+            for operation in methods.values():
+                _add_door(operation, keys, is_protocol(path))
     return document
+
+
+def _add_door(operation: dict[str, Any], keys: bool, protocol: bool) -> None:
+    """Say of one operation that it takes a key, and what is answered without one and to too many requests."""
+    any_scheme: list[dict[str, list[str]]] = [{name: []} for name in KEY_SCHEMES]
+    operation["security"] = any_scheme if keys else [{}, *any_scheme]
+    content = _content("application/json", ProtocolError) if protocol else _content(MEDIA_TYPE, Problem)
+    refusals = {str(status): {**_reason(status), "content": content} for status in (401, 429)}
+    operation["responses"] = dict(sorted((operation["responses"] | refusals).items()))

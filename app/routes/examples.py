@@ -29,6 +29,7 @@ EXAMPLES = {
     "get /models/{name}": f"curl -s '{HERE}/models/mnist'",
     "get /health/live": f"curl -s '{HERE}/health/live'",
     "get /health/ready": f"curl -s '{HERE}/health/ready'",
+    "get /metrics": f"curl -s '{HERE}/metrics'",
     "get /v2": f"curl -s '{HERE}/v2'",
     "get /v2/health/live": f"curl -s '{HERE}/v2/health/live'",
     "get /v2/health/ready": f"curl -s '{HERE}/v2/health/ready'",

@@ -44,6 +44,7 @@ ROUTES = [
     "get /v2/models/{name}/versions/{version}",
     "get /v2/models/{name}/versions/{version}/ready",
     "post /v2/models/{name}/versions/{version}/infer",
+    "get /metrics",
 ]
 
 

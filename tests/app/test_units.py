@@ -18,6 +18,7 @@ from app.engine import Engine
 from app.errors import DeviceError
 from app.pictures import png, sheet
 from app.routes.accept import prefers_png
+from app.settings import Settings
 from tests.app.tiny_model import write_tiny_model
 
 lengths = arrays.arrays(np.float32, st.integers(1, 20), elements=st.floats(0, 1, width=32))
@@ -144,7 +145,7 @@ def test_a_session_that_onnx_runtime_moved_to_the_cpu_is_refused(tmp_path: Path)
 
 def test_the_engine_gives_the_same_alone_and_in_a_batch(tmp_path: Path) -> None:
     write_tiny_model(tmp_path / "mnist")
-    device = choose_device("cpu", False, tmp_path / "mnist" / "decoder.onnx")
+    device = choose_device(Settings(device="cpu"), tmp_path / "mnist" / "decoder.onnx")
     assert (device.provider, device.is_gpu) == (CPU, False)
     engine = Engine(device, tmp_path / "mnist" / "encoder.onnx", tmp_path / "mnist" / "decoder.onnx")
     assert engine.provider == CPU
