@@ -251,7 +251,7 @@ def test_a_full_queue_is_503_with_retry_after_and_probes_pass_it(
         clients = [stack.enter_context(httpx.Client(base_url=running.url, timeout=20)) for _ in range(24)]
 
         def ask(client: httpx.Client) -> None:
-            answers.extend(client.post("/classify", files={"file": seven}) for _ in range(15))
+            answers.extend(client.post("/classify", files={"file": seven}) for _ in range(8))
 
         with ThreadPoolExecutor(24) as pool:
             asking = [pool.submit(ask, client) for client in clients]
@@ -259,6 +259,7 @@ def test_a_full_queue_is_503_with_retry_after_and_probes_pass_it(
                 probe = running.client.get("/health/ready")
                 assert probe.status_code == 200
                 probes.append(probe.elapsed.total_seconds())
+                time.sleep(0.05)
             for each in asking:
                 each.result()
     refused = [answer for answer in answers if answer.status_code != 200]
