@@ -13,7 +13,7 @@ from app.errors import SettingError, did_you_mean
 PREFIX = "CAPSNET_"
 
 # Variables with this prefix that other parts of the project read.
-READ_ELSEWHERE = {"CAPSNET_DATA"}
+READ_ELSEWHERE = {"CAPSNET_DATA", "CAPSNET_SERVER"}
 
 Device = Literal["auto", "cpu", "cuda", "tensorrt"]
 PrecisionChoice = Literal["auto", "fp32", "fp16", "int8"]
