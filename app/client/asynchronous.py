@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -120,7 +120,7 @@ class AsyncClient:
         return await self.send(calls.sweep(data, dims, **bounds, **options))
 
     async def decode(
-        self, label: int | str, poses: Sequence[Sequence[float]], *, model: str | None = None
+        self, label: int | str, poses: Iterable[Iterable[float]], *, model: str | None = None
     ) -> list[Png]:
         """As `Client.decode`."""
         return await self.send(calls.decode(label, poses, model or self.model))

@@ -48,7 +48,7 @@ def sweep(data: bytes, dims: Iterable[int] | None, **parameters: Any) -> Call[Sw
     return _picture("/sweep", data, _json(results.sweep), query({"dims": listed, **parameters}))
 
 
-def decode(label: int | str, poses: Sequence[Sequence[float]], model: str | None) -> Call[list[Png]]:
+def decode(label: int | str, poses: Iterable[Iterable[float]], model: str | None) -> Call[list[Png]]:
     """POST /decode."""
     rows = [[float(number) for number in pose] for pose in poses]  # of NumPy as well
     asked: dict[str, Any] = {"label": label, "poses": rows} | ({} if model is None else {"model": model})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -179,7 +179,7 @@ class Client:
         return self.send(calls.sweep(read(picture), dims, **bounds, **options))
 
     def decode(
-        self, label: int | str, poses: Sequence[Sequence[float]], *, model: str | None = None
+        self, label: int | str, poses: Iterable[Iterable[float]], *, model: str | None = None
     ) -> list[Png]:
         """Draw capsules of the class `label` from poses (N,D) alone; at most 1,024 of them."""
         return self.send(calls.decode(label, poses, model or self.model))

@@ -62,7 +62,7 @@ def test_batches_are_bounded_and_lose_nothing(sizes: list[int]) -> None:
     assert [picture for batch in batches for picture in batch] == pictures
     for batch in batches:
         assert 1 <= len(batch) <= BATCH_PICTURES
-        assert len(batch) == 1 or sum(picture.nbytes for picture in batch) <= BATCH_BYTES  # type: ignore[union-attr]
+        assert len(batch) == 1 or sum(picture.nbytes for picture in batch) <= BATCH_BYTES  # type: ignore[union-attr, misc]
 
 
 def test_no_more_than_the_jobs_are_under_way_and_few_items_are_taken_ahead() -> None:
