@@ -33,8 +33,8 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test train smoke pictures figures tutorial fuzz lock clean lint lint-style lint-types lint-imports lint-images \
-	install-serve install-train install-dev
+.PHONY: help serve test train smoke pictures figures tutorial openapi fuzz lock clean lint lint-style lint-types \
+	lint-imports lint-images install-serve install-train install-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ figures: install-dev ## Draw the figures of docs/capsules.md
 
 tutorial: install-dev ## Run docs/tutorial.md from top to bottom
 	$(BIN)/python -m pytest tests/tutorial.py $(ARGS)
+
+openapi: install-dev ## Write tests/app/openapi.json, to which a test holds the OpenAPI document
+	WRITE_OPENAPI=1 $(BIN)/python -m pytest -q tests/app/test_openapi.py -k is_known
 
 FUZZ_MINUTES := 10
 fuzz: install-dev ## Feed damaged and absurd pictures to the decoder (FUZZ_MINUTES=)

@@ -2,11 +2,17 @@
 
 import inspect
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from model.contract import Graph, Guard, InputSpec, Metrics, ModelCard, ModelConfig, PoseMeaning, Variant
+
+DISTANCE = (
+    "How far the reconstruction is from what the network saw: the Euclidean distance over all pixels, each from 0 to "
+    "1. It is 0 where they are equal, and at most the square root of the number of values in an image."
+)
+POSE = "in the units of the network: the norm of a pose is its capsule's length"
 
 
 class Answer(BaseModel):
@@ -20,7 +26,7 @@ class Problem(Answer):
 
     type: str = Field(description="A URN that names the kind of problem.")
     title: str = Field(description="The kind of problem in words.")
-    status: int = Field(description="The HTTP status.")
+    status: int = Field(ge=400, le=599, description="The HTTP status, 400 to 599.")
     detail: str = Field(description="What was wrong in this request, and what is allowed.")
     instance: str = Field(description="The path that was asked for.")
     request_id: str = Field(
@@ -34,19 +40,27 @@ class Problem(Answer):
 class Prediction(Answer):
     """One class and the length of its capsule."""
 
-    index: int = Field(description="Index of the class, from 0.")
+    index: int = Field(ge=0, description="Index of the class, from 0 to J - 1.")
     label: str = Field(description="Name of the class.")
     length: float = Field(
-        description="Length of the class's capsule: how surely the class is in the picture, 0 to 1."
+        ge=0,
+        le=1,
+        description="Length of the class's capsule: how surely the class is in the picture, 0 to 1.",
     )
 
 
 class Check(Answer):
     """The picture compared with what the winning capsule draws."""
 
-    distance: float = Field(description="How far the reconstruction is from the picture; see `GET /models`.")
-    threshold: float = Field(description="The largest distance that is accepted for this class.")
+    distance: float = Field(ge=0, description=DISTANCE)
+    threshold: float = Field(
+        ge=0,
+        description="The largest distance that is accepted for this class: `p95` of the guard in its card.",
+    )
     accepted: bool = Field(description="Whether the picture is like what the model was trained on.")
+
+
+Length = Annotated[float, Field(ge=0, le=1)]
 
 
 class ClassifyAnswer(Answer):
@@ -55,16 +69,18 @@ class ClassifyAnswer(Answer):
     model: str = Field(description="Name of the model.")
     version: str = Field(description="Version of the model.")
     predictions: list[Prediction] = Field(description="The longest capsules, longest first.")
-    lengths: list[float] = Field(description="Length of every class capsule, [J].")
-    poses: list[list[float]] = Field(description="Pose of every class capsule, [J][D].")
+    lengths: list[Length] = Field(description="Length of every class capsule, [J], each from 0 to 1.")
+    poses: list[list[float]] = Field(description=f"Pose of every class capsule, [J][D], {POSE}.")
     reconstruction: Check | None = Field(None, description="Left out with `verify=false`.")
 
 
 class Perturbation(Answer):
     """A movement of the pose."""
 
-    dim: int = Field(description="Pose dimension, from 0.")
-    delta: float = Field(description="What was added to it.")
+    dim: int = Field(ge=0, description="Pose dimension, from 0 to D - 1.")
+    delta: float = Field(
+        ge=-2, le=2, description="What was added to it, in the units of the pose, from -2 to 2."
+    )
 
 
 class ReconstructAnswer(Answer):
@@ -73,10 +89,10 @@ class ReconstructAnswer(Answer):
     model: str = Field(description="Name of the model.")
     version: str = Field(description="Version of the model.")
     capsule: Prediction = Field(description="The capsule that was drawn.")
-    pose: list[float] = Field(description="Its pose as the network gave it, [D].")
+    pose: list[float] = Field(description=f"Its pose as the network gave it, [D], {POSE}.")
     perturbed_pose: list[float] = Field(description="The pose with the perturbations added, [D].")
     perturbations: list[Perturbation] = Field(description="The perturbations, as they were asked for.")
-    distance: float = Field(description="How far the reconstruction is from the input.")
+    distance: float = Field(ge=0, description=DISTANCE)
     input: str = Field(description="What the network saw.")
     reconstruction: str = Field(description="What the pose draws.")
     perturbed: str = Field(description="What the perturbed pose draws.")
@@ -88,9 +104,13 @@ class SweepAnswer(Answer):
     model: str = Field(description="Name of the model.")
     version: str = Field(description="Version of the model.")
     capsule: Prediction = Field(description="The capsule that was drawn.")
-    pose: list[float] = Field(description="Its pose as the network gave it, [D].")
-    dims: list[int] = Field(description="Pose dimensions that were moved, from 0: the rows of `frames`.")
-    deltas: list[float] = Field(description="What was added to the dimension: the columns of `frames`.")
+    pose: list[float] = Field(description=f"Its pose as the network gave it, [D], {POSE}.")
+    dims: list[Annotated[int, Field(ge=0)]] = Field(
+        description="Pose dimensions that were moved, each from 0 to D - 1: the rows of `frames`."
+    )
+    deltas: list[Annotated[float, Field(ge=-2, le=2)]] = Field(
+        description="What was added to the dimension, in the units of the pose, from -2 to 2: the columns of `frames`."
+    )
     frames: list[list[str]] = Field(
         description="Pictures, [dims][steps]: `frames[i][j]` is the pose with `deltas[j]` added to dimension `dims[i]`."
     )
@@ -103,7 +123,7 @@ class DecodeAnswer(Answer):
 
     model: str = Field(description="Name of the model.")
     version: str = Field(description="Version of the model.")
-    images: list[str] = Field(description="One 8-bit PNG file in base64 for each pose, in order.")
+    images: list[str] = Field(description="One 8-bit PNG file in base64 for each pose, in order, 1 to 1,024.")
 
 
 class Serving(Answer):
@@ -141,7 +161,7 @@ CARD_FIELDS: dict[type, dict[str, str]] = {
     },
     ModelConfig: {
         "architecture": "Name of the architecture.",
-        "num_classes": "Number of class capsules, J.",
+        "num_classes": "Number of class capsules, J, at least 1.",
         "channels": "Channels of the image, 1 to 3.",
         "height": "Height of the image in pixels.",
         "width": "Width of the image in pixels.",
@@ -159,8 +179,8 @@ CARD_FIELDS: dict[type, dict[str, str]] = {
     },
     Graph: {"file": "Name of the file.", "sha256": "SHA-256 of the file."},
     Guard: {
-        "p95": "95th percentile over validation images of the class, [J].",
-        "p99": "99th percentile over validation images of the class, [J].",
+        "p95": "95th percentile of the distance over validation images of each class, [J].",
+        "p99": "99th percentile of the distance over validation images of each class, [J].",
     },
     Variant: {
         "encoder": "The encoder's graph.",
@@ -179,7 +199,7 @@ CARD_FIELDS: dict[type, dict[str, str]] = {
     PoseMeaning: {
         "dim": "Pose dimension, from 0.",
         "meaning": "What it changes.",
-        "score": "How clearly: R squared on images that were held out.",
+        "score": "How clearly: R squared on images that were held out, at most 1.",
     },
 }
 

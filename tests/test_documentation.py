@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from app.routes.examples import EXAMPLES
 from app.settings import Settings
 from app.shell.cli import app as capsnet_app
 from model.contract import ModelCard
@@ -26,6 +27,7 @@ from training.cli import app as training_app
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+API_GUIDE = ROOT / "docs" / "api.md"
 NUMBER = r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 TOLERANCE = 5e-3
 DOCUMENTED_ADDRESS = "http://127.0.0.1:8000"
@@ -134,9 +136,49 @@ def test_every_command_has_the_options_that_a_page_gives_it(page: Path) -> None:
                 assert set(given) <= known, line
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_of_the_openapi_document_works_when_pasted(
+    server: Server, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / ".curlrc").write_text('write-out = "\\n%{http_code}"\n')
+    for folder in ("docs", "README.md"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    here = EXAMPLES[name].replace(DOCUMENTED_ADDRESS, server.url)
+    variables = os.environ | {"CURL_HOME": str(tmp_path)}
+    command = ["bash", "-c", here]
+    result = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "200", result.stdout
+
+
+def test_the_program_of_the_guide_runs(server: Server) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", API_GUIDE.read_text(), re.DOTALL)
+    here = program.replace(DOCUMENTED_ADDRESS.removeprefix("http://"), server.url.removeprefix("http://"))
+    result = subprocess.run([sys.executable, "-c", here], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == program.rpartition("# ")[2].strip()
+
+
+def test_the_guide_names_every_route_and_parameter(server: Server) -> None:
+    guide = API_GUIDE.read_text()
+    for path, methods in server.client.get("/openapi.json").json()["paths"].items():
+        for method, operation in methods.items():
+            assert f"{method.upper()} {path}" in guide
+            for parameter in operation.get("parameters", []):
+                assert parameter["in"] != "query" or f"| `{parameter['name']}` |" in guide
+
+
 def test_there_are_examples_of_every_route() -> None:
     commands = " ".join(command for command, _ in examples())
-    for route in ("/classify", "/reconstruct", "/sweep", "/decode", "/models", "/health/ready"):
+    for route in (
+        "/classify",
+        "/reconstruct",
+        "/sweep",
+        "/decode",
+        "/classify/batch",
+        "/models",
+        "/health/ready",
+        "/v2",
+    ):
         assert f"{DOCUMENTED_ADDRESS}{route}" in commands
 
 

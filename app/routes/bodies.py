@@ -76,7 +76,11 @@ async def read_json(request: Request, limit: int, schema: type[Schema]) -> Schem
     kind, _ = parse_options_header(request.headers.get("content-type"))
     if kind != b"application/json":
         raise UnsupportedMedia(f"the content type is {quote(kind.decode('latin-1'))}; send application/json")
-    body = await read_body(request, limit)
+    return validate_json(await read_body(request, limit), schema)
+
+
+def validate_json(body: bytes, schema: type[Schema]) -> Schema:
+    """JSON as the schema has it; raises RequestValidationError."""
     try:
         return schema.model_validate_json(body)
     except ValidationError as error:

@@ -4,7 +4,9 @@ from typing import Any
 
 from app.answers import Problem, describe
 from app.problems import MEDIA_TYPE
+from app.protocol import InferRequest, ProtocolError
 from app.routes.bodies import FIELD, MOST_PICTURES, MULTIPART, OCTETS
+from app.routes.examples import add_examples
 
 BINARY = {"type": "string", "format": "binary"}
 
@@ -56,6 +58,59 @@ PICTURES_BODY: dict[str, Any] = {
     }
 }
 
+# The paths of the Open Inference Protocol.
+NAME_PARAMETER = {
+    "name": "name",
+    "in": "path",
+    "required": True,
+    "description": "Name of the model.",
+    "schema": {"type": "string"},
+    "example": "mnist",
+}
+VERSION_PARAMETER = {
+    "name": "version",
+    "in": "path",
+    "required": True,
+    "description": "Version of the model: the one in service, see its metadata.",
+    "schema": {"type": "string"},
+    "example": "1",
+}
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+LENGTH_PARAMETER = {
+    "name": HEADER_LENGTH,
+    "in": "header",
+    "required": False,
+    "description": "How many bytes of the body are JSON, where values follow it; all of them otherwise.",
+    "schema": {"type": "integer", "minimum": 0, "maximum": 2_000_000_000},
+}
+
+# The body of an inference: JSON, or JSON with bytes behind it.
+INFER_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"$ref": f"#/components/schemas/{InferRequest.__name__}"}},
+            OCTETS: {
+                "schema": {
+                    **BINARY,
+                    "description": f"The JSON, as long as `{HEADER_LENGTH}` says, and behind it the values.",
+                }
+            },
+        },
+    }
+}
+OCTETS_ANSWER: dict[str, Any] = {
+    "description": "The tensors: in the JSON or, where it was asked for, behind it.",
+    "headers": {
+        HEADER_LENGTH: {
+            "description": "How many bytes of the answer are JSON, where values follow it.",
+            "schema": {"type": "integer", "minimum": 1},
+        }
+    },
+    "content": {OCTETS: {"schema": BINARY}},
+}
+
 # A second form of an answer.
 PNG_ANSWER: dict[str, Any] = {"image/png": {"schema": BINARY}}
 
@@ -74,18 +129,30 @@ REASONS = {
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The error answers of a route."""
     schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
-    return {
-        status: {"description": REASONS[status], "content": {MEDIA_TYPE: {"schema": schema}}}
-        for status in statuses
-    }
+    return {status: {**_reason(status), "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses}
+
+
+def protocol_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The error answers of a route of the Open Inference Protocol."""
+    return {status: {**_reason(status), "model": ProtocolError} for status in statuses}
+
+
+def _reason(status: int) -> dict[str, Any]:
+    """When an error is answered, and with which headers."""
+    later = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}}}
+    return {"description": REASONS[status], **({"headers": later} if status == 503 else {})}
 
 
 PICTURE_PROBLEMS = problems(400, 404, 408, 413, 415, 422, 500, 503)
 
 
 def complete(document: dict[str, Any]) -> dict[str, Any]:
-    """Add to an OpenAPI document the schema of problems, to which the error answers refer, and the card in words."""
+    """Add to an OpenAPI document the schemas to which bodies and errors refer, the card in words, and examples."""
     schemas = document["components"]["schemas"]
     schemas[Problem.__name__] = Problem.model_json_schema()
+    request = InferRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= request.pop("$defs")
+    schemas[InferRequest.__name__] = request
     describe(schemas)
+    add_examples(document["paths"])
     return document

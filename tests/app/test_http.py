@@ -185,7 +185,8 @@ def test_a_client_that_leaves_amid_its_body_harms_nobody(server: Server) -> None
 def test_the_landing_page_shows_every_route_and_needs_no_other_host(client: httpx.Client) -> None:
     page = client.get("/").text
     for path in client.get("/openapi.json").json()["paths"]:
-        assert path.replace("{name}", "mnist") in page
+        # The routes of the protocol are for programs: the page shows where they begin.
+        assert ("/v2" if path.startswith("/v2") else path).replace("{name}", "mnist") in page
     assert "http://" not in page
     assert "https://" not in page
     assert 'name="file"' in page

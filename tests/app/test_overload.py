@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 import pytest
 
+from app.routes.tensors import longest_json
 from tests.app.support import Server, assert_problem, png, serving, wait_until
 
 # Seconds that anybody may wait for `/health/live` beside the worst request. It is a tenth of that on a machine that has
@@ -76,6 +77,27 @@ def test_a_body_full_of_errors_is_told_its_first(server: Server, name: str) -> N
         response = server.client.post("/decode", content=WRONG_BODIES[name], headers=JSON)
     problem = assert_problem(response, 422)
     assert len(problem["errors"]) == 1
+    assert len(response.content) < SHORT
+    assert max(waits) < LONGEST_WAIT
+
+
+MOST_JSON = longest_json((1, 28, 28))
+TENSOR = '{"inputs":[{"name":"image","datatype":"FP32","shape":[64,1,28,28],"data":['
+
+WRONG_TENSORS = {
+    "empty lists": body_of(MOST_JSON, TENSOR, "[]", "]}]}"),
+    "lists where an object belongs": body_of(MOST_JSON, '{"inputs":{"a":[', "[1]", "]}}"),
+    "parameters without end": body_of(MOST_JSON, '{"inputs":[],"parameters":{"a":[', "[]", "]}}"),
+    "many names": ("{" + ",".join(f'"{number}":1' for number in range(140_000)) + "}").encode(),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_TENSORS)
+def test_wrong_tensors_of_the_longest_kind_are_refused_in_few_words(server: Server, name: str) -> None:
+    assert len(WRONG_TENSORS[name]) <= MOST_JSON
+    with bystander(server) as waits:
+        response = server.client.post("/v2/models/mnist/infer", content=WRONG_TENSORS[name])
+    assert response.status_code == 400
     assert len(response.content) < SHORT
     assert max(waits) < LONGEST_WAIT
 

@@ -16,7 +16,7 @@ from app import capsules
 from app.device import CPU, CUDA, Device, _cgroup_cores, available_cores, choose_device, count_gpus
 from app.engine import Engine
 from app.errors import DeviceError
-from app.pictures import png
+from app.pictures import png, sheet
 from app.routes.accept import prefers_png
 from tests.app.tiny_model import write_tiny_model
 
@@ -43,9 +43,35 @@ def test_perturb_moves_what_it_is_told_and_leaves_its_argument(
         assert moved[dim] == pose[dim] + np.float32(changes.get(dim, 0))
 
 
-def test_place_puts_the_pose_into_its_row() -> None:
-    poses = capsules.place(np.array([1, 2], np.float32), 1, 3)
-    assert poses.tolist() == [[0, 0], [1, 2], [0, 0]]
+@given(
+    arrays.arrays(np.float32, 5, elements=st.floats(-1, 1, width=32)),
+    st.lists(st.integers(0, 4), unique=True),
+    arrays.arrays(np.float32, 3, elements=st.floats(-2, 2, width=32)),
+)
+def test_sweep_is_perturb_of_each_dimension_by_each_delta(
+    pose: np.ndarray, dims: list[int], deltas: np.ndarray
+) -> None:
+    moved = capsules.sweep(pose, dims, deltas)
+    expected = [capsules.perturb(pose, [(dim, delta)]) for dim in dims for delta in deltas]
+    assert moved.shape == (len(expected), 5)
+    assert np.array_equal(moved, np.reshape(expected, (-1, 5)))
+
+
+def test_place_puts_each_pose_into_its_row() -> None:
+    poses = capsules.place(np.array([[1, 2], [3, 4]], np.float32), [1, 0], 3)
+    assert poses.tolist() == [[[0, 0], [1, 2], [0, 0]], [[3, 4], [0, 0], [0, 0]]]
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (2, "LA"), (3, "RGB")])
+def test_a_sheet_has_its_pictures_row_by_row(channels: int, mode: str) -> None:
+    levels = np.random.default_rng(0).integers(0, 256, (6, channels, 4, 5), np.uint8)
+    with Image.open(io.BytesIO(sheet(list(levels / np.float32(255)), columns=3))) as image:
+        assert (image.mode, image.size) == (mode, (15, 8))
+        pixels = np.asarray(image).reshape(8, 15, channels)
+    for index, picture in enumerate(levels):
+        row, column = divmod(index, 3)
+        found = pixels[4 * row : 4 * row + 4, 5 * column : 5 * column + 5]
+        assert np.array_equal(found, picture.transpose(1, 2, 0))
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (2, "LA"), (3, "RGB")])
