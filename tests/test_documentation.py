@@ -167,6 +167,13 @@ def test_the_guide_names_every_route_and_parameter(server: Server) -> None:
                 assert parameter["in"] != "query" or f"| `{parameter['name']}` |" in guide
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_of_code_is_of_a_kind_that_is_tried(page: Path) -> None:
+    """Blocks without a language are commands for another terminal, or are not code."""
+    languages = set(re.findall(r"^```(\w+)$", page.read_text(), re.MULTILINE))
+    assert languages <= {"console", "pycon"} | ({"python"} if page == API_GUIDE else set())
+
+
 def test_there_are_examples_of_every_route() -> None:
     commands = " ".join(command for command, _ in examples())
     for route in (
