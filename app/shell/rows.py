@@ -33,11 +33,7 @@ def classify_row(file: str, found: Classification) -> Row:
             "class": ", ".join(each.label for each in found.predictions),
             "length": ", ".join(f"{each.length:.3f}" for each in found.predictions),
             "distance": "" if check is None else f"{check.distance:.2f}",
-            "accepted": ""
-            if check is None
-            else "yes"
-            if check.accepted
-            else f"no, over {check.threshold:.2f}",
+            "accepted": "" if check is None else "yes" if check.accepted else "no",
         },
         columns={
             "file": file,

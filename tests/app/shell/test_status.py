@@ -19,7 +19,6 @@ from typer.testing import CliRunner
 
 from app.shell.cli import app, parse_dims, parse_move
 from app.shell.status import Status
-from model.contract import Guard
 from tests.app.scripted import Reply, scripted
 from tests.app.shell.support import LIMIT, capsnet, start
 from tests.app.support import ROOT, Server, environment, free_port, serving, wait_until
@@ -79,8 +78,10 @@ def test_help_names_every_status() -> None:
 
 def test_a_picture_that_the_guard_refuses_can_fail(tmp_path: Path, seven: bytes) -> None:
     card = write_tiny_model(tmp_path / "models" / "mnist")
-    nothing = Guard(p95=(0.0,) * 10, p99=(0.0,) * 10)
-    variants = {name: dataclasses.replace(variant, guard=nothing) for name, variant in card.variants.items()}
+    variants = {
+        name: dataclasses.replace(variant, guard=dataclasses.replace(variant.guard, p95=(-1.0,) * 10))
+        for name, variant in card.variants.items()
+    }
     write_card(tmp_path / "models" / "mnist", card, variants=variants)
     with serving(tmp_path / "log", models=tmp_path / "models") as strict:
         words = ("classify", "-", "--fail-on-refused")
