@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -104,6 +104,7 @@ def test_a_sheet_that_the_queue_cannot_hold_is_refused_whole(
         assert_problem(sweep(running.client, seven, "?dims=0,1,2,3&steps=12"), 413, "49 items", "45")
 
 
+@settings(deadline=None)
 @given(
     st.text("0123456789,- ", max_size=12) | st.lists(st.integers(0, 20)).map(lambda d: ",".join(map(str, d)))
 )
@@ -118,6 +119,7 @@ def test_any_text_is_a_list_of_dimensions_or_refused(text: str) -> None:
         assert rows == [int(part) for part in text.split(",")]
 
 
+@settings(deadline=None)
 @given(st.floats(-2, 2), st.floats(0.001, 2), st.integers(2, 51))
 def test_deltas_are_even_and_exact_at_their_ends(lowest: float, width: float, steps: int) -> None:
     deltas = spread(lowest, lowest + width, steps)

@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from fastapi import Request
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
@@ -43,6 +43,7 @@ def test_perturb_moves_what_it_is_told_and_leaves_its_argument(
         assert moved[dim] == pose[dim] + np.float32(changes.get(dim, 0))
 
 
+@settings(deadline=None)
 @given(
     arrays.arrays(np.float32, 5, elements=st.floats(-1, 1, width=32)),
     st.lists(st.integers(0, 4), unique=True),

@@ -248,6 +248,7 @@ def test_any_json_is_a_request_or_a_bad_one(value: Any, behind: bytes) -> None:
         assert parse(header + behind, len(header), (1, 2, 2)).images.shape == (1, 1, 2, 2)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=6) | st.integers(-5, 50).map(str), st.integers(0, 40))
 def test_the_length_of_the_json_is_within_the_body_or_refused(given_length: str, size: int) -> None:
     try:
@@ -259,6 +260,7 @@ def test_the_length_of_the_json_is_within_the_body_or_refused(given_length: str,
         assert int(given_length) == length
 
 
+@settings(deadline=None)
 @given(st.integers(1, 3), st.integers(0, 2**32 - 1))
 def test_flat_nested_and_bytes_say_the_same(count: int, seed: int) -> None:
     values = np.random.default_rng(seed).random((count, 2, 3, 4), np.float32)
