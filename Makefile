@@ -33,8 +33,8 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test train smoke pictures openapi fuzz lock clean lint lint-style lint-types lint-imports lint-images \
-	install-serve install-train install-dev
+.PHONY: help serve test train smoke pictures figures tutorial openapi fuzz lock clean lint lint-style lint-types \
+	lint-imports lint-images install-serve install-train install-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,12 @@ smoke: ## Build and run docker-compose.yml for real, and ask it for an answer
 WORKERS := 1
 pictures: install-dev ## Read pictures as people make them; write docs/pictures.md's figures and sheets (WORKERS=)
 	$(BIN)/python -m tests.scenes.report --output docs --workers $(WORKERS) $(ARGS)
+
+figures: install-dev ## Draw the figures of docs/capsules.md
+	$(BIN)/python -m docs.examples.capsule_figures
+
+tutorial: install-dev ## Run docs/tutorial.md from top to bottom
+	$(BIN)/python -m pytest tests/tutorial.py $(ARGS)
 
 openapi: install-dev ## Write tests/app/openapi.json, to which a test holds the OpenAPI document
 	WRITE_OPENAPI=1 $(BIN)/python -m pytest -q tests/app/test_openapi.py -k is_known

@@ -16,7 +16,7 @@ from app.rates import Rate
 PREFIX = "CAPSNET_"
 
 # Variables with this prefix that other parts of the project read.
-READ_ELSEWHERE = {"CAPSNET_DATA"}
+READ_ELSEWHERE = {"CAPSNET_DATA", "CAPSNET_SERVER"}
 
 Device = Literal["auto", "cpu", "cuda", "tensorrt"]
 PrecisionChoice = Literal["auto", "fp32", "fp16", "int8"]
