@@ -60,6 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
     for family in (classify, reconstruct, sweep, models, health):
         app.include_router(family.router, dependencies=[Depends(refuse_repeats)])
     app.include_router(pages.router)
+    app.mount("/static", pages.playground)
     app.mount("/docs/assets", pages.swagger_assets())
     _complete_openapi(app)
     return app

@@ -1,15 +1,42 @@
-"""Pages for people: the landing page, and the OpenAPI document to read and to try out, from this host alone."""
+"""Pages for people: the playground, and the OpenAPI document to read and to try out, from this host alone."""
 
+import mimetypes
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.responses import HTMLResponse
+from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
 
+# The playground runs and shows what this host serves; its camera is for itself.
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+# Not what the machine's own tables say: a browser runs no module of another type.
+mimetypes.add_type("text/javascript", ".js")
+
 router = APIRouter(include_in_schema=False)
+
+
+class Playground(StaticFiles):
+    """The playground's files, each with an ETag that browsers ask about every time: a new version is seen at once."""
+
+    def file_response(self, *arguments: Any, **options: Any) -> Response:
+        response = super().file_response(*arguments, **options)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+playground = Playground(directory=STATIC)
 
 
 def swagger_assets() -> StaticFiles:
@@ -18,9 +45,11 @@ def swagger_assets() -> StaticFiles:
 
 
 @router.get("/")
-async def landing_page() -> FileResponse:
-    """What the service is and how to talk to it."""
-    return FileResponse(STATIC / "index.html")
+async def landing_page(request: Request) -> Response:
+    """The playground."""
+    response = await playground.get_response("index.html", request.scope)
+    response.headers.update(PAGE_HEADERS)
+    return response
 
 
 @router.get("/docs")
