@@ -9,6 +9,7 @@ import { byId } from "./dom.js";
 import { draw } from "./strokes.js";
 
 const SIZE = 392; // pixels of the board's width: fourteen for each of MNIST's
+const SENT = 224;
 const STEP = 0.025; // what an arrow key moves
 const CLOSEST = 0.004; // points nearer than this are one
 
@@ -52,28 +53,26 @@ export class Board {
     this.show({ strokes: this.strokes.slice(0, -1) });
   }
 
-  /** What is on the board as a PNG. */
-  async blob() {
-    this.paint({ forPeople: false });
-    const taken = new Promise((resolve) => this.#canvas.toBlob(resolve, "image/png"));
-    this.paint();
-    return taken;
+  /** What was drawn as a PNG, at a size that is quick to send and more than any network takes. */
+  blob() {
+    const canvas = new OffscreenCanvas(SENT, Math.round((SENT * this.#canvas.height) / SIZE));
+    const context = canvas.getContext("2d");
+    ground(context, canvas);
+    draw(context, this.strokes, SENT);
+    return canvas.convertToBlob({ type: "image/png" });
   }
 
-  paint({ forPeople = true } = {}) {
-    const [context, { width, height }] = [this.#context, this.#canvas];
-    context.fillStyle = "#000";
-    context.fillRect(0, 0, width, height);
-    if (this.picture) lay(context, this.picture, width, height);
-    context.strokeStyle = "#fff";
-    draw(context, this.strokes, width);
-    if (forPeople && this.#cursor) this.#paintCursor();
+  paint() {
+    const [context, canvas] = [this.#context, this.#canvas];
+    ground(context, canvas);
+    if (this.picture) lay(context, this.picture, canvas);
+    draw(context, this.strokes, SIZE);
+    if (this.#cursor) this.#paintCursor();
   }
 
   #begin(event) {
     if (event.button !== 0 || this.#pointer !== null) return;
     event.preventDefault(); // no selection of text, no scrolling
-    this.#canvas.focus({ preventScroll: true });
     this.#canvas.setPointerCapture(event.pointerId);
     this.#pointer = event.pointerId;
     this.#cursor = null;
@@ -161,8 +160,14 @@ export class Board {
   }
 }
 
+function ground(context, { width, height }) {
+  context.fillStyle = "#000";
+  context.fillRect(0, 0, width, height);
+  context.strokeStyle = "#fff";
+}
+
 /** Lay a bitmap on the board, whole; small ones keep their pixels. */
-function lay(context, picture, width, height) {
+function lay(context, picture, { width, height }) {
   const scale = Math.min(width / picture.width, height / picture.height);
   const [wide, tall] = [picture.width * scale, picture.height * scale];
   context.imageSmoothingEnabled = scale < 2;

@@ -23,7 +23,7 @@ export class CapsuleTable {
   shape(card) {
     this.#card = card;
     const longest = Math.max(...card.classes.map((name) => name.length));
-    this.#table.style.setProperty("--name", `${Math.min(12, longest)}ch`);
+    this.#table.style.setProperty("--name", `${Math.min(14, longest)}ch`);
     this.#body = make("tbody");
     const count = Math.min(card.classes.length, MOST_ROWS);
     this.#body.append(...Array.from({ length: count }, () => this.#row(card.config.pose_dim)));

@@ -2,7 +2,7 @@
  * Of a stream of jobs only the newest counts: it aborts the one in flight, so nothing piles up.
  *
  * `now` starts at once. `soon` is for what comes many times a second: it gives the job in flight the time that the last
- * one needed before it is superseded, so that answers keep coming while somebody draws, with a slow server as well.
+ * one needed before it is superseded, so that answers keep coming while somebody draws, from a slow server as well.
  * A job that failed for a passing reason is tried again until a newer one comes.
  */
 
@@ -42,7 +42,13 @@ export class Latest {
     this.#controller = null;
   }
 
+  #paced(duration, factor) {
+    return Math.min(MOST_PACE, Math.max(LEAST_PACE, factor * duration));
+  }
+
   async #start(job, attempt) {
+    // One that must give way needs more time than it had: let the next have it, or under load none would be answered.
+    if (this.#controller) this.#pace = this.#paced(performance.now() - this.#started, 1.5);
     this.cancel();
     const controller = (this.#controller = new AbortController());
     const started = (this.#started = performance.now());
@@ -50,7 +56,7 @@ export class Latest {
     try {
       await job(controller.signal);
       if (controller.signal.aborted) return;
-      this.#pace = Math.min(MOST_PACE, Math.max(LEAST_PACE, 1.25 * (performance.now() - started)));
+      this.#pace = this.#paced(performance.now() - started, 1.25);
       this.#report.well();
     } catch (error) {
       if (controller.signal.aborted) return;

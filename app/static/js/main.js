@@ -40,25 +40,27 @@ const sheet = new Sheet(
 
 // ------------------------------------------------------------------------------------------------ what a person gives
 
-async function takeBoard({ whole }) {
-  const card = values.card;
-  if (!card) return;
-  const strokes = board.strokes.slice();
+function takeBoard({ whole, then = {} }) {
+  if (!values.card) return;
   const ask = async (signal) => {
-    const blob = await board.blob();
-    await lookAt({ blob, origin: { strokes } }, signal);
+    const origin = { strokes: board.strokes.slice() };
+    await lookAt({ blob: await board.blob(), origin }, signal, then);
   };
   if (whole) looking.now(ask);
   else looking.soon(ask);
   describeBoard("");
 }
 
-function takeSample(number) {
-  const sample = values.samples[number];
-  if (!sample) return;
-  board.show({ picture: sample.bitmap });
+function takeStrokes(strokes, then) {
+  board.show({ strokes });
+  takeBoard({ whole: true, then });
+}
+
+function takeSample(number, then = {}) {
+  const { bitmap, blob } = values.samples[number];
+  board.show({ picture: bitmap });
   describeBoard("");
-  looking.now((signal) => lookAt({ blob: sample.blob, origin: { sample: number } }, signal));
+  looking.now((signal) => lookAt({ blob, origin: { sample: number } }, signal, then));
 }
 
 async function takeFile(blob, { asSeen = false, then = {} } = {}) {
@@ -66,7 +68,7 @@ async function takeFile(blob, { asSeen = false, then = {} } = {}) {
   const bitmap = await createImageBitmap(blob).catch(() => null);
   board.show({ picture: bitmap });
   describeBoard(bitmap ? "" : `${blob.name ?? "This file"} cannot be shown here.`);
-  looking.now((signal) => lookAt({ blob, asSeen, origin: {} }, signal, then));
+  looking.now((signal) => lookAt({ blob, asSeen, origin: { file: true } }, signal, then));
 }
 
 function describeBoard(note) {
@@ -138,7 +140,7 @@ function paintMoved(bitmap) {
 }
 
 store.on(["card"], ({ card }) => describeModel(card)); // first, because the others fill what it builds
-store.on(["samples"], ({ samples }) => showSamples(samples, takeSample));
+store.on(["samples"], ({ samples }) => showSamples(samples, (number) => takeSample(number)));
 store.on(["seen", "chosen", "drawn"], showVerdict);
 store.on(["seen", "chosen"], (now) => table.show(now));
 store.on(["seen", "chosen", "pose"], (now) => sliders.show(now));
@@ -195,31 +197,27 @@ function loadModels() {
   });
 }
 
-/** Turn to a model, and to a state that a link or what is on the board says. */
+/** Turn to a model, and to the picture that a link says, or else to the one that was there. */
 async function useModel(name, state = {}) {
   const card = values.models.find((each) => each.name === name);
   byId("model").value = name;
   for (const latest of [looking, moving, sheeting]) latest.cancel();
+  const before = values.picture;
   const samples = await samplesFor(card).catch(() => []); // the page is of use without them
   store.set({ ...NOTHING, card, samples });
-  await begin(state);
+  begin(state, before);
 }
 
-/** The picture to begin with: a link's, else what was drawn, else a sample. */
-async function begin({ strokes = null, sample = null, seen = null, chosen = null, pose = null }) {
+/** The picture to begin with: a link's, else what was there, else a sample. */
+function begin({ strokes = null, sample = null, seen = null, chosen = null, pose = null }, before) {
   const then = { chosen, pose };
-  if (seen) return takeFile(seen, { asSeen: true, then });
-  if (strokes) board.show({ strokes });
-  if (board.strokes.length) {
-    const blob = await board.blob();
-    const picture = { blob, origin: { strokes: board.strokes.slice() } };
-    return looking.now((signal) => lookAt(picture, signal, then));
-  }
+  const drawn = strokes ?? before?.origin.strokes;
   const number = sample ?? Math.min(FIRST_SAMPLE, values.samples.length - 1);
-  if (!values.samples[number]) return clearBoard();
-  takeSample(number);
-  const { blob } = values.samples[number];
-  return looking.now((signal) => lookAt({ blob, origin: { sample: number } }, signal, then));
+  if (seen) return takeFile(seen, { asSeen: true, then });
+  if (values.samples[sample]) return takeSample(sample, then);
+  if (drawn) return takeStrokes(drawn, then);
+  if (before?.origin.file) return takeFile(before.blob, { asSeen: before.asSeen });
+  return values.samples[number] ? takeSample(number, then) : clearBoard();
 }
 
 function describeModel(card) {
@@ -231,7 +229,7 @@ function describeModel(card) {
   for (const place of document.querySelectorAll("[data-card=dims]")) say(place, String(config.pose_dim));
   for (const place of document.querySelectorAll("[data-card=class]")) say(place, classes[FIRST_SAMPLE] ?? classes[0]);
   const digits = input.preprocess === "mnist";
-  say(byId("give-words"), digits ? `Draw ${objects > 1 ? "two digits over each other" : "a digit"}` : "Give it a picture");
+  say(byId("give-words"), digits ? (objects > 1 ? "Draw two digits" : "Draw a digit") : "Give it a picture");
   say(byId("capsules-words"), `${classes.length} capsules of ${config.pose_dim} numbers`);
 }
 

@@ -32,6 +32,8 @@ function showNothing() {
   byId("badge").replaceChildren();
   blank(byId("input"));
   blank(byId("drawn"));
+  say(byId("input-size"), "");
+  say(byId("drawn-from"), "");
   byId("doubt").hidden = byId("singles").hidden = true;
   clearTimeout(speaking);
 }
