@@ -105,12 +105,15 @@ def test_nothing_piles_up_while_the_server_stands_still(page: Page, models: Path
             under_way.add(request)
             most = max(most, len(under_way))
 
+    def end(request: Request) -> None:
+        under_way.discard(request)
+
     with serving(tmp_path / "log", models=models) as server:
         page.goto(server.url)
         expect(verdict(page)).to_have_text("7")
         page.on("request", begin)
-        page.on("requestfinished", lambda request: under_way.discard(request))
-        page.on("requestfailed", lambda request: under_way.discard(request))
+        page.on("requestfinished", end)
+        page.on("requestfailed", end)
         os.kill(server.process.pid, signal.SIGSTOP)
         for _ in range(8):
             draw(page, SEVEN)
