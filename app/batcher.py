@@ -6,6 +6,9 @@ slot serves the queue whose head has waited longest and takes its share of that 
 
 Knows neither models nor arrays: items go in, results come out. All bookkeeping happens on the event loop's thread, so
 there are no locks; only `run` itself is called in another thread.
+
+A request of many items is admitted whole and computed in shares, after each of which it goes to the back of its queue:
+whoever comes with one item waits for one share of it and not for all.
 """
 
 import asyncio
@@ -154,7 +157,7 @@ class Queue(Generic[Item, Result]):
             self._batcher._leave()
 
     def _take(self, slots: int) -> list["_Share"]:
-        """Remove the next batch: one slot's share of what waits here, oldest first, the dead left out."""
+        """Remove the next batch: one slot's share of what waits here, in turn, the dead left out."""
         room = min(self._max_batch, -(-self.waiting // slots))
         batch: list[_Share] = []
         now = time.monotonic()
@@ -169,8 +172,10 @@ class Queue(Generic[Item, Result]):
             room -= len(share.items)
             self.waiting -= len(share.items)
             batch.append(share)
-            if not request.waiting:
-                self._requests.popleft()
+            self._requests.popleft()
+            if request.waiting:  # to the back: a request of many items takes turns with the others
+                request.arrival = next(self._batcher._arrivals)
+                self._requests.append(request)
         return batch
 
 

@@ -10,6 +10,7 @@
         │   └── NotAPicture    400  its bytes are no picture
         ├── UnknownRoute       404
         ├── UnknownModel       404
+        ├── UnknownVersion     404
         ├── MethodNotAllowed   405  carries Allow
         ├── TooSlow            408  the body took too long to come; closes the connection
         ├── TooLarge           413  bytes, pixels or items over the limit
@@ -145,6 +146,17 @@ class UnknownModel(Problem):
         super().__init__(
             f"no model is called {quote(name)}{did_you_mean(name, known)}; there are: {', '.join(known)}"
         )
+
+
+class UnknownVersion(Problem):
+    """The model is served, but in another version."""
+
+    status = 404
+    kind = "unknown-version"
+    title = "Unknown version"
+
+    def __init__(self, name: str, version: str, known: str) -> None:
+        super().__init__(f"model {name!r} has no version {quote(version)}; there is: {known}")
 
 
 class MethodNotAllowed(Problem):

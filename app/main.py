@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from app import __version__, problems
 from app.errors import Problem
 from app.middleware import LastResort, RequestContext
-from app.routes import classify, documentation, health, models, pages, reconstruct, sweep
+from app.routes import classify, documentation, health, models, pages, reconstruct, sweep, v2
 from app.routes.replies import refuse_repeats
 from app.service import Service
 from app.settings import Settings
@@ -59,6 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.add_exception_handler(kind, problems.respond)
     for family in (classify, reconstruct, sweep, models, health):
         app.include_router(family.router, dependencies=[Depends(refuse_repeats)])
+    app.include_router(v2.router)
     app.include_router(pages.router)
     app.mount("/static", pages.playground)
     app.mount("/docs/assets", pages.swagger_assets())

@@ -7,7 +7,7 @@ its queue whole or not at all. Legend: C channels, H height, W width, J class ca
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -76,8 +76,8 @@ class Service:
         await self._large_thread.close()
         await self._slots.close()
 
-    async def check(self) -> None:
-        """See that the models run; one that has failed its last batches is tried on a blank image.
+    async def check(self, models: Iterable[ServedModel]) -> None:
+        """See that these models run; one that has failed its last batches is tried on a blank image.
 
         A picture cannot make a blank image fail, and a model that nobody asks any more can recover.
 
@@ -86,7 +86,7 @@ class Service:
         NotReady
             If a model fails; says which and why.
         """
-        for served in [model for model in self.models if model.fails]:
+        for served in [model for model in models if model.fails]:
             try:
                 await served.try_out(self.deadline())
             except Problem:
@@ -122,7 +122,7 @@ class Service:
     async def encode(self, served: ServedModel, images: Sequence[Floats], deadline: float) -> list[Capsules]:
         """Images (C,H,W) to their capsules."""
         seen = await served.encoder.submit(images, deadline)
-        if not all(np.isfinite(each.lengths).all() for each in seen):
+        if not np.isfinite([each.lengths for each in seen]).all():
             raise FloatingPointError(f"model {served.card.name!r} gave lengths that are not finite")
         return seen
 

@@ -5,11 +5,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from app import classification
-from app.answers import ClassifyAnswer
-from app.errors import Problem
+from app.answers import ClassifyAnswer, Problem
+from app.problems import describe
 from app.results import Classification
-from app.routes.bodies import read_picture
-from app.routes.documentation import PICTURE_BODY, PICTURE_PROBLEMS
+from app.routes.bodies import read_picture, read_pictures
+from app.routes.documentation import PICTURE_BODY, PICTURE_PROBLEMS, PICTURES_BODY
 from app.routes.replies import AppSettings, OpenService, json, model_fields, prediction
 from app.schemas import ClassifyParameters
 
@@ -36,9 +36,35 @@ async def classify(
     """
     data = await read_picture(request, settings.max_upload)
     (found,) = await classification.classify(service, [data], **parameters.model_dump())
-    if isinstance(found, Problem):
+    if not isinstance(found, Classification):
         raise found
     return json(_answer(found))
+
+
+@router.post(
+    "/classify/batch",
+    response_model=list[ClassifyAnswer | Problem],
+    response_description="An answer or a problem for each picture, in order.",
+    responses=PICTURE_PROBLEMS,
+    openapi_extra=PICTURES_BODY,
+)
+async def classify_batch(
+    request: Request,
+    service: OpenService,
+    settings: AppSettings,
+    parameters: Annotated[ClassifyParameters, Query()],
+) -> Response:
+    """Say what is in each of many pictures.
+
+    The fields `file` of a form, up to 256 of them, are answered with a list in their order: for each picture what
+    `/classify` answers, or the problem with it, which leaves the others untouched. A problem has a `status`, an answer
+    has none. The pictures are taken all together or, with 503, not at all.
+    """
+    files = await read_pictures(request, settings.max_upload)
+    found = await classification.classify(service, files, **parameters.model_dump())
+    return json(
+        [_answer(each) if isinstance(each, Classification) else describe(request, each) for each in found]
+    )
 
 
 def _answer(found: Classification) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from typing import Any
 
 from app.answers import Problem, describe
 from app.problems import MEDIA_TYPE
-from app.routes.bodies import FIELD, MULTIPART, OCTETS
+from app.protocol import InferRequest, ProtocolError
+from app.routes.bodies import FIELD, MOST_PICTURES, MULTIPART, OCTETS
 
 BINARY = {"type": "string", "format": "binary"}
 
@@ -28,6 +29,71 @@ PICTURE_BODY: dict[str, Any] = {
             OCTETS: {"schema": BINARY},
         },
     }
+}
+
+# The body of the route that takes many.
+PICTURES_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "Pictures: each a field `file` of the form, of any format that `/classify` reads.",
+        "content": {
+            MULTIPART: {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        FIELD: {
+                            "type": "array",
+                            "items": BINARY,
+                            "minItems": 1,
+                            "maxItems": MOST_PICTURES,
+                            "description": "The picture files.",
+                        }
+                    },
+                    "required": [FIELD],
+                    "additionalProperties": False,
+                }
+            }
+        },
+    }
+}
+
+# The paths of the Open Inference Protocol.
+NAME_PARAMETER = {
+    "name": "name",
+    "in": "path",
+    "required": True,
+    "description": "Name of the model.",
+    "schema": {"type": "string"},
+    "example": "mnist",
+}
+VERSION_PARAMETER = {
+    "name": "version",
+    "in": "path",
+    "required": True,
+    "description": "Version of the model: the one in service, see its metadata.",
+    "schema": {"type": "string"},
+    "example": "1",
+}
+
+# The body of an inference: JSON, or JSON with bytes behind it.
+INFER_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"$ref": f"#/components/schemas/{InferRequest.__name__}"}},
+            OCTETS: {
+                "schema": {
+                    **BINARY,
+                    "description": "The JSON, as long as `Inference-Header-Content-Length` says, and the values.",
+                }
+            },
+        },
+    }
+}
+OCTETS_ANSWER: dict[str, Any] = {
+    "description": "The tensors: in the JSON or, where it was asked for, behind it. The header "
+    "`Inference-Header-Content-Length` then says how long the JSON is.",
+    "content": {OCTETS: {"schema": BINARY}},
 }
 
 # A second form of an answer.
@@ -54,6 +120,11 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+def protocol_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The error answers of a route of the Open Inference Protocol."""
+    return {status: {"description": REASONS[status], "model": ProtocolError} for status in statuses}
+
+
 PICTURE_PROBLEMS = problems(400, 404, 408, 413, 415, 422, 500, 503)
 
 
@@ -61,5 +132,8 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     """Add to an OpenAPI document the schema of problems, to which the error answers refer, and the card in words."""
     schemas = document["components"]["schemas"]
     schemas[Problem.__name__] = Problem.model_json_schema()
+    request = InferRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= request.pop("$defs")
+    schemas[InferRequest.__name__] = request
     describe(schemas)
     return document

@@ -89,6 +89,24 @@ def test_the_queue_whose_head_is_oldest_goes_first() -> None:
     asyncio.run(scenario())
 
 
+def test_a_request_of_many_items_takes_turns_with_the_others() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        batcher = Batcher(slots=1, max_queue=100)
+        queue = batcher.queue(gate, max_batch=3)
+        many = asyncio.create_task(queue.submit(list(range(10)), soon()))
+        await until(lambda: gate.batches)
+        other = asyncio.create_task(batcher.queue(gate, max_batch=3).submit([20], soon()))
+        single = asyncio.create_task(queue.submit([30], soon()))
+        await until(lambda: batcher.waiting == 9)
+        gate.open.set()
+        assert [await many, await other, await single] == [double(range(10)), [40], [60]]
+        assert gate.batches == [[0, 1, 2], [3, 4, 5], [20], [30, 6, 7], [8, 9]]
+        await batcher.close()
+
+    asyncio.run(scenario())
+
+
 def test_a_request_is_admitted_whole_or_not_at_all() -> None:
     async def scenario() -> None:
         gate = Gate()

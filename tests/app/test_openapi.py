@@ -25,6 +25,7 @@ from tests.app.tiny_model import write_tiny_model
 
 ROUTES = [
     "post /classify",
+    "post /classify/batch",
     "post /reconstruct",
     "post /sweep",
     "post /decode",
