@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
+from model.contract import PoseMeaning
 from tests.app.support import Server, serving
-from tests.app.tiny_model import write_tiny_model
+from tests.app.tiny_model import write_card, write_tiny_model
 from tests.browser.support import PATIENCE, launch, verdict
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,7 +22,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the shipped `mnist`, and two small real models that are not trained: `pair` and `colour`."""
     folder = tmp_path_factory.mktemp("models")
     shutil.copytree(ROOT / "artifacts" / "mnist", folder / "mnist")
-    write_tiny_model(folder / "pair", name="pair", objects=2)
+    card = write_tiny_model(folder / "pair", name="pair", objects=2)
+    write_card(folder / "pair", card, pose_meaning={"4": (PoseMeaning(dim=3, meaning="slant", score=0.9),)})
     write_tiny_model(
         folder / "colour",
         name="colour",

@@ -79,16 +79,19 @@ function singles(card, seen, drawn) {
   });
 }
 
-/** How far the drawing is from the picture, and how far is usual. */
+/** How far the drawing is from the picture, and how far it may be: below zero where no drawing would be near enough. */
 function showDoubt(check, name) {
   byId("doubt").hidden = !check;
   if (!check) return;
   const { distance, threshold, accepted } = check;
-  const full = 2 * threshold; // the mark of what is usual stands in the middle
-  byId("meter").style.setProperty("--distance", `${Math.min(100, (100 * distance) / full)}%`);
+  const share = threshold > 0 ? distance / (2 * threshold) : 1; // the mark of what is accepted stands in the middle
+  byId("meter").style.setProperty("--distance", `${Math.min(100, 100 * share)}%`);
   byId("doubt").classList.toggle("refused", !accepted);
-  const usual = `${figure(distance, 1)} apart; for a ${name} up to ${figure(threshold, 1)} is usual.`;
-  say(byId("doubt-words"), accepted ? `Picture and drawing are ${usual}` : `Nearest is ${name}, but picture and drawing are ${usual}`);
+  const limit = threshold > 0 ? `up to ${figure(threshold, 1)} would be usual` : "no drawing would be near enough";
+  const words = accepted
+    ? `Picture and drawing are ${figure(distance, 1)} apart; up to ${figure(threshold, 1)} is usual.`
+    : `Nearest is ${name}, but picture and drawing are ${figure(distance, 1)} apart; ${limit}.`;
+  say(byId("doubt-words"), words);
 }
 
 /** Read the verdict aloud when the hand has come to rest. */
