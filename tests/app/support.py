@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-START_LIMIT = 30.0
+START_LIMIT = 90.0
 
 
 class Server:

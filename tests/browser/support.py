@@ -24,7 +24,7 @@ ZERO = [
 ]
 
 # A machine that is busy with other work is slow, which is no fault of the page.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 def launch(playwright: Playwright) -> Browser:

@@ -54,7 +54,7 @@ def test_names_of_dimensions_stand_where_the_card_knows_them(playground: Page, s
     expect(playground.locator("#capsules tr.found")).to_have_count(2)
     playground.get_by_label("Capsule", exact=True).select_option(label)
     expect(playground.locator(f"label[for='dim-{first['dim']}']")).to_have_text(
-        f"{first['dim']} {first['meaning']}"
+        f"dimension {first['dim']} {first['meaning']}"
     )
     playground.locator("#sheet-body").scroll_into_view_if_needed()
     name = f"Play dimension {first['dim']}, {first['meaning']}"

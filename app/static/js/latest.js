@@ -36,7 +36,13 @@ export class Latest {
     this.#timer = setTimeout(() => this.#start(job, 0), Math.max(0, due));
   }
 
+  /** Forget what is under way and what was to be tried again. */
   cancel() {
+    this.#stop();
+    this.#report.well();
+  }
+
+  #stop() {
     clearTimeout(this.#timer);
     this.#controller?.abort();
     this.#controller = null;
@@ -49,7 +55,7 @@ export class Latest {
   async #start(job, attempt) {
     // One that must give way needs more time than it had: let the next have it, or under load none would be answered.
     if (this.#controller) this.#pace = this.#paced(performance.now() - this.#started, 1.5);
-    this.cancel();
+    this.#stop();
     const controller = (this.#controller = new AbortController());
     const started = (this.#started = performance.now());
     const slow = setTimeout(() => this.#report.slow(), SLOW);

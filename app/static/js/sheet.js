@@ -29,6 +29,11 @@ export class Sheet {
     this.#body.replaceChildren(this.#hint);
   }
 
+  /** Say that a sheet is on its way, unless an older one is still there to be seen. */
+  expect() {
+    if (!this.#sheet) say(this.#hint, "Drawing the sheet…");
+  }
+
   fill(card, index, sheet) {
     this.#stop();
     this.#sheet = sheet;

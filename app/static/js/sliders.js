@@ -40,7 +40,8 @@ export class Sliders {
     const slider = make("input", { type: "range", id: `dim-${dim}`, step: STEP });
     const name = make("span", { className: "dim-name" });
     const value = make("output", { className: "value", htmlFor: slider.id });
-    const label = make("label", { htmlFor: slider.id }, make("b", { textContent: dim }), " ", name);
+    const word = make("span", { className: "hidden", textContent: "dimension " });
+    const label = make("label", { htmlFor: slider.id }, word, make("b", { textContent: dim }), " ", name);
     slider.addEventListener("input", () => this.#move(dim, Number(slider.value)));
     return { item: make("li", {}, label, value, slider), slider, name, value };
   }
