@@ -10,16 +10,15 @@ import io
 import tempfile
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.app.support import serving
 from tests.browser.support import PATIENCE, draw, launch, sample, verdict
 
-THREE = [
-    [(0.3, 0.27), (0.42, 0.18), (0.58, 0.18), (0.67, 0.29), (0.6, 0.42), (0.46, 0.48)],
-    [(0.46, 0.48), (0.63, 0.52), (0.71, 0.66), (0.62, 0.8), (0.45, 0.84), (0.3, 0.76)],
-]
+# The two bows of a 3: ellipses with their middles one above the other, open to the left.
+BOWS = [(0.48, 0.33, 0.17, 0.15, -2.2, 1.6), (0.48, 0.65, 0.2, 0.19, -1.5, 2.3)]
 
 
 def main() -> None:
@@ -41,8 +40,8 @@ def main() -> None:
 
 def drawing(browser: Browser, url: str) -> bytes:
     """A digit drawn by hand, by day."""
-    page = open_page(browser, url, 1280, 800)
-    draw(page, THREE)
+    page = open_page(browser, url, 1280, 980)
+    draw(page, [[point for bow in BOWS for point in arc(*bow)]])
     expect(verdict(page)).to_have_text("3")
     page.mouse.move(0, 0)
     page.wait_for_timeout(500)
@@ -69,6 +68,14 @@ def sheet(browser: Browser, url: str) -> bytes:
     page.get_by_role("grid").locator("tbody tr").nth(4).locator("td button").nth(9).click()
     page.wait_for_timeout(500)
     return page.screenshot()
+
+
+def arc(
+    middle: float, height: float, wide: float, tall: float, start: float, end: float
+) -> list[tuple[float, float]]:
+    """Points of a part of an ellipse, its angles counted from the right."""
+    angles = np.linspace(start, end, 12)
+    return [(middle + wide * float(np.cos(angle)), height + tall * float(np.sin(angle))) for angle in angles]
 
 
 def open_page(browser: Browser, url: str, width: int, height: int, *, dark: bool = False) -> Page:
