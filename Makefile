@@ -33,8 +33,8 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test train smoke pictures figures tutorial openapi fuzz lock clean lint lint-style lint-types \
-	lint-imports lint-images install-serve install-train install-dev
+.PHONY: help serve test test-browser chromium screenshots train smoke pictures figures tutorial openapi fuzz lock clean \
+	lint lint-style lint-types lint-imports lint-images install-serve install-train install-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,7 +43,18 @@ serve: install-serve ## Serve artifacts/ on http://127.0.0.1:8000 (HOST=, PORT=)
 	@exec env CAPSNET_HOST=$(HOST) CAPSNET_PORT=$(PORT) $(BIN)/python -m app
 
 test: install-dev ## Run every test that needs no browser and no container engine (ARGS=)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --ignore=tests/browser $(ARGS)
+
+# The system's Chromium where there is one, else Playwright's own, which it fetches.
+chromium: install-dev
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || \
+		$(BIN)/playwright install --with-deps chromium
+
+test-browser: chromium ## Run the tests of the playground in Chromium (ARGS=)
+	$(BIN)/python -m pytest tests/browser $(ARGS)
+
+screenshots: chromium ## Take the pictures of the playground in docs/images
+	$(BIN)/python -m tests.browser.screenshots --output docs/images
 
 lint: lint-style lint-types lint-imports lint-images ## Check style, types, import rules and Dockerfiles (-k for all at once)
 

@@ -12,10 +12,10 @@ ALWAYS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-ref
 # An answer is data: opened in a browser it loads nothing, runs nothing and stands in nobody's frame.
 DATA_ALONE = (POLICY, b"default-src 'none'; frame-ancestors 'none'")
 
-# What a page of this service may do: run its own files, show pictures that it made, and ask this service alone.
+# What a page of this service may do: run its own files, show those and what was answered, and ask this service alone.
 PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'{scripts}; style-src 'self'; font-src 'self'; img-src 'self' data: blob:; "
-    "media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'{scripts}; style-src 'self'; img-src 'self' data: blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 
@@ -24,6 +24,14 @@ def page_policy(*scripts: str) -> dict[str, str]:
     hashes = "".join(f" 'sha256-{script}'" for script in scripts)
     return {"Content-Security-Policy": PAGE_POLICY.format(scripts=hashes)}
 
+
+# The playground makes no text into code, and its camera is for itself.
+PLAYGROUND = {
+    "Content-Security-Policy": PAGE_POLICY.format(scripts="")
+    + "; require-trusted-types-for 'script'; trusted-types 'none'",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
 
 # What pages of other origins may send, beyond what every page may, and may read.
 CORS: dict[str, Any] = {

@@ -79,6 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(family.router, dependencies=[Depends(refuse_repeats)])
     app.include_router(v2.router)
     app.include_router(pages.router)
+    app.mount("/static", pages.playground)
     app.mount("/docs/assets", pages.swagger_assets())
     _complete_openapi(app, keys=bool(keys))
     return app

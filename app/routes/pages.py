@@ -1,20 +1,38 @@
-"""Pages for people: the landing page, and the OpenAPI document to read and to try out, from this host alone."""
+"""Pages for people: the playground, and the OpenAPI document to read and to try out, from this host alone."""
 
 import base64
 import hashlib
+import mimetypes
 import re
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.responses import HTMLResponse
+from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from app.headers import page_policy
+from app.headers import PLAYGROUND, page_policy
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
 
+# Not what the machine's own tables say: a browser runs no module of another type.
+mimetypes.add_type("text/javascript", ".js")
+
 router = APIRouter(include_in_schema=False)
+
+
+class Playground(StaticFiles):
+    """The playground's files, each with an ETag that browsers ask about every time: a new version is seen at once."""
+
+    def file_response(self, *arguments: Any, **options: Any) -> Response:
+        response = super().file_response(*arguments, **options)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+playground = Playground(directory=STATIC)
 
 
 def swagger_assets() -> StaticFiles:
@@ -23,9 +41,11 @@ def swagger_assets() -> StaticFiles:
 
 
 @router.get("/")
-async def landing_page() -> FileResponse:
-    """What the service is and how to talk to it."""
-    return FileResponse(STATIC / "index.html", headers=page_policy())
+async def landing_page(request: Request) -> Response:
+    """The playground."""
+    response = await playground.get_response("index.html", request.scope)
+    response.headers.update(PLAYGROUND)
+    return response
 
 
 @router.get("/docs")

@@ -248,7 +248,7 @@ def test_pages_run_the_files_of_this_service_alone(client: httpx.Client, path: s
     policy = client.get(path).headers["content-security-policy"]
     directives = dict(part.split(" ", 1) for part in policy.split("; "))
     assert directives["default-src"] == "'none'"
-    assert directives["frame-ancestors"] in ("'none'", "'self'")
+    assert directives["frame-ancestors"] == "'none'"
     assert directives["script-src"].startswith("'self'")
     assert "unsafe" not in policy
     assert "*" not in policy
