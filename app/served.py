@@ -14,7 +14,7 @@ from app.errors import InvalidParameter, ModelError, UnknownModel, did_you_mean,
 from app.pulse import Pulse
 from app.settings import Settings
 from app.store import StoredModel
-from model.contract import Guard, ModelCard
+from model.contract import Guard, ModelCard, Variant
 
 Floats = NDArray[np.float32]
 
@@ -127,10 +127,19 @@ def serve_model(stored: StoredModel, device: Device, batcher: Batcher, settings:
         card=card,
         precision=precision,
         provider=engine.provider,
-        encoder=batcher.queue(pulses[0].watch(encode), settings.max_batch),
+        encoder=batcher.queue(
+            pulses[0].watch(encode), _largest_batch(card.variants[precision], device, settings)
+        ),
         decoder=batcher.queue(pulses[1].watch(draw), settings.max_batch),
         pulses=pulses,
     )
+
+
+def _largest_batch(variant: Variant, device: Device, settings: Settings) -> int:
+    """The setting's; on a CPU no more than the batch at which the encoder was measured to be fastest."""
+    if device.is_gpu or variant.speed is None:
+        return settings.max_batch
+    return min(settings.max_batch, variant.speed.best_batch)
 
 
 def choose_default(stored: dict[str, StoredModel], settings: Settings) -> str:

@@ -1,0 +1,97 @@
+"""Weights inside an ONNX graph as arrays, and the normalisations that can be worked into them."""
+
+from typing import Any
+
+import numpy as np
+from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
+
+
+class Weights:
+    """The float weights of a graph by the name that its nodes use.
+
+    They are stored in float32 or, behind a Cast, in fp16 (see `model.export`).
+    """
+
+    def __init__(self, graph: GraphProto) -> None:
+        self._graph = graph
+        self._stored = {tensor.name: tensor for tensor in graph.initializer}
+        self._casts = {
+            node.output[0]: node
+            for node in graph.node
+            if node.op_type == "Cast" and node.input[0] in self._stored
+        }
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._stored or name in self._casts
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """The weight called `name`, float32."""
+        cast = self._casts.get(name)
+        tensor = self._stored[name if cast is None else cast.input[0]]
+        return numpy_helper.to_array(tensor).astype(np.float32)
+
+    def __setitem__(self, name: str, values: np.ndarray) -> None:
+        """Store `values`, in their own type, under `name`."""
+        self.remove(name)
+        self._graph.initializer.append(numpy_helper.from_array(values, name))
+        self._stored[name] = self._graph.initializer[-1]
+
+    def remove(self, name: str) -> None:
+        """Take the weight called `name` out of the graph, with its Cast."""
+        if cast := self._casts.pop(name, None):
+            self._graph.node.remove(cast)
+            name = cast.input[0]
+        if tensor := self._stored.pop(name, None):
+            self._graph.initializer.remove(tensor)
+
+
+def fold_normalisations(model: ModelProto) -> ModelProto:
+    """A copy without the BatchNormalizations that lie before a convolution alone, which takes over their factors.
+
+    Efficient-CapsNet normalises *after* the ReLU, so that it is the next convolution and not the last one that can take
+    a normalisation in. Only one without padding can: a padded zero is not normalised.
+    """
+    folded = ModelProto()
+    folded.CopyFrom(model)
+    graph, weights = folded.graph, Weights(folded.graph)
+    for normalisation in [node for node in graph.node if node.op_type == "BatchNormalization"]:
+        readers = [node for node in graph.node if normalisation.output[0] in node.input]
+        if len(readers) == 1 and _takes_factors(readers[0], weights):
+            _fold(normalisation, readers[0], weights)
+            for name in normalisation.input[1:]:
+                weights.remove(name)
+            graph.node.remove(normalisation)
+    return folded
+
+
+def attributes(node: NodeProto) -> dict[str, Any]:
+    """The attributes of a node, by name."""
+    return {item.name: helper.get_attribute_value(item) for item in node.attribute}
+
+
+def _takes_factors(node: NodeProto, weights: Weights) -> bool:
+    """Whether this is a convolution without padding, with a bias and with weights that are known."""
+    return (
+        node.op_type == "Conv"
+        and len(node.input) == 3
+        and all(name in weights for name in node.input[1:])
+        and not any(attributes(node).get("pads", ()))
+        and attributes(node).get("auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")
+    )
+
+
+def _fold(normalisation: NodeProto, convolution: NodeProto, weights: Weights) -> None:
+    """Have a convolution compute W (a x + b) + c as (W a) x + (W b + c).
+
+    W is (O,I,H,W), a and b are one number an input channel; O output channels, I input channels a group.
+    """
+    scale, shift, mean, variance = (weights[name] for name in normalisation.input[1:])
+    a = scale / np.sqrt(variance + attributes(normalisation).get("epsilon", 1e-5))
+    b = shift - a * mean
+    kernel, bias = (weights[name] for name in convolution.input[1:])
+    group = int(attributes(convolution).get("group", 1))
+    of_output = np.arange(len(kernel)) // (len(kernel) // group)  # (O,): the group of each output channel
+    a, b = (values.reshape(group, -1)[of_output, :, None, None] for values in (a, b))  # (O,I,1,1)
+    weights[convolution.input[1]] = kernel * a
+    weights[convolution.input[2]] = bias + (kernel * b).sum(axis=(1, 2, 3))
+    convolution.input[0] = normalisation.input[0]
