@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 
 class Weights:
@@ -30,19 +30,27 @@ class Weights:
         tensor = self._stored[name if cast is None else cast.input[0]]
         return numpy_helper.to_array(tensor).astype(np.float32)
 
-    def __setitem__(self, name: str, values: np.ndarray) -> None:
-        """Store `values`, in their own type, under `name`."""
-        self.remove(name)
+    def add(self, name: str, values: np.ndarray) -> str:
+        """Store `values`, in their own type, under a name of their own; gives the name.
+
+        A weight is never changed in its place: the exporter stores equal ones once, for several nodes.
+        """
         self._graph.initializer.append(numpy_helper.from_array(values, name))
         self._stored[name] = self._graph.initializer[-1]
+        return name
 
-    def remove(self, name: str) -> None:
-        """Take the weight called `name` out of the graph, with its Cast."""
-        if cast := self._casts.pop(name, None):
-            self._graph.node.remove(cast)
-            name = cast.input[0]
-        if tensor := self._stored.pop(name, None):
-            self._graph.initializer.remove(tensor)
+
+def drop_unused(graph: GraphProto) -> None:
+    """Remove the weights, and the Casts before them, that no node reads any more."""
+    for kind in (graph.node, graph.initializer):  # a Cast first: it reads a weight
+        read = {name for node in graph.node for name in node.input} | {item.name for item in graph.output}
+        kept = [item for item in kind if not read.isdisjoint(_results(item))]
+        del kind[:]
+        kind.extend(kept)
+
+
+def _results(item: NodeProto | TensorProto) -> list[str]:
+    return list(item.output) if isinstance(item, NodeProto) else [item.name]
 
 
 def fold_normalisations(model: ModelProto) -> ModelProto:
@@ -58,9 +66,8 @@ def fold_normalisations(model: ModelProto) -> ModelProto:
         readers = [node for node in graph.node if normalisation.output[0] in node.input]
         if len(readers) == 1 and _takes_factors(readers[0], weights):
             _fold(normalisation, readers[0], weights)
-            for name in normalisation.input[1:]:
-                weights.remove(name)
             graph.node.remove(normalisation)
+    drop_unused(graph)
     return folded
 
 
@@ -92,6 +99,7 @@ def _fold(normalisation: NodeProto, convolution: NodeProto, weights: Weights) ->
     group = int(attributes(convolution).get("group", 1))
     of_output = np.arange(len(kernel)) // (len(kernel) // group)  # (O,): the group of each output channel
     a, b = (values.reshape(group, -1)[of_output, :, None, None] for values in (a, b))  # (O,I,1,1)
-    weights[convolution.input[1]] = kernel * a
-    weights[convolution.input[2]] = bias + (kernel * b).sum(axis=(1, 2, 3))
+    shifted = bias + (kernel * b).sum(axis=(1, 2, 3))  # (O,)
     convolution.input[0] = normalisation.input[0]
+    convolution.input[1] = weights.add(f"{convolution.name}.kernel", kernel * a)
+    convolution.input[2] = weights.add(f"{convolution.name}.bias", shifted)

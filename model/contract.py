@@ -300,7 +300,7 @@ class ModelCard:
             If the text is not a card; the message begins with `source` and names the field.
         """
         try:
-            card: ModelCard = _build(cls, json.loads(text), "")
+            card: ModelCard = _build(cls, json.loads(text, parse_constant=_no_number), "")
         except (ValueError, RecursionError) as error:  # ValueError includes JSONDecodeError and CardError
             raise CardError(f"{source}: {error}") from None
         return card
@@ -378,6 +378,10 @@ def _build_dataclass(kind: type, value: Any, where: str) -> Any:
     if missing := sorted(set(required) - set(value)):
         raise CardError(f"'{prefix}{missing[0]}' is missing")
     return kind(**{key: _build(types_of_fields[key], item, f"{prefix}{key}") for key, item in value.items()})
+
+
+def _no_number(name: str) -> None:
+    raise CardError(f"{name} is no number")
 
 
 def _expect(ok: bool, name: str, what: str) -> None:

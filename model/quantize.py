@@ -17,7 +17,7 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from model.constants import Weights, fold_normalisations
+from model.constants import Weights, drop_unused, fold_normalisations
 from model.contract import IMAGE, UserError
 
 # Convolutions that see fewer channels than this stay in float32 in the int8 variant.
@@ -73,8 +73,9 @@ def to_int8(encoder: ModelProto, calibration: np.ndarray) -> ModelProto:
     ]
     if not wide:
         raise QuantizationError(f"int8: no convolution of the encoder sees {FEWEST_CHANNELS} channels")
-    for node in wide:
-        weights[node.input[1]] = weights[node.input[1]]  # in float32, where it was stored in fp16
+    for node in wide:  # in float32, where it was stored in fp16
+        node.input[1] = weights.add(f"{node.name}.wide", weights[node.input[1]])
+    drop_unused(folded.graph)
     helper.set_model_props(
         folded, {"onnx.quant.pre_process": "onnxruntime.quant"}
     )  # or it warns that it was not
@@ -99,8 +100,9 @@ def to_fp16(encoder: ModelProto) -> ModelProto:
     half = fold_normalisations(encoder)
     graph, weights = half.graph, Weights(half.graph)
     for node in [node for node in graph.node if node.op_type in HALF]:
-        for name in node.input[1:]:
-            weights[name] = weights[name].astype(np.float16)
+        for index, name in enumerate(node.input[1:], start=1):
+            values = weights[name].astype(np.float16)
+            node.input[index] = weights.add(f"{node.name}.half.{index}", values)
     wide = {name for node in graph.node if node.op_type not in HALF for name in node.output} | {IMAGE}
     halves: set[str] = set()
     nodes = [
@@ -110,6 +112,7 @@ def to_fp16(encoder: ModelProto) -> ModelProto:
     ]
     del graph.node[:]
     graph.node.extend(nodes)
+    drop_unused(graph)
     return half
 
 
