@@ -73,6 +73,11 @@ CONTESTANTS = {
 }
 
 
+def service(precision: str) -> Contestant:
+    """This service by itself, with `auto` or a precision."""
+    return Contestant(f"capsnet {precision}", "", APP, PLAIN, precision)
+
+
 def choose(pattern: str) -> list[Contestant]:
     """The contestants whose names hold one of the words in a comma-separated list; all for an empty one."""
     words = [word.strip().lower() for word in pattern.split(",") if word.strip()]

@@ -77,10 +77,9 @@ def attributes(node: NodeProto) -> dict[str, Any]:
 
 
 def _takes_factors(node: NodeProto, weights: Weights) -> bool:
-    """Whether this is a convolution without padding, with a bias and with weights that are known."""
+    """Whether this is a convolution without padding whose weights are known."""
     return (
         node.op_type == "Conv"
-        and len(node.input) == 3
         and all(name in weights for name in node.input[1:])
         and not any(attributes(node).get("pads", ()))
         and attributes(node).get("auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")
@@ -95,11 +94,17 @@ def _fold(normalisation: NodeProto, convolution: NodeProto, weights: Weights) ->
     scale, shift, mean, variance = (weights[name] for name in normalisation.input[1:])
     a = scale / np.sqrt(variance + attributes(normalisation).get("epsilon", 1e-5))
     b = shift - a * mean
-    kernel, bias = (weights[name] for name in convolution.input[1:])
+    kernel = weights[convolution.input[1]]
+    bias = weights[convolution.input[2]] if len(convolution.input) == 3 else 0  # the exporter drops zeros
     group = int(attributes(convolution).get("group", 1))
     of_output = np.arange(len(kernel)) // (len(kernel) // group)  # (O,): the group of each output channel
     a, b = (values.reshape(group, -1)[of_output, :, None, None] for values in (a, b))  # (O,I,1,1)
     shifted = bias + (kernel * b).sum(axis=(1, 2, 3))  # (O,)
-    convolution.input[0] = normalisation.input[0]
-    convolution.input[1] = weights.add(f"{convolution.name}.kernel", kernel * a)
-    convolution.input[2] = weights.add(f"{convolution.name}.bias", shifted)
+    del convolution.input[:]
+    convolution.input.extend(
+        [
+            normalisation.input[0],
+            weights.add(f"{convolution.name}.kernel", kernel * a),
+            weights.add(f"{convolution.name}.bias", shifted),
+        ]
+    )
