@@ -136,6 +136,7 @@ class Soak:
     async def _leave(self, index: int) -> None:
         """A whole request, and gone before its answer."""
         await self._send_and_leave(request("/classify", self._files[index], "image/png"), 0.001)
+        await asyncio.sleep(DROP)  # or these, which wait for nothing, would be nearly all of the traffic
 
     async def _send_and_leave(self, data: bytes, seconds: float) -> None:
         _, writer = await asyncio.open_connection("127.0.0.1", self._port)
