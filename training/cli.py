@@ -22,9 +22,7 @@ from model.contract import (
     ModelCard,
     ModelConfig,
     Preprocess,
-    Speed,
     UserError,
-    Validation,
     sha256,
 )
 from model.zoo import ARCHITECTURES
@@ -34,6 +32,7 @@ from training.datasets import DATA_VARIABLE, DEFAULT_FOLDER, describe, load
 from training.provenance import portable, provenance
 from training.recipe import Precision, Recipe, Schedule, default_augmentation
 from training.runs import STATE, Origin, RunError, Start
+from training.tables import in_words, speed_table
 
 Accelerator = Literal["auto", "cpu", "cuda"]
 # Fewer validation images than this say little about where a class ends.
@@ -217,7 +216,7 @@ def export(
         calibration = fitted.floats(slice(0, CALIBRATION_IMAGES)).numpy()
         card = add_variants(output, precisions, calibration, validation, held_out.labels.numpy())
         for precision, variant in card.variants.items():
-            console.print(f"  {precision}: {_in_words(variant.validation)}", highlight=False, soft_wrap=True)
+            console.print(f"  {precision}: {in_words(variant.validation)}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -248,7 +247,7 @@ def evaluate(
     else:
         Console().print(_table(rows))
         for path, measured in speeds.items():
-            Console().print(_speed_table(path, measured))
+            Console().print(speed_table(path, measured))
 
 
 @app.command()
@@ -301,33 +300,6 @@ def _table(rows: list[tuple[Path, str, Metrics]]) -> Table:
             accepted,
         )
     return table
-
-
-def _speed_table(path: Path, speeds: dict[str, Speed]) -> Table:
-    """Images a second of one thread: a row a variant, a column a batch."""
-    first = next(iter(speeds.values()))
-    table = Table(
-        box=box.SIMPLE, title=f"images/s by batch, one thread of {first.processor}", title_justify="left"
-    )
-    for name in ("model", "variant"):
-        table.add_column(name)
-    for name in (*first.images_per_second, "best batch", "times fp32"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for precision, speed in speeds.items():
-        rates = [f"{rate:,.0f}" for rate in speed.images_per_second.values()]
-        factors = ", ".join(f"{factor:.2f}" for factor in speed.speedup.values())
-        table.add_row(path.resolve().name, precision, *rates, str(speed.best_batch), factors)
-    return table
-
-
-def _in_words(figures: Validation | None) -> str:
-    """What a variant does to the validation images, in a line."""
-    if figures is None:
-        return "not measured"
-    return (
-        f"wrong on {figures.errors} of {figures.images} validation images ({100 * figures.error:.2f} %), "
-        f"largest difference of a pose {figures.pose_difference:.2g}"
-    )
 
 
 def _folder_input(
