@@ -58,12 +58,18 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's does not inherit from it
+        self._load.opened(self)
 
     def send(self, request: bytes) -> None:
         """Write a request."""
         assert self._transport is not None
         self._sent_at = time.perf_counter()
         self._transport.write(request)
+
+    def abort(self) -> None:
+        """End at once."""
+        assert self._transport is not None
+        self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -87,6 +93,8 @@ class _Load:
         self._requests = requests
         self._free: list[_Connection] = []
         self._open = 0
+        self._connections: set[_Connection] = set()
+        self._over = False
         self._opening: set[asyncio.Task[None]] = set()
         self._under_way = 0
 
@@ -101,7 +109,18 @@ class _Load:
         give_up = time.perf_counter() + PATIENCE
         while (self._under_way or self._opening) and time.perf_counter() < give_up:  # noqa: ASYNC110  # once
             await asyncio.sleep(0.01)
+        await self._close()
         return self.arrivals
+
+    async def _close(self) -> None:
+        """End all connections; what is still under way on one stays unanswered."""
+        self._over = True
+        for task in self._opening:
+            task.cancel()
+        for connection in self._connections:
+            connection.abort()
+        while self._connections:  # noqa: ASYNC110  # each leaves in a turn of the loop
+            await asyncio.sleep(0.001)
 
     def _arrive(self) -> None:
         """One request more: over a free connection, a new one, or, where all are taken, not at all."""
@@ -130,6 +149,10 @@ class _Load:
         self._under_way += 1
         connection.send(request)
 
+    def opened(self, connection: _Connection) -> None:
+        """Keep a connection in mind, so that it can be ended."""
+        self._connections.add(connection)
+
     def answered(self, connection: _Connection, status: int, seconds: float) -> None:
         """Count an answer; the connection is free again."""
         self._under_way -= 1
@@ -140,6 +163,9 @@ class _Load:
     def lost(self, connection: _Connection, *, busy: bool) -> None:
         """A connection has ended, with or without a request on it."""
         self._open -= 1
+        self._connections.discard(connection)
+        if self._over:
+            return
         if busy:
             self._under_way -= 1
             self.arrivals.broken += 1
