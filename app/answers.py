@@ -6,7 +6,18 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from model.contract import Graph, Guard, InputSpec, Metrics, ModelCard, ModelConfig, PoseMeaning, Variant
+from model.contract import (
+    Graph,
+    Guard,
+    InputSpec,
+    Metrics,
+    ModelCard,
+    ModelConfig,
+    PoseMeaning,
+    Speed,
+    Validation,
+    Variant,
+)
 
 DISTANCE = (
     "How far the reconstruction is from what the network saw: the Euclidean distance over all pixels, each from 0 to "
@@ -187,7 +198,21 @@ CARD_FIELDS: dict[type, dict[str, str]] = {
     Variant: {
         "encoder": "The encoder's graph.",
         "guard": "Its thresholds.",
-        "metrics": "Its figures, where they were measured.",
+        "validation": "What it does to validation images, where that was measured.",
+        "metrics": "Its figures on test images, where they were measured.",
+        "speed": "Its speed on a processor, where that was measured.",
+    },
+    Validation: {
+        "images": "Number of validation images.",
+        "errors": "Number classified wrongly.",
+        "error": "Share classified wrongly, 0 to 1.",
+        "pose_difference": "Largest difference of any pose dimension from the encoder in fp32.",
+    },
+    Speed: {
+        "processor": "The processor, of which one thread was used.",
+        "images_per_second": "Images a second, by batch.",
+        "best_batch": "The largest batch within 2 % of the fastest.",
+        "speedup": "The factor over fp32, at batch 1 and at the best batch.",
     },
     Metrics: {
         "dataset": "The data set.",

@@ -17,7 +17,7 @@ from app.settings import Settings
 from app.steps import step
 from app.store import StoredModel
 from model import guard
-from model.contract import Guard, ModelCard
+from model.contract import Guard, ModelCard, Variant
 
 Floats = NDArray[np.float32]
 
@@ -154,13 +154,15 @@ def serve_model(
 
     pulses = Pulse(f"{card.name}: encoder"), Pulse(f"{card.name}: decoder")
     watched = pulses[0].watch(encode), pulses[1].watch(draw)
-    look = partial(_look, *watched, card.variants[precision].guard)
+    variant = card.variants[precision]
+    look = partial(_look, *watched, variant.guard)
+    most = _largest_batch(variant, device, settings)
     return ServedModel(
         card=card,
         precision=precision,
         provider=engine.provider,
-        looks=batcher.queue(look, settings.max_batch, observers(card.name, "classify")),
-        encoder=batcher.queue(watched[0], settings.max_batch, observers(card.name, "encode")),
+        looks=batcher.queue(look, most, observers(card.name, "classify")),
+        encoder=batcher.queue(watched[0], most, observers(card.name, "encode")),
         decoder=batcher.queue(watched[1], settings.max_batch, observers(card.name, "decode")),
         pulses=pulses,
     )
@@ -199,6 +201,13 @@ def _check(
         Check(distance, threshold, accepted=distance <= threshold)
         for distance, threshold in zip(distances, thresholds, strict=True)
     ]
+
+
+def _largest_batch(variant: Variant, device: Device, settings: Settings) -> int:
+    """The setting's; on a CPU no more than the batch at which the encoder was measured to be fastest."""
+    if device.is_gpu or variant.speed is None:
+        return settings.max_batch
+    return min(settings.max_batch, variant.speed.best_batch)
 
 
 def choose_default(stored: dict[str, StoredModel], settings: Settings) -> str:
