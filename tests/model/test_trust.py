@@ -1,0 +1,48 @@
+"""The figures of the guard's table, and the pictures that it is measured with."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model import guard
+from model.contract import InputSpec
+from model.onnx_model import open_variants
+from tests.scenes import outliers
+from tests.scenes.trust import auroc, judge
+from training.datasets import Split
+
+ROOT = Path(__file__).resolve().parents[2]
+DIGIT = InputSpec(channels=1, height=28, width=28, preprocess="mnist")
+
+
+def test_auroc_is_the_share_of_pairs_in_order() -> None:
+    random = np.random.default_rng(0)
+    good, odd = random.integers(0, 9, 30), random.integers(3, 12, 20)  # with ties
+    pairs = [(o > g) + 0.5 * (o == g) for g in good for o in odd]
+    assert auroc(good, odd) == pytest.approx(np.mean(pairs))
+
+
+@pytest.mark.parametrize("kinds", [outliers.REPORTED, outliers.DEVELOPED], ids=["reported", "developed"])
+def test_a_kind_gives_the_same_images_again_and_no_two_alike(kinds: dict[str, outliers.Maker]) -> None:
+    for kind, maker in kinds.items():
+        images = outliers.make(maker, 3, 1, DIGIT)
+        assert images.shape == (3, 28, 28)
+        assert images.dtype == np.uint8
+        np.testing.assert_array_equal(images, outliers.make(maker, 3, 1, DIGIT))
+        assert kind == "blank" or (images[0] != images[1]).any()
+
+
+@pytest.mark.parametrize("kind", list(outliers.REPORTED))
+def test_the_shipped_model_refuses_what_it_was_not_trained_on(kind: str) -> None:
+    card, variants = open_variants(ROOT / "artifacts" / "mnist")
+    images = outliers.make(outliers.REPORTED[kind], 12, 5, DIGIT)[:, None]
+    assert judge(variants["fp32"], card.variants["fp32"].guard, images).refused >= 0.7
+
+
+def test_the_shipped_model_accepts_digits(digits: Split) -> None:
+    card, variants = open_variants(ROOT / "artifacts" / "mnist")
+    judged = judge(variants["fp32"], card.variants["fp32"].guard, digits.images)
+    assert judged.refused < 0.15
+    assert (judged.score <= 1).tolist() == judged.accepted.tolist()
+    assert guard.SMALLEST < judged.score.min() < 1
