@@ -1,5 +1,6 @@
 """int8 and fp16 encoders: close to fp32, small, tied to their model, and refused where they lose accuracy."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -25,20 +26,24 @@ def images(digits: Split) -> np.ndarray:
     return digits.images[:60].astype(np.float32) / 255
 
 
-def exported(folder: Path, images: np.ndarray, architecture: str = "efficient") -> Path:
-    """An exported network with random weights, whose normalisations have something to do."""
-    torch.manual_seed(0)
-    network = build(ModelConfig(architecture=architecture))
-    with torch.no_grad():
-        network.train()
-        network.encode(torch.from_numpy(images))
-    export(network.eval(), DESCRIPTION, folder / "test", images[:7], images)
-    return folder / "test"
+@pytest.fixture(scope="module")
+def plain(images: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Every architecture exported, once: random weights, and normalisations that have something to do."""
+    root = tmp_path_factory.mktemp("plain")
+    for architecture in sorted(ARCHITECTURES):
+        torch.manual_seed(0)
+        network = build(ModelConfig(architecture=architecture))
+        with torch.no_grad():
+            network.train().encode(torch.from_numpy(images))
+        export(network.eval(), DESCRIPTION, root / architecture, images[:7], images)
+    return {architecture: root / architecture for architecture in ARCHITECTURES}
 
 
 @pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
-def test_variants_are_close_to_fp32(architecture: str, images: np.ndarray, tmp_path: Path) -> None:
-    folder = exported(tmp_path, images, architecture)
+def test_variants_are_close_to_fp32(
+    architecture: str, plain: dict[str, Path], images: np.ndarray, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(plain[architecture], tmp_path / "test")
     card = add_variants(folder, ("int8", "fp16"), images, images, np.full(len(images), NEVER))
     assert ModelCard.load(folder) == card
     _, models = open_variants(folder)
@@ -55,8 +60,8 @@ def test_variants_are_close_to_fp32(architecture: str, images: np.ndarray, tmp_p
 
 
 @pytest.fixture(scope="module")
-def model(images: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = exported(tmp_path_factory.mktemp("models"), images)
+def model(plain: dict[str, Path], images: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = shutil.copytree(plain["efficient"], tmp_path_factory.mktemp("models") / "test")
     add_variants(folder, ("int8", "fp16"), images, images, np.full(len(images), NEVER))
     return folder
 
@@ -86,8 +91,10 @@ def test_each_variant_has_thresholds_of_its_own(model: Path) -> None:
     np.testing.assert_allclose(variants["int8"].guard.p95, variants["fp32"].guard.p95, rtol=0.1)
 
 
-def test_the_same_images_give_the_same_bytes(model: Path, images: np.ndarray, tmp_path: Path) -> None:
-    again = exported(tmp_path, images)
+def test_the_same_images_give_the_same_bytes(
+    model: Path, plain: dict[str, Path], images: np.ndarray, tmp_path: Path
+) -> None:
+    again = shutil.copytree(plain["efficient"], tmp_path / "test")
     add_variants(again, ("int8", "fp16"), images, images, np.full(len(images), NEVER))
     for file in model.iterdir():
         assert file.read_bytes() == (again / file.name).read_bytes()
@@ -106,9 +113,9 @@ def test_folded_normalisations_change_nothing_but_the_last_digits(
 
 
 def test_a_variant_that_loses_accuracy_is_refused_and_the_model_stays(
-    images: np.ndarray, tmp_path: Path
+    plain: dict[str, Path], images: np.ndarray, tmp_path: Path
 ) -> None:
-    folder = exported(tmp_path, images)
+    folder = shutil.copytree(plain["efficient"], tmp_path / "test")
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     lengths, _ = OnnxModel(folder / "encoder.onnx", folder / "decoder.onnx").encode(images)
     noise = np.random.default_rng(0).random((64, 1, 28, 28), np.float32) / 20  # nothing like a digit
