@@ -38,7 +38,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	bench-serving bench-limit bench-overload bench-gpu soak performance
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: install-serve ## Serve artifacts/ on http://127.0.0.1:8000 (HOST=, PORT=)
 	@exec env CAPSNET_HOST=$(HOST) CAPSNET_PORT=$(PORT) $(BIN)/python -m app
