@@ -18,10 +18,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from app.errors import DeadlineExceeded, NotReady, QueueFull, TooLarge
-from app.steps import Step, take_notes
+from app.errors import NotReady, QueueFull, TooLarge
+from app.shares import Request, Run, Share, attempt, settle
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -31,16 +31,6 @@ LOOK = 0.25
 
 # A batch that has not come back after so many seconds never will, as far as anybody can tell.
 STALLED = 30.0
-
-
-class Run(NamedTuple):
-    """One batch in its thread: its results or its error, and when that was; moments are those of `time.monotonic()`."""
-
-    results: Sequence[Any]
-    error: Exception | None
-    started: float
-    ended: float
-    steps: list[Step]
 
 
 class Observer(Protocol):
@@ -158,14 +148,14 @@ class Batcher:
         self._latest = math.nextafter(self._latest, math.inf)
         return self._latest
 
-    def _start(self, queue: "Queue[Any, Any]", shares: list["_Share"]) -> None:
+    def _start(self, queue: "Queue[Any, Any]", shares: list["Share"]) -> None:
         """Run a batch in a thread; where none can be had, its callers get that error and no others."""
         items = [item for share in shares for item in share.items]
         try:
-            future = asyncio.wrap_future(self._threads.submit(_attempt, queue._run, items))
+            future = asyncio.wrap_future(self._threads.submit(attempt, queue._run, items))
         except RuntimeError as error:
             now = time.monotonic()
-            _settle(shares, Run([], error, now, now, []))
+            settle(shares, Run([], error, now, now, []))
             return
         self._free -= 1
         self._running[future] = _Batch(time.monotonic(), queue, shares)
@@ -175,7 +165,7 @@ class Batcher:
         """Hand the results back, free the slot, and fill it again."""
         self._free += 1
         batch, run = self._running.pop(future), future.result()
-        items = _settle(batch.shares, run)
+        items = settle(batch.shares, run)
         self._fill_slots()
         for observer in batch.queue._observers:
             observer.ran(items, run)
@@ -196,7 +186,7 @@ class Queue(Generic[Item, Result]):
         self._run = run
         self._max_batch = max_batch
         self.waiting = 0
-        self._requests: deque[_Request] = deque()
+        self._requests: deque[Request] = deque()
 
     async def submit(self, items: Sequence[Item], deadline: float) -> list[Result]:
         """Wait for the results of `items`, in their order.
@@ -220,7 +210,7 @@ class Queue(Generic[Item, Result]):
         if not items:
             return []
         self._batcher._admit(len(items))
-        request = _Request(items, deadline)
+        request = Request(items, deadline)
         self._batcher._latest = max(self._batcher._latest, deadline)
         self._requests.append(request)
         self.waiting += len(items)
@@ -242,10 +232,10 @@ class Queue(Generic[Item, Result]):
         for observer in self._observers:
             observer.waiting(self.waiting)
 
-    def _take(self, slots: int) -> list["_Share"]:
+    def _take(self, slots: int) -> list["Share"]:
         """Remove the next batch: one slot's share of what waits here, in turn, the dead left out."""
         room = min(self._max_batch, -(-self.waiting // slots))
-        batch: list[_Share] = []
+        batch: list[Share] = []
         now = time.monotonic()
         while self._requests:
             request = self._requests[0]
@@ -266,88 +256,9 @@ class Queue(Generic[Item, Result]):
         return batch
 
 
-class _Share:
-    """The part of a request that runs in one batch."""
-
-    __slots__ = ("items", "request", "start")
-
-    def __init__(self, request: "_Request", start: int, items: Sequence[Any]) -> None:
-        self.request = request
-        self.start = start
-        self.items = items
-
-
 class _Batch(NamedTuple):
     """What runs in a slot, and since when (`time.monotonic()`)."""
 
     started: float
     queue: Queue[Any, Any]
-    shares: list[_Share]
-
-
-class _Request:
-    """The items of one `submit` and the future that answers it."""
-
-    __slots__ = ("answer", "arrived", "deadline", "items", "missing", "results", "runs", "turn", "waiting")
-
-    def __init__(self, items: Sequence[Any], deadline: float) -> None:
-        self.items = items
-        self.deadline = deadline
-        self.turn = deadline
-        self.waiting = len(items)
-        self.missing = len(items)
-        self.results: list[Any] = [None] * len(items)
-        self.arrived = time.monotonic()
-        self.runs: list[Run] = []
-        self.answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-
-    def is_dead(self, now: float) -> bool:
-        """Whether nobody waits for it any more; a request past its deadline is answered so here."""
-        if not self.answer.done() and now > self.deadline:
-            self.answer.set_exception(DeadlineExceeded("the request's time passed before it was worked off"))
-        return self.answer.done()
-
-    def take(self, room: int) -> _Share:
-        """Remove the next items, at most `room`."""
-        start = len(self.items) - self.waiting
-        share = _Share(self, start, self.items[start : start + room])
-        self.waiting -= len(share.items)
-        return share
-
-    def settle(self, share: _Share, results: Sequence[Any], run: Run) -> None:
-        """Enter the results of one share; answer when none is missing, or at the first error."""
-        self.runs.append(run)
-        if self.answer.done():  # cancelled, or failed in another batch
-            return
-        if run.error is not None:
-            self.answer.set_exception(run.error)
-            return
-        self.results[share.start : share.start + len(results)] = results
-        self.missing -= len(results)
-        if not self.missing:
-            self.answer.set_result(self.results)
-
-
-def _settle(shares: list[_Share], run: Run) -> int:
-    """Give each request of a batch its part of the results, or the error; how many items that were."""
-    position = 0
-    for share in shares:
-        share.request.settle(share, run.results[position : position + len(share.items)], run)
-        position += len(share.items)
-    return position
-
-
-def _attempt(run: Callable[[list[Any]], Sequence[Any]], items: list[Any]) -> Run:
-    """Call `run` in a thread; an error is a value here, so that nothing can escape and leave callers waiting."""
-    steps = take_notes()
-    started = time.monotonic()
-    results: Sequence[Any] = []
-    error: Exception | None = None
-    try:
-        results = run(items)
-        if len(results) != len(items):
-            error = RuntimeError(f"a batch of {len(items)} items gave {len(results)} results")
-    except BaseException as raised:  # noqa: BLE001  # whatever it is, somebody waits for an answer
-        carried = isinstance(raised, Exception) and not isinstance(raised, StopIteration)
-        error = cast(Exception, raised) if carried else RuntimeError(f"a batch raised {raised!r}")
-    return Run(results, error, started, time.monotonic(), steps)
+    shares: list[Share]

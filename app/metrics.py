@@ -17,7 +17,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
-from app.batcher import Run
+from app.shares import Run
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 

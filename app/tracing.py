@@ -16,10 +16,10 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import __version__
-from app.batcher import Run
 from app.errors import SettingError
 from app.middleware import route_of
 from app.security import is_open, path_of
+from app.shares import Run
 from app.steps import Step
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
