@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 
 from app.routes.examples import EXAMPLES
 from app.settings import Settings
@@ -169,9 +170,21 @@ def test_the_guide_names_every_route_and_parameter(server: Server) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_block_of_code_is_of_a_kind_that_is_tried(page: Path) -> None:
-    """Blocks without a language are commands for another terminal, or are not code."""
+    """Blocks without a language are commands for another terminal, or are not code; nor is text."""
     languages = set(re.findall(r"^```(\w+)$", page.read_text(), re.MULTILINE))
-    assert languages <= {"console", "pycon"} | ({"python"} if page == API_GUIDE else set())
+    assert languages <= {"console", "pycon", "text", "yaml"} | ({"python"} if page == API_GUIDE else set())
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "yaml")], ids=lambda page: page.name)
+def test_an_override_of_the_compose_file_fits_it(page: Path) -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    settings = {f"CAPSNET_{name.upper()}" for name in Settings.model_fields}
+    for block in blocks(page, "yaml"):
+        override = yaml.safe_load(block)
+        assert override["services"].keys() <= compose["services"].keys()
+        for service in override["services"].values():
+            assert service["environment"].keys() <= settings
+            assert set(service["secrets"]) == override["secrets"].keys()
 
 
 def test_there_are_examples_of_every_route() -> None:
