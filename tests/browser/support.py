@@ -4,13 +4,12 @@ import base64
 import io
 import os
 import shutil
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Playwright
-
-from tests.app.support import wait_until
 
 Point = tuple[float, float]
 
@@ -62,9 +61,12 @@ def pixels(canvas: Locator) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))).convert("RGBA"))
 
 
-def eventually(condition: Callable[[], bool]) -> None:
-    """Wait until something holds on a page that is still at work."""
-    wait_until(condition, PATIENCE)
+def eventually(page: Page, condition: Callable[[], bool]) -> None:
+    """Wait until something holds on a page that is still at work; meanwhile its events are heard."""
+    give_up = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < give_up, "it never came about"
+        page.wait_for_timeout(20)
 
 
 def verdict(page: Page) -> Locator:

@@ -97,7 +97,7 @@ def test_all_comes_from_this_host(page: Page, server: Server) -> None:
     page.goto(server.url)
     expect(verdict(page)).to_have_text("7")
     page.locator("#sheet-body").scroll_into_view_if_needed()
-    eventually(lambda: any("/sweep" in url for url in asked))
+    eventually(page, lambda: any("/sweep" in url for url in asked))
     assert len(asked) > 20
     assert [url for url in asked if not url.startswith(server.url)] == []
 

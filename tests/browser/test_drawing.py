@@ -123,7 +123,7 @@ def test_nothing_piles_up_while_the_server_stands_still(page: Page, models: Path
         os.kill(server.process.pid, signal.SIGCONT)
         expect(verdict(page)).to_have_text("1")
         expect(page.locator("#notice")).to_be_hidden()
-        eventually(lambda: not under_way)
+        eventually(page, lambda: not under_way)
     assert most == 2
 
 

@@ -27,7 +27,7 @@ def test_two_things_are_found_and_drawn_each_in_its_own_colour(playground: Page,
     expect(playground.locator("#give-words")).to_have_text("Draw two digits")
     sample(playground, "2 and 7").click()
     expect(playground.locator("#singles canvas")).to_have_count(2)
-    eventually(lambda: "and" in verdict(playground).inner_text())
+    eventually(playground, lambda: "and" in verdict(playground).inner_text())
     expect(sample(playground, "2 and 7")).to_have_attribute("aria-pressed", "true")
     found = [each["label"] for each in answer_for(server, playground, "pair").json()["predictions"]]
     expect(verdict(playground)).to_have_text(" and ".join(found))

@@ -36,10 +36,10 @@ def test_a_slider_moves_the_picture_and_reset_puts_it_back(playground: Page, mov
     playground.mouse.move(box["x"] + box["width"] * 0.1, box["y"] + box["height"] / 2, steps=8)
     playground.mouse.up()
     assert number(playground, 9) < given - 0.2
-    eventually(lambda: bool((pixels(moved) != before).any()))
+    eventually(playground, lambda: bool((pixels(moved) != before).any()))
     expect(playground.locator("#moved-words")).to_have_text("as you moved it, capsule of 7")
     playground.get_by_role("button", name="Reset").click()
-    eventually(lambda: bool((pixels(moved) == before).all()))
+    eventually(playground, lambda: bool((pixels(moved) == before).all()))
     assert number(playground, 9) == pytest.approx(given, abs=0.003)
 
 
@@ -49,7 +49,7 @@ def test_the_keys_move_a_slider(playground: Page, moved: Locator) -> None:
     for _ in range(20):
         playground.keyboard.press("ArrowRight")
     assert number(playground, 0) == pytest.approx(given + 0.1, abs=0.006)
-    eventually(lambda: bool((pixels(moved) != before).any()))
+    eventually(playground, lambda: bool((pixels(moved) != before).any()))
 
 
 def test_any_capsule_can_be_asked(playground: Page, moved: Locator) -> None:
@@ -58,11 +58,11 @@ def test_any_capsule_can_be_asked(playground: Page, moved: Locator) -> None:
     table_button.click()
     expect(table_button).to_have_attribute("aria-pressed", "true")
     expect(playground.locator("#drawn-from")).to_have_text("from capsule 3")
-    eventually(lambda: bool((pixels(moved) != before).any()))
+    eventually(playground, lambda: bool((pixels(moved) != before).any()))
     expect(verdict(playground)).to_have_text("7")
     playground.get_by_label("Capsule", exact=True).select_option("7")
     expect(playground.locator("#drawn-from")).to_have_text("from capsule 7")
-    eventually(lambda: bool((pixels(moved) == before).all()))
+    eventually(playground, lambda: bool((pixels(moved) == before).all()))
 
 
 def test_the_heat_map_has_every_number_for_those_who_hear_it(playground: Page) -> None:
@@ -91,7 +91,7 @@ def test_a_picture_of_the_sheet_gives_its_pose(playground: Page, moved: Locator,
     wanted = pixels(cell.locator("canvas"))
     cell.click()
     assert number(playground, 4) == pytest.approx(given + 0.2, abs=0.006)
-    eventually(lambda: bool((pixels(moved) == wanted).all()))
+    eventually(playground, lambda: bool((pixels(moved) == wanted).all()))
 
 
 def test_the_keys_walk_over_the_sheet(playground: Page, sheet: Locator) -> None:
@@ -112,6 +112,6 @@ def test_a_row_of_the_sheet_plays(playground: Page, sheet: Locator) -> None:
     mirror = playground.locator("#mirror")
     before = pixels(mirror)
     sheet.get_by_role("button", name="Play dimension 1").first.click()
-    eventually(lambda: bool((pixels(mirror) != before).any()))
+    eventually(playground, lambda: bool((pixels(mirror) != before).any()))
     expect(sheet.locator(".now")).to_have_count(0)
-    eventually(lambda: bool((pixels(mirror) == before).all()))
+    eventually(playground, lambda: bool((pixels(mirror) == before).all()))

@@ -77,7 +77,7 @@ def test_the_camera_gives_a_picture_and_is_let_go(playground: Page) -> None:
     playground.get_by_role("button", name="Camera").click()
     expect(playground.get_by_role("dialog", name="Camera")).to_be_visible()
     finder = playground.locator("#finder")
-    eventually(lambda: bool(finder.evaluate("video => video.videoWidth")))
+    eventually(playground, lambda: bool(finder.evaluate("video => video.videoWidth")))
     playground.get_by_role("button", name="Take it").click()
     expect(playground.locator("#verdict-words")).to_have_text("Not like anything I was trained on.")
     assert finder.evaluate("video => video.srcObject") is None

@@ -50,13 +50,13 @@ def test_a_chosen_capsule_and_its_moved_pose_survive(playground: Page) -> None:
     expect(playground.locator("#drawn-from")).to_have_text("from capsule 9")
     before = pixels(playground.locator("#moved"))
     playground.locator("#dim-5").fill("0.5")
-    eventually(lambda: bool((pixels(playground.locator("#moved")) != before).any()))
+    eventually(playground, lambda: bool((pixels(playground.locator("#moved")) != before).any()))
     moved, others = pixels(playground.locator("#moved")), number(playground, 2)
     reopen(playground, link_to(playground))
     expect(playground.locator("#moved-words")).to_have_text("as you moved it, capsule of 9")
     assert number(playground, 5) == 0.5
     assert number(playground, 2) == others
-    eventually(lambda: abs(pixels(playground.locator("#moved")).astype(int) - moved).max() <= 2)
+    eventually(playground, lambda: abs(pixels(playground.locator("#moved")).astype(int) - moved).max() <= 2)
 
 
 def test_a_file_survives_as_what_the_network_saw(playground: Page, digits: Split) -> None:
