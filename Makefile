@@ -33,17 +33,29 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test train smoke pictures fuzz lock clean lint lint-style lint-types lint-imports lint-images \
-	install-serve install-train install-dev
+.PHONY: help serve test test-browser chromium screenshots train smoke pictures figures tutorial openapi fuzz lock clean \
+	lint lint-style lint-types lint-imports lint-images install-serve install-train install-dev \
+	bench-serving bench-limit bench-overload bench-gpu soak performance
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: install-serve ## Serve artifacts/ on http://127.0.0.1:8000 (HOST=, PORT=)
 	@exec env CAPSNET_HOST=$(HOST) CAPSNET_PORT=$(PORT) $(BIN)/python -m app
 
 test: install-dev ## Run every test that needs no browser and no container engine (ARGS=)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --ignore=tests/browser $(ARGS)
+
+# The system's Chromium where there is one, else Playwright's own, which it fetches.
+chromium: install-dev
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || \
+		$(BIN)/playwright install --with-deps chromium
+
+test-browser: chromium ## Run the tests of the playground in Chromium (ARGS=)
+	$(BIN)/python -m pytest tests/browser $(ARGS)
+
+screenshots: chromium ## Take the pictures of the playground in docs/images
+	$(BIN)/python -m tests.browser.screenshots --output docs/images
 
 lint: lint-style lint-types lint-imports lint-images ## Check style, types, import rules and Dockerfiles (-k for all at once)
 
@@ -76,9 +88,53 @@ WORKERS := 1
 pictures: install-dev ## Read pictures as people make them; write docs/pictures.md's figures and sheets (WORKERS=)
 	$(BIN)/python -m tests.scenes.report --output docs --workers $(WORKERS) $(ARGS)
 
+figures: install-dev ## Draw the figures of docs/capsules.md
+	$(BIN)/python -m docs.examples.capsule_figures
+
+tutorial: install-dev ## Run docs/tutorial.md from top to bottom
+	$(BIN)/python -m pytest tests/tutorial.py $(ARGS)
+
+openapi: install-dev ## Write tests/app/openapi.json, to which a test holds the OpenAPI document
+	WRITE_OPENAPI=1 $(BIN)/python -m pytest -q tests/app/test_openapi.py -k is_known
+
 FUZZ_MINUTES := 10
 fuzz: install-dev ## Feed damaged and absurd pictures to the decoder (FUZZ_MINUTES=)
 	$(BIN)/python -m tests.scenes.fuzz --minutes $(FUZZ_MINUTES) $(ARGS)
+
+# --------------------------------------------------------------------------------------------------------- benchmarks
+# Each prints a table and writes benchmarks/results/NAME.json (OUTPUT=); `make performance` puts them into the docs.
+# The cores should be quiet. wrk is Debian's package of that name.
+
+# Words of the names of those that take part in bench-serving, separated by commas; all without any.
+CONTENDERS :=
+ROUNDS := 3
+# Of each measurement; left empty, what suits the benchmark.
+SECONDS :=
+MINUTES := 10
+OUTPUT := benchmarks/results
+BENCH_MODEL := artifacts/mnist
+# Where the contenders' environments lie, if not in .venv-benchmarks.
+export BENCH_ENVIRONMENTS
+BENCH := --model $(BENCH_MODEL) --output $(OUTPUT) $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
+
+bench-serving: install-dev ## Compare with other servers of the same encoder (CONTENDERS=, ROUNDS=, SECONDS=)
+	$(BIN)/python -m benchmarks.environments "$(CONTENDERS)"
+	$(BIN)/python -m benchmarks.serving --contenders "$(CONTENDERS)" --rounds $(ROUNDS) $(BENCH)
+
+bench-limit: install-dev ## What each layer of the service leaves of session.run (ROUNDS=, SECONDS=)
+	$(BIN)/python -m benchmarks.limit --rounds $(ROUNDS) $(BENCH)
+
+bench-overload: install-dev ## Twice and ten times the sustainable load (SECONDS=)
+	$(BIN)/python -m benchmarks.overload $(BENCH)
+
+bench-gpu: install-dev ## The encoder on a GPU, or on the processor where there is none (SECONDS=)
+	$(BIN)/python -m benchmarks.gpu $(BENCH)
+
+soak: install-dev ## Clients of every kind, good and bad, for MINUTES=10; every answer checked, memory watched
+	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES) --model $(BENCH_MODEL) --output $(OUTPUT) $(ARGS)
+
+performance: install-dev ## Put the measured figures into docs/performance.md
+	$(BIN)/python -m benchmarks.report
 
 # ------------------------------------------------------------------------------------------------------- environments
 
@@ -130,4 +186,4 @@ lock: install-dev ## Write requirements/*.txt from pyproject.toml (UPGRADE=1 for
 
 clean: ## Remove caches and build output; environments, data, runs and models stay
 	rm -rf build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis
-	find app model training tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find app benchmarks model training tests -name __pycache__ -type d -prune -exec rm -rf {} +

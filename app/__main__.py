@@ -5,22 +5,43 @@ import sys
 
 from app import logs
 from app.errors import StartError
-from app.main import create_app
-from app.server import Server
+from app.security import warn_of_open_door
 from app.settings import Settings, warn_of_unknown_variables
+from app.store import find_models
+from app.workers import Supervisor
 
 
 def main() -> None:
     """Start, or say in one line why not."""
     try:
         settings = Settings.load()
-        logs.configure(settings.log_format)
+        logs.configure(settings.log_format, settings.log_level)
         warn_of_unknown_variables()
-        app = create_app(settings)
+        warn_of_open_door(settings)
+        if settings.workers > 1:
+            find_models(settings.models)  # what is wrong with the files is said once and not by every worker
+            Supervisor(settings, _forget_worker).run()
+        else:
+            _serve(settings)
     except StartError as error:
         sys.exit(f"capsnet: {error}")
+
+
+def _serve(settings: Settings) -> None:
+    """Serve in this process; the supervisor of several needs none of what is imported here."""
+    from app.main import create_app
+    from app.server import Server
+
+    app = create_app(settings)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again after it has ended in order
         Server(app, settings).run()
+
+
+def _forget_worker(pid: int) -> None:
+    """Tell the metrics that a worker's gauges no longer count."""
+    from app.metrics import worker_gone
+
+    worker_gone(pid)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,28 @@
 
 import inspect
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from model.contract import Graph, Guard, InputSpec, Metrics, ModelCard, ModelConfig, PoseMeaning, Variant
+from model.contract import (
+    Graph,
+    Guard,
+    InputSpec,
+    Metrics,
+    ModelCard,
+    ModelConfig,
+    PoseMeaning,
+    Speed,
+    Validation,
+    Variant,
+)
+
+DISTANCE = (
+    "How far the reconstruction is from what the network saw: the Euclidean distance over all pixels, each from 0 to "
+    "1. It is 0 where they are equal, and at most the square root of the number of values in an image."
+)
+POSE = "in the units of the network: the norm of a pose is its capsule's length"
 
 
 class Answer(BaseModel):
@@ -20,7 +37,7 @@ class Problem(Answer):
 
     type: str = Field(description="A URN that names the kind of problem.")
     title: str = Field(description="The kind of problem in words.")
-    status: int = Field(description="The HTTP status.")
+    status: int = Field(ge=400, le=599, description="The HTTP status, 400 to 599.")
     detail: str = Field(description="What was wrong in this request, and what is allowed.")
     instance: str = Field(description="The path that was asked for.")
     request_id: str = Field(
@@ -34,22 +51,27 @@ class Problem(Answer):
 class Prediction(Answer):
     """One class and the length of its capsule."""
 
-    index: int = Field(description="Index of the class, from 0.")
+    index: int = Field(ge=0, description="Index of the class, from 0 to J - 1.")
     label: str = Field(description="Name of the class.")
     length: float = Field(
-        description="Length of the class's capsule: how surely the class is in the picture, 0 to 1."
+        ge=0,
+        le=1,
+        description="Length of the class's capsule: how surely the class is in the picture, 0 to 1.",
     )
 
 
 class Check(Answer):
     """The picture compared with what the winning capsule draws."""
 
-    distance: float = Field(description="How far the reconstruction is from the picture; see `GET /models`.")
+    distance: float = Field(ge=0, description=DISTANCE)
     threshold: float = Field(
         description="The largest distance that is accepted for this picture: it depends on the class, "
         "the ink and the lengths. Below 0 where no distance would be."
     )
     accepted: bool = Field(description="Whether the picture is like what the model was trained on.")
+
+
+Length = Annotated[float, Field(ge=0, le=1)]
 
 
 class ClassifyAnswer(Answer):
@@ -58,16 +80,18 @@ class ClassifyAnswer(Answer):
     model: str = Field(description="Name of the model.")
     version: str = Field(description="Version of the model.")
     predictions: list[Prediction] = Field(description="The longest capsules, longest first.")
-    lengths: list[float] = Field(description="Length of every class capsule, [J].")
-    poses: list[list[float]] = Field(description="Pose of every class capsule, [J][D].")
+    lengths: list[Length] = Field(description="Length of every class capsule, [J], each from 0 to 1.")
+    poses: list[list[float]] = Field(description=f"Pose of every class capsule, [J][D], {POSE}.")
     reconstruction: Check | None = Field(None, description="Left out with `verify=false`.")
 
 
 class Perturbation(Answer):
     """A movement of the pose."""
 
-    dim: int = Field(description="Pose dimension, from 0.")
-    delta: float = Field(description="What was added to it.")
+    dim: int = Field(ge=0, description="Pose dimension, from 0 to D - 1.")
+    delta: float = Field(
+        ge=-2, le=2, description="What was added to it, in the units of the pose, from -2 to 2."
+    )
 
 
 class ReconstructAnswer(Answer):
@@ -76,13 +100,33 @@ class ReconstructAnswer(Answer):
     model: str = Field(description="Name of the model.")
     version: str = Field(description="Version of the model.")
     capsule: Prediction = Field(description="The capsule that was drawn.")
-    pose: list[float] = Field(description="Its pose as the network gave it, [D].")
+    pose: list[float] = Field(description=f"Its pose as the network gave it, [D], {POSE}.")
     perturbed_pose: list[float] = Field(description="The pose with the perturbations added, [D].")
     perturbations: list[Perturbation] = Field(description="The perturbations, as they were asked for.")
-    distance: float = Field(description="How far the reconstruction is from the input.")
+    distance: float = Field(ge=0, description=DISTANCE)
     input: str = Field(description="What the network saw.")
     reconstruction: str = Field(description="What the pose draws.")
     perturbed: str = Field(description="What the perturbed pose draws.")
+
+
+class SweepAnswer(Answer):
+    """A pose moved one dimension at a time. Pictures are 8-bit PNG files in base64 at the network's own size."""
+
+    model: str = Field(description="Name of the model.")
+    version: str = Field(description="Version of the model.")
+    capsule: Prediction = Field(description="The capsule that was drawn.")
+    pose: list[float] = Field(description=f"Its pose as the network gave it, [D], {POSE}.")
+    dims: list[Annotated[int, Field(ge=0)]] = Field(
+        description="Pose dimensions that were moved, each from 0 to D - 1: the rows of `frames`."
+    )
+    deltas: list[Annotated[float, Field(ge=-2, le=2)]] = Field(
+        description="What was added to the dimension, in the units of the pose, from -2 to 2: the columns of `frames`."
+    )
+    frames: list[list[str]] = Field(
+        description="Pictures, [dims][steps]: `frames[i][j]` is the pose with `deltas[j]` added to dimension `dims[i]`."
+    )
+    input: str = Field(description="What the network saw.")
+    reconstruction: str = Field(description="What the pose draws as it is.")
 
 
 class DecodeAnswer(Answer):
@@ -90,7 +134,7 @@ class DecodeAnswer(Answer):
 
     model: str = Field(description="Name of the model.")
     version: str = Field(description="Version of the model.")
-    images: list[str] = Field(description="One 8-bit PNG file in base64 for each pose, in order.")
+    images: list[str] = Field(description="One 8-bit PNG file in base64 for each pose, in order, 1 to 1,024.")
 
 
 class Serving(Answer):
@@ -128,7 +172,7 @@ CARD_FIELDS: dict[type, dict[str, str]] = {
     },
     ModelConfig: {
         "architecture": "Name of the architecture.",
-        "num_classes": "Number of class capsules, J.",
+        "num_classes": "Number of class capsules, J, at least 1.",
         "channels": "Channels of the image, 1 to 3.",
         "height": "Height of the image in pixels.",
         "width": "Width of the image in pixels.",
@@ -146,15 +190,29 @@ CARD_FIELDS: dict[type, dict[str, str]] = {
     },
     Graph: {"file": "Name of the file.", "sha256": "SHA-256 of the file."},
     Guard: {
-        "distance": "Median distance between image and reconstruction, [J].",
-        "ink": "Median Euclidean norm of the images, [J].",
-        "p95": "95th percentile of the strangeness, [J]; what is stranger is refused.",
-        "p99": "99th percentile of the strangeness, [J].",
+        "distance": "Median distance between image and reconstruction over validation images of each class, [J].",
+        "ink": "Median Euclidean norm of those images, [J].",
+        "p95": "95th percentile of their strangeness, [J]; what is stranger is refused.",
+        "p99": "99th percentile of their strangeness, [J].",
     },
     Variant: {
         "encoder": "The encoder's graph.",
         "guard": "Its thresholds.",
-        "metrics": "Its figures, where they were measured.",
+        "validation": "What it does to validation images, where that was measured.",
+        "metrics": "Its figures on test images, where they were measured.",
+        "speed": "Its speed on a processor, where that was measured.",
+    },
+    Validation: {
+        "images": "Number of validation images.",
+        "errors": "Number classified wrongly.",
+        "error": "Share classified wrongly, 0 to 1.",
+        "pose_difference": "Largest difference of any pose dimension from the encoder in fp32.",
+    },
+    Speed: {
+        "processor": "The processor, of which one thread was used.",
+        "images_per_second": "Images a second, by batch.",
+        "best_batch": "The largest batch within 2 % of the fastest.",
+        "speedup": "The factor over fp32, at batch 1 and at the best batch.",
     },
     Metrics: {
         "dataset": "The data set.",
@@ -168,7 +226,7 @@ CARD_FIELDS: dict[type, dict[str, str]] = {
     PoseMeaning: {
         "dim": "Pose dimension, from 0.",
         "meaning": "What it changes.",
-        "score": "How clearly: R squared on images that were held out.",
+        "score": "How clearly: R squared on images that were held out, at most 1.",
     },
 }
 

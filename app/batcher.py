@@ -2,24 +2,48 @@
 
 Slots first, then drain: a batch is put together only when a slot is free to run it, so there is no timer, no added
 delay, and batches grow by themselves under load. The slots belong to the device and are shared by all queues; a free
-slot serves the queue whose head has waited longest and takes its share of that queue, not everything.
+slot serves the queue whose head is oldest and takes its share of that queue, not everything. Age is told by the
+deadline: a request that comes to a second queue with the deadline of the first goes before those that came after it.
+
+A request of many items is admitted whole and computed in shares, after each of which it goes behind all that waits:
+whoever comes with one item waits for one share of it and not for all.
 
 Knows neither models nor arrays: items go in, results come out. All bookkeeping happens on the event loop's thread, so
 there are no locks; only `run` itself is called in another thread.
 """
 
 import asyncio
-import itertools
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from app.errors import DeadlineExceeded, NotReady, QueueFull, TooLarge
+from app.errors import NotReady, QueueFull, TooLarge
+from app.shares import Request, Run, Share, attempt, settle
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+# Seconds between two looks for requests whose deadline has passed although no slot became free.
+LOOK = 0.25
+
+# A batch that has not come back after so many seconds never will, as far as anybody can tell.
+STALLED = 30.0
+
+
+class Observer(Protocol):
+    """What hears of a queue's doings. Called on the event loop's thread, it must be quick."""
+
+    def waiting(self, items: int) -> None:
+        """So many items wait now."""
+
+    def ran(self, items: int, run: Run) -> None:
+        """A batch of so many items was run."""
+
+    def answered(self, arrived: float, runs: Sequence[Run]) -> None:
+        """A request that came at that moment has its answer, from these batches; called in its `submit`'s context."""
 
 
 class Batcher:
@@ -39,16 +63,23 @@ class Batcher:
         self.slots = slots
         self.max_queue = max_queue
         self._free = slots
+        self._latest = 0.0  # of the turns that were given to requests
         self._queues: list[Queue[Any, Any]] = []
-        self._arrivals = itertools.count()
+        self._running: dict[asyncio.Future[Any], _Batch] = {}
+        self._look: asyncio.TimerHandle | None = None
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix=name)
         self._closed = False
         self._unfinished = 0
         self._finished = asyncio.Event()
 
-    def queue(self, run: Callable[[list[Item]], Sequence[Result]], max_batch: int) -> "Queue[Item, Result]":
+    def queue(
+        self,
+        run: Callable[[list[Item]], Sequence[Result]],
+        max_batch: int,
+        observers: Sequence[Observer] = (),
+    ) -> "Queue[Item, Result]":
         """A queue whose batches of at most `max_batch` items `run` turns into as many results, in order."""
-        queue: Queue[Item, Result] = Queue(self, run, max_batch)
+        queue: Queue[Item, Result] = Queue(self, run, max_batch, observers)
         self._queues.append(queue)
         return queue
 
@@ -56,6 +87,12 @@ class Batcher:
     def waiting(self) -> int:
         """How many items wait, over all queues."""
         return sum(queue.waiting for queue in self._queues)
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether a slot has been on one batch for so long that it must be lost."""
+        longest_ago = time.monotonic() - STALLED
+        return any(batch.started < longest_ago for batch in self._running.values())
 
     async def close(self) -> None:
         """Refuse new work, wait until all accepted work is finished, and end the threads."""
@@ -74,6 +111,8 @@ class Batcher:
         if (waiting := self.waiting) + count > self.max_queue:
             raise QueueFull(f"{waiting} items are waiting, of at most {self.max_queue}")
         self._unfinished += 1
+        if self._look is None:
+            self._look = asyncio.get_running_loop().call_later(LOOK, self._drop_expired)
 
     def _leave(self) -> None:
         """Count a request out."""
@@ -81,44 +120,73 @@ class Batcher:
         if not self._unfinished:
             self._finished.set()
 
+    def _drop_expired(self) -> None:
+        """Answer what is past its deadline, also where no slot becomes free; look again while there is work."""
+        now = time.monotonic()
+        for queue in self._queues:
+            for request in queue._requests:
+                request.is_dead(now)
+        for batch in self._running.values():
+            for share in batch.shares:
+                share.request.is_dead(now)
+        again = self._unfinished > 0
+        self._look = asyncio.get_running_loop().call_later(LOOK, self._drop_expired) if again else None
+
     def _fill_slots(self) -> None:
         """Start batches as long as a slot is free and something waits."""
         while self._free and (queue := self._oldest()):
-            if batch := queue._take(self.slots):
-                self._start(queue, batch)
+            if shares := queue._take(self.slots):
+                self._start(queue, shares)
 
     def _oldest(self) -> "Queue[Any, Any] | None":
-        """The queue whose head came first."""
+        """The queue whose head has the first turn."""
         waiting = [queue for queue in self._queues if queue._requests]
-        return min(waiting, key=lambda queue: queue._requests[0].arrival, default=None)
+        return min(waiting, key=lambda queue: queue._requests[0].turn, default=None)
 
-    def _start(self, queue: "Queue[Any, Any]", batch: list["_Share"]) -> None:
+    def _last_turn(self) -> float:
+        """A turn behind all that were given."""
+        self._latest = math.nextafter(self._latest, math.inf)
+        return self._latest
+
+    def _start(self, queue: "Queue[Any, Any]", shares: list["Share"]) -> None:
+        """Run a batch in a thread; where none can be had, its callers get that error and no others."""
+        items = [item for share in shares for item in share.items]
+        try:
+            future = asyncio.wrap_future(self._threads.submit(attempt, queue._run, items))
+        except RuntimeError as error:
+            now = time.monotonic()
+            settle(shares, Run([], error, now, now, []))
+            return
         self._free -= 1
-        items = [item for share in batch for item in share.items]
-        future = asyncio.get_running_loop().run_in_executor(self._threads, _attempt, queue._run, items)
-        future.add_done_callback(lambda done: self._finish(batch, *done.result()))
+        self._running[future] = _Batch(time.monotonic(), queue, shares)
+        future.add_done_callback(self._finish)
 
-    def _finish(self, batch: list["_Share"], results: Sequence[Any], error: Exception | None) -> None:
+    def _finish(self, future: asyncio.Future[Any]) -> None:
         """Hand the results back, free the slot, and fill it again."""
         self._free += 1
-        position = 0
-        for share in batch:
-            share.request.settle(share, results[position : position + len(share.items)], error)
-            position += len(share.items)
+        batch, run = self._running.pop(future), future.result()
+        items = settle(batch.shares, run)
         self._fill_slots()
+        for observer in batch.queue._observers:
+            observer.ran(items, run)
 
 
 class Queue(Generic[Item, Result]):
     """Work of one kind on the way to the shared slots; made by `Batcher.queue`."""
 
     def __init__(
-        self, batcher: Batcher, run: Callable[[list[Item]], Sequence[Result]], max_batch: int
+        self,
+        batcher: Batcher,
+        run: Callable[[list[Item]], Sequence[Result]],
+        max_batch: int,
+        observers: Sequence[Observer],
     ) -> None:
         self._batcher = batcher
+        self._observers = observers
         self._run = run
         self._max_batch = max_batch
         self.waiting = 0
-        self._requests: deque[_Request] = deque()
+        self._requests: deque[Request] = deque()
 
     async def submit(self, items: Sequence[Item], deadline: float) -> list[Result]:
         """Wait for the results of `items`, in their order.
@@ -128,35 +196,46 @@ class Queue(Generic[Item, Result]):
         items
             Admitted all together or not at all; they may run in several batches.
         deadline
-            Moment of `time.monotonic()` after which what still waits is dropped.
+            Moment of `time.monotonic()` after which the answer is not waited for; what still waits is dropped.
 
         Raises
         ------
         QueueFull, TooLarge, NotReady
             If the items are not admitted.
         DeadlineExceeded
-            If the deadline passed while some of them waited.
+            If the deadline has passed.
         Exception
             Whatever `run` raised for a batch that held one of them.
         """
         if not items:
             return []
         self._batcher._admit(len(items))
-        request = _Request(items, deadline, next(self._batcher._arrivals))
+        request = Request(items, deadline)
+        self._batcher._latest = max(self._batcher._latest, deadline)
         self._requests.append(request)
         self.waiting += len(items)
         self._batcher._fill_slots()
+        if request.waiting:
+            self._report_waiting()
         try:
             return await request.answer
         finally:
-            self.waiting -= request.waiting  # cancelled, expired or failed: the rest of it will not run
-            request.waiting = 0
+            if request.waiting:  # cancelled, expired or failed: the rest of it will not run
+                self.waiting -= request.waiting
+                self._report_waiting()
+            request.waiting, request.items = 0, ()
             self._batcher._leave()
+            for observer in self._observers:
+                observer.answered(request.arrived, request.runs)
 
-    def _take(self, slots: int) -> list["_Share"]:
-        """Remove the next batch: one slot's share of what waits here, oldest first, the dead left out."""
+    def _report_waiting(self) -> None:
+        for observer in self._observers:
+            observer.waiting(self.waiting)
+
+    def _take(self, slots: int) -> list["Share"]:
+        """Remove the next batch: one slot's share of what waits here, in turn, the dead left out."""
         room = min(self._max_batch, -(-self.waiting // slots))
-        batch: list[_Share] = []
+        batch: list[Share] = []
         now = time.monotonic()
         while self._requests:
             request = self._requests[0]
@@ -169,73 +248,17 @@ class Queue(Generic[Item, Result]):
             room -= len(share.items)
             self.waiting -= len(share.items)
             batch.append(share)
-            if not request.waiting:
-                self._requests.popleft()
+            self._requests.popleft()
+            if request.waiting:
+                request.turn = self._batcher._last_turn()
+                self._requests.append(request)
+        self._report_waiting()
         return batch
 
 
-class _Share:
-    """The part of a request that runs in one batch."""
+class _Batch(NamedTuple):
+    """What runs in a slot, and since when (`time.monotonic()`)."""
 
-    __slots__ = ("items", "request", "start")
-
-    def __init__(self, request: "_Request", start: int, items: Sequence[Any]) -> None:
-        self.request = request
-        self.start = start
-        self.items = items
-
-
-class _Request:
-    """The items of one `submit` and the future that answers it."""
-
-    __slots__ = ("answer", "arrival", "deadline", "items", "missing", "results", "waiting")
-
-    def __init__(self, items: Sequence[Any], deadline: float, arrival: int) -> None:
-        self.items = items
-        self.deadline = deadline
-        self.arrival = arrival
-        self.waiting = len(items)
-        self.missing = len(items)
-        self.results: list[Any] = [None] * len(items)
-        self.answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-
-    def is_dead(self, now: float) -> bool:
-        """Whether nobody waits for it any more; a request past its deadline is answered so here."""
-        if not self.answer.done() and now > self.deadline:
-            self.answer.set_exception(
-                DeadlineExceeded("the request's time passed while it waited in the queue")
-            )
-        return self.answer.done()
-
-    def take(self, room: int) -> _Share:
-        """Remove the next items, at most `room`."""
-        start = len(self.items) - self.waiting
-        share = _Share(self, start, self.items[start : start + room])
-        self.waiting -= len(share.items)
-        return share
-
-    def settle(self, share: _Share, results: Sequence[Any], error: Exception | None) -> None:
-        """Enter the results of one share; answer when none is missing, or at the first error."""
-        if self.answer.done():  # cancelled, or failed in another batch
-            return
-        if error is not None:
-            self.answer.set_exception(error)
-            return
-        self.results[share.start : share.start + len(results)] = results
-        self.missing -= len(results)
-        if not self.missing:
-            self.answer.set_result(self.results)
-
-
-def _attempt(
-    run: Callable[[list[Any]], Sequence[Any]], items: list[Any]
-) -> tuple[Sequence[Any], Exception | None]:
-    """Call `run` in a thread; an error is a value here, so that nothing can escape and leave callers waiting."""
-    try:
-        results = run(items)
-    except BaseException as error:  # noqa: BLE001  # whatever it is, somebody waits for an answer
-        carried = isinstance(error, Exception) and not isinstance(error, StopIteration)
-        return [], cast(Exception, error) if carried else RuntimeError(f"a batch raised {error!r}")
-    if len(results) != len(items):
-        return [], RuntimeError(f"a batch of {len(items)} items gave {len(results)} results")
-    return results, None
+    started: float
+    queue: Queue[Any, Any]
+    shares: list[Share]

@@ -16,6 +16,7 @@ import onnxruntime
 import structlog
 
 from app.errors import DeviceError, ModelError
+from app.settings import Settings
 
 log = structlog.get_logger("app.device")
 
@@ -25,27 +26,37 @@ TENSORRT = "TensorrtExecutionProvider"
 
 PROVIDER = {"cpu": CPU, "cuda": CUDA, "tensorrt": TENSORRT}
 
-# cuDNN's exhaustive search, the default, would measure again at every new batch size.
-CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
+# cuDNN's exhaustive search, the default, would measure again at every new batch size. Tensor cores want channels last.
+CUDA_OPTIONS = {
+    "cudnn_conv_algo_search": "HEURISTIC",
+    "arena_extend_strategy": "kSameAsRequested",
+    "prefer_nhwc": "1",
+}
 
-# Two, so that one batch is prepared while the other computes.
+# Two, so that one batch is prepared while the other computes. A recorded graph bears one run at a time.
 GPU_SLOTS = 2
+RECORDED_SLOTS = 1
 
 
 @dataclass(frozen=True)
 class Device:
-    """Where sessions run, and how many batches they run at the same time."""
+    """Where sessions run, and how many batches they run at the same time.
+
+    `records` has CUDA record each batch size as a graph and replay it; `cache` is where TensorRT keeps its engines.
+    """
 
     provider: str
     slots: int
+    records: bool = False
+    cache: Path = Path("tensorrt")
 
     @property
     def is_gpu(self) -> bool:
         """Whether the provider is one for GPUs."""
         return self.provider != CPU
 
-    def session(self, graph: Path) -> onnxruntime.InferenceSession:
-        """Load a graph.
+    def session(self, graph: Path, max_batch: int = 64) -> onnxruntime.InferenceSession:
+        """Load a graph that will run with at most `max_batch` rows.
 
         Raises
         ------
@@ -55,7 +66,9 @@ class Device:
             If the session ended up on another provider.
         """
         try:
-            session = onnxruntime.InferenceSession(graph, _session_options(self), self._providers())
+            session = onnxruntime.InferenceSession(
+                graph, _session_options(self), self._providers(graph, max_batch)
+            )
         except Exception as error:  # noqa: BLE001  # the runtime's own exceptions share no other base
             reason = str(error).strip().splitlines()[0]
             raise ModelError(f"{graph}: ONNX Runtime cannot load it: {reason}") from None
@@ -66,11 +79,35 @@ class Device:
             )
         return session
 
-    def _providers(self) -> list[str | tuple[str, dict[str, str]]]:
+    def _providers(self, graph: Path, max_batch: int) -> list[str | tuple[str, dict[str, str]]]:
         """What to ask ONNX Runtime for; TensorRT leaves what it cannot do to CUDA."""
         if not self.is_gpu:
             return [CPU]
-        return ([TENSORRT] if self.provider == TENSORRT else []) + [(CUDA, CUDA_OPTIONS)]
+        if self.provider == TENSORRT:
+            return [(TENSORRT, tensorrt_options(graph, self.cache, max_batch)), (CUDA, CUDA_OPTIONS)]
+        return [(CUDA, CUDA_OPTIONS | ({"enable_cuda_graph": "1"} if self.records else {}))]
+
+
+def tensorrt_options(graph: Path, cache: Path, max_batch: int) -> dict[str, str]:
+    """Engines and timings kept on disk, because building them takes minutes, for all batches up to `max_batch`.
+
+    Without the profile of shapes TensorRT would build again for each batch that is larger than those before.
+    """
+    inputs = onnxruntime.InferenceSession(graph, providers=[CPU]).get_inputs()
+
+    def shapes(batch: int) -> str:
+        return ",".join(f"{node.name}:{'x'.join(map(str, [batch, *node.shape[1:]]))}" for node in inputs)
+
+    return {
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": str(cache),
+        "trt_timing_cache_enable": "1",
+        "trt_timing_cache_path": str(cache),
+        "trt_fp16_enable": str(int(".fp16." in graph.name)),
+        "trt_profile_min_shapes": shapes(1),
+        "trt_profile_opt_shapes": shapes(max_batch),
+        "trt_profile_max_shapes": shapes(max_batch),
+    }
 
 
 def _session_options(device: Device) -> onnxruntime.SessionOptions:
@@ -85,13 +122,11 @@ def _session_options(device: Device) -> onnxruntime.SessionOptions:
     return options
 
 
-def choose_device(wanted: str, require_gpu: bool, probe: Path) -> Device:
-    """The device for the setting `wanted`: auto, cpu, cuda or tensorrt.
+def choose_device(settings: Settings, probe: Path) -> Device:
+    """The device that the settings ask for: auto, cpu, cuda or tensorrt.
 
     Parameters
     ----------
-    require_gpu
-        Refuse the CPU.
     probe
         A graph that is loaded to learn whether a GPU can truly be used.
 
@@ -101,26 +136,32 @@ def choose_device(wanted: str, require_gpu: bool, probe: Path) -> Device:
         If the device cannot be had; says why.
     """
     onnxruntime.set_default_logger_severity(3)
+    wanted, require_gpu = settings.device, settings.require_gpu
+    cpu = Device(CPU, cores_of_one(settings.workers))
     if wanted == "cpu" and require_gpu:
         raise DeviceError(
             "CAPSNET_DEVICE is 'cpu' and CAPSNET_REQUIRE_GPU is set; they contradict each other"
         )
     if wanted == "cpu":
-        return Device(CPU, available_cores())
+        return cpu
     try:
-        return _gpu("cuda" if wanted == "auto" else wanted, probe)
+        return _gpu(settings, probe)
     except DeviceError as error:
         if require_gpu or wanted != "auto":
             variable = "CAPSNET_REQUIRE_GPU is set" if wanted == "auto" else f"CAPSNET_DEVICE is {wanted!r}"
             raise DeviceError(f"{variable}, but {error}") from None
         say = log.warning if count_gpus() else log.info
         say("no GPU in use, computing on the CPU", reason=str(error))
-        return Device(CPU, available_cores())
+        return cpu
 
 
-def _gpu(kind: str, probe: Path) -> Device:
+def _gpu(settings: Settings, probe: Path) -> Device:
     """A GPU through CUDA or TensorRT, tried out, or DeviceError."""
-    device = Device(PROVIDER[kind], GPU_SLOTS)
+    kind = "cuda" if settings.device == "auto" else settings.device
+    records = settings.cuda_graphs and kind == "cuda"
+    device = Device(
+        PROVIDER[kind], RECORDED_SLOTS if records else GPU_SLOTS, records, settings.tensorrt_cache
+    )
     if not count_gpus():
         raise DeviceError("the NVIDIA driver offers no GPU")
     if device.provider not in onnxruntime.get_available_providers():
@@ -146,6 +187,11 @@ def count_gpus() -> int:
     if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
         return 0
     return count.value
+
+
+def cores_of_one(workers: int) -> int:
+    """The cores of one of several processes that share what there is: at least one."""
+    return max(1, available_cores() // workers)
 
 
 def available_cores() -> int:

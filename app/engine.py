@@ -3,20 +3,33 @@
 Legend: B batch, C channels, H height, W width, J class capsules, D pose dimensions, N poses to decode.
 """
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 
+from app.binding import BoundGraph, batch_sizes
 from app.device import Device
 from app.errors import ModelError
 from model.contract import IMAGE, LABEL, LENGTHS, POSES
 
 Floats = NDArray[np.float32]
+Run = Callable[[Mapping[str, NDArray[Any]]], list[NDArray[Any]]]
 
 
 class Engine:
-    """An encoder and its decoder, loaded; safe to call from several threads.
+    """An encoder and its decoder, loaded; safe to call from as many threads as the device has slots.
+
+    On a GPU batches run in fixed sizes and buffers (`app.binding`), on a CPU as they come.
+
+    Parameters
+    ----------
+    max_batch
+        The most images or poses in one call.
 
     Raises
     ------
@@ -24,10 +37,19 @@ class Engine:
         If a graph cannot be loaded; the message begins with the file.
     """
 
-    def __init__(self, device: Device, encoder: Path, decoder: Path) -> None:
+    def __init__(self, device: Device, encoder: Path, decoder: Path, max_batch: int = 64) -> None:
         self._encoder_file, self._decoder_file = encoder, decoder
-        self._encoder = device.session(encoder)
-        self._decoder = device.session(decoder)
+        self._encoder = device.session(encoder, max_batch)
+        self._decoder = device.session(decoder, max_batch)
+        self._sizes = batch_sizes(max_batch) if device.is_gpu else [1]
+        self._run_encoder = self._runner(device, self._encoder)
+        self._run_decoder = self._runner(device, self._decoder)
+
+    def _runner(self, device: Device, session: onnxruntime.InferenceSession) -> Run:
+        """How a session is run on the device: inputs by name to outputs in their order."""
+        if not device.is_gpu:
+            return partial(session.run, None)
+        return BoundGraph(session, "cuda", self._sizes, device.slots, device.records).run
 
     @property
     def provider(self) -> str:
@@ -44,16 +66,16 @@ class Engine:
 
     def encode(self, images: Floats) -> tuple[Floats, Floats]:
         """Images (B,C,H,W) in [0,1] to lengths (B,J) and poses (B,J,D)."""
-        lengths, poses = self._encoder.run([LENGTHS, POSES], {IMAGE: images})
+        lengths, poses = self._run_encoder({IMAGE: images})
         return lengths, poses
 
     def decode(self, poses: Floats, label: NDArray[np.int64]) -> Floats:
         """Poses (N,J,D) and the capsule to draw from, label (N,), to images (N,C,H,W) in [0,1]."""
-        (images,) = self._decoder.run([IMAGE], {POSES: poses, LABEL: label})
+        (images,) = self._run_decoder({POSES: poses, LABEL: label})
         return np.asarray(images)
 
     def warm_up(self, image_shape: tuple[int, int, int], num_classes: int, pose_dim: int) -> None:
-        """Run both graphs once, and see that they take and give what the card says.
+        """Run both graphs at every size that they will run at, and see that they take and give what the card says.
 
         Raises
         ------
@@ -62,13 +84,24 @@ class Engine:
         """
         file = self._encoder_file
         try:
-            lengths, poses = self.encode(np.zeros((1, *image_shape), np.float32))
-            _expect_shape(LENGTHS, lengths, (1, num_classes))
-            _expect_shape(POSES, poses, (1, num_classes, pose_dim))
-            file = self._decoder_file
-            _expect_shape(IMAGE, self.decode(poses, np.zeros(1, np.int64)), (1, *image_shape))
+            _expect_outputs(self._encoder, [LENGTHS, POSES])
+            _expect_outputs(self._decoder, [IMAGE])
+            for size in self._sizes:
+                file = self._encoder_file
+                lengths, poses = self.encode(np.zeros((size, *image_shape), np.float32))
+                _expect_shape(LENGTHS, lengths, (size, num_classes))
+                _expect_shape(POSES, poses, (size, num_classes, pose_dim))
+                file = self._decoder_file
+                drawn = self.decode(poses, np.zeros(size, np.int64))
+                _expect_shape(IMAGE, drawn, (size, *image_shape))
         except Exception as error:  # noqa: BLE001  # the runtime's own exceptions share no other base
             raise ModelError(f"{file}: does not fit its card: {str(error).strip().splitlines()[0]}") from None
+
+
+def _expect_outputs(session: onnxruntime.InferenceSession, names: list[str]) -> None:
+    found = [node.name for node in session.get_outputs()]
+    if found != names:
+        raise ValueError(f"the outputs are {', '.join(found)}; expected {', '.join(names)}")
 
 
 def _expect_shape(name: str, array: Floats, shape: tuple[int, ...]) -> None:

@@ -8,13 +8,16 @@
     └── Problem                     an answer to a request (RFC 9457)
         ├── BadRequest         400  the body is not what the route reads
         │   └── NotAPicture    400  its bytes are no picture
+        ├── Unauthorized       401  no key, or a wrong one; carries WWW-Authenticate
         ├── UnknownRoute       404
         ├── UnknownModel       404
+        ├── UnknownVersion     404
         ├── MethodNotAllowed   405  carries Allow
         ├── TooSlow            408  the body took too long to come; closes the connection
         ├── TooLarge           413  bytes, pixels or items over the limit
         ├── UnsupportedMedia   415  a content type or encoding that is not read
         ├── InvalidParameter   422  a parameter outside its bounds
+        ├── TooManyRequests    429  more than this client may; carries Retry-After
         └── Unavailable        503  try again later; carries Retry-After
             ├── QueueFull
             ├── DeadlineExceeded
@@ -120,6 +123,22 @@ class NotAPicture(BadRequest):
     title = "Not an image"
 
 
+class Unauthorized(Problem):
+    """The request carries no key that opens the service. `given` says whether it carries any."""
+
+    status = 401
+    kind = "unauthorized"
+    title = "Unauthorized"
+
+    def __init__(self, given: bool) -> None:
+        found = "the key is none of those that open this service" if given else "this service asks for a key"
+        error = ', error="invalid_token"' if given else ""
+        super().__init__(
+            f"{found}; send it as 'Authorization: Bearer KEY' or as 'X-API-Key: KEY'",
+            headers={"WWW-Authenticate": f'Bearer realm="capsnet"{error}'},
+        )
+
+
 class UnknownRoute(Problem):
     """Nothing is served under that path."""
 
@@ -145,6 +164,17 @@ class UnknownModel(Problem):
         super().__init__(
             f"no model is called {quote(name)}{did_you_mean(name, known)}; there are: {', '.join(known)}"
         )
+
+
+class UnknownVersion(Problem):
+    """The model is served, but in another version."""
+
+    status = 404
+    kind = "unknown-version"
+    title = "Unknown version"
+
+    def __init__(self, name: str, version: str, known: str) -> None:
+        super().__init__(f"model {name!r} has no version {quote(version)}; there is: {known}")
 
 
 class MethodNotAllowed(Problem):
@@ -201,6 +231,20 @@ class InvalidParameter(Problem):
     def of(cls, parameter: str, value: str, allowed: str) -> "InvalidParameter":
         """The problem with one parameter; `value` as the reader is to see it."""
         return cls(Violation(parameter=parameter, value=value, allowed=allowed))
+
+
+class TooManyRequests(Problem):
+    """More requests than one client may send."""
+
+    status = 429
+    kind = "too-many-requests"
+    title = "Too many requests"
+
+    def __init__(self, count: int, seconds: int, retry: int) -> None:
+        super().__init__(
+            f"one client may send {count} requests in {seconds} s; it may send the next in {retry} s",
+            headers={"Retry-After": str(retry)},
+        )
 
 
 class Unavailable(Problem):

@@ -11,8 +11,11 @@ import structlog
 QUIET = ("python_multipart", "PIL")
 
 
-def configure(log_format: str) -> None:
-    """Send the logs of the service and of the libraries in one form, `console` or `json`, to standard error."""
+def configure(log_format: str, level: str = "info") -> None:
+    """Send the logs of the service and of the libraries in one form, `console` or `json`, to standard error.
+
+    What is less than `level` (`debug`, `info`, `warning` or `error`) is left out.
+    """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
@@ -20,7 +23,11 @@ def configure(log_format: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
@@ -32,7 +39,7 @@ def configure(log_format: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(log_format)],
         )
     )
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,17 +1,22 @@
-"""What happens round every request, as pure ASGI: its id, its line in the log, and a last resort for errors."""
+"""What happens round every request, as pure ASGI: its id, its line in the log, its count, a last resort for errors."""
 
 import asyncio
+import functools
 import re
 import time
 import uuid
 
 import structlog
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import problems
 from app.errors import NotReady
+from app.metrics import Metrics
+from app.security import path_of
 
 log = structlog.get_logger("app.access")
 
@@ -21,14 +26,19 @@ SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 CLIENT_CLOSED_REQUEST = 499
 
 
+# The route of a request that none was found for.
+UNMATCHED = "unmatched"
+
+
 class RequestContext:
-    """Gives every request an id, every answer the same in `X-Request-ID`, and the log a line.
+    """Gives every request an id, every answer the same in `X-Request-ID`, the log a line, and counts it.
 
     A HEAD request is handled as GET; the server leaves the body out.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -47,11 +57,15 @@ class RequestContext:
                 MutableHeaders(raw=message["headers"])["X-Request-ID"] = request_id
             await send(message)
 
+        self._metrics.begin()
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(inner, receive, send_with_id)
             finally:
-                _log_access(scope, status, time.perf_counter() - started)
+                seconds = time.perf_counter() - started
+                state = inner["state"]
+                self._metrics.end(scope["method"], route_of(inner), status, seconds, state.get("problem"))
+                _log_access(inner, scope["method"], status, seconds)
 
 
 class LastResort:
@@ -92,11 +106,31 @@ def request_id_of(scope: Scope) -> str:
     return given if SANE_ID.fullmatch(given) else uuid.uuid4().hex
 
 
-def _log_access(scope: Scope, status: int, seconds: float) -> None:
+def route_of(scope: Scope) -> str:
+    """The template of the route that a request took or, refused before that, would have taken: `/models/{name}`.
+
+    Whatever is asked for, there are no more of these than routes.
+    """
+    if (route := scope.get("route")) is not None:
+        return str(route.path)
+    path = path_of(scope)
+    templates = _templates(scope["app"])
+    return next((template for regex, template in templates if regex.match(path)), UNMATCHED)
+
+
+@functools.lru_cache(maxsize=1)
+def _templates(app: FastAPI) -> list[tuple[re.Pattern[str], str]]:
+    return [(route.path_regex, str(route.path)) for route in iter_route_contexts(app.routes)]
+
+
+def _log_access(scope: Scope, method: str, status: int, seconds: float) -> None:
+    traced = {"trace_id": trace_id} if (trace_id := scope["state"].get("trace_id")) else {}
     log.info(
         "request",
-        method=scope["method"],
+        method=method,
         path=scope["path"],
         status=status,
         duration_ms=round(seconds * 1000, 2),
+        client=scope["client"][0] if scope.get("client") else "",
+        **traced,
     )

@@ -1,6 +1,7 @@
 """Arrays to PNG files, 8-bit, at their own size."""
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,3 +19,11 @@ def png(image: NDArray[np.floating[Any]]) -> bytes:
     file = io.BytesIO()
     Image.frombytes(MODES[channels], (width, height), interleaved).save(file, "PNG")
     return file.getvalue()
+
+
+def sheet(images: Sequence[NDArray[np.floating[Any]]], columns: int) -> bytes:
+    """One PNG of images (C,H,W) in rows of `columns`, edge to edge."""
+    channels, height, width = images[0].shape
+    rows = len(images) // columns
+    grid = np.stack(images).reshape(rows, columns, channels, height, width)
+    return png(grid.transpose(2, 0, 3, 1, 4).reshape(channels, rows * height, columns * width))

@@ -1,5 +1,6 @@
 """Any error to a response: `application/problem+json` as RFC 9457 has it. The one place where that happens."""
 
+import reprlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,12 +11,28 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.errors import BadRequest, InvalidParameter, MethodNotAllowed, Problem, UnknownRoute, Violation
+from app.errors import (
+    LONGEST_ECHO,
+    BadRequest,
+    InvalidParameter,
+    MethodNotAllowed,
+    Problem,
+    UnknownRoute,
+    Violation,
+)
 
 log = structlog.get_logger("app.problems")
 
 MEDIA_TYPE = "application/problem+json"
+# Writes a value that a client sent: as much of it as is shown, whatever its size.
+excerpt = reprlib.Repr()
+excerpt.maxlist = excerpt.maxdict = LONGEST_ECHO // 3
+excerpt.maxstring = excerpt.maxlong = 2 * LONGEST_ECHO
+
 TYPE_PREFIX = "urn:problem-type:capsnet:"
+
+# Of the routes of the Open Inference Protocol.
+PROTOCOL = "/v2"
 
 # More violations than these help nobody.
 MOST_VIOLATIONS = 10
@@ -24,7 +41,22 @@ MOST_VIOLATIONS = 10
 async def respond(request: Request, error: Exception) -> Response:
     """The response for an error, whatever it is."""
     problem = as_problem(request, error)
-    body = {
+    request.state.problem = problem.kind  # for whoever counts
+    if is_protocol(request.url.path):
+        answer = orjson.dumps({"error": problem.detail})
+        return Response(answer, problem.status, problem.headers, "application/json")
+    body = describe(request, problem)
+    return Response(orjson.dumps(body), problem.status, problem.headers, MEDIA_TYPE)
+
+
+def is_protocol(path: str) -> bool:
+    """Whether errors below a path are what the Open Inference Protocol says."""
+    return path == PROTOCOL or path.startswith(f"{PROTOCOL}/")
+
+
+def describe(request: Request, problem: Problem) -> dict[str, Any]:
+    """The fields of a problem, as RFC 9457 has them."""
+    body: dict[str, Any] = {
         "type": f"{TYPE_PREFIX}{problem.kind}",
         "title": problem.title,
         "status": problem.status,
@@ -34,7 +66,7 @@ async def respond(request: Request, error: Exception) -> Response:
     }
     if problem.errors:
         body["errors"] = problem.errors
-    return Response(orjson.dumps(body), problem.status, problem.headers, MEDIA_TYPE)
+    return body
 
 
 def as_problem(request: Request, error: Exception) -> Problem:
@@ -78,7 +110,10 @@ def _violation(error: Any) -> Violation:
     if error["type"] == "refused":
         name, value = context["parameter"], context["value"]
     else:
-        name, value = f"'{path[0] if kind == 'query parameter' else _dotted(path)}'", repr(error["input"])
+        name, value = (
+            f"'{path[0] if kind == 'query parameter' else _dotted(path)}'",
+            excerpt.repr(error["input"]),
+        )
     if error["type"] == "missing":
         return Violation(parameter=f"{kind} {name}", value="missing", allowed="it is required")
     rule = error["msg"].removeprefix("Input ").removeprefix("Value error, ")

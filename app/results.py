@@ -4,16 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.served import Capsules, Floats, ServedModel
-
-
-@dataclass(frozen=True)
-class Check:
-    """How far the reconstruction is from the picture, and whether the guard accepts that."""
-
-    distance: float
-    threshold: float
-    accepted: bool
+from app.served import Capsules, Check, Floats, ServedModel
 
 
 @dataclass(frozen=True)
@@ -39,3 +30,18 @@ class Reconstruction:
     input: bytes
     reconstruction: bytes
     perturbed: bytes
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A capsule's pose moved one dimension at a time; the pictures are PNG files, `frames` [dim][step] of them."""
+
+    model: ServedModel
+    label: int
+    length: np.float32
+    pose: Floats
+    dims: list[int]
+    deltas: Floats
+    input: bytes
+    reconstruction: bytes
+    frames: list[list[bytes]]

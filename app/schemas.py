@@ -3,11 +3,21 @@
 Only the routes import this. Lists fail at their first wrong element: a million errors take half a minute to build.
 """
 
+import re
 from collections import Counter
 from operator import itemgetter
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from app.errors import did_you_mean
@@ -16,7 +26,11 @@ MAX_DELTA = 2.0
 MAX_POSE = 1e6
 MAX_POSES = 1024
 MAX_PERTURBATIONS = 1024
+MAX_STEPS = 51
 LONGEST_NAME = 200
+
+# A few digits are enough for any dimension, and bound what is converted.
+DIMS = re.compile(r"[0-9]{1,6}(,[0-9]{1,6})*")
 
 # Parameters that may be given more than once.
 REPEATABLE = {"dim", "delta"}
@@ -89,7 +103,18 @@ class ClassifyParameters(PictureParameters):
     )
 
 
-class ReconstructParameters(PictureParameters):
+class DrawingParameters(PictureParameters):
+    """What the routes understand that draw a picture again."""
+
+    label: str | None = Field(
+        None,
+        max_length=LONGEST_NAME,
+        description="Class whose capsule is drawn, by its name or else by its index; the longest capsule otherwise.",
+        examples=["7"],
+    )
+
+
+class ReconstructParameters(DrawingParameters):
     """Query string of `POST /reconstruct`."""
 
     dim: list[Annotated[int, Field(ge=0)]] = Field(
@@ -106,12 +131,6 @@ class ReconstructParameters(PictureParameters):
         description="What to add to the dimension, in the units of the pose, from -2 to 2.",
         examples=[[0.1]],
     )
-    label: str | None = Field(
-        None,
-        max_length=LONGEST_NAME,
-        description="Class whose capsule is drawn, by its name or else by its index; the longest capsule otherwise.",
-        examples=["7"],
-    )
 
     @model_validator(mode="after")
     def _check_pairs(self) -> Self:
@@ -125,6 +144,63 @@ class ReconstructParameters(PictureParameters):
         if count > 1:
             raise refusal("'dim'", str(dim), "each dimension may be given once")
         return self
+
+
+def _is_dims(value: str) -> str:
+    if not DIMS.fullmatch(value):
+        raise PydanticCustomError(
+            "dims", "should be pose dimensions from 0 with commas between them, as in 0,3"
+        )
+    return value
+
+
+# A list in one parameter, which a list's own type would have spread over several of them.
+Dims = Annotated[
+    str, AfterValidator(_is_dims), WithJsonSchema({"type": "string", "pattern": f"^{DIMS.pattern}$"})
+]
+Delta = Annotated[FiniteFloat, Field(ge=-MAX_DELTA, le=MAX_DELTA)]
+
+
+class SweepParameters(DrawingParameters):
+    """Query string of `POST /sweep`."""
+
+    dims: Dims | None = Field(
+        None,
+        description="Pose dimensions to move, from 0, with commas between them and each once: the rows, in this "
+        "order. All dimensions otherwise.",
+        examples=["0,3"],
+    )
+    min: Delta = Field(
+        -0.25,
+        description="The first column: what is added to the dimension, in the units of the pose, from -2 to 2.",
+        examples=[-0.25],
+    )
+    max: Delta = Field(
+        0.25, description="The last column, from -2 to 2 and larger than `min`.", examples=[0.25]
+    )
+    steps: int = Field(
+        11,
+        ge=2,
+        le=MAX_STEPS,
+        description="Number of columns, evenly spaced from `min` to `max`, both of them included.",
+        examples=[11],
+    )
+
+    @model_validator(mode="after")
+    def _check_range(self) -> Self:
+        if self.min >= self.max:
+            raise refusal("'min'", f"{self.min:g}", f"should be less than 'max', which is {self.max:g}")
+        dim, count = max(Counter(self.rows).items(), key=itemgetter(1), default=(0, 0))
+        if count > 1:
+            raise refusal(
+                "'dims'", repr(self.dims), f"each dimension may be given once, {dim} is given {count} times"
+            )
+        return self
+
+    @property
+    def rows(self) -> list[int] | None:
+        """The dimensions of `dims`."""
+        return None if self.dims is None else list(map(int, self.dims.split(",")))
 
 
 def _is_label(value: Any) -> Any:

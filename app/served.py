@@ -1,20 +1,23 @@
 """The models in service: each loaded on the device, with queues before its two graphs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.batcher import Batcher, Queue
+from app.batcher import Batcher, Observer, Queue
 from app.device import Device
 from app.engine import Engine
 from app.errors import InvalidParameter, ModelError, UnknownModel, did_you_mean, quote
 from app.pulse import Pulse
 from app.settings import Settings
+from app.steps import step
 from app.store import StoredModel
-from model.contract import Guard, ModelCard
+from model import guard
+from model.contract import Guard, ModelCard, Variant
 
 Floats = NDArray[np.float32]
 
@@ -24,6 +27,29 @@ class Capsules(NamedTuple):
 
     lengths: Floats
     poses: Floats
+
+
+class Look(NamedTuple):
+    """An image (C,H,W) to classify, and whether its longest capsule is to be drawn again and compared."""
+
+    image: Floats
+    verify: bool
+
+
+@dataclass(frozen=True)
+class Check:
+    """How far the reconstruction is from the image, and whether the guard accepts that."""
+
+    distance: float
+    threshold: float
+    accepted: bool
+
+
+class Sight(NamedTuple):
+    """What the encoder sees in one image, and the guard's check where it was asked for."""
+
+    capsules: Capsules
+    check: Check | None
 
 
 class Drawing(NamedTuple):
@@ -40,6 +66,7 @@ class ServedModel:
     card: ModelCard
     precision: str
     provider: str
+    looks: Queue[Look, Sight]
     encoder: Queue[Floats, Capsules]
     decoder: Queue[Drawing, Floats]
     pulses: tuple[Pulse, Pulse]
@@ -54,11 +81,6 @@ class ServedModel:
         blank = np.zeros(self.card.config.image_shape, np.float32)
         (seen,) = await self.encoder.submit([blank], deadline)
         await self.decoder.submit([Drawing(seen.poses, 0)], deadline)
-
-    @property
-    def guard(self) -> Guard:
-        """The thresholds that belong to the precision in use."""
-        return self.card.variants[self.precision].guard
 
     def find_class(self, parameter: str, label: str | int) -> int:
         """The index of a class given by its name or, where no class has that name, by its index.
@@ -107,30 +129,85 @@ class Models:
         return self._models[name]
 
 
-def serve_model(stored: StoredModel, device: Device, batcher: Batcher, settings: Settings) -> ServedModel:
+# What observes the queue of a model ("" for none) at a stage, such as "encode".
+Observers = Callable[[str, str], Sequence[Observer]]
+
+
+def serve_model(
+    stored: StoredModel, device: Device, batcher: Batcher, settings: Settings, observers: Observers
+) -> ServedModel:
     """Load a stored model onto the device and try it; raises ModelError."""
     card = stored.card
     precision = stored.choose_precision(settings.precision, device.is_gpu)
-    engine = Engine(device, stored.encoder(precision), stored.decoder)
+    engine = Engine(device, stored.encoder(precision), stored.decoder, settings.max_batch)
     stored.check_metadata(engine.metadata)
     engine.warm_up(card.config.image_shape, card.config.num_classes, card.config.pose_dim)
 
-    def encode(images: list[Floats]) -> list[Capsules]:
-        return list(map(Capsules, *engine.encode(np.stack(images))))
+    def encode(images: list[Floats]) -> Sequence[Capsules]:
+        with step("encode"):
+            return list(map(Capsules, *engine.encode(np.stack(images))))
 
-    def draw(drawings: list[Drawing]) -> list[Floats]:
+    def draw(drawings: list[Drawing]) -> Sequence[Floats]:
         poses, labels = zip(*drawings, strict=True)
-        return list(engine.decode(np.stack(poses), np.array(labels, np.int64)))
+        with step("decode"):
+            return list(engine.decode(np.stack(poses), np.array(labels, np.int64)))
 
     pulses = Pulse(f"{card.name}: encoder"), Pulse(f"{card.name}: decoder")
+    watched = pulses[0].watch(encode), pulses[1].watch(draw)
+    variant = card.variants[precision]
+    look = partial(_look, *watched, variant.guard)
+    most = _largest_batch(variant, device, settings)
     return ServedModel(
         card=card,
         precision=precision,
         provider=engine.provider,
-        encoder=batcher.queue(pulses[0].watch(encode), settings.max_batch),
-        decoder=batcher.queue(pulses[1].watch(draw), settings.max_batch),
+        looks=batcher.queue(look, most, observers(card.name, "classify")),
+        encoder=batcher.queue(watched[0], most, observers(card.name, "encode")),
+        decoder=batcher.queue(watched[1], settings.max_batch, observers(card.name, "decode")),
         pulses=pulses,
     )
+
+
+def _look(
+    encode: Callable[[list[Floats]], Sequence[Capsules]],
+    draw: Callable[[list[Drawing]], Sequence[Floats]],
+    limits: Guard,
+    looks: list[Look],
+) -> list[Sight]:
+    """Encode images and check those that are to be checked, both graphs in one turn: a second turn would wait again."""
+    seen = encode([look.image for look in looks])
+    checks: list[Check | None] = [None] * len(looks)
+    chosen = [index for index, look in enumerate(looks) if look.verify]
+    if chosen:
+        images = [looks[index].image for index in chosen]
+        found = _check(limits, images, [seen[index] for index in chosen], draw)
+        for index, check in zip(chosen, found, strict=True):
+            checks[index] = check
+    return list(map(Sight, seen, checks))
+
+
+def _check(
+    limits: Guard,
+    images: list[Floats],
+    seen: list[Capsules],
+    draw: Callable[[list[Drawing]], Sequence[Floats]],
+) -> list[Check]:
+    """Draw the longest capsule of each image again, and measure how far that is from the image."""
+    drawn = draw([Drawing(each.poses, int(each.lengths.argmax())) for each in seen])
+    stacked = np.stack(images)  # (B,C,H,W)
+    distances = guard.distance(stacked, np.stack(drawn)).tolist()
+    thresholds = guard.thresholds(limits, stacked, np.stack([each.lengths for each in seen])).tolist()
+    return [
+        Check(distance, threshold, accepted=distance <= threshold)
+        for distance, threshold in zip(distances, thresholds, strict=True)
+    ]
+
+
+def _largest_batch(variant: Variant, device: Device, settings: Settings) -> int:
+    """The setting's; on a CPU no more than the batch at which the encoder was measured to be fastest."""
+    if device.is_gpu or variant.speed is None:
+        return settings.max_batch
+    return min(settings.max_batch, variant.speed.best_batch)
 
 
 def choose_default(stored: dict[str, StoredModel], settings: Settings) -> str:

@@ -1,21 +1,29 @@
 """uvicorn, ending the way a load balancer needs it: readiness first, the sockets a moment later."""
 
 import asyncio
+import os
 import signal
 import socket
+import threading
 import time
 from types import FrameType
 
+import structlog
 import uvicorn
 from fastapi import FastAPI
 
 from app.settings import Settings
 
+log = structlog.get_logger("app.server")
+
 # Seconds in which requests are still taken after readiness has turned red, so that whoever sends them can learn of it.
 LINGER = 1.0
 
-# Seconds for requests under way after that; with LINGER less than the ten after which `docker stop` kills.
+# Seconds for requests under way after that.
 GRACE = 7
+
+# Seconds from the first signal to an end by force, as where a graph never comes back. `docker stop` kills after ten.
+LAST_MOMENT = LINGER + GRACE + 1
 
 
 class Server(uvicorn.Server):
@@ -30,6 +38,7 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # the application looks at them, where a proxy is trusted
                 timeout_graceful_shutdown=GRACE,
             )
         )
@@ -37,15 +46,26 @@ class Server(uvicorn.Server):
         self._end = 0.0
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Turn readiness red and begin to end; asked a second time, end at once."""
+        """Turn readiness red and begin to end. Asked again by SIGTERM, nothing changes; by SIGINT, end at once."""
         if self.should_exit:
-            signal.signal(sig, signal.SIG_DFL)
-            signal.raise_signal(sig)
+            if sig == signal.SIGINT:
+                signal.signal(sig, signal.SIG_DFL)
+                signal.raise_signal(sig)
+            return
         self._state.ready = False
         self._end = time.monotonic() + LINGER
+        last = threading.Timer(LAST_MOMENT, _end_by_force)
+        last.daemon = True
+        last.start()
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Linger, then close the sockets and finish what is under way."""
         await asyncio.sleep(self._end - time.monotonic())
         await super().shutdown(sockets)
+
+
+def _end_by_force() -> None:
+    """End although a thread still runs; what it computes has no reader any more."""
+    log.error("work did not finish within the grace period; ended without it", seconds=LAST_MOMENT)
+    os._exit(1)

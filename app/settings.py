@@ -1,32 +1,72 @@
 """Settings: environment variables that begin with CAPSNET_, each described and bounded in one place."""
 
+import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import structlog
-from pydantic import BeforeValidator, ByteSize, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import SettingError, did_you_mean
+from app.rates import Rate
 
 PREFIX = "CAPSNET_"
 
 # Variables with this prefix that other parts of the project read.
-READ_ELSEWHERE = {"CAPSNET_DATA"}
+READ_ELSEWHERE = {"CAPSNET_DATA", "CAPSNET_SERVER"}
 
 Device = Literal["auto", "cpu", "cuda", "tensorrt"]
 PrecisionChoice = Literal["auto", "fp32", "fp16", "int8"]
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
 
+def _split(value: Any) -> Any:
+    """A list as it is written in a variable: with commas between."""
+    if not isinstance(value, str):
+        return value
+    if not (parts := tuple(part for each in value.split(",") if (part := each.strip()))):
+        raise ValueError("names nothing; leave it unset for none")
+    return parts
+
+
+def _network(value: str) -> str:
+    return str(ipaddress.ip_network(value))
+
+
+ORIGIN = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
+
+
+def _origin(value: str) -> str:
+    if not ORIGIN.fullmatch(value):
+        raise ValueError(f"{value!r} is no origin: https://host or http://host:port, without a path")
+    return value
+
+
+Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], NoDecode, BeforeValidator(_split)]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
+
+
+def _rate(value: Any) -> Any:
+    return Rate.parse(value) if isinstance(value, str) else value
+
+
 def default_models() -> Path:
     """The `artifacts` folder beside the package, as in a clone, or else in the working folder."""
     beside = Path(__file__).resolve().parent.parent / "artifacts"
     return beside if beside.is_dir() else Path("artifacts")
+
+
+def default_cache() -> Path:
+    """`capsnet/tensorrt` in the user's folder for caches."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "capsnet" / "tensorrt"
 
 
 class Settings(BaseSettings):
@@ -51,14 +91,31 @@ class Settings(BaseSettings):
         description="Where to compute. `auto` takes a CUDA device if there is one, and says what it took.",
     )
     require_gpu: bool = Field(False, description="Refuse to start without a GPU.")
+    cuda_graphs: bool = Field(
+        False,
+        description="Have CUDA record the work of each batch size once and replay it; one batch runs at a time then.",
+    )
+    tensorrt_cache: Path = Field(
+        default_factory=default_cache,
+        description="Folder in which TensorRT keeps the engines that it takes minutes to build.",
+    )
     precision: Annotated[PrecisionChoice, BeforeValidator(_lower)] = Field(
         "auto",
         description="Precision of the encoder. `auto` takes the fastest variant for the device "
         "whose measured error is as good as that of fp32.",
     )
+    workers: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="Processes that share the port and the cores; on a GPU one is best.",
+    )
     max_batch: int = Field(64, ge=1, le=4096, description="Most items in one run of a graph.")
     max_queue: int = Field(
-        2048, ge=1, le=1_000_000, description="Most items that wait; a request beyond it is answered 503."
+        2048,
+        ge=1,
+        le=1_000_000,
+        description="Most items that a process holds, waiting or in work; a request beyond it is answered 503.",
     )
     request_timeout: float = Field(
         30.0,
@@ -76,8 +133,30 @@ class Settings(BaseSettings):
     max_pixels: int = Field(
         50_000_000, ge=784, le=1_000_000_000, description="Most pixels that a picture may declare."
     )
+    api_keys: Secrets = Field(
+        (), description="Keys that open the service, with commas between; none asks for none."
+    )
+    api_keys_file: Path | None = Field(
+        None, description="File with such keys, one a line, such as a secret of Docker's or Kubernetes'."
+    )
+    rate_limit: Annotated[Rate | None, NoDecode, BeforeValidator(_rate)] = Field(
+        None,
+        description="Most requests of one key, or of one address where there is none, such as `100/minute`; "
+        "counted by each process.",
+    )
+    trusted_proxies: Networks = Field(
+        (),
+        description="Addresses or networks of proxies whose `X-Forwarded-For` is believed, with commas between.",
+    )
+    cors_origins: Origins = Field(
+        (),
+        description="Origins whose pages may call the service, such as `https://example.org`, with commas between.",
+    )
     log_format: Annotated[Literal["console", "json"], BeforeValidator(_lower)] = Field(
         "console", description="`console` for people, `json` for machines."
+    )
+    log_level: Annotated[LogLevel, BeforeValidator(_lower)] = Field(
+        "info", description="The least that is logged; `warning` leaves out the line for each request."
     )
 
     @classmethod
@@ -99,7 +178,8 @@ def _sentence(error: Any) -> str:
     """One pydantic error as "CAPSNET_PORT is '99999': input should be less than or equal to 65535 (1 to 65535)"."""
     field = str(error["loc"][0])
     rule = error["msg"].removeprefix("Value error, ")
-    return f"{PREFIX}{field.upper()} is {error['input']!r}: {rule[:1].lower()}{rule[1:]}{_bounds(field)}"
+    value = "not shown" if field == "api_keys" else repr(error["input"])
+    return f"{PREFIX}{field.upper()} is {value}: {rule[:1].lower()}{rule[1:]}{_bounds(field)}"
 
 
 def _bounds(field: str) -> str:

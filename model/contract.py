@@ -182,12 +182,41 @@ class Metrics:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Validation:
+    """What a variant does to the validation images, measured when it was made.
+
+    `pose_difference` is the largest difference of any pose dimension from the encoder in fp32.
+    """
+
+    images: int
+    errors: int
+    error: float
+    pose_difference: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """How fast the encoder runs on one thread of a processor, as `training evaluate --speed` measured it.
+
+    `images_per_second` is by batch. `best_batch` is the largest batch that is within 2 % of the fastest. `speedup` is
+    the factor over fp32 at batch 1 and at `best_batch`, measured in turns with it.
+    """
+
+    processor: str
+    images_per_second: dict[str, float]
+    best_batch: int
+    speedup: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Variant:
     """One precision of the encoder, with the thresholds and figures that belong to it."""
 
     encoder: Graph
     guard: Guard
+    validation: Validation | None = None
     metrics: Metrics | None = None
+    speed: Speed | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,9 +276,16 @@ class ModelCard:
 
     def with_metrics(self, metrics: Mapping[str, Metrics]) -> "ModelCard":
         """A copy of the card with the figures of some variants, by precision, put in."""
+        return self._with_each("metrics", metrics)
+
+    def with_speeds(self, speeds: Mapping[str, Speed]) -> "ModelCard":
+        """A copy of the card with the speeds of some variants, by precision, put in."""
+        return self._with_each("speed", speeds)
+
+    def _with_each(self, name: str, values: Mapping[str, Any]) -> "ModelCard":
         variants = {
-            name: dataclasses.replace(variant, metrics=metrics.get(name, variant.metrics))
-            for name, variant in self.variants.items()
+            precision: dataclasses.replace(variant, **{name: values.get(precision, getattr(variant, name))})
+            for precision, variant in self.variants.items()
         }
         return dataclasses.replace(self, variants=variants)
 
@@ -267,7 +303,7 @@ class ModelCard:
             If the text is not a card; the message begins with `source` and names the field.
         """
         try:
-            card: ModelCard = _build(cls, json.loads(text), "")
+            card: ModelCard = _build(cls, json.loads(text, parse_constant=_no_number), "")
         except (ValueError, RecursionError) as error:  # ValueError includes JSONDecodeError and CardError
             raise CardError(f"{source}: {error}") from None
         return card
@@ -345,6 +381,10 @@ def _build_dataclass(kind: type, value: Any, where: str) -> Any:
     if missing := sorted(set(required) - set(value)):
         raise CardError(f"'{prefix}{missing[0]}' is missing")
     return kind(**{key: _build(types_of_fields[key], item, f"{prefix}{key}") for key, item in value.items()})
+
+
+def _no_number(name: str) -> None:
+    raise CardError(f"{name} is no number")
 
 
 def _expect(ok: bool, name: str, what: str) -> None:

@@ -27,11 +27,14 @@ class Model(Protocol):
 
 
 class OnnxModel:
-    """An encoder and its decoder, from two files that are known to be sound: just written, or checked by their card."""
+    """An encoder and its decoder, from two files that are known to be sound: just written, or checked by their card.
 
-    def __init__(self, encoder: Path, decoder: Path) -> None:
-        self._encoder = _session(encoder)
-        self._decoder = _session(decoder)
+    A run takes `threads` threads, by default one for each core that the process may use.
+    """
+
+    def __init__(self, encoder: Path, decoder: Path, threads: int = 0) -> None:
+        self._encoder = _session(encoder, threads)
+        self._decoder = _session(decoder, threads)
 
     def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Lengths (B,J) and poses (B,J,D) of images (B,C,H,W) in [0,1], all float32."""
@@ -44,18 +47,19 @@ class OnnxModel:
         return np.asarray(image)
 
 
-def open_variants(folder: Path) -> tuple[ModelCard, dict[str, OnnxModel]]:
+def open_variants(folder: Path, threads: int = 0) -> tuple[ModelCard, dict[str, OnnxModel]]:
     """The card of an exported model and its variants by precision; raises CardError if a file is not the card's."""
     card = ModelCard.load(folder)
     card.check_files(folder)
     decoder = folder / card.decoder.file
     return card, {
-        precision: OnnxModel(folder / variant.encoder.file, decoder)
+        precision: OnnxModel(folder / variant.encoder.file, decoder, threads)
         for precision, variant in card.variants.items()
     }
 
 
-def _session(path: Path) -> ort.InferenceSession:
+def _session(path: Path, threads: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
-    options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    options.intra_op_num_threads = threads or cores
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

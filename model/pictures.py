@@ -30,6 +30,10 @@ SIGNATURES = {
     b"GIF89a": "GIF",
     b"BM": "BMP",
 }
+# The signature of a PNG file and the beginning of its first chunk, after which the size stands.
+PNG_HEADER = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
+PACKED_CHUNKS = (b"zTXt", b"iTXt", b"iCCP")
+
 # Encoders make about ten scans of a progressive JPEG. Each is decoded over the whole picture, however few bytes it has.
 START_OF_SCAN = b"\xff\xda"
 MAX_SCANS = 32
@@ -107,6 +111,16 @@ def read(data: bytes, *, enough: int, grey: bool, max_pixels: int = MAX_PIXELS) 
         raise NotAnImage(_damaged(kind, error)) from None
     turn, reduced = _turn(image), _reduce(image, enough)
     return reduced if turn is None else reduced.transpose(turn)
+
+
+def size_of_plain_png(data: bytes) -> tuple[int, int] | None:
+    """(width, height) that a PNG file declares; None for other formats, and where parts could unpack to much more.
+
+    Chunks of text and of colour profiles are compressed beside the pixels, to a size that nothing declares.
+    """
+    if not data.startswith(PNG_HEADER) or any(kind in data for kind in PACKED_CHUNKS):
+        return None
+    return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
 
 
 def flatten(image: Image.Image, mode: str) -> Image.Image:

@@ -1,34 +1,55 @@
-"""What the documentation says is tried: every console block is run, every table held to its source, every link opened.
+"""What the documentation says is tried: every console block and every Python session is run, every other command's
+options and every table held to their source, every link opened. tests/tutorial.py runs the tutorial, in its order.
 
-In the expected output of a console block, white space does not count, `…` stands for anything, and numbers may differ
-in their last digits from one processor to another.
+In the expected output of a console block, white space and the lengths of rules do not count, `…` stands for anything,
+and numbers may differ in their last digits from one processor to another.
 """
 
+import doctest
+import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
+import yaml
 
+from app.routes.examples import EXAMPLES
 from app.settings import Settings
+from app.shell.cli import app as capsnet_app
 from model.contract import ModelCard
-from tests.app.support import Server, serving
+from tests.app.support import Server, environment, serving
+from tests.terminal import run_in_terminal
+from training.cli import app as training_app
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+API_GUIDE = ROOT / "docs" / "api.md"
 NUMBER = r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 TOLERANCE = 5e-3
 DOCUMENTED_ADDRESS = "http://127.0.0.1:8000"
 
 
+TUTORIAL = ROOT / "docs" / "tutorial.md"
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The code blocks of a page in one language; "" for those that name none."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    return [text for name, text in found if name == language]
+
+
 def examples() -> list[tuple[str, str]]:
-    """(command, expected output) of every `$` line in a console block."""
-    blocks = re.findall(r"```console\n(.*?)```", "".join(page.read_text() for page in PAGES), re.DOTALL)
+    """(command, expected output) of every `$` line in a console block, but for the tutorial's."""
     return [
         (command, output)
-        for block in blocks
+        for page in PAGES
+        if page != TUTORIAL
+        for block in blocks(page, "console")
         for command, output in re.findall(r"^\$ (.*)\n((?:[^$].*\n)*)", block, re.MULTILINE)
     ]
 
@@ -41,7 +62,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def assert_like(found: str, expected: str) -> None:
-    found, expected = ("".join(text.split()) for text in (found, expected))
+    found, expected = (re.sub("─+", "─", "".join(text.split())) for text in (found, expected))
     parts = re.split(f"(…|{NUMBER})", expected)  # texts and, between them, what is compared otherwise
     pattern = "".join(
         re.escape(part) if index % 2 == 0 else ".*?" if part == "…" else f"({NUMBER})"
@@ -56,17 +77,128 @@ def assert_like(found: str, expected: str) -> None:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 @pytest.mark.parametrize(("command", "expected"), examples())
-def test_a_command_prints_what_the_page_says(server: Server, command: str, expected: str) -> None:
+def test_a_command_prints_what_the_page_says(
+    server: Server, tmp_path: Path, command: str, expected: str
+) -> None:
     if shutil.which("file") is None and "| file" in command:
         pytest.skip("needs file")
     here = command.replace(DOCUMENTED_ADDRESS, server.url)
-    result = subprocess.run(["bash", "-c", here], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert_like(result.stdout, expected)
+    variables = with_capsnet(tmp_path, server.url)
+    if command.startswith("capsnet") and "|" not in command:
+        _, shown = run_in_terminal(["bash", "-c", here], env=variables, cwd=ROOT)
+    else:
+        words = ["bash", "-c", here]
+        shown = subprocess.run(
+            words, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True, check=True
+        ).stdout
+    assert_like(shown, expected)
+
+
+def with_capsnet(folder: Path, server: str) -> dict[str, str]:
+    """An environment in which `capsnet` is installed and `python` is this one."""
+    for name, module in {"capsnet": "-m app.shell", "python": ""}.items():
+        script = folder / name
+        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
+        script.chmod(0o755)
+    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    return environment(server=server) | {"PATH": path, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks(page, "pycon")], ids=lambda page: page.name
+)
+def test_a_python_session_goes_as_the_page_says(
+    server: Server, page: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAPSNET_SERVER", server.url)
+    monkeypatch.chdir(ROOT)
+    session = "\n".join(blocks(page, "pycon")).replace("…", "...")
+    test = doctest.DocTestParser().get_doctest(session, {}, page.name, str(page), 0)
+    report: list[str] = []
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    runner.run(test, out=report.append)
+    assert not runner.failures, "".join(report)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_has_the_options_that_a_page_gives_it(page: Path) -> None:
+    lines = page.read_text().replace("\\\n", " ").splitlines()
+    for line in lines:
+        for start, program in (("python -m training", training_app), ("capsnet", capsnet_app)):
+            if found := re.match(rf"(?:\$ )?(?:\w+=\S+ )*{start} (\w+)(.*)", line):
+                commands = typer.main.get_command(program).commands  # type: ignore[attr-defined]
+                assert found[1] in commands, line
+                known = {
+                    name
+                    for option in commands[found[1]].params
+                    for name in option.opts + option.secondary_opts
+                }
+                given = re.findall(r"(?<= )--?[a-z][a-z-]*", found[2].partition("|")[0])
+                assert set(given) <= known, line
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_of_the_openapi_document_works_when_pasted(
+    server: Server, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / ".curlrc").write_text('write-out = "\\n%{http_code}"\n')
+    for folder in ("docs", "README.md"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    here = EXAMPLES[name].replace(DOCUMENTED_ADDRESS, server.url)
+    variables = os.environ | {"CURL_HOME": str(tmp_path)}
+    command = ["bash", "-c", here]
+    result = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "200", result.stdout
+
+
+def test_the_program_of_the_guide_runs(server: Server) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", API_GUIDE.read_text(), re.DOTALL)
+    here = program.replace(DOCUMENTED_ADDRESS.removeprefix("http://"), server.url.removeprefix("http://"))
+    result = subprocess.run([sys.executable, "-c", here], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == program.rpartition("# ")[2].strip()
+
+
+def test_the_guide_names_every_route_and_parameter(server: Server) -> None:
+    guide = API_GUIDE.read_text()
+    for path, methods in server.client.get("/openapi.json").json()["paths"].items():
+        for method, operation in methods.items():
+            assert f"{method.upper()} {path}" in guide
+            for parameter in operation.get("parameters", []):
+                assert parameter["in"] != "query" or f"| `{parameter['name']}` |" in guide
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_of_code_is_of_a_kind_that_is_tried(page: Path) -> None:
+    """Blocks without a language are commands for another terminal, or are not code; nor is text."""
+    languages = set(re.findall(r"^```(\w+)$", page.read_text(), re.MULTILINE))
+    assert languages <= {"console", "pycon", "text", "yaml"} | ({"python"} if page == API_GUIDE else set())
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "yaml")], ids=lambda page: page.name)
+def test_an_override_of_the_compose_file_fits_it(page: Path) -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    settings = {f"CAPSNET_{name.upper()}" for name in Settings.model_fields}
+    for block in blocks(page, "yaml"):
+        override = yaml.safe_load(block)
+        assert override["services"].keys() <= compose["services"].keys()
+        for service in override["services"].values():
+            assert service["environment"].keys() <= settings
+            assert set(service["secrets"]) == override["secrets"].keys()
 
 
 def test_there_are_examples_of_every_route() -> None:
     commands = " ".join(command for command, _ in examples())
-    for route in ("/classify", "/reconstruct", "/decode", "/models", "/health/ready"):
+    for route in (
+        "/classify",
+        "/reconstruct",
+        "/sweep",
+        "/decode",
+        "/classify/batch",
+        "/models",
+        "/health/ready",
+        "/v2",
+    ):
         assert f"{DOCUMENTED_ADDRESS}{route}" in commands
 
 
@@ -83,6 +215,7 @@ def test_the_table_of_settings_is_complete() -> None:
     for name, field in Settings.model_fields.items():
         if field.default_factory is None:
             value = str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
+            value = "none" if field.default in (None, ()) else value
             assert rows[f"CAPSNET_{name.upper()}"].replace(",", "") == value
 
 

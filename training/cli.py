@@ -16,7 +16,15 @@ from rich.console import Console
 from rich.table import Table
 
 from model.checkpoint import load_network
-from model.contract import InputSpec, Metrics, ModelCard, ModelConfig, Preprocess, UserError, sha256
+from model.contract import (
+    InputSpec,
+    Metrics,
+    ModelCard,
+    ModelConfig,
+    Preprocess,
+    UserError,
+    sha256,
+)
 from model.zoo import ARCHITECTURES
 from training.augment import AUGMENTATIONS
 from training.batches import split
@@ -24,10 +32,13 @@ from training.datasets import DATA_VARIABLE, DEFAULT_FOLDER, describe, load
 from training.provenance import portable, provenance
 from training.recipe import Precision, Recipe, Schedule, default_augmentation
 from training.runs import STATE, Origin, RunError, Start
+from training.tables import in_words, speed_table
 
 Accelerator = Literal["auto", "cpu", "cuda"]
 # Fewer validation images than this say little about where a class ends.
 FEW_IMAGES = 200
+# Training images that int8 takes its ranges from.
+CALIBRATION_IMAGES = 512
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 console = Console(stderr=True)
@@ -160,15 +171,19 @@ def export(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint, usually RUN/best.safetensors.")],
     output: Annotated[Path, typer.Option(help="Folder of the model; its name is the model's name.")],
     model_version: Annotated[str, typer.Option("--version", help="Version to write into the card.")] = "1",
+    variants: Annotated[str, typer.Option(help="More encoders, of int8,fp16; for example int8,fp16.")] = "",
     data: DataFolder = None,
 ) -> None:
     """Export a checkpoint as two ONNX graphs and a card, compared with PyTorch before anything is kept.
 
-    The training set is read for its validation images; the test set is not.
+    The training set is read for its validation images, and for those that int8 takes its ranges from; the test set is
+    not. A variant that loses accuracy is refused with its figures, and the model stays without variants.
     """
     from model.export import Description
     from model.export import export as export_network
+    from model.variants import add_variants, read_precisions
 
+    precisions = read_precisions(variants)
     network, header = load_network(checkpoint)
     recipe = Origin.read(checkpoint, header).recipe
     training = load(recipe.dataset, "train", data, spec=recipe.input)
@@ -197,6 +212,11 @@ def export(
     samples = np.concatenate([validation[:7], fitted.floats(slice(0, 7)).numpy()])
     card = export_network(network, description, output, samples, validation)
     console.print(f"{output}: {name} version {card.version}, export {card.export_id}", highlight=False)
+    if precisions:
+        calibration = fitted.floats(slice(0, CALIBRATION_IMAGES)).numpy()
+        card = add_variants(output, precisions, calibration, validation, held_out.labels.numpy())
+        for precision, variant in card.variants.items():
+            console.print(f"  {precision}: {in_words(variant.validation)}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -206,21 +226,28 @@ def evaluate(
     data: DataFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a model and variant.")] = False,
     write: Annotated[bool, typer.Option("--write-card", help="Stamp the figures into the card.")] = False,
+    speed: Annotated[
+        bool, typer.Option("--speed", help="Exported models: also time each encoder on one thread.")
+    ] = False,
 ) -> None:
     """Measure models on a test set: error, margin loss, reconstruction error, share accepted by the guard."""
     from training.evaluate import evaluate_model, write_card
+    from training.timing import measure_speeds
 
     rows = []
+    speeds = {path: measure_speeds(path) for path in models if speed and path.is_dir()}
     for path in models:
         figures = evaluate_model(path, dataset, data)
         rows += [(path, variant, metrics) for variant, metrics in figures.items()]
         if write and path.is_dir():  # a checkpoint has no card
-            write_card(path, figures)
+            write_card(path, figures, speeds.get(path, {}))
     if as_json:
         for path, variant, metrics in rows:
             typer.echo(json.dumps({"model": path.resolve().name, "variant": variant, **asdict(metrics)}))
     else:
         Console().print(_table(rows))
+        for path, measured in speeds.items():
+            Console().print(speed_table(path, measured))
 
 
 @app.command()

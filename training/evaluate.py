@@ -1,5 +1,6 @@
 """Measure a model on a test set: how often it is wrong, how well it draws, how often its guard lets a picture pass."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import torch
 
 from model import guard
 from model.checkpoint import load_network
-from model.contract import CARD_FILE, Guard, InputSpec, Metrics, ModelCard
+from model.contract import CARD_FILE, Guard, InputSpec, Metrics, ModelCard, Speed
 from model.layers import CapsuleNetwork
 from model.onnx_model import Model, open_variants
 from training.datasets import FOLDER_PREFIX, DatasetError, Split, describe, load
@@ -128,10 +129,10 @@ def measure(model: Model, data: Split, dataset: str, thresholds: Guard | None) -
     )
 
 
-def write_card(folder: Path, metrics: dict[str, Metrics]) -> None:
+def write_card(folder: Path, metrics: Mapping[str, Metrics], speeds: Mapping[str, Speed]) -> None:
     """Stamp the figures of each variant into the card of an exported model; raises CardError if there is none."""
     card = ModelCard.load(folder)
-    stamped = card.with_metrics(metrics)
+    stamped = card.with_metrics(metrics).with_speeds(speeds)
     temporary = folder / f".{CARD_FILE}.tmp"
     temporary.write_text(stamped.to_json(), encoding="utf-8")
     temporary.replace(folder / CARD_FILE)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from app.errors import BadRequest, InvalidParameter, TooLarge, UnsupportedMedia, quote
+from app.errors import BadRequest, InvalidParameter, Problem, TooLarge, UnsupportedMedia, quote
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
@@ -18,6 +18,7 @@ OCTETS = "application/octet-stream"
 
 # A form with more parts than these is not read to its end.
 MOST_PARTS = 10
+MOST_PICTURES = 256
 
 
 async def read_picture(request: Request, limit: int) -> bytes:
@@ -28,18 +29,37 @@ async def read_picture(request: Request, limit: int) -> bytes:
     BadRequest, InvalidParameter, TooLarge, UnsupportedMedia
         If there is no picture to be had; says what was found and what is read.
     """
-    kind, options = parse_options_header(request.headers.get("content-type"))
-    media = kind.decode("latin-1")
+    media, boundary = _content_type(request)
     if media != MULTIPART and media != OCTETS and not media.startswith("image/"):
         raise UnsupportedMedia(
             f"the content type is {quote(media)}; send the picture as the field {FIELD!r} of a {MULTIPART} form, "
             f"or as the body itself with image/* or {OCTETS}"
         )
     body = await read_body(request, limit)
-    data = _only_file(body, options.get(b"boundary", b"")) if media == MULTIPART else body
+    data = _only_file(body, boundary) if media == MULTIPART else body
     if not data:
         raise BadRequest("the picture is empty: 0 bytes")
     return data
+
+
+async def read_pictures(request: Request, limit: int) -> list[bytes]:
+    """The picture files in a form of at most `limit` bytes, each of them a field `file`, in order.
+
+    Raises
+    ------
+    BadRequest, InvalidParameter, TooLarge, UnsupportedMedia
+        If there is none to be had, or more than `MOST_PICTURES`; a file of no bytes is for the decoder to refuse.
+    """
+    media, boundary = _content_type(request)
+    if media != MULTIPART:
+        raise UnsupportedMedia(
+            f"the content type is {quote(media)}; send the pictures as fields {FIELD!r} of a {MULTIPART} form"
+        )
+    body = await read_body(request, limit)
+    excess = TooLarge(f"the form has more than {MOST_PICTURES} parts; send the pictures in several requests")
+    form = Form(body, boundary, MOST_PICTURES, excess)
+    _refuse_other_fields(form)
+    return [content for _, content in form.fields]
 
 
 async def read_json(request: Request, limit: int, schema: type[Schema]) -> Schema:
@@ -56,7 +76,11 @@ async def read_json(request: Request, limit: int, schema: type[Schema]) -> Schem
     kind, _ = parse_options_header(request.headers.get("content-type"))
     if kind != b"application/json":
         raise UnsupportedMedia(f"the content type is {quote(kind.decode('latin-1'))}; send application/json")
-    body = await read_body(request, limit)
+    return validate_json(await read_body(request, limit), schema)
+
+
+def validate_json(body: bytes, schema: type[Schema]) -> Schema:
+    """JSON as the schema has it; raises RequestValidationError."""
     try:
         return schema.model_validate_json(body)
     except ValidationError as error:
@@ -90,14 +114,29 @@ async def read_body(request: Request, limit: int) -> bytes:
     return b"".join(chunks)
 
 
+def _content_type(request: Request) -> tuple[str, bytes]:
+    """The content type without its parameters, and the boundary among these."""
+    kind, options = parse_options_header(request.headers.get("content-type"))
+    return kind.decode("latin-1"), options.get(b"boundary", b"")
+
+
 def _only_file(body: bytes, boundary: bytes) -> bytes:
     """The content of the field `file`, which must be the form's only field."""
-    form = Form(body, boundary)
-    names = [name for name, _ in form.fields]
-    if names.count(FIELD) > 1:
+    excess = BadRequest(f"the form has more than {MOST_PARTS} parts; one, {FIELD!r}, is read")
+    form = Form(body, boundary, MOST_PARTS, excess)
+    if (count := [name for name, _ in form.fields].count(FIELD)) > 1:
         raise InvalidParameter.of(
-            f"field {FIELD!r}", f"given {names.count(FIELD)} times", "send one picture at a time"
+            f"field {FIELD!r}",
+            f"given {count} times",
+            "send one picture at a time, or several to /classify/batch",
         )
+    _refuse_other_fields(form)
+    return form.fields[0][1]
+
+
+def _refuse_other_fields(form: "Form") -> None:
+    """See that a form has the field `file` and no other."""
+    names = [name for name, _ in form.fields]
     if FIELD not in names:
         found = f"it has {', '.join(map(quote, names))}" if names else "it is empty"
         raise BadRequest(f"the form has no field {FIELD!r} with the picture; {found}")
@@ -105,7 +144,6 @@ def _only_file(body: bytes, boundary: bytes) -> bytes:
         raise InvalidParameter.of(
             f"field {other!r}", "in the form", "parameters belong in the query string, as in ?name=value"
         )
-    return form.fields[0][1]
 
 
 class Form:
@@ -114,11 +152,14 @@ class Form:
     Raises
     ------
     BadRequest
-        If the body is not a complete form, or has more than `MOST_PARTS` parts.
+        If the body is not a complete form.
+    Problem
+        `excess`, at once, if it has more than `most_parts` parts.
     """
 
-    def __init__(self, body: bytes, boundary: bytes) -> None:
+    def __init__(self, body: bytes, boundary: bytes, most_parts: int, excess: Problem) -> None:
         self.fields: list[tuple[str, bytes]] = []
+        self._most_parts, self._excess = most_parts, excess
         self._header, self._value = b"", b""
         self._name: str | None = None
         self._content: list[bytes] = []
@@ -144,8 +185,8 @@ class Form:
         }
 
     def _begin_part(self) -> None:
-        if len(self.fields) == MOST_PARTS:
-            raise BadRequest(f"the form has more than {MOST_PARTS} parts; one, {FIELD!r}, is read")
+        if len(self.fields) == self._most_parts:
+            raise self._excess
         self._name, self._content = None, []
 
     def _add_header(self, data: bytes, start: int, end: int) -> None:

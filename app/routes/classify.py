@@ -1,15 +1,20 @@
 """Which class is in a picture, and in which pose."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
+from app import answers, classification
 from app.answers import ClassifyAnswer
+from app.errors import Problem
+from app.problems import describe
 from app.results import Classification
-from app.routes.bodies import read_picture
-from app.routes.documentation import PICTURE_BODY, PICTURE_PROBLEMS
+from app.routes.bodies import read_picture, read_pictures
+from app.routes.documentation import PICTURE_BODY, PICTURE_PROBLEMS, PICTURES_BODY
 from app.routes.replies import AppSettings, OpenService, json, model_fields, prediction
 from app.schemas import ClassifyParameters
+from app.service import Service
 
 router = APIRouter(tags=["pictures"])
 
@@ -33,7 +38,53 @@ async def classify(
     from the winning capsule is from the picture: `accepted` is false for what the model was not trained on.
     """
     data = await read_picture(request, settings.max_upload)
-    return json(_answer(await service.classify(data, **parameters.model_dump())))
+    (found,) = await _classify(service, [data], parameters)
+    if not isinstance(found, Classification):
+        raise found
+    return json(_answer(found))
+
+
+# Most requests are for this route, so it has a short way (see `shortcut`).
+SHORT: dict[str, Any] = {"route": router.routes[-1], "schema": ClassifyParameters}
+
+
+@router.post(
+    "/classify/batch",
+    response_model=list[ClassifyAnswer | answers.Problem],
+    response_description="An answer or a problem for each picture, in order.",
+    responses=PICTURE_PROBLEMS,
+    openapi_extra=PICTURES_BODY,
+)
+async def classify_batch(
+    request: Request,
+    service: OpenService,
+    settings: AppSettings,
+    parameters: Annotated[ClassifyParameters, Query()],
+) -> Response:
+    """Say what is in each of many pictures.
+
+    The fields `file` of a form, up to 256 of them, are answered with a list in their order: for each picture what
+    `/classify` answers, or the problem with it, which leaves the others untouched. A problem has a `status`, an answer
+    has none. The pictures are taken all together or, with 503, not at all.
+    """
+    files = await read_pictures(request, settings.max_upload)
+    found = await _classify(service, files, parameters)
+    return json(
+        [_answer(each) if isinstance(each, Classification) else describe(request, each) for each in found]
+    )
+
+
+async def _classify(
+    service: Service, files: Sequence[bytes], parameters: ClassifyParameters
+) -> list[Classification | Problem]:
+    return await classification.classify(
+        service,
+        files,
+        model=parameters.model,
+        preprocess=parameters.preprocess,
+        top_k=parameters.top_k,
+        verify=parameters.verify,
+    )
 
 
 def _answer(found: Classification) -> dict[str, Any]:

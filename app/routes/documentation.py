@@ -2,9 +2,14 @@
 
 from typing import Any
 
+from pydantic import BaseModel
+
 from app.answers import Problem, describe
-from app.problems import MEDIA_TYPE
-from app.routes.bodies import FIELD, MULTIPART, OCTETS
+from app.problems import MEDIA_TYPE, is_protocol
+from app.protocol import InferRequest, ProtocolError
+from app.routes.bodies import FIELD, MOST_PICTURES, MULTIPART, OCTETS
+from app.routes.examples import add_examples
+from app.security import is_open
 
 BINARY = {"type": "string", "format": "binary"}
 
@@ -30,36 +35,164 @@ PICTURE_BODY: dict[str, Any] = {
     }
 }
 
+# The body of the route that takes many.
+PICTURES_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "Pictures: each a field `file` of the form, of any format that `/classify` reads.",
+        "content": {
+            MULTIPART: {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        FIELD: {
+                            "type": "array",
+                            "items": BINARY,
+                            "minItems": 1,
+                            "maxItems": MOST_PICTURES,
+                            "description": "The picture files.",
+                        }
+                    },
+                    "required": [FIELD],
+                    "additionalProperties": False,
+                }
+            }
+        },
+    }
+}
+
+# The paths of the Open Inference Protocol.
+NAME_PARAMETER = {
+    "name": "name",
+    "in": "path",
+    "required": True,
+    "description": "Name of the model.",
+    "schema": {"type": "string"},
+    "example": "mnist",
+}
+VERSION_PARAMETER = {
+    "name": "version",
+    "in": "path",
+    "required": True,
+    "description": "Version of the model: the one in service, see its metadata.",
+    "schema": {"type": "string"},
+    "example": "1",
+}
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+LENGTH_PARAMETER = {
+    "name": HEADER_LENGTH,
+    "in": "header",
+    "required": False,
+    "description": "How many bytes of the body are JSON, where values follow it; all of them otherwise.",
+    "schema": {"type": "integer", "minimum": 0, "maximum": 2_000_000_000},
+}
+
+# The body of an inference: JSON, or JSON with bytes behind it.
+INFER_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"$ref": f"#/components/schemas/{InferRequest.__name__}"}},
+            OCTETS: {
+                "schema": {
+                    **BINARY,
+                    "description": f"The JSON, as long as `{HEADER_LENGTH}` says, and behind it the values.",
+                }
+            },
+        },
+    }
+}
+OCTETS_ANSWER: dict[str, Any] = {
+    "description": "The tensors: in the JSON or, where it was asked for, behind it.",
+    "headers": {
+        HEADER_LENGTH: {
+            "description": "How many bytes of the answer are JSON, where values follow it.",
+            "schema": {"type": "integer", "minimum": 1},
+        }
+    },
+    "content": {OCTETS: {"schema": BINARY}},
+}
+
 # A second form of an answer.
 PNG_ANSWER: dict[str, Any] = {"image/png": {"schema": BINARY}}
 
+# The two ways to send a key.
+KEY_SCHEMES: dict[str, Any] = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A key in `Authorization: Bearer KEY`, where the service asks for one.",
+    },
+    "apiKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": "A key in `X-API-Key: KEY`, where the service asks for one.",
+    },
+}
+
 REASONS = {
     400: "The body cannot be read, or is not an image.",
+    401: "The service asks for a key, and none or a wrong one was sent; `WWW-Authenticate` says how to send it.",
     404: "There is no such model.",
     408: "The body took too long to come.",
     413: "More bytes, pixels or items than the service takes.",
     415: "A content type or content encoding that is not read.",
     422: "A parameter outside its bounds.",
+    429: "More requests than one client may send; `Retry-After` says when the next may come.",
     500: "An error inside the service; the log has it under the request's id.",
     503: "The queue is full, the deadline has passed, or the service is not ready; `Retry-After` says when to return.",
 }
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The error answers of a route."""
-    schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
-    return {
-        status: {"description": REASONS[status], "content": {MEDIA_TYPE: {"schema": schema}}}
-        for status in statuses
-    }
+    """The error answers of a route, but for those of the door, 401 and 429, which `complete` adds."""
+    return {status: {**_reason(status), "content": _content(MEDIA_TYPE, Problem)} for status in statuses}
+
+
+def protocol_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The error answers of a route of the Open Inference Protocol."""
+    return {status: {**_reason(status), "model": ProtocolError} for status in statuses}
+
+
+def _reason(status: int) -> dict[str, Any]:
+    """When an error is answered, and with which headers."""
+    later = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}}}
+    return {"description": REASONS[status], **({"headers": later} if status in (429, 503) else {})}
+
+
+def _content(media_type: str, schema: type[BaseModel]) -> dict[str, Any]:
+    return {media_type: {"schema": {"$ref": f"#/components/schemas/{schema.__name__}"}}}
 
 
 PICTURE_PROBLEMS = problems(400, 404, 408, 413, 415, 422, 500, 503)
 
 
-def complete(document: dict[str, Any]) -> dict[str, Any]:
-    """Add to an OpenAPI document the schema of problems, to which the error answers refer, and the card in words."""
+def complete(document: dict[str, Any], *, keys: bool) -> dict[str, Any]:
+    """Add to an OpenAPI document the schemas to which bodies and errors refer, the card in words, and examples.
+
+    Each route that is not open to everybody says how a key is sent, and with `keys` that it must be.
+    """
     schemas = document["components"]["schemas"]
     schemas[Problem.__name__] = Problem.model_json_schema()
+    request = InferRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= request.pop("$defs")
+    schemas[InferRequest.__name__] = request
     describe(schemas)
+    add_examples(document["paths"])
+    document["components"]["securitySchemes"] = KEY_SCHEMES
+    for path, methods in document["paths"].items():
+        if not is_open(path):
+            for operation in methods.values():
+                _add_door(operation, keys, is_protocol(path))
     return document
+
+
+def _add_door(operation: dict[str, Any], keys: bool, protocol: bool) -> None:
+    """Say of one operation that it takes a key, and what is answered without one and to too many requests."""
+    any_scheme: list[dict[str, list[str]]] = [{name: []} for name in KEY_SCHEMES]
+    operation["security"] = any_scheme if keys else [{}, *any_scheme]
+    content = _content("application/json", ProtocolError) if protocol else _content(MEDIA_TYPE, Problem)
+    refusals = {str(status): {**_reason(status), "content": content} for status in (401, 429)}
+    operation["responses"] = dict(sorted((operation["responses"] | refusals).items()))

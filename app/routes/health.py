@@ -1,11 +1,15 @@
 """Probes: is the process alive, and does it take requests?"""
 
+from collections.abc import Iterable
+
 from fastapi import APIRouter, Request, Response
 
 from app.answers import LiveAnswer, ReadyAnswer
 from app.errors import NotReady
 from app.routes.documentation import problems
 from app.routes.replies import OpenService, json
+from app.served import ServedModel
+from app.service import Service
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -22,9 +26,14 @@ async def ready(request: Request, service: OpenService) -> Response:
 
     503 while the service starts or shuts down, and where a model has failed again and again and still does.
     """
-    if not request.app.state.ready:
-        raise NotReady("the service is shutting down")
-    await service.check()
     models = service.models
+    await require_ready(request, service, models)
     names = [model.card.name for model in models]
     return json({"status": "ready", "provider": models.device.provider, "models": names})
+
+
+async def require_ready(request: Request, service: Service, models: Iterable[ServedModel]) -> None:
+    """Raise NotReady where the service shuts down, or one of these models fails."""
+    if not request.app.state.ready:
+        raise NotReady("the service is shutting down")
+    await service.check(models)

@@ -1,15 +1,38 @@
-"""Pages for people: the landing page, and the OpenAPI document to read and to try out, from this host alone."""
+"""Pages for people: the playground, and the OpenAPI document to read and to try out, from this host alone."""
 
+import base64
+import hashlib
+import mimetypes
+import re
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.responses import HTMLResponse
+from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
+
+from app.headers import PLAYGROUND, page_policy
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
 
+# Not what the machine's own tables say: a browser runs no module of another type.
+mimetypes.add_type("text/javascript", ".js")
+
 router = APIRouter(include_in_schema=False)
+
+
+class Playground(StaticFiles):
+    """The playground's files, each with an ETag that browsers ask about every time: a new version is seen at once."""
+
+    def file_response(self, *arguments: Any, **options: Any) -> Response:
+        response = super().file_response(*arguments, **options)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+playground = Playground(directory=STATIC)
 
 
 def swagger_assets() -> StaticFiles:
@@ -18,19 +41,29 @@ def swagger_assets() -> StaticFiles:
 
 
 @router.get("/")
-async def landing_page() -> FileResponse:
-    """What the service is and how to talk to it."""
-    return FileResponse(STATIC / "index.html")
+async def landing_page(request: Request) -> Response:
+    """The playground."""
+    response = await playground.get_response("index.html", request.scope)
+    response.headers.update(PLAYGROUND)
+    return response
 
 
 @router.get("/docs")
 async def documentation(request: Request) -> HTMLResponse:
     """The OpenAPI document in Swagger UI."""
     root = request.scope.get("root_path", "").rstrip("/")
-    return get_swagger_ui_html(
+    page = get_swagger_ui_html(
         openapi_url=f"{root}{request.app.openapi_url}",
         title=request.app.title,
         swagger_js_url=f"{root}/docs/assets/swagger-ui-bundle.js",
         swagger_css_url=f"{root}/docs/assets/swagger-ui.css",
         swagger_favicon_url="data:,",
     )
+    page.headers.update(page_policy(*_inline_scripts(bytes(page.body))))
+    return page
+
+
+def _inline_scripts(page: bytes) -> list[str]:
+    """The SHA-256, in base64, of each script that stands in a page: by these a policy can allow them."""
+    scripts = re.findall(rb"<script>(.*?)</script>", page, re.DOTALL)
+    return [base64.b64encode(hashlib.sha256(script).digest()).decode() for script in scripts]

@@ -1,17 +1,26 @@
 """What the model saw, drawn again: from a picture, or from poses alone."""
 
-import base64
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
+from app import drawing
 from app.answers import DecodeAnswer, ReconstructAnswer
 from app.errors import InvalidParameter
 from app.results import Reconstruction
 from app.routes.accept import prefers_png
 from app.routes.bodies import read_json, read_picture
 from app.routes.documentation import PICTURE_BODY, PICTURE_PROBLEMS, PNG_ANSWER
-from app.routes.replies import AppSettings, OpenService, json, model_fields, prediction
+from app.routes.replies import (
+    AppSettings,
+    OpenService,
+    base64_png,
+    json,
+    model_fields,
+    png,
+    prediction,
+    varying,
+)
 from app.schemas import DecodeRequest, NoParameters, ReconstructParameters, longest_decode_body
 
 router = APIRouter(tags=["pictures"])
@@ -44,15 +53,16 @@ async def reconstruct(
     """
     data = await read_picture(request, settings.max_upload)
     perturbations = list(zip(parameters.dim, parameters.delta, strict=True))
-    drawn = await service.reconstruct(
+    drawn = await drawing.reconstruct(
+        service,
         data,
         model=parameters.model,
         preprocess=parameters.preprocess,
         label=parameters.label,
         perturbations=perturbations,
     )
-    reply = _png(drawn.perturbed) if prefers_png(request) else json(_answer(drawn, perturbations))
-    return _varying(reply)
+    reply = png(drawn.perturbed) if prefers_png(request) else json(_answer(drawn, perturbations))
+    return varying(reply)
 
 
 @router.post(
@@ -78,9 +88,11 @@ async def decode(
             f"{len(asked.all_poses)} long",
             "image/png is one picture; accept application/json",
         )
-    model, files = await service.decode(model=asked.model, labels=asked.all_labels, poses=asked.all_poses)
-    reply = _png(files[0]) if as_png else json({**model_fields(model), "images": list(map(_base64, files))})
-    return _varying(reply)
+    model, files = await drawing.decode(
+        service, model=asked.model, labels=asked.all_labels, poses=asked.all_poses
+    )
+    reply = png(files[0]) if as_png else json({**model_fields(model), "images": list(map(base64_png, files))})
+    return varying(reply)
 
 
 def _answer(drawn: Reconstruction, perturbations: list[tuple[int, float]]) -> dict[str, Any]:
@@ -91,21 +103,7 @@ def _answer(drawn: Reconstruction, perturbations: list[tuple[int, float]]) -> di
         "perturbed_pose": drawn.perturbed_pose,
         "perturbations": [{"dim": dim, "delta": delta} for dim, delta in perturbations],
         "distance": drawn.distance,
-        "input": _base64(drawn.input),
-        "reconstruction": _base64(drawn.reconstruction),
-        "perturbed": _base64(drawn.perturbed),
+        "input": base64_png(drawn.input),
+        "reconstruction": base64_png(drawn.reconstruction),
+        "perturbed": base64_png(drawn.perturbed),
     }
-
-
-def _base64(file: bytes) -> str:
-    return base64.b64encode(file).decode("ascii")
-
-
-def _png(file: bytes) -> Response:
-    return Response(file, media_type="image/png")
-
-
-def _varying(reply: Response) -> Response:
-    """Tell caches that the answer depends on what the client accepts."""
-    reply.headers["Vary"] = "Accept"
-    return reply

@@ -1,5 +1,6 @@
 """What the routes share: how they reach the service, and how they write answers."""
 
+import base64
 from collections import Counter
 from typing import Annotated, Any
 
@@ -59,3 +60,19 @@ def model_fields(served: ServedModel) -> dict[str, str]:
 def prediction(served: ServedModel, index: int, length: Any) -> dict[str, Any]:
     """One capsule as `index`, `label` and `length`."""
     return {"index": index, "label": served.card.classes[index], "length": length}
+
+
+def base64_png(file: bytes) -> str:
+    """A PNG file in plain base64, as it stands in JSON."""
+    return base64.b64encode(file).decode("ascii")
+
+
+def png(file: bytes) -> Response:
+    """The answer that is a PNG file."""
+    return Response(file, media_type="image/png")
+
+
+def varying(reply: Response) -> Response:
+    """Tell caches that the answer depends on what the client accepts."""
+    reply.headers["Vary"] = "Accept"
+    return reply

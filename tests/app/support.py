@@ -1,5 +1,6 @@
 """Starting and stopping the service as an operator does: `python -m app`, a process of its own."""
 
+import base64
 import contextlib
 import io
 import os
@@ -17,7 +18,7 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-START_LIMIT = 30.0
+START_LIMIT = 90.0
 
 
 class Server:
@@ -123,6 +124,14 @@ def png(pixels: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
+
+
+def pixels_of(file: bytes | str) -> np.ndarray:
+    """The pixels of a PNG, given as a file or in base64."""
+    data = base64.b64decode(file, validate=True) if isinstance(file, str) else file
+    with Image.open(io.BytesIO(data)) as image:
+        assert (image.format, image.mode) == ("PNG", "L")
+        return np.asarray(image)
 
 
 def assert_problem(response: httpx.Response, status: int, *words: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -89,6 +90,43 @@ def test_the_queue_whose_head_is_oldest_goes_first() -> None:
     asyncio.run(scenario())
 
 
+def test_a_request_that_comes_to_its_second_queue_goes_before_those_that_came_after_it() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        batcher = Batcher(slots=1, max_queue=100)
+        encoder, decoder = batcher.queue(gate, max_batch=8), batcher.queue(gate, max_batch=8)
+        first, later = soon(), soon(2 * LONG)
+        calls = [asyncio.create_task(encoder.submit([0], first))]
+        await until(lambda: gate.batches)
+        calls.append(asyncio.create_task(encoder.submit([1], later)))
+        calls.append(asyncio.create_task(decoder.submit([2], first)))
+        await until(lambda: batcher.waiting == 2)
+        gate.open.set()
+        await asyncio.gather(*calls)
+        assert gate.batches == [[0], [2], [1]]
+        await batcher.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_request_of_many_items_takes_turns_with_the_others() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        batcher = Batcher(slots=1, max_queue=100)
+        queue = batcher.queue(gate, max_batch=3)
+        many = asyncio.create_task(queue.submit(list(range(10)), soon()))
+        await until(lambda: gate.batches)
+        other = asyncio.create_task(batcher.queue(gate, max_batch=3).submit([20], soon()))
+        single = asyncio.create_task(queue.submit([30], soon()))
+        await until(lambda: batcher.waiting == 9)
+        gate.open.set()
+        assert [await many, await other, await single] == [double(range(10)), [40], [60]]
+        assert gate.batches == [[0, 1, 2], [3, 4, 5], [20], [30, 6, 7], [8, 9]]
+        await batcher.close()
+
+    asyncio.run(scenario())
+
+
 def test_a_request_is_admitted_whole_or_not_at_all() -> None:
     async def scenario() -> None:
         gate = Gate()
@@ -126,6 +164,47 @@ def test_what_waits_past_its_deadline_is_not_computed() -> None:
         assert list(await asyncio.gather(running, in_time)) == [[0], [4]]
         assert gate.batches == [[0], [2]]
         await batcher.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_deadline_holds_where_no_slot_becomes_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A graph that hangs: who waits and who is in its batch is answered, and the batcher knows that it is lost."""
+    monkeypatch.setattr("app.batcher.STALLED", 0.3)
+
+    async def scenario() -> None:
+        gate = Gate()
+        batcher = Batcher(slots=1, max_queue=100)
+        queue = batcher.queue(gate, max_batch=1)
+        calls = [asyncio.create_task(queue.submit([number], soon(0.1))) for number in range(3)]
+        ends = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), LONG)
+        assert [type(end) for end in ends] == [DeadlineExceeded] * 3
+        assert batcher.waiting == 0
+        await until(lambda: batcher.is_stalled)
+        gate.open.set()
+        assert await queue.submit([5], soon()) == [10]
+        assert not batcher.is_stalled
+        assert gate.batches == [[0], [5]]
+        await batcher.close()
+
+    asyncio.run(scenario())
+
+
+def test_where_no_thread_can_be_had_the_batch_fails_and_the_next_one_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        batcher = Batcher(slots=1, max_queue=100)
+        queue = batcher.queue(double, max_batch=8)
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                await queue.submit([1], soon())
+        assert await queue.submit([2], soon()) == [4]
+        await batcher.close()
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
 
     asyncio.run(scenario())
 
@@ -209,13 +288,26 @@ def test_an_empty_request_is_answered_at_once() -> None:
     asyncio.run(scenario())
 
 
+class Asked(NamedTuple):
+    """A request of the property test."""
+
+    size: int
+    fails: bool
+    leaves: float | None  # after so many seconds
+    time: float | None  # until its deadline; a long one otherwise
+    queue: int
+    delay: float  # before it is sent
+
+
 requests = st.lists(
-    st.tuples(
-        st.integers(1, 9),  # items
-        st.booleans(),  # holds an item that fails
-        st.one_of(st.none(), st.floats(0, 0.004)),  # cancelled after so many seconds
-        st.integers(0, 1),  # queue
-        st.floats(0, 0.002),  # sent after so many seconds
+    st.builds(
+        Asked,
+        size=st.integers(1, 9),
+        fails=st.booleans(),
+        leaves=st.one_of(st.none(), st.floats(0, 0.004)),
+        time=st.one_of(st.none(), st.floats(0, 0.004)),
+        queue=st.integers(0, 2),
+        delay=st.floats(0, 0.002),
     ),
     min_size=1,
     max_size=25,
@@ -223,47 +315,61 @@ requests = st.lists(
 
 
 @settings(max_examples=60, deadline=None)
-@given(requests, st.integers(1, 3), st.integers(1, 7))
+@given(requests, st.integers(1, 3), st.integers(1, 7), st.sampled_from([0.0, 0.001]))
 def test_nothing_is_lost_swapped_or_answered_twice(
-    requests: list[tuple[int, bool, float | None, int, float]], slots: int, max_batch: int
+    requests: list[Asked], slots: int, max_batch: int, seconds: float
 ) -> None:
-    """Every request gets its own results in order, its own error or its own cancellation; then all is empty."""
+    """Every request gets its own results in order or its own end, and once; nothing runs twice; then all is empty."""
     seen: list[tuple[int, int]] = []
 
     def run(items: list[tuple[int, int, bool]]) -> list[tuple[int, int]]:
         assert 1 <= len(items) <= max_batch
         seen.extend((request, index) for request, index, _ in items)
+        time.sleep(seconds)
         if any(fails for _, _, fails in items):
             raise ValueError("an item fails")
         return [(request, index) for request, index, _ in items]
 
     async def scenario() -> None:
         batcher = Batcher(slots=slots, max_queue=10_000)
-        queues = [batcher.queue(run, max_batch), batcher.queue(run, max_batch)]
+        queues = [batcher.queue(run, max_batch) for _ in range(3)]
+        answers = [0] * len(requests)
 
-        async def ask(number: int, size: int, fails: bool, queue: int, delay: float) -> None:
-            await asyncio.sleep(delay)
-            items = [(number, index, fails and index == 0) for index in range(size)]
-            answer = await queues[queue].submit(items, soon())
-            assert answer == [(number, index) for index in range(size)]
-            assert not fails
+        async def ask(number: int, asked: Asked) -> None:
+            await asyncio.sleep(asked.delay)
+            items = [(number, index, asked.fails and index == 0) for index in range(asked.size)]
+            answer = await queues[asked.queue].submit(items, soon(LONG if asked.time is None else asked.time))
+            answers[number] += 1
+            assert answer == [(number, index) for index in range(asked.size)]
+            assert not asked.fails
 
         async def cancel(task: asyncio.Task[None], after: float) -> None:
             await asyncio.sleep(after)
             task.cancel()
 
-        tasks = []
-        for number, (size, fails, leaves, queue, delay) in enumerate(requests):
-            tasks.append(asyncio.create_task(ask(number, size, fails, queue, delay)))
-            if leaves is not None:
-                asyncio.create_task(cancel(tasks[-1], leaves))  # noqa: RUF006
+        tasks = [asyncio.create_task(ask(number, asked)) for number, asked in enumerate(requests)]
+        leaving = [
+            asyncio.create_task(cancel(task, asked.leaves))
+            for task, asked in zip(tasks, requests, strict=True)
+            if asked.leaves is not None
+        ]
         ends = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), LONG)
-        for end, (_, _, leaves, _, _) in zip(ends, requests, strict=True):
-            assert end is None or isinstance(end, ValueError) or (leaves is not None)
+        await asyncio.gather(*leaving)
+        for number, (end, asked) in enumerate(zip(ends, requests, strict=True)):
+            assert end is None or answers[number] == 0
             assert not isinstance(end, AssertionError)
-            assert not isinstance(end, ValueError) or any(fails for _, fails, _, _, _ in requests)
+            assert end is None or isinstance(end, ValueError | DeadlineExceeded | asyncio.CancelledError)
+            assert not isinstance(end, asyncio.CancelledError) or asked.leaves is not None
+            assert not isinstance(end, DeadlineExceeded) or asked.time is not None
+            assert not isinstance(end, ValueError) or any(each.fails for each in requests)
         await batcher.close()
         assert batcher.waiting == 0
+        assert not batcher.is_stalled
         assert len(seen) == len(set(seen))
+        for number, asked in enumerate(requests):
+            ran = [index for request, index in seen if request == number]
+            whole = ends[number] is None
+            assert sorted(ran) == list(range(len(ran)))  # from the front on, none left out
+            assert not whole or len(ran) == asked.size
 
     asyncio.run(scenario())

@@ -152,6 +152,9 @@ def test_malformed_forms_are_400(client: httpx.Client, body: bytes, content_type
     assert_problem(response, 400, word)
 
 
+EXCESS = BadRequest("too many parts")
+
+
 @given(st.lists(st.tuples(st.text("abcñ€ -_", min_size=1), st.binary(max_size=200)), max_size=5))
 def test_a_form_gives_back_the_fields_it_was_made_of(fields: list[tuple[str, bytes]]) -> None:
     boundary = b"----a-boundary-that-no-content-holds"
@@ -161,7 +164,7 @@ def test_a_form_gives_back_the_fields_it_was_made_of(fields: list[tuple[str, byt
         + content
         for name, content in fields
     ]
-    assert Form(form(*parts, boundary=boundary), boundary).fields == fields
+    assert Form(form(*parts, boundary=boundary), boundary, 5, EXCESS).fields == fields
 
 
 PIECES = [b"--X", b"\r\n", b"--", b"X", PART, b":", b"\r\n\r\n", b"\x00"]
@@ -170,4 +173,4 @@ PIECES = [b"--X", b"\r\n", b"--", b"X", PART, b":", b"\r\n\r\n", b"\x00"]
 @given(st.one_of(st.binary(max_size=300), st.lists(st.sampled_from(PIECES)).map(b"".join)))
 def test_any_bytes_are_a_form_or_a_bad_request(body: bytes) -> None:
     with contextlib.suppress(BadRequest):
-        assert isinstance(Form(body, b"X").fields, list)
+        assert isinstance(Form(body, b"X", 5, EXCESS).fields, list)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import socket
 import time
 from pathlib import Path
@@ -182,13 +183,38 @@ def test_a_client_that_leaves_amid_its_body_harms_nobody(server: Server) -> None
     assert "unforeseen" not in server.log.read_text()
 
 
-def test_the_landing_page_shows_every_route_and_needs_no_other_host(client: httpx.Client) -> None:
-    page = client.get("/").text
-    for path in client.get("/openapi.json").json()["paths"]:
-        assert path.replace("{name}", "mnist") in page
-    assert "http://" not in page
-    assert "https://" not in page
-    assert 'name="file"' in page
+def test_the_playground_is_made_of_files_of_this_host(client: httpx.Client) -> None:
+    page = client.get("/")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "http://" not in page.text
+    assert "https://" not in page.text
+    files = re.findall(r'(?:src|href)="(static/[^"]+)"', page.text)
+    types = {name.rpartition(".")[2]: client.get(f"/{name}").headers["content-type"] for name in files}
+    assert types == {
+        "js": "text/javascript; charset=utf-8",
+        "css": "text/css; charset=utf-8",
+        "svg": "image/svg+xml",
+    }
+
+
+def test_the_playground_allows_no_inline_script_or_style(client: httpx.Client) -> None:
+    page = client.get("/")
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'self'" in policy
+    assert "style-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert re.findall(r"<style|<script(?! type=\"module\" src=)|\son\w+=|\sstyle=", page.text) == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/static/js/main.js", "/static/css/page.css", "/static/samples/mnist.png"]
+)
+def test_the_playgrounds_files_are_asked_about_and_sent_once(client: httpx.Client, path: str) -> None:
+    first = client.get(path)
+    assert first.headers["cache-control"] == "no-cache"
+    again = client.get(path, headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
 
 
 def test_docs_need_no_other_host(client: httpx.Client) -> None:

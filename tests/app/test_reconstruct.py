@@ -1,15 +1,11 @@
 """POST /reconstruct and POST /decode over real HTTP."""
 
-import base64
-import io
-
 import httpx
 import numpy as np
 import pytest
-from PIL import Image
 
 from app.answers import DecodeAnswer, ReconstructAnswer
-from tests.app.support import assert_problem
+from tests.app.support import assert_problem, pixels_of
 
 FIELDS = {
     "model",
@@ -23,14 +19,6 @@ FIELDS = {
     "reconstruction",
     "perturbed",
 }
-
-
-def pixels_of(file: bytes | str) -> np.ndarray:
-    """The pixels of a PNG, given as a file or in base64."""
-    data = base64.b64decode(file, validate=True) if isinstance(file, str) else file
-    with Image.open(io.BytesIO(data)) as image:
-        assert (image.format, image.mode) == ("PNG", "L")
-        return np.asarray(image)
 
 
 def reconstruct(client: httpx.Client, picture: bytes, query: str = "", accept: str = "*/*") -> httpx.Response:

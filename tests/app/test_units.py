@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from fastapi import Request
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
@@ -16,8 +16,9 @@ from app import capsules
 from app.device import CPU, CUDA, Device, _cgroup_cores, available_cores, choose_device, count_gpus
 from app.engine import Engine
 from app.errors import DeviceError
-from app.pictures import png
+from app.pictures import png, sheet
 from app.routes.accept import prefers_png
+from app.settings import Settings
 from tests.app.tiny_model import write_tiny_model
 
 lengths = arrays.arrays(np.float32, st.integers(1, 20), elements=st.floats(0, 1, width=32))
@@ -43,9 +44,36 @@ def test_perturb_moves_what_it_is_told_and_leaves_its_argument(
         assert moved[dim] == pose[dim] + np.float32(changes.get(dim, 0))
 
 
-def test_place_puts_the_pose_into_its_row() -> None:
-    poses = capsules.place(np.array([1, 2], np.float32), 1, 3)
-    assert poses.tolist() == [[0, 0], [1, 2], [0, 0]]
+@settings(deadline=None)
+@given(
+    arrays.arrays(np.float32, 5, elements=st.floats(-1, 1, width=32)),
+    st.lists(st.integers(0, 4), unique=True),
+    arrays.arrays(np.float32, 3, elements=st.floats(-2, 2, width=32)),
+)
+def test_sweep_is_perturb_of_each_dimension_by_each_delta(
+    pose: np.ndarray, dims: list[int], deltas: np.ndarray
+) -> None:
+    moved = capsules.sweep(pose, dims, deltas)
+    expected = [capsules.perturb(pose, [(dim, delta)]) for dim in dims for delta in deltas]
+    assert moved.shape == (len(expected), 5)
+    assert np.array_equal(moved, np.reshape(expected, (-1, 5)))
+
+
+def test_place_puts_each_pose_into_its_row() -> None:
+    poses = capsules.place(np.array([[1, 2], [3, 4]], np.float32), [1, 0], 3)
+    assert poses.tolist() == [[[0, 0], [1, 2], [0, 0]], [[3, 4], [0, 0], [0, 0]]]
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (2, "LA"), (3, "RGB")])
+def test_a_sheet_has_its_pictures_row_by_row(channels: int, mode: str) -> None:
+    levels = np.random.default_rng(0).integers(0, 256, (6, channels, 4, 5), np.uint8)
+    with Image.open(io.BytesIO(sheet(list(levels / np.float32(255)), columns=3))) as image:
+        assert (image.mode, image.size) == (mode, (15, 8))
+        pixels = np.asarray(image).reshape(8, 15, channels)
+    for index, picture in enumerate(levels):
+        row, column = divmod(index, 3)
+        found = pixels[4 * row : 4 * row + 4, 5 * column : 5 * column + 5]
+        assert np.array_equal(found, picture.transpose(1, 2, 0))
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (2, "LA"), (3, "RGB")])
@@ -117,7 +145,7 @@ def test_a_session_that_onnx_runtime_moved_to_the_cpu_is_refused(tmp_path: Path)
 
 def test_the_engine_gives_the_same_alone_and_in_a_batch(tmp_path: Path) -> None:
     write_tiny_model(tmp_path / "mnist")
-    device = choose_device("cpu", False, tmp_path / "mnist" / "decoder.onnx")
+    device = choose_device(Settings(device="cpu"), tmp_path / "mnist" / "decoder.onnx")
     assert (device.provider, device.is_gpu) == (CPU, False)
     engine = Engine(device, tmp_path / "mnist" / "encoder.onnx", tmp_path / "mnist" / "decoder.onnx")
     assert engine.provider == CPU

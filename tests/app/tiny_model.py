@@ -1,7 +1,9 @@
 """A model folder with two small real graphs, for tests that need a model but not a good one.
 
 The encoder is one random matrix: poses = image · W, lengths their norms, squashed. The decoder masks, multiplies with
-another and takes the sigmoid. Legend: B batch, N poses, J class capsules, D pose dimensions, P pixels.
+another and takes the sigmoid.
+
+Legend: B batch, N poses, J class capsules, D pose dimensions, C channels, P pixels of all channels.
 """
 
 import dataclasses
@@ -43,6 +45,7 @@ def write_tiny_model(
     num_classes: int = 10,
     pose_dim: int = 16,
     objects: int = 1,
+    channels: int = 1,
     classes: tuple[str, ...] | None = None,
     export_id: str = EXPORT_ID,
     spread: float = 0.05,
@@ -55,15 +58,19 @@ def write_tiny_model(
     """
     folder.mkdir(parents=True)
     metadata = {METADATA_NAME: name, METADATA_EXPORT_ID: export_id}
-    _save(_encoder(num_classes, pose_dim, spread, luck), folder / encoder_file("fp32"), metadata)
-    _save(_decoder(num_classes, pose_dim), folder / DECODER_FILE, metadata)
+    _save(_encoder(num_classes, pose_dim, channels, spread, luck), folder / encoder_file("fp32"), metadata)
+    _save(_decoder(num_classes, pose_dim, channels), folder / DECODER_FILE, metadata)
     usual, most = (1.0,) * num_classes, (1e4,) * num_classes
     card = ModelCard(
         name=name,
         version="1.0.0",
-        config=ModelConfig(architecture="efficient", num_classes=num_classes, pose_dim=pose_dim),
+        config=ModelConfig(
+            architecture="efficient", num_classes=num_classes, channels=channels, pose_dim=pose_dim
+        ),
         classes=classes or tuple(map(str, range(num_classes))),
-        input=InputSpec(channels=1, height=SIZE, width=SIZE, preprocess="mnist"),
+        input=InputSpec(
+            channels=channels, height=SIZE, width=SIZE, preprocess="mnist" if channels == 1 else "resize"
+        ),
         decoder=Graph(file=DECODER_FILE, sha256=sha256(folder / DECODER_FILE)),
         variants={
             "fp32": Variant(
@@ -124,7 +131,9 @@ def _coin(seed: int) -> list[onnx.NodeProto]:
     ]
 
 
-def _encoder(num_classes: int, pose_dim: int, spread: float, luck: int | None) -> onnx.GraphProto:
+def _encoder(
+    num_classes: int, pose_dim: int, channels: int, spread: float, luck: int | None
+) -> onnx.GraphProto:
     nodes = [
         helper.make_node("Flatten", [IMAGE], ["pixels"]),  # (B,P)
         helper.make_node("MatMul", ["pixels", "weights"], ["matched"]),  # (B,J*D)
@@ -136,13 +145,13 @@ def _encoder(num_classes: int, pose_dim: int, spread: float, luck: int | None) -
     return helper.make_graph(
         nodes,
         "encoder",
-        [helper.make_tensor_value_info(IMAGE, TensorProto.FLOAT, ["batch", 1, SIZE, SIZE])],
+        [helper.make_tensor_value_info(IMAGE, TensorProto.FLOAT, ["batch", channels, SIZE, SIZE])],
         [
             helper.make_tensor_value_info(LENGTHS, TensorProto.FLOAT, ["batch", num_classes]),
             helper.make_tensor_value_info(POSES, TensorProto.FLOAT, ["batch", num_classes, pose_dim]),
         ],
         [
-            _matrix("weights", SIZE * SIZE, num_classes * pose_dim, spread),
+            _matrix("weights", channels * SIZE * SIZE, num_classes * pose_dim, spread),
             _integers("shape", -1, num_classes, pose_dim),
             _integers("last", 2),
             *([numpy_helper.from_array(np.zeros(1, np.float32), "table")] if luck else []),
@@ -150,7 +159,7 @@ def _encoder(num_classes: int, pose_dim: int, spread: float, luck: int | None) -
     )
 
 
-def _decoder(num_classes: int, pose_dim: int) -> onnx.GraphProto:
+def _decoder(num_classes: int, pose_dim: int, channels: int) -> onnx.GraphProto:
     nodes = [
         helper.make_node("OneHot", [LABEL, "depth", "off_on"], ["mask"]),  # (N,J)
         helper.make_node("Unsqueeze", ["mask", "last"], ["wide_mask"]),  # (N,J,1)
@@ -158,7 +167,7 @@ def _decoder(num_classes: int, pose_dim: int) -> onnx.GraphProto:
         helper.make_node("Flatten", ["masked"], ["flat"]),  # (N,J*D)
         helper.make_node("MatMul", ["flat", "weights"], ["logits"]),  # (N,P)
         helper.make_node("Sigmoid", ["logits"], ["pixels"]),
-        helper.make_node("Reshape", ["pixels", "shape"], [IMAGE]),  # (N,1,H,W)
+        helper.make_node("Reshape", ["pixels", "shape"], [IMAGE]),  # (N,C,H,W)
     ]
     return helper.make_graph(
         nodes,
@@ -167,10 +176,10 @@ def _decoder(num_classes: int, pose_dim: int) -> onnx.GraphProto:
             helper.make_tensor_value_info(POSES, TensorProto.FLOAT, ["batch", num_classes, pose_dim]),
             helper.make_tensor_value_info(LABEL, TensorProto.INT64, ["batch"]),
         ],
-        [helper.make_tensor_value_info(IMAGE, TensorProto.FLOAT, ["batch", 1, SIZE, SIZE])],
+        [helper.make_tensor_value_info(IMAGE, TensorProto.FLOAT, ["batch", channels, SIZE, SIZE])],
         [
-            _matrix("weights", num_classes * pose_dim, SIZE * SIZE),
-            _integers("shape", -1, 1, SIZE, SIZE),
+            _matrix("weights", num_classes * pose_dim, channels * SIZE * SIZE),
+            _integers("shape", -1, channels, SIZE, SIZE),
             _integers("last", 2),
             numpy_helper.from_array(np.array(num_classes, np.int64), "depth"),
             numpy_helper.from_array(np.array([0, 1], np.float32), "off_on"),

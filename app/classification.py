@@ -1,0 +1,42 @@
+"""Which class is in a picture, in which pose, and is it like anything the model knows?"""
+
+from collections.abc import Sequence
+
+from app import capsules
+from app.errors import InvalidParameter, Problem
+from app.results import Classification
+from app.served import ServedModel
+from app.service import Service
+
+
+async def classify(
+    service: Service,
+    files: Sequence[bytes],
+    *,
+    model: str | None,
+    preprocess: str | None,
+    top_k: int | None,
+    verify: bool,
+) -> list[Classification | Problem]:
+    """Classify picture files, in order; in the place of one that cannot be read, what is wrong with it."""
+    served = service.models.get(model)
+    count = _check_top_k(served, top_k)
+    with service.admitted(len(files)) as deadline:
+        images = await service.read(served, files, preprocess, deadline)
+        readable = [image for image in images if not isinstance(image, Problem)]
+        sights = await service.look(served, readable, verify, deadline)
+    found = (
+        Classification(served, sight.capsules, capsules.rank(sight.capsules.lengths, count), sight.check)
+        for sight in sights
+    )
+    return [image if isinstance(image, Problem) else next(found) for image in images]
+
+
+def _check_top_k(served: ServedModel, top_k: int | None) -> int:
+    """How many predictions to give: by default as many as the model looks for."""
+    classes = len(served.card.classes)
+    if top_k is not None and top_k > classes:
+        raise InvalidParameter.of(
+            "query parameter 'top_k'", str(top_k), f"should be from 1 to {classes}, the classes of the model"
+        )
+    return top_k or served.card.objects

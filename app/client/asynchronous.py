@@ -1,0 +1,143 @@
+"""The client for programs on an event loop: `Client`, with `await` before every call."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+
+from app.client import calls
+from app.client.errors import CapsnetError
+from app.client.pictures import Picture, Png, read
+from app.client.results import Classification, Model, Reconstruction, Sweep
+from app.client.retry import DEFAULT_RETRIES, DEFAULT_TIMEOUT, Attempts, Notice, silent
+from app.client.transport import (
+    DEFAULT_SERVER,
+    KEY_VARIABLE,
+    SERVER_VARIABLE,
+    Call,
+    address,
+    arguments,
+    headers,
+    outcome,
+)
+
+Result = TypeVar("Result")
+
+
+class AsyncClient:
+    """A connection to one service. Parameters, calls and errors are those of `Client`.
+
+    There is no `classify_many`: `asyncio.gather` has as many calls under way as it is given.
+    """
+
+    def __init__(
+        self,
+        server: str | None = None,
+        *,
+        api_key: str | None = None,
+        model: str | None = None,
+        retries: int = DEFAULT_RETRIES,
+        timeout: float = DEFAULT_TIMEOUT,
+        notice: Notice = silent,
+    ) -> None:
+        url = address(server or os.environ.get(SERVER_VARIABLE) or DEFAULT_SERVER)
+        key = headers(api_key or os.environ.get(KEY_VARIABLE))
+        self.server = str(url.copy_with(userinfo=b""))
+        self.model = model
+        self._retries, self._timeout, self._notice = retries, timeout, notice
+        self._http = httpx.AsyncClient(base_url=url, headers=key)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def send(self, call: Call[Result]) -> Result:
+        """As `Client.send`."""
+        attempts = Attempts(self._retries, self._timeout, self._notice)
+        while True:
+            result = await self._attempt(call, attempts.time_left())
+            if not isinstance(result, CapsnetError):
+                return result
+            await asyncio.sleep(attempts.pause_after(result))
+
+    async def classify(
+        self,
+        picture: Picture,
+        *,
+        model: str | None = None,
+        preprocess: str | None = None,
+        top_k: int | None = None,
+        verify: bool = True,
+    ) -> Classification:
+        """As `Client.classify`."""
+        options = {"preprocess": preprocess, "top_k": top_k, "verify": verify}
+        data = await asyncio.to_thread(read, picture)
+        return await self.send(calls.classify(data, model=model or self.model, **options))
+
+    async def reconstruct(
+        self,
+        picture: Picture,
+        *,
+        moves: Mapping[int, float] | None = None,
+        label: int | str | None = None,
+        model: str | None = None,
+        preprocess: str | None = None,
+    ) -> Reconstruction:
+        """As `Client.reconstruct`."""
+        options = {"model": model or self.model, "label": label, "preprocess": preprocess}
+        data = await asyncio.to_thread(read, picture)
+        return await self.send(calls.reconstruct(data, moves or {}, **options))
+
+    async def sweep(
+        self,
+        picture: Picture,
+        *,
+        dims: Iterable[int] | None = None,
+        minimum: float = -0.25,
+        maximum: float = 0.25,
+        steps: int = 11,
+        label: int | str | None = None,
+        model: str | None = None,
+        preprocess: str | None = None,
+    ) -> Sweep:
+        """As `Client.sweep`."""
+        options = {"model": model or self.model, "label": label, "preprocess": preprocess}
+        bounds = {"min": minimum, "max": maximum, "steps": steps}
+        data = await asyncio.to_thread(read, picture)
+        return await self.send(calls.sweep(data, dims, **bounds, **options))
+
+    async def decode(
+        self, label: int | str, poses: Iterable[Iterable[float]], *, model: str | None = None
+    ) -> list[Png]:
+        """As `Client.decode`."""
+        return await self.send(calls.decode(label, poses, model or self.model))
+
+    async def models(self) -> list[Model]:
+        """As `Client.models`."""
+        return await self.send(calls.models())
+
+    async def ready(self) -> bool:
+        """As `Client.ready`."""
+        return await self.send(calls.ready())
+
+    async def _attempt(self, call: Call[Result], time_left: float) -> Result | CapsnetError:
+        try:
+            answer: httpx.Response | httpx.TransportError = await self._http.request(
+                **arguments(call, time_left)
+            )
+        except httpx.TransportError as error:
+            answer = error
+        return outcome(self.server, call, answer)

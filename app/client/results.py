@@ -1,0 +1,211 @@
+"""What the client answers. Legend: J class capsules, D pose dimensions."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from app.client.pictures import Png, encode
+
+if TYPE_CHECKING:  # NumPy takes a tenth of a second to import, and the command never needs it
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One class: its `index` from 0, its `label`, and the `length` of its capsule, 0 to 1."""
+
+    index: int
+    label: str
+    length: float
+
+
+@dataclass(frozen=True)
+class Check:
+    """The picture compared with what the winning capsule draws; not `accepted` is what the model was not trained on."""
+
+    distance: float
+    threshold: float
+    accepted: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Classification:
+    """What is in a picture: its classes, longest capsule first, and the lengths and poses of all capsules.
+
+    `reconstruction` is the guard's check, or None where none was asked for; `answer` is the JSON as it came.
+    """
+
+    model: str
+    version: str
+    predictions: tuple[Prediction, ...]
+    reconstruction: Check | None
+    answer: Json = field(repr=False)
+
+    @property
+    def label(self) -> str:
+        """The class of the longest capsule."""
+        return self.predictions[0].label
+
+    @property
+    def length(self) -> float:
+        """The length of the longest capsule, 0 to 1."""
+        return self.predictions[0].length
+
+    @cached_property
+    def lengths(self) -> Floats:
+        """The length of every class capsule, (J,)."""
+        return floats(self.answer["lengths"])
+
+    @cached_property
+    def poses(self) -> Floats:
+        """The pose of every class capsule, (J,D)."""
+        return floats(self.answer["poses"])
+
+    @property
+    def pose(self) -> Floats:
+        """The pose of the longest capsule, (D,)."""
+        pose: Floats = self.poses[self.predictions[0].index]
+        return pose
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A capsule, and what it draws at the network's own size. `input` is what the network saw."""
+
+    model: str
+    version: str
+    capsule: Prediction
+    input: Png
+    reconstruction: Png
+    answer: Json = field(repr=False)
+
+    @cached_property
+    def pose(self) -> Floats:
+        """The capsule's pose, (D,)."""
+        return floats(self.answer["pose"])
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction(Drawn):
+    """A picture drawn again from one capsule, and with the capsule's pose moved.
+
+    `distance` is that of the reconstruction from the input, `moves` what was added to which dimension, and
+    `perturbed` what the moved pose draws.
+    """
+
+    distance: float
+    moves: Mapping[int, float]
+    perturbed: Png
+
+    @cached_property
+    def perturbed_pose(self) -> Floats:
+        """The moved pose, (D,)."""
+        return floats(self.answer["perturbed_pose"])
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep(Drawn):
+    """One capsule with its pose moved one dimension at a time.
+
+    `frames[row][column]` is what the pose draws with `deltas[column]` added to dimension `dims[row]`.
+    """
+
+    dims: tuple[int, ...]
+    deltas: tuple[float, ...]
+    frames: tuple[tuple[Png, ...], ...]
+
+    def sheet(self) -> Png:
+        """All frames as one picture: a row for each dimension, a column for each delta."""
+        import numpy as np
+
+        rows = [np.hstack([frame.pixels() for frame in row]) for row in self.frames]
+        return encode(np.vstack(rows))
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model in service. `card` is the whole of its card, as GET /models has it."""
+
+    name: str
+    version: str
+    classes: tuple[str, ...]
+    is_default: bool
+    card: Json
+
+
+def floats(values: Any) -> Floats:
+    """Numbers of an answer as float32."""
+    import numpy as np
+
+    return np.asarray(values, np.float32)
+
+
+def png(text: str) -> Png:
+    """A picture of an answer."""
+    return Png(base64.b64decode(text, validate=True))
+
+
+def classification(answer: Json) -> Classification:
+    """The answer of POST /classify."""
+    check = answer.get("reconstruction")
+    return Classification(
+        model=answer["model"],
+        version=answer["version"],
+        predictions=tuple(Prediction(**each) for each in answer["predictions"]),
+        reconstruction=None if check is None else Check(**check),
+        answer=answer,
+    )
+
+
+def reconstruction(answer: Json) -> Reconstruction:
+    """The answer of POST /reconstruct."""
+    return Reconstruction(
+        **_drawn(answer),
+        distance=answer["distance"],
+        moves={each["dim"]: each["delta"] for each in answer["perturbations"]},
+        perturbed=png(answer["perturbed"]),
+    )
+
+
+def sweep(answer: Json) -> Sweep:
+    """The answer of POST /sweep."""
+    return Sweep(
+        **_drawn(answer),
+        dims=tuple(answer["dims"]),
+        deltas=tuple(answer["deltas"]),
+        frames=tuple(tuple(map(png, row)) for row in answer["frames"]),
+    )
+
+
+def _drawn(answer: Json) -> dict[str, Any]:
+    return {
+        "model": answer["model"],
+        "version": answer["version"],
+        "capsule": Prediction(**answer["capsule"]),
+        "input": png(answer["input"]),
+        "reconstruction": png(answer["reconstruction"]),
+        "answer": answer,
+    }
+
+
+def models(answer: Json) -> list[Model]:
+    """The answer of GET /models."""
+    return [
+        Model(
+            name=card["name"],
+            version=card["version"],
+            classes=tuple(card["classes"]),
+            is_default=card["name"] == answer["default"],
+            card=card,
+        )
+        for card in answer["models"]
+    ]

@@ -1,0 +1,200 @@
+"""The client for programs that wait for an answer."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+
+from app.client import calls
+from app.client.errors import CapsnetError
+from app.client.many import DEFAULT_JOBS, classify_many
+from app.client.pictures import Picture, Png, read
+from app.client.results import Classification, Model, Reconstruction, Sweep
+from app.client.retry import DEFAULT_RETRIES, DEFAULT_TIMEOUT, Attempts, Notice, silent
+from app.client.transport import (
+    DEFAULT_SERVER,
+    KEY_VARIABLE,
+    SERVER_VARIABLE,
+    Call,
+    address,
+    arguments,
+    headers,
+    outcome,
+)
+
+Result = TypeVar("Result")
+
+
+class Client:
+    """A connection to one service. Usable from several threads; close it, or use it in a `with` statement.
+
+    Parameters
+    ----------
+    server : str, optional
+        Address of the service; by default that in `CAPSNET_SERVER`, or else http://127.0.0.1:8000.
+    api_key : str, optional
+        Key, where the service asks for one; by default that in `CAPSNET_API_KEY`.
+    model : str, optional
+        Model that answers where a call names none; by default the service's own.
+    retries : int
+        How often a request is made again that could not be delivered or was answered 429, 502, 503 or 504. The pause
+        before it is what `Retry-After` says, or else 0.25 s and twice as long each time.
+    timeout : float
+        Seconds for one call, its repetitions included.
+    notice : callable, optional
+        Called before each pause with the error and the seconds to wait.
+
+    Raises
+    ------
+    ValueError
+        If the server is no address, or the key cannot be sent.
+
+    Notes
+    -----
+    Every call raises `CapsnetError` where there is no answer, or where the answer is a problem.
+    """
+
+    def __init__(
+        self,
+        server: str | None = None,
+        *,
+        api_key: str | None = None,
+        model: str | None = None,
+        retries: int = DEFAULT_RETRIES,
+        timeout: float = DEFAULT_TIMEOUT,
+        notice: Notice = silent,
+    ) -> None:
+        url = address(server or os.environ.get(SERVER_VARIABLE) or DEFAULT_SERVER)
+        key = headers(api_key or os.environ.get(KEY_VARIABLE))
+        self.server = str(url.copy_with(userinfo=b""))
+        self.model = model
+        self._retries, self._timeout, self._notice = retries, timeout, notice
+        self._http = httpx.Client(base_url=url, headers=key)
+        self._closed = threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; calls that wait to be repeated end with their last error."""
+        self._closed.set()
+        self._http.close()
+
+    def send(self, call: Call[Result]) -> Result:
+        """Make a call, again where that may help, and read its answer."""
+        attempts = Attempts(self._retries, self._timeout, self._notice)
+        while True:
+            result = self._attempt(call, attempts.time_left())
+            if not isinstance(result, CapsnetError):
+                return result
+            if self._closed.wait(attempts.pause_after(result)):
+                raise result
+
+    def classify(
+        self,
+        picture: Picture,
+        *,
+        model: str | None = None,
+        preprocess: str | None = None,
+        top_k: int | None = None,
+        verify: bool = True,
+    ) -> Classification:
+        """Say which class is in a picture, and in which pose.
+
+        Parameters
+        ----------
+        picture : str, Path, bytes, binary file or numpy.ndarray
+            A path, the bytes of a picture file, an open file, or pixels of uint8, (H,W) or (H,W,3).
+        model : str, optional
+            Another model than the client's.
+        preprocess : str, optional
+            Another way to read the picture than the model's own: none, mnist, fashion or resize.
+        top_k : int, optional
+            How many predictions to give; by default as many objects as the model looks for.
+        verify : bool
+            Whether the guard compares the picture with what the winning capsule draws.
+        """
+        options = {"preprocess": preprocess, "top_k": top_k, "verify": verify}
+        return self.send(calls.classify(read(picture), model=model or self.model, **options))
+
+    def classify_many(
+        self,
+        pictures: Iterable[Picture],
+        *,
+        model: str | None = None,
+        preprocess: str | None = None,
+        top_k: int | None = None,
+        verify: bool = True,
+        jobs: int = DEFAULT_JOBS,
+    ) -> Iterator[Classification | CapsnetError]:
+        """Classify any number of pictures; gives for each, in order, its result or its error.
+
+        Small pictures travel in batches, `jobs` requests are under way at a time, and no more pictures are in memory
+        than those need. What is wrong with every picture (no server, no such model) is raised.
+        """
+        options = {"model": model or self.model, "preprocess": preprocess, "top_k": top_k, "verify": verify}
+        return classify_many(self.send, pictures, options, jobs)
+
+    def reconstruct(
+        self,
+        picture: Picture,
+        *,
+        moves: Mapping[int, float] | None = None,
+        label: int | str | None = None,
+        model: str | None = None,
+        preprocess: str | None = None,
+    ) -> Reconstruction:
+        """Draw a picture again from its longest capsule, or from that of the class `label`, and with its pose moved.
+
+        `moves` says by how much to move which dimension: {3: 0.1} adds 0.1 to dimension 3, counted from 0.
+        """
+        options = {"model": model or self.model, "label": label, "preprocess": preprocess}
+        return self.send(calls.reconstruct(read(picture), moves or {}, **options))
+
+    def sweep(
+        self,
+        picture: Picture,
+        *,
+        dims: Iterable[int] | None = None,
+        minimum: float = -0.25,
+        maximum: float = 0.25,
+        steps: int = 11,
+        label: int | str | None = None,
+        model: str | None = None,
+        preprocess: str | None = None,
+    ) -> Sweep:
+        """Move each of the dimensions `dims` of the pose (all, if None) by itself, from `minimum` to `maximum`."""
+        options = {"model": model or self.model, "label": label, "preprocess": preprocess}
+        bounds = {"min": minimum, "max": maximum, "steps": steps}
+        return self.send(calls.sweep(read(picture), dims, **bounds, **options))
+
+    def decode(
+        self, label: int | str, poses: Iterable[Iterable[float]], *, model: str | None = None
+    ) -> list[Png]:
+        """Draw capsules of the class `label` from poses (N,D) alone; at most 1,024 of them."""
+        return self.send(calls.decode(label, poses, model or self.model))
+
+    def models(self) -> list[Model]:
+        """The models in service."""
+        return self.send(calls.models())
+
+    def ready(self) -> bool:
+        """Whether the service takes requests; waits for one that starts, within retries and timeout."""
+        return self.send(calls.ready())
+
+    def _attempt(self, call: Call[Result], time_left: float) -> Result | CapsnetError:
+        try:
+            answer: httpx.Response | httpx.TransportError = self._http.request(**arguments(call, time_left))
+        except httpx.TransportError as error:
+            answer = error
+        return outcome(self.server, call, answer)

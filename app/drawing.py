@@ -1,0 +1,161 @@
+"""What did the model see in a picture, how would it look with the pose moved, and what does a bare pose look like?
+
+Legend: C channels, H height, W width, J class capsules, D pose dimensions, N poses to decode.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from app import capsules
+from app.errors import InvalidParameter, Problem
+from app.pictures import png, sheet
+from app.results import Reconstruction, Sweep
+from app.served import Capsules, Drawing, Floats, ServedModel
+from app.service import Service
+from model import guard
+
+
+class Subject(NamedTuple):
+    """What was seen in a picture: the image (C,H,W), all its capsules, and the one of them that is drawn."""
+
+    image: Floats
+    seen: Capsules
+    label: int
+
+
+async def reconstruct(
+    service: Service,
+    data: bytes,
+    *,
+    model: str | None,
+    preprocess: str | None,
+    label: str | None,
+    perturbations: Sequence[tuple[int, float]],
+) -> Reconstruction:
+    """Draw a picture file again, as it is and with the pose moved by `(dim, delta)` pairs."""
+    served = service.models.get(model)
+    _check_dims(served, "dim", [dim for dim, _ in perturbations])
+    with service.admitted(2) as deadline:
+        image, seen, index = await _look(service, served, data, preprocess, label, deadline)
+        pose = seen.poses[index]
+        moved = capsules.perturb(pose, perturbations)
+        drawings = [Drawing(seen.poses, index), *_drawings(served, moved[None], [index])]
+        plain, perturbed = await served.decoder.submit(drawings, deadline)
+        input_png, plain_png, perturbed_png = await service.work(
+            lambda: [png(each) for each in (image, plain, perturbed)], deadline
+        )
+    return Reconstruction(
+        model=served,
+        label=index,
+        length=seen.lengths[index],
+        pose=pose,
+        perturbed_pose=moved,
+        distance=float(guard.distance(image[None], plain[None])[0]),
+        input=input_png,
+        reconstruction=plain_png,
+        perturbed=perturbed_png,
+    )
+
+
+async def sweep(
+    service: Service,
+    data: bytes,
+    *,
+    model: str | None,
+    preprocess: str | None,
+    label: str | None,
+    dims: Sequence[int] | None,
+    lowest: float,
+    highest: float,
+    steps: int,
+    as_sheet: bool,
+) -> Sweep | bytes:
+    """Move dimensions of the pose one at a time, each in steps from `lowest` to `highest`; without `dims` all of them.
+
+    With `as_sheet` one PNG, a row for each dimension and a column for each step; else every frame by itself.
+    """
+    served = service.models.get(model)
+    _check_dims(served, "dims", dims or [])
+    rows = list(range(served.card.config.pose_dim)) if dims is None else list(dims)
+    deltas = capsules.spread(lowest, highest, steps)
+    with service.admitted(1 + len(rows) * steps) as deadline:
+        image, seen, index = await _look(service, served, data, preprocess, label, deadline)
+        moved = capsules.sweep(seen.poses[index], rows, deltas)  # (N,D)
+        drawings = [Drawing(seen.poses, index), *_drawings(served, moved, [index] * len(moved))]
+        plain, *frames = await served.decoder.submit(drawings, deadline)
+        if as_sheet:
+            return await service.work(lambda: sheet(frames, columns=steps), deadline)
+        input_png, plain_png, *files = await service.work(
+            lambda: [png(each) for each in (image, plain, *frames)], deadline
+        )
+    return Sweep(
+        model=served,
+        label=index,
+        length=seen.lengths[index],
+        pose=seen.poses[index],
+        dims=rows,
+        deltas=deltas,
+        input=input_png,
+        reconstruction=plain_png,
+        frames=[files[start : start + steps] for start in range(0, len(files), steps)],
+    )
+
+
+async def decode(
+    service: Service, *, model: str | None, labels: Sequence[str | int], poses: Sequence[Sequence[float]]
+) -> tuple[ServedModel, list[bytes]]:
+    """Draw capsules with these labels and poses (N,D), as PNG files, in order."""
+    served = service.models.get(model)
+    indices = [served.find_class("field 'label'", label) for label in labels]
+    drawings = _drawings(served, _as_poses(served, poses), indices)
+    with service.admitted(len(drawings)) as deadline:
+        images = await served.decoder.submit(drawings, deadline)
+        return served, await service.work(lambda: [png(image) for image in images], deadline)
+
+
+async def _look(
+    service: Service,
+    served: ServedModel,
+    data: bytes,
+    preprocess: str | None,
+    label: str | None,
+    deadline: float,
+) -> Subject:
+    """See what is in a picture file, and choose the capsule of the class `label` or else the longest."""
+    chosen = None if label is None else served.find_class("query parameter 'label'", label)
+    (image,) = await service.read(served, [data], preprocess, deadline)
+    if isinstance(image, Problem):
+        raise image
+    (seen,) = await service.encode(served, [image], deadline)
+    return Subject(image, seen, capsules.rank(seen.lengths, 1)[0] if chosen is None else chosen)
+
+
+def _drawings(served: ServedModel, poses: Floats, labels: Sequence[int]) -> list[Drawing]:
+    """Poses (N,D) of single capsules as the decoder takes them."""
+    placed = capsules.place(poses, labels, len(served.card.classes))  # (N,D) -> (N,J,D)
+    return list(map(Drawing, placed, labels))
+
+
+def _check_dims(served: ServedModel, parameter: str, dims: Sequence[int]) -> None:
+    size = served.card.config.pose_dim
+    if wrong := next((dim for dim in dims if dim >= size), None):
+        raise InvalidParameter.of(
+            f"query parameter {parameter!r}",
+            str(wrong),
+            f"should be from 0 to {size - 1}, the pose has {size} dimensions",
+        )
+
+
+def _as_poses(served: ServedModel, poses: Sequence[Sequence[float]]) -> Floats:
+    """Poses (N,D), each checked to have the model's D."""
+    size = served.card.config.pose_dim
+    for index, pose in enumerate(poses):
+        if len(pose) != size:
+            raise InvalidParameter.of(
+                f"field 'poses[{index}]'" if len(poses) > 1 else "field 'pose'",
+                f"{len(pose)} numbers long",
+                f"should have {size} numbers, the pose dimensions of model {served.card.name!r}",
+            )
+    return np.array(poses, np.float32)

@@ -1,0 +1,80 @@
+"""What every answer tells a browser about itself, as pure ASGI."""
+
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+POLICY = b"content-security-policy"
+
+# Bytes are what their content type says, and where they came from is nobody's business.
+ALWAYS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
+
+# An answer is data: opened in a browser it loads nothing, runs nothing and stands in nobody's frame.
+DATA_ALONE = (POLICY, b"default-src 'none'; frame-ancestors 'none'")
+
+# What a page of this service may do: run its own files, show those and what was answered, and ask this service alone.
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'{scripts}; style-src 'self'; img-src 'self' data: blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+def page_policy(*scripts: str) -> dict[str, str]:
+    """The header for a page that runs the service's own files and the inline scripts with these SHA-256 in base64."""
+    hashes = "".join(f" 'sha256-{script}'" for script in scripts)
+    return {"Content-Security-Policy": PAGE_POLICY.format(scripts=hashes)}
+
+
+# The playground makes no text into code, and its camera is for itself.
+PLAYGROUND = {
+    "Content-Security-Policy": PAGE_POLICY.format(scripts="")
+    + "; require-trusted-types-for 'script'; trusted-types 'none'",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+# What pages of other origins may send, beyond what every page may, and may read.
+CORS: dict[str, Any] = {
+    "allow_methods": ["GET", "POST"],
+    "allow_headers": [
+        "Authorization",
+        "X-API-Key",
+        "Content-Type",
+        "X-Request-ID",
+        "traceparent",
+        "tracestate",
+        "Inference-Header-Content-Length",
+    ],
+    "expose_headers": [
+        "X-Request-ID",
+        "Retry-After",
+        "WWW-Authenticate",
+        "RateLimit-Policy",
+        "RateLimit-Limit",
+        "RateLimit-Remaining",
+        "RateLimit-Reset",
+        "Inference-Header-Content-Length",
+    ],
+}
+
+
+class SecurityHeaders:
+    """Adds them; a page that brings a policy of its own keeps it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = message["headers"]
+                headers.extend(ALWAYS)
+                if not any(name == POLICY for name, _ in headers):
+                    headers.append(DATA_ALONE)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)

@@ -1,0 +1,236 @@
+"""What Prometheus reads. The service and its queues know nothing of it: they report to callbacks that are made here.
+
+Where PROMETHEUS_MULTIPROC_DIR names a folder before this module is imported, the processes that share the folder count
+together: each writes its numbers to files there, and whichever is asked answers for all of them.
+"""
+
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, partial
+from pathlib import Path
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, values
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+
+from app.shares import Run
+
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+# Why requests are refused, by the kinds of problems.
+REASONS = {
+    "queue-full": "queue_full",
+    "deadline-exceeded": "deadline",
+    "too-many-requests": "rate_limit",
+    "too-large": "too_large",
+    "unauthorized": "unauthorized",
+    "not-ready": "not_ready",
+}
+
+METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"})
+
+# Seconds of a request, of waiting, and of one run of a graph.
+REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+RUN_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+# A system call for each number would take longer than writing it down.
+_pid = cache(os.getpid)
+
+if os.environ.get(FOLDER_VARIABLE):
+    os.register_at_fork(after_in_child=_pid.cache_clear)
+    values.ValueClass = values.MultiProcessValue(_pid)  # type: ignore[no-untyped-call]
+
+# The moments at which series were made, one for each, say nothing that a restart does not.
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+class Metrics:
+    """The numbers of one process."""
+
+    def __init__(self) -> None:
+        self._own = CollectorRegistry()
+        self._facts = _Facts()
+        self._requests = Counter(
+            "capsnet_http_requests",
+            "Requests answered; 499 is a client that left before.",
+            ["method", "route", "status"],
+            registry=self._own,
+        )
+        self._seconds = Histogram(
+            "capsnet_http_request_duration_seconds",
+            "From a request's first byte to its answer's last.",
+            ["method", "route"],
+            buckets=REQUEST_BUCKETS,
+            registry=self._own,
+        )
+        self._in_flight = Gauge(
+            "capsnet_http_requests_in_flight",
+            "Requests that are being answered, the one for these metrics among them.",
+            multiprocess_mode="livesum",
+            registry=self._own,
+        )
+        rejections = Counter(
+            "capsnet_http_rejections", "Requests refused, by reason.", ["reason"], registry=self._own
+        )
+        self._rejections = {kind: rejections.labels(reason) for kind, reason in REASONS.items()}
+        self._queues = _QueueSeries(self._own)
+        # Finding a series by its labels takes longer than counting in it.
+        self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def queue(self, model: str, stage: str) -> "QueueMetrics":
+        """What hears of a queue's doings: `stage` says what is done there, `model` by whose graph, or nothing."""
+        return QueueMetrics(self._queues, model, stage)
+
+    def describe(self, name: str, description: str, rows: Iterable[Mapping[str, str]]) -> None:
+        """Add a metric that is always 1 and says by its labels what is so."""
+        self._facts.add(name, description, list(rows))
+
+    def begin(self) -> None:
+        """Count a request as being answered."""
+        self._in_flight.inc()
+
+    def end(self, method: str, route: str, status: int, seconds: float, problem: str | None) -> None:
+        """Count a request as answered: `route` is a template, `problem` the kind of problem it was answered with."""
+        self._in_flight.dec()
+        method = method if method in METHODS else "other"
+        key = method, route, status
+        if (series := self._series.get(key)) is None:
+            series = self._requests.labels(method, route, status), self._seconds.labels(method, route)
+            self._series[key] = series
+        series[0].inc()
+        series[1].observe(seconds)
+        if problem in self._rejections:
+            self._rejections[problem].inc()
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """All numbers in the form that a client accepts, and that form's content type."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry()), content_type
+
+    def _registry(self) -> CollectorRegistry:
+        registry = CollectorRegistry()
+        registry.register(self._facts)
+        if folder := os.environ.get(FOLDER_VARIABLE):
+            MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
+            registry.register(_Workers(Path(folder)))
+        else:
+            registry.register(self._own)
+            ProcessCollector(registry=registry)
+        return registry
+
+
+class _QueueSeries:
+    """The metrics of all queues, each series labelled with its model and stage."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        labels = ["model", "stage"]
+        self.items = Gauge(
+            "capsnet_queue_items",
+            "Items that wait for a slot.",
+            labels,
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self.wait = Histogram(
+            "capsnet_queue_wait_seconds",
+            "How long a request waited for a slot.",
+            labels,
+            buckets=REQUEST_BUCKETS,
+            registry=registry,
+        )
+        self.batch = Histogram(
+            "capsnet_batch_items", "Items in one batch.", labels, buckets=BATCH_BUCKETS, registry=registry
+        )
+        self.run = Histogram(
+            "capsnet_batch_duration_seconds",
+            "How long one batch ran, whatever it needed.",
+            labels,
+            buckets=RUN_BUCKETS,
+            registry=registry,
+        )
+        self.steps = {
+            name: Histogram(
+                f"capsnet_{name}_duration_seconds",
+                f"How long one run of the {graph} took, over a whole batch.",
+                ["model"],
+                buckets=RUN_BUCKETS,
+                registry=registry,
+            )
+            for name, graph in (("encode", "encoder"), ("decode", "decoder"))
+        }
+        self.failures = Counter("capsnet_batch_failures", "Batches that failed.", labels, registry=registry)
+
+
+class QueueMetrics:
+    """Counts what one queue does; fits what the batcher reports to."""
+
+    def __init__(self, series: _QueueSeries, model: str, stage: str) -> None:
+        self._items = series.items.labels(model, stage)
+        self._wait = series.wait.labels(model, stage)
+        self._batch = series.batch.labels(model, stage)
+        self._run = series.run.labels(model, stage)
+        self._failures = series.failures.labels(model, stage)
+        self._steps = {name: steps.labels(model) for name, steps in series.steps.items() if model}
+
+    def waiting(self, items: int) -> None:
+        """So many items wait now."""
+        self._items.set(items)
+
+    def ran(self, items: int, run: Run) -> None:
+        """A batch of so many items was run."""
+        self._batch.observe(items)
+        self._run.observe(run.ended - run.started)
+        for step in run.steps:
+            self._steps[step.name].observe(step.ended - step.started)
+        if run.error is not None:
+            self._failures.inc()
+
+    def answered(self, arrived: float, runs: Sequence[Run]) -> None:
+        """A request that came at that moment has its answer, from these batches."""
+        self._wait.observe((runs[0].started if runs else time.monotonic()) - arrived)
+
+
+class _Facts(Collector):
+    """Metrics that are always 1: their labels are what they say."""
+
+    def __init__(self) -> None:
+        self._families: list[tuple[str, str, Sequence[Mapping[str, str]]]] = []
+
+    def add(self, name: str, description: str, rows: Sequence[Mapping[str, str]]) -> None:
+        self._families.append((name, description, rows))
+
+    def collect(self) -> Iterable[Metric]:
+        for name, description, rows in self._families:
+            family = GaugeMetricFamily(name, description, labels=list(rows[0]))
+            for row in rows:
+                family.add_metric(list(row.values()), 1)
+            yield family
+
+
+class _Workers(Collector):
+    """Memory, processor time and files of each process that shares the folder, by its id."""
+
+    def __init__(self, folder: Path) -> None:
+        self._pids = sorted(file.stem.rpartition("_")[2] for file in folder.glob("gauge_livesum_*.db"))
+
+    def collect(self) -> Iterable[Metric]:
+        families: dict[str, Metric] = {}
+        for pid in self._pids:
+            for metric in ProcessCollector(pid=partial(str, pid), registry=None).collect():
+                family = families.setdefault(
+                    metric.name, Metric(metric.name, metric.documentation, metric.type)
+                )
+                for sample in metric.samples:
+                    family.add_sample(sample.name, {"pid": pid}, sample.value)
+        return families.values()
+
+
+def worker_gone(pid: int) -> None:
+    """Forget what a process that has ended was doing; what it did stays counted."""
+    if os.environ.get(FOLDER_VARIABLE):
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]

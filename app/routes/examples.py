@@ -1,0 +1,53 @@
+"""A command for every route that can be pasted into a shell in the folder of this repository, and works."""
+
+from typing import Any
+
+HERE = "http://127.0.0.1:8000"
+PICTURE = "docs/images/seven.png"
+
+# An image of zeros in the protocol's own JSON.
+BLANK = (
+    "python3 -c 'import json; print(json.dumps({"
+    '"inputs": [{"name": "image", "datatype": "FP32", "shape": [1, 1, 28, 28], "data": [0] * 784}], '
+    '"outputs": [{"name": "lengths"}]}))\''
+)
+
+EXAMPLES = {
+    "post /classify": f"curl -s -F file=@{PICTURE} '{HERE}/classify?top_k=3'",
+    "post /classify/batch": f"curl -s -F file=@{PICTURE} -F file=@README.md '{HERE}/classify/batch?verify=false'",
+    "post /reconstruct": f"curl -s -F file=@{PICTURE} '{HERE}/reconstruct?dim=3&delta=0.1'",
+    "post /sweep": (
+        f"curl -s -F file=@{PICTURE} -H 'Accept: image/png' -o sheet.png "
+        f"'{HERE}/sweep?dims=0,3&min=-0.25&max=0.25&steps=11'"
+    ),
+    "post /decode": (
+        "curl -s -H 'Content-Type: application/json' "
+        '-d \'{"label": "7", "pose": [0,0,0,0.3,0,0,0,0,0,0,0.2,0,0,0,0,0]}\' '
+        f"'{HERE}/decode'"
+    ),
+    "get /models": f"curl -s '{HERE}/models'",
+    "get /models/{name}": f"curl -s '{HERE}/models/mnist'",
+    "get /health/live": f"curl -s '{HERE}/health/live'",
+    "get /health/ready": f"curl -s '{HERE}/health/ready'",
+    "get /metrics": f"curl -s '{HERE}/metrics'",
+    "get /v2": f"curl -s '{HERE}/v2'",
+    "get /v2/health/live": f"curl -s '{HERE}/v2/health/live'",
+    "get /v2/health/ready": f"curl -s '{HERE}/v2/health/ready'",
+    "get /v2/models/{name}": f"curl -s '{HERE}/v2/models/mnist'",
+    "get /v2/models/{name}/ready": f"curl -s '{HERE}/v2/models/mnist/ready'",
+    "post /v2/models/{name}/infer": f"{BLANK} | curl -s --data-binary @- '{HERE}/v2/models/mnist/infer'",
+    "get /v2/models/{name}/versions/{version}": f"curl -s '{HERE}/v2/models/mnist/versions/1'",
+    "get /v2/models/{name}/versions/{version}/ready": f"curl -s '{HERE}/v2/models/mnist/versions/1/ready'",
+    "post /v2/models/{name}/versions/{version}/infer": (
+        f"{BLANK} | curl -s --data-binary @- '{HERE}/v2/models/mnist/versions/1/infer'"
+    ),
+}
+
+
+def add_examples(paths: dict[str, Any]) -> None:
+    """Put the commands into the operations of an OpenAPI document: for readers, and for tools that show samples."""
+    for path, methods in paths.items():
+        for method, operation in methods.items():
+            if command := EXAMPLES.get(f"{method} {path}"):
+                operation["description"] += f"\n\n```sh\n{command}\n```"
+                operation["x-codeSamples"] = [{"lang": "Shell", "label": "curl", "source": command}]

@@ -1,0 +1,78 @@
+"""A short way to a route that is asked often, past FastAPI's search for it and its assembly of arguments.
+
+These come to the same for every request, and together they take longer than an image takes in a batch of the encoder
+(docs/performance.md). So here what a query string says is remembered. A request that is not plain, such as one with a
+wrong parameter, goes FastAPI's way, and the words for what is wrong with it are found in one place alone.
+"""
+
+import functools
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import QueryParams
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.routes.replies import get_service, get_settings
+
+# Query strings that are remembered, and the length up to which they are.
+MOST_QUERIES = 256
+LONGEST_QUERY = 256
+
+Endpoint = Callable[[Request, Any, Any, Any], Awaitable[Response]]
+
+
+class Shortcut:
+    """Middleware that calls the endpoint of one route itself.
+
+    It demands of a request what `refuse_repeats`, `get_service` and `get_settings` do, and no other dependency that the
+    route may be given: `tests/app/test_shortcut.py` sees that it has no other.
+
+    Parameters
+    ----------
+    route
+        The route, of a fixed path; its endpoint takes request, service, settings and parameters.
+    schema
+        Its query string. No field may be a list.
+    """
+
+    def __init__(self, app: ASGIApp, route: APIRoute, schema: type[BaseModel]) -> None:
+        self._app = app
+        self._route = route
+        self._endpoint: Endpoint = route.endpoint
+        self._methods = route.methods or set()
+        self._remembered = functools.lru_cache(MOST_QUERIES)(functools.partial(_parameters, schema))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        parameters = self._parameters(scope)
+        if parameters is None:
+            await self._app(scope, receive, send)
+            return
+        scope["route"], scope["endpoint"] = self._route, self._endpoint
+        request = Request(scope, receive, send)
+        service, settings = await get_service(request), await get_settings(request)
+        response = await self._endpoint(request, service, settings, parameters)
+        await response(scope, receive, send)
+
+    def _parameters(self, scope: Scope) -> BaseModel | None:
+        """What a plain request for the route asks; None for any other."""
+        if scope["type"] != "http" or scope["method"] not in self._methods:
+            return None
+        query: bytes = scope["query_string"]
+        if len(query) > LONGEST_QUERY or scope["path"] != scope.get("root_path", "") + self._route.path:
+            return None
+        return self._remembered(query)
+
+
+def _parameters(schema: type[BaseModel], query: bytes) -> BaseModel | None:
+    """The query string as the schema has it; None where a name repeats or anything is wrong."""
+    given = QueryParams(query).multi_items()
+    values = dict(given)
+    if len(values) < len(given):
+        return None
+    try:
+        return schema.model_validate(values)
+    except ValidationError:
+        return None

@@ -1,0 +1,74 @@
+"""The perturbation sheet: what becomes of a picture as each dimension of its pose is moved."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from app import drawing
+from app.answers import SweepAnswer
+from app.results import Sweep
+from app.routes.accept import prefers_png
+from app.routes.bodies import read_picture
+from app.routes.documentation import PICTURE_BODY, PICTURE_PROBLEMS, PNG_ANSWER
+from app.routes.replies import (
+    AppSettings,
+    OpenService,
+    base64_png,
+    json,
+    model_fields,
+    png,
+    prediction,
+    varying,
+)
+from app.schemas import SweepParameters
+
+router = APIRouter(tags=["pictures"])
+
+
+@router.post(
+    "/sweep",
+    response_model=SweepAnswer,
+    response_description="Frames as JSON, or the sheet as one picture with `Accept: image/png`.",
+    responses={200: {"content": PNG_ANSWER}, **PICTURE_PROBLEMS},
+    openapi_extra=PICTURE_BODY,
+)
+async def sweep(
+    request: Request,
+    service: OpenService,
+    settings: AppSettings,
+    parameters: Annotated[SweepParameters, Query()],
+) -> Response:
+    """Draw the longest capsule, or that of another class, with one dimension of its pose moved at a time.
+
+    `?dims=0,3&min=-0.25&max=0.25&steps=11` gives two rows of eleven frames: a row for each dimension, in the order of
+    `dims`, and in it a column for each delta, from `min` to `max`. With `Accept: image/png` the answer is the sheet:
+    one picture with the frames edge to edge, `steps` times as wide and `dims` times as high as the network's images.
+    """
+    data = await read_picture(request, settings.max_upload)
+    as_png = prefers_png(request)
+    drawn = await drawing.sweep(
+        service,
+        data,
+        model=parameters.model,
+        preprocess=parameters.preprocess,
+        label=parameters.label,
+        dims=parameters.rows,
+        lowest=parameters.min,
+        highest=parameters.max,
+        steps=parameters.steps,
+        as_sheet=as_png,
+    )
+    return varying(png(drawn) if isinstance(drawn, bytes) else json(_answer(drawn)))
+
+
+def _answer(drawn: Sweep) -> dict[str, Any]:
+    return {
+        **model_fields(drawn.model),
+        "capsule": prediction(drawn.model, drawn.label, drawn.length),
+        "pose": drawn.pose,
+        "dims": drawn.dims,
+        "deltas": drawn.deltas,
+        "frames": [list(map(base64_png, row)) for row in drawn.frames],
+        "input": base64_png(drawn.input),
+        "reconstruction": base64_png(drawn.reconstruction),
+    }

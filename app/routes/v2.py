@@ -1,0 +1,153 @@
+"""The Open Inference Protocol (KServe V2): tensors for programs, on the same queues as everything else."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from app import __version__, inference
+from app.errors import UnknownVersion
+from app.protocol import (
+    InferAnswer,
+    ModelMetadata,
+    ModelReady,
+    ServerLive,
+    ServerMetadata,
+    ServerReady,
+)
+from app.routes import tensors
+from app.routes.bodies import read_body
+from app.routes.documentation import (
+    HEADER_LENGTH,
+    INFER_BODY,
+    LENGTH_PARAMETER,
+    NAME_PARAMETER,
+    OCTETS_ANSWER,
+    VERSION_PARAMETER,
+    protocol_errors,
+)
+from app.routes.health import require_ready
+from app.routes.replies import AppSettings, OpenService, json
+from app.served import ServedModel
+from model.contract import IMAGE
+
+router = APIRouter(prefix="/v2", tags=["open inference protocol"])
+
+
+async def get_model(request: Request, service: OpenService) -> ServedModel:
+    """The model that the path names; where it names a version as well, that must be the one in service."""
+    served = service.models.get(request.path_params["name"])
+    version = request.path_params.get("version", served.card.version)
+    if version != served.card.version:
+        raise UnknownVersion(served.card.name, version, served.card.version)
+    return served
+
+
+NamedModel = Annotated[ServedModel, Depends(get_model)]
+
+# The paths of a model, with and without its version, take their parameters from `get_model`.
+MODEL: dict[str, Any] = {"parameters": [NAME_PARAMETER]}
+VERSION: dict[str, Any] = {"parameters": [NAME_PARAMETER, VERSION_PARAMETER]}
+
+
+def _with_body(path: dict[str, Any]) -> dict[str, Any]:
+    """A path of a model that takes the body of an inference."""
+    return {"parameters": [*path["parameters"], LENGTH_PARAMETER], **INFER_BODY}
+
+
+@router.get("", response_model=ServerMetadata)
+async def server_metadata() -> Response:
+    """Name the server, and the extensions of the protocol that it offers."""
+    return json({"name": "capsnet-service", "version": __version__, "extensions": ["binary_tensor_data"]})
+
+
+@router.get("/health/live", response_model=ServerLive)
+async def server_live() -> Response:
+    """Answer as long as the process runs."""
+    return json({"live": True})
+
+
+@router.get("/health/ready", response_model=ServerReady, responses=protocol_errors(503))
+async def server_ready(request: Request, service: OpenService) -> Response:
+    """Answer 200 while all models answer requests, and 503 otherwise."""
+    await require_ready(request, service, service.models)
+    return json({"ready": True})
+
+
+@router.get(
+    "/models/{name}/ready",
+    response_model=ModelReady,
+    responses=protocol_errors(404, 503),
+    openapi_extra=MODEL,
+)
+@router.get(
+    "/models/{name}/versions/{version}/ready",
+    response_model=ModelReady,
+    responses=protocol_errors(404, 503),
+    openapi_extra=VERSION,
+)
+async def model_ready(request: Request, service: OpenService, served: NamedModel) -> Response:
+    """Answer 200 while the model answers requests, and 503 otherwise."""
+    await require_ready(request, service, [served])
+    return json({"name": served.card.name, "ready": True})
+
+
+@router.get(
+    "/models/{name}", response_model=ModelMetadata, responses=protocol_errors(404, 503), openapi_extra=MODEL
+)
+@router.get(
+    "/models/{name}/versions/{version}",
+    response_model=ModelMetadata,
+    responses=protocol_errors(404, 503),
+    openapi_extra=VERSION,
+)
+async def model_metadata(served: NamedModel) -> Response:
+    """Give the names, types and shapes of a model's input and outputs."""
+    card = served.card
+    image = card.config.image_shape
+    capsules = (card.config.num_classes, card.config.pose_dim)
+    shapes = dict(zip(inference.OUTPUTS, (capsules[:1], capsules, image), strict=True))
+    return json(
+        {
+            "name": card.name,
+            "versions": [card.version],
+            "platform": "onnx_onnxv1",
+            "inputs": [_tensor(IMAGE, image)],
+            "outputs": [_tensor(name, shape) for name, shape in shapes.items()],
+        }
+    )
+
+
+@router.post(
+    "/models/{name}/infer",
+    response_model=InferAnswer,
+    responses={200: OCTETS_ANSWER, **protocol_errors(400, 404, 408, 413, 415, 500, 503)},
+    openapi_extra=_with_body(MODEL),
+)
+@router.post(
+    "/models/{name}/versions/{version}/infer",
+    response_model=InferAnswer,
+    responses={200: OCTETS_ANSWER, **protocol_errors(400, 404, 408, 413, 415, 500, 503)},
+    openapi_extra=_with_body(VERSION),
+)
+async def infer(
+    request: Request, service: OpenService, settings: AppSettings, served: NamedModel
+) -> Response:
+    """Give lengths, poses and reconstructions of images.
+
+    The images have been prepared by the client, as the model's card says: float32 from 0 to 1, light strokes on dark.
+    The values of up to 64 stand in the JSON; those of any number stand behind it as bytes, little-endian and row by
+    row, with the header `Inference-Header-Content-Length`, which is many times faster. Only the outputs that are asked
+    for are computed; `reconstruction` is drawn from the longest capsule of each image. All images are taken together
+    or, with 503, not at all.
+    """
+    shape = served.card.config.image_shape
+    given = request.headers.get(HEADER_LENGTH)
+    longest = settings.max_upload if given is not None else tensors.longest_json(shape)
+    body = await read_body(request, min(settings.max_upload, longest))
+    asked = tensors.parse(body, tensors.header_length(given, body), shape)
+    found = await inference.infer(service, served, asked.images, asked.outputs)
+    return tensors.reply(served, asked, found)
+
+
+def _tensor(name: str, shape: tuple[int, ...]) -> dict[str, Any]:
+    return {"name": name, "datatype": tensors.DATATYPE, "shape": [-1, *shape]}

@@ -1,0 +1,190 @@
+"""The door, as pure ASGI: keys and rates, looked at before any of a body is read."""
+
+import hashlib
+import hmac
+import ipaddress
+from collections.abc import Hashable, Iterable
+from functools import lru_cache
+from pathlib import Path
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import SettingError, TooManyRequests, Unauthorized
+from app.rates import Allowance, Buckets, Rate
+from app.settings import Settings
+
+# What a person must see to learn what the service is, and a machine to learn whether it is well.
+OPEN_PATHS = frozenset(
+    {
+        "/",
+        "/docs",
+        "/openapi.json",
+        "/metrics",
+        "/health/live",
+        "/health/ready",
+        "/v2/health/live",
+        "/v2/health/ready",
+    }
+)
+OPEN_FOLDERS = ("/docs/", "/static/")
+
+# IPv6 addresses are given out by the network: a house or a host has one of these at the least.
+IPV6_PREFIX = 64
+
+
+class Keys:
+    """The keys that open the service. Only their hashes are kept."""
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        self._digests = [_digest(key.encode()) for key in keys]
+
+    def __bool__(self) -> bool:
+        return bool(self._digests)
+
+    @classmethod
+    def load(cls, settings: Settings) -> "Keys":
+        """The keys of the settings and of their file.
+
+        Raises
+        ------
+        SettingError
+            If the file cannot be read or holds no key, or a key could not be sent in a header.
+        """
+        keys = [key.get_secret_value() for key in settings.api_keys]
+        if settings.api_keys_file is not None:
+            keys += _read_keys(settings.api_keys_file)
+        if not all(key.isascii() and key.isprintable() and " " not in key for key in keys):
+            raise SettingError("a key may hold letters, digits and signs of ASCII alone, and no spaces")
+        return cls(keys)
+
+    def find(self, key: bytes) -> int | None:
+        """Which key this is. Compares all of them in full, so that the time taken tells nothing of how near it came."""
+        digest = _digest(key)
+        found = None
+        for index, known in enumerate(self._digests):
+            if hmac.compare_digest(digest, known):
+                found = index
+        return found
+
+
+class Door:
+    """Lets in who has a key, as often as the rate allows; what is open to everybody is not counted.
+
+    Raises
+    ------
+    TooManyRequests, Unauthorized
+        In place of the answer. Whoever has no key is counted by address, so keys cannot be guessed faster than that.
+    """
+
+    def __init__(self, app: ASGIApp, keys: Keys, rate: Rate | None) -> None:
+        self._app = app
+        self._keys = keys
+        self._buckets = Buckets(rate) if rate else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or is_open(path_of(scope)):
+            await self._app(scope, receive, send)
+            return
+        given = sent_key(Headers(scope=scope))
+        key = self._keys.find(given) if given else None
+        if self._buckets is not None:
+            send = self._count(self._buckets, client_of(scope) if key is None else key, send)
+        if self._keys and key is None:
+            raise Unauthorized(given=bool(given))
+        await self._app(scope, receive, send)
+
+    def _count(self, buckets: Buckets, client: Hashable, send: Send) -> Send:
+        """Take one request from the client's bucket; the same `send`, which tells the client what is left in it."""
+        allowance = buckets.take(client)
+        headers = _rate_headers(buckets.rate, allowance)
+        if not allowance.granted:
+            problem = TooManyRequests(buckets.rate.count, buckets.rate.seconds, allowance.retry)
+            problem.headers |= headers
+            raise problem
+
+        async def send_with_rate(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(raw=message["headers"]).update(headers)
+            await send(message)
+
+        return send_with_rate
+
+
+def path_of(scope: Scope) -> str:
+    """The path as the routes have it: without what the server that mounts the service puts before."""
+    root = scope.get("app_root_path", scope.get("root_path", ""))  # a mounted folder makes the latter longer
+    return str(scope["path"]).removeprefix(root)
+
+
+def is_open(path: str) -> bool:
+    """Whether a path needs no key."""
+    return path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)
+
+
+def sent_key(headers: Headers) -> bytes:
+    """The key in `Authorization: Bearer` or, where that is of another scheme, in `X-API-Key`; empty for none."""
+    scheme, _, credentials = headers.get("authorization", "").partition(" ")
+    given = credentials.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+    return given.encode("latin-1")
+
+
+def client_of(scope: Scope) -> Hashable:
+    """Whom to count a request for: the client's IPv4 address, or the network of its IPv6 address."""
+    client = scope.get("client")
+    return _network_of(client[0]) if client else None
+
+
+@lru_cache(maxsize=4096)
+def _network_of(host: str) -> bytes | None:
+    try:
+        address = ipaddress.ip_address(host)
+    except (
+        ValueError
+    ):  # a socket in the file system, or what no honest proxy writes: one bucket for all of those
+        return None
+    if isinstance(address, ipaddress.IPv6Address):
+        return address.ipv4_mapped.packed if address.ipv4_mapped else address.packed[: IPV6_PREFIX // 8]
+    return address.packed
+
+
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()
+
+
+def _read_keys(file: Path) -> list[str]:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"CAPSNET_API_KEYS_FILE is {str(file)!r}: {error}") from None
+    if not (keys := [key for line in lines if (key := line.strip())]):
+        raise SettingError(f"CAPSNET_API_KEYS_FILE is {str(file)!r}: it holds no key; one a line is read")
+    return keys
+
+
+def _rate_headers(rate: Rate, allowance: Allowance) -> dict[str, str]:
+    """The headers of draft-ietf-httpapi-ratelimit-headers-06, which most clients and proxies know."""
+    return {
+        "RateLimit-Policy": f"{rate.count};w={rate.seconds}",
+        "RateLimit-Limit": str(rate.count),
+        "RateLimit-Remaining": str(allowance.remaining),
+        "RateLimit-Reset": str(allowance.reset),
+    }
+
+
+def warn_of_open_door(settings: Settings) -> None:
+    """Log a warning where the service listens beyond this machine and asks nobody for a key."""
+    if not is_loopback(settings.host) and not (settings.api_keys or settings.api_keys_file):
+        structlog.get_logger("app.security").warning(
+            "whoever reaches this address may use the service: CAPSNET_API_KEYS is not set",
+            host=settings.host,
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on can be reached from this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

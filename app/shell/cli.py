@@ -1,0 +1,209 @@
+"""The commands and their options. The work is in `app.shell.commands`, imported late: help needs none of it."""
+
+import math
+from typing import Annotated
+
+import typer
+
+from app import __version__
+from app.shell.options import (
+    ApiKey,
+    Form,
+    Jobs,
+    Label,
+    Model,
+    Output,
+    Pictures,
+    Preprocess,
+    Retries,
+    Server,
+    Timeout,
+)
+from app.shell.status import HELP
+
+# As in `app.client`, which help must not import.
+SERVER = "http://127.0.0.1:8000"
+JOBS = 4
+RETRIES = 5
+TIMEOUT = 60.0
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Run a command."""
+    app(prog_name="capsnet")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"capsnet {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog=HELP)
+def capsnet(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Ask a capsule-network service what is in pictures, in which pose, and what it would look like otherwise."""
+
+
+@app.command(epilog=HELP)
+def classify(
+    pictures: Pictures,
+    model: Model = None,
+    preprocess: Preprocess = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option("--top-k", min=1, help="Classes to give; by default one, or two for a pair model."),
+    ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify/--no-verify", help="Let the guard say whether the model knows such pictures."),
+    ] = True,
+    fail_on_refused: Annotated[
+        bool, typer.Option("--fail-on-refused", help="Leave with status 5 if the guard refuses a picture.")
+    ] = False,
+    form: Form = None,
+    jobs: Jobs = JOBS,
+    server: Server = SERVER,
+    api_key: ApiKey = None,
+    retries: Retries = RETRIES,
+    timeout: Timeout = TIMEOUT,
+) -> None:
+    """Say which class is in each picture, and whether it is anything that the model knows."""
+    if fail_on_refused and not verify:
+        raise typer.BadParameter("needs the guard; leave --no-verify out", param_hint="--fail-on-refused")
+    from app.shell import commands
+
+    connection = commands.Connection(server, api_key, model, retries, timeout)
+    asked = {"preprocess": preprocess, "top_k": top_k, "verify": verify}
+    commands.classify(connection, pictures, asked, form, jobs, fail_on_refused)
+
+
+@app.command(epilog=HELP)
+def reconstruct(
+    pictures: Pictures,
+    move: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--move",
+            "-m",
+            metavar="DIM=DELTA",
+            help="Add DELTA to a dimension of the pose, from 0; repeatable.",
+        ),
+    ] = None,
+    label: Label = None,
+    output: Output = None,
+    model: Model = None,
+    preprocess: Preprocess = None,
+    form: Form = None,
+    jobs: Jobs = JOBS,
+    server: Server = SERVER,
+    api_key: ApiKey = None,
+    retries: Retries = RETRIES,
+    timeout: Timeout = TIMEOUT,
+) -> None:
+    """Draw what the model saw in each picture, and the same with its pose moved."""
+    moves = dict(map(parse_move, move or []))
+    if len(moves) < len(move or []):
+        raise typer.BadParameter("each dimension may be moved once", param_hint="--move")
+    from app.shell import commands
+
+    connection = commands.Connection(server, api_key, model, retries, timeout)
+    asked = {"moves": moves, "label": label, "preprocess": preprocess}
+    commands.reconstruct(connection, pictures, asked, form, jobs, output)
+
+
+@app.command(epilog=HELP)
+def sweep(
+    pictures: Pictures,
+    dims: Annotated[
+        str | None,
+        typer.Option("--dims", metavar="DIM,DIM,…", help="Dimensions of the pose, from 0; all otherwise."),
+    ] = None,
+    minimum: Annotated[float, typer.Option("--min", min=-2.0, max=2.0, help="Smallest delta.")] = -0.25,
+    maximum: Annotated[float, typer.Option("--max", min=-2.0, max=2.0, help="Largest delta.")] = 0.25,
+    steps: Annotated[int, typer.Option("--steps", min=2, max=51, help="Steps from one to the other.")] = 11,
+    label: Label = None,
+    output: Output = None,
+    model: Model = None,
+    preprocess: Preprocess = None,
+    form: Form = None,
+    jobs: Jobs = JOBS,
+    server: Server = SERVER,
+    api_key: ApiKey = None,
+    retries: Retries = RETRIES,
+    timeout: Timeout = TIMEOUT,
+) -> None:
+    """Draw the perturbation sheet of each picture: a row for each dimension of the pose, a column for each step."""
+    rows = None if dims is None else parse_dims(dims)
+    from app.shell import commands
+
+    connection = commands.Connection(server, api_key, model, retries, timeout)
+    asked = {
+        "dims": rows, "minimum": minimum, "maximum": maximum, "steps": steps, "label": label,
+        "preprocess": preprocess,
+    }  # fmt: skip
+    commands.sweep(connection, pictures, asked, form, jobs, output)
+
+
+@app.command(epilog=HELP)
+def models(
+    form: Form = None,
+    server: Server = SERVER,
+    api_key: ApiKey = None,
+    retries: Retries = RETRIES,
+    timeout: Timeout = TIMEOUT,
+) -> None:
+    """List the models in service."""
+    from app.shell import commands
+
+    commands.models(commands.Connection(server, api_key, None, retries, timeout), form)
+
+
+def parse_move(text: str) -> tuple[int, float]:
+    """The text "3=0.1" as (3, 0.1).
+
+    Raises
+    ------
+    typer.BadParameter
+        If it is none such.
+    """
+    dim, _, delta = text.partition("=")
+    try:
+        moved = _dimension(dim), float(delta)
+    except ValueError:
+        moved = 0, math.nan
+    if not math.isfinite(moved[1]):
+        raise typer.BadParameter(f"{text!r} is no DIM=DELTA, such as 3=0.1", param_hint="--move")
+    return moved
+
+
+def parse_dims(text: str) -> list[int]:
+    """The text "0,3" as [0, 3].
+
+    Raises
+    ------
+    typer.BadParameter
+        If it is none such.
+    """
+    try:
+        return [_dimension(part) for part in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is no list of dimensions, such as 0,3", param_hint="--dims"
+        ) from None
+
+
+def _dimension(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 6):
+        raise ValueError("no dimension of a pose")
+    return int(text)

@@ -1,0 +1,151 @@
+"""What the commands do: pictures to `app.client`, its results to a writer."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import typer
+
+from app.client import CapsnetError, Classification, Client, Picture, Reconstruction, Sweep
+from app.client.many import in_order
+from app.shell import rows
+from app.shell.options import Format
+from app.shell.run import leave, leaving_well, notice, outcomes, write
+from app.shell.saving import save
+from app.shell.sources import Source, find
+from app.shell.status import Status
+from app.shell.writers import Row, open_writer
+
+Result = TypeVar("Result")
+
+
+class Connection(NamedTuple):
+    """What the options say of the server."""
+
+    server: str
+    api_key: str | None
+    model: str | None
+    retries: int
+    timeout: float
+
+    def open(self) -> Client:
+        """A client.
+
+        Raises
+        ------
+        typer.BadParameter
+            If the server is no address, or the key cannot be sent.
+        """
+        try:
+            return Client(
+                self.server,
+                api_key=self.api_key,
+                model=self.model,
+                retries=self.retries,
+                timeout=self.timeout,
+                notice=notice(),
+            )
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+
+
+def classify(
+    connection: Connection,
+    pictures: Sequence[str],
+    asked: Mapping[str, Any],
+    form: Format | None,
+    jobs: int,
+    fail_on_refused: bool,
+) -> None:
+    """`capsnet classify`."""
+    refused = False
+
+    def row(source: Source, found: Classification) -> Row:
+        nonlocal refused
+        refused |= found.reconstruction is not None and not found.reconstruction.accepted
+        return rows.classify_row(source.name, found)
+
+    with connection.open() as client, leaving_well():
+        sources = find(pictures)
+        results = outcomes(sources, lambda found: client.classify_many(found, jobs=jobs, **asked))
+        writer = open_writer(form, rows.CLASSIFY_CELLS, rows.CLASSIFY_COLUMNS)
+        failed = write(sources, results, row, writer)
+        finish(failed, refused and fail_on_refused)
+
+
+def reconstruct(
+    connection: Connection,
+    pictures: Sequence[str],
+    asked: Mapping[str, Any],
+    form: Format | None,
+    jobs: int,
+    output: Path | None,
+) -> None:
+    """`capsnet reconstruct`."""
+
+    def row(source: Source, drawn: Reconstruction) -> Row:
+        files = {"input": drawn.input, "reconstruction": drawn.reconstruction}
+        if drawn.moves:
+            files["perturbed"] = drawn.perturbed
+        return rows.reconstruct_row(source.name, drawn, save(output, source.stem, files) if output else [])
+
+    with connection.open() as client, leaving_well():
+        sources = find(pictures)
+        results = one_by_one(sources, partial(client.reconstruct, **asked), jobs)
+        writer = open_writer(form, rows.RECONSTRUCT_CELLS, rows.RECONSTRUCT_COLUMNS)
+        finish(write(sources, results, row, writer))
+
+
+def sweep(
+    connection: Connection,
+    pictures: Sequence[str],
+    asked: Mapping[str, Any],
+    form: Format | None,
+    jobs: int,
+    output: Path | None,
+) -> None:
+    """`capsnet sweep`."""
+
+    def row(source: Source, swept: Sweep) -> Row:
+        saved = save(output, source.stem, {"sweep": swept.sheet()}) if output else []
+        return rows.sweep_row(source.name, swept, saved)
+
+    with connection.open() as client, leaving_well():
+        sources = find(pictures)
+        results = one_by_one(sources, partial(client.sweep, **asked), jobs)
+        writer = open_writer(form, rows.SWEEP_CELLS, rows.SWEEP_COLUMNS)
+        finish(write(sources, results, row, writer))
+
+
+def models(connection: Connection, form: Format | None) -> None:
+    """`capsnet models`."""
+    with connection.open() as client, leaving_well():
+        writer = open_writer(form, rows.MODELS_CELLS, rows.MODELS_COLUMNS)
+        for model in client.models():
+            writer.add(rows.model_row(model))
+        writer.close()
+
+
+def one_by_one(
+    sources: Sequence[Source], ask: Callable[[Picture], Result], jobs: int
+) -> Iterator[Result | CapsnetError]:
+    """A request for each picture."""
+    return outcomes(sources, lambda found: in_order(partial(_attempt, ask), found, jobs))
+
+
+def _attempt(ask: Callable[[Picture], Result], picture: Picture) -> Result | CapsnetError:
+    try:
+        return ask(picture)
+    except CapsnetError as error:
+        if error.concerns_every_picture:
+            raise
+        return error
+
+
+def finish(failed: int, refused: bool = False) -> None:
+    """Leave with the status for what was found."""
+    if failed:
+        leave(Status.SOME_FAILED)
+    if refused:
+        leave(Status.SOME_REFUSED)

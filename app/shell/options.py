@@ -1,0 +1,73 @@
+"""The options of the commands, each described in one place."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Format = Literal["table", "jsonl", "csv"]
+
+Pictures = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PICTURE...",
+        help="Files, folders (with their sub-folders), patterns such as 'scans/**/*.png', or - for standard input.",
+        show_default=False,
+    ),
+]
+Server = Annotated[
+    str, typer.Option("--server", envvar="CAPSNET_SERVER", metavar="URL", help="Address of the service.")
+]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key",
+        envvar="CAPSNET_API_KEY",
+        metavar="KEY",
+        help="Key, where the service asks for one. Better in the variable, where no list of processes shows it.",
+        show_default=False,
+    ),
+]
+Model = Annotated[
+    str | None, typer.Option("--model", help="Model that answers; the service's own choice otherwise.")
+]
+Preprocess = Annotated[
+    str | None,
+    typer.Option(
+        "--preprocess", help="How pictures are read, if not as the model's card says; none: only resize."
+    ),
+]
+Label = Annotated[
+    str | None, typer.Option("--label", help="Class whose capsule is drawn; the longest otherwise.")
+]
+Form = Annotated[
+    Format | None,
+    typer.Option(
+        "--format",
+        "-f",
+        help="By default a table on a terminal and jsonl elsewhere; jsonl and csv have everything.",
+        show_default=False,
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FOLDER", help="Save the pictures as PNG files there.", show_default=False
+    ),
+]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, max=256, help="Requests under way at a time.")]
+Retries = Annotated[
+    int,
+    typer.Option(
+        "--retries",
+        min=0,
+        max=1000,
+        help="Repetitions of a request that finds no server or a busy one (429, 503).",
+    ),
+]
+Timeout = Annotated[
+    float,
+    typer.Option(
+        "--timeout", min=0.1, max=86400, metavar="SECONDS", help="For one request with its repetitions."
+    ),
+]

@@ -1,0 +1,87 @@
+/** The service's routes, as functions. Errors are of three kinds: refused, gone, or superseded (AbortError). */
+
+const KEY_PLACE = "capsnet-api-key";
+
+/** The server answered, but not with what was asked for. `retryAfter` is in seconds, where the server named it. */
+export class Refusal extends Error {
+  constructor(status, detail, retryAfter) {
+    super(detail);
+    this.status = status;
+    this.retryAfter = retryAfter;
+  }
+
+  /** Worth asking the same again: busy, over the rate, not ready, or a gateway without a server behind it. */
+  get passes() {
+    return [429, 502, 503, 504].includes(this.status);
+  }
+}
+
+/** No answer came at all. */
+export class Gone extends Error {}
+
+let key = "";
+try {
+  key = sessionStorage.getItem(KEY_PLACE) ?? "";
+} catch {
+  // Storage may be forbidden; the key then lasts as long as the page.
+}
+
+/** The key that is sent with every request; it stays in this tab. */
+export function setKey(value) {
+  key = value.trim();
+  try {
+    sessionStorage.setItem(KEY_PLACE, key);
+  } catch {
+    // As above.
+  }
+}
+
+export const hasKey = () => key !== "";
+
+/** The address of a route, wherever the page is mounted. */
+export function address(path, query = {}) {
+  const url = new URL(path, document.baseURI);
+  url.hash = "";
+  url.search = new URLSearchParams(query);
+  return url;
+}
+
+export const listModels = (signal) => ask("models", { signal });
+
+export const classify = (picture, query, signal) => post("classify", picture, query, signal);
+
+export const reconstruct = (picture, query, signal) => post("reconstruct", picture, query, signal);
+
+export const sweep = (picture, query, signal) => post("sweep", picture, query, signal);
+
+/** Draw poses [N][D] with their labels [N]; gives base64 PNGs [N]. */
+export async function decode(model, labels, poses, signal) {
+  const body = JSON.stringify({ model, labels, poses });
+  const headers = { "Content-Type": "application/json" };
+  return (await ask("decode", { method: "POST", body, headers, signal })).images;
+}
+
+function post(path, picture, query, signal) {
+  // Always as bytes of an unknown kind: the service looks at them, and says more than "wrong type" of what is no picture.
+  const headers = { "Content-Type": "application/octet-stream" };
+  return ask(path, { method: "POST", body: picture, headers, query, signal });
+}
+
+async function ask(path, { query, headers = {}, ...options }) {
+  const credentials = key ? { Authorization: `Bearer ${key}` } : {};
+  try {
+    const response = await fetch(address(path, query), { ...options, headers: { ...headers, ...credentials } });
+    if (!response.ok) throw await refusal(response);
+    return await response.json();
+  } catch (error) {
+    if (error instanceof Refusal || error.name === "AbortError") throw error;
+    throw new Gone(error.message);
+  }
+}
+
+async function refusal(response) {
+  const problem = await response.json().catch(() => ({}));
+  const detail = problem.detail ?? `the server answered ${response.status} ${response.statusText}`;
+  const seconds = Number.parseFloat(response.headers.get("Retry-After"));
+  return new Refusal(response.status, detail, Number.isFinite(seconds) ? seconds : null);
+}

@@ -1,0 +1,26 @@
+/** Short ways to say what is said often. Nothing here takes markup: text is text. */
+
+export const byId = (id) => document.getElementById(id);
+
+/** An element with properties, and children that are elements or text. Attributes come as {attributes: {…}}. */
+export function make(tag, { attributes = {}, ...properties } = {}, ...children) {
+  const element = Object.assign(document.createElement(tag), properties);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
+/** Set an element's text only where it changes, so that nothing is read aloud twice. */
+export function say(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** A number with so many decimals, and a true minus. */
+export const figure = (value, decimals = 2) => value.toFixed(decimals).replace("-", "−");
+
+/** Colours an element by a value in [-1, 1]: style sheets read the pole and how near it is. */
+export function tint(element, value) {
+  const clipped = Math.max(-1, Math.min(1, value));
+  element.classList.toggle("below", clipped < 0);
+  element.style.setProperty("--near", `${Math.round(100 * Math.abs(clipped))}%`);
+}

@@ -1,0 +1,83 @@
+/** What a person gives: strokes on the board, samples, files. Each becomes a picture to ask about. */
+
+import { Board } from "./board.js";
+import { byId, say } from "./dom.js";
+import { dismiss } from "./notice.js";
+import { NOTHING, lookAt, looking, store, values } from "./session.js";
+
+const FIRST_SAMPLE = 7;
+
+const board = new Board(byId("board"));
+
+function takeBoard({ whole, then = {} }) {
+  if (!values.card) return;
+  const ask = async (signal) => {
+    const origin = { strokes: board.strokes.slice() };
+    await lookAt({ blob: await board.blob(), origin }, signal, then);
+  };
+  if (whole) looking.now(ask);
+  else looking.soon(ask);
+  describeBoard("");
+}
+
+function takeStrokes(strokes, then) {
+  board.show({ strokes });
+  takeBoard({ whole: true, then });
+}
+
+export function takeSample(number, then = {}) {
+  const { bitmap, blob } = values.samples[number];
+  board.show({ picture: bitmap });
+  describeBoard("");
+  looking.now((signal) => lookAt({ blob, origin: { sample: number } }, signal, then));
+}
+
+export async function takeFile(blob, { asSeen = false, then = {} } = {}) {
+  if (!values.card) return;
+  const bitmap = await createImageBitmap(blob).catch(() => null);
+  board.show({ picture: bitmap });
+  describeBoard(bitmap ? "" : `${blob.name ?? "This file"} cannot be shown here.`);
+  looking.now((signal) => lookAt({ blob, asSeen, origin: { file: true } }, signal, then));
+}
+
+function describeBoard(note) {
+  dismiss();
+  byId("board-note").hidden = !note;
+  say(byId("board-note"), note);
+}
+
+export function clearBoard() {
+  looking.cancel();
+  board.show({});
+  describeBoard("");
+  store.set(NOTHING);
+}
+
+function undo() {
+  board.undo();
+  if (board.isEmpty) clearBoard();
+  else takeBoard({ whole: true });
+}
+
+/** The picture to begin with: a link's, else what was there, else a sample. */
+export function begin({ strokes = null, sample = null, seen = null, chosen = null, pose = null }, before) {
+  const then = { chosen, pose };
+  const drawn = strokes ?? before?.origin.strokes;
+  const number = sample ?? Math.min(FIRST_SAMPLE, values.samples.length - 1);
+  if (seen) return takeFile(seen, { asSeen: true, then });
+  if (values.samples[sample]) return takeSample(sample, then);
+  if (drawn) return takeStrokes(drawn, then);
+  if (before?.origin.file) return takeFile(before.blob, { asSeen: before.asSeen });
+  return values.samples[number] ? takeSample(number, then) : clearBoard();
+}
+
+/** Give the board the proportions of what a network takes. */
+export const shapeBoard = ({ height, width }) => board.shape(height / width);
+
+export function listenToBoard() {
+  byId("board").addEventListener("draw", () => takeBoard({ whole: false }));
+  byId("board").addEventListener("drawn", () => takeBoard({ whole: true }));
+  byId("clear").addEventListener("click", clearBoard);
+  byId("undo").addEventListener("click", undo);
+  store.on(["picture"], () => (byId("undo").disabled = board.strokes.length === 0));
+}

@@ -1,0 +1,86 @@
+/**
+ * Of a stream of jobs only the newest counts: it aborts the one in flight, so nothing piles up.
+ *
+ * `now` starts at once. `soon` is for what comes many times a second: it gives the job in flight the time that the last
+ * one needed before it is superseded, so that answers keep coming while somebody draws, from a slow server as well.
+ * A job that failed for a passing reason is tried again until a newer one comes.
+ */
+
+import { Gone, Refusal } from "./api.js";
+
+const LEAST_PACE = 60; // ms between starts: nobody sees more
+const MOST_PACE = 4000;
+const SLOW = 2500; // ms until somebody should be told
+const LONGEST_WAIT = 15; // s between attempts
+
+export class Latest {
+  #report;
+  #controller = null;
+  #timer = 0;
+  #started = -Infinity;
+  #pace = LEAST_PACE;
+
+  /** `report` is told what happens: {slow()}, {well()} and {failed(error, seconds until the next attempt or null)}. */
+  constructor(report) {
+    this.#report = report;
+  }
+
+  now(job) {
+    this.#start(job, 0);
+  }
+
+  soon(job) {
+    const pace = this.#controller ? this.#pace : LEAST_PACE;
+    const due = this.#started + pace - performance.now();
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#start(job, 0), Math.max(0, due));
+  }
+
+  /** Forget what is under way and what was to be tried again. */
+  cancel() {
+    this.#stop();
+    this.#report.well();
+  }
+
+  #stop() {
+    clearTimeout(this.#timer);
+    this.#controller?.abort();
+    this.#controller = null;
+  }
+
+  #paced(duration, factor) {
+    return Math.min(MOST_PACE, Math.max(LEAST_PACE, factor * duration));
+  }
+
+  async #start(job, attempt) {
+    // One that must give way needs more time than it had: let the next have it, or under load none would be answered.
+    if (this.#controller) this.#pace = this.#paced(performance.now() - this.#started, 1.5);
+    this.#stop();
+    const controller = (this.#controller = new AbortController());
+    const started = (this.#started = performance.now());
+    const slow = setTimeout(() => this.#report.slow(), SLOW);
+    try {
+      await job(controller.signal);
+      if (controller.signal.aborted) return;
+      this.#pace = this.#paced(performance.now() - started, 1.25);
+      this.#report.well();
+    } catch (error) {
+      if (controller.signal.aborted) return;
+      controller.abort(); // what the job still has under way
+      const wait = pause(error, attempt);
+      this.#report.failed(error, wait);
+      if (wait !== null) this.#timer = setTimeout(() => this.#start(job, attempt + 1), 1000 * wait);
+    } finally {
+      clearTimeout(slow);
+      if (this.#controller === controller) this.#controller = null;
+    }
+  }
+}
+
+/** Seconds until the same is worth asking again, or null. */
+function pause(error, attempt) {
+  const patience = Math.min(LONGEST_WAIT, 2 ** attempt);
+  if (error instanceof Gone) return patience;
+  if (error instanceof Refusal && error.passes) return Math.max(error.retryAfter ?? 0, patience);
+  return null;
+}

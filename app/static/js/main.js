@@ -1,0 +1,121 @@
+/** The page put together: what a person does becomes a question, and every answer is shown. */
+
+import { listModels } from "./api.js";
+import { CapsuleTable } from "./capsules.js";
+import { commandsFor } from "./curl.js";
+import { byId, make, say } from "./dom.js";
+import { begin, listenToBoard, shapeBoard, takeFile, takeSample } from "./intake.js";
+import { Latest } from "./latest.js";
+import { mention, reporter, whenKeyIsGiven } from "./notice.js";
+import { blank, colourOf, paint } from "./pictures.js";
+import { markSample, samplesFor, showSamples } from "./samples.js";
+import { NOTHING, choose, given, looking, move, moving, poseNow, store, values } from "./session.js";
+import { fromFragment, toFragment } from "./share.js";
+import { Sheet } from "./sheet.js";
+import { keepSheet } from "./sheeting.js";
+import { Sliders } from "./sliders.js";
+import { listenForFiles, offerCamera } from "./sources.js";
+import { confirm, copy, offerThemes, showTexts } from "./tools.js";
+import { showVerdict } from "./verdict.js";
+
+const loading = new Latest(reporter("models"));
+const table = new CapsuleTable(choose);
+const sliders = new Sliders((dim, value) => move(poseNow().with(dim, value)));
+const sheet = new Sheet(
+  (dim, delta) => move(given().with(dim, given()[dim] + delta)),
+  (frame) => paintMoved(frame ?? values.moved),
+);
+
+// ------------------------------------------------------------------------------------------------------- what is shown
+
+function paintMoved(bitmap) {
+  const { card, seen, chosen } = values;
+  for (const canvas of [byId("moved"), byId("mirror")]) {
+    const rank = seen?.found.indexOf(chosen) ?? -1;
+    if (bitmap) paint(canvas, bitmap, card.objects > 1 && rank >= 0 ? colourOf(rank) : null);
+    else blank(canvas);
+  }
+}
+
+store.on(["card"], ({ card }) => describeModel(card)); // first, because the others fill what it builds
+store.on(["samples"], ({ samples }) => showSamples(samples, (number) => takeSample(number)));
+store.on(["seen", "chosen", "drawn"], showVerdict);
+store.on(["seen", "chosen"], (now) => table.show(now));
+store.on(["seen", "chosen", "pose"], (now) => sliders.show(now));
+store.on(["seen", "moved"], ({ moved }) => paintMoved(moved));
+store.on(["seen", "picture"], ({ seen, picture }) => {
+  byId("share").disabled = byId("curl").disabled = byId("chosen").disabled = !seen;
+  markSample(picture?.origin.sample ?? null);
+});
+store.on(["seen", "chosen", "pose"], ({ card, chosen, pose }) => {
+  byId("reset").disabled = !pose;
+  byId("chosen").value = chosen ?? "";
+  const whose = chosen === null ? "" : `, capsule of ${card.classes[chosen]}`;
+  for (const id of ["moved-words", "mirror-words"]) {
+    say(byId(id), `${pose ? "as you moved it" : "as the network gave it"}${whose}`);
+  }
+});
+
+function describeModel(card) {
+  const { classes, config, input, objects } = card;
+  shapeBoard(input);
+  table.shape(card);
+  sliders.shape(card);
+  byId("chosen").replaceChildren(...classes.map((label, index) => make("option", { value: index, textContent: label })));
+  for (const place of document.querySelectorAll("[data-card=dims]")) say(place, String(config.pose_dim));
+  for (const place of document.querySelectorAll("[data-card=class]")) say(place, classes[7] ?? classes[0]);
+  const digits = input.preprocess === "mnist";
+  say(byId("give-words"), digits ? (objects > 1 ? "Draw two digits" : "Draw a digit") : "Give it a picture");
+  say(byId("capsules-words"), `${classes.length} capsules of ${config.pose_dim} numbers`);
+}
+
+// ---------------------------------------------------------------------------------------------------------- the models
+
+function loadModels() {
+  loading.now(async (signal) => {
+    const answer = await listModels(signal);
+    const state = fromFragment(location.hash);
+    store.set({ models: answer.models });
+    byId("model").replaceChildren(...answer.models.map(({ name }) => make("option", { value: name, textContent: name })));
+    byId("model").disabled = false;
+    const wanted = answer.models.some(({ name }) => name === state.model) ? state.model : answer.default;
+    await useModel(wanted, state);
+  });
+}
+
+/** Turn to a model, and to the picture that a link says, or else to the one that was there. */
+async function useModel(name, state = {}) {
+  const card = values.models.find((each) => each.name === name);
+  byId("model").value = name;
+  for (const latest of [looking, moving]) latest.cancel();
+  const before = values.picture;
+  const samples = await samplesFor(card).catch(() => []); // the page is of use without them
+  store.set({ ...NOTHING, card, samples });
+  begin(state, before);
+}
+
+// -------------------------------------------------------------------------------------------------------------- wiring
+
+async function share() {
+  const fragment = toFragment(values);
+  if (!fragment) return mention("This picture is too large for a link.");
+  history.replaceState(null, "", fragment);
+  if (await copy(location.href)) return confirm(byId("share"), "Copied");
+  return showTexts("A link to this", "It holds the picture and the pose.", [{ title: "Link", text: location.href }]);
+}
+
+offerThemes();
+listenToBoard();
+keepSheet(sheet);
+byId("reset").addEventListener("click", () => move(null));
+byId("chosen").addEventListener("change", ({ target }) => choose(Number(target.value)));
+byId("model").addEventListener("change", ({ target }) => useModel(target.value));
+byId("share").addEventListener("click", share);
+byId("curl").addEventListener("click", () =>
+  showTexts("The same with curl", "The picture stands in the commands as the network saw it.", commandsFor(values)),
+);
+listenForFiles((file) => takeFile(file));
+offerCamera((blob) => takeFile(blob));
+whenKeyIsGiven(loadModels);
+window.addEventListener("hashchange", loadModels);
+loadModels();

@@ -1,0 +1,46 @@
+/** A strip of small pictures to begin with: one for each data set, read from one file. */
+
+import { byId, make } from "./dom.js";
+
+const STRIPS = new URL("../samples/", import.meta.url);
+
+let strips = null;
+
+/** The samples that suit a model, as [{name, bitmap, blob}]; none where there is no strip for it. */
+export async function samplesFor(card) {
+  strips ??= await (await fetch(new URL("index.json", STRIPS))).json();
+  const strip = strips[stripOf(card)];
+  if (!strip) return [];
+  const whole = await createImageBitmap(await (await fetch(new URL(strip.file, STRIPS))).blob());
+  return Promise.all(strip.names.map((name, place) => cut(whole, strip, name, place)));
+}
+
+/** The strip of the data set that a model was trained on, or of one that is read in the same way. */
+function stripOf(card) {
+  if (card.objects > 1) return "multimnist";
+  const known = [card.training?.dataset, card.name].find((name) => name in strips);
+  return known ?? { mnist: "mnist", fashion: "fashion_mnist" }[card.input.preprocess];
+}
+
+async function cut(whole, { width, height }, name, place) {
+  const canvas = new OffscreenCanvas(width, height);
+  canvas.getContext("2d").drawImage(whole, -place * width, 0);
+  return { name, blob: await canvas.convertToBlob({ type: "image/png" }), bitmap: await createImageBitmap(canvas) };
+}
+
+/** Show the samples; `pick(number)` is called for the one that is pressed. */
+export function showSamples(samples, pick) {
+  const buttons = samples.map(({ name, bitmap }, number) => {
+    const canvas = make("canvas", { className: "pixels", width: bitmap.width, height: bitmap.height });
+    canvas.getContext("2d").drawImage(bitmap, 0, 0);
+    const button = make("button", { type: "button", title: name, attributes: { "aria-label": `Sample: ${name}` } }, canvas);
+    button.addEventListener("click", () => pick(number));
+    return button;
+  });
+  byId("samples").replaceChildren(...buttons);
+  byId("samples").hidden = buttons.length === 0;
+}
+
+export function markSample(number) {
+  [...byId("samples").children].forEach((button, place) => button.setAttribute("aria-pressed", place === number));
+}

@@ -1,0 +1,36 @@
+/** Keeps the sheet that of the chosen capsule: once it comes into sight, and when the hand has come to rest. */
+
+import { byId } from "./dom.js";
+import { Latest } from "./latest.js";
+import { sheetOf } from "./look.js";
+import { reporter } from "./notice.js";
+import { store, values } from "./session.js";
+
+const REST = 350; // ms
+
+let inSight = false;
+let due = 0;
+
+export function keepSheet(sheet) {
+  const refused = () => sheet.empty("There is no sheet for this picture.");
+  const sheeting = new Latest(reporter("sheet", { refused }));
+  const refresh = () => {
+    clearTimeout(due);
+    const { card, picture, seen, chosen } = values;
+    if (!seen) {
+      sheeting.cancel();
+      sheet.empty("The sheet needs a picture.");
+    } else if (inSight) {
+      sheet.expect();
+      const job = async (signal) => sheet.fill(card, chosen, await sheetOf(card, picture, chosen, signal));
+      due = setTimeout(() => sheeting.now(job), REST);
+    }
+  };
+  store.on(["seen", "chosen"], refresh);
+  const watch = ([{ isIntersecting }]) => {
+    const entered = isIntersecting && !inSight;
+    inSight = isIntersecting;
+    if (entered) refresh();
+  };
+  new IntersectionObserver(watch, { rootMargin: "300px" }).observe(byId("sheet-body"));
+}

@@ -1,0 +1,36 @@
+"""The steps of one batch in its thread, noted where they happen and read by whoever started the batch."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import NamedTuple
+
+
+class Step(NamedTuple):
+    """What was done from one moment to another, both of `time.monotonic()`."""
+
+    name: str
+    started: float
+    ended: float
+
+
+_noted: ContextVar[list[Step] | None] = ContextVar("noted", default=None)
+
+
+@contextlib.contextmanager
+def step(name: str) -> Iterator[None]:
+    """Note how long the block takes, where somebody takes notes."""
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        if (steps := _noted.get()) is not None:
+            steps.append(Step(name, started, time.monotonic()))
+
+
+def take_notes() -> list[Step]:
+    """A list to which the steps that follow in this thread are added."""
+    steps: list[Step] = []
+    _noted.set(steps)
+    return steps

@@ -1,0 +1,162 @@
+"""OpenTelemetry traces, where its standard variables ask for them: OTEL_EXPORTER_OTLP_ENDPOINT turns them on.
+
+Spans go to a collector as OTLP over HTTP: one for each request, below it one for each wait in a queue and one for what
+was done there. A trace that a client has begun (W3C Trace Context) is taken up.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+
+import structlog
+from opentelemetry import propagate, trace
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app import __version__
+from app.errors import SettingError
+from app.middleware import route_of
+from app.security import is_open, path_of
+from app.shares import Run
+from app.steps import Step
+
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+
+# Seconds in which the last spans must be gone when the service ends.
+FLUSH = 2.0
+
+
+def asked_for() -> str | None:
+    """The variable that asks for traces, if one does.
+
+    Raises
+    ------
+    SettingError
+        If it asks for what is not there.
+    """
+    exporter = os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
+    if exporter == "none" or os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return None
+    if exporter not in ("", "otlp"):
+        raise SettingError(f"OTEL_TRACES_EXPORTER is {exporter!r}: should be 'otlp' or 'none'")
+    variables = [*ENDPOINTS, *(["OTEL_TRACES_EXPORTER"] if exporter else [])]
+    variable = next((name for name in variables if os.environ.get(name)), None)
+    for name in PROTOCOLS if variable else ():
+        if os.environ.get(name, "http/protobuf") != "http/protobuf":
+            raise SettingError(f"{name} is {os.environ[name]!r}: spans are sent as 'http/protobuf' alone")
+    return variable
+
+
+class Tracing:
+    """Makes spans and sends them.
+
+    Raises
+    ------
+    SettingError
+        If OpenTelemetry's SDK is not installed.
+    """
+
+    def __init__(self, variable: str) -> None:
+        try:
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+            from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+            from opentelemetry.sdk.trace import TracerProvider
+            from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        except ImportError as error:
+            raise SettingError(
+                f"{variable} asks for traces, which need pip install 'capsnet-service[otel]' ({error})"
+            ) from None
+        ours = Resource.create({"service.name": "capsnet", "service.version": __version__})
+        self._provider = TracerProvider(
+            resource=ours.merge(OTELResourceDetector().detect()), shutdown_on_exit=False
+        )
+        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        self.tracer = self._provider.get_tracer("app", __version__)
+
+    def queue(self, model: str, stage: str) -> "QueueSpans":
+        """What hears of a queue's doings: `stage` says what is done there, `model` by whose graph, or nothing."""
+        return QueueSpans(self.tracer, model, stage)
+
+    def close(self) -> None:
+        """Send what is left, or give it up where nobody takes it."""
+        # The SDK tries again and again, and knows no limit to that.
+        sender = threading.Thread(target=self._provider.shutdown, daemon=True)
+        sender.start()
+        sender.join(FLUSH)
+
+
+class QueueSpans:
+    """Spans of each request for its wait in one queue and each step after that; the batcher reports to it."""
+
+    def __init__(self, tracer: trace.Tracer, model: str, stage: str) -> None:
+        self._tracer = tracer
+        self._stage = stage
+        self._attributes = {"capsnet.stage": stage} | ({"capsnet.model": model} if model else {})
+        self._epoch = time.time_ns() - time.monotonic_ns()
+
+    def waiting(self, items: int) -> None:
+        """Not a matter of one request."""
+
+    def ran(self, items: int, run: Run) -> None:
+        """Not a matter of one request."""
+
+    def answered(self, arrived: float, runs: Sequence[Run]) -> None:
+        """The wait, and the steps that followed it, as spans of the request that this is called for."""
+        if not trace.get_current_span().is_recording():
+            return
+        self._add("queue wait", arrived, runs[0].started if runs else time.monotonic())
+        for run in runs:
+            for name, started, ended in run.steps or [Step(self._stage, run.started, run.ended)]:
+                self._add(name, started, ended)
+
+    def _add(self, name: str, start: float, end: float) -> None:
+        span = self._tracer.start_span(name, start_time=self._moment(start), attributes=self._attributes)
+        span.end(self._moment(end))
+
+    def _moment(self, monotonic: float) -> int:
+        return self._epoch + int(monotonic * 1e9)
+
+
+class Traces:
+    """A span round every request but those of probes and pages, as pure ASGI."""
+
+    def __init__(self, app: ASGIApp, tracer: trace.Tracer) -> None:
+        self._app = app
+        self._tracer = tracer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or is_open(path_of(scope)):
+            await self._app(scope, receive, send)
+            return
+        parent = propagate.extract(Headers(scope=scope))
+        with self._tracer.start_as_current_span(scope["method"], parent, SpanKind.SERVER) as span:
+            trace_id = scope["state"]["trace_id"] = trace.format_trace_id(span.get_span_context().trace_id)
+
+            async def send_and_note(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    _describe(span, scope, message["status"])
+                await send(message)
+
+            with structlog.contextvars.bound_contextvars(trace_id=trace_id):
+                await self._app(scope, receive, send_and_note)
+
+
+def _describe(span: Span, scope: Scope, status: int) -> None:
+    """What OpenTelemetry's conventions for HTTP servers want to be said of a request."""
+    route = route_of(scope)
+    span.update_name(f"{scope['method']} {route}")
+    span.set_attributes(
+        {
+            "http.request.method": scope["method"],
+            "http.response.status_code": status,
+            "http.route": route,
+            "url.path": scope["path"],
+            "url.scheme": scope["scheme"],
+            "capsnet.request_id": scope["state"]["request_id"],
+        }
+    )
+    if status >= 500:
+        span.set_status(Status(StatusCode.ERROR))

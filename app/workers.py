@@ -1,0 +1,219 @@
+"""Several processes on one port: started, watched over and ended by a supervisor that serves nothing itself.
+
+Each worker listens on a socket of its own on the same address (SO_REUSEPORT), and the kernel spreads the connections
+over them: of 32 that come at once, 18 and 14. One socket that all inherit would give nearly all of them to the worker
+that wakes first (docs/performance.md).
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from asyncio.subprocess import Process
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import structlog
+
+from app.errors import StartError
+from app.settings import Settings
+
+log = structlog.get_logger("app.workers")
+
+# What a worker sends when it takes requests; anything else that it sends is the reason why it cannot start.
+READY = b"\x06"
+
+# A worker that lived for less than so many seconds is not replaced at once but after a pause, twice as long each time.
+SHORT_LIFE = 10.0
+FIRST_PAUSE = 0.25
+LONGEST_PAUSE = 30.0
+
+# So many starts in a row that came to nothing are the end of all, where no other worker serves.
+MOST_FAILED_STARTS = 4
+
+# Seconds for workers to end by themselves, a moment more than they give themselves (`app.server`).
+PATIENCE = 9.5
+
+
+class Supervisor:
+    """Keeps `settings.workers` processes running until a signal ends them all.
+
+    Parameters
+    ----------
+    on_end
+        Called with the process id of each worker that has ended.
+    """
+
+    def __init__(self, settings: Settings, on_end: Callable[[int], None]) -> None:
+        self._settings = settings
+        self._on_end = on_end
+        self._processes: set[Process] = set()
+        self._ready = 0
+        self._ever_ready = False
+        self._stopping = asyncio.Event()
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT.
+
+        Raises
+        ------
+        StartError
+            If the address cannot be had or the workers cannot start; says why.
+        """
+        with tempfile.TemporaryDirectory(prefix="capsnet-metrics-") as folder, _reserved(self._settings):
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # where the workers add their counts together
+            asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._asked_to_end, number)
+        keepers = [asyncio.create_task(self._keep_one_running()) for _ in range(self._settings.workers)]
+        stop = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait([stop, *keepers], return_when=asyncio.FIRST_COMPLETED)
+        self._stopping.set()
+        self._signal_all(signal.SIGTERM)
+        await asyncio.wait(keepers, timeout=PATIENCE)
+        self._signal_all(signal.SIGKILL)
+        await asyncio.gather(*keepers)
+
+    def _asked_to_end(self, number: int) -> None:
+        """Begin to end; a SIGINT after that ends everything at once."""
+        if self._stopping.is_set() and number == signal.SIGINT:
+            self._signal_all(signal.SIGKILL)
+        self._stopping.set()
+
+    def _signal_all(self, number: int) -> None:
+        for process in self._processes:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(number)
+
+    async def _keep_one_running(self) -> None:
+        """Start a worker, and another one whenever it ends, until all are to end.
+
+        Raises
+        ------
+        StartError
+            If workers cannot start, and none serves.
+        """
+        losses = _Losses()
+        while not self._stopping.is_set():
+            end = await self._run_one()
+            if self._stopping.is_set():
+                return
+            losses.count(end)
+            if not self._ready and (hopeless := losses.hopeless(end, self._ever_ready)):
+                raise StartError(hopeless)
+            log.error(f"{end}; another takes its place", in_seconds=losses.pause)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), losses.pause)
+
+    async def _run_one(self) -> "_End":
+        """Start a worker and wait for its end."""
+        channel, its_end = socket.socketpair()
+        with its_end:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "app.worker", str(its_end.fileno()),
+                pass_fds=[its_end.fileno()], start_new_session=True,  # a Ctrl-C is for the supervisor alone
+            )  # fmt: skip
+        self._processes.add(process)
+        started = time.monotonic()
+        reader, writer = await asyncio.open_connection(sock=channel)
+        said = await reader.read(1)
+        if was_ready := said == READY:
+            self._ready += 1
+            self._ever_ready = True
+            log.info("a worker is ready", pid=process.pid, ready=self._ready)
+        said += await reader.read()
+        status = await process.wait()
+        writer.close()
+        self._ready -= was_ready
+        self._processes.remove(process)
+        self._on_end(process.pid)
+        refusal = "" if was_ready else said.decode(errors="replace")
+        return _End(was_ready, refusal, status, time.monotonic() - started)
+
+
+class _End(NamedTuple):
+    """How a worker ended."""
+
+    was_ready: bool
+    refusal: str
+    status: int
+    seconds: float
+
+    def __str__(self) -> str:
+        how = f"by signal {-self.status}" if self.status < 0 else f"with status {self.status}"
+        return f"a worker has ended {how}{'' if self.was_ready else ' before it was ready'}" + (
+            f": {self.refusal}" if self.refusal else ""
+        )
+
+
+class _Losses:
+    """Workers lost in one place, in a row: how long to wait for the next, and when to give up."""
+
+    def __init__(self) -> None:
+        self._failed_starts = self._short_lives = 0
+
+    def count(self, end: _End) -> None:
+        """Add one."""
+        self._failed_starts = 0 if end.was_ready else self._failed_starts + 1
+        short = not end.was_ready or end.seconds < SHORT_LIFE
+        self._short_lives = self._short_lives + 1 if short else 0
+
+    @property
+    def pause(self) -> float:
+        """Seconds before the next start; none after the first loss."""
+        return (
+            min(FIRST_PAUSE * 2.0 ** (self._short_lives - 2), LONGEST_PAUSE) if self._short_lives > 1 else 0.0
+        )
+
+    def hopeless(self, end: _End, ever_ready: bool) -> str:
+        """Why a further start makes no sense, or nothing: refused in words at the first start, or lost too often."""
+        if end.refusal and not ever_ready:
+            return end.refusal
+        if self._failed_starts >= MOST_FAILED_STARTS:
+            return f"{end}; {self._failed_starts} times in a row"
+        return ""
+
+
+def shared_socket(settings: Settings) -> socket.socket:
+    """A socket on the address of the settings, which other processes of the same user may share; not yet listening.
+
+    Raises
+    ------
+    StartError
+        If the address cannot be had.
+    """
+    return _bound(settings, socket.SO_REUSEADDR, socket.SO_REUSEPORT)
+
+
+@contextlib.contextmanager
+def _reserved(settings: Settings) -> Iterator[None]:
+    """Hold the address while workers come and go; raises StartError if it cannot be had."""
+    if not hasattr(socket, "SO_REUSEPORT"):
+        raise StartError(
+            "CAPSNET_WORKERS above 1 needs a system on which processes can share a port, such as Linux"
+        )
+    _bound(settings, socket.SO_REUSEADDR).close()  # refused where others share the address among themselves
+    with shared_socket(settings):
+        log.info("listening", address=f"http://{settings.host}:{settings.port}", workers=settings.workers)
+        yield
+
+
+def _bound(settings: Settings, *options: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        for option in options:
+            sock.setsockopt(socket.SOL_SOCKET, option, 1)
+        sock.bind((settings.host, settings.port))
+    except OSError as error:
+        sock.close()
+        reason = (error.strerror or str(error)).lower()
+        raise StartError(f"cannot listen on {settings.host}:{settings.port}: {reason}") from None
+    return sock

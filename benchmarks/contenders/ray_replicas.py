@@ -1,0 +1,36 @@
+"""Ray Serve: `python ray_replicas.py PORT`. Two replicas behind its proxy, many requests under way in each."""
+
+import signal
+import sys
+
+import ray
+from encoder import classify, open_session
+from ray import serve
+from starlette.requests import Request
+from starlette.responses import Response
+
+
+@serve.deployment(num_replicas=2, max_ongoing_requests=64, ray_actor_options={"num_cpus": 0.5})
+class Encoder:
+    """PNG in, lengths and poses out."""
+
+    def __init__(self) -> None:
+        self.session = open_session()
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer one picture."""
+        async with request.form() as form:
+            data = await form["file"].read()
+        return Response(classify(self.session, data), media_type="application/json")
+
+
+if __name__ == "__main__":
+    ray.init(include_dashboard=False, log_to_driver=False, logging_level="error")
+    serve.start(
+        http_options={"host": "127.0.0.1", "port": int(sys.argv[1])},
+        logging_config={"enable_access_log": False},
+    )
+    serve.run(Encoder.bind(), route_prefix="/classify")
+    signal.sigwait({signal.SIGTERM, signal.SIGINT})
+    serve.shutdown()
+    ray.shutdown()

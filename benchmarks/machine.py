@@ -1,0 +1,68 @@
+"""What the figures were measured on, printed and stored with them."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from training.timing import processor
+
+PACKAGES = ("fastapi", "uvicorn", "onnxruntime-gpu", "onnxruntime", "numpy", "orjson", "pillow", "torch")
+
+
+def describe() -> dict[str, Any]:
+    """Processor, cores, memory, versions, load, commit and time."""
+    return {
+        "processor": processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "instructions": _instructions(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": versions(),
+        "load_average": [round(value, 2) for value in os.getloadavg()],
+        "commit": _commit(),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def versions() -> dict[str, str]:
+    """The versions of the packages that matter here and are installed."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def in_words(machine: dict[str, Any]) -> str:
+    """The description in two lines."""
+    listed = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    return (
+        f"{machine['processor']} ({machine['instructions']}), {machine['cores']} cores, "
+        f"{machine['memory_gb']} GB, load average {machine['load_average'][0]}, commit {machine['commit']}, "
+        f"{machine['time']}\nPython {machine['python']}, {listed}"
+    )
+
+
+def _instructions() -> str:
+    """The widest of the instructions that decide how fast 8-bit arithmetic is."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.machine()
+    names = {"avx512_vnni": "AVX-512 VNNI", "avx_vnni": "AVX VNNI", "avx512f": "AVX-512", "avx2": "AVX2"}
+    return next((words for flag, words in names.items() if f" {flag}" in flags), platform.machine())
+
+
+def _commit() -> str:
+    here = Path(__file__).parent
+    result = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True
+    )
+    return result.stdout.strip() or "unknown"

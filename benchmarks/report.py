@@ -1,0 +1,107 @@
+"""Put the figures of the JSON files into docs/performance.md: `python -m benchmarks.report`. None is copied by hand.
+
+A table stands between `<!-- figures: NAME -->` and `<!-- end -->`; what has not been measured says so.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from benchmarks import machine
+from benchmarks.contestants import ROOT
+from benchmarks.output import RESULTS
+
+PAGE = ROOT / "docs" / "performance.md"
+PLACE = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def main() -> None:
+    """Fill the page."""
+    text = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(PLACE.sub(lambda found: found[1] + section(found[2]) + found[3], text), encoding="utf-8")
+
+
+def section(name: str) -> str:
+    """The table of one benchmark and the machine that it was measured on."""
+    path = RESULTS / f"{name}.json"
+    if not path.exists():
+        return f"Not measured yet: `make {COMMANDS[name]}`.\n"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    about = " ".join(machine.in_words(content["machine"]).split("\n"))
+    options = ", ".join(f"{key} {value}" for key, value in content["options"].items())
+    return f"{TABLES[name](content['figures'])}\n`make {COMMANDS[name]}` on {about} ({options}).\n"
+
+
+def markdown(heading: list[str], rows: Iterable[list[str]]) -> str:
+    """A table whose columns after the first are numbers."""
+    rule = ["---", *["---:"] * (len(heading) - 1)]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in [heading, rule, *rows])
+
+
+def _serving(rows: list[dict[str, Any]]) -> str:
+    clients = list(dict.fromkeys(load["clients"] for row in rows for load in row["loads"]))
+    heading = ["requests/s (p99 in ms)", *(f"{number} clients" for number in clients)]
+    return markdown(heading, ([row["name"], *_serving_cells(row, clients)] for row in rows))
+
+
+def _serving_cells(row: dict[str, Any], clients: list[int]) -> list[str]:
+    cells = {
+        load["clients"]: f"{load['rate']:,.0f} ({load['p99_ms']:.1f})"
+        + (f", {load['bad']} not answered" if load["bad"] else "")
+        for load in row["loads"]
+    }
+    return [cells.get(number, "failed") for number in clients]
+
+
+def _limit(rows: list[dict[str, Any]]) -> str:
+    from benchmarks.limit import cell  # brings the service with it
+
+    rates = [row["images_per_second"] for row in rows]
+    heading = ["images/s (share of raw)", *(row["precision"] for row in rows)]
+    names = dict.fromkeys(name for each in rates for name in each)
+    return markdown(heading, ([name, *(cell(each, name) for each in rates)] for name in names))
+
+
+def _overload(figures: dict[str, Any]) -> str:
+    rows = figures["overloads"]
+    heading = [
+        f"sustained {figures['sustained']:,.0f}/s, p99 {figures['p99_ms']:.0f} ms",
+        *(f"{row['factor']:g} times" for row in rows),
+    ]
+    names = [name for name in rows[0] if name not in ("factor", "met")]
+    measured = [[name.replace("_", " "), *(f"{row[name]:,}" for row in rows)] for name in names]
+    aims = [[aim, *("met" if row["met"][aim] else "missed" for row in rows)] for aim in rows[0]["met"]]
+    return markdown(heading, [*measured, *aims])
+
+
+def _soak(figures: dict[str, Any]) -> str:
+    measured = {**figures["answers"], "wrong answers": len(figures["wrong"])}
+    measured |= {name.replace("_", " "): figures[name] for name in ("growth_mb_a_minute", "largest_mb")}
+    return markdown([f"{figures['minutes']:g} minutes", ""], ([n, f"{v:,}"] for n, v in measured.items()))
+
+
+def _gpu(figures: dict[str, Any]) -> str:
+    sizes = list(dict.fromkeys(size for rates in figures["rates"].values() for size in rates))
+    rows = [
+        [name, *(f"{rates[size]:,.0f}" if size in rates else "-" for size in sizes)]
+        for name, rates in figures["rates"].items()
+    ]
+    limits = [
+        [f"limit of arithmetic, {name}", *[""] * (len(sizes) - 1), f"{most:,.0f}"]
+        for name, most in figures["limits"].items()
+    ]
+    return markdown(["images/s by batch", *sizes], [*rows, *limits])
+
+
+TABLES: dict[str, Callable[[Any], str]] = {
+    "serving": _serving,
+    "limit": _limit,
+    "overload": _overload,
+    "soak": _soak,
+    "gpu": _gpu,
+}
+COMMANDS = {name: "soak" if name == "soak" else f"bench-{name}" for name in TABLES}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""`make soak`: every kind of client at the same time, for minutes. Does anything leak, and is every answer right?
+
+Good clients of several kinds, each 200 compared with what the graph gives for that picture; and bad ones: bodies that
+are no pictures, wrong types, bodies that come in drops, that stop half way, and callers that leave.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from benchmarks import machine, pictures
+from benchmarks.contestants import ROOT, service
+from benchmarks.memory import Watch
+from benchmarks.openloop import request
+from benchmarks.output import RESULTS, save
+from benchmarks.servers import Server, wait_until_answering
+from model.onnx_model import open_variants
+
+TOLERANCE = 1e-3
+GROWTH = 1.0  # megabytes a minute
+DROP = 0.05  # seconds between the pieces of a slow body
+GARBAGE = random.Random(0).randbytes(3000)
+# Requests that nobody should send, and the statuses that answer them.
+BAD: list[tuple[str, bytes, str, set[int]]] = [
+    ("/classify", GARBAGE, "image/png", {400}),
+    ("/classify", b"", "image/png", {400, 422}),
+    ("/classify", b"{}", "application/json", {415}),
+    ("/classify?model=nobody", GARBAGE, "image/png", {404}),
+    ("/classify?top_k=0", GARBAGE, "image/png", {422}),
+    ("/classify", b"--x\r\n", "multipart/form-data; boundary=y", {400, 422}),
+    ("/reconstruct?dim=99&delta=1", GARBAGE, "image/png", {422}),
+    ("/nowhere", GARBAGE, "image/png", {404}),
+]
+
+
+def main(
+    minutes: Annotated[float, typer.Option(min=0.05)] = 10,
+    precision: Annotated[str, typer.Option()] = "fp32",
+    model: Annotated[Path, typer.Option(help="Exported model.")] = ROOT / "artifacts" / "mnist",
+    output: Annotated[Path, typer.Option(help="Folder of the JSON file.")] = RESULTS,
+) -> None:
+    """Soak, print and write soak.json; ends with 1 where an answer was wrong or memory grew."""
+    console = Console()
+    console.print(machine.in_words(machine.describe()), highlight=False)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        service(precision).serving(model.resolve(), Path(folder) / "log") as server,
+    ):
+        soak = Soak(server, model, precision)
+        form = pictures.multipart([pictures.png(pictures.digits()[0])])
+        wait_until_answering(server, "/classify", form, {"Content-Type": pictures.MULTIPART})
+        with Watch(server) as watch:
+            asyncio.run(soak.run(60 * minutes))
+    growth = watch.growth(after=60 * min(2, minutes / 3))
+    figures = {
+        "minutes": minutes,
+        "answers": dict(sorted(soak.answers.items())),
+        "wrong": soak.wrong[:20],
+        "growth_mb_a_minute": round(growth, 3),
+        "largest_mb": round(watch.largest, 1),
+        "met": {"every answer right": not soak.wrong, f"under {GROWTH:g} MB a minute": growth < GROWTH},
+    }
+    console.print_json(json.dumps(figures))
+    path = save("soak", {"precision": precision, "model": model.name}, figures, output)
+    console.print(f"written: {path}", highlight=False)
+    sys.exit(not all(figures["met"].values()))  # type: ignore[attr-defined]
+
+
+class Soak:
+    """The clients, what they were answered, and what was wrong with it."""
+
+    def __init__(self, server: Server, model: Path, precision: str) -> None:
+        digits = pictures.digits()
+        self._port = server.port
+        self._files = [pictures.png(each) for each in digits]
+        _, variants = open_variants(model)
+        self._expected = variants[precision].encode(pictures.floats(digits))
+        self._end = 0.0
+        self.answers: Counter[str] = Counter()
+        self.wrong: list[str] = []
+
+    async def run(self, seconds: float) -> None:
+        """All clients together, until the time is over."""
+        self._end = time.monotonic() + seconds
+        good = [self._raw, self._form, self._verified, self._raw, self._form, self._verified]
+        clients = [*good, self._slow, self._bad, self._half, self._leave]
+        await asyncio.gather(*(self._repeat(client, kind) for kind, client in enumerate(clients)))
+
+    async def _repeat(self, client: Callable[[int], Awaitable[None]], kind: int) -> None:
+        for turn in itertools.count(37 * kind):
+            if time.monotonic() > self._end:
+                return
+            try:
+                await client(turn % len(self._files))
+            except (OSError, EOFError, TimeoutError) as error:
+                self.wrong.append(f"{client.__name__}: {error!r}")
+
+    async def _raw(self, index: int) -> None:
+        await self._ask("/classify?verify=false", self._files[index], "image/png", index)
+
+    async def _form(self, index: int) -> None:
+        body = pictures.multipart([self._files[index]])
+        await self._ask("/classify?verify=false", body, pictures.MULTIPART, index)
+
+    async def _verified(self, index: int) -> None:
+        await self._ask("/classify?top_k=3", self._files[index], "image/png", index)
+
+    async def _slow(self, index: int) -> None:
+        await self._ask("/classify", self._files[index], "image/png", index, pieces=12)
+
+    async def _bad(self, index: int) -> None:
+        path, body, kind, allowed = BAD[index % len(BAD)]
+        status, _ = await self._exchange(request(path, body, kind))
+        self.answers[f"{status} (bad input)"] += 1
+        if status not in allowed:
+            self.wrong.append(f"{path} with {body[:20]!r} as {kind} was answered {status}, not {allowed}")
+
+    async def _half(self, index: int) -> None:
+        """Half a body, a while of nothing, and gone."""
+        whole = request("/classify", self._files[index], "image/png")
+        await self._send_and_leave(whole[: -len(self._files[index]) // 2], 0.5)
+
+    async def _leave(self, index: int) -> None:
+        """A whole request, and gone before its answer."""
+        await self._send_and_leave(request("/classify", self._files[index], "image/png"), 0.001)
+        await asyncio.sleep(DROP)  # or these, which wait for nothing, would be nearly all of the traffic
+
+    async def _send_and_leave(self, data: bytes, seconds: float) -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        writer.write(data)
+        await asyncio.sleep(seconds)
+        writer.transport.abort()
+        self.answers["left"] += 1
+
+    async def _ask(self, path: str, body: bytes, kind: str, index: int, pieces: int = 1) -> None:
+        """One good request; its answer must be a 503 or right."""
+        status, answer = await self._exchange(request(path, body, kind), pieces)
+        self.answers[str(status)] += 1
+        if status == 200:
+            self._check(json.loads(answer), index)
+        elif status != 503:
+            self.wrong.append(f"{path}: {status} {answer[:200]!r}")
+
+    def _check(self, answer: dict[str, Any], index: int) -> None:
+        for name, expected in zip(("lengths", "poses"), self._expected, strict=True):
+            difference = np.abs(np.array(answer[name]) - expected[index]).max()
+            if not difference < TOLERANCE:
+                self.wrong.append(f"picture {index}: {name} differ by {difference}")
+
+    async def _exchange(self, data: bytes, pieces: int = 1) -> tuple[int, bytes]:
+        """Send a request, in pieces with pauses between them, and read the answer."""
+        async with asyncio.timeout(60):
+            reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+            try:
+                step = -(-len(data) // pieces)
+                for start in range(0, len(data), step):
+                    writer.write(data[start : start + step])
+                    await writer.drain()
+                    if pieces > 1:
+                        await asyncio.sleep(DROP)
+                return await _answer(reader)
+            finally:
+                writer.close()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+
+
+async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    head = await reader.readuntil(b"\r\n\r\n")
+    fields = dict(line.lower().split(b":", 1) for line in head.split(b"\r\n")[1:] if b":" in line)
+    return int(head[9:12]), await reader.readexactly(int(fields[b"content-length"]))
+
+
+if __name__ == "__main__":
+    typer.run(main)

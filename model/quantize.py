@@ -1,0 +1,141 @@
+"""Variants of an encoder that compute in fewer bits: graph in, graph out.
+
+int8: the convolutions over many channels take 8-bit activations and weights, with one scale an output channel, and add
+up in 32 bits. Nothing else is worth it: a first convolution has one channel and a gathering one is depthwise, so 8 bits
+save them no time and cost accuracy; squash and routing live on small differences (docs/performance.md).
+
+fp16: convolutions and what lies between them in half precision, everything after them in float32. It is for GPUs; most
+CPUs compute fp16 in float32 and only pay for the conversion.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import ModelProto, NodeProto, TensorProto, helper
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+from model.constants import Weights, drop_unused, fold_normalisations
+from model.contract import IMAGE, UserError
+
+# Convolutions that see fewer channels than this stay in float32 in the int8 variant.
+FEWEST_CHANNELS = 8
+CALIBRATION_BATCH = 64
+# What the fp16 variant computes in half precision; Conv is the only one of them that has weights of its own.
+HALF = ("Conv", "Relu", "MaxPool")
+
+
+class QuantizationError(UserError):
+    """An encoder cannot be had in the precision that was asked for."""
+
+
+class _Images(CalibrationDataReader):  # type: ignore[misc]
+    """Calibration images (N,C,H,W) in batches, as ONNX Runtime wants to be given them."""
+
+    def __init__(self, images: np.ndarray) -> None:
+        self._batches: Iterator[dict[str, np.ndarray]] = iter(
+            [
+                {IMAGE: images[first : first + CALIBRATION_BATCH]}
+                for first in range(0, len(images), CALIBRATION_BATCH)
+            ]
+        )
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        """The next batch, or None."""
+        return next(self._batches, None)
+
+
+def to_int8(encoder: ModelProto, calibration: np.ndarray) -> ModelProto:
+    """The encoder with its convolutions over many channels in 8 bits, in the QDQ form.
+
+    The range of an activation is what was seen of it, smallest to largest. Percentiles and entropy were tried too.
+
+    Parameters
+    ----------
+    encoder
+        In float32.
+    calibration
+        Training images (N,C,H,W), float32 in [0,1].
+
+    Raises
+    ------
+    QuantizationError
+        If no convolution of the encoder sees `FEWEST_CHANNELS` channels.
+    """
+    folded = fold_normalisations(encoder)
+    weights = Weights(folded.graph)
+    wide = [
+        node
+        for node in folded.graph.node
+        if node.op_type == "Conv" and weights[node.input[1]].shape[1] >= FEWEST_CHANNELS
+    ]
+    if not wide:
+        raise QuantizationError(f"int8: no convolution of the encoder sees {FEWEST_CHANNELS} channels")
+    for node in wide:  # in float32, where it was stored in fp16
+        node.input[1] = weights.add(f"{node.name}.wide", weights[node.input[1]])
+    drop_unused(folded.graph)
+    helper.set_model_props(
+        folded, {"onnx.quant.pre_process": "onnxruntime.quant"}
+    )  # or it warns that it was not
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "encoder.onnx"
+        quantize_static(
+            folded,
+            target,
+            _Images(calibration),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            op_types_to_quantize=["Conv"],
+            nodes_to_quantize=[node.name for node in wide],
+        )
+        return _with_metadata_of(onnx.load(target), encoder)
+
+
+def to_fp16(encoder: ModelProto) -> ModelProto:
+    """The encoder with its convolutions, and what lies between them, in fp16; inputs and outputs stay float32."""
+    half = fold_normalisations(encoder)
+    graph, weights = half.graph, Weights(half.graph)
+    for node in [node for node in graph.node if node.op_type in HALF]:
+        for index, name in enumerate(node.input[1:], start=1):
+            values = weights[name].astype(np.float16)
+            node.input[index] = weights.add(f"{node.name}.half.{index}", values)
+    wide = {name for node in graph.node if node.op_type not in HALF for name in node.output} | {IMAGE}
+    halves: set[str] = set()
+    nodes = [
+        each
+        for node in graph.node
+        for each in (_halve(node, halves) if node.op_type in HALF else _widen(node, wide, halves))
+    ]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    drop_unused(graph)
+    return half
+
+
+def _halve(node: NodeProto, halves: set[str]) -> list[NodeProto]:
+    """The node computing in fp16, behind a Cast where its input is in float32 alone."""
+    source, result = node.input[0], node.output[0]
+    node.input[0], node.output[0] = f"{source}.half", f"{result}.half"
+    cast = helper.make_node("Cast", [source], [f"{source}.half"], to=TensorProto.FLOAT16)
+    nodes = [node] if source in halves else [cast, node]
+    halves |= {source, result}
+    return nodes
+
+
+def _widen(node: NodeProto, wide: set[str], halves: set[str]) -> list[NodeProto]:
+    """The node as it is, behind Casts for those of its inputs that are in fp16 alone."""
+    missing = [name for name in node.input if name in halves and name not in wide]
+    wide.update(missing)
+    casts = [helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT) for name in missing]
+    return [*casts, node]
+
+
+def _with_metadata_of(graph: ModelProto, original: ModelProto) -> ModelProto:
+    """The graph with the name and export id that its original carries, and nothing else."""
+    del graph.metadata_props[:]
+    graph.metadata_props.extend(original.metadata_props)
+    return graph

@@ -1,0 +1,145 @@
+"""Add int8 and fp16 encoders to an exported model, each measured on validation images before it is kept.
+
+A variant that errs on more than `TOLERATED_ERROR` more of them than the encoder in fp32 is refused.
+"""
+
+import dataclasses
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import ModelProto
+
+from model.contract import CARD_FILE, Graph, ModelCard, Validation, Variant, encoder_file, sha256
+from model.export import fit_guard
+from model.onnx_model import Model, OnnxModel
+from model.quantize import QuantizationError, to_fp16, to_int8
+
+# 0.05 points of accuracy.
+TOLERATED_ERROR = 0.0005
+BATCH = 500
+# Beside fp32, which every export has.
+PRECISIONS = ("int8", "fp16")
+
+
+def read_precisions(text: str) -> tuple[str, ...]:
+    """Precisions out of a list such as "int8,fp16"; raises QuantizationError for one that is none."""
+    precisions = tuple(name.strip() for name in text.split(",") if name.strip())
+    for precision in precisions:
+        if precision not in PRECISIONS:
+            raise QuantizationError(f"{precision!r} is no variant; allowed: {', '.join(PRECISIONS)}")
+    return precisions
+
+
+def add_variants(
+    folder: Path,
+    precisions: Iterable[str],
+    calibration: np.ndarray,
+    validation: np.ndarray,
+    labels: np.ndarray,
+) -> ModelCard:
+    """Write encoders in further precisions beside an exported model, and what was measured of them into its card.
+
+    All of them or none: where one is refused, the model stays as it was.
+
+    Parameters
+    ----------
+    folder
+        An exported model.
+    precisions
+        As `read_precisions` gives them.
+    calibration
+        Training images (N,C,H,W), float32 in [0,1], from which int8 takes its ranges.
+    validation, labels
+        Images (N,C,H,W) and classes (N,) that the network was not fitted on.
+
+    Raises
+    ------
+    QuantizationError
+        If a precision cannot be had, or loses too much: says how much.
+    CardError
+        If the folder holds no sound model.
+    """
+    card = ModelCard.load(folder)
+    card.check_files(folder)
+    encoder = folder / encoder_file("fp32")
+    exact = Exact(encoder, folder / card.decoder.file, validation, labels)
+    plain = dataclasses.replace(card.variants["fp32"], validation=exact.result)
+    with tempfile.TemporaryDirectory(prefix=".variants-", dir=folder) as workshop:
+        made = {}
+        for precision in precisions:
+            path = Path(workshop) / encoder_file(precision)
+            _save(_make(precision, onnx.load(encoder), calibration), path)
+            made[precision] = exact.judge(precision, path)
+        extended = dataclasses.replace(card, variants={**card.variants, "fp32": plain, **made})
+        _put_in_place(Path(workshop), folder, extended)
+    return extended
+
+
+class Exact:
+    """The encoder in fp32, and what it makes of the validation images: what variants are held against.
+
+    Parameters
+    ----------
+    encoder, decoder
+        The files.
+    images, labels
+        (N,C,H,W) float32 in [0,1] and (N,).
+    """
+
+    def __init__(self, encoder: Path, decoder: Path, images: np.ndarray, labels: np.ndarray) -> None:
+        self._decoder = decoder
+        self._images = images
+        self._labels = labels
+        lengths, self._poses = _encode(OnnxModel(encoder, decoder), images)
+        self.result = self._compare(lengths, self._poses)
+
+    def judge(self, precision: str, encoder: Path) -> Variant:
+        """What the card says of the variant in the file `encoder`; raises QuantizationError if it loses too much."""
+        model = OnnxModel(encoder, self._decoder)
+        result = self._compare(*_encode(model, self._images))
+        lost = result.error - self.result.error
+        if lost > TOLERATED_ERROR or not np.isfinite(result.pose_difference):
+            raise QuantizationError(
+                f"{precision} is wrong on {result.errors} of {result.images} validation images and fp32 on "
+                f"{self.result.errors}: {100 * lost:.2f} points more, where {100 * TOLERATED_ERROR:.2f} are "
+                f"allowed (largest difference of a pose: {result.pose_difference:.3g}); no variant was written"
+            )
+        graph = Graph(file=encoder.name, sha256=sha256(encoder))
+        return Variant(encoder=graph, guard=fit_guard(model, self._images), validation=result)
+
+    def _compare(self, lengths: np.ndarray, poses: np.ndarray) -> Validation:
+        """Lengths (N,J) against the labels, poses (N,J,D) against those in fp32."""
+        errors = int((lengths.argmax(axis=1) != self._labels).sum())
+        return Validation(
+            images=len(self._labels),
+            errors=errors,
+            error=errors / len(self._labels),
+            pose_difference=float(np.abs(poses - self._poses).max()),
+        )
+
+
+def _make(precision: str, encoder: ModelProto, calibration: np.ndarray) -> ModelProto:
+    return to_int8(encoder, calibration) if precision == "int8" else to_fp16(encoder)
+
+
+def _save(graph: ModelProto, path: Path) -> None:
+    onnx.checker.check_model(graph, full_check=True)
+    onnx.save(graph, path)
+
+
+def _encode(model: Model, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lengths (N,J) and poses (N,J,D) of images (N,C,H,W)."""
+    parts = [model.encode(images[first : first + BATCH]) for first in range(0, len(images), BATCH)]
+    lengths, poses = zip(*parts, strict=True)
+    return np.concatenate(lengths), np.concatenate(poses)
+
+
+def _put_in_place(workshop: Path, folder: Path, card: ModelCard) -> None:
+    """Move what was made into the model's folder, the card last: until then its own graphs are all it names."""
+    (workshop / CARD_FILE).write_text(card.to_json(), encoding="utf-8")
+    for graph in sorted(workshop.glob("*.onnx")):
+        graph.replace(folder / graph.name)
+    (workshop / CARD_FILE).replace(folder / CARD_FILE)

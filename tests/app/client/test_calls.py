@@ -1,0 +1,151 @@
+"""Every call of both clients, against a real service and what plain HTTP says of the same picture."""
+
+import asyncio
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.client import AsyncClient, CapsnetError, Client, Png
+from tests.app.support import Server
+
+
+@pytest.fixture
+def connection(server: Server) -> Iterator[Client]:
+    with Client(server.url) as client:
+        yield client
+
+
+def test_classify_gives_what_the_route_gives(client: httpx.Client, connection: Client, seven: bytes) -> None:
+    answer = client.post("/classify?top_k=3", files={"file": seven}).json()
+    found = connection.classify(seven, top_k=3)
+    assert found.answer == answer
+    assert [vars(each) for each in found.predictions] == answer["predictions"]
+    assert (found.label, found.length) == (
+        answer["predictions"][0]["label"],
+        answer["predictions"][0]["length"],
+    )
+    np.testing.assert_array_equal(found.lengths, np.float32(answer["lengths"]))
+    assert found.poses.shape == (10, 16)
+    np.testing.assert_array_equal(found.pose, found.poses[found.predictions[0].index])
+    assert found.reconstruction is not None
+    assert vars(found.reconstruction) == answer["reconstruction"]
+    assert connection.classify(seven, verify=False).reconstruction is None
+    assert connection.classify(seven, model="pair").model == "pair"
+
+
+def test_a_picture_may_be_anything_that_holds_one(connection: Client, seven: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "seven.png"
+    path.write_bytes(seven)
+    pixels = np.asarray(Image.open(io.BytesIO(seven)))
+    expected = connection.classify(seven).answer
+    for picture in (path, str(path), io.BytesIO(seven), pixels):
+        assert connection.classify(picture).answer == expected
+    with pytest.raises(TypeError, match="float64"):
+        connection.classify(pixels / 255)
+    with pytest.raises(TypeError, match="not list"):
+        connection.classify([1, 2])  # type: ignore[arg-type]
+    with path.open(errors="replace") as text, pytest.raises(TypeError, match="'rb'"):
+        connection.classify(text)  # type: ignore[arg-type]
+
+
+def test_reconstruct_moves_the_pose(client: httpx.Client, connection: Client, seven: bytes) -> None:
+    query = "/reconstruct?label=2&dim=3&delta=0.5&dim=5&delta=-0.25"
+    answer = client.post(query, files={"file": seven}).json()
+    drawn = connection.reconstruct(seven, moves={3: 0.5, 5: -0.25}, label=2)
+    assert drawn.answer == answer
+    assert drawn.moves == {3: 0.5, 5: -0.25}
+    assert drawn.capsule.index == 2
+    assert drawn.distance == answer["distance"]
+    moved = np.flatnonzero(drawn.perturbed_pose != drawn.pose)
+    assert moved.tolist() == [3, 5]
+    for picture in (drawn.input, drawn.reconstruction, drawn.perturbed):
+        assert picture.pixels().shape == (28, 28)
+    assert drawn.perturbed != drawn.reconstruction
+
+
+def test_the_sheet_is_that_of_the_service(client: httpx.Client, connection: Client, seven: bytes) -> None:
+    query = "/sweep?dims=0,3&min=-0.5&max=0.5&steps=5"
+    sheet = client.post(query, files={"file": seven}, headers={"Accept": "image/png"}).content
+    swept = connection.sweep(seven, dims=[0, 3], minimum=-0.5, maximum=0.5, steps=5)
+    assert (swept.dims, swept.deltas) == ((0, 3), (-0.5, -0.25, 0.0, 0.25, 0.5))
+    assert [len(row) for row in swept.frames] == [5, 5]
+    assert swept.frames[0][2] == swept.reconstruction
+    np.testing.assert_array_equal(swept.sheet().pixels(), Png(sheet).pixels())
+    assert len(connection.sweep(seven, steps=2).frames) == 16
+
+
+def test_decode_draws_the_pose_that_classify_gave(connection: Client, seven: bytes, tmp_path: Path) -> None:
+    found, drawn = connection.classify(seven), connection.reconstruct(seven)
+    first, second = connection.decode(found.label, [found.pose.tolist(), [0.0] * 16])
+    assert first == drawn.reconstruction
+    assert second != first
+    first.save(tmp_path / "drawn.png")
+    assert (tmp_path / "drawn.png").read_bytes() == first == first._repr_png_()
+
+
+def test_models_and_readiness(connection: Client) -> None:
+    models = connection.models()
+    assert {model.name: model.is_default for model in models} == {"mnist": True, "pair": False}
+    assert models[1].classes == ("cat", "2", "dog")
+    assert models[0].card["config"]["pose_dim"] == 16
+    assert connection.ready()
+
+
+def test_the_asynchronous_client_says_the_same(server: Server, connection: Client, seven: bytes) -> None:
+    async def ask() -> None:
+        async with AsyncClient(server.url) as client:
+            found, drawn, swept = await asyncio.gather(
+                client.classify(seven),
+                client.reconstruct(seven, moves={0: 1}),
+                client.sweep(seven, dims=[1], steps=3),
+            )
+            assert found.label == connection.classify(seven).label
+            assert drawn.moves == {0: 1.0}
+            assert [len(row) for row in swept.frames] == [3]
+            assert (await client.decode(found.label, [found.pose]))[0] == drawn.reconstruction
+            assert len(await client.models()) == 2
+            assert await client.ready()
+            with pytest.raises(CapsnetError, match="no model is called 'x'"):
+                await client.classify(seven, model="x")
+
+    asyncio.run(ask())
+
+
+def test_an_error_carries_the_fields_of_the_problem(connection: Client, seven: bytes) -> None:
+    with pytest.raises(CapsnetError) as unknown:
+        connection.classify(seven, top_k=99)
+    error = unknown.value
+    assert (error.kind, error.status, error.instance) == ("invalid-parameter", 422, "/classify")
+    assert error.title == "Invalid parameter"
+    assert error.errors[0]["value"] == "99"
+    assert error.detail == str(error)
+    assert error.request_id
+    with pytest.raises(CapsnetError, match="not a picture") as broken:
+        connection.classify(b"no picture")
+    assert broken.value.as_problem()["type"] == "urn:problem-type:capsnet:not-an-image"
+    with pytest.raises(CapsnetError, match=r"nowhere\.png: No such file") as missing:
+        connection.classify("nowhere.png")
+    assert (missing.value.kind, missing.value.status) == ("unreadable-file", None)
+
+
+def test_the_environment_names_server_and_key(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAPSNET_SERVER", server.url)
+    with Client() as client:
+        assert client.ready()
+    with pytest.raises(ValueError, match="it looks like http"):
+        Client("127.0.0.1:8000")
+    with pytest.raises(ValueError, match="API key holds") as refused:
+        Client(api_key="with a blank")
+    assert "blank" not in str(refused.value)
+
+
+def test_a_password_in_the_address_is_sent_and_not_shown() -> None:
+    with Client("http://user:hidden@127.0.0.1:1", retries=0) as client:
+        with pytest.raises(CapsnetError, match=r"http://127\.0\.0\.1:1 cannot be reached") as error:
+            client.ready()
+        assert "hidden" not in f"{client.server} {error.value}"

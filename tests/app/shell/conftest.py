@@ -1,0 +1,20 @@
+"""Pictures for the command."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.app.support import png
+from training.datasets import Split
+
+
+@pytest.fixture(scope="session")
+def folder(digits: Split, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty digits in two folders, and a bad picture among them."""
+    root = tmp_path_factory.mktemp("pictures")
+    for index in range(40):
+        path = root / ("even" if index % 2 == 0 else "odd") / f"{index // 2:02}.png"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(png(digits.images[index, 0]))
+    (root / "even" / "bad.png").write_bytes(b"no picture")
+    return root

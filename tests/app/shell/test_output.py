@@ -1,0 +1,102 @@
+"""What the command writes, against what the service answers: tables, JSON lines, CSV, files."""
+
+import csv
+import io
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.shell.status import Status
+from tests.app.shell.support import capsnet
+from tests.app.support import ROOT, Server, environment
+from tests.terminal import run_in_terminal
+
+
+def test_json_lines_and_csv_hold_everything(server: Server, folder: Path) -> None:
+    out, err = capsnet("classify", folder, server=server.url, status=1)
+    records = [json.loads(line) for line in out.splitlines()]
+    assert [record["file"] for record in records] == sorted(map(str, folder.rglob("*.png")))
+    assert re.search(r"41 pictures in .* a second; 1 failed", err)
+    bad = next(record for record in records if "problem" in record)
+    assert bad["file"].endswith("bad.png")
+    assert bad["problem"]["type"] == "urn:problem-type:capsnet:not-an-image"
+    good = records[0]
+    answer = server.client.post("/classify", files={"file": Path(good["file"]).read_bytes()}).json()
+    assert good.keys() == {"file"} | answer.keys()
+    assert good["predictions"][0]["label"] == answer["predictions"][0]["label"]
+
+    out, _ = capsnet("classify", folder, "--format", "csv", server=server.url, status=1)
+    rows = list(csv.DictReader(io.StringIO(out)))
+    for row, record in zip(rows, records, strict=True):
+        assert row["file"] == record["file"]
+        if "problem" in record:
+            assert (row["problem"], row["status"], row["label"]) == ("not-an-image", "400", "")
+        else:
+            assert json.loads(row["accepted"]) == record["reconstruction"]["accepted"]
+            assert json.loads(row["predictions"])[0]["label"] == row["label"]
+            assert float(row["length"]) == pytest.approx(record["predictions"][0]["length"], rel=1e-4)
+            assert len(json.loads(row["poses"])) == len(json.loads(row["lengths"])) == 10
+
+
+def test_a_picture_from_standard_input_and_a_quoted_pattern(
+    server: Server, folder: Path, seven: bytes
+) -> None:
+    words = ("classify", "-", "odd/0[01].png", "--top-k", "2", "--model", "pair", "--no-verify")
+    out, _ = capsnet(*words, server=server.url, stdin=seven, cwd=folder)
+    records = [json.loads(line) for line in out.splitlines()]
+    assert [record["file"] for record in records] == ["-", "odd/00.png", "odd/01.png"]
+    for record in records:
+        assert (record["model"], len(record["predictions"])) == ("pair", 2)
+        assert "reconstruction" not in record
+
+
+def test_a_terminal_gets_a_table(server: Server, folder: Path) -> None:
+    variables = environment(server=server.url) | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "app.shell", "classify", str(folder / "even")]
+    status, shown = run_in_terminal(command, env=variables)
+    assert status == Status.SOME_FAILED
+    headings = next(line for line in shown.splitlines() if line.strip())
+    assert headings.split() == ["file", "class", "length", "distance", "accepted", "problem"]
+    assert "not a picture" in " ".join(shown.split())
+
+
+def test_a_table_in_a_file_is_as_wide_as_it_must_be(server: Server) -> None:
+    out, _ = capsnet("models", "--format", "table", server=server.url)
+    names = [line.split()[0] for line in out.splitlines()[3:] if line.strip()]
+    assert names == ["mnist", "pair"]
+    assert "0, 1, 2, 3, 4, 5, 6, 7, 8, 9" in out
+    cards = [json.loads(line) for line in capsnet("models", server=server.url)[0].splitlines()]
+    assert [card["default"] for card in cards] == [True, False]
+    assert cards[0]["config"]["pose_dim"] == 16
+
+
+def test_pictures_are_saved_under_names_that_do_not_collide(
+    server: Server, folder: Path, tmp_path: Path
+) -> None:
+    words = ("--output", tmp_path / "new" / "folder", "--label", "3")
+    pictures = (folder / "even" / "00.png", folder / "odd" / "00.png")
+    out, _ = capsnet("reconstruct", *pictures, "--move", "3=0.5", "-m", "0=-.25", *words, server=server.url)
+    first, second = (json.loads(line) for line in out.splitlines())
+    assert first["perturbations"] == [{"dim": 3, "delta": 0.5}, {"dim": 0, "delta": -0.25}]
+    assert first["capsule"]["index"] == 3
+    assert [Path(path).name for path in second["saved"]] == [
+        "00-2.input.png",
+        "00-2.reconstruction.png",
+        "00-2.perturbed.png",
+    ]
+    query = "/reconstruct?label=3&dim=3&delta=0.5&dim=0&delta=-0.25"
+    headers = {"Accept": "image/png"}
+    direct = server.client.post(query, files={"file": pictures[0].read_bytes()}, headers=headers).content
+    assert Path(first["saved"][2]).read_bytes() == direct
+
+    out, _ = capsnet(
+        "sweep", *pictures, "--dims", "0,3", "--steps", "5", *words, "-f", "csv", server=server.url
+    )
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert [len(row) for row in json.loads(rows[0]["frames"])] == [5, 5]
+    (sheet,) = json.loads(rows[1]["saved"])
+    assert Path(sheet).name == "00-2.sweep.png"
+    assert Path(sheet).read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,82 @@
+"""What the arguments name: files, folders, patterns; and names for files that are made of them."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.client import CapsnetError
+from app.shell.sources import distinct, find, printable
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Empty files in the working folder."""
+    for name in (
+        "b.png", "a.JPG", "notes.txt", ".hidden.png", "sub/c.webp", "sub/deep/a.png", ".cache/x.png",
+        "[7].png", "7.png", "empty/readme.md",
+    ):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def names(*arguments: str) -> list[str]:
+    return [source.name for source in find(arguments)]
+
+
+@pytest.mark.usefixtures("tree")
+def test_a_folder_gives_its_pictures_and_those_of_its_sub_folders() -> None:
+    assert names(".") == ["7.png", "[7].png", "a.JPG", "b.png", "sub/c.webp", "sub/deep/a.png"]
+    assert names("sub", "b.png", "sub") == [
+        "sub/c.webp",
+        "sub/deep/a.png",
+        "b.png",
+        "sub/c.webp",
+        "sub/deep/a.png",
+    ]
+
+
+@pytest.mark.usefixtures("tree")
+def test_a_quoted_pattern_is_what_the_shell_would_write() -> None:
+    assert names("*.png") == ["7.png", "[7].png", "b.png"]
+    assert names("s*") == ["sub/c.webp", "sub/deep/a.png"]
+    assert names("**/*.png") == ["7.png", "[7].png", "b.png", "sub/deep/a.png"]
+    assert names("*.txt") == ["notes.txt"], "what is named is sent, whatever it is"
+
+
+@pytest.mark.usefixtures("tree")
+def test_a_file_that_exists_is_no_pattern() -> None:
+    assert names("[7].png") == ["[7].png"]
+    assert names("[8].png") == ["[8].png"]
+
+
+@pytest.mark.usefixtures("tree")
+@pytest.mark.parametrize(
+    ("argument", "words"), [("*.gif", "nothing matches"), ("empty", "holds no pictures")]
+)
+def test_nothing_found_is_a_problem_in_its_place(argument: str, words: str) -> None:
+    first, nothing = find(["b.png", argument])
+    assert first.picture == Path("b.png")
+    assert isinstance(nothing.picture, CapsnetError)
+    assert words in nothing.picture.detail
+
+
+@pytest.mark.usefixtures("tree")
+def test_pictures_of_one_name_get_files_of_several() -> None:
+    assert [source.stem for source in find(["a.JPG", "sub", "b.png"])] == ["a", "c", "a-2", "b"]
+
+
+@given(st.lists(st.sampled_from(["a", "A", "a-2", "a-3", "b", "ß", "SS"])))
+def test_names_never_collide(stems: list[str]) -> None:
+    made = distinct(stems)
+    assert len({name.casefold() for name in made}) == len(stems)
+    assert all(name.startswith(stem) for name, stem in zip(made, stems, strict=True))
+
+
+def test_a_name_of_any_bytes_can_be_printed() -> None:
+    assert printable(Path(os.fsdecode(b"caf\xe9.png"))) == "caf\N{REPLACEMENT CHARACTER}.png"
+    assert printable(Path("café.png")) == "café.png"

@@ -1,0 +1,165 @@
+"""Several processes on one port: one that dies is replaced, and all end in order, also without their supervisor."""
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.workers import MOST_FAILED_STARTS, _End, _Losses
+from tests.app.support import Server, free_port, run_app, serving, wait_until
+from tests.app.tiny_model import write_card, write_tiny_model
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(socket, "SO_REUSEPORT") or not Path("/proc").exists(), reason="needs Linux"
+)
+
+PATIENT = 40.0
+
+
+def workers_of(server: Server) -> list[int]:
+    pid = server.process.pid
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_alive(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    return False
+
+
+def count_ready(server: Server) -> int:
+    return server.log.read_text().count("a worker is ready")
+
+
+def ask(server: Server, seven: bytes) -> int:
+    """The status of a request on a connection of its own."""
+    return httpx.post(f"{server.url}/classify", files={"file": seven}, timeout=PATIENT).status_code
+
+
+@contextlib.contextmanager
+def two_workers(models: Path, log: Path) -> Iterator[Server]:
+    with serving(log, models=models, workers=2) as running:
+        try:
+            wait_until(lambda: count_ready(running) == 2, PATIENT)
+            yield running
+        finally:
+            children = workers_of(running) if running.process.poll() is None else []
+            for child in children:  # in sessions of their own
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+
+
+def test_a_killed_worker_is_replaced_and_an_end_finishes_what_was_accepted(
+    tiny_models: Path, tmp_path: Path, seven: bytes
+) -> None:
+    with two_workers(tiny_models, tmp_path / "log") as running:
+        killed, other = workers_of(running)
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: not is_alive(killed))
+        assert [ask(running, seven) for _ in range(10)] == [200] * 10
+        wait_until(lambda: count_ready(running) == 3, PATIENT)
+        assert "a worker has ended by signal 9" in running.log.read_text()
+        assert other in workers_of(running)
+        assert killed not in workers_of(running)
+
+        body = b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", running.port), timeout=PATIENT) as begun:
+            begun.sendall(body % len(seven) + seven[:-1])
+            wait_until(lambda: ask(running, seven) == 200)
+            running.process.send_signal(signal.SIGTERM)
+            wait_until(lambda: httpx.get(f"{running.url}/health/ready").status_code == 503)
+            running.process.send_signal(signal.SIGTERM)  # asked again, nothing changes
+            begun.sendall(seven[-1:])
+            assert begun.recv(12) == b"HTTP/1.1 200"
+        workers = workers_of(running)
+        assert running.process.wait(20) == 0
+        assert not any(map(is_alive, workers))
+    assert "Traceback" not in running.log.read_text()
+
+
+def test_workers_end_with_a_supervisor_that_was_killed(tiny_models: Path, tmp_path: Path) -> None:
+    with two_workers(tiny_models, tmp_path / "log") as running:
+        workers = workers_of(running)
+        running.process.kill()
+        running.process.wait()
+        wait_until(lambda: not any(map(is_alive, workers)), 15)
+
+
+def test_a_second_interrupt_ends_all_at_once(tiny_models: Path, tmp_path: Path, seven: bytes) -> None:
+    with two_workers(tiny_models, tmp_path / "log") as running, ThreadPoolExecutor(1) as pool:
+        assert pool.submit(ask, running, seven).result() == 200
+        workers = workers_of(running)
+        with socket.create_connection(("127.0.0.1", running.port), timeout=PATIENT) as begun:
+            begun.sendall(b"POST /classify HTTP/1.1\r\nContent-Length: 9\r\n\r\nhalf")  # would be waited for
+            running.process.send_signal(signal.SIGINT)
+            wait_until(lambda: httpx.get(f"{running.url}/health/ready").status_code == 503)
+            running.process.send_signal(signal.SIGINT)
+            running.process.wait(3)
+        assert not any(map(is_alive, workers))
+
+
+def test_workers_that_refuse_to_start_give_their_reason_once(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "mnist", export_id="another")
+    result = run_app(models=tmp_path, workers=2, port=free_port())
+    assert result.returncode == 1
+    refusals = [line for line in result.stderr.splitlines() if "is of another export" in line]
+    assert refusals == [result.stderr.splitlines()[-1]]
+    assert refusals[0].startswith(f"capsnet: {tmp_path / 'mnist' / 'encoder.onnx'}: ")
+
+
+def test_files_that_are_wrong_are_refused_before_any_worker_starts(tmp_path: Path) -> None:
+    card = write_tiny_model(tmp_path / "mnist")
+    write_card(tmp_path / "mnist", card)
+    (tmp_path / "mnist" / "decoder.onnx").unlink()
+    result = run_app(models=tmp_path, workers=2, port=free_port())
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"capsnet: {tmp_path / 'mnist' / 'decoder.onnx'}: cannot be read")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_workers_that_crash_at_their_start_are_given_up(
+    tiny_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    (tmp_path / "fastapi.py").write_text("import os\nos._exit(7)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    start = time.monotonic()
+    result = run_app(models=tiny_models, workers=2, port=free_port())
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == (
+        f"capsnet: a worker has ended with status 7 before it was ready; {MOST_FAILED_STARTS} times in a row"
+    )
+    assert time.monotonic() - start > 0.5  # with pauses between
+
+
+def test_a_busy_port_is_refused_in_words(tiny_models: Path) -> None:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # as another supervisor's workers have it
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = run_app(models=tiny_models, workers=2, port=port)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == (
+        f"capsnet: cannot listen on 127.0.0.1:{port}: address already in use"
+    )
+
+
+def test_pauses_double_while_workers_are_short_lived_and_a_long_life_ends_the_row() -> None:
+    losses = _Losses()
+    pauses = []
+    for _ in range(12):
+        losses.count(_End(True, "", -11, 1.0))
+        pauses.append(losses.pause)
+    assert pauses[:4] == [0.0, 0.25, 0.5, 1.0]
+    assert pauses[-1] == 30.0
+    assert losses.hopeless(_End(True, "", -11, 1.0), True) == ""
+    losses.count(_End(True, "", -11, 60.0))
+    assert losses.pause == 0.0

@@ -1,0 +1,124 @@
+"""What the benchmarks stand on: wrk's figures are read, bodies are what they say, the open loop sends and counts."""
+
+import email
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import openloop, pictures, report, wrk
+from benchmarks.contestants import CONTENDERS, CONTESTANTS, choose
+from tests.app.support import Server, serving
+from tests.app.tiny_model import write_tiny_model
+
+ROOT = Path(__file__).resolve().parents[2]
+FIGURES = {
+    "requests": 900,
+    "seconds": 2.0,
+    "not_200": 100,
+    "broken": 3,
+    "p50_ms": 1,
+    "p99_ms": 2,
+    "max_ms": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A service with a small model."""
+    folder = tmp_path_factory.mktemp("models")
+    write_tiny_model(folder / "mnist")
+    with serving(folder / "log", models=folder / "mnist") as running:
+        yield running
+
+
+def test_an_answer_that_is_not_200_is_no_speed() -> None:
+    load = wrk.parse(f"Running 2s test\n  2 threads\n{wrk.MARK}{json.dumps(FIGURES)}\n")
+    assert load.rate == 400
+    assert load.broken == 3
+
+
+def test_output_without_figures_is_an_error() -> None:
+    with pytest.raises(wrk.LoadError, match="unable to connect"):
+        wrk.parse("unable to connect to 127.0.0.1:1")
+
+
+def test_the_pictures_are_512_and_all_different() -> None:
+    digits = pictures.digits()
+    assert digits.shape == (512, 28, 28)
+    assert len({each.tobytes() for each in digits}) == 512
+
+
+def test_a_form_holds_its_files() -> None:
+    files = [b"one", b"\r\n\x00two"]
+    body = pictures.multipart(files)
+    message = email.message_from_bytes(f"Content-Type: {pictures.MULTIPART}\r\n\r\n".encode() + body)
+    parts = [part for part in message.walk() if not part.is_multipart()]
+    assert [part.get_payload(decode=True) for part in parts] == files
+
+
+def test_binary_tensors_are_a_json_header_and_the_bytes() -> None:
+    images = pictures.floats(pictures.digits()[:2])
+    body, length = pictures.binary_tensors(images)
+    (described,) = json.loads(body[:length])["inputs"]
+    assert described["parameters"]["binary_data_size"] == len(body) - length
+    np.testing.assert_array_equal(
+        np.frombuffer(body[length:], np.float32).reshape(described["shape"]), images
+    )
+
+
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="needs wrk")
+def test_wrk_posts_the_bodies_and_counts_what_is_refused(server: Server, tmp_path: Path) -> None:
+    good = [pictures.multipart([pictures.png(each)]) for each in pictures.digits()[:8]]
+    bodies = pictures.write_bodies(tmp_path / "bodies", good)
+    url = f"{server.url}/classify?verify=false"
+    load = wrk.run(url, bodies, clients=2, seconds=1, content_type=pictures.MULTIPART)
+    assert load.requests > 0
+    assert load.not_200 == load.broken == 0
+    refused = wrk.run(url, bodies, clients=2, seconds=1, content_type="text/plain")
+    assert refused.requests == refused.not_200 > 0
+    assert refused.rate == 0
+
+
+def test_the_open_loop_keeps_its_rate_and_counts_every_answer(server: Server) -> None:
+    form = pictures.multipart([pictures.png(pictures.digits()[0])])
+    good = openloop.request("/classify?verify=false", form, pictures.MULTIPART)
+    bad = openloop.request("/nowhere", form, pictures.MULTIPART)
+    arrivals = openloop.run(server.port, [good, bad], rate=40, seconds=1)
+    assert 20 <= arrivals.intended <= 40  # the last tick may come late on a busy machine
+    assert arrivals.sent == arrivals.intended
+    assert arrivals.statuses[200] + arrivals.statuses[404] == arrivals.sent
+    assert abs(arrivals.statuses[200] - arrivals.statuses[404]) <= 1
+    assert arrivals.broken == arrivals.unanswered == 0
+    assert arrivals.percentile(99) > 0
+
+
+def test_every_contender_has_its_file_and_its_pinned_versions() -> None:
+    for contestant in CONTESTANTS.values():
+        if contestant.environment:
+            assert (CONTENDERS / contestant.command[0]).exists()
+            pins = (ROOT / "benchmarks" / "requirements" / f"{contestant.environment}.txt").read_text()
+            assert all(re.fullmatch(r"[\w.-]+==\S+", line) for line in pins.splitlines() if line[0] != "#")
+            serving = (ROOT / "requirements" / "serve-cpu.txt").read_text()
+            (runtime,) = re.findall(r"^onnxruntime==\S+", serving, re.MULTILINE)
+            assert runtime in pins.splitlines()  # all run the graph with the same runtime
+
+
+def test_contenders_are_chosen_by_words() -> None:
+    assert [c.name for c in choose("fastapi, ray")] == [
+        "FastAPI, 1 worker",
+        "FastAPI, 2 workers",
+        "Ray Serve",
+    ]
+    assert len(choose("")) == len(CONTESTANTS)
+
+
+def test_every_place_for_figures_can_be_filled() -> None:
+    places = {name for _, name, _ in report.PLACE.findall(report.PAGE.read_text())}
+    assert places == set(report.TABLES)
+    for name in places:
+        assert f"`make {report.COMMANDS[name]}`" in report.section(name)

@@ -1,0 +1,99 @@
+"""Take the pictures of the playground that stand in the documentation.
+
+    python -m tests.browser.screenshots --output docs/images
+
+Each is made by a real browser from a real server with the shipped models. A picture is a PNG with a palette.
+"""
+
+import argparse
+import io
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.app.support import serving
+from tests.browser.support import PATIENCE, draw, launch, sample, verdict
+
+# The two bows of a 3: ellipses with their middles one above the other, open to the left.
+BOWS = [(0.48, 0.33, 0.17, 0.15, -2.2, 1.6), (0.48, 0.65, 0.2, 0.19, -1.5, 2.3)]
+
+
+def main() -> None:
+    """Take all pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, required=True, help="folder for the PNG files")
+    folder: Path = parser.parse_args().output
+    expect.set_options(timeout=1000 * PATIENCE)
+    with (
+        tempfile.TemporaryDirectory() as logs,
+        serving(Path(logs) / "log") as server,
+        sync_playwright() as playwright,
+    ):
+        browser = launch(playwright)
+        for name, take in {"drawing": drawing, "refusal": refusal, "sheet": sheet}.items():
+            save(take(browser, server.url), folder / f"playground-{name}.png")
+        browser.close()
+
+
+def drawing(browser: Browser, url: str) -> bytes:
+    """A digit drawn by hand, by day."""
+    page = open_page(browser, url, 1280, 980)
+    draw(page, [[point for bow in BOWS for point in arc(*bow)]])
+    expect(verdict(page)).to_have_text("3")
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(500)
+    return page.screenshot()
+
+
+def refusal(browser: Browser, url: str) -> bytes:
+    """What the network does not know, by night, on a telephone."""
+    page = open_page(browser, url, 390, 1180, dark=True)
+    sample(page, "Bag").click()
+    expect(page.locator("#verdict")).to_have_class("verdict refused")
+    page.locator("#give-title").evaluate("title => title.scrollIntoView()")
+    page.wait_for_timeout(500)
+    return page.screenshot()
+
+
+def sheet(browser: Browser, url: str) -> bytes:
+    """Every dimension of a pose, moved."""
+    page = open_page(browser, url, 1280, 1010)
+    sample(page, "2").click()
+    expect(verdict(page)).to_have_text("2")
+    page.locator(".sheet").evaluate("section => section.scrollIntoView()")
+    expect(page.get_by_role("grid")).to_be_visible()
+    page.get_by_role("grid").locator("tbody tr").nth(4).locator("td button").nth(9).click()
+    page.wait_for_timeout(500)
+    return page.screenshot()
+
+
+def arc(
+    middle: float, height: float, wide: float, tall: float, start: float, end: float
+) -> list[tuple[float, float]]:
+    """Points of a part of an ellipse, its angles counted from the right."""
+    angles = np.linspace(start, end, 12)
+    return [(middle + wide * float(np.cos(angle)), height + tall * float(np.sin(angle))) for angle in angles]
+
+
+def open_page(browser: Browser, url: str, width: int, height: int, *, dark: bool = False) -> Page:
+    """The playground in a window of this size."""
+    page = browser.new_context(
+        viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
+    ).new_page()
+    page.set_default_timeout(1000 * PATIENCE)
+    page.goto(url)
+    expect(verdict(page)).to_have_text("7")
+    return page
+
+
+def save(picture: bytes, file: Path) -> None:
+    """Write a picture with 128 colours, which is a quarter of the bytes and hardly to be seen."""
+    with Image.open(io.BytesIO(picture)) as image:
+        image.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(file, optimize=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""The playground as a person has it: a real Chromium, real pointer events, and what stands on the page."""
+
+import base64
+import io
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page, Playwright
+
+Point = tuple[float, float]
+
+# Digits as a hand draws them: strokes of points in parts of the board.
+ONE = [[(0.52, 0.18), (0.5, 0.5), (0.48, 0.82)]]
+SEVEN = [[(0.28, 0.22), (0.5, 0.22), (0.72, 0.22), (0.6, 0.5), (0.47, 0.82)]]
+ZERO = [
+    [
+        (0.5 + 0.2 * float(np.sin(angle)), 0.5 - 0.3 * float(np.cos(angle)))
+        for angle in np.linspace(0, 6.3, 24)
+    ]
+]
+
+# A machine that is busy with other work is slow, which is no fault of the page.
+PATIENCE = 60.0
+
+
+def launch(playwright: Playwright) -> Browser:
+    """Chromium, the system's or else Playwright's own, with a camera that shows a moving figure."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    system = next(filter(None, map(shutil.which, names)), None)
+    arguments = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:  # Chromium's sandbox refuses root
+        arguments.append("--no-sandbox")
+    return playwright.chromium.launch(executable_path=system, args=arguments)
+
+
+def on_board(page: Page, point: Point) -> Point:
+    """A place on the drawing board in pixels of the window."""
+    box = page.locator("#board").bounding_box()
+    assert box is not None
+    return box["x"] + point[0] * box["width"], box["y"] + point[1] * box["height"]
+
+
+def draw(page: Page, strokes: Sequence[Sequence[Point]]) -> None:
+    """Draw with the mouse."""
+    page.locator("#board").scroll_into_view_if_needed()
+    for first, *rest in strokes:
+        page.mouse.move(*on_board(page, first))
+        page.mouse.down()
+        for point in rest:
+            page.mouse.move(*on_board(page, point), steps=3)
+        page.mouse.up()
+
+
+def pixels(canvas: Locator) -> np.ndarray:
+    """What a canvas shows: uint8 (H,W,4)."""
+    address = canvas.evaluate("canvas => canvas.toDataURL()")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))).convert("RGBA"))
+
+
+def eventually(page: Page, condition: Callable[[], bool]) -> None:
+    """Wait until something holds on a page that is still at work; meanwhile its events are heard."""
+    give_up = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < give_up, "it never came about"
+        page.wait_for_timeout(20)
+
+
+def verdict(page: Page) -> Locator:
+    """What the page says it is."""
+    return page.locator("#verdict-class")
+
+
+def sample(page: Page, name: str) -> Locator:
+    """A button of the strip of samples."""
+    return page.get_by_role("button", name=f"Sample: {name}", exact=True)
+
+
+def number(page: Page, dim: int) -> float:
+    """The number at which a slider stands."""
+    return float(page.locator(f"#dim-{dim}").input_value())

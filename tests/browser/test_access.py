@@ -1,0 +1,111 @@
+"""For everybody: by axe's rules in both themes, by keys alone, on a telephone and on a wall; all from this host."""
+
+import pytest
+from axe_core_python.base import AXE_SCRIPT
+from playwright.sync_api import Browser, Page, expect
+
+from tests.app.support import Server
+from tests.browser.support import eventually, sample, verdict
+
+WIDTHS = {"telephone": (390, 844), "wall": (1920, 1080)}
+
+
+# Only what is wrong, as text: axe's whole report takes Playwright minutes to carry over.
+RUN_AXE = """() => axe.run({ resultTypes: ["violations"] }).then(({ violations }) =>
+  violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes[0].html.slice(0, 150)}`))"""
+
+
+def violations(page: Page) -> list[str]:
+    """What breaks axe's rules."""
+    page.evaluate(AXE_SCRIPT)
+    return list(page.evaluate(RUN_AXE))
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", WIDTHS.values(), ids=WIDTHS)
+def test_axe_finds_nothing(playground: Page, theme: str, size: tuple[int, int]) -> None:
+    playground.set_viewport_size({"width": size[0], "height": size[1]})
+    playground.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+    playground.locator("#sheet-body").scroll_into_view_if_needed()
+    expect(playground.get_by_role("grid")).to_be_visible()
+    sample(playground, "Bag").click()
+    expect(playground.locator("#verdict")).to_have_class("verdict refused")
+    expect(playground.locator("#dim-0")).to_be_enabled()
+    assert violations(playground) == []
+    playground.get_by_role("button", name="curl").click()
+    assert violations(playground) == []
+
+
+def test_the_theme_can_be_chosen_and_is_remembered(playground: Page) -> None:
+    button = playground.locator("#theme")
+    colour = "getComputedStyle(document.body).backgroundColor"
+    light = playground.evaluate(colour)
+    button.click()
+    button.click()
+    expect(button).to_have_text("Dark")
+    dark = playground.evaluate(colour)
+    assert dark != light
+    playground.reload()
+    expect(button).to_have_text("Dark")
+    assert playground.evaluate(colour) == dark
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1024, 1920])
+def test_nothing_is_wider_than_the_window(playground: Page, width: int) -> None:
+    playground.set_viewport_size({"width": width, "height": 800})
+    playground.locator("#sheet-body").scroll_into_view_if_needed()
+    expect(playground.get_by_role("grid")).to_be_visible()
+    assert playground.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_keys_alone_lead_from_a_sample_to_a_moved_pose(playground: Page) -> None:
+    playground.keyboard.press("Tab")
+    expect(playground.get_by_role("link", name="To the playground")).to_be_focused()
+    playground.keyboard.press("Enter")
+    walk_to(playground, "Sample: 2")
+    playground.keyboard.press("Enter")
+    expect(verdict(playground)).to_have_text("2")
+    walk_to(playground, "5")
+    playground.keyboard.press("Enter")
+    expect(playground.locator("#drawn-from")).to_have_text("from capsule 5")
+    playground.locator("#dim-0").focus()
+    playground.keyboard.press("ArrowLeft")
+    expect(playground.locator("#moved-words")).to_have_text("as you moved it, capsule of 5")
+
+
+def walk_to(page: Page, name: str) -> None:
+    """Press the tabulator until the button of this name has the focus."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        here = "document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent"
+        if page.evaluate(here) == name:
+            return
+    raise AssertionError(f"no way to {name!r} by the tabulator")
+
+
+def test_the_verdict_is_said_aloud_once_the_hand_rests(playground: Page) -> None:
+    spoken = playground.locator("#spoken")
+    expect(spoken).to_contain_text("7. Surely.")
+    assert spoken.get_attribute("role") == "status"
+    sample(playground, "Bag").click()
+    expect(spoken).to_contain_text("Not like anything I was trained on")
+
+
+def test_all_comes_from_this_host(page: Page, server: Server) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(server.url)
+    expect(verdict(page)).to_have_text("7")
+    page.locator("#sheet-body").scroll_into_view_if_needed()
+    eventually(page, lambda: any("/sweep" in url for url in asked))
+    assert len(asked) > 20
+    assert [url for url in asked if not url.startswith(server.url)] == []
+
+
+def test_without_scripts_it_says_where_to_go(browser: Browser, server: Server) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(server.url)
+    expect(page.get_by_text("The playground needs JavaScript.")).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    context.close()

@@ -1,0 +1,133 @@
+"""Drawing by mouse, finger and keys: what is on the board is what is answered."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, Request, expect
+
+from tests.app.support import Server, serving
+from tests.browser.support import (
+    ONE,
+    SEVEN,
+    ZERO,
+    Point,
+    draw,
+    eventually,
+    number,
+    on_board,
+    pixels,
+    sample,
+    verdict,
+)
+
+
+@pytest.mark.parametrize(("strokes", "name"), [(ONE, "1"), (SEVEN, "7"), (ZERO, "0")], ids=["1", "7", "0"])
+def test_a_digit_drawn_with_the_mouse_is_read(
+    playground: Page, strokes: list[list[Point]], name: str
+) -> None:
+    sample(playground, "8").click()
+    expect(verdict(playground)).to_have_text("8")
+    draw(playground, strokes)
+    expect(verdict(playground)).to_have_text(name)
+    row = playground.locator(f"#capsules tr:has(button:text-is('{name}'))")
+    assert float(row.locator(".value").inner_text()) > 0.5
+    assert pixels(playground.locator("#input"))[..., :3].max() > 200
+    assert pixels(playground.locator("#drawn"))[..., :3].max() > 100
+
+
+def test_answers_come_before_the_hand_is_lifted(playground: Page) -> None:
+    first, *rest = ONE[0]
+    playground.mouse.move(*on_board(playground, first))
+    playground.mouse.down()
+    for point in rest:
+        playground.mouse.move(*on_board(playground, point), steps=3)
+    expect(verdict(playground)).to_have_text("1")
+    playground.mouse.up()
+
+
+def test_a_finger_draws_and_the_page_stays_where_it_is(playground: Page) -> None:
+    devices = playground.context.new_cdp_session(playground)
+    places = [{"x": x, "y": y} for x, y in (on_board(playground, point) for point in ZERO[0])]
+    devices.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": places[:1]})
+    for place in places[1:]:
+        devices.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [place]})
+    devices.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    expect(verdict(playground)).to_have_text("0")
+    assert playground.evaluate("scrollY") == 0
+
+
+def test_the_keyboard_draws(playground: Page) -> None:
+    playground.locator("#board").focus()
+    for _ in range(12):
+        playground.keyboard.press("ArrowUp")
+    playground.keyboard.press(" ")
+    for _ in range(24):
+        playground.keyboard.press("ArrowDown")
+    playground.keyboard.press(" ")
+    expect(verdict(playground)).to_have_text("1")
+
+
+def test_undo_takes_a_stroke_back_and_clear_all(playground: Page) -> None:
+    board = playground.locator("#board")
+    draw(playground, ONE)
+    expect(verdict(playground)).to_have_text("1")
+    one = pixels(board)
+    draw(playground, [[(0.2, 0.5), (0.8, 0.5)]])
+    assert (pixels(board) != one).any()
+    playground.get_by_role("button", name="Undo").click()
+    assert (pixels(board) == one).all()
+    expect(verdict(playground)).to_have_text("1")
+    playground.get_by_role("button", name="Clear").click()
+    assert pixels(board)[..., :3].max() == 0
+    expect(verdict(playground)).to_have_text("–")
+    expect(playground.locator("#dim-0")).to_be_disabled()
+
+
+def test_a_new_picture_puts_the_pose_back(playground: Page) -> None:
+    playground.locator("#dim-2").fill("0.4")
+    expect(playground.locator("#moved-words")).to_contain_text("as you moved it")
+    sample(playground, "1").click()
+    expect(verdict(playground)).to_have_text("1")
+    expect(playground.locator("#moved-words")).to_contain_text("as the network gave it, capsule of 1")
+    assert number(playground, 2) != 0.4
+
+
+def test_nothing_piles_up_while_the_server_stands_still(page: Page, models: Path, tmp_path: Path) -> None:
+    """A picture is two requests at once; a newer one calls them back, so there are never more."""
+    under_way: set[Request] = set()
+    most = 0
+
+    def begin(request: Request) -> None:
+        nonlocal most
+        if request.method == "POST":
+            under_way.add(request)
+            most = max(most, len(under_way))
+
+    def end(request: Request) -> None:
+        under_way.discard(request)
+
+    with serving(tmp_path / "log", models=models) as server:
+        page.goto(server.url)
+        expect(verdict(page)).to_have_text("7")
+        page.on("request", begin)
+        page.on("requestfinished", end)
+        page.on("requestfailed", end)
+        os.kill(server.process.pid, signal.SIGSTOP)
+        for _ in range(8):
+            draw(page, SEVEN)
+            page.get_by_role("button", name="Clear").click()
+        draw(page, ONE)
+        expect(page.locator("#notice-text")).to_contain_text("takes its time")
+        os.kill(server.process.pid, signal.SIGCONT)
+        expect(verdict(page)).to_have_text("1")
+        expect(page.locator("#notice")).to_be_hidden()
+        eventually(page, lambda: not under_way)
+    assert most == 2
+
+
+def test_the_board_says_what_it_is_drawn_for(playground: Page, server: Server) -> None:
+    classes = server.client.get("/models/mnist").json()["classes"]
+    assert playground.locator("#capsules tbody .name").all_inner_texts() == classes
+    expect(playground.locator("#give-title")).to_contain_text("Draw a digit")

@@ -1,0 +1,99 @@
+"""Pictures that are not drawn: files that are opened, dropped or pasted, and the camera."""
+
+import base64
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.app.support import png
+from tests.browser.support import draw, eventually, pixels, sample, verdict
+from training.datasets import Split
+
+DROP = """({ name, type, content }) => {
+  const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
+  const carried = new DataTransfer();
+  carried.items.add(new File([bytes], name, { type }));
+  const event = (kind) => new DragEvent(kind, { dataTransfer: carried, bubbles: true, cancelable: true });
+  const board = document.getElementById("board");
+  board.dispatchEvent(event("dragover"));
+  board.dispatchEvent(event("drop"));
+}"""
+
+COPY = """async (content) => {
+  const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
+  await navigator.clipboard.write([new ClipboardItem({ "image/png": new Blob([bytes], { type: "image/png" }) })]);
+}"""
+
+
+def text_of(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def drop(page: Page, name: str, content: bytes, kind: str) -> None:
+    page.evaluate(DROP, {"name": name, "type": kind, "content": text_of(content)})
+
+
+@pytest.fixture
+def two(digits: Split) -> bytes:
+    """A PNG of the second test image of MNIST, a 2."""
+    assert digits.labels[1] == 2
+    return png(digits.images[1, 0])
+
+
+def test_a_picture_can_be_opened(playground: Page, two: bytes) -> None:
+    playground.locator("#file").set_input_files({"name": "2.png", "mimeType": "image/png", "buffer": two})
+    expect(verdict(playground)).to_have_text("2")
+
+
+def test_a_picture_can_be_dropped(playground: Page, two: bytes) -> None:
+    drop(playground, "2.png", two, "image/png")
+    expect(verdict(playground)).to_have_text("2")
+
+
+def test_a_picture_can_be_pasted(playground: Page, two: bytes) -> None:
+    playground.evaluate(COPY, text_of(two))
+    playground.keyboard.press("Control+v")
+    expect(verdict(playground)).to_have_text("2")
+
+
+def test_what_is_no_picture_is_refused_in_words_and_the_page_goes_on(playground: Page) -> None:
+    drop(playground, "notes.txt", b"not a picture at all", "text/plain")
+    expect(playground.locator("#notice-text")).to_contain_text("Not a picture")
+    expect(playground.locator("#board-note")).to_have_text("notes.txt cannot be shown here.")
+    expect(verdict(playground)).to_have_text("–")
+    sample(playground, "3").click()
+    expect(verdict(playground)).to_have_text("3")
+    expect(playground.locator("#notice")).to_be_hidden()
+
+
+def test_a_notice_can_be_dismissed(playground: Page) -> None:
+    drop(playground, "empty.png", b"", "image/png")
+    expect(playground.locator("#notice-text")).to_contain_text("0 bytes")
+    playground.get_by_role("button", name="Dismiss").click()
+    expect(playground.locator("#notice")).to_be_hidden()
+
+
+def test_the_camera_gives_a_picture_and_is_let_go(playground: Page) -> None:
+    playground.get_by_role("button", name="Camera").click()
+    expect(playground.get_by_role("dialog", name="Camera")).to_be_visible()
+    finder = playground.locator("#finder")
+    eventually(playground, lambda: bool(finder.evaluate("video => video.videoWidth")))
+    playground.get_by_role("button", name="Take it").click()
+    expect(playground.locator("#verdict-words")).to_have_text("Not like anything I was trained on.")
+    assert finder.evaluate("video => video.srcObject") is None
+    colours = pixels(playground.locator("#board")).reshape(-1, 4)
+    assert (colours[:, 1].astype(int) - colours[:, 0]).max() > 50  # the browser's own test picture is green
+
+
+def test_a_sample_shows_what_the_network_does_not_know(playground: Page) -> None:
+    sample(playground, "Bag").click()
+    expect(playground.locator("#verdict-words")).to_have_text("Not like anything I was trained on.")
+    expect(playground.locator("#doubt-words")).to_contain_text("apart")
+    expect(sample(playground, "Bag")).to_have_attribute("aria-pressed", "true")
+
+
+def test_the_first_stroke_wipes_a_picture_away(playground: Page) -> None:
+    sample(playground, "Bag").click()
+    draw(playground, [[(0.1, 0.1), (0.2, 0.1)]])
+    assert pixels(playground.locator("#board"))[100:, :, :3].max() == 0
+    expect(sample(playground, "Bag")).to_have_attribute("aria-pressed", "false")

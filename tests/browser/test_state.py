@@ -1,0 +1,105 @@
+"""A state as a link, and as commands for a shell."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.app.support import Server, png
+from tests.browser.support import SEVEN, draw, eventually, number, pixels, sample, verdict
+from training.datasets import Split
+
+PNG = b"\x89PNG"
+
+
+def link_to(page: Page) -> str:
+    """The link that the page copies, from the clipboard."""
+    button = page.get_by_role("button", name="Link")
+    expect(button).to_be_enabled()
+    button.click()
+    expect(page.locator("#share")).to_have_text("Copied")
+    link = str(page.evaluate("navigator.clipboard.readText()"))
+    assert link == page.url
+    return link
+
+
+def reopen(page: Page, link: str) -> None:
+    page.goto("about:blank")
+    page.goto(link)
+
+
+def test_a_drawing_survives_as_a_link(playground: Page) -> None:
+    sample(playground, "3").click()
+    expect(verdict(playground)).to_have_text("3")
+    draw(playground, SEVEN)
+    expect(verdict(playground)).to_have_text("7")
+    lengths = playground.locator("#capsules .value").all_inner_texts()
+    link = link_to(playground)
+    assert len(link) < 400
+    reopen(playground, link)
+    expect(verdict(playground)).to_have_text("7")
+    again = playground.locator("#capsules .value").all_inner_texts()
+    assert list(map(float, again)) == pytest.approx(list(map(float, lengths)), abs=0.1)
+    expect(playground.get_by_role("button", name="Undo")).to_be_enabled()
+
+
+def test_a_chosen_capsule_and_its_moved_pose_survive(playground: Page) -> None:
+    playground.locator("#capsules").get_by_role("button", name="9", exact=True).click()
+    expect(playground.locator("#drawn-from")).to_have_text("from capsule 9")
+    before = pixels(playground.locator("#moved"))
+    playground.locator("#dim-5").fill("0.5")
+    eventually(playground, lambda: bool((pixels(playground.locator("#moved")) != before).any()))
+    moved, others = pixels(playground.locator("#moved")), number(playground, 2)
+    reopen(playground, link_to(playground))
+    expect(playground.locator("#moved-words")).to_have_text("as you moved it, capsule of 9")
+    assert number(playground, 5) == 0.5
+    assert number(playground, 2) == others
+    eventually(playground, lambda: abs(pixels(playground.locator("#moved")).astype(int) - moved).max() <= 2)
+
+
+def test_a_file_survives_as_what_the_network_saw(playground: Page, digits: Split) -> None:
+    photo = png(digits.images[1, 0].repeat(9, 0).repeat(9, 1))
+    playground.locator("#file").set_input_files({"name": "2.png", "mimeType": "image/png", "buffer": photo})
+    expect(verdict(playground)).to_have_text("2")
+    seen = pixels(playground.locator("#input"))
+    reopen(playground, link_to(playground))
+    expect(verdict(playground)).to_have_text("2")
+    assert (pixels(playground.locator("#input")) == seen).all()
+
+
+@pytest.mark.parametrize(
+    "fragment",
+    ["#draw=!!&pose=x", "#model=none&sample=99", "#pose=AAA&capsule=77", "#seen=AAAA", "#draw=AAAA"],
+)
+def test_a_link_that_was_cut_or_mistyped_leaves_a_page(page: Page, server: Server, fragment: str) -> None:
+    page.goto(f"{server.url}/{fragment}")
+    expect(page.locator("#capsules tbody tr")).to_have_count(10)
+    sample(page, "1").click()
+    expect(verdict(page)).to_have_text("1")
+
+
+def test_the_commands_do_what_the_page_did(playground: Page, tmp_path: Path) -> None:
+    playground.locator("#dim-5").fill("0.5")
+    playground.get_by_role("button", name="curl").click()
+    dialog = playground.get_by_role("dialog", name="The same with curl")
+    classify, reconstruct, decode, sweep = dialog.locator("code").all_inner_texts()
+    answer = json.loads(run(classify, tmp_path))
+    assert answer["predictions"][0]["label"] == "7"
+    shown = playground.locator("#capsules .value").all_inner_texts()
+    assert list(map(float, shown)) == pytest.approx(answer["lengths"], abs=0.006)
+    assert json.loads(run(reconstruct, tmp_path))["capsule"]["label"] == "7"
+    assert "0.5" in decode
+    for command, file in ((decode, "drawn.png"), (sweep, "sheet.png")):
+        run(command, tmp_path)
+        assert (tmp_path / file).read_bytes().startswith(PNG)
+    dialog.get_by_role("button", name="Copy").first.click()
+    expect(dialog.get_by_role("button", name="Copied")).to_be_visible()
+    assert playground.evaluate("navigator.clipboard.readText()") == classify
+
+
+def run(command: str, folder: Path) -> str:
+    return subprocess.run(
+        ["bash", "-c", command], cwd=folder, capture_output=True, text=True, check=True
+    ).stdout

@@ -1,0 +1,104 @@
+"""A server that is slow, busy, closed or gone: the page says so, keeps what it has, and goes on by itself."""
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from app.settings import Settings
+from tests.app.support import Server, free_port, png, serving
+from tests.browser.support import ONE, draw, sample, verdict
+from training.datasets import Split
+
+
+def test_a_server_that_is_gone_is_named_and_found_again(page: Page, models: Path, tmp_path: Path) -> None:
+    port = free_port()
+    with serving(tmp_path / "first", models=models, port=port) as server:
+        page.goto(server.url)
+        expect(verdict(page)).to_have_text("7")
+    draw(page, ONE)
+    expect(page.locator("#notice-text")).to_contain_text("The server does not answer.")
+    expect(verdict(page)).to_have_text("7")  # what was known stays
+    page.locator("#dim-3").fill("0.4")
+    expect(page.locator("#notice")).to_be_visible()
+    with serving(tmp_path / "second", models=models, port=port):
+        expect(page.locator("#notice")).to_be_hidden()
+        expect(verdict(page)).to_have_text("1")
+
+
+def test_a_server_that_is_slow_is_waited_for(page: Page, models: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", models=models) as server:
+        page.goto(server.url)
+        expect(verdict(page)).to_have_text("7")
+        os.kill(server.process.pid, signal.SIGSTOP)
+        sample(page, "4").click()
+        expect(page.locator("#notice-text")).to_contain_text("The server takes its time.")
+        os.kill(server.process.pid, signal.SIGCONT)
+        expect(verdict(page)).to_have_text("4")
+        expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_a_server_that_is_busy_is_asked_again(
+    page: Page, models: Path, tmp_path: Path, digits: Split
+) -> None:
+    """A queue of one item, and others who keep it full: real 503s, until they go."""
+    with serving(tmp_path / "log", models=models, max_queue=1) as server:
+        page.goto(server.url)
+        expect(verdict(page)).to_have_text("7")
+        with flood(server, png(digits.images[0, 0].repeat(40, 0).repeat(40, 1))):
+            draw(page, ONE)
+            expect(page.locator("#notice-text")).to_contain_text("The server is busy")
+            expect(page.locator("#notice-text")).to_contain_text("Trying again")
+        expect(verdict(page)).to_have_text("1")
+        expect(page.locator("#notice")).to_be_hidden()
+
+
+class flood:  # noqa: N801  # a context manager, used as a verb
+    """Others who post pictures without a pause."""
+
+    def __init__(self, server: Server, picture: bytes) -> None:
+        self._over = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._post, args=(server.url, picture), daemon=True) for _ in range(6)
+        ]
+
+    def __enter__(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _post(self, url: str, picture: bytes) -> None:
+        with httpx.Client(base_url=url, timeout=30) as client:
+            while not self._over.is_set():
+                client.post("/classify", files={"file": picture})
+
+
+@pytest.mark.skipif("api_keys" not in Settings.model_fields, reason="the service knows no keys yet")
+def test_a_server_that_asks_for_a_key_is_given_one(page: Page, models: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", models=models, api_keys="open-sesame-open-sesame") as server:
+        page.goto(server.url)
+        field = page.get_by_label("API key")
+        expect(page.locator("#notice-text")).to_have_text("This server asks for an API key.")
+        field.fill("wrong")
+        field.press("Enter")
+        expect(page.locator("#notice-text")).to_have_text("The server does not take this key.")
+        field.fill("open-sesame-open-sesame")
+        page.get_by_role("button", name="Use it").click()
+        expect(verdict(page)).to_have_text("7")
+        expect(page.locator("#notice")).to_be_hidden()
+        page.reload()
+        expect(verdict(page)).to_have_text("7")  # the tab remembers it
+        assert page.evaluate("JSON.stringify(localStorage)") == "{}"
+        page.get_by_role("button", name="curl").click()
+        assert "open-sesame" not in page.get_by_role("dialog").inner_text()
+        other = page.context.new_page()
+        other.goto(server.url)
+        expect(other.locator("#notice-text")).to_have_text("This server asks for an API key.")

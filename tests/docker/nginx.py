@@ -1,0 +1,69 @@
+"""Debian's nginx on loopback, with the configuration that the proxy's container has."""
+
+import contextlib
+import re
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import httpx
+
+from tests.app.support import ROOT, free_port
+
+TEMPLATE = ROOT / "docker" / "nginx.conf.template"
+
+
+class Proxy:
+    """A running nginx: its address, and its log of requests."""
+
+    def __init__(self, url: str, log: Path) -> None:
+        self.url = url
+        self.log = log
+        # A client that is not on the address from which nginx talks to the processes.
+        transport = httpx.HTTPTransport(local_address="127.0.0.2")
+        self.client = httpx.Client(base_url=url, transport=transport, timeout=60)
+
+
+def configuration(port: int, backends: Sequence[int], folder: Path) -> str:
+    """The template, filled in for processes on these ports; what it keeps in /tmp is kept in `folder`."""
+    values = {
+        "CAPSNET_PROXY_PORT": f"127.0.0.1:{port}",
+        "CAPSNET_PROXY_BACKENDS": " ".join(
+            f"server 127.0.0.1:{backend} max_fails=1 fail_timeout=5s;" for backend in backends
+        ),
+        "CAPSNET_PROXY_RESOLVER": "127.0.0.1",
+    }
+    text = re.sub(r"\$\{(\w+)\}", lambda name: values[name[1]], TEMPLATE.read_text())
+    return text.replace("/tmp/", f"{folder}/")
+
+
+@contextlib.contextmanager
+def proxying(backends: Sequence[int], folder: Path) -> Iterator[Proxy]:
+    """A proxy before processes on these ports, stopped at the end."""
+    folder.mkdir()
+    port = free_port()
+    file = folder / "nginx.conf"
+    file.write_text(configuration(port, backends, folder))
+    with (folder / "log").open("w") as log, (folder / "errors").open("w") as errors:
+        process = subprocess.Popen(
+            ["nginx", "-p", folder, "-c", file, "-g", "daemon off;"], stdout=log, stderr=errors
+        )
+    proxy = Proxy(f"http://127.0.0.1:{port}", folder / "log")
+    try:
+        _wait(proxy, process, folder / "errors")
+        yield proxy
+    finally:
+        proxy.client.close()
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _wait(proxy: Proxy, process: subprocess.Popen[bytes], errors: Path) -> None:
+    give_up = time.monotonic() + 20
+    while time.monotonic() < give_up and process.poll() is None:
+        with contextlib.suppress(httpx.TransportError):
+            proxy.client.get("/metrics")  # which nginx answers itself
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"nginx did not start:\n{errors.read_text()}")

@@ -1,0 +1,142 @@
+"""The monitoring profile: its files checked by their own tools, its queries asked of a real Prometheus."""
+
+import json
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from tests.app.support import ROOT, Server, free_port, png, serving
+from tests.app.tiny_model import write_tiny_model
+from training.datasets import Split
+
+FOLDER = ROOT / "docker" / "monitoring"
+DASHBOARD: dict[str, Any] = json.loads((FOLDER / "grafana" / "capsnet.json").read_text())
+QUERIES = [(panel["title"], target["expr"]) for panel in DASHBOARD["panels"] for target in panel["targets"]]
+
+needs_prometheus = pytest.mark.skipif(
+    not (shutil.which("prometheus") and shutil.which("promtool")), reason="needs Debian's package prometheus"
+)
+
+
+def test_the_dashboard_is_whole() -> None:
+    ids = [panel["id"] for panel in DASHBOARD["panels"]]
+    assert len(set(ids)) == len(ids)
+    sources = yaml.safe_load((FOLDER / "grafana" / "datasource.yml").read_text())["datasources"]
+    assert {panel["datasource"]["uid"] for panel in DASHBOARD["panels"]} == {
+        source["uid"] for source in sources
+    }
+    for panel in DASHBOARD["panels"]:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24
+        assert [target["refId"] for target in panel["targets"]] == sorted(
+            {target["refId"] for target in panel["targets"]}
+        )
+
+
+def test_what_compose_mounts_is_there_and_is_where_it_is_looked_for() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    mounts = {
+        target: source
+        for name in ("prometheus", "grafana")
+        for source, target, _ in (
+            volume.split(":") for volume in compose["services"][name]["volumes"] if volume.endswith(":ro")
+        )
+    }
+    assert all((ROOT / source).is_file() for source in mounts.values())
+    (provider,) = yaml.safe_load((FOLDER / "grafana" / "dashboards.yml").read_text())["providers"]
+    home = compose["services"]["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert home in mounts
+    assert home.startswith(f"{provider['options']['path']}/")
+
+
+@needs_prometheus
+def test_prometheus_takes_its_configuration() -> None:
+    command = ["promtool", "check", "config", str(FOLDER / "prometheus.yml")]
+    checked = subprocess.run(command, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("watched")
+    write_tiny_model(folder / "models" / "mnist")
+    with serving(folder / "log", models=folder / "models") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def prometheus(service: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A Prometheus that asks the service twice a second, on a configuration that differs in the addresses alone."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    configuration = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
+    (job,) = configuration["scrape_configs"]
+    del job["dns_sd_configs"]
+    job["static_configs"] = [{"targets": [f"127.0.0.1:{service.port}"]}]
+    job["scrape_interval"] = job["scrape_timeout"] = "500ms"
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
+    port = free_port()
+    command = [
+        "prometheus",
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        try:
+            yield client
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def ask(prometheus: httpx.Client, query: str) -> list[dict[str, Any]]:
+    """The series that a query gives now; raises where Prometheus does not understand it."""
+    answer = prometheus.get("/api/v1/query", params={"query": query}).raise_for_status().json()
+    assert answer["status"] == "success"
+    result: list[dict[str, Any]] = answer["data"]["result"]
+    return result
+
+
+def everything_asked(service: Server, picture: bytes) -> None:
+    """Requests that leave a mark in every panel: right ones, wrong ones, refused ones."""
+    service.client.post("/classify", files={"file": picture})
+    service.client.post("/decode", json={"label": "7", "pose": [0.0] * 16})
+    service.client.post("/classify?top_k=0", files={"file": picture})
+    service.client.get("/models/nothing")
+
+
+@needs_prometheus
+def test_every_query_of_the_dashboard_has_an_answer(
+    service: Server, prometheus: httpx.Client, digits: Split
+) -> None:
+    picture = png(digits.images[0, 0])
+    give_up = time.monotonic() + 60
+    missing = dict(QUERIES)
+    while missing and time.monotonic() < give_up:
+        everything_asked(service, picture)
+        time.sleep(0.5)
+        try:
+            missing = {title: query for title, query in QUERIES if not numbers(prometheus, query)}
+        except httpx.TransportError:  # it is still starting
+            continue
+    assert not missing
+    (up,) = ask(prometheus, 'up{job="capsnet"}')
+    assert up["value"][1] == "1"
+    requests = ask(prometheus, 'sum(capsnet_http_requests_total{route="/classify", status="200"})')
+    assert float(requests[0]["value"][1]) >= 1
+
+
+def numbers(prometheus: httpx.Client, query: str) -> list[float]:
+    """What a panel would show, with the variables of Grafana filled in; series that are not a number left out."""
+    plain = re.sub(r"\$__(rate_interval|range)", "10s", query)
+    values = [float(series["value"][1]) for series in ask(prometheus, plain)]
+    return [value for value in values if value == value]

@@ -1,0 +1,164 @@
+"""The proxy before several processes of the service: Debian's nginx with docker/nginx.conf.template."""
+
+import json
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.app.support import Server, assert_problem, png, serving, wait_until
+from tests.app.tiny_model import write_tiny_model
+from tests.docker.nginx import Proxy, proxying
+from training.datasets import Split
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("nginx") is None, reason="needs nginx, as in Debian's nginx-light"
+)
+
+PROCESSES = 3
+LIMIT = 20_000  # bytes
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
+    folder = tmp_path_factory.mktemp("behind")
+    write_tiny_model(folder / "models" / "mnist")
+    settings = {
+        "models": folder / "models",
+        "log_format": "json",
+        "trusted_proxies": "127.0.0.1",
+        "max_upload": LIMIT,
+    }
+    with ExitStack() as stack:
+        yield [stack.enter_context(serving(folder / f"{n}.log", **settings)) for n in range(PROCESSES)]
+
+
+@pytest.fixture(scope="module")
+def proxy(servers: list[Server], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    with proxying([server.port for server in servers], tmp_path_factory.mktemp("nginx") / "run") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def seven(digits: Split) -> bytes:
+    return png(digits.images[0, 0])
+
+
+def lines(file: Path, **fields: str) -> list[dict[str, str]]:
+    """The lines of a JSON log with these fields."""
+    entries = [json.loads(line) for line in file.read_text().splitlines() if line.startswith("{")]
+    return [entry for entry in entries if fields.items() <= entry.items()]
+
+
+def classify(proxy: Proxy, picture: bytes, **headers: str) -> httpx.Response:
+    return proxy.client.post("/classify", content=picture, headers={"Content-Type": "image/png"} | headers)
+
+
+def test_the_work_is_spread_over_all_processes(proxy: Proxy, servers: list[Server], seven: bytes) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        statuses = list(threads.map(lambda _: classify(proxy, seven).status_code, range(60)))
+    assert statuses == [200] * 60
+    wait_until(lambda: sum(len(lines(server.log, path="/classify")) for server in servers) >= 60)
+    assert min(len(lines(server.log, path="/classify")) for server in servers) >= 10
+
+
+def logged(servers: list[Server], request_id: str) -> dict[str, str]:
+    """The one line that any of the processes has on a request, as soon as it is written."""
+    wait_until(lambda: any(lines(server.log, request_id=request_id) for server in servers))
+    (line,) = [line for server in servers for line in lines(server.log, request_id=request_id)]
+    return line
+
+
+def test_the_id_of_a_request_is_one_from_client_to_log(proxy: Proxy, servers: list[Server]) -> None:
+    given = proxy.client.get("/models", headers={"X-Request-ID": "from-the-client"})
+    made = proxy.client.get("/models")
+    assert given.headers["x-request-id"] == "from-the-client"
+    for request_id in ("from-the-client", made.headers["x-request-id"]):
+        assert logged(servers, request_id)["path"] == "/models"
+        wait_until(lambda wanted=request_id: bool(lines(proxy.log, request_id=wanted)))  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("said", ["", "198.51.100.1", "198.51.100.1, 127.0.0.1"])
+def test_the_service_learns_the_address_of_the_client_and_not_what_it_says(
+    proxy: Proxy, servers: list[Server], said: str
+) -> None:
+    headers = {"X-Forwarded-For": said} if said else {}
+    request_id = proxy.client.get("/models", headers=headers).headers["x-request-id"]
+    assert logged(servers, request_id)["client"] == "127.0.0.2"
+
+
+@pytest.mark.parametrize("size", [LIMIT + 1, 3_000_000])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_over_the_limit_of_the_service_is_refused_in_its_words(
+    proxy: Proxy, size: int, chunked: bool
+) -> None:
+    body = (b"x" * 1000 for _ in range(size // 1000 + 1)) if chunked else b"x" * size
+    response = proxy.client.post("/classify", content=body, headers={"Content-Type": "image/png"})
+    assert_problem(response, 413, str(LIMIT))
+
+
+def test_a_body_of_the_limit_is_let_through(proxy: Proxy) -> None:
+    response = proxy.client.post("/classify", content=b"x" * LIMIT, headers={"Content-Type": "image/png"})
+    assert_problem(response, 400)
+
+
+def test_metrics_of_one_process_are_not_shown_as_those_of_all(proxy: Proxy) -> None:
+    response = proxy.client.get("/metrics")
+    assert response.status_code == 404
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["status"] == 404
+
+
+def test_a_process_that_is_killed_is_left_out(proxy: Proxy, servers: list[Server], seven: bytes) -> None:
+    servers[1].process.kill()
+    servers[1].process.wait()
+    for _ in range(20):
+        assert classify(proxy, seven).status_code == 200
+        assert proxy.client.get("/models").status_code == 200
+
+
+@contextmanager
+def closing_backend(requests: list[bytes]) -> Iterator[int]:
+    """The port of a server that reads a request and closes the connection, as a process that is killed at work."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                connection, _ = listener.accept()
+                with connection:
+                    if received := connection.recv(65536):
+                        requests.append(received)
+                    else:
+                        return
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        port = listener.getsockname()[1]
+        try:
+            yield port
+        finally:
+            socket.create_connection(("127.0.0.1", port)).close()  # nothing comes: the end
+            thread.join()
+
+
+@pytest.mark.parametrize(("method", "tries"), [("GET", 2), ("POST", 1)])
+def test_only_what_is_safe_is_sent_again(tmp_path: Path, method: str, tries: int) -> None:
+    requests: list[bytes] = []
+    with (
+        closing_backend(requests) as first,
+        closing_backend(requests) as second,
+        proxying([first, second], tmp_path / "run") as proxy,
+    ):
+        response = proxy.client.request(method, "/classify", content=b"picture" if method == "POST" else None)
+    assert len(requests) == tries
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == "1"
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert (problem["status"], problem["request_id"]) == (503, response.headers["x-request-id"])

@@ -1,0 +1,134 @@
+"""int8 and fp16 encoders: close to fp32, small, tied to their model, and refused where they lose accuracy."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from model.constants import fold_normalisations
+from model.contract import METADATA_EXPORT_ID, ModelCard, ModelConfig
+from model.export import export
+from model.onnx_model import OnnxModel, open_variants
+from model.quantize import QuantizationError
+from model.variants import add_variants, read_precisions
+from model.zoo import ARCHITECTURES, build
+from tests.model.test_export import DESCRIPTION
+from training.datasets import Split
+
+NEVER = 10  # a class that no network of these tests gives, so that every variant errs as often: always
+
+
+@pytest.fixture(scope="module")
+def images(digits: Split) -> np.ndarray:
+    return digits.images[:60].astype(np.float32) / 255
+
+
+@pytest.fixture(scope="module")
+def plain(images: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Every architecture exported, once: random weights, and normalisations that have something to do."""
+    root = tmp_path_factory.mktemp("plain")
+    for architecture in sorted(ARCHITECTURES):
+        torch.manual_seed(0)
+        network = build(ModelConfig(architecture=architecture))
+        with torch.no_grad():
+            network.train().encode(torch.from_numpy(images))
+        export(network.eval(), DESCRIPTION, root / architecture, images[:7], images)
+    return {architecture: root / architecture for architecture in ARCHITECTURES}
+
+
+@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
+def test_variants_are_close_to_fp32(
+    architecture: str, plain: dict[str, Path], images: np.ndarray, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(plain[architecture], tmp_path / "test")
+    card = add_variants(folder, ("int8", "fp16"), images, images, np.full(len(images), NEVER))
+    assert ModelCard.load(folder) == card
+    _, models = open_variants(folder)
+    _, exact = models["fp32"].encode(images)
+    for precision, share in {"int8": 0.1, "fp16": 0.002}.items():
+        lengths, poses = models[precision].encode(images)
+        assert lengths.dtype == poses.dtype == np.float32
+        difference = float(np.abs(poses - exact).max())
+        assert 0 < difference < share * np.abs(exact).max()
+        validation = card.variants[precision].validation
+        assert validation is not None
+        assert (validation.images, validation.errors) == (60, 60)
+        assert validation.pose_difference == pytest.approx(difference, abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def model(plain: dict[str, Path], images: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = shutil.copytree(plain["efficient"], tmp_path_factory.mktemp("models") / "test")
+    add_variants(folder, ("int8", "fp16"), images, images, np.full(len(images), NEVER))
+    return folder
+
+
+def test_files_are_smaller_and_carry_the_export_id(model: Path) -> None:
+    card = ModelCard.load(model)
+    card.check_files(model)
+    sizes = {precision: (model / v.encoder.file).stat().st_size for precision, v in card.variants.items()}
+    assert sizes["int8"] < 0.6 * sizes["fp32"]
+    assert sizes["fp16"] < 0.8 * sizes["fp32"]
+    for variant in card.variants.values():
+        graph = onnx.load(model / variant.encoder.file)
+        assert {p.key: p.value for p in graph.metadata_props}[METADATA_EXPORT_ID] == card.export_id
+        assert len(graph.metadata_props) == 2
+
+
+def test_convolutions_over_many_channels_and_no_others_are_in_8_bits(model: Path) -> None:
+    graph = onnx.load(model / "encoder.int8.onnx").graph
+    narrow = [t for t in graph.initializer if t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 4]
+    assert sorted(tuple(t.dims) for t in narrow) == [(64, 32, 3, 3), (64, 64, 3, 3), (128, 64, 3, 3)]
+    assert "BatchNormalization" not in {node.op_type for node in graph.node}
+
+
+def test_each_variant_has_thresholds_of_its_own(model: Path) -> None:
+    variants = ModelCard.load(model).variants
+    assert variants["int8"].guard != variants["fp32"].guard
+    np.testing.assert_allclose(variants["int8"].guard.p95, variants["fp32"].guard.p95, rtol=0.1)
+
+
+def test_the_same_images_give_the_same_bytes(
+    model: Path, plain: dict[str, Path], images: np.ndarray, tmp_path: Path
+) -> None:
+    again = shutil.copytree(plain["efficient"], tmp_path / "test")
+    add_variants(again, ("int8", "fp16"), images, images, np.full(len(images), NEVER))
+    for file in model.iterdir():
+        assert file.read_bytes() == (again / file.name).read_bytes()
+
+
+def test_folded_normalisations_change_nothing_but_the_last_digits(
+    model: Path, images: np.ndarray, tmp_path: Path
+) -> None:
+    folded = fold_normalisations(onnx.load(model / "encoder.onnx"))
+    assert "BatchNormalization" not in {node.op_type for node in folded.graph.node}
+    onnx.save(folded, tmp_path / "folded.onnx")
+    plain = OnnxModel(model / "encoder.onnx", model / "decoder.onnx")
+    fast = OnnxModel(tmp_path / "folded.onnx", model / "decoder.onnx")
+    for expected, found in zip(plain.encode(images), fast.encode(images), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_variant_that_loses_accuracy_is_refused_and_the_model_stays(
+    plain: dict[str, Path], images: np.ndarray, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(plain["efficient"], tmp_path / "test")
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    lengths, _ = OnnxModel(folder / "encoder.onnx", folder / "decoder.onnx").encode(images)
+    noise = np.random.default_rng(0).random((64, 1, 28, 28), np.float32) / 20  # nothing like a digit
+    with pytest.raises(
+        QuantizationError,
+        match=r"int8 is wrong on \d+ of 60 validation images and fp32 on 0: \d+\.\d\d points more, where 0\.05",
+    ):
+        add_variants(folder, ("fp16", "int8"), noise, images, lengths.argmax(axis=1))
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+def test_precisions_are_read_from_a_list() -> None:
+    assert read_precisions("int8, fp16") == ("int8", "fp16")
+    assert read_precisions("") == ()
+    with pytest.raises(QuantizationError, match="'int4' is no variant; allowed: int8, fp16"):
+        read_precisions("int8,int4")
