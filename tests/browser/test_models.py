@@ -16,7 +16,7 @@ def turn_to(page: Page, name: str) -> None:
 
 
 def answer_for(server: Server, page: Page, model: str) -> httpx.Response:
-    """What the service says about the picture that the network saw."""
+    """What the service says about the picture that the network saw, as the page shows it."""
     seen = png(pixels(page.locator("#input"))[..., 0])
     query = {"model": model, "preprocess": "none"}
     return server.client.post("/classify", params=query, files={"file": seen})
@@ -27,10 +27,13 @@ def test_two_things_are_found_and_drawn_each_in_its_own_colour(playground: Page,
     expect(playground.locator("#give-words")).to_have_text("Draw two digits")
     sample(playground, "2 and 7").click()
     expect(playground.locator("#singles canvas")).to_have_count(2)
-    eventually(playground, lambda: "and" in verdict(playground).inner_text())
     expect(sample(playground, "2 and 7")).to_have_attribute("aria-pressed", "true")
-    found = [each["label"] for each in answer_for(server, playground, "pair").json()["predictions"]]
-    expect(verdict(playground)).to_have_text(" and ".join(found))
+
+    def says_what_the_service_says() -> bool:
+        found = [each["label"] for each in answer_for(server, playground, "pair").json()["predictions"]]
+        return verdict(playground).text_content() == " and ".join(found)
+
+    eventually(playground, says_what_the_service_says)
     expect(playground.locator("#capsules tr.found")).to_have_count(2)
     first, second = (pixels(canvas).astype(int) for canvas in playground.locator("#singles canvas").all())
     both = pixels(playground.locator("#drawn")).astype(int)

@@ -45,8 +45,8 @@ def test_a_server_that_is_slow_is_waited_for(page: Page, models: Path, tmp_path:
 def test_a_server_that_is_busy_is_asked_again(
     page: Page, models: Path, tmp_path: Path, digits: Split
 ) -> None:
-    """A queue of one item, and others who keep it full: real 503s, until they go."""
-    with serving(tmp_path / "log", models=models, max_queue=1) as server:
+    """A queue with room for what the page asks at once, and others who take it: real 503s, until they go."""
+    with serving(tmp_path / "log", models=models, max_queue=3) as server:
         page.goto(server.url)
         expect(verdict(page)).to_have_text("7")
         with flood(server, png(digits.images[0, 0].repeat(40, 0).repeat(40, 1))):
