@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.app.support import Server, one_core, serving, wait_until
 
 LEAVERS = 10
-POSES = 100
+POSES = 600
 
 
 def slow_request(server: Server) -> socket.socket:

@@ -41,7 +41,7 @@ def test_a_drawing_survives_as_a_link(playground: Page) -> None:
     reopen(playground, link)
     expect(verdict(playground)).to_have_text("7")
     again = playground.locator("#capsules .value").all_inner_texts()
-    assert list(map(float, again)) == pytest.approx(list(map(float, lengths)), abs=0.1)
+    assert list(map(float, again)) == pytest.approx(list(map(float, lengths)), abs=0.3)  # strokes are rounded
     expect(playground.get_by_role("button", name="Undo")).to_be_enabled()
 
 

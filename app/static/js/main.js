@@ -117,5 +117,7 @@ byId("curl").addEventListener("click", () =>
 listenForFiles((file) => takeFile(file));
 offerCamera((blob) => takeFile(blob));
 whenKeyIsGiven(loadModels);
-window.addEventListener("hashchange", loadModels);
+window.addEventListener("hashchange", () => {
+  if (location.hash.includes("=")) loadModels(); // not the skip link's, which says only where to go
+});
 loadModels();
