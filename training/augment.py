@@ -58,6 +58,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "shift": Augmentation(shift=2.0),  # the paper's
     "digits": Augmentation(rotation=15, scale=0.15, shear=0.15, shift=2.0, elastic=0.8),
     "handwriting": Augmentation(rotation=30, scale=0.3, shear=0.35, shift=4.0, elastic=0.5, bell=True),
+    "erased": Augmentation(rotation=30, scale=0.3, shear=0.35, shift=4.0, elastic=0.5, erase=4, bell=True),
     "gentle": Augmentation(rotation=7, scale=0.07, shear=0.07, shift=1.0, elastic=0.4),
     "clothes": Augmentation(rotation=5, scale=0.08, shift=2.0, erase=6, flip=True),
     "gentle-clothes": Augmentation(rotation=2, scale=0.04, shift=1.0, flip=True),
