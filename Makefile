@@ -43,8 +43,10 @@ help: ## Show this list
 serve: install-serve ## Serve artifacts/ on http://127.0.0.1:8000 (HOST=, PORT=)
 	@exec env CAPSNET_HOST=$(HOST) CAPSNET_PORT=$(PORT) $(BIN)/python -m app
 
-test: install-dev ## Run every test that needs no browser and no container engine (ARGS=)
-	$(BIN)/python -m pytest --ignore=tests/browser $(ARGS)
+# Two files at a time: most tests wait for a server or a process more than they compute. TEST_PROCESSES=0 for a debugger.
+TEST_PROCESSES := 2
+test: install-dev ## Run every test that needs no browser and no container engine (ARGS=, TEST_PROCESSES=)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=tests/browser -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
 # The system's Chromium where there is one, else Playwright's own, which it fetches.
 chromium: install-dev
