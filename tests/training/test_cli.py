@@ -1,5 +1,6 @@
 """The commands as a user types them: a folder of pictures becomes a trained, exported and measured model."""
 
+import csv
 import json
 import os
 import re
@@ -21,7 +22,7 @@ from model.onnx_model import open_variants
 from model.preprocess import decode
 from training.cli import main
 from training.datasets import Split
-from training.runs import LAST, STATE
+from training.runs import LAST, LOG, STATE
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -189,13 +190,16 @@ def test_pictures_of_a_model_are_drawn(pictures: Path, exported: Path, tmp_path:
 
 
 def test_two_processes_train_as_one(pictures: Path, tmp_path: Path) -> None:
-    """The shared-weight network has no BatchNorm, so the same global batch gives the same gradient."""
-    words = ("--architecture", "shared", "--augmentation", "none", "--epochs", "2")
-    weights = []
+    """CapsNet has no BatchNorm, so the same global batch gives the same loss and the same gradient."""
+    words = ("--architecture", "capsnet", "--augmentation", "none", "--epochs", "1", "--precision", "32-true")
+    logs, weights = [], []
     for devices in ("1", "2"):
         folder = tmp_path / devices
-        run(*fit_words(pictures, folder, *words, "--precision", "32-true", "--devices", devices))
+        run(*fit_words(pictures, folder, *words, "--devices", devices))
+        logs.append(next(csv.DictReader((folder / LOG).read_text().splitlines())))
         weights.append(read_tensors(folder / LAST)[0])
+    for name in ("loss", "margin_loss", "reconstruction_loss", "validation_margin_loss"):
+        assert float(logs[1][name]) == pytest.approx(float(logs[0][name]), rel=1e-4), name
     for name in weights[0]:
         torch.testing.assert_close(weights[0][name], weights[1][name], atol=1e-4, rtol=1e-3)
 
