@@ -72,7 +72,7 @@ def main(
         found = {"architecture": architecture, "precision": recipe.precision, "limit": limit(recipe, device)}
         figures.append(found | rates)
         console.print(f"{architecture}: {rates}", highlight=False)
-    console.print(markdown(*training_rows(figures)), highlight=False)
+    console.print(markdown(*training_rows(figures)), highlight=False, soft_wrap=True)
     threads = torch.get_num_threads()
     options = {
         "device": str(device),
