@@ -35,7 +35,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 .DELETE_ON_ERROR:
 .PHONY: help serve test test-browser chromium screenshots train smoke pictures figures tutorial openapi fuzz lock clean \
 	lint lint-style lint-types lint-imports lint-images install-serve install-train install-dev \
-	bench-serving bench-limit bench-overload bench-gpu soak performance
+	bench-serving bench-limit bench-overload bench-gpu bench-training soak performance
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,8 +43,10 @@ help: ## Show this list
 serve: install-serve ## Serve artifacts/ on http://127.0.0.1:8000 (HOST=, PORT=)
 	@exec env CAPSNET_HOST=$(HOST) CAPSNET_PORT=$(PORT) $(BIN)/python -m app
 
-test: install-dev ## Run every test that needs no browser and no container engine (ARGS=)
-	$(BIN)/python -m pytest --ignore=tests/browser $(ARGS)
+# Two files at a time: most tests wait for a server or a process more than they compute. TEST_PROCESSES=0 for a debugger.
+TEST_PROCESSES := 2
+test: install-dev ## Run every test that needs no browser and no container engine (ARGS=, TEST_PROCESSES=)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=tests/browser -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
 # The system's Chromium where there is one, else Playwright's own, which it fetches.
 chromium: install-dev
@@ -129,6 +131,9 @@ bench-overload: install-dev ## Twice and ten times the sustainable load (SECONDS
 
 bench-gpu: install-dev ## The encoder on a GPU, or on the processor where there is none (SECONDS=)
 	$(BIN)/python -m benchmarks.gpu $(BENCH)
+
+bench-training: install-dev ## A step of training beside a plain loop and the arithmetic (ROUNDS=, SECONDS=)
+	$(BIN)/python -m benchmarks.training --rounds $(ROUNDS) --output $(OUTPUT) $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
 
 soak: install-dev ## Clients of every kind, good and bad, for MINUTES=10; every answer checked, memory watched
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES) --model $(BENCH_MODEL) --output $(OUTPUT) $(ARGS)

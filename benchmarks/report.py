@@ -94,12 +94,36 @@ def _gpu(figures: dict[str, Any]) -> str:
     return markdown(["images/s by batch", *sizes], [*rows, *limits])
 
 
+def training_rows(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Heading and rows: images a second, and seconds for an epoch of 60,000."""
+    heading = ["images/s (s an epoch of 60,000)", "this trainer", "plain loop", "times", "arithmetic limit"]
+
+    def cell(rate: float) -> str:
+        return f"{rate:,.0f} ({60_000 / rate:,.1f})"
+
+    return heading, [
+        [
+            f"{row['architecture']}, {row['precision']}",
+            cell(row["this"]),
+            cell(row["plain"]),
+            f"{row['this'] / row['plain']:.2f}",
+            cell(row["limit"]),
+        ]
+        for row in rows
+    ]
+
+
+def _training(rows: list[dict[str, Any]]) -> str:
+    return markdown(*training_rows(rows))
+
+
 TABLES: dict[str, Callable[[Any], str]] = {
     "serving": _serving,
     "limit": _limit,
     "overload": _overload,
     "soak": _soak,
     "gpu": _gpu,
+    "training": _training,
 }
 COMMANDS = {name: "soak" if name == "soak" else f"bench-{name}" for name in TABLES}
 

@@ -85,18 +85,16 @@ def dynamic_routing(
     -------
     poses (B,J,D) and the coupling coefficients (B,J,I), which sum to 1 over the *output* capsules J.
     """
-    routed = u_hat.detach() if detach else u_hat
     logits = u_hat.new_zeros(u_hat.shape[:-1])  # (B,J,I)
     for iteration in range(iterations):
-        last = iteration == iterations - 1
-        predictions = u_hat if last else routed
         coupling = torch.softmax(logits, dim=1)  # (B,J,I), over J
-        s = (coupling.unsqueeze(2) @ predictions).squeeze(2)  # (B,J,1,I) @ (B,J,I,D) -> (B,J,D)
+        s = (coupling.unsqueeze(2) @ u_hat).squeeze(2)  # (B,J,1,I) @ (B,J,I,D) -> (B,J,D)
         if bias is not None:
             s = s + bias
         poses = squash(s)  # (B,J,D)
-        if not last:
-            logits = logits + (predictions @ poses.unsqueeze(-1)).squeeze(-1)  # (B,J,I)
+        if iteration < iterations - 1:
+            logits = logits + (u_hat @ poses.unsqueeze(-1)).squeeze(-1)  # (B,J,I)
+            logits = logits.detach() if detach else logits
     return poses, coupling
 
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from model import functional
+from model import agreement, functional
 from model.contract import ModelConfig
 
 # Standard deviation of a standard normal distribution that is cut off at two: Keras' initialisers divide by it.
@@ -77,6 +77,10 @@ class DynamicRoutingCaps(RoutedCaps):
         self.bias = nn.Parameter(bias) if config.class_bias else None
 
     def route(self, u_hat: Tensor) -> Tensor:
+        if torch.is_grad_enabled() and u_hat.requires_grad:
+            return agreement.dynamic_routing(
+                u_hat, self.iterations, self.bias, squash=self.squash, detach=self.detach
+            )
         poses, _ = functional.dynamic_routing(
             u_hat, self.iterations, self.bias, squash=self.squash, detach=self.detach
         )

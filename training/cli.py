@@ -145,7 +145,7 @@ def fit(
         reconstruction_weight=reconstruction_weight,
         validation=validation,
         seed=seed,
-        precision=precision or _fast_precision(accelerator),
+        precision=precision or fast_precision(accelerator),
         start="" if start_from is None else sha256(start_from)[:16],
     )
     if not resume and (output / STATE).exists():
@@ -321,7 +321,7 @@ def _accelerator(wanted: Accelerator) -> str:
     return wanted
 
 
-def _fast_precision(wanted: Accelerator) -> Precision:
+def fast_precision(wanted: Accelerator) -> Precision:
     """bfloat16 where the chip computes in it; elsewhere it is emulated and slower than float32."""
     if _accelerator(wanted) == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"

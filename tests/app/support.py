@@ -109,6 +109,14 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
         time.sleep(0.01)
 
 
+def is_ending(server: Server) -> bool:
+    """Readiness is red, or, a moment later, nobody listens any more."""
+    try:
+        return httpx.get(f"{server.url}/health/ready", timeout=30).status_code == 503
+    except httpx.ConnectError:
+        return True
+
+
 def wait_until_ready(server: Server) -> None:
     give_up = time.monotonic() + START_LIMIT
     while time.monotonic() < give_up and server.process.poll() is None:

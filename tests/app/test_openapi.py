@@ -147,6 +147,12 @@ def test_figures_of_a_model_without_a_guard_are_a_documented_answer(tmp_path: Pa
     assert read.variants["fp32"].metrics == metrics
 
 
+@pytest.fixture(scope="module")
+def schema(server: Server) -> Any:
+    """The document as schemathesis reads it."""
+    return schemathesis.openapi.from_url(f"{server.url}/openapi.json")
+
+
 RIGHT = [(name, GenerationMode.POSITIVE) for name in ROUTES]
 WRONG = [
     (name, GenerationMode.NEGATIVE) for name in ROUTES if name.startswith("post") and "version" not in name
@@ -155,11 +161,11 @@ WRONG = [
 
 @pytest.mark.parametrize(("name", "mode"), RIGHT + WRONG)
 def test_fuzzing_finds_no_server_error_and_no_undocumented_answer(
-    server: Server, name: str, mode: GenerationMode
+    schema: Any, name: str, mode: GenerationMode
 ) -> None:
     """Requests made from the document: right ones, and ones that break it in one place."""
     method, path = name.split()
-    operation = schemathesis.openapi.from_url(f"{server.url}/openapi.json")[path][method]
+    operation = schema[path][method]
 
     @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy(generation_mode=mode))

@@ -17,10 +17,13 @@ import pytest
 
 from app.errors import StartError
 from app.main import create_app
+from app.server import LINGER
 from app.settings import Settings
 from model.contract import Graph, sha256
-from tests.app.support import assert_problem, one_core, run_app, serving, wait_until
+from tests.app.support import Server, assert_problem, is_ending, one_core, run_app, serving, wait_until
 from tests.app.tiny_model import write_card, write_tiny_model
+
+PROBES = 30
 
 
 def refusal(monkeypatch: pytest.MonkeyPatch, **settings: object) -> str:
@@ -189,22 +192,35 @@ def half_a_body(port: int) -> Iterator[socket.socket]:
         yield connection
 
 
+def answers_at_the_end(running: Server, seven: bytes) -> tuple[httpx.Response, httpx.Response] | None:
+    """The first red readiness and the answer to a request after it; None where this process had no time to ask."""
+    new_connections = httpx.Limits(max_keepalive_connections=0)
+    with httpx.Client(base_url=running.url, limits=new_connections, timeout=30) as client:
+        told = time.monotonic()
+        running.process.send_signal(signal.SIGTERM)
+        try:
+            while (ready := client.get("/health/ready")).status_code == 200:
+                pass
+            return ready, client.post("/classify", files={"file": seven})
+        except httpx.ConnectError:
+            assert time.monotonic() - told > LINGER
+            return None
+
+
 def test_readiness_turns_red_while_requests_are_still_taken(
     tiny_models: Path, tmp_path: Path, seven: bytes
 ) -> None:
     """A load balancer that asks every second learns of the end before a connection is refused."""
-    new_connections = httpx.Limits(max_keepalive_connections=0)
-    with (
-        serving(tmp_path / "log", models=tiny_models) as running,
-        httpx.Client(base_url=running.url, limits=new_connections) as client,
-    ):
-        running.process.send_signal(signal.SIGTERM)
-        while (ready := client.get("/health/ready")).status_code == 200:
-            pass
-        assert client.post("/classify", files={"file": seven}).status_code == 200
-        assert_problem(ready, 503, "shutting down")
-        running.process.wait(20)
-    assert "Traceback" not in running.log.read_text()
+    for _ in range(5):
+        with serving(tmp_path / "log", models=tiny_models) as running:
+            answers = answers_at_the_end(running, seven)
+            running.process.wait(20)
+        assert "Traceback" not in running.log.read_text()
+        if answers:
+            break
+    assert answers, "this machine is too busy to tell"
+    assert_problem(answers[0], 503, "shutting down")
+    assert answers[1].status_code == 200
 
 
 def test_a_repeated_sigterm_changes_nothing(tiny_models: Path, tmp_path: Path, seven: bytes) -> None:
@@ -229,7 +245,7 @@ def test_a_second_interrupt_ends_at_once(tiny_models: Path, tmp_path: Path) -> N
         half_a_body(running.port),  # would be waited for
     ):
         running.process.send_signal(signal.SIGINT)
-        wait_until(lambda: httpx.get(f"{running.url}/health/ready").status_code == 503)
+        wait_until(lambda: is_ending(running))
         running.process.send_signal(signal.SIGINT)
         running.process.wait(2)
 
@@ -237,7 +253,11 @@ def test_a_second_interrupt_ends_at_once(tiny_models: Path, tmp_path: Path) -> N
 def test_a_full_queue_is_503_with_retry_after_and_probes_pass_it(
     tiny_models: Path, tmp_path: Path, seven: bytes
 ) -> None:
-    """On one core, or the slots of a large machine would take all that 24 clients can send."""
+    """On one core, or the slots of a large machine would take all that the clients can send.
+
+    A probe counts where others were refused while it was asked, so that the queue was full. What the server did not
+    compute meanwhile, it did not let wait for: other programs, and the clients, may want the processor as well.
+    """
     with contextlib.ExitStack() as stack:
         with one_core():
             running = stack.enter_context(serving(tmp_path / "log", models=tiny_models, max_queue=3))
@@ -246,24 +266,27 @@ def test_a_full_queue_is_503_with_retry_after_and_probes_pass_it(
         assert running.client.post("/decode", json=body).status_code == 413
         assert running.client.post("/decode", json={"label": 1, "poses": [pose] * 3}).status_code == 200
 
-        answers: list[httpx.Response] = []
-        probes: list[float] = []
-        clients = [stack.enter_context(httpx.Client(base_url=running.url, timeout=20)) for _ in range(24)]
+        refused: list[httpx.Response] = []
+        waits: list[float] = []
+        clients = [stack.enter_context(httpx.Client(base_url=running.url, timeout=60)) for _ in range(10)]
 
         def ask(client: httpx.Client) -> None:
-            answers.extend(client.post("/classify", files={"file": seven}) for _ in range(8))
+            while len(waits) < PROBES:
+                answer = client.post("/classify", files={"file": seven})
+                if answer.status_code != 200:
+                    refused.append(answer)
 
-        with ThreadPoolExecutor(24) as pool:
+        with ThreadPoolExecutor(len(clients)) as pool:
             asking = [pool.submit(ask, client) for client in clients]
-            while not all(each.done() for each in asking):
-                probe = running.client.get("/health/ready")
-                assert probe.status_code == 200
-                probes.append(probe.elapsed.total_seconds())
-                time.sleep(0.05)
+            while len(waits) < PROBES and not any(each.done() for each in asking):
+                before, start, busy = len(refused), time.perf_counter(), running.cpu_seconds()
+                assert running.client.get("/health/ready").status_code == 200
+                wait = min(time.perf_counter() - start, running.cpu_seconds() - busy)
+                if len(refused) > before:
+                    waits.append(wait)
             for each in asking:
                 each.result()
-    refused = [answer for answer in answers if answer.status_code != 200]
     assert {answer.status_code for answer in refused} == {503}
     assert {answer.headers["retry-after"] for answer in refused} == {"1"}
     assert {answer.json()["type"] for answer in refused} == {"urn:problem-type:capsnet:queue-full"}
-    assert statistics.median(probes) < 0.5  # beside 24 clients in Python on the same cores
+    assert statistics.median(waits) < 0.05

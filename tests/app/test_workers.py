@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from app.workers import MOST_FAILED_STARTS, _End, _Losses
-from tests.app.support import Server, free_port, run_app, serving, wait_until
+from tests.app.support import Server, free_port, is_ending, run_app, serving, wait_until
 from tests.app.tiny_model import write_card, write_tiny_model
 
 pytestmark = pytest.mark.skipif(
@@ -74,7 +74,7 @@ def test_a_killed_worker_is_replaced_and_an_end_finishes_what_was_accepted(
             begun.sendall(body % len(seven) + seven[:-1])
             wait_until(lambda: ask(running, seven) == 200)
             running.process.send_signal(signal.SIGTERM)
-            wait_until(lambda: httpx.get(f"{running.url}/health/ready").status_code == 503)
+            wait_until(lambda: is_ending(running))
             running.process.send_signal(signal.SIGTERM)  # asked again, nothing changes
             begun.sendall(seven[-1:])
             assert begun.recv(12) == b"HTTP/1.1 200"
@@ -99,7 +99,7 @@ def test_a_second_interrupt_ends_all_at_once(tiny_models: Path, tmp_path: Path, 
         with socket.create_connection(("127.0.0.1", running.port), timeout=PATIENT) as begun:
             begun.sendall(b"POST /classify HTTP/1.1\r\nContent-Length: 9\r\n\r\nhalf")  # would be waited for
             running.process.send_signal(signal.SIGINT)
-            wait_until(lambda: httpx.get(f"{running.url}/health/ready").status_code == 503)
+            wait_until(lambda: is_ending(running))
             running.process.send_signal(signal.SIGINT)
             running.process.wait(3)
         assert not any(map(is_alive, workers))

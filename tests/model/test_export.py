@@ -1,5 +1,6 @@
 """Exports are proven: every architecture, every output, and nothing left behind by one that fails."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,21 +10,12 @@ import pytest
 import torch
 
 from model import contract, guard
-from model.contract import CardError, InputSpec, ModelCard, ModelConfig, sha256
-from model.export import Description, ExportError, export
+from model.contract import CardError, ModelCard, ModelConfig, sha256
+from model.export import ExportError, export
 from model.layers import CapsuleNetwork
 from model.onnx_model import open_variants
 from model.zoo import ARCHITECTURES, build
-from training.datasets import Split
-
-DESCRIPTION = Description(
-    name="test",
-    version="7",
-    classes=tuple("0123456789"),
-    input=InputSpec(channels=1, height=28, width=28, preprocess="mnist"),
-    objects=1,
-    training={"command": "none"},
-)
+from tests.model.descriptions import DESCRIPTION, Exported
 
 
 def network(architecture: str = "shared", **values: object) -> CapsuleNetwork:
@@ -31,22 +23,15 @@ def network(architecture: str = "shared", **values: object) -> CapsuleNetwork:
     return build(ModelConfig(architecture=architecture, **values)).eval()  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="module")
-def images(digits: Split) -> np.ndarray:
-    return digits.images[:40].astype(np.float32) / 255
-
-
 @pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
 def test_the_graphs_compute_what_the_network_computes(
-    architecture: str, images: np.ndarray, tmp_path: Path
+    architecture: str, exported_as: Callable[[str], Exported], images: np.ndarray
 ) -> None:
-    net = network(architecture)
-    card = export(net, DESCRIPTION, tmp_path / "test", images, images)
-    assert ModelCard.load(tmp_path / "test") == card
-    assert sorted(p.name for p in tmp_path.rglob("*")) == [
+    net, folder = exported_as(architecture)
+    assert sorted(p.name for p in folder.parent.rglob("*")) == [
         "card.json", "decoder.onnx", "encoder.onnx", "test",
     ]  # fmt: skip
-    _, variants = open_variants(tmp_path / "test")
+    _, variants = open_variants(folder)
     model = variants["fp32"]
     images = np.concatenate([np.zeros_like(images[:1]), images])  # a blank one among them
     for batch in (1, 3, 16):
@@ -59,10 +44,8 @@ def test_the_graphs_compute_what_the_network_computes(
 
 
 @pytest.fixture(scope="module")
-def exported(images: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "test"
-    export(network(), DESCRIPTION, folder, images, images)
-    return folder
+def exported(exported_as: Callable[[str], Exported]) -> Path:
+    return exported_as("shared")[1]
 
 
 def test_the_card_ties_the_files_together(exported: Path) -> None:
@@ -115,10 +98,18 @@ def test_nothing_of_this_machine_is_in_the_files(exported: Path) -> None:
         assert b"site-packages" not in file.read_bytes()
 
 
-def test_the_same_weights_give_the_same_bytes(exported: Path, images: np.ndarray, tmp_path: Path) -> None:
-    export(network(), DESCRIPTION, tmp_path / "test", images, images)
+def test_the_same_weights_give_the_same_bytes_and_nothing_of_an_earlier_export_stays(
+    exported: Path, images: np.ndarray, tmp_path: Path
+) -> None:
+    folder = tmp_path / "test"
+    folder.mkdir()
+    (folder / "encoder.int8.onnx").write_bytes(b"of an older model")
+    card = export(network(), DESCRIPTION, folder, images[:7], images)
+    assert ModelCard.load(folder) == card
+    assert sorted(p.name for p in folder.iterdir()) == ["card.json", "decoder.onnx", "encoder.onnx"]
+    assert list(tmp_path.iterdir()) == [folder]
     for file in exported.iterdir():
-        assert file.read_bytes() == (tmp_path / "test" / file.name).read_bytes()
+        assert file.read_bytes() == (folder / file.name).read_bytes()
 
 
 class Unfaithful(CapsuleNetwork):
@@ -145,15 +136,6 @@ def test_a_failed_export_keeps_the_earlier_one(exported: Path, images: np.ndarra
         export(Unfaithful(ModelConfig(architecture="shared")).eval(), DESCRIPTION, exported, images, images)
     assert {p.name: p.read_bytes() for p in exported.iterdir()} == before
     assert list(exported.parent.iterdir()) == [exported]
-
-
-def test_an_export_replaces_the_earlier_one(images: np.ndarray, tmp_path: Path) -> None:
-    folder = tmp_path / "test"
-    folder.mkdir()
-    (folder / "encoder.int8.onnx").write_bytes(b"of an older model")
-    export(network(), DESCRIPTION, folder, images, images)
-    assert sorted(p.name for p in folder.iterdir()) == ["card.json", "decoder.onnx", "encoder.onnx"]
-    assert list(tmp_path.iterdir()) == [folder]
 
 
 @pytest.mark.parametrize("name", ["thesis.doc", "encoder.txt"])

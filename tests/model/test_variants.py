@@ -1,42 +1,28 @@
 """int8 and fp16 encoders: close to fp32, small, tied to their model, and refused where they lose accuracy."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-import torch
 
 from model.constants import fold_normalisations
-from model.contract import METADATA_EXPORT_ID, ModelCard, ModelConfig
-from model.export import export
+from model.contract import METADATA_EXPORT_ID, ModelCard
 from model.onnx_model import OnnxModel, open_variants
 from model.quantize import QuantizationError
 from model.variants import add_variants, read_precisions
-from model.zoo import ARCHITECTURES, build
-from tests.model.test_export import DESCRIPTION
-from training.datasets import Split
+from model.zoo import ARCHITECTURES
+from tests.model.descriptions import Exported
 
 NEVER = 10  # a class that no network of these tests gives, so that every variant errs as often: always
 
 
 @pytest.fixture(scope="module")
-def images(digits: Split) -> np.ndarray:
-    return digits.images[:60].astype(np.float32) / 255
-
-
-@pytest.fixture(scope="module")
-def plain(images: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Every architecture exported, once: random weights, and normalisations that have something to do."""
-    root = tmp_path_factory.mktemp("plain")
-    for architecture in sorted(ARCHITECTURES):
-        torch.manual_seed(0)
-        network = build(ModelConfig(architecture=architecture))
-        with torch.no_grad():
-            network.train().encode(torch.from_numpy(images))
-        export(network.eval(), DESCRIPTION, root / architecture, images[:7], images)
-    return {architecture: root / architecture for architecture in ARCHITECTURES}
+def plain(exported_as: Callable[[str], Exported]) -> dict[str, Path]:
+    """Every architecture exported."""
+    return {architecture: exported_as(architecture)[1] for architecture in ARCHITECTURES}
 
 
 @pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))

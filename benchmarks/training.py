@@ -1,0 +1,232 @@
+"""`make bench-training`: how fast training is, beside the limit of arithmetic and the loop that is usually written.
+
+Each architecture trains in two ways, in turns, for some seconds each: with this project's trainer as `fit` runs it, and
+with a plain loop: a Dataset that shifts one image at a time in Python, a DataLoader, float32, PyTorch's own memory
+format, Adam. Both have the same network, batch and augmentation (the paper's shift by up to two pixels), and both look
+at the loss of every step.
+
+The limit is what this machine did in a large product of matrices, in the precision of the trainer, divided by the
+operations that a step needs for an image, forward and backward.
+"""
+
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from lightning_fabric import Fabric
+from rich.console import Console
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks import machine
+from benchmarks.gpu import SIDE, calls_a_second
+from benchmarks.output import RESULTS, save
+from benchmarks.report import markdown, training_rows
+from model.contract import InputSpec, ModelConfig
+from model.zoo import ARCHITECTURES, build
+from training.cli import fast_precision
+from training.datasets import DatasetInfo, Split
+from training.fit import Trainer
+from training.losses import RECONSTRUCTION_WEIGHT, margin_loss, reconstruction_loss
+from training.recipe import Recipe
+from training.runs import EpochResult, Position
+
+SHIFT = 2  # pixels
+WARM = 2  # steps before the clock starts
+SPEC = InputSpec(channels=1, height=28, width=28, preprocess="mnist")
+INFO = DatasetInfo(name="mnist", classes=tuple("0123456789"), input=SPEC)
+
+# Runs for at least so many seconds; images a second.
+Way = Callable[[float], float]
+
+
+def main(
+    architectures: Annotated[str, typer.Option()] = ",".join(sorted(ARCHITECTURES)),
+    batch: Annotated[int, typer.Option(min=2)] = 128,
+    images: Annotated[
+        int, typer.Option(min=1000, help="Of the data set; its content costs nothing.")
+    ] = 60_000,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Of each measurement.")] = 15.0,
+    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    output: Annotated[Path, typer.Option(help="Folder of the JSON file.")] = RESULTS,
+) -> None:
+    """Measure, print and write training.json."""
+    console = Console()
+    console.print(machine.in_words(machine.describe()), highlight=False)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    data = random_data(images)
+    figures = []
+    for architecture in architectures.split(","):
+        recipe = recipe_of(architecture, batch)
+        with tempfile.TemporaryDirectory() as folder:
+            ways = {"this": ours(recipe, data, device, Path(folder)), "plain": plain(recipe, data, device)}
+            rates = in_turns(ways, rounds, seconds)
+        found = {"architecture": architecture, "precision": recipe.precision, "limit": limit(recipe, device)}
+        figures.append(found | rates)
+        console.print(f"{architecture}: {rates}", highlight=False)
+    console.print(markdown(*training_rows(figures)), highlight=False, soft_wrap=True)
+    threads = torch.get_num_threads()
+    options = {
+        "device": str(device),
+        "threads": threads,
+        "batch": batch,
+        "seconds": seconds,
+        "rounds": rounds,
+    }
+    path = save("training", options, figures, output)
+    console.print(f"written: {path}", highlight=False)
+
+
+def in_turns(ways: dict[str, Way], rounds: int, seconds: float) -> dict[str, float]:
+    """Images a second, the median of rounds in which each had its turn."""
+    measured = [{name: way(seconds) for name, way in ways.items()} for _ in range(rounds)]
+    return {name: round(statistics.median(each[name] for each in measured), 1) for name in ways}
+
+
+def random_data(count: int) -> Split:
+    """As many images as MNIST has."""
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (count, SPEC.channels, SPEC.height, SPEC.width), np.uint8)
+    return Split(pixels, random.integers(0, len(INFO.classes), count, np.int64))
+
+
+def recipe_of(architecture: str, batch: int) -> Recipe:
+    """What `fit` would train, with the paper's augmentation."""
+    return Recipe(
+        dataset="mnist",
+        config=ModelConfig(architecture=architecture),
+        input=SPEC,
+        epochs=10_000,
+        batch_size=batch,
+        augmentation="shift",
+        precision=fast_precision("auto"),
+    )
+
+
+class Enough(Exception):
+    """The time of a measurement is over."""
+
+
+class Stopwatch:
+    """Watches a run, and ends it by raising `Enough`."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.steps = seconds, -WARM
+
+    def start(self, position: Position, steps: int) -> None:
+        """Nothing is timed before the first steps."""
+
+    def step(self, position: Position, loss: float) -> None:
+        """Count a step."""
+        self.steps += 1
+        if self.steps <= 0:
+            self.began = time.perf_counter()
+        elif (elapsed := time.perf_counter() - self.began) >= self.seconds:
+            self.rate = self.steps / elapsed
+            raise Enough
+
+    def epoch(self, result: EpochResult, *, best: bool) -> None:
+        """An epoch within a measurement is part of it."""
+
+
+def ours(recipe: Recipe, data: Split, device: torch.device, folder: Path) -> Way:
+    """The trainer behind `python -m training fit`, going on at each measurement where it stopped."""
+    fabric = Fabric(accelerator=device.type, devices=1, precision=recipe.precision)
+    trainer = Trainer(fabric, recipe, INFO, data, folder, {})
+
+    def run(seconds: float) -> float:
+        watch = Stopwatch(seconds)
+        try:
+            trainer.run(watch)
+        except Enough:
+            return watch.rate * recipe.batch_size
+        raise AssertionError("a measurement ends by Enough")
+
+    return run
+
+
+class ShiftedImages(Dataset[tuple[Tensor, int]]):
+    """One image at a time, moved by up to two pixels on each axis."""
+
+    def __init__(self, data: Split) -> None:
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.data.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        image = torch.from_numpy(self.data.images[index]).float() / 255
+        padded = torch.nn.functional.pad(image, [SHIFT] * 4)
+        top, left = torch.randint(0, 2 * SHIFT + 1, (2,)).tolist()
+        height, width = image.shape[1:]
+        return padded[:, top : top + height, left : left + width], int(self.data.labels[index])
+
+
+def plain(recipe: Recipe, data: Split, device: torch.device) -> Way:
+    """The loop as public repositories write it; on a GPU with as many loading processes as help it."""
+    network = build(recipe.config).train().to(device)
+    optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
+    workers = min(8, os.cpu_count() or 1) if device.type == "cuda" else 0
+    loader = DataLoader(
+        ShiftedImages(data), recipe.batch_size, shuffle=True, num_workers=workers, drop_last=True
+    )
+
+    def forever() -> Iterator[Any]:
+        while True:
+            yield from loader
+
+    def run(seconds: float) -> float:
+        watch = Stopwatch(seconds)
+        try:
+            for images, labels in forever():
+                loss = loss_of(network, images.to(device), labels.to(device))
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                watch.step(Position(), loss.item())
+        except Enough:
+            return watch.rate * recipe.batch_size
+        raise AssertionError("a measurement ends by Enough")
+
+    return run
+
+
+def loss_of(network: Callable[..., Any], images: Tensor, labels: Tensor) -> Tensor:
+    """Margin loss and the weighted reconstruction loss."""
+    lengths, _, drawn = network(images, labels)
+    margin = margin_loss(lengths, torch.nn.functional.one_hot(labels, lengths.shape[1]))
+    return (margin + RECONSTRUCTION_WEIGHT * reconstruction_loss(drawn, images)).mean()
+
+
+def limit(recipe: Recipe, device: torch.device) -> float:
+    """Images a second, if a whole step ran as fast as a large product of matrices does here."""
+    side = SIDE[device.type]
+    kind = torch.bfloat16 if recipe.precision == "bf16-mixed" else torch.float32
+    a, b = (torch.rand(side, side, device=device).to(kind) for _ in range(2))
+
+    def product() -> None:
+        a @ b
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    return round(calls_a_second(product, 1.0) * 2 * side**3 / operations_an_image(recipe.config), 1)
+
+
+def operations_an_image(config: ModelConfig) -> int:
+    """Additions and multiplications of a step for one image, forward and backward."""
+    network, images = build(config).train(), torch.zeros(2, *config.image_shape)
+    with FlopCounterMode(display=False) as counter:
+        torch.autograd.backward(loss_of(network, images, torch.zeros(2, dtype=torch.long)))
+    return int(counter.get_total_flops()) // len(images)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,18 @@
+"""What exports of tests say of themselves, and what is handed to those who look at one."""
+
+from pathlib import Path
+
+from model.contract import InputSpec
+from model.export import Description
+from model.layers import CapsuleNetwork
+
+Exported = tuple[CapsuleNetwork, Path]
+
+DESCRIPTION = Description(
+    name="test",
+    version="7",
+    classes=tuple("0123456789"),
+    input=InputSpec(channels=1, height=28, width=28, preprocess="mnist"),
+    objects=1,
+    training={"command": "none"},
+)
