@@ -19,7 +19,17 @@ from training import folders, idx
 from training.idx import DatasetError
 from training.scenes import Composer, Scene
 
-__all__ = ["DERIVED", "PUBLISHED", "DatasetError", "DatasetInfo", "Part", "Published", "Split", "describe", "load"]
+__all__ = [
+    "DERIVED",
+    "PUBLISHED",
+    "DatasetError",
+    "DatasetInfo",
+    "Part",
+    "Published",
+    "Split",
+    "describe",
+    "load",
+]
 
 Part = Literal["train", "test"]
 
@@ -128,9 +138,7 @@ class Derived:
 
 
 DERIVED = {
-    "multimnist": Derived(
-        title="MultiMNIST", source="mnist", scene=Scene(side=36, shift=4, objects=2)
-    ),
+    "multimnist": Derived(title="MultiMNIST", source="mnist", scene=Scene(side=36, shift=4, objects=2)),
 }
 # Of the scenes of a test set, which are always the same.
 TEST_SEED = 2017
