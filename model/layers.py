@@ -140,7 +140,7 @@ class CapsuleNetwork(nn.Module):
         if label.dim() == 2:
             poses = poses.repeat_interleave(label.shape[1], dim=0)  # (B*K,J,D)
         images: Tensor = self.decoder(poses, label.flatten())
-        return images.unflatten(0, label.shape) if label.dim() == 2 else images
+        return images.view(*label.shape, *images.shape[1:])
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Lengths, poses and the reconstruction from the capsule of `label`, or of the longest capsule without it."""

@@ -17,20 +17,19 @@ def winners(lengths: np.ndarray, objects: int = 1) -> np.ndarray:
         K, how many are looked for.
     """
     if objects == 1:
-        return lengths.argmax(axis=1)[:, None]
+        longest: np.ndarray = lengths.argmax(axis=1)
+        return longest[:, None]
     ranked: np.ndarray = np.argsort(-lengths, axis=1, kind="stable")
     return ranked[:, :objects]
 
 
-def overlay(drawn: np.ndarray, objects: int = 1) -> np.ndarray:
-    """What the winners of each image draw together, (B,C,H,W), from their drawings (B*K,C,H,W) in [0,1].
+def overlay(drawn: np.ndarray) -> np.ndarray:
+    """What the capsules of each image draw together, (B,C,H,W), from what each draws alone, (B,K,C,H,W) in [0,1].
 
-    The light of all is added up, as it was when the objects were laid over each other, and clipped at 1.
+    Their light is added up and clipped at 1, as it was when the objects were laid over each other.
     """
-    if objects == 1:
-        return drawn
-    together: np.ndarray = drawn.reshape(-1, objects, *drawn.shape[1:]).sum(axis=1)
-    return np.minimum(together, np.float32(1))
+    together: np.ndarray = np.minimum(drawn.sum(axis=1), np.float32(1))
+    return together
 
 
 def missed(lengths: np.ndarray, labels: np.ndarray) -> np.ndarray:

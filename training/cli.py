@@ -209,11 +209,11 @@ def export(
         },
     )
     validation = held_out.floats(slice(None)).numpy()
-    samples = np.concatenate([validation[:7], fitted.floats(slice(0, 7)).numpy()])
+    samples = np.concatenate([validation[:7], fitted.first(7).numpy()])
     card = export_network(network, description, output, samples, validation)
     console.print(f"{output}: {name} version {card.version}, export {card.export_id}", highlight=False)
     if precisions:
-        calibration = fitted.floats(slice(0, CALIBRATION_IMAGES)).numpy()
+        calibration = fitted.first(CALIBRATION_IMAGES).numpy()
         card = add_variants(output, precisions, calibration, validation, held_out.labels.numpy())
         for precision, variant in card.variants.items():
             console.print(f"  {precision}: {in_words(variant.validation)}", highlight=False, soft_wrap=True)
@@ -284,10 +284,11 @@ def download(
 def _table(rows: list[tuple[Path, str, Metrics]]) -> Table:
     table = Table(box=box.SIMPLE)
     table.add_column("model")
-    for name in ("variant", "data set", "images", "errors", "error %", "margin", "MSE", "accepted %"):
+    several = any(m.exact_match_error is not None for _, _, m in rows)
+    names = ("variant", "data set", "images", "errors", "error %", "margin", "MSE", "accepted %")
+    for name in (*names, *(["any wrong %"] if several else [])):
         table.add_column(name, justify="left" if name in ("variant", "data set") else "right", no_wrap=True)
     for path, variant, m in rows:
-        accepted = "" if m.accepted is None else f"{100 * m.accepted:.2f}"
         table.add_row(
             path.resolve().name,
             variant,
@@ -297,9 +298,14 @@ def _table(rows: list[tuple[Path, str, Metrics]]) -> Table:
             f"{100 * m.error:.2f}",
             f"{m.margin_loss:.5f}",
             f"{m.reconstruction_mse:.5f}",
-            accepted,
+            _percent(m.accepted),
+            *([_percent(m.exact_match_error)] if several else []),
         )
     return table
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.2f}"
 
 
 def _folder_input(

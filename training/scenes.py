@@ -87,13 +87,14 @@ class Composer:
         framed = self._framed(chosen.flatten())  # (B*K,C,S,S)
         warped = augment(framed, keys.flatten(), replace(policy, shift=0.0), seed=seed, epoch=epoch)
         shifts = (u[:, 1:] * (2 * scene.shift + 1)).long() - scene.shift  # (B,2K)
-        parts = shifted(warped, shifts.reshape(-1, 2)).unflatten(0, chosen.shape)  # (B,K,C,S,S)
+        moved = shifted(warped, shifts.reshape(-1, 2))
+        parts = moved.view(*chosen.shape, *moved.shape[1:])  # (B,K,C,S,S)
         return Examples(parts.sum(dim=1).clamp(max=1), self.labels[chosen], parts)
 
     def compose_all(self, *, seed: int, epoch: int) -> Examples:
         """One unwarped scene for each image of the data set, on its device; images and parts are uint8."""
         rows = torch.arange(len(self.labels), device=self.labels.device)
-        made = [self.compose(part, Augmentation(), seed=seed, epoch=epoch) for part in rows.split(CHUNK)]
+        made = [self.compose(part, Augmentation(), seed=seed, epoch=epoch) for part in torch.split(rows, CHUNK)]
         images, labels, parts = zip(
             *((_bytes(each.images), each.labels, _bytes(each.parts)) for each in made), strict=True
         )
