@@ -1,8 +1,7 @@
-"""The data sets that networks are trained on, by name: `mnist`, `fashion_mnist`, `multimnist` and `folder:PATH`.
+"""The data sets that networks are trained on, by name.
 
 Everything that differs between the published sets is in the table `PUBLISHED`, and how others are made of them in
-`DERIVED`. Only the part that is asked for is
-ever opened, so training cannot see a test set by accident.
+`DERIVED`. Only the part that is asked for is ever opened, so training cannot see a test set by accident.
 """
 
 import hashlib
@@ -17,7 +16,7 @@ import torch
 from model.contract import InputSpec
 from training import folders, idx
 from training.idx import DatasetError
-from training.scenes import Composer, Scene
+from training.scenes import Affine, Composer, Scene
 
 __all__ = [
     "DERIVED",
@@ -130,15 +129,26 @@ PUBLISHED = {
 
 @dataclass(frozen=True)
 class Derived:
-    """A data set whose images are scenes made of a published one's."""
+    """A data set whose images are scenes made of a published one's.
+
+    One with `train_on` is a test set alone, for networks that were trained on the data set of that name.
+    """
 
     title: str
     source: str
     scene: Scene
+    train_on: str | None = None
 
 
 DERIVED = {
     "multimnist": Derived(title="MultiMNIST", source="mnist", scene=Scene(side=36, shift=4, objects=2)),
+    "translated_mnist": Derived(title="Translated MNIST", source="mnist", scene=Scene(side=40, shift=6)),
+    "affnist": Derived(
+        title="Affine-transformed MNIST",
+        source="mnist",
+        scene=Scene(side=40, shift=None, affine=Affine(rotation=20, shear=0.2, scale=0.2)),
+        train_on="translated_mnist",
+    ),
 }
 # Of the scenes of a test set, which are always the same.
 TEST_SEED = 2017
@@ -204,11 +214,13 @@ def load(
     if name not in DERIVED:
         return _load_published(root, name, part, subset)
     derived = DERIVED[name]
+    if part == "train" and derived.train_on:
+        raise DatasetError(f"{name} is a test set; the data set to train on for it is {derived.train_on}")
     source = _load_published(root, derived.source, part, subset)
-    return replace(source, scene=derived.scene) if part == "train" else test_scenes(source, derived.scene)
+    return replace(source, scene=derived.scene) if part == "train" else fixed_scenes(source, derived.scene)
 
 
-def test_scenes(source: Split, scene: Scene) -> Split:
+def fixed_scenes(source: Split, scene: Scene) -> Split:
     """The scenes of a test set, one for each image: the same ones wherever and whenever they are made."""
     images, labels = torch.from_numpy(source.images), torch.from_numpy(source.labels)
     composer = Composer(scene, images, labels, torch.arange(len(labels)))
