@@ -28,7 +28,7 @@ from model.contract import (
 from model.zoo import ARCHITECTURES
 from training.augment import AUGMENTATIONS
 from training.batches import split
-from training.datasets import DATA_VARIABLE, DEFAULT_FOLDER, DERIVED, PUBLISHED, describe, load
+from training.datasets import DATA_VARIABLE, DEFAULT_FOLDER, NAMES, describe, load
 from training.provenance import portable, provenance
 from training.recipe import Precision, Recipe, Schedule, default_augmentation
 from training.runs import STATE, Origin, RunError, Start
@@ -74,7 +74,7 @@ def commands() -> None:
 def fit(
     dataset: Annotated[
         str,
-        typer.Option(help=f"{one_of([*PUBLISHED, *DERIVED])[:-1]}, or folder:PATH (one sub-folder a class)."),
+        typer.Option(help=f"{one_of(NAMES)[:-1]}, or folder:PATH (one sub-folder a class)."),
     ],
     output: Annotated[Path, typer.Option(help="Folder of the run: checkpoints and logs.")],
     architecture: Annotated[str, typer.Option(help=one_of(ARCHITECTURES))] = "efficient",

@@ -8,14 +8,14 @@ import hashlib
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
 
 from model.contract import InputSpec
-from training import folders, idx
-from training.idx import DatasetError
+from training import cifar, folders, idx, norb
+from training.binary import DatasetError
 from training.scenes import Affine, Composer, Scene
 
 __all__ = [
@@ -127,6 +127,29 @@ PUBLISHED = {
 }
 
 
+class Reader(Protocol):
+    """Reads a part of a data set, below a folder, out of files in a format of its own."""
+
+    def __call__(self, root: Path, part: str, *, subset: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Images uint8 (N,C,H,W) and labels int64 (N,); raises DatasetError."""
+
+
+@dataclass(frozen=True)
+class Special:
+    """A published data set in a format of its own, which is not downloaded."""
+
+    title: str
+    classes: tuple[str, ...]
+    input: InputSpec
+    read: Reader
+
+
+SPECIAL = {
+    "smallnorb": Special("smallNORB", norb.CLASSES, norb.INPUT, norb.read),
+    "cifar10": Special("CIFAR-10", cifar.CLASSES, cifar.INPUT, cifar.read),
+}
+
+
 @dataclass(frozen=True)
 class Derived:
     """A data set whose images are scenes made of a published one's.
@@ -150,6 +173,8 @@ DERIVED = {
         train_on="translated_mnist",
     ),
 }
+# Every data set but folders.
+NAMES = (*PUBLISHED, *DERIVED, *SPECIAL)
 # Of the scenes of a test set, which are always the same.
 TEST_SEED = 2017
 
@@ -160,7 +185,7 @@ def describe(name: str, *, spec: InputSpec | None = None) -> DatasetInfo:
     Parameters
     ----------
     name
-        A key of `PUBLISHED` or `DERIVED`, or `folder:PATH` for a folder with one sub-folder a class.
+        One of `NAMES`, or `folder:PATH` for a folder with one sub-folder a class.
     spec
         For a folder: the size, channels and preprocessing to read its pictures with (28x28 grey, `resize`, where
         None). A published data set has its own and refuses another.
@@ -211,6 +236,8 @@ def load(
         images, labels = folders.read(_folder_of(name), info.classes, info.input)
         return Split(images, labels)
     root = folder or Path(os.environ.get(DATA_VARIABLE) or DEFAULT_FOLDER)
+    if name in SPECIAL:
+        return Split(*SPECIAL[name].read(root, part, subset=subset))
     if name not in DERIVED:
         return _load_published(root, name, part, subset)
     derived = DERIVED[name]
@@ -241,15 +268,14 @@ def _folder_of(name: str) -> Path:
 
 
 def _info(name: str) -> DatasetInfo:
-    if name in PUBLISHED:
-        published = PUBLISHED[name]
+    published = PUBLISHED.get(name) or SPECIAL.get(name)
+    if published is not None:
         return DatasetInfo(name=name, classes=published.classes, input=published.input)
     if name in DERIVED:
         source, scene = PUBLISHED[DERIVED[name].source], DERIVED[name].scene
         spec = replace(source.input, height=scene.side, width=scene.side)
         return DatasetInfo(name=name, classes=source.classes, input=spec, objects=scene.objects)
-    known = ", ".join([*PUBLISHED, *DERIVED])
-    raise DatasetError(f"no data set '{name}'; there are {known} and {FOLDER_PREFIX}PATH")
+    raise DatasetError(f"no data set '{name}'; there are {', '.join(NAMES)} and {FOLDER_PREFIX}PATH")
 
 
 def _read_published(root: Path, name: str, file: str, dimensions: int, subset: bool) -> np.ndarray:
