@@ -4,9 +4,9 @@ Sabour et al. 2017 (https://arxiv.org/abs/1710.09829, section 5) compare with th
 Efficient-CapsNet with its capsules taken out: the same trunk and the same number of parameters.
 
 Both can be asked what a capsule network is asked, in the way of Qin et al. 2019, "Detecting and Diagnosing Adversarial
-Images with Class-Conditional Capsule Reconstructions" (https://arxiv.org/abs/1907.02957), where it is called CNN+CR: the
-last hidden layer is J groups of D linear units, the sum of a group is the logit of its class, and the decoder sees the
-group of one class alone. So a group stands where the pose of a capsule would, and a probability where its length would.
+Images with Class-Conditional Capsule Reconstructions" (https://arxiv.org/abs/1907.02957). It is their CNN+CR: the last
+hidden layer is J groups of D linear units, the sum of a group is the logit of its class, and the decoder sees the group
+of one class alone. So a group stands where the pose of a capsule would, and a probability where its length would.
 """
 
 import torch
@@ -51,7 +51,7 @@ class GroupedClassifier(CapsuleNetwork):
 
 
 class CNN(GroupedClassifier):
-    """The paper's: three 5x5 convolutions without pooling, two wide layers, dropout; with D = 1, 35,445,522 parameters."""
+    """The paper's: three 5x5 convolutions without pooling, two wide layers; with D = 1, 35,445,522 parameters."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)

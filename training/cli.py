@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -32,7 +32,7 @@ from training.datasets import DATA_VARIABLE, DEFAULT_FOLDER, describe, load
 from training.provenance import portable, provenance
 from training.recipe import Precision, Recipe, Schedule, default_augmentation
 from training.runs import STATE, Origin, RunError, Start
-from training.tables import in_words, speed_table
+from training.tables import in_words, meaning_table, speed_table
 
 Accelerator = Literal["auto", "cpu", "cuda"]
 # Fewer validation images than this say little about where a class ends.
@@ -248,6 +248,31 @@ def evaluate(
         Console().print(_table(rows))
         for path, measured in speeds.items():
             Console().print(speed_table(path, measured))
+
+
+@app.command()
+def meaning(
+    model: Annotated[Path, typer.Argument(help="Exported model.")],
+    data: DataFolder = None,
+    dataset: Annotated[str | None, typer.Option(help="Default: what the model was trained on.")] = None,
+    write: Annotated[bool, typer.Option("--write-card", help="Stamp the names into the card.")] = False,
+) -> None:
+    """Measure what each pose dimension of each class means, on training images, and name those that are clear."""
+    from model.onnx_model import open_variants
+    from training.evaluate import replace_card
+    from training.meaning import measure_poses, properties_of
+
+    card, variants = open_variants(model)
+    training = load(dataset or str(card.training["dataset"]), "train", data, spec=card.input)
+    with console.status("measuring") as status:
+        measured = measure_poses(
+            variants["fp32"], card, training, watch=lambda name: status.update(f"measuring class {name}")
+        )
+    columns = properties_of(card)
+    names = {label: named for label, each in measured.items() if (named := each.named(columns))}
+    Console().print(meaning_table(measured, columns))
+    if write:
+        replace_card(model, replace(card, pose_meaning=names))
 
 
 @app.command()
