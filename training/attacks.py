@@ -176,7 +176,7 @@ def _outcome(
     found, refused = [], []
     for first in range(0, len(changed), BATCH):
         images = torch.from_numpy(changed[first : first + BATCH])
-        lengths, poses, drawn = (t.numpy() for t in network(images))
+        lengths, _, drawn = (t.numpy() for t in network(images))
         limits = guard.thresholds(thresholds, images.numpy(), lengths)
         refused.append(guard.distance(images.numpy(), drawn) > limits)
         found.append(lengths.argmax(axis=1))
