@@ -15,6 +15,12 @@ DOWN_WEIGHT = 0.5
 RECONSTRUCTION_WEIGHT = 0.0005
 
 
+def present(labels: Tensor, num_classes: int) -> Tensor:
+    """Which classes are in each image: 1 or 0 (B,J), from labels (B,) or, of K different objects, (B,K)."""
+    one_hot = torch.nn.functional.one_hot(labels.view(len(labels), -1), num_classes)  # (B,K,J)
+    return one_hot.sum(dim=1)
+
+
 def margin_loss(lengths: Tensor, targets: Tensor) -> Tensor:
     """Margin loss, summed over the classes, a sample: (B,)  (Sabour et al. 2017, equation 4).
 
@@ -50,5 +56,5 @@ def class_loss(network: CapsuleNetwork, lengths: Tensor, poses: Tensor, targets:
 
 
 def reconstruction_loss(reconstruction: Tensor, images: Tensor) -> Tensor:
-    """Sum of squared pixel errors a sample: (B,)."""
+    """Sum of squared pixel errors a sample, over all its objects: (B,) from two tensors (B,...) of one shape."""
     return (reconstruction - images).square().flatten(1).sum(dim=1)
