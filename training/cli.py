@@ -5,6 +5,7 @@ import logging
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,13 +14,13 @@ import torch
 import typer
 from rich import box
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 
 from model.checkpoint import load_network
 from model.contract import (
     InputSpec,
     Metrics,
-    ModelCard,
     ModelConfig,
     Preprocess,
     UserError,
@@ -277,20 +278,39 @@ def meaning(
 
 @app.command()
 def report(
-    model: Annotated[Path, typer.Argument(help="Exported model.")],
-    output: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("docs/images"),
-    dataset: Annotated[str | None, typer.Option(help="Default: what the model was trained on.")] = None,
+    models: Annotated[
+        list[Path], typer.Argument(help="Exported models to draw and measure; checkpoints to attack.")
+    ],
+    output: Annotated[
+        Path, typer.Option(help="Gets images/NAME-….png and results/NAME.json; its results.md is filled.")
+    ] = Path("docs"),
+    dataset: Annotated[str | None, typer.Option(help="Default: what each model was trained on.")] = None,
     data: DataFolder = None,
     example: Annotated[int, typer.Option(help="Class whose pose is moved, counted from 0.", min=0)] = 2,
+    attack_images: Annotated[int, typer.Option(help="Test images to attack.", min=1)] = 1000,
 ) -> None:
-    """Draw what the model's capsules hold, on training images; writes NAME-reconstructions.png."""
-    from training.figures import reconstructions
+    """Make the figures and numbers of docs/results.md.
 
-    card = ModelCard.load(model)
-    training = load(dataset or str(card.training["dataset"]), "train", data, spec=card.input)
-    target = output / f"{card.name}-reconstructions.png"
-    reconstructions(model, training, target, example=min(example, len(card.classes) - 1))
-    console.print(f"{target}", highlight=False)
+    An exported model is drawn and measured: reconstructions, perturbations, what pose dimensions mean, confusion,
+    calibration, the worst mistakes, or how pairs are told apart. A checkpoint is attacked, which needs its gradients.
+    """
+    from training.report import report_attacks, report_model
+    from training.results import fill
+
+    with console.status("reading") as status:
+        for path in models:
+            watch = partial(_watch, status, path.resolve().name)
+            if path.suffix == ".safetensors":
+                report_attacks(path, data, output, images=attack_images, watch=watch)
+            else:
+                report_model(path, dataset, data, output, example=example, watch=watch)
+    for page in fill(output):
+        console.print(f"{page}", highlight=False)
+
+
+def _watch(status: Status, name: str, what: str) -> None:
+    console.print(f"{name}: {what}", highlight=False)
+    status.update(f"{name}: {what}")
 
 
 @app.command()
