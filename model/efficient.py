@@ -60,20 +60,25 @@ class Gather(nn.Conv2d):
         return maps[:, :, None, None]
 
 
+def encoder_layers(config: ModelConfig) -> tuple[nn.Sequential, Gather]:
+    """The trunk of four convolutions, and the one that gathers its whole last map: (B,C,H,W) -> (B,128,1,1)."""
+    stride = 2 if max(config.height, config.width) >= LARGE else 1
+    trunk = nn.Sequential(
+        convolution(config.channels, 32, 5),
+        convolution(32, 64, 3),
+        convolution(64, 64, 3, stride=stride),
+        convolution(64, FEATURES, 3, stride=2),
+    )
+    kernel = (gathering_kernel(config.height, stride), gathering_kernel(config.width, stride))
+    return trunk, Gather(FEATURES, FEATURES, kernel, stride=2, groups=FEATURES)
+
+
 class EfficientCapsNet(CapsuleNetwork):
     """A trunk of four convolutions whose whole last map is gathered into 16 capsules, and attention routing."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        stride = 2 if max(config.height, config.width) >= LARGE else 1
-        self.trunk = nn.Sequential(
-            convolution(config.channels, 32, 5),
-            convolution(32, 64, 3),
-            convolution(64, 64, 3, stride=stride),
-            convolution(64, FEATURES, 3, stride=2),
-        )
-        kernel = (gathering_kernel(config.height, stride), gathering_kernel(config.width, stride))
-        self.gather = Gather(FEATURES, FEATURES, kernel, stride=2, groups=FEATURES)
+        self.trunk, self.gather = encoder_layers(config)
         # Keras' he_normal on this shape, whose first two axes it counts as a receptive field: 0.0395 after the cut.
         std = math.sqrt(2 / (PRIMARY_DIM * config.num_classes * PRIMARY_CAPSULES)) / TRUNCATED
         self.digits = AttentionRoutingCaps(PRIMARY_CAPSULES, PRIMARY_DIM, config, std=std)

@@ -118,6 +118,9 @@ class CapsuleNetwork(nn.Module):
     A subclass defines `capsules`; everything else (lengths, masking, reconstruction) is the same for all of them.
     """
 
+    # Whether the classes compete, as in a CNN: "lengths" are then a softmax over the logits of `functional.logits`.
+    softmax = False
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config

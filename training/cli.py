@@ -4,7 +4,8 @@ import json
 import logging
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,13 +14,13 @@ import torch
 import typer
 from rich import box
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 
 from model.checkpoint import load_network
 from model.contract import (
     InputSpec,
     Metrics,
-    ModelCard,
     ModelConfig,
     Preprocess,
     UserError,
@@ -32,7 +33,7 @@ from training.datasets import DATA_VARIABLE, DEFAULT_FOLDER, NAMES, describe, lo
 from training.provenance import portable, provenance
 from training.recipe import Precision, Recipe, Schedule, default_augmentation
 from training.runs import STATE, Origin, RunError, Start
-from training.tables import in_words, speed_table
+from training.tables import in_words, meaning_table, speed_table
 
 Accelerator = Literal["auto", "cpu", "cuda"]
 # Fewer validation images than this say little about where a class ends.
@@ -252,21 +253,65 @@ def evaluate(
 
 
 @app.command()
-def report(
+def meaning(
     model: Annotated[Path, typer.Argument(help="Exported model.")],
-    output: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("docs/images"),
+    data: DataFolder = None,
     dataset: Annotated[str | None, typer.Option(help="Default: what the model was trained on.")] = None,
+    write: Annotated[bool, typer.Option("--write-card", help="Stamp the names into the card.")] = False,
+) -> None:
+    """Measure what each pose dimension of each class means, on training images, and name those that are clear."""
+    from model.onnx_model import open_variants
+    from training.evaluate import replace_card
+    from training.meaning import measure_poses, properties_of
+
+    card, variants = open_variants(model)
+    training = load(dataset or str(card.training["dataset"]), "train", data, spec=card.input)
+    with console.status("measuring") as status:
+        measured = measure_poses(
+            variants["fp32"], card, training, watch=lambda name: status.update(f"measuring class {name}")
+        )
+    columns = properties_of(card)
+    names = {label: named for label, each in measured.items() if (named := each.named(columns))}
+    Console().print(meaning_table(measured, columns))
+    if write:
+        replace_card(model, replace(card, pose_meaning=names))
+
+
+@app.command()
+def report(
+    models: Annotated[
+        list[Path], typer.Argument(help="Exported models to draw and measure; checkpoints to attack.")
+    ],
+    output: Annotated[
+        Path, typer.Option(help="Gets images/NAME-….png and results/NAME.json; its results.md is filled.")
+    ] = Path("docs"),
+    dataset: Annotated[str | None, typer.Option(help="Default: what each model was trained on.")] = None,
     data: DataFolder = None,
     example: Annotated[int, typer.Option(help="Class whose pose is moved, counted from 0.", min=0)] = 2,
+    attack_images: Annotated[int, typer.Option(help="Test images to attack.", min=1)] = 1000,
 ) -> None:
-    """Draw what the model's capsules hold, on training images; writes NAME-reconstructions.png."""
-    from training.figures import reconstructions
+    """Make the figures and numbers of docs/results.md.
 
-    card = ModelCard.load(model)
-    training = load(dataset or str(card.training["dataset"]), "train", data, spec=card.input)
-    target = output / f"{card.name}-reconstructions.png"
-    reconstructions(model, training, target, example=min(example, len(card.classes) - 1))
-    console.print(f"{target}", highlight=False)
+    An exported model is drawn and measured: reconstructions, perturbations, what pose dimensions mean, confusion,
+    calibration, the worst mistakes, or how pairs are told apart. A checkpoint is attacked, which needs its gradients.
+    """
+    from training.report import report_attacks, report_model
+    from training.results import fill
+
+    with console.status("reading") as status:
+        for path in models:
+            watch = partial(_watch, status, path.resolve().name)
+            if path.suffix == ".safetensors":
+                report_attacks(path, data, output, images=attack_images, watch=watch)
+            else:
+                report_model(path, dataset, data, output, example=example, watch=watch)
+    for page in fill(output):
+        console.print(f"{page}", highlight=False)
+
+
+def _watch(status: Status, name: str, what: str) -> None:
+    console.print(f"{name}: {what}", highlight=False)
+    status.update(f"{name}: {what}")
 
 
 @app.command()

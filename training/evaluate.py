@@ -144,8 +144,11 @@ def measure(model: Model, data: Split, dataset: str, thresholds: Guard | None) -
 
 def write_card(folder: Path, metrics: Mapping[str, Metrics], speeds: Mapping[str, Speed]) -> None:
     """Stamp the figures of each variant into the card of an exported model; raises CardError if there is none."""
-    card = ModelCard.load(folder)
-    stamped = card.with_metrics(metrics).with_speeds(speeds)
+    replace_card(folder, ModelCard.load(folder).with_metrics(metrics).with_speeds(speeds))
+
+
+def replace_card(folder: Path, card: ModelCard) -> None:
+    """Put a card in the place of the one that an exported model has."""
     temporary = folder / f".{CARD_FILE}.tmp"
-    temporary.write_text(stamped.to_json(), encoding="utf-8")
+    temporary.write_text(card.to_json(), encoding="utf-8")
     temporary.replace(folder / CARD_FILE)

@@ -16,7 +16,7 @@ from training import runs
 from training.average import MovingAverage
 from training.batches import DeviceData, batches, split, steps_an_epoch
 from training.datasets import DatasetInfo, Split
-from training.losses import margin_loss, present, reconstruction_loss
+from training.losses import class_loss, present, reconstruction_loss
 from training.recipe import Recipe
 from training.runs import EpochResult, Origin, Position, RunError, Start
 from training.scenes import Examples
@@ -135,8 +135,9 @@ class Trainer:
         recipe, number = self.recipe, self.position.epoch * self.steps + self.position.step
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.rate(number, self.steps)
-        lengths, _, reconstruction = self.model(examples.images, examples.labels)
-        margin = margin_loss(lengths, present(examples.labels, recipe.config.num_classes)).mean()
+        lengths, poses, reconstruction = self.model(examples.images, examples.labels)
+        targets = present(examples.labels, recipe.config.num_classes)
+        margin = class_loss(self.network, lengths, poses, targets).mean()
         drawn = reconstruction_loss(reconstruction, examples.parts).mean()
         loss = margin + recipe.reconstruction_weight * drawn
         self.fabric.backward(loss)
@@ -193,12 +194,13 @@ class Trainer:
 
 @torch.inference_mode()
 def validate(network: CapsuleNetwork, data: DeviceData) -> tuple[float, float]:
-    """Share of objects that are not among the longest capsules, and mean margin loss, in float32."""
+    """Share of objects that are not among the longest capsules, and mean loss of the classes, in float32."""
     wrong, margin = 0, 0.0
     for first in range(0, len(data), VALIDATION_BATCH):
         rows = slice(first, first + VALIDATION_BATCH)
         labels = data.labels[rows]
-        lengths, _ = network.encode(data.floats(rows).contiguous(memory_format=torch.channels_last))
+        lengths, poses = network.encode(data.floats(rows).contiguous(memory_format=torch.channels_last))
+        targets = present(labels, network.config.num_classes)
         wrong += int(missed(lengths.cpu().numpy(), labels.cpu().numpy()).sum())
-        margin += float(margin_loss(lengths, present(labels, network.config.num_classes)).sum())
+        margin += float(class_loss(network, lengths, poses, targets).sum())
     return wrong / data.labels.numel(), margin / len(data)

@@ -1,7 +1,11 @@
-"""The two losses of a capsule network, as the papers define them."""
+"""The losses, as the papers define them: two of a capsule network, and the one of the CNNs it is compared with."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from model import functional
+from model.layers import CapsuleNetwork
 
 PRESENT = 0.9
 ABSENT = 0.1
@@ -32,6 +36,23 @@ def margin_loss(lengths: Tensor, targets: Tensor) -> Tensor:
     present = torch.relu(PRESENT - lengths).square()
     absent = torch.relu(lengths - ABSENT).square()
     return (targets * present + DOWN_WEIGHT * (1 - targets) * absent).sum(dim=1)
+
+
+def class_loss(network: CapsuleNetwork, lengths: Tensor, poses: Tensor, targets: Tensor) -> Tensor:
+    """What a network is trained to classify with, a sample: (B,). The margin loss, or a CNN's cross-entropy.
+
+    Parameters
+    ----------
+    network
+        Says whether its classes compete.
+    lengths, poses
+        (B,J) and (B,J,D), as its `encode` gives them.
+    targets
+        (B,J) 1 where the class is in the image, 0 elsewhere.
+    """
+    if network.softmax:  # from the logits: the logarithm of a probability near 0 has lost its digits
+        return F.cross_entropy(functional.logits(poses), targets.float(), reduction="none")
+    return margin_loss(lengths, targets)
 
 
 def reconstruction_loss(reconstruction: Tensor, images: Tensor) -> Tensor:
