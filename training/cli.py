@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, replace
@@ -29,7 +31,7 @@ from model.contract import (
 from model.zoo import ARCHITECTURES
 from training.augment import AUGMENTATIONS
 from training.batches import split
-from training.datasets import DATA_VARIABLE, DEFAULT_FOLDER, NAMES, describe, load
+from training.datasets import DATA_VARIABLE, DEFAULT_FOLDER, DERIVED, NAMES, describe, load
 from training.provenance import portable, provenance
 from training.recipe import Precision, Recipe, Schedule, default_augmentation
 from training.runs import STATE, Origin, RunError, Start
@@ -166,6 +168,51 @@ def fit(
         best = trainer.run(display)
     if not quiet:
         console.print(f"best epoch {best.epoch}: validation error {100 * best.validation_error:.2f} %")
+
+
+@app.command()
+def recipe(
+    name: Annotated[str, typer.Argument(help="A row of docs/results.md; `recipes` lists them.")],
+    seed: Annotated[list[int] | None, typer.Option(help="May repeat; default: those of the row.")] = None,
+    output: Annotated[Path, typer.Option(help="Folder for runs and models.")] = Path("runs"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the commands.")] = False,
+    data: DataFolder = None,
+) -> None:
+    """Train all stages of a recipe, export and evaluate; run again, it goes on where it stopped."""
+    from training.recipes import commands as commands_of
+    from training.recipes import find_recipe
+
+    for each in seed or find_recipe(name).seeds:
+        # Asked anew before each, because a stage that has begun since is resumed.
+        for number in range(len(commands_of(name, each, output))):
+            words = commands_of(name, each, output)[number]
+            typer.echo(f"python -m training {' '.join(words)}")
+            if not dry_run:
+                _run(words, data)
+
+
+def _run(words: list[str], data: Path | None) -> None:
+    """Run a command of this module in a process of its own, which gives its memory back; exits if it fails."""
+    environment = os.environ if data is None else {**os.environ, DATA_VARIABLE: str(data)}
+    status = subprocess.run(  # noqa: S603  # the words are the recipe's
+        [sys.executable, "-m", "training", *words], env=environment, check=False
+    ).returncode
+    if status:
+        raise typer.Exit(status)
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes and what each trains on what."""
+    from training.recipes import RECIPES
+
+    table = Table(box=box.SIMPLE)
+    for heading in ("recipe", "data set", "architecture", "epochs", "seeds"):
+        table.add_column(heading, no_wrap=True)
+    for name, row in RECIPES.items():
+        epochs = " + ".join(str(stage["epochs"]) for stage in row.stages)
+        table.add_row(name, row.dataset, row.architecture, epochs, ", ".join(map(str, row.seeds)))
+    Console().print(table)
 
 
 @app.command()
@@ -324,7 +371,12 @@ def download(
     from training.download import MIRRORS
     from training.download import download as fetch
 
-    fetch(names, data or DEFAULT_FOLDER, MIRRORS if mirror is None else {name: [mirror] for name in names})
+    published = list(dict.fromkeys(DERIVED[name].source if name in DERIVED else name for name in names))
+    fetch(
+        published,
+        data or DEFAULT_FOLDER,
+        MIRRORS if mirror is None else {name: [mirror] for name in published},
+    )
 
 
 def _table(rows: list[tuple[Path, str, Metrics]]) -> Table:
