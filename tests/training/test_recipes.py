@@ -28,7 +28,8 @@ def test_a_recipe_is_commands_that_are_understood(name: str, tmp_path: Path) -> 
         found = CliRunner().invoke(app, [*words, "--data", str(tmp_path / "nowhere")])
         # Every option is understood: what is wrong is that there are no such files.
         assert found.exit_code == 1
-        assert "no such" in str(found.exception) or "cannot be read" in str(found.exception)
+        problem = str(found.exception).lower()
+        assert "no such" in problem or "cannot be read" in problem
 
 
 def test_each_stage_begins_with_the_one_before_and_a_begun_one_is_resumed(tmp_path: Path) -> None:
