@@ -206,13 +206,10 @@ def recipes() -> None:
     """List the recipes and what each trains on what."""
     from training.recipes import RECIPES
 
-    table = Table(box=box.SIMPLE)
-    for heading in ("recipe", "data set", "architecture", "epochs", "seeds"):
-        table.add_column(heading, no_wrap=True)
     for name, row in RECIPES.items():
         epochs = " + ".join(str(stage["epochs"]) for stage in row.stages)
-        table.add_row(name, row.dataset, row.architecture, epochs, ", ".join(map(str, row.seeds)))
-    Console().print(table)
+        seeds = ", ".join(map(str, row.seeds))
+        typer.echo(f"{name:<34}{row.dataset:<18}{row.architecture:<12}epochs {epochs:<9}seeds {seeds}")
 
 
 @app.command()

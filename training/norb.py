@@ -15,6 +15,7 @@ capsules with EM routing").
 import struct
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from training.binary import DatasetError, Stream, find, read_at_most, read_exact
 FOLDERS = ("smallnorb",)
 CLASSES = ("animal", "human", "airplane", "truck", "car")
 INPUT = InputSpec(channels=2, height=48, width=48, preprocess="resize")
-TYPES = {0x1E3D4C55: np.dtype("u1"), 0x1E3D4C54: np.dtype("<i4")}
+TYPES: dict[int, np.dtype[Any]] = {0x1E3D4C55: np.dtype("u1"), 0x1E3D4C54: np.dtype("<i4")}
 SIDE = 96
 # The toys of the training part; those of the test part are the others.
 TOYS = {"train": (4, 6, 7, 8, 9), "test": (0, 1, 2, 3, 5)}
@@ -92,7 +93,8 @@ def parse(stream: Stream, *, dtype: str, tail: tuple[int, ...]) -> np.ndarray:
     if sizes[1:] != tail:
         raise DatasetError(f"holds items of {sizes[1:]}; expected {tail}")
     content = read_exactly(stream, sizes, TYPES[magic].itemsize)
-    return np.frombuffer(content, TYPES[magic]).reshape(sizes)
+    matrix: np.ndarray = np.frombuffer(content, TYPES[magic]).reshape(sizes)
+    return matrix
 
 
 def halved(images: np.ndarray) -> np.ndarray:

@@ -111,7 +111,8 @@ def test_a_missing_file_says_how_to_get_it(tmp_path: Path) -> None:
 
 def test_an_unknown_data_set_is_refused() -> None:
     with pytest.raises(
-        DatasetError, match=r"no data set 'imagenet'; there are mnist, .*multimnist, .*cifar10 and folder:PATH"
+        DatasetError,
+        match=r"no data set 'imagenet'; there are mnist, .*multimnist, .*cifar10 and folder:PATH",
     ):
         describe("imagenet")
 
