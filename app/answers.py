@@ -21,7 +21,8 @@ from model.contract import (
 
 DISTANCE = (
     "How far the reconstruction is from what the network saw: the Euclidean distance over all pixels, each from 0 to "
-    "1. It is 0 where they are equal, and at most the square root of the number of values in an image."
+    "1. It is 0 where they are equal, and at most the square root of the number of values in an image. Where the model "
+    "looks for several objects, as many of the longest capsules draw together, and their light is added up."
 )
 POSE = "in the units of the network: the norm of a pose is its capsule's length"
 
@@ -204,8 +205,8 @@ CARD_FIELDS: dict[type, dict[str, str]] = {
     },
     Validation: {
         "images": "Number of validation images.",
-        "errors": "Number classified wrongly.",
-        "error": "Share classified wrongly, 0 to 1.",
+        "errors": "Number of objects classified wrongly; an image shows as many as the model looks for.",
+        "error": "Share of them, 0 to 1.",
         "pose_difference": "Largest difference of any pose dimension from the encoder in fp32.",
     },
     Speed: {
@@ -217,11 +218,12 @@ CARD_FIELDS: dict[type, dict[str, str]] = {
     Metrics: {
         "dataset": "The data set.",
         "images": "Number of test images.",
-        "errors": "Number classified wrongly.",
-        "error": "Share classified wrongly, 0 to 1.",
+        "errors": "Number of objects classified wrongly; an image shows as many as the model looks for.",
+        "error": "Share of them, 0 to 1.",
         "margin_loss": "Mean margin loss.",
         "reconstruction_mse": "Mean squared error of a reconstructed pixel.",
         "accepted": "Share of the test images that the guard accepts, 0 to 1, where the model has a guard.",
+        "exact_match_error": "Share of the images of several objects in which any was wrong, 0 to 1.",
     },
     PoseMeaning: {
         "dim": "Pose dimension, from 0.",

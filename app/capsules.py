@@ -15,6 +15,11 @@ def rank(lengths: Floats, count: int) -> list[int]:
     return [int(index) for index in np.argsort(-lengths, kind="stable")[:count]]
 
 
+def beside(lengths: Floats, label: int, objects: int) -> list[int]:
+    """The longest capsules of lengths (J,) other than `label`, as many as make it `objects` with that one."""
+    return [index for index in rank(lengths, objects) if index != label][: objects - 1]
+
+
 def perturb(pose: Floats, changes: Iterable[tuple[int, float]]) -> Floats:
     """A copy of pose (D,) with each `(dim, delta)` added; the pose stays as it is."""
     moved = pose.copy()

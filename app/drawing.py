@@ -37,12 +37,15 @@ async def reconstruct(
     """Draw a picture file again, as it is and with the pose moved by `(dim, delta)` pairs."""
     served = service.models.get(model)
     _check_dims(served, "dim", [dim for dim, _ in perturbations])
-    with service.admitted(2) as deadline:
+    with service.admitted(1 + served.card.objects) as deadline:
         image, seen, index = await _look(service, served, data, preprocess, label, deadline)
         pose = seen.poses[index]
         moved = capsules.perturb(pose, perturbations)
-        drawings = [Drawing(seen.poses, index), *_drawings(served, moved[None], [index])]
-        plain, perturbed = await served.decoder.submit(drawings, deadline)
+        beside = capsules.beside(seen.lengths, index, served.card.objects)
+        drawings = [Drawing(seen.poses, each) for each in (index, *beside)]
+        drawings += _drawings(served, moved[None], [index])
+        *drawn, perturbed = await served.decoder.submit(drawings, deadline)
+        plain, together = drawn[0], guard.overlay(np.stack(drawn)[None])  # (1,K,C,H,W) -> (1,C,H,W)
         input_png, plain_png, perturbed_png = await service.work(
             lambda: [png(each) for each in (image, plain, perturbed)], deadline
         )
@@ -52,7 +55,7 @@ async def reconstruct(
         length=seen.lengths[index],
         pose=pose,
         perturbed_pose=moved,
-        distance=float(guard.distance(image[None], plain[None])[0]),
+        distance=float(guard.distance(image[None], together)[0]),
         input=input_png,
         reconstruction=plain_png,
         perturbed=perturbed_png,

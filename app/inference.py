@@ -9,6 +9,7 @@ import numpy as np
 
 from app.served import Drawing, Floats, ServedModel
 from app.service import Service
+from model import guard
 from model.contract import LENGTHS, POSES
 
 RECONSTRUCTION = "reconstruction"
@@ -20,14 +21,18 @@ async def infer(
 ) -> dict[str, Floats]:
     """The `outputs` for images (B,C,H,W) in [0,1]; nothing is drawn unless the reconstruction is among them.
 
-    They are lengths (B,J), poses (B,J,D), and the reconstruction (B,C,H,W) from the longest capsule of each image.
+    They are lengths (B,J), poses (B,J,D), and the reconstruction (B,C,H,W) from the longest capsule of each image, or
+    from the K longest, laid over each other, where the model looks for K objects.
     """
     with service.admitted(len(images)) as deadline:
         seen = await service.encode(served, list(images), deadline)
         lengths, poses = map(np.stack, zip(*seen, strict=True))
         tensors = {LENGTHS: lengths, POSES: poses}
         if RECONSTRUCTION in outputs:
-            longest = lengths.argmax(axis=1)  # (B,J) -> (B,)
-            drawn = await served.decoder.submit(list(map(Drawing, poses, longest)), deadline)
-            tensors[RECONSTRUCTION] = np.stack(drawn)
+            longest = guard.winners(lengths, served.card.objects)  # (B,J) -> (B,K)
+            drawings = [
+                Drawing(each, label) for each, row in zip(poses, longest, strict=True) for label in row
+            ]
+            drawn = np.stack(await served.decoder.submit(drawings, deadline))  # (B*K,C,H,W)
+            tensors[RECONSTRUCTION] = guard.overlay(drawn.reshape(*longest.shape, *drawn.shape[1:]))
     return {name: tensors[name] for name in outputs}

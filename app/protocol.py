@@ -167,7 +167,8 @@ class ModelMetadata(Answer):
         description="`image`: values from 0 to 1, light strokes on dark, made as the card's `preprocess` says."
     )
     outputs: list[TensorMetadata] = Field(
-        description="`lengths` of the class capsules, their `poses`, and the `reconstruction` from the longest of them."
+        description="`lengths` of the class capsules, their `poses`, and the `reconstruction` from the longest or "
+        "from as many as the model looks for."
     )
 
 

@@ -155,7 +155,7 @@ def serve_model(
     pulses = Pulse(f"{card.name}: encoder"), Pulse(f"{card.name}: decoder")
     watched = pulses[0].watch(encode), pulses[1].watch(draw)
     variant = card.variants[precision]
-    look = partial(_look, *watched, variant.guard)
+    look = partial(_look, *watched, variant.guard, card.objects)
     most = _largest_batch(variant, device, settings)
     return ServedModel(
         card=card,
@@ -172,6 +172,7 @@ def _look(
     encode: Callable[[list[Floats]], Sequence[Capsules]],
     draw: Callable[[list[Drawing]], Sequence[Floats]],
     limits: Guard,
+    objects: int,
     looks: list[Look],
 ) -> list[Sight]:
     """Encode images and check those that are to be checked, both graphs in one turn: a second turn would wait again."""
@@ -180,7 +181,7 @@ def _look(
     chosen = [index for index, look in enumerate(looks) if look.verify]
     if chosen:
         images = [looks[index].image for index in chosen]
-        found = _check(limits, images, [seen[index] for index in chosen], draw)
+        found = _check(limits, objects, images, [seen[index] for index in chosen], draw)
         for index, check in zip(chosen, found, strict=True):
             checks[index] = check
     return list(map(Sight, seen, checks))
@@ -188,15 +189,21 @@ def _look(
 
 def _check(
     limits: Guard,
+    objects: int,
     images: list[Floats],
     seen: list[Capsules],
     draw: Callable[[list[Drawing]], Sequence[Floats]],
 ) -> list[Check]:
-    """Draw the longest capsule of each image again, and measure how far that is from the image."""
-    drawn = draw([Drawing(each.poses, int(each.lengths.argmax())) for each in seen])
-    stacked = np.stack(images)  # (B,C,H,W)
-    distances = guard.distance(stacked, np.stack(drawn)).tolist()
-    thresholds = guard.thresholds(limits, stacked, np.stack([each.lengths for each in seen])).tolist()
+    """Draw the longest capsules of each image again, and measure how far from the image that is."""
+    stacked, lengths = np.stack(images), np.stack([each.lengths for each in seen])  # (B,C,H,W), (B,J)
+    # One capsule of every image at a time, so that no batch is larger than the images' own.
+    drawn = [
+        draw([Drawing(each.poses, int(label)) for each, label in zip(seen, labels, strict=True)])
+        for labels in guard.winners(lengths, objects).T
+    ]
+    together = guard.overlay(np.stack([np.stack(each) for each in drawn], axis=1))  # (B,K,C,H,W) -> (B,C,H,W)
+    distances = guard.distance(stacked, together).tolist()
+    thresholds = guard.thresholds(limits, stacked, lengths, objects).tolist()
     return [
         Check(distance, threshold, accepted=distance <= threshold)
         for distance, threshold in zip(distances, thresholds, strict=True)

@@ -167,9 +167,11 @@ class Guard:
 class Metrics:
     """What `training evaluate --write-card` measured on the test set, read once.
 
-    `error` is the share of images classified wrongly (0 to 1), `margin_loss` the mean margin loss,
-    `reconstruction_mse` the mean squared pixel error of the reconstruction from the longest capsule, `accepted` the
-    share of images that the guard lets pass (None where the model has no guard yet).
+    `errors` counts the objects that are not among as many longest capsules, and `error` is their share (0 to 1);
+    where an image shows one, that is the share of images classified wrongly. `margin_loss` is the mean margin loss,
+    `reconstruction_mse` the mean squared pixel error of what the longest capsules draw together, `accepted` the share
+    of images that the guard lets pass (None where the model has no guard yet). `exact_match_error` is the share of
+    images of several objects in which any was missed (None where an image shows one).
     """
 
     dataset: str
@@ -179,13 +181,15 @@ class Metrics:
     margin_loss: float
     reconstruction_mse: float
     accepted: float | None
+    exact_match_error: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Validation:
     """What a variant does to the validation images, measured when it was made.
 
-    `pose_difference` is the largest difference of any pose dimension from the encoder in fp32.
+    `errors` and `error` are as in `Metrics`; `pose_difference` is the largest difference of any pose dimension from
+    the encoder in fp32.
     """
 
     images: int

@@ -44,19 +44,33 @@ def gathering_kernel(size: int, stride: int) -> int:
 
 
 class Gather(nn.Conv2d):
-    """A depthwise convolution; where it sees the whole map at once, a product and a sum.
+    """A depthwise convolution that looks once, from the first corner: in training a product and a sum.
 
     As a convolution that step's backward pass alone takes a quarter of the time of training on a CPU.
     """
 
     def forward(self, features: Tensor) -> Tensor:
         """Maps (B,C,h,w) of a depthwise convolution over features (B,C,H,W)."""
-        if not self.training or features.shape[2:] != self.weight.shape[2:]:
+        if not self.training:
             return super().forward(features)
+        features = features[:, :, : self.weight.shape[2], : self.weight.shape[3]]  # an even map loses a line
         weight = self.weight.squeeze(1).permute(1, 2, 0).contiguous().to(features.dtype)  # (H,W,C)
         products = features.permute(0, 2, 3, 1) * weight  # (B,H,W,C), as channels-last memory lies
         maps = products.sum(dim=(1, 2), dtype=torch.float32) + self.bias  # type: ignore[operator]  # (B,C)
         return maps[:, :, None, None]
+
+
+def encoder_layers(config: ModelConfig) -> tuple[nn.Sequential, Gather]:
+    """The trunk of four convolutions, and the one that gathers its whole last map: (B,C,H,W) -> (B,128,1,1)."""
+    stride = 2 if max(config.height, config.width) >= LARGE else 1
+    trunk = nn.Sequential(
+        convolution(config.channels, 32, 5),
+        convolution(32, 64, 3),
+        convolution(64, 64, 3, stride=stride),
+        convolution(64, FEATURES, 3, stride=2),
+    )
+    kernel = (gathering_kernel(config.height, stride), gathering_kernel(config.width, stride))
+    return trunk, Gather(FEATURES, FEATURES, kernel, stride=2, groups=FEATURES)
 
 
 class EfficientCapsNet(CapsuleNetwork):
@@ -64,15 +78,7 @@ class EfficientCapsNet(CapsuleNetwork):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        stride = 2 if max(config.height, config.width) >= LARGE else 1
-        self.trunk = nn.Sequential(
-            convolution(config.channels, 32, 5),
-            convolution(32, 64, 3),
-            convolution(64, 64, 3, stride=stride),
-            convolution(64, FEATURES, 3, stride=2),
-        )
-        kernel = (gathering_kernel(config.height, stride), gathering_kernel(config.width, stride))
-        self.gather = Gather(FEATURES, FEATURES, kernel, stride=2, groups=FEATURES)
+        self.trunk, self.gather = encoder_layers(config)
         # Keras' he_normal on this shape, whose first two axes it counts as a receptive field: 0.0395 after the cut.
         std = math.sqrt(2 / (PRIMARY_DIM * config.num_classes * PRIMARY_CAPSULES)) / TRUNCATED
         self.digits = AttentionRoutingCaps(PRIMARY_CAPSULES, PRIMARY_DIM, config, std=std)

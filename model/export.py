@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from model import contract, guard
 from model.contract import IMAGE, LABEL, LENGTHS, POSES, Graph, InputSpec, ModelCard, UserError, Variant
 from model.layers import CapsuleNetwork
-from model.onnx_model import Model, OnnxModel
+from model.onnx_model import Model, OnnxModel, redraw
 
 TOLERANCE = 1e-4  # largest difference of any output from PyTorch's
 BATCH_SIZES = (1, 7)
@@ -107,7 +107,8 @@ def export(
         model = OnnxModel(temporary / contract.encoder_file("fp32"), temporary / contract.DECODER_FILE)
         for size in BATCH_SIZES:
             compare(network, model, samples[:size])
-        card = _card(network, description, export_id, temporary, fit_guard(model, validation))
+        thresholds = fit_guard(model, validation, description.objects)
+        card = _card(network, description, export_id, temporary, thresholds)
         (temporary / contract.CARD_FILE).write_text(card.to_json(), encoding="utf-8")
         temporary.chmod(0o755)  # mkdtemp makes it private
         _replace(temporary, folder)
@@ -217,16 +218,15 @@ def compare(network: CapsuleNetwork, model: Model, images: np.ndarray) -> None:
             )
 
 
-def fit_guard(model: Model, images: np.ndarray, batch: int = 500) -> contract.Guard:
-    """The guard's thresholds from images (N,C,H,W) that the network was not fitted on."""
+def fit_guard(model: Model, images: np.ndarray, objects: int = 1, batch: int = 500) -> contract.Guard:
+    """The guard's thresholds from images (N,C,H,W), of `objects` each, that the network was not fitted on."""
     distances, all_lengths = [], []
     for first in range(0, len(images), batch):
         part = images[first : first + batch]
         lengths, poses = model.encode(part)
-        label = lengths.argmax(axis=1)
-        distances.append(guard.distance(part, model.decode(poses, label)))
+        distances.append(guard.distance(part, redraw(model, lengths, poses, objects)))
         all_lengths.append(lengths)
-    return guard.fit(np.concatenate(distances), images, np.concatenate(all_lengths))
+    return guard.fit(np.concatenate(distances), images, np.concatenate(all_lengths), objects)
 
 
 def _export_id(network: CapsuleNetwork, description: Description) -> str:

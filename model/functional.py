@@ -48,6 +48,11 @@ def lengths(poses: Tensor) -> Tensor:
     return norm(poses).squeeze(-1)
 
 
+def logits(groups: Tensor) -> Tensor:
+    """Logits (B,J) of groups of units (B,J,D): their sums (Qin et al. 2019), for networks whose classes compete."""
+    return groups.sum(dim=-1)
+
+
 def capsules_from_channels(features: Tensor, dim: int) -> Tensor:
     """Cut feature maps (B, T*E, H, W) into capsules (B, H*W*T, E), where E is `dim`.
 

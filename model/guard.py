@@ -11,11 +11,21 @@ Here it is taken together with both:
 What is usual is the median over validation images of the winning class. An image is accepted where its strangeness is
 at most the 95th percentile of theirs: by construction about 5 % of good images are refused. Solved for the distance,
 that is a threshold for each image, `thresholds`.
+
+A network that looks for K objects in an image has K winners. The distance is then that of the image from the drawings
+of all of them, laid over each other (`overlay`), and the doubt is what the K-th longest capsule and the next one leave.
+What is usual for a class is the median over the images in which it is among the winners; for an image it is the mean
+over its winners, and so is the percentile.
+
+Legend: B images, K objects in each, J classes, C channels, H height, W width.
 """
 
 import numpy as np
 
 from model.contract import Guard
+from model.objects import overlay, winners
+
+__all__ = ["distance", "doubt", "fit", "ink", "overlay", "strangeness", "thresholds", "winners"]
 
 DOUBT_WEIGHT = 2.0
 
@@ -55,15 +65,17 @@ def ink(images: np.ndarray) -> np.ndarray:
     return norms
 
 
-def doubt(lengths: np.ndarray) -> np.ndarray:
-    """How far the lengths (B,J) are from one capsule of length 1 and all others of 0: (B,), from 0 to 1."""
+def doubt(lengths: np.ndarray, objects: int = 1) -> np.ndarray:
+    """How far the lengths (B,J) are from K = `objects` capsules of length 1 and all others of 0: (B,), from 0 to 1."""
     longest = np.sort(lengths, axis=1)[:, ::-1]
-    second = longest[:, 1] if lengths.shape[1] > 1 else 0.0
-    doubts: np.ndarray = 1 - longest[:, 0] + second
+    next_one = longest[:, objects] if lengths.shape[1] > objects else 0.0
+    doubts: np.ndarray = 1 - longest[:, objects - 1] + next_one
     return doubts
 
 
-def strangeness(guard: Guard, distances: np.ndarray, images: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+def strangeness(
+    guard: Guard, distances: np.ndarray, images: np.ndarray, lengths: np.ndarray, objects: int = 1
+) -> np.ndarray:
     """How unlike the network's own images each one is: about 1 for a usual one, and without an upper bound.
 
     Parameters
@@ -71,35 +83,37 @@ def strangeness(guard: Guard, distances: np.ndarray, images: np.ndarray, lengths
     guard
         Its `distance` and `ink` say what is usual.
     distances
-        (B,) from the reconstruction by the longest capsule.
+        (B,) from what the winners draw together.
     images
         (B,C,H,W) in [0,1].
     lengths
         (B,J).
+    objects
+        K, how many the network looks for.
 
     Returns
     -------
     np.ndarray
         (B,).
     """
-    label = lengths.argmax(axis=1)
-    usual = np.array(guard.distance)[label]
-    scores: np.ndarray = (distances / usual + DOUBT_WEIGHT * doubt(lengths)) / _fullness(guard, images, label)
+    label = winners(lengths, objects)  # (B,K)
+    doubts = DOUBT_WEIGHT * doubt(lengths, objects)
+    scores: np.ndarray = (distances / _of(guard.distance, label) + doubts) / _fullness(guard, images, label)
     return scores
 
 
-def thresholds(guard: Guard, images: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+def thresholds(guard: Guard, images: np.ndarray, lengths: np.ndarray, objects: int = 1) -> np.ndarray:
     """The largest distance (B,) at which each image (B,C,H,W) with its lengths (B,J) is accepted.
 
     Below 0 where no reconstruction would be near enough.
     """
-    label = lengths.argmax(axis=1)
-    limits = np.array(guard.p95)[label] * _fullness(guard, images, label) - DOUBT_WEIGHT * doubt(lengths)
-    largest: np.ndarray = np.array(guard.distance)[label] * limits
+    label = winners(lengths, objects)  # (B,K)
+    limits = _of(guard.p95, label) * _fullness(guard, images, label) - DOUBT_WEIGHT * doubt(lengths, objects)
+    largest: np.ndarray = _of(guard.distance, label) * limits
     return largest
 
 
-def fit(distances: np.ndarray, images: np.ndarray, lengths: np.ndarray) -> Guard:
+def fit(distances: np.ndarray, images: np.ndarray, lengths: np.ndarray, objects: int = 1) -> Guard:
     """What is usual, and the thresholds, from images that the network was not fitted on.
 
     A class that wins fewer than `FEWEST_IMAGES` takes the figures of all classes together.
@@ -107,11 +121,13 @@ def fit(distances: np.ndarray, images: np.ndarray, lengths: np.ndarray) -> Guard
     Parameters
     ----------
     distances
-        (N,) as `distance` gives them for the reconstruction by the longest capsule.
+        (N,) as `distance` gives them for what the winners draw together.
     images
         (N,C,H,W) in [0,1].
     lengths
         (N,J).
+    objects
+        K, how many the network looks for.
 
     Raises
     ------
@@ -125,8 +141,8 @@ def fit(distances: np.ndarray, images: np.ndarray, lengths: np.ndarray) -> Guard
         )
     if not (np.isfinite(distances).all() and np.isfinite(lengths).all()):
         raise ValueError("a distance or a length is not finite")
-    winners = lengths.argmax(axis=1)
-    members = [winners == label for label in range(lengths.shape[1])]
+    label = winners(lengths, objects)  # (N,K)
+    members = [(label == own).any(axis=1) for own in range(lengths.shape[1])]
     members = [own if own.sum() >= FEWEST_IMAGES else np.ones_like(own) for own in members]
     usual = Guard(
         distance=tuple(max(SMALLEST, float(np.median(distances[own]))) for own in members),
@@ -134,13 +150,19 @@ def fit(distances: np.ndarray, images: np.ndarray, lengths: np.ndarray) -> Guard
         p95=(0.0,) * len(members),
         p99=(0.0,) * len(members),
     )
-    scores = strangeness(usual, distances, images, lengths)
+    scores = strangeness(usual, distances, images, lengths, objects)
     p95, p99 = zip(*(np.percentile(scores[own], (95, 99)).tolist() for own in members), strict=True)
     return Guard(distance=usual.distance, ink=usual.ink, p95=p95, p99=p99)
 
 
 def _fullness(guard: Guard, images: np.ndarray, label: np.ndarray) -> np.ndarray:
     """Square root of the share (B,) of the usual ink that each image has, at most 1."""
-    share = ink(images) / np.array(guard.ink)[label]
+    share = ink(images) / _of(guard.ink, label)
     roots: np.ndarray = np.sqrt(np.clip(share, SMALLEST, 1))
     return roots
+
+
+def _of(figures: tuple[float, ...], label: np.ndarray) -> np.ndarray:
+    """The mean (B,) of a figure of each class over the winners, label (B,K), of each image."""
+    means: np.ndarray = np.array(figures)[label].mean(axis=1)
+    return means

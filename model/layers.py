@@ -122,6 +122,9 @@ class CapsuleNetwork(nn.Module):
     A subclass defines `capsules`; everything else (lengths, masking, reconstruction) is the same for all of them.
     """
 
+    # Whether the classes compete, as in a CNN: "lengths" are then a softmax over the logits of `functional.logits`.
+    softmax = False
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
@@ -137,9 +140,14 @@ class CapsuleNetwork(nn.Module):
         return functional.lengths(poses), poses
 
     def decode(self, poses: Tensor, label: Tensor) -> Tensor:
-        """Images (B,C,H,W) in [0,1] from poses (B,J,D) and the class (B,) whose capsule is drawn."""
-        images: Tensor = self.decoder(poses, label)
-        return images
+        """Images (B,C,H,W) in [0,1] from poses (B,J,D) and the class (B,) whose capsule is drawn.
+
+        With K classes each, label (B,K), every one is drawn by itself: (B,K,C,H,W).
+        """
+        if label.dim() == 2:
+            poses = poses.repeat_interleave(label.shape[1], dim=0)  # (B*K,J,D)
+        images: Tensor = self.decoder(poses, label.flatten())
+        return images.view(*label.shape, *images.shape[1:])
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Lengths, poses and the reconstruction from the capsule of `label`, or of the longest capsule without it."""

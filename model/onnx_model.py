@@ -14,6 +14,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 
 from model.contract import IMAGE, LABEL, LENGTHS, POSES, ModelCard
+from model.objects import overlay, winners
 
 
 class Model(Protocol):
@@ -45,6 +46,13 @@ class OnnxModel:
         """Images (B,C,H,W) in [0,1] from poses (B,J,D) and the classes (B,) to draw."""
         (image,) = self._decoder.run([IMAGE], {POSES: poses, LABEL: label.astype(np.int64)})
         return np.asarray(image)
+
+
+def redraw(model: Model, lengths: np.ndarray, poses: np.ndarray, objects: int = 1) -> np.ndarray:
+    """What the `objects` longest capsules of each image draw together, (B,C,H,W), from lengths (B,J), poses (B,J,D)."""
+    label = winners(lengths, objects)  # (B,K)
+    drawn = [model.decode(poses, label[:, rank]) for rank in range(objects)]
+    return overlay(np.stack(drawn, axis=1))  # (B,K,C,H,W) -> (B,C,H,W)
 
 
 def open_variants(folder: Path, threads: int = 0) -> tuple[ModelCard, dict[str, OnnxModel]]:

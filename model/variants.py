@@ -14,6 +14,7 @@ from onnx import ModelProto
 
 from model.contract import CARD_FILE, Graph, ModelCard, Validation, Variant, encoder_file, sha256
 from model.export import fit_guard
+from model.objects import missed
 from model.onnx_model import Model, OnnxModel
 from model.quantize import QuantizationError, to_fp16, to_int8
 
@@ -53,7 +54,7 @@ def add_variants(
     calibration
         Training images (N,C,H,W), float32 in [0,1], from which int8 takes its ranges.
     validation, labels
-        Images (N,C,H,W) and classes (N,) that the network was not fitted on.
+        Images (N,C,H,W) that the network was not fitted on, and the class (N,) or the classes (N,K) in each.
 
     Raises
     ------
@@ -65,7 +66,7 @@ def add_variants(
     card = ModelCard.load(folder)
     card.check_files(folder)
     encoder = folder / encoder_file("fp32")
-    exact = Exact(encoder, folder / card.decoder.file, validation, labels)
+    exact = Exact(encoder, folder / card.decoder.file, validation, labels, card.objects)
     plain = dataclasses.replace(card.variants["fp32"], validation=exact.result)
     with tempfile.TemporaryDirectory(prefix=".variants-", dir=folder) as workshop:
         made = {}
@@ -86,13 +87,18 @@ class Exact:
     encoder, decoder
         The files.
     images, labels
-        (N,C,H,W) float32 in [0,1] and (N,).
+        (N,C,H,W) float32 in [0,1], and (N,) or (N,K).
+    objects
+        K.
     """
 
-    def __init__(self, encoder: Path, decoder: Path, images: np.ndarray, labels: np.ndarray) -> None:
+    def __init__(
+        self, encoder: Path, decoder: Path, images: np.ndarray, labels: np.ndarray, objects: int = 1
+    ) -> None:
         self._decoder = decoder
         self._images = images
         self._labels = labels
+        self._objects = objects
         lengths, self._poses = _encode(OnnxModel(encoder, decoder), images)
         self.result = self._compare(lengths, self._poses)
 
@@ -108,15 +114,15 @@ class Exact:
                 f"allowed (largest difference of a pose: {result.pose_difference:.3g}); no variant was written"
             )
         graph = Graph(file=encoder.name, sha256=sha256(encoder))
-        return Variant(encoder=graph, guard=fit_guard(model, self._images), validation=result)
+        return Variant(encoder=graph, guard=fit_guard(model, self._images, self._objects), validation=result)
 
     def _compare(self, lengths: np.ndarray, poses: np.ndarray) -> Validation:
         """Lengths (N,J) against the labels, poses (N,J,D) against those in fp32."""
-        errors = int((lengths.argmax(axis=1) != self._labels).sum())
+        errors = int(missed(lengths, self._labels).sum())
         return Validation(
             images=len(self._labels),
             errors=errors,
-            error=errors / len(self._labels),
+            error=errors / self._labels.size,
             pose_difference=float(np.abs(poses - self._poses).max()),
         )
 

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from training import draws
 
-# Streams of one epoch: the order, the warp and the elastic field must not share numbers.
+# Streams of one epoch: the order, the warp, the elastic field and the scene must not share numbers.
 STREAMS = 4
-ORDER, WARP, ELASTIC = range(3)
+ORDER, WARP, ELASTIC, SCENE = range(STREAMS)
 CONTROL = 5  # control points of the elastic field on each axis
 
 

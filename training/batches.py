@@ -4,26 +4,34 @@ per-sample Python. Which samples a step sees is a function of (seed, epoch, step
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from training import draws
-from training.augment import ORDER, STREAMS, augment
+from training.augment import ORDER, STREAMS, Augmentation, augment
 from training.datasets import DatasetError, Split
 from training.recipe import Recipe
+from training.scenes import Composer, Examples, Scene
 
 # A stream that no epoch uses: epochs count from 0, four streams each.
 SPLIT_STREAM = 0xFFFF
+# An epoch that no run comes to: of the scenes to validate on.
+VALIDATION_EPOCH = 0x3FFE
 
 
 @dataclass(frozen=True)
 class DeviceData:
-    """Images (N,C,H,W) as bytes, labels (N,) and each one's index (N,) in the published file, on one device."""
+    """Images (N,C,H,W) as bytes, labels (N,) or (N,K), and each one's index (N,) in the published file, on one device.
+
+    With a `scene`, the images are the objects that scenes are made of.
+    """
 
     images: Tensor
     labels: Tensor
     samples: Tensor
+    scene: Scene | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -32,9 +40,34 @@ class DeviceData:
         """Images (B,C,H,W) of some rows, float32 in [0,1]."""
         return self.images[rows].float() / 255
 
+    def examples(self, rows: Tensor, policy: Augmentation, *, seed: int, epoch: int) -> Examples:
+        """What an epoch makes of rows (B,): the images, or the scenes whose first objects they are, augmented."""
+        if self._composer is not None:
+            return self._composer.compose(rows, policy, seed=seed, epoch=epoch)
+        images = augment(self.floats(rows), self.samples[rows], policy, seed=seed, epoch=epoch)
+        return Examples(images, self.labels[rows].unsqueeze(1), images.unsqueeze(1))
+
+    def first(self, count: int) -> Tensor:
+        """Images (count,C,H,W) of the first rows, or fewer where there are not as many; not augmented."""
+        rows = torch.arange(min(count, len(self)), device=self.labels.device)
+        return self.examples(rows, Augmentation(), seed=0, epoch=0).images
+
+    def composed(self, seed: int) -> "DeviceData":
+        """One scene for each image, always the same for a seed; the images themselves where there is no scene."""
+        if self._composer is None:
+            return self
+        made = self._composer.compose_all(seed=seed, epoch=VALIDATION_EPOCH)
+        return DeviceData(made.images, made.labels.squeeze(1), self.samples)
+
+    @cached_property
+    def _composer(self) -> Composer | None:
+        return None if self.scene is None else Composer(self.scene, self.images, self.labels, self.samples)
+
 
 def split(data: Split, recipe: Recipe, device: torch.device) -> tuple[DeviceData, DeviceData]:
     """The training images and the validation images cut off them, chosen by the seed.
+
+    Where images are made into scenes, each part's are made of its own images alone.
 
     Raises
     ------
@@ -49,12 +82,12 @@ def split(data: Split, recipe: Recipe, device: torch.device) -> tuple[DeviceData
         )
     order = draws.permutation(recipe.seed, SPLIT_STREAM, count, torch.device("cpu"))
     validation, training = order[:held_out].sort().values, order[held_out:].sort().values
-    return _rows(data, training, device), _rows(data, validation, device)
+    return _rows(data, training, device), _rows(data, validation, device).composed(recipe.seed)
 
 
 def _rows(data: Split, rows: Tensor, device: torch.device) -> DeviceData:
     images, labels = torch.from_numpy(data.images)[rows], torch.from_numpy(data.labels)[rows]
-    return DeviceData(images.to(device), labels.to(device), rows.to(device))
+    return DeviceData(images.to(device), labels.to(device), rows.to(device), data.scene)
 
 
 def steps_an_epoch(data: DeviceData, recipe: Recipe) -> int:
@@ -64,13 +97,13 @@ def steps_an_epoch(data: DeviceData, recipe: Recipe) -> int:
 
 def batches(
     data: DeviceData, recipe: Recipe, epoch: int, *, start: int = 0, rank: int = 0, world: int = 1
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Augmented images (B,C,H,W) and labels (B,) of an epoch from step `start` on.
+) -> Iterator[Examples]:
+    """Augmented examples of an epoch, a batch a step, from step `start` on.
 
     Of a global batch, process `rank` of `world` gets every world-th sample; together they see what one process would.
     """
     order = draws.permutation(recipe.seed, epoch * STREAMS + ORDER, len(data), data.labels.device)
     for step in range(start, steps_an_epoch(data, recipe)):
         rows = order[step * recipe.batch_size : (step + 1) * recipe.batch_size][rank::world]
-        images = augment(data.floats(rows), data.samples[rows], recipe.policy, seed=recipe.seed, epoch=epoch)
-        yield images.contiguous(memory_format=torch.channels_last), data.labels[rows]
+        made = data.examples(rows, recipe.policy, seed=recipe.seed, epoch=epoch)
+        yield made._replace(images=made.images.contiguous(memory_format=torch.channels_last))

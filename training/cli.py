@@ -2,9 +2,12 @@
 
 import json
 import logging
+import os
+import subprocess
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,13 +16,13 @@ import torch
 import typer
 from rich import box
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 
 from model.checkpoint import load_network
 from model.contract import (
     InputSpec,
     Metrics,
-    ModelCard,
     ModelConfig,
     Preprocess,
     UserError,
@@ -28,11 +31,11 @@ from model.contract import (
 from model.zoo import ARCHITECTURES
 from training.augment import AUGMENTATIONS
 from training.batches import split
-from training.datasets import DATA_VARIABLE, DEFAULT_FOLDER, describe, load
+from training.datasets import DATA_VARIABLE, DEFAULT_FOLDER, DERIVED, NAMES, describe, load
 from training.provenance import portable, provenance
 from training.recipe import Precision, Recipe, Schedule, default_augmentation
 from training.runs import STATE, Origin, RunError, Start
-from training.tables import in_words, speed_table
+from training.tables import in_words, meaning_table, speed_table
 
 Accelerator = Literal["auto", "cpu", "cuda"]
 # Fewer validation images than this say little about where a class ends.
@@ -73,7 +76,8 @@ def commands() -> None:
 @app.command()
 def fit(
     dataset: Annotated[
-        str, typer.Option(help="mnist, fashion_mnist, or folder:PATH (one sub-folder a class).")
+        str,
+        typer.Option(help=f"{one_of(NAMES)[:-1]}, or folder:PATH (one sub-folder a class)."),
     ],
     output: Annotated[Path, typer.Option(help="Folder of the run: checkpoints and logs.")],
     architecture: Annotated[str, typer.Option(help=one_of(ARCHITECTURES))] = "efficient",
@@ -167,6 +171,48 @@ def fit(
 
 
 @app.command()
+def recipe(
+    name: Annotated[str, typer.Argument(help="A row of docs/results.md; `recipes` lists them.")],
+    seed: Annotated[list[int] | None, typer.Option(help="May repeat; default: those of the row.")] = None,
+    output: Annotated[Path, typer.Option(help="Folder for runs and models.")] = Path("runs"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the commands.")] = False,
+    data: DataFolder = None,
+) -> None:
+    """Train all stages of a recipe, export and evaluate; run again, it goes on where it stopped."""
+    from training.recipes import commands as commands_of
+    from training.recipes import find_recipe
+
+    for each in seed or find_recipe(name).seeds:
+        # Asked anew before each, because a stage that has begun since is resumed.
+        for number in range(len(commands_of(name, each, output))):
+            words = commands_of(name, each, output)[number]
+            typer.echo(f"python -m training {' '.join(words)}")
+            if not dry_run:
+                _run(words, data)
+
+
+def _run(words: list[str], data: Path | None) -> None:
+    """Run a command of this module in a process of its own, which gives its memory back; exits if it fails."""
+    environment = os.environ if data is None else {**os.environ, DATA_VARIABLE: str(data)}
+    status = subprocess.run(  # noqa: S603  # the words are the recipe's
+        [sys.executable, "-m", "training", *words], env=environment, check=False
+    ).returncode
+    if status:
+        raise typer.Exit(status)
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes and what each trains on what."""
+    from training.recipes import RECIPES
+
+    for name, row in RECIPES.items():
+        epochs = " + ".join(str(stage["epochs"]) for stage in row.stages)
+        seeds = ", ".join(map(str, row.seeds))
+        typer.echo(f"{name:<34}{row.dataset:<18}{row.architecture:<12}epochs {epochs:<9}seeds {seeds}")
+
+
+@app.command()
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint, usually RUN/best.safetensors.")],
     output: Annotated[Path, typer.Option(help="Folder of the model; its name is the model's name.")],
@@ -209,11 +255,11 @@ def export(
         },
     )
     validation = held_out.floats(slice(None)).numpy()
-    samples = np.concatenate([validation[:7], fitted.floats(slice(0, 7)).numpy()])
+    samples = np.concatenate([validation[:7], fitted.first(7).numpy()])
     card = export_network(network, description, output, samples, validation)
     console.print(f"{output}: {name} version {card.version}, export {card.export_id}", highlight=False)
     if precisions:
-        calibration = fitted.floats(slice(0, CALIBRATION_IMAGES)).numpy()
+        calibration = fitted.first(CALIBRATION_IMAGES).numpy()
         card = add_variants(output, precisions, calibration, validation, held_out.labels.numpy())
         for precision, variant in card.variants.items():
             console.print(f"  {precision}: {in_words(variant.validation)}", highlight=False, soft_wrap=True)
@@ -251,21 +297,65 @@ def evaluate(
 
 
 @app.command()
-def report(
+def meaning(
     model: Annotated[Path, typer.Argument(help="Exported model.")],
-    output: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("docs/images"),
+    data: DataFolder = None,
     dataset: Annotated[str | None, typer.Option(help="Default: what the model was trained on.")] = None,
+    write: Annotated[bool, typer.Option("--write-card", help="Stamp the names into the card.")] = False,
+) -> None:
+    """Measure what each pose dimension of each class means, on training images, and name those that are clear."""
+    from model.onnx_model import open_variants
+    from training.evaluate import replace_card
+    from training.meaning import measure_poses, properties_of
+
+    card, variants = open_variants(model)
+    training = load(dataset or str(card.training["dataset"]), "train", data, spec=card.input)
+    with console.status("measuring") as status:
+        measured = measure_poses(
+            variants["fp32"], card, training, watch=lambda name: status.update(f"measuring class {name}")
+        )
+    columns = properties_of(card)
+    names = {label: named for label, each in measured.items() if (named := each.named(columns))}
+    Console().print(meaning_table(measured, columns))
+    if write:
+        replace_card(model, replace(card, pose_meaning=names))
+
+
+@app.command()
+def report(
+    models: Annotated[
+        list[Path], typer.Argument(help="Exported models to draw and measure; checkpoints to attack.")
+    ],
+    output: Annotated[
+        Path, typer.Option(help="Gets images/NAME-….png and results/NAME.json; its results.md is filled.")
+    ] = Path("docs"),
+    dataset: Annotated[str | None, typer.Option(help="Default: what each model was trained on.")] = None,
     data: DataFolder = None,
     example: Annotated[int, typer.Option(help="Class whose pose is moved, counted from 0.", min=0)] = 2,
+    attack_images: Annotated[int, typer.Option(help="Test images to attack.", min=1)] = 1000,
 ) -> None:
-    """Draw what the model's capsules hold, on training images; writes NAME-reconstructions.png."""
-    from training.figures import reconstructions
+    """Make the figures and numbers of docs/results.md.
 
-    card = ModelCard.load(model)
-    training = load(dataset or str(card.training["dataset"]), "train", data, spec=card.input)
-    target = output / f"{card.name}-reconstructions.png"
-    reconstructions(model, training, target, example=min(example, len(card.classes) - 1))
-    console.print(f"{target}", highlight=False)
+    An exported model is drawn and measured: reconstructions, perturbations, what pose dimensions mean, confusion,
+    calibration, the worst mistakes, or how pairs are told apart. A checkpoint is attacked, which needs its gradients.
+    """
+    from training.report import report_attacks, report_model
+    from training.results import fill
+
+    with console.status("reading") as status:
+        for path in models:
+            watch = partial(_watch, status, path.resolve().name)
+            if path.suffix == ".safetensors":
+                report_attacks(path, data, output, images=attack_images, watch=watch)
+            else:
+                report_model(path, dataset, data, output, example=example, watch=watch)
+    for page in fill(output):
+        console.print(f"{page}", highlight=False)
+
+
+def _watch(status: Status, name: str, what: str) -> None:
+    console.print(f"{name}: {what}", highlight=False)
+    status.update(f"{name}: {what}")
 
 
 @app.command()
@@ -278,16 +368,22 @@ def download(
     from training.download import MIRRORS
     from training.download import download as fetch
 
-    fetch(names, data or DEFAULT_FOLDER, MIRRORS if mirror is None else {name: [mirror] for name in names})
+    published = list(dict.fromkeys(DERIVED[name].source if name in DERIVED else name for name in names))
+    fetch(
+        published,
+        data or DEFAULT_FOLDER,
+        MIRRORS if mirror is None else {name: [mirror] for name in published},
+    )
 
 
 def _table(rows: list[tuple[Path, str, Metrics]]) -> Table:
     table = Table(box=box.SIMPLE)
     table.add_column("model")
-    for name in ("variant", "data set", "images", "errors", "error %", "margin", "MSE", "accepted %"):
+    several = any(m.exact_match_error is not None for _, _, m in rows)
+    names = ("variant", "data set", "images", "errors", "error %", "margin", "MSE", "accepted %")
+    for name in (*names, *(["any wrong %"] if several else [])):
         table.add_column(name, justify="left" if name in ("variant", "data set") else "right", no_wrap=True)
     for path, variant, m in rows:
-        accepted = "" if m.accepted is None else f"{100 * m.accepted:.2f}"
         table.add_row(
             path.resolve().name,
             variant,
@@ -297,9 +393,14 @@ def _table(rows: list[tuple[Path, str, Metrics]]) -> Table:
             f"{100 * m.error:.2f}",
             f"{m.margin_loss:.5f}",
             f"{m.reconstruction_mse:.5f}",
-            accepted,
+            _percent(m.accepted),
+            *([_percent(m.exact_match_error)] if several else []),
         )
     return table
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.2f}"
 
 
 def _folder_input(

@@ -1,22 +1,34 @@
-"""The data sets that networks are trained on, by name: `mnist`, `fashion_mnist` and `folder:PATH`.
+"""The data sets that networks are trained on, by name.
 
-Everything that differs between the published sets is in the table `PUBLISHED`. Only the part that is asked for is
-ever opened, so training cannot see a test set by accident.
+Everything that differs between the published sets is in the table `PUBLISHED`, and how others are made of them in
+`DERIVED`. Only the part that is asked for is ever opened, so training cannot see a test set by accident.
 """
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
+import torch
 
 from model.contract import InputSpec
-from training import folders, idx
-from training.idx import DatasetError
+from training import cifar, folders, idx, norb
+from training.binary import DatasetError
+from training.scenes import Affine, Composer, Scene
 
-__all__ = ["PUBLISHED", "DatasetError", "DatasetInfo", "Part", "Published", "Split", "describe", "load"]
+__all__ = [
+    "DERIVED",
+    "PUBLISHED",
+    "DatasetError",
+    "DatasetInfo",
+    "Part",
+    "Published",
+    "Split",
+    "describe",
+    "load",
+]
 
 Part = Literal["train", "test"]
 
@@ -31,10 +43,24 @@ LABELS = {"train": "train-labels-idx1-ubyte", "test": "t10k-labels-idx1-ubyte"}
 
 @dataclass(frozen=True)
 class Split:
-    """One part of a data set: `images` uint8 (N,C,H,W), `labels` int64 (N,)."""
+    """One part of a data set.
+
+    Attributes
+    ----------
+    images
+        uint8 (N,C,H,W).
+    labels
+        int64 (N,), or (N,K) where each image shows K objects.
+    scene
+        What the images are to be made into for training, anew in each epoch; None where they are used as they are.
+    parts
+        uint8 (N,K,C,H,W): each object of an image alone, where the image was made of several.
+    """
 
     images: np.ndarray
     labels: np.ndarray
+    scene: Scene | None = None
+    parts: np.ndarray | None = None
 
     def fingerprint(self) -> str:
         """A hash of all images and labels: two parts are the same exactly if theirs is."""
@@ -101,13 +127,65 @@ PUBLISHED = {
 }
 
 
+class Reader(Protocol):
+    """Reads a part of a data set, below a folder, out of files in a format of its own."""
+
+    def __call__(self, root: Path, part: str, *, subset: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Images uint8 (N,C,H,W) and labels int64 (N,); raises DatasetError."""
+
+
+@dataclass(frozen=True)
+class Special:
+    """A published data set in a format of its own, which is not downloaded."""
+
+    title: str
+    classes: tuple[str, ...]
+    input: InputSpec
+    read: Reader
+
+
+SPECIAL = {
+    "smallnorb": Special("smallNORB", norb.CLASSES, norb.INPUT, norb.read),
+    "cifar10": Special("CIFAR-10", cifar.CLASSES, cifar.INPUT, cifar.read),
+}
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A data set whose images are scenes made of a published one's.
+
+    One with `train_on` is a test set alone, for networks that were trained on the data set of that name.
+    """
+
+    title: str
+    source: str
+    scene: Scene
+    train_on: str | None = None
+
+
+DERIVED = {
+    "multimnist": Derived(title="MultiMNIST", source="mnist", scene=Scene(side=36, shift=4, objects=2)),
+    "translated_mnist": Derived(title="Translated MNIST", source="mnist", scene=Scene(side=40, shift=6)),
+    "affnist": Derived(
+        title="Affine-transformed MNIST",
+        source="mnist",
+        scene=Scene(side=40, shift=None, affine=Affine(rotation=20, shear=0.2, scale=0.2)),
+        train_on="translated_mnist",
+    ),
+}
+# Every data set but folders.
+NAMES = (*PUBLISHED, *DERIVED, *SPECIAL)
+# Of the scenes of a test set, which are always the same.
+TEST_SEED = 2017
+
+
 def describe(name: str, *, spec: InputSpec | None = None) -> DatasetInfo:
     """What a network for this data set must know.
 
     Parameters
     ----------
     name
-        A key of `PUBLISHED`, or `folder:PATH` for a folder with one sub-folder a class.
+        One of `NAMES`, or `folder:PATH` for a folder with one sub-folder a class.
     spec
         For a folder: the size, channels and preprocessing to read its pictures with (28x28 grey, `resize`, where
         None). A published data set has its own and refuses another.
@@ -120,10 +198,10 @@ def describe(name: str, *, spec: InputSpec | None = None) -> DatasetInfo:
     if name.startswith(FOLDER_PREFIX):
         classes = folders.class_names(_folder_of(name))
         return DatasetInfo(name=name, classes=classes, input=spec or DEFAULT_INPUT)
-    published = _published(name)
-    if spec not in (None, published.input):
-        raise DatasetError(f"{name} has an input of its own, {published.input}; only a folder can choose")
-    return DatasetInfo(name=name, classes=published.classes, input=published.input)
+    info = _info(name)
+    if spec not in (None, info.input):
+        raise DatasetError(f"{name} has an input of its own, {info.input}; only a folder can choose")
+    return info
 
 
 def load(
@@ -158,9 +236,30 @@ def load(
         images, labels = folders.read(_folder_of(name), info.classes, info.input)
         return Split(images, labels)
     root = folder or Path(os.environ.get(DATA_VARIABLE) or DEFAULT_FOLDER)
+    if name in SPECIAL:
+        return Split(*SPECIAL[name].read(root, part, subset=subset))
+    if name not in DERIVED:
+        return _load_published(root, name, part, subset)
+    derived = DERIVED[name]
+    if part == "train" and derived.train_on:
+        raise DatasetError(f"{name} is a test set; the data set to train on for it is {derived.train_on}")
+    source = _load_published(root, derived.source, part, subset)
+    return replace(source, scene=derived.scene) if part == "train" else fixed_scenes(source, derived.scene)
+
+
+def fixed_scenes(source: Split, scene: Scene) -> Split:
+    """The scenes of a test set, one for each image: the same ones wherever and whenever they are made."""
+    images, labels = torch.from_numpy(source.images), torch.from_numpy(source.labels)
+    composer = Composer(scene, images, labels, torch.arange(len(labels)))
+    made = composer.compose_all(seed=TEST_SEED, epoch=0)
+    labels = made.labels.squeeze(1)  # (N,K), or (N,) of single objects
+    return Split(made.images.numpy(), labels.numpy(), parts=made.parts.numpy())
+
+
+def _load_published(root: Path, name: str, part: Part, subset: bool) -> Split:
     images = _read_published(root, name, IMAGES[part], 3, subset)
     labels = _read_published(root, name, LABELS[part], 1, subset)
-    _check_pair(info, images, labels, f"{root}: {name}'s {part} part")
+    _check_pair(_info(name), images, labels, f"{root}: {name}'s {part} part")
     return Split(images[:, None], labels.astype(np.int64))  # (N,H,W) -> (N,1,H,W)
 
 
@@ -168,10 +267,15 @@ def _folder_of(name: str) -> Path:
     return Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
 
 
-def _published(name: str) -> Published:
-    if name not in PUBLISHED:
-        raise DatasetError(f"no data set '{name}'; there are {', '.join(PUBLISHED)} and {FOLDER_PREFIX}PATH")
-    return PUBLISHED[name]
+def _info(name: str) -> DatasetInfo:
+    published = PUBLISHED.get(name) or SPECIAL.get(name)
+    if published is not None:
+        return DatasetInfo(name=name, classes=published.classes, input=published.input)
+    if name in DERIVED:
+        source, scene = PUBLISHED[DERIVED[name].source], DERIVED[name].scene
+        spec = replace(source.input, height=scene.side, width=scene.side)
+        return DatasetInfo(name=name, classes=source.classes, input=spec, objects=scene.objects)
+    raise DatasetError(f"no data set '{name}'; there are {', '.join(NAMES)} and {FOLDER_PREFIX}PATH")
 
 
 def _read_published(root: Path, name: str, file: str, dimensions: int, subset: bool) -> np.ndarray:

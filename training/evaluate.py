@@ -11,9 +11,10 @@ from model import guard
 from model.checkpoint import load_network
 from model.contract import CARD_FILE, Guard, InputSpec, Metrics, ModelCard, Speed
 from model.layers import CapsuleNetwork
-from model.onnx_model import Model, open_variants
+from model.objects import missed
+from model.onnx_model import Model, open_variants, redraw
 from training.datasets import FOLDER_PREFIX, DatasetError, Split, describe, load
-from training.losses import margin_loss
+from training.losses import margin_loss, present
 from training.provenance import portable
 from training.runs import Origin
 
@@ -45,6 +46,7 @@ class Candidate:
     variants: dict[str, tuple[Model, Guard | None]]
     classes: tuple[str, ...]
     input: InputSpec
+    objects: int
     trained_on: str
     training_data: str
 
@@ -69,10 +71,10 @@ def evaluate_model(path: Path, dataset: str | None, folder: Path | None) -> dict
     candidate = open_candidate(path)
     name = dataset or candidate.trained_on
     info = describe(name, spec=candidate.input if name.startswith(FOLDER_PREFIX) else None)
-    if info.classes != candidate.classes or info.input != candidate.input:
+    if (info.classes, info.input, info.objects) != (candidate.classes, candidate.input, candidate.objects):
         raise DatasetError(
-            f"{path}: has the classes {', '.join(candidate.classes)} and the input {candidate.input}; "
-            f"{name} has {', '.join(info.classes)} and {info.input}"
+            f"{path}: has {_in_words(candidate.classes, candidate.input, candidate.objects)}; "
+            f"{name} has {_in_words(info.classes, info.input, info.objects)}"
         )
     data = load(name, "test", folder, spec=info.input)
     if data.fingerprint() == candidate.training_data:
@@ -93,46 +95,60 @@ def open_candidate(path: Path) -> Candidate:
         variants: dict[str, tuple[Model, Guard | None]] = {
             name: (model, card.variants[name].guard) for name, model in models.items()
         }
-        return Candidate(variants, card.classes, card.input, training["dataset"], training["data"])
+        return Candidate(
+            variants, card.classes, card.input, card.objects, training["dataset"], training["data"]
+        )
     network, header = load_network(path)
     origin = Origin.read(path, header)
     recipe = origin.recipe
     only: dict[str, tuple[Model, Guard | None]] = {"checkpoint": (TorchModel(network), None)}
-    return Candidate(only, tuple(header["classes"]), recipe.input, recipe.dataset, origin.data)
+    return Candidate(
+        only, tuple(header["classes"]), recipe.input, header["objects"], recipe.dataset, origin.data
+    )
+
+
+def _in_words(classes: tuple[str, ...], spec: InputSpec, objects: int) -> str:
+    return f"the classes {', '.join(classes)}, the input {spec} and {objects} in an image"
 
 
 def measure(model: Model, data: Split, dataset: str, thresholds: Guard | None) -> Metrics:
-    """Run a model over a whole test set, whose classes are the model's."""
-    wrong, accepted, margin, squared = 0, 0, 0.0, 0.0
+    """Run a model over a whole test set, whose classes, and number of them in an image, are the model's."""
+    wrong, inexact, accepted, margin, squared = 0, 0, 0, 0.0, 0.0
+    objects = data.labels[0].size
     for first in range(0, len(data.labels), BATCH):
         images = data.images[first : first + BATCH].astype(np.float32) / 255
         labels = data.labels[first : first + BATCH]
         lengths, poses = model.encode(images)
-        winner = lengths.argmax(axis=1)
-        drawn = model.decode(poses, winner)
-        targets = torch.nn.functional.one_hot(torch.from_numpy(labels), lengths.shape[1])
-        wrong += int((winner != labels).sum())
+        drawn = redraw(model, lengths, poses, objects)
+        misses = missed(lengths, labels)
+        wrong += int(misses.sum())
+        inexact += int((misses > 0).sum())
+        targets = present(torch.from_numpy(labels), lengths.shape[1])
         margin += float(margin_loss(torch.from_numpy(lengths), targets).sum())
         squared += float(np.square(drawn - images).mean(axis=(1, 2, 3)).sum())
         if thresholds is not None:
-            near = guard.distance(images, drawn) <= guard.thresholds(thresholds, images, lengths)
+            near = guard.distance(images, drawn) <= guard.thresholds(thresholds, images, lengths, objects)
             accepted += int(near.sum())
     count = len(data.labels)
     return Metrics(
         dataset=dataset,
         images=count,
         errors=wrong,
-        error=wrong / count,
+        error=wrong / data.labels.size,
         margin_loss=margin / count,
         reconstruction_mse=squared / count,
         accepted=None if thresholds is None else accepted / count,
+        exact_match_error=inexact / count if objects > 1 else None,
     )
 
 
 def write_card(folder: Path, metrics: Mapping[str, Metrics], speeds: Mapping[str, Speed]) -> None:
     """Stamp the figures of each variant into the card of an exported model; raises CardError if there is none."""
-    card = ModelCard.load(folder)
-    stamped = card.with_metrics(metrics).with_speeds(speeds)
+    replace_card(folder, ModelCard.load(folder).with_metrics(metrics).with_speeds(speeds))
+
+
+def replace_card(folder: Path, card: ModelCard) -> None:
+    """Put a card in the place of the one that an exported model has."""
     temporary = folder / f".{CARD_FILE}.tmp"
-    temporary.write_text(stamped.to_json(), encoding="utf-8")
+    temporary.write_text(card.to_json(), encoding="utf-8")
     temporary.replace(folder / CARD_FILE)

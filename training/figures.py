@@ -49,7 +49,7 @@ def reconstructions(folder: Path, data: Split, output: Path, *, rows: int = 5, e
     """
     card, variants = open_variants(folder)
     model = variants["fp32"]
-    shown = [_middling(model, data, label) for label in range(len(card.classes))]
+    shown = [middling(model, data, label) for label in range(len(card.classes))]
     images = data.images[shown].astype(np.float32) / 255
     lengths, poses = model.encode(images)
     winner = lengths.argmax(axis=1)
@@ -62,27 +62,48 @@ def reconstructions(folder: Path, data: Split, output: Path, *, rows: int = 5, e
     above, below = figure.add_subfigure(halves[0]), figure.add_subfigure(halves[1])
     grid = above.subplots(2, len(shown))
     for column in range(len(shown)):
-        _show(grid[0, column], images[column], title=f"{lengths[column].max():.2f}")
-        _show(grid[1, column], drawn[column])
+        show(grid[0, column], images[column], title=f"{lengths[column].max():.2f}")
+        show(grid[1, column], drawn[column])
     for row, text in enumerate(("image\n(length)", "drawn from\nits capsule")):
-        _label(grid[row, 0], text)
+        label_row(grid[row, 0], text)
     grid = below.subplots(rows, STEPS)
     for row, dim in enumerate(dims):
         for step, offset in enumerate(np.linspace(-REACH, REACH, STEPS)):
-            _show(grid[row, step], sheet[dim, step], title=f"{offset:+.2f}" if row == 0 else "")
-        _label(grid[row, 0], f"dimension {dim}")
+            show(grid[row, step], sheet[dim, step], title=f"{offset:+.2f}" if row == 0 else "")
+        label_row(grid[row, 0], f"dimension {dim}")
+    save(figure, output)
+
+
+def perturbations(model: Model, data: Split, output: Path, *, example: int = 0) -> None:
+    """Draw the paper's sheet: every dimension (rows) of one image's capsule moved through ±`REACH` (columns)."""
+    image = data.images[[middling(model, data, example)]].astype(np.float32) / 255
+    lengths, poses = model.encode(image)
+    sheet = sweep(model, poses[0], int(lengths[0].argmax()))
+    dims = len(sheet)
+    figure = Figure(figsize=(0.62 * STEPS + 0.9, 0.62 * dims + 0.4), layout="constrained", facecolor="white")
+    grid = figure.subplots(dims, STEPS, squeeze=False)
+    for dim in range(dims):
+        for step, offset in enumerate(np.linspace(-REACH, REACH, STEPS)):
+            show(grid[dim, step], sheet[dim, step], title=f"{offset:+.2f}" if dim == 0 else "")
+        label_row(grid[dim, 0], f"{dim}")
+    save(figure, output)
+
+
+def save(figure: Figure, output: Path) -> None:
+    """Write a figure without what would change with the version that wrote it."""
     output.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(output, dpi=110, metadata={"Software": None})
 
 
-def _middling(model: Model, data: Split, label: int) -> int:
+def middling(model: Model, data: Split, label: int) -> int:
     """An ordinary image of a class, by its row: of the first hundred, the one whose capsule has the median length."""
     rows = np.flatnonzero(data.labels == label)[:100]
     lengths, _ = model.encode(data.images[rows].astype(np.float32) / 255)
     return int(rows[np.argsort(lengths[:, label])[len(rows) // 2]])
 
 
-def _show(axes: matplotlib.axes.Axes, image: np.ndarray, title: str = "") -> None:
+def show(axes: matplotlib.axes.Axes, image: np.ndarray, title: str = "") -> None:
+    """Put an image (C,H,W) in [0,1] on axes."""
     pixels = image[0] if image.shape[0] == 1 else image.transpose(1, 2, 0)
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set(xticks=[], yticks=[])
@@ -90,5 +111,6 @@ def _show(axes: matplotlib.axes.Axes, image: np.ndarray, title: str = "") -> Non
     axes.set_title(title, fontsize=8, color="0.35", pad=3)
 
 
-def _label(axes: matplotlib.axes.Axes, text: str) -> None:
+def label_row(axes: matplotlib.axes.Axes, text: str) -> None:
+    """Say to the left of the first image of a row what the row holds."""
     axes.set_ylabel(text, rotation=0, ha="right", va="center", color="0.35", labelpad=6)

@@ -7,18 +7,19 @@ from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
 
 from model.checkpoint import save_network
 from model.layers import CapsuleNetwork
+from model.objects import missed
 from model.zoo import build
 from training import runs
 from training.average import MovingAverage
 from training.batches import DeviceData, batches, split, steps_an_epoch
 from training.datasets import DatasetInfo, Split
-from training.losses import margin_loss, reconstruction_loss
+from training.losses import class_loss, present, reconstruction_loss
 from training.recipe import Recipe
 from training.runs import EpochResult, Origin, Position, RunError, Start
+from training.scenes import Examples
 
 SAVE_EVERY = 60.0  # seconds between two states within an epoch
 VALIDATION_BATCH = 500
@@ -116,10 +117,10 @@ class Trainer:
         started = saved = time.monotonic()
         earlier = position.seconds
         rank, world = self.fabric.global_rank, self.fabric.world_size
-        for images, labels in batches(
+        for examples in batches(
             self.training, self.recipe, position.epoch, start=position.step, rank=rank, world=world
         ):
-            losses = self._step(images, labels)
+            losses = self._step(examples)
             position.sums = [a + b for a, b in zip(position.sums, losses, strict=True)]
             position.step += 1
             now = time.monotonic()
@@ -129,15 +130,15 @@ class Trainer:
                 self._save_state()
                 saved = time.monotonic()
 
-    def _step(self, images: Tensor, labels: Tensor) -> list[float]:
+    def _step(self, examples: Examples) -> list[float]:
         """One step of Adam; loss, margin loss and reconstruction loss of the batch."""
         recipe, number = self.recipe, self.position.epoch * self.steps + self.position.step
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.rate(number, self.steps)
-        lengths, _, reconstruction = self.model(images, labels)
-        targets = torch.nn.functional.one_hot(labels, recipe.config.num_classes)
-        margin = margin_loss(lengths, targets).mean()
-        drawn = reconstruction_loss(reconstruction, images).mean()
+        lengths, poses, reconstruction = self.model(examples.images, examples.labels)
+        targets = present(examples.labels, recipe.config.num_classes)
+        margin = class_loss(self.network, lengths, poses, targets).mean()
+        drawn = reconstruction_loss(reconstruction, examples.parts).mean()
         loss = margin + recipe.reconstruction_weight * drawn
         self.fabric.backward(loss)
         self.optimizer.step()
@@ -193,13 +194,13 @@ class Trainer:
 
 @torch.inference_mode()
 def validate(network: CapsuleNetwork, data: DeviceData) -> tuple[float, float]:
-    """Share of images classified wrongly and mean margin loss, in float32."""
+    """Share of objects that are not among the longest capsules, and mean loss of the classes, in float32."""
     wrong, margin = 0, 0.0
     for first in range(0, len(data), VALIDATION_BATCH):
         rows = slice(first, first + VALIDATION_BATCH)
         labels = data.labels[rows]
-        lengths, _ = network.encode(data.floats(rows).contiguous(memory_format=torch.channels_last))
-        targets = torch.nn.functional.one_hot(labels, network.config.num_classes)
-        wrong += int((lengths.argmax(dim=1) != labels).sum())
-        margin += float(margin_loss(lengths, targets).sum())
-    return wrong / len(data), margin / len(data)
+        lengths, poses = network.encode(data.floats(rows).contiguous(memory_format=torch.channels_last))
+        targets = present(labels, network.config.num_classes)
+        wrong += int(missed(lengths.cpu().numpy(), labels.cpu().numpy()).sum())
+        margin += float(class_loss(network, lengths, poses, targets).sum())
+    return wrong / data.labels.numel(), margin / len(data)

@@ -7,7 +7,7 @@ import numpy as np
 
 from model import preprocess
 from model.contract import InputSpec
-from training.idx import DatasetError
+from training.binary import DatasetError
 
 
 def class_names(folder: Path) -> tuple[str, ...]:

@@ -1,7 +1,11 @@
-"""The two losses of a capsule network, as the papers define them."""
+"""The losses, as the papers define them: two of a capsule network, and the one of the CNNs it is compared with."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from model import functional
+from model.layers import CapsuleNetwork
 
 PRESENT = 0.9
 ABSENT = 0.1
@@ -9,6 +13,12 @@ DOWN_WEIGHT = 0.5
 # On the *sum* of squared errors over the pixels: 0.0005 x 784 = 0.392 on their mean. Applied to the mean it would be
 # 784 times too weak, the commonest fault of public implementations.
 RECONSTRUCTION_WEIGHT = 0.0005
+
+
+def present(labels: Tensor, num_classes: int) -> Tensor:
+    """Which classes are in each image: 1 or 0 (B,J), from labels (B,) or, of K different objects, (B,K)."""
+    one_hot = torch.nn.functional.one_hot(labels.view(len(labels), -1), num_classes)  # (B,K,J)
+    return one_hot.sum(dim=1)
 
 
 def margin_loss(lengths: Tensor, targets: Tensor) -> Tensor:
@@ -28,6 +38,23 @@ def margin_loss(lengths: Tensor, targets: Tensor) -> Tensor:
     return (targets * present + DOWN_WEIGHT * (1 - targets) * absent).sum(dim=1)
 
 
+def class_loss(network: CapsuleNetwork, lengths: Tensor, poses: Tensor, targets: Tensor) -> Tensor:
+    """What a network is trained to classify with, a sample: (B,). The margin loss, or a CNN's cross-entropy.
+
+    Parameters
+    ----------
+    network
+        Says whether its classes compete.
+    lengths, poses
+        (B,J) and (B,J,D), as its `encode` gives them.
+    targets
+        (B,J) 1 where the class is in the image, 0 elsewhere.
+    """
+    if network.softmax:  # from the logits: the logarithm of a probability near 0 has lost its digits
+        return F.cross_entropy(functional.logits(poses), targets.float(), reduction="none")
+    return margin_loss(lengths, targets)
+
+
 def reconstruction_loss(reconstruction: Tensor, images: Tensor) -> Tensor:
-    """Sum of squared pixel errors a sample: (B,)."""
+    """Sum of squared pixel errors a sample, over all its objects: (B,) from two tensors (B,...) of one shape."""
     return (reconstruction - images).square().flatten(1).sum(dim=1)

@@ -47,7 +47,7 @@ def command(recipe: Recipe) -> str:
         recipe, [name for name in _names(Recipe) if name not in ("dataset", "config", "input", "start")]
     )
     options |= _differing(recipe.config, OF_NETWORK)
-    return " ".join(["python -m training fit", *(_option(name, value) for name, value in options.items())])
+    return " ".join(["python -m training fit", *(option(name, value) for name, value in options.items())])
 
 
 def _names(kind: type) -> list[str]:
@@ -64,6 +64,7 @@ def _differing(values: Recipe | ModelConfig, names: list[str] | tuple[str, ...])
     }
 
 
-def _option(name: str, value: object) -> str:
+def option(name: str, value: object) -> str:
+    """An option of `fit` as it is typed."""
     flag = f"--{name.replace('_', '-')}"
     return flag if value is True else f"{flag} {value}"

@@ -16,6 +16,8 @@ Precision = Literal["bf16-mixed", "32-true"]
 
 # The augmentation that suits each way of preparing pictures.
 DEFAULT_AUGMENTATION = {"mnist": "digits", "fashion": "clothes", "resize": "photos"}
+# A network that is tested on transformed digits must have been trained on digits that were only shifted.
+OWN_AUGMENTATION = {"translated_mnist": "none"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,4 +134,4 @@ class Recipe:
 
 def default_augmentation(info: DatasetInfo) -> str:
     """Name of the augmentation that suits a data set."""
-    return DEFAULT_AUGMENTATION[info.input.preprocess]
+    return OWN_AUGMENTATION.get(info.name, DEFAULT_AUGMENTATION[info.input.preprocess])

@@ -137,8 +137,8 @@ async def infer(
     The images have been prepared by the client, as the model's card says: float32 from 0 to 1, light strokes on dark.
     The values of up to 64 stand in the JSON; those of any number stand behind it as bytes, little-endian and row by
     row, with the header `Inference-Header-Content-Length`, which is many times faster. Only the outputs that are asked
-    for are computed; `reconstruction` is drawn from the longest capsule of each image. All images are taken together
-    or, with 503, not at all.
+    for are computed; `reconstruction` is drawn from the longest capsule of each image, or from as many as the model
+    looks for. All images are taken together or, with 503, not at all.
     """
     shape = served.card.config.image_shape
     given = request.headers.get(HEADER_LENGTH)

@@ -81,6 +81,51 @@ def test_another_class_can_be_drawn_by_name_or_index(
     assert (capsule["index"], capsule["label"]) == (index, name)
 
 
+NAMES = ("cat", "2", "dog")  # of the classes of the model `pair`
+
+
+def test_of_two_objects_the_distance_is_that_of_both_drawings_together(
+    client: httpx.Client, seven: bytes
+) -> None:
+    seen = client.post("/classify?model=pair", files={"file": seven}).json()
+    label, other = (each["index"] for each in seen["predictions"])
+    (absent,) = {0, 1, 2} - {label, other}
+    drawn = [
+        pixels_of(
+            client.post("/decode", json={"model": "pair", "label": i, "pose": seen["poses"][i]}).json()[
+                "images"
+            ][0]
+        )
+        for i in range(3)
+    ]
+    shown = pixels_of(seven) / 255
+    for asked, beside in ((label, other), (other, label), (absent, label)):
+        answer = reconstruct(client, seven, f"?model=pair&label={NAMES[asked]}").json()
+        assert answer["capsule"]["index"] == asked
+        assert np.array_equal(pixels_of(answer["reconstruction"]), drawn[asked])  # that capsule's alone
+        together = np.minimum(drawn[asked] / 255 + drawn[beside] / 255, 1)
+        assert answer["distance"] == pytest.approx(np.sqrt(np.square(shown - together).sum()), rel=0.01)
+        if asked != absent:
+            assert answer["distance"] == pytest.approx(seen["reconstruction"]["distance"], rel=1e-5)
+
+
+def test_the_protocol_gives_both_drawings_together(client: httpx.Client, seven: bytes) -> None:
+    image = (pixels_of(seven) / 255).flatten().tolist()
+    tensor = {"name": "image", "datatype": "FP32", "shape": [1, 1, 28, 28], "data": image}
+    answer = client.post("/v2/models/pair/infer", json={"inputs": [tensor]}).json()
+    found = {output["name"]: np.array(output["data"]) for output in answer["outputs"]}
+    label = np.argsort(-found["lengths"])[:2]
+    poses = found["poses"].reshape(3, 4)[label].tolist()
+    drawn = [
+        pixels_of(
+            client.post("/decode", json={"model": "pair", "label": int(i), "pose": pose}).json()["images"][0]
+        )
+        for i, pose in zip(label, poses, strict=True)
+    ]
+    together = np.minimum(drawn[0] / 255 + drawn[1] / 255, 1).flatten()
+    np.testing.assert_allclose(found["reconstruction"], together, atol=0.01)
+
+
 @pytest.mark.parametrize(
     "accept", ["image/png", "image/*", "application/json;q=0.5, image/png", "image/png, */*"]
 )

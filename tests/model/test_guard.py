@@ -134,3 +134,38 @@ def test_what_thresholds_cannot_be_made_of_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         guard.fit(np.array(distances), grey(*[1.0] * images), np.array(lengths).reshape(-1, 2))
+
+
+def pairs(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distances, images and lengths of images that show two of four classes, which differ in how hard they are."""
+    random = np.random.default_rng(1)
+    labels = np.array([random.permutation(4)[:2] for _ in range(count)])
+    lengths = random.uniform(0, 0.1, (count, 4))
+    np.put_along_axis(lengths, labels, random.uniform(0.8, 1, (count, 2)), axis=1)
+    hardness = 1 + labels.mean(axis=1)
+    images = random.uniform(0, 1, (count, 1, 4, 4)) * hardness[:, None, None, None] / 4
+    return random.gamma(4, hardness), images, lengths
+
+
+def test_of_two_objects_the_second_and_third_lengths_are_the_doubt() -> None:
+    lengths = np.array([(0.9, 0.75, 0.25), (0.9, 0.1, 0.1), (1.0, 1.0, 0.0)])
+    np.testing.assert_allclose(guard.doubt(lengths, 2), [0.5, 1, 0], atol=1e-6)
+    np.testing.assert_allclose(guard.doubt(lengths[:, :2], 2), [0.25, 0.9, 0], atol=1e-6)
+
+
+def test_what_is_usual_for_two_objects_is_the_mean_of_their_classes() -> None:
+    images, lengths = grey(0.75), rows((1.0, 1.0))  # distance (2 + 4) / 2, ink (1 + 2) / 2, p95 (1.5 + 2) / 2
+    assert guard.strangeness(USUAL, np.array([3.0]), images, lengths, 2) == pytest.approx(1)
+    assert guard.thresholds(USUAL, images, lengths, 2) == pytest.approx(3 * 1.75)
+
+
+def test_one_in_twenty_pairs_is_refused() -> None:
+    distances, images, lengths = pairs(4000)
+    fitted = guard.fit(distances, images, lengths, 2)
+    refused = distances > guard.thresholds(fitted, images, lengths, 2)
+    assert refused.mean() == pytest.approx(0.05, abs=0.01)
+    shown = (guard.winners(lengths, 2) == 3).any(axis=1)
+    assert fitted.distance[3] == np.median(distances[shown])
+    single = lengths.copy()
+    np.put_along_axis(single, guard.winners(lengths, 2)[:, 1:], 0.05, axis=1)  # one of the two is not there
+    assert (distances > guard.thresholds(fitted, images, single, 2)).mean() > 0.5

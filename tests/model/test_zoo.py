@@ -22,6 +22,8 @@ def network(**values: object) -> CapsuleNetwork:
         ({"architecture": "capsnet", "class_bias": True}, 6_804_384),
         ({"architecture": "efficient"}, 161_824),
         ({"architecture": "efficient", "height": 36, "width": 36}, 154_656),
+        ({"architecture": "cnn", "pose_dim": 1}, 35_445_522),
+        ({"architecture": "cnn-small"}, 161_824),
         ({"architecture": "shared", "pose_dim": 30, "routing_iterations": 5}, 22_848),
     ],
 )
@@ -101,7 +103,7 @@ def test_without_a_label_the_longest_capsule_is_drawn(architecture: str) -> None
 
 
 def test_an_unknown_architecture_is_named_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="'capsnett'; known are capsnet, efficient, shared"):
+    with pytest.raises(ValueError, match="'capsnett'; known are capsnet, cnn, cnn-small, efficient, shared"):
         build(ModelConfig(architecture="capsnett"))
 
 

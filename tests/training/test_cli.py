@@ -180,13 +180,33 @@ def test_a_further_stage_starts_from_the_weights_of_the_one_before(
     assert "had other validation images" in refused.stderr
 
 
-def test_pictures_of_a_model_are_drawn(pictures: Path, exported: Path, tmp_path: Path) -> None:
-    run("report", exported, "--dataset", f"folder:{pictures}", "--output", tmp_path)
-    with Image.open(tmp_path / "mine-reconstructions.png") as picture:
-        assert min(picture.size) > 300
-        shades = picture.convert("L").getcolors(256)
-        assert shades is not None
-        assert len(shades) > 50
+def test_a_report_draws_measures_and_fills_the_page(
+    pictures: Path, others: Path, trained: Path, exported: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "results.md").write_text("Before\n<!-- figures: calibration -->\nold\n<!-- end -->\nAfter\n")
+    done = run("report", exported, "--dataset", f"folder:{others}", "--output", tmp_path)
+    assert "fewer than 60 images" in done.stderr.replace("\n", " ")  # too few to say what a dimension means
+    found = json.loads((tmp_path / "results" / "mine.json").read_text())
+    confusion = np.array(found["confusion"])
+    assert confusion.sum() == found["images"] == len(list(others.glob("*/*.png")))
+    assert confusion.trace() == found["images"] - found["errors"]
+    page = (tmp_path / "results.md").read_text()
+    assert f"| `mine` | {100 * confusion.trace() / confusion.sum():.2f} |" in page
+    assert page.startswith("Before\n")
+    assert page.endswith("<!-- end -->\nAfter\n")
+    assert "old" not in page
+    for name in ("reconstructions", "perturbations", "confusion", "reliability"):
+        with Image.open(tmp_path / "images" / f"mine-{name}.png") as picture:
+            assert min(picture.size) > 300
+            shades = picture.convert("L").getcolors(256)
+            assert shades is not None
+            assert len(shades) > 50
+
+
+def test_what_a_model_was_trained_on_tests_nothing(pictures: Path, exported: Path, tmp_path: Path) -> None:
+    done = run("report", exported, "--dataset", f"folder:{pictures}", "--output", tmp_path)
+    assert "is what the model was trained on" in done.stderr.replace("\n", " ")
+    assert "errors" not in json.loads((tmp_path / "results" / "mine.json").read_text())
 
 
 @pytest.mark.parametrize("architecture", ["shared", "capsnet"])

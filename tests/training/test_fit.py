@@ -187,10 +187,10 @@ def test_processes_together_see_what_one_would(digits: Split) -> None:
     training, _ = split(digits, plan, torch.device("cpu"))
     whole = list(batches(training, plan, 1))
     halves = [list(batches(training, plan, 1, rank=rank, world=2)) for rank in (0, 1)]
-    for (images, labels), *parts in zip(whole, *halves, strict=True):
-        for rank, (part, part_labels) in enumerate(parts):
-            torch.testing.assert_close(images[rank::2], part)
-            assert torch.equal(labels[rank::2], part_labels)
+    for one, *shares in zip(whole, *halves, strict=True):
+        for rank, share in enumerate(shares):
+            torch.testing.assert_close(one.images[rank::2], share.images)
+            assert torch.equal(one.labels[rank::2], share.labels)
 
 
 def test_the_learning_rate_rises_then_falls_to_the_floor() -> None:

@@ -1,0 +1,88 @@
+"""Convolutional networks without capsules, for comparison: what is gained is measured against them, not asserted.
+
+Sabour et al. 2017 (https://arxiv.org/abs/1710.09829, section 5) compare with the large one, `CNN`. `SmallCNN` is
+Efficient-CapsNet with its capsules taken out: the same trunk and the same number of parameters.
+
+Both can be asked what a capsule network is asked, in the way of Qin et al. 2019, "Detecting and Diagnosing Adversarial
+Images with Class-Conditional Capsule Reconstructions" (https://arxiv.org/abs/1907.02957). It is their CNN+CR: the last
+hidden layer is J groups of D linear units, the sum of a group is the logit of its class, and the decoder sees the group
+of one class alone. So a group stands where the pose of a capsule would, and a probability where its length would.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from model import functional
+from model.contract import ModelConfig
+from model.efficient import FEATURES, encoder_layers
+from model.layers import CapsuleNetwork
+
+# The paper names dropout without its rate.
+DROPOUT = 0.5
+
+
+class GroupedClassifier(CapsuleNetwork):
+    """Groups of units instead of capsules, and a softmax over their sums instead of lengths.
+
+    A subclass defines `features`, which gives (B,F), and calls `group` with F.
+    """
+
+    softmax = True
+
+    def group(self, features: int) -> None:
+        """Make the layer of groups for so many features."""
+        self.groups = nn.Linear(features, self.config.num_classes * self.config.pose_dim)
+
+    def features(self, images: Tensor) -> Tensor:
+        """What the groups are made of, (B,F), from images (B,C,H,W) in [0,1]."""
+        raise NotImplementedError
+
+    def capsules(self, images: Tensor) -> Tensor:
+        features = self.features(images)  # (B,F)
+        with torch.autocast(features.device.type, enabled=False):
+            units = self.groups(features.float())  # (B,J*D)
+        groups: Tensor = units.view(-1, self.config.num_classes, self.config.pose_dim)  # (B,J,D)
+        return groups
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Probabilities (B,J) and groups (B,J,D) from images (B,C,H,W) in [0,1]."""
+        groups = self.capsules(images)
+        return torch.softmax(functional.logits(groups), dim=1), groups
+
+
+class CNN(GroupedClassifier):
+    """The paper's: three 5x5 convolutions without pooling, two wide layers; with D = 1, 35,445,522 parameters."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.trunk = nn.Sequential(
+            nn.Conv2d(config.channels, 256, 5, padding=2),
+            nn.ReLU(),
+            nn.Conv2d(256, 256, 5, padding=2),
+            nn.ReLU(),
+            nn.Conv2d(256, 128, 5, padding=2),
+            nn.ReLU(),
+            nn.Flatten(),  # (B,128*H*W)
+            nn.Linear(128 * config.height * config.width, 328),
+            nn.ReLU(),
+            nn.Linear(328, 192),
+            nn.ReLU(),
+            nn.Dropout(DROPOUT),
+        )
+        self.group(192)
+
+    def features(self, images: Tensor) -> Tensor:
+        features: Tensor = self.trunk(images)  # (B,192)
+        return features
+
+
+class SmallCNN(GroupedClassifier):
+    """Efficient-CapsNet's trunk and gathering convolution; in place of capsules and routing a ReLU and a layer."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.trunk, self.gather = encoder_layers(config)
+        self.group(FEATURES)
+
+    def features(self, images: Tensor) -> Tensor:
+        return torch.relu(self.gather(self.trunk(images)).flatten(1))  # (B,128,1,1) -> (B,128)

@@ -1,0 +1,65 @@
+"""Figures of a model that looks for two objects, against a count in plain Python; its export judges as they do."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model import guard
+from model.export import export
+from model.layers import CapsuleNetwork
+from model.onnx_model import open_variants
+from model.variants import add_variants
+from model.zoo import build
+from tests.model.test_export import DESCRIPTION
+from tests.training.test_scenes import PAIRS, plan
+from training.datasets import Split, describe, fixed_scenes
+from training.evaluate import TorchModel, measure
+
+
+@pytest.fixture(scope="module")
+def network() -> CapsuleNetwork:
+    torch.manual_seed(0)
+    return build(plan().config).eval()
+
+
+@pytest.fixture(scope="module")
+def scenes(digits: Split) -> Split:
+    return fixed_scenes(digits, PAIRS)
+
+
+def test_of_two_digits_each_counts_and_both_together(network: CapsuleNetwork, scenes: Split) -> None:
+    found = measure(TorchModel(network), scenes, "multimnist", None)
+    lengths, _ = TorchModel(network).encode(scenes.images.astype(np.float32) / 255)
+    sure = [set(np.argsort(row)[-2:].tolist()) for row in lengths]
+    wrong = [len(set(pair) - two) for pair, two in zip(scenes.labels.tolist(), sure, strict=True)]
+    assert (found.images, found.errors) == (300, sum(wrong))
+    assert found.error == sum(wrong) / 600
+    assert found.exact_match_error == sum(each > 0 for each in wrong) / 300
+
+
+def test_a_model_of_two_objects_is_exported_with_a_guard_of_both(
+    network: CapsuleNetwork, scenes: Split, tmp_path: Path
+) -> None:
+    images = scenes.images.astype(np.float32) / 255
+    description = replace(DESCRIPTION, objects=2, input=describe("multimnist").input)
+    card = export(network, description, tmp_path / "pairs", images[:7], images)
+    assert card.objects == 2
+    measured = measure(TorchModel(network), scenes, "multimnist", card.variants["fp32"].guard)
+    assert measured.accepted == pytest.approx(0.95, abs=0.03)
+    card = add_variants(tmp_path / "pairs", ("fp16",), images[:20], images, scenes.labels)
+    validation = card.variants["fp32"].validation
+    assert validation is not None
+    assert (validation.errors, validation.error) == (measured.errors, measured.error)
+    _, models = open_variants(tmp_path / "pairs")
+    model = models["fp32"]
+    lengths, poses = model.encode(images)
+    sure = guard.winners(lengths, 2)
+    one, other = (model.decode(poses, sure[:, rank]) for rank in (0, 1))
+    distances = guard.distance(images, np.minimum(one + other, 1))
+    shown = (sure == sure[0, 0]).any(axis=1)
+    assert card.variants["fp32"].guard.distance[sure[0, 0]] == pytest.approx(
+        np.median(distances[shown]), rel=1e-5
+    )

@@ -1,0 +1,63 @@
+"""Recipes: every one is commands that the command line takes, and their stages follow each other."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from model.zoo import ARCHITECTURES
+from tests.training.test_cli import run
+from training.augment import AUGMENTATIONS
+from training.cli import app
+from training.datasets import NAMES, describe
+from training.recipes import RECIPES, UnknownRecipe, commands
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_commands_that_are_understood(name: str, tmp_path: Path) -> None:
+    row = RECIPES[name]
+    assert row.architecture in ARCHITECTURES
+    assert {row.dataset, *row.also} <= set(NAMES)
+    assert all(stage["augmentation"] in AUGMENTATIONS for stage in row.stages)
+    for also in row.also:
+        assert (describe(also).input, describe(also).classes) == (
+            describe(row.dataset).input,
+            describe(row.dataset).classes,
+        )
+    for words in commands(name, 1, tmp_path):
+        found = CliRunner().invoke(app, [*words, "--data", str(tmp_path / "nowhere")])
+        # Every option is understood: what is wrong is that there are no such files.
+        assert found.exit_code == 1
+        problem = str(found.exception).lower()
+        assert "no such" in problem or "cannot be read" in problem
+
+
+def test_each_stage_begins_with_the_one_before_and_a_begun_one_is_resumed(tmp_path: Path) -> None:
+    first, second, export, evaluate = commands("mnist", 2, tmp_path)
+    run_folder = tmp_path / "mnist-seed-2"
+    assert first[-2:] == ["--output", str(run_folder / "stage-1")]
+    assert second[second.index("--start-from") + 1] == str(run_folder / "stage-1" / "last.safetensors")
+    assert first[first.index("--seed") + 1] == second[second.index("--seed") + 1] == "2"
+    assert export == [
+        "export",
+        str(run_folder / "stage-2" / "best.safetensors"),
+        "--output",
+        str(run_folder / "mnist"),
+    ]
+    assert evaluate == ["evaluate", str(run_folder / "mnist"), "--write-card"]
+    (run_folder / "stage-1").mkdir(parents=True)
+    (run_folder / "stage-1" / "state.safetensors").touch()
+    assert ["--resume" in words for words in commands("mnist", 2, tmp_path)] == [True, False, False, False]
+
+
+def test_the_commands_are_printed_and_the_recipes_listed(tmp_path: Path) -> None:
+    shown = run("recipe", "translated-efficient", "--seed", "4", "--dry-run", "--output", tmp_path).stdout
+    assert len(shown.splitlines()) == 4
+    assert shown.splitlines()[-1].endswith("--dataset affnist")
+    listed = CliRunner().invoke(app, ["recipes"]).stdout
+    assert all(name in listed for name in RECIPES)
+
+
+def test_an_unknown_recipe_is_named_with_those_that_there_are(tmp_path: Path) -> None:
+    with pytest.raises(UnknownRecipe, match="no recipe 'mnits'; there are mnist, fashion_mnist, multimnist"):
+        commands("mnits", 0, tmp_path)

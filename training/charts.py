@@ -1,0 +1,142 @@
+"""Figures of docs/results.md: what a network confuses, how honest its lengths are, its worst mistakes, what its pose
+dimensions mean, and how it takes overlapping objects apart.
+
+Legend: B images, J classes, D pose dimensions, P properties, C channels, H height, W width.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from training.calibration import Bin
+from training.figures import label_row, save, show
+from training.meaning import CLEAR, Measured
+
+INK, ACCENT, PALE = "#222222", "#c2410c", "#a8a29e"
+
+
+def draw_confusion(counts: np.ndarray, classes: Sequence[str], output: Path) -> None:
+    """How often each class (rows) was taken for each (columns), (J,J); what is right is left pale."""
+    wrong = counts.astype(float)
+    np.fill_diagonal(wrong, np.nan)
+    figure = Figure(figsize=(5.2, 4.8), layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    axes.imshow(wrong, cmap="Oranges", vmin=0, vmax=max(1.0, np.nanmax(wrong) * 1.4))
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            axes.text(
+                column,
+                row,
+                f"{count}",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color=PALE if row == column else INK,
+            )
+    ticks = range(len(classes))
+    axes.set(xticks=ticks, yticks=ticks, xlabel="longest capsule", ylabel="class")
+    axes.set_xticklabels(
+        classes,
+        rotation=45 if max(map(len, classes)) > 2 else 0,
+        ha="right" if max(map(len, classes)) > 2 else "center",
+    )
+    axes.set_yticklabels(classes)
+    save(figure, output)
+
+
+def draw_reliability(bins: Sequence[Bin], error: float, output: Path) -> None:
+    """Of the images whose longest capsule is so long, how many are classified rightly; and how many there are."""
+    figure = Figure(figsize=(4.2, 4.2), layout="constrained", facecolor="white")
+    above, below = figure.subplots(2, 1, height_ratios=[3, 1], sharex=True)
+    middles = [(b.low + b.high) / 2 for b in bins]
+    widths = [b.high - b.low for b in bins]
+    filled = [b for b in bins if b.images]
+    above.plot([0, 1], [0, 1], color=PALE, linewidth=1, linestyle="--")
+    above.errorbar(
+        [b.length for b in filled],
+        [b.accuracy for b in filled],
+        yerr=np.transpose([b.interval for b in filled]),
+        fmt="o",
+        color=ACCENT,
+        ecolor=PALE,
+        markersize=4,
+    )
+    above.set(ylabel="share classified rightly", xlim=(0, 1), ylim=(0, 1.03))
+    above.text(0.03, 0.93, f"expected calibration error {100 * error:.2f} %", color=INK)
+    below.bar(middles, [b.images for b in bins], width=[0.92 * w for w in widths], color=PALE)
+    below.set(xlabel="length of the longest capsule", ylabel="images", yscale="symlog")
+    save(figure, output)
+
+
+def draw_mistakes(
+    images: np.ndarray, drawn: np.ndarray, captions: Sequence[str], output: Path, columns: int = 10
+) -> None:
+    """Wrongly classified images (B,C,H,W), each above what its longest capsule draws, with a line about each."""
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(0.86 * columns, 2.05 * rows), layout="constrained", facecolor="white")
+    grid = figure.subplots(2 * rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for index, caption in enumerate(captions):
+        row, column = divmod(index, columns)
+        show(grid[2 * row, column], images[index], title=caption)
+        show(grid[2 * row + 1, column], drawn[index])
+    save(figure, output)
+
+
+def draw_meaning(measured: dict[str, Measured], properties: Sequence[str], output: Path) -> None:
+    """For each class, held-out R squared of each property (P rows) by each dimension (D columns), with its sign.
+
+    What has a name is framed.
+    """
+    columns = min(5, len(measured))
+    rows = -(-len(measured) // columns)
+    figure = Figure(figsize=(2.5 * columns + 1.2, 1.55 * rows + 0.6), layout="constrained", facecolor="white")
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for axes in grid.flat[len(measured) :]:
+        axes.set_axis_off()
+    for axes, (label, each) in zip(grid.flat, measured.items(), strict=False):
+        table = (each.sign * np.clip(each.alone, 0, 1)).T  # (P,D)
+        heat = axes.imshow(table, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
+        axes.set_title(label, fontsize=9, pad=3)
+        axes.set(yticks=range(len(properties)), xticks=range(0, table.shape[1], 3))
+        axes.set_yticklabels(properties, fontsize=8)
+        for meaning in each.named(tuple(properties)):
+            corner = (meaning.dim - 0.5, properties.index(meaning.meaning) - 0.5)
+            axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=INK, linewidth=1.4))
+    figure.supxlabel("pose dimension", fontsize=9)
+    bar = figure.colorbar(heat, ax=grid, shrink=0.8)
+    bar.set_label(f"held-out R², with the sign\nof the relation; framed: named (≥ {CLEAR})", fontsize=8)
+    save(figure, output)
+
+
+def draw_pairs(
+    images: np.ndarray,
+    parts: np.ndarray,
+    drawn: np.ndarray,
+    absent: np.ndarray,
+    captions: Sequence[str],
+    output: Path,
+) -> None:
+    """Pairs: images (B,C,H,W), their parts and what is drawn for each (B,2,C,H,W), and what for an absent class."""
+    rows = [images, parts[:, 0], drawn[:, 0], parts[:, 1], drawn[:, 1], absent]
+    names = [
+        "image",
+        "first object",
+        "drawn for it",
+        "second object",
+        "drawn for it",
+        "drawn for a\nclass not there",
+    ]
+    figure = Figure(
+        figsize=(0.86 * len(images) + 1, 0.92 * len(rows)), layout="constrained", facecolor="white"
+    )
+    grid = figure.subplots(len(rows), len(images), squeeze=False)
+    for row, (pictures, name) in enumerate(zip(rows, names, strict=True)):
+        for column, picture in enumerate(pictures):
+            show(grid[row, column], picture, title=captions[column] if row == 0 else "")
+        label_row(grid[row, 0], name)
+    save(figure, output)

@@ -1,0 +1,215 @@
+"""What each pose dimension of a class means, where that can be said: thickness, slant, width and so on, measured.
+
+A dimension is *named* after a property if both hold:
+
+- its value alone predicts the property of images that the line was not fitted to, with R squared of at least `CLEAR`;
+- moving it by ±0.25 moves the property of what the decoder draws in the same direction, by at least half a standard
+  deviation of the property, and in at least nine of ten images.
+
+The first alone would name a dimension that only happens to go along with what another one draws; the second alone would
+name it for something that the encoder does not use it for. Training images are used throughout: naming is choosing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.contract import ModelCard, PoseMeaning, UserError
+from model.onnx_model import Model
+from training.datasets import Split
+from training.morphology import PROPERTIES, STROKES, measure
+
+CLEAR = 0.5
+LEAST_EFFECT, LEAST_AGREEMENT = 0.5, 0.9
+REACH = 0.25
+# Images of a class: so many at most are looked at, of which a third score what the others fitted; so many are redrawn.
+IMAGES, FEWEST, REDRAWN = 900, 60, 24
+# Digits lie centred, so shifts are measured on copies moved by up to so many pixels, as training moved them.
+MOVED = 2
+TINY = 1e-12
+SHIFTS = ("horizontal shift", "vertical shift")
+
+
+class MeaningError(UserError):
+    """A model's dimensions cannot be measured; the message says why."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One class: how its pose and the properties of images belong together. D dimensions by P properties.
+
+    Attributes
+    ----------
+    whole
+        (P,) held-out R squared of each property by all dimensions together.
+    alone
+        (D,P) held-out R squared by one dimension; negative where it is worse than the mean.
+    sign
+        (D,P) +1 where the property grows with the dimension, -1 where it shrinks.
+    partial
+        (D,P) held-out partial correlation, given the other dimensions.
+    effect
+        (D,P) what moving the dimension from -0.25 to +0.25 does to the property of the drawing, in standard deviations
+        of the property; the mean over images.
+    agreement
+        (D,P) share of the images that it moves the way that it moves the mean.
+    """
+
+    whole: np.ndarray
+    alone: np.ndarray
+    sign: np.ndarray
+    partial: np.ndarray
+    effect: np.ndarray
+    agreement: np.ndarray
+
+    def confirmed(self) -> np.ndarray:
+        """Where (D,P) the decoder moves the property clearly and in the direction that the images have it."""
+        clear = (np.abs(self.effect) >= LEAST_EFFECT) & (self.agreement >= LEAST_AGREEMENT)
+        return clear & (np.sign(self.effect) == self.sign)
+
+    def named(self, properties: tuple[str, ...]) -> tuple[PoseMeaning, ...]:
+        """The dimensions that have a meaning, each with its clearest one."""
+        scores = np.where(self.confirmed(), self.alone, 0.0)
+        return tuple(
+            PoseMeaning(dim=dim, meaning=properties[row.argmax()], score=round(float(row.max()), 3))
+            for dim, row in enumerate(scores)
+            if row.max() >= CLEAR
+        )
+
+
+def properties_of(card: ModelCard) -> tuple[str, ...]:
+    """What is worth measuring on the images of a model: strokes have thickness and length, other things have not."""
+    return tuple(p for p in PROPERTIES if card.input.preprocess == "mnist" or p not in STROKES)
+
+
+def measure_poses(
+    model: Model,
+    card: ModelCard,
+    data: Split,
+    *,
+    limit: int = IMAGES,
+    watch: Callable[[str], None] = lambda label: None,
+) -> dict[str, Measured]:
+    """Measure every class of a model.
+
+    Parameters
+    ----------
+    model, card
+        An exported model.
+    data
+        Its training images.
+    limit
+        Images of each class at most.
+    watch
+        Told the name of each class before it is measured.
+
+    Returns
+    -------
+    dict
+        By the name of the class; the columns are `properties_of(card)`.
+
+    Raises
+    ------
+    MeaningError
+        If a class has too few images that the model classifies rightly, or the model looks for several objects.
+    """
+    if card.objects > 1:
+        raise MeaningError(
+            f"{card.name}: looks for {card.objects} objects; their properties cannot be told apart"
+        )
+    columns = [PROPERTIES.index(name) for name in properties_of(card)]
+    measured = {}
+    for label, name in enumerate(card.classes):
+        watch(name)
+        generator = np.random.default_rng(
+            label
+        )  # not the global one: a class is measured alike, whatever came before
+        rows = generator.permutation(np.flatnonzero(data.labels == label))[:limit]
+        measured[name] = _measure_class(
+            model, data.images[rows].astype(np.float32) / 255, label, columns, generator
+        )
+    return measured
+
+
+def _measure_class(
+    model: Model, images: np.ndarray, label: int, columns: list[int], generator: np.random.Generator
+) -> Measured:
+    still = _poses_and_properties(model, images, label)
+    moved = _poses_and_properties(model, shifted(images, generator), label)
+    if min(len(still[0]), len(moved[0])) < FEWEST:
+        raise MeaningError(
+            f"class {label}: fewer than {FEWEST} images are classified rightly; more are needed"
+        )
+    moving = [PROPERTIES[column] in SHIFTS for column in columns]
+    chosen = [moved if moves else still for moves in moving]
+    fits = [
+        _relate(poses[:, label], values[:, column])
+        for (poses, values), column in zip(chosen, columns, strict=True)
+    ]
+    whole, alone, sign, partial = (np.stack(each, axis=-1) for each in zip(*fits, strict=True))
+    deviation = np.array([values[:, c].std() for (_, values), c in zip(chosen, columns, strict=True)])
+    changes = _redraw(model, still[0][-REDRAWN:], label, columns)  # (D,N,P)
+    effect = np.nanmean(changes, axis=1)
+    agreement = np.mean(np.sign(changes) == np.sign(effect)[:, None], axis=1)
+    return Measured(whole, alone, sign, partial, effect / deviation, agreement)
+
+
+def shifted(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Images (N,C,H,W), each moved by up to `MOVED` whole pixels on each axis; what comes in from outside is dark."""
+    framed = np.pad(images, ((0, 0), (0, 0), (MOVED, MOVED), (MOVED, MOVED)))
+    height, width = images.shape[2:]
+    corners = generator.integers(0, 2 * MOVED + 1, (len(images), 2))
+    return np.stack([f[:, y : y + height, x : x + width] for f, (y, x) in zip(framed, corners, strict=True)])
+
+
+def _poses_and_properties(model: Model, images: np.ndarray, label: int) -> tuple[np.ndarray, np.ndarray]:
+    """Poses (N,J,D) and properties (N,P) of those images of a class that the model finds it in."""
+    lengths, poses = model.encode(images)
+    right = lengths.argmax(axis=1) == label
+    values = measure(images[right].mean(axis=1))  # channels together
+    seen = np.isfinite(values).all(axis=1)
+    return poses[right][seen], values[seen]
+
+
+def _relate(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """`whole`, `alone`, `sign` and `partial` of poses x (N,D) and a property y (N,)."""
+    fitted = np.arange(len(x)) < len(x) * 2 // 3
+    dims = x.shape[1]
+    alone, sign, partial = np.zeros(dims), np.zeros(dims), np.zeros(dims)
+    for dim in range(dims):
+        own, others = x[:, [dim]], np.delete(x, dim, axis=1)
+        alone[dim] = _explained(_residual(own, y, fitted), y, fitted)
+        sign[dim] = np.sign(_correlation(own[fitted, 0], y[fitted]))
+        partial[dim] = _correlation(_residual(others, own[:, 0], fitted), _residual(others, y, fitted))
+    return _explained(_residual(x, y, fitted), y, fitted), alone, sign, partial
+
+
+def _residual(x: np.ndarray, y: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+    """What a linear regression of y (N,) on x (N,D), fitted to some rows, leaves of the other rows."""
+    design = np.column_stack([x, np.ones(len(x))])
+    coefficients = np.linalg.lstsq(design[fitted], y[fitted])[0]
+    rest: np.ndarray = y[~fitted] - design[~fitted] @ coefficients
+    return rest
+
+
+def _explained(residual: np.ndarray, y: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+    """R squared on the rows that nothing was fitted to."""
+    return np.asarray(1 - np.square(residual).mean() / max(float(y[~fitted].var()), TINY))
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Pearson's, of (N,) and (N,); 0 where one of them does not vary."""
+    a, b = a - a.mean(), b - b.mean()
+    return float((a * b).sum() / max(float(np.sqrt((a * a).sum() * (b * b).sum())), TINY))
+
+
+def _redraw(model: Model, poses: np.ndarray, label: int, columns: list[int]) -> np.ndarray:
+    """What moving each dimension from one end to the other does to the drawings of poses (N,J,D): (D,N,P)."""
+    dims = poses.shape[2]
+    ends = np.broadcast_to(poses, (2, dims, *poses.shape)).copy()  # (2,D,N,J,D)
+    for dim in range(dims):
+        ends[:, dim, :, label, dim] += np.array([[-REACH], [REACH]], dtype=ends.dtype)
+    drawn = model.decode(ends.reshape(-1, *poses.shape[1:]), np.full(2 * dims * len(poses), label))
+    values = measure(drawn.mean(axis=1))[:, columns].reshape(2, dims, len(poses), len(columns))
+    return values[1] - values[0]

@@ -1,0 +1,155 @@
+"""The rows of docs/results.md, each by the stages of training that make it: `python -m training recipe NAME`.
+
+A recipe is a table of options and nothing more. It is turned into the commands that a user would type, which are
+printed before they run: `fit` for every stage, each beginning with the weights of the one before, `export`, and
+`evaluate` for every test set.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from model.contract import UserError
+from training.provenance import option
+from training.runs import BEST, LAST, STATE
+
+Options = Mapping[str, str | int | float | bool]
+
+
+class UnknownRecipe(UserError):
+    """No recipe has this name; the message lists those that there are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One result.
+
+    Attributes
+    ----------
+    dataset, architecture
+        What is trained on what.
+    network
+        Options of `fit` that hold for all stages.
+    stages
+        Options of each run of `fit`, in order.
+    also
+        Test sets to measure on beside the data set's own.
+    seeds
+        Those of the published figure.
+    """
+
+    dataset: str
+    architecture: str
+    stages: tuple[Options, ...]
+    network: Options = field(default_factory=dict)
+    also: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+
+# Digits with the augmentations that reach far, then a short stage with small ones at a low rate.
+FAR: Options = {
+    "epochs": 48,
+    "batch_size": 64,
+    "learning_rate": 0.0015,
+    "ema": 0.9997,
+    "augmentation": "handwriting",
+}
+NEAR: Options = {
+    "epochs": 8,
+    "batch_size": 64,
+    "learning_rate": 0.0004,
+    "ema": 0.9995,
+    "augmentation": "gentle",
+}
+CLOTHES: tuple[Options, ...] = (
+    {"epochs": 24, "learning_rate": 0.002, "augmentation": "clothes"},
+    {
+        "epochs": 22,
+        "batch_size": 64,
+        "learning_rate": 0.0012,
+        "ema": 0.9995,
+        "augmentation": "gentle-clothes",
+    },
+)
+PAIRS: Options = {
+    "epochs": 30,
+    "batch_size": 64,
+    "learning_rate": 0.0015,
+    "ema": 0.9997,
+    "augmentation": "gentle",
+}
+# As in the paper: shifts of two pixels and nothing else, so that the four rows differ in what they are named for.
+PAPER: Options = {"epochs": 100, "augmentation": "shift"}
+TRANSLATED: Options = {"epochs": 30, "augmentation": "none"}
+
+
+def _paper(iterations: int, weight: float) -> Row:
+    network: Options = {"routing_iterations": iterations, "reconstruction_weight": weight}
+    return Row(dataset="mnist", architecture="capsnet", network=network, stages=(PAPER,))
+
+
+def _translated(architecture: str) -> Row:
+    return Row(dataset="translated_mnist", architecture=architecture, stages=(TRANSLATED,), also=("affnist",))
+
+
+RECIPES = {
+    "mnist": Row(dataset="mnist", architecture="efficient", stages=(FAR, NEAR)),
+    "fashion_mnist": Row(dataset="fashion_mnist", architecture="efficient", stages=CLOTHES),
+    "multimnist": Row(dataset="multimnist", architecture="efficient", stages=(PAIRS,)),
+    "mnist-shared": Row(
+        dataset="mnist",
+        architecture="shared",
+        network={"routing_iterations": 5, "pose_dim": 30},
+        stages=(FAR, NEAR),
+    ),
+    "mnist-capsnet": Row(dataset="mnist", architecture="capsnet", stages=(FAR, NEAR)),
+    "mnist-cnn": Row(dataset="mnist", architecture="cnn", stages=(FAR, NEAR)),
+    "capsnet-1-routing": _paper(1, 0.0),
+    "capsnet-1-routing-reconstruction": _paper(1, 0.0005),
+    "capsnet-3-routings": _paper(3, 0.0),
+    "capsnet-3-routings-reconstruction": _paper(3, 0.0005),
+    "translated-capsnet": _translated("capsnet"),
+    "translated-efficient": _translated("efficient"),
+    "translated-cnn": _translated("cnn-small"),
+}
+
+
+def find_recipe(name: str) -> Row:
+    """The recipe of a name; raises UnknownRecipe."""
+    if name not in RECIPES:
+        raise UnknownRecipe(f"no recipe '{name}'; there are {', '.join(RECIPES)}")
+    return RECIPES[name]
+
+
+def commands(name: str, seed: int, folder: Path, more: tuple[str, ...] = ()) -> list[list[str]]:
+    """The words after `python -m training` of each command that makes a row with one seed below `folder`.
+
+    Those of a stage that has begun say `--resume`. `more` are further words of every `fit`, such as the device.
+
+    Raises
+    ------
+    UnknownRecipe
+        If there is no such recipe.
+    """
+    row = find_recipe(name)
+    runs = [folder / f"{name}-seed-{seed}" / f"stage-{number}" for number in range(1, len(row.stages) + 1)]
+    fits = []
+    for number, (run, stage) in enumerate(zip(runs, row.stages, strict=True)):
+        options = {
+            "dataset": row.dataset,
+            "architecture": row.architecture,
+            **row.network,
+            **stage,
+            "seed": seed,
+        }
+        words = [word for key, value in options.items() for word in option(key, value).split()]
+        words += ["--start-from", str(runs[number - 1] / LAST)] if number else []
+        words += ["--resume"] if (run / STATE).exists() else []
+        fits.append(["fit", *words, "--output", str(run), *more])
+    model = folder / f"{name}-seed-{seed}" / name
+    return [
+        *fits,
+        ["export", str(runs[-1] / BEST), "--output", str(model)],
+        ["evaluate", str(model), "--write-card"],
+        *(["evaluate", str(model), "--dataset", dataset] for dataset in row.also),
+    ]

@@ -1,0 +1,231 @@
+"""Everything that docs/results.md shows of a model: figures into images/, numbers into results/NAME.json.
+
+Numbers on the test set are reported and nothing is chosen by them; what pose dimensions mean, and examples of what the
+decoder draws, come from training images.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from model.checkpoint import load_network
+from model.contract import Guard, ModelCard
+from model.export import fit_guard
+from model.layers import CapsuleNetwork
+from model.onnx_model import Model, open_variants
+from training import charts, figures
+from training.attacks import outcomes
+from training.batches import split
+from training.calibration import calibrate
+from training.datasets import DatasetError, Split, load
+from training.evaluate import BATCH, TorchModel
+from training.meaning import MeaningError, measure_poses, properties_of
+from training.recipe import Recipe
+from training.runs import Origin
+
+MISTAKES, PAIRS = 20, 8
+Watch = Callable[[str], None]
+
+
+def report_model(
+    folder: Path, dataset: str | None, data: Path | None, output: Path, *, example: int, watch: Watch
+) -> None:
+    """Draw and measure an exported model.
+
+    Parameters
+    ----------
+    folder
+        The exported model.
+    dataset
+        Whose images to use; by default what the model was trained on.
+    data
+        Where the data sets lie.
+    output
+        Gets images/NAME-*.png and results/NAME.json.
+    example
+        Class whose pose is moved.
+    watch
+        Told what is done, and what is left out and why.
+
+    Raises
+    ------
+    CardError, DatasetError
+        If the model or the data set cannot be read.
+    """
+    card, variants = open_variants(folder)
+    model, name = variants["fp32"], dataset or str(card.training["dataset"])
+    test = load(name, "test", data, spec=card.input)
+    pictures = output / "images"
+    found: dict[str, Any] = {"model": card.name, "version": card.version}
+    if card.objects > 1:
+        watch("pairs")
+        found["pairs"] = _pairs(model, card, test, pictures)
+    else:
+        training = load(name, "train", data, spec=card.input)
+        watch("what the decoder draws")
+        figures.reconstructions(
+            folder, training, pictures / f"{card.name}-reconstructions.png", example=example
+        )
+        figures.perturbations(model, training, pictures / f"{card.name}-perturbations.png", example=example)
+        if test.fingerprint() == card.training.get("data"):
+            watch(f"{name} is what the model was trained on: left out is what a test set is needed for")
+        else:
+            watch("the test set")
+            found |= _tested(model, card, test, pictures)
+        watch("what pose dimensions mean")
+        try:
+            found["meaning"] = _meaning(model, card, training, pictures)
+        except MeaningError as error:
+            watch(f"left out: {error}")
+    keep(output, card.name, found)
+
+
+def report_attacks(checkpoint: Path, data: Path | None, output: Path, *, images: int, watch: Watch) -> None:
+    """Attack a network, which needs its gradients and so its checkpoint; numbers go into results/NAME.json.
+
+    Parameters
+    ----------
+    checkpoint
+        RUN/best.safetensors; the run's folder names the model.
+    data, output, watch
+        As `report_model` takes them. The guard is fitted to the validation images, as an export does it.
+    images
+        How many of the test set to attack, from its beginning.
+
+    Raises
+    ------
+    CheckpointError, DatasetError
+        If the checkpoint or its data set cannot be read, or shows several objects in an image.
+    """
+    network, header = load_network(checkpoint)
+    recipe = Origin.read(checkpoint, header).recipe
+    if header["objects"] > 1:
+        raise DatasetError(f"{checkpoint}: finds several objects in an image; attacks are on one")
+    test = load(recipe.dataset, "test", data, spec=recipe.input)
+    thresholds = _guard(network, load(recipe.dataset, "train", data, spec=recipe.input), recipe)
+    attacked = Split(test.images[:images], test.labels[:images])
+    rows = []
+    for outcome in outcomes(network.requires_grad_(False), attacked, thresholds):
+        watch(f"{outcome.attack} at {outcome.epsilon}")
+        rows.append(asdict(outcome))
+    name = checkpoint.resolve().parent.name
+    keep(output, name, {"model": name, "architecture": recipe.config.architecture, "attacks": rows})
+
+
+def _guard(network: CapsuleNetwork, training: Split, recipe: Recipe) -> Guard:
+    """The guard that an export would write into the card."""
+    _, held_out = split(training, recipe, torch.device("cpu"))
+    return fit_guard(TorchModel(network), held_out.floats(slice(None)).numpy())
+
+
+def keep(output: Path, name: str, found: dict[str, Any]) -> None:
+    """Put what was measured into results/NAME.json, beside what another command has put there."""
+    path = output / "results" / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    path.write_text(json.dumps(before | found, indent=1) + "\n", encoding="utf-8")
+
+
+def _look(model: Model, data: Split) -> tuple[np.ndarray, np.ndarray]:
+    """Lengths (B,J) and poses (B,J,D) of a whole part."""
+    looked = [
+        model.encode(data.images[first : first + BATCH].astype(np.float32) / 255)
+        for first in range(0, len(data.labels), BATCH)
+    ]
+    lengths, poses = (np.concatenate(each) for each in zip(*looked, strict=True))
+    return lengths, poses
+
+
+def _tested(model: Model, card: ModelCard, test: Split, pictures: Path) -> dict[str, Any]:
+    """Confusion, calibration and the worst mistakes on a test set."""
+    lengths, poses = _look(model, test)
+    winner, classes = lengths.argmax(axis=1), len(card.classes)
+    counts = np.bincount(test.labels * classes + winner, minlength=classes**2).reshape(classes, classes)
+    charts.draw_confusion(counts, card.classes, pictures / f"{card.name}-confusion.png")
+    bins, error = calibrate(lengths, test.labels)
+    charts.draw_reliability(bins, error, pictures / f"{card.name}-reliability.png")
+    lead = lengths.max(axis=1) - lengths[np.arange(len(lengths)), test.labels]
+    worst = np.argsort(-lead)[: min(MISTAKES, int((winner != test.labels).sum()))]
+    if len(worst):
+        captions = [
+            f"{card.classes[test.labels[row]]} → {card.classes[winner[row]]}\n{lengths[row].max():.2f}"
+            for row in worst
+        ]
+        drawn = model.decode(poses[worst], winner[worst])
+        images = test.images[worst].astype(np.float32) / 255
+        charts.draw_mistakes(images, drawn, captions, pictures / f"{card.name}-mistakes.png")
+    return {
+        "images": len(test.labels),
+        "errors": int((winner != test.labels).sum()),
+        "confusion": counts.tolist(),
+        "calibration": {
+            "error": error,
+            "mean_length": float(lengths.max(axis=1).mean()),
+            "accuracy": float((winner == test.labels).mean()),
+            "bins": [asdict(each) for each in bins],
+        },
+    }
+
+
+def _meaning(model: Model, card: ModelCard, training: Split, pictures: Path) -> dict[str, Any]:
+    """What pose dimensions mean, by class."""
+    measured, properties = measure_poses(model, card, training), properties_of(card)
+    charts.draw_meaning(measured, properties, pictures / f"{card.name}-meaning.png")
+    return {
+        "properties": properties,
+        "classes": {
+            label: {
+                "whole": each.whole.round(3).tolist(),
+                "named": [asdict(named) for named in each.named(properties)],
+                "largest_partial": float(np.abs(each.partial).max()),
+            }
+            for label, each in measured.items()
+        },
+    }
+
+
+def _pairs(model: Model, card: ModelCard, test: Split, pictures: Path) -> dict[str, Any]:
+    """How well two overlapping objects are told apart, and how empty the drawing of a class that is not there is."""
+    if test.parts is None:
+        raise DatasetError(f"{card.name}: looks for pairs, but its images do not say what they were made of")
+    lengths, poses = _look(model, test)
+    labels, parts = test.labels, test.parts.astype(np.float32) / 255  # (B,2), (B,2,C,H,W)
+    found = np.argsort(-lengths, axis=1, kind="stable")[:, :2]
+    there = (labels[:, :, None] == found[:, None]).any(axis=2)  # (B,2)
+    absent = np.where(_present(lengths.shape, labels), -1.0, lengths).argmax(
+        axis=1
+    )  # the likeliest wrong class
+    drawn = np.stack([_decode(model, poses, labels[:, k]) for k in range(2)], axis=1)
+    nothing = _decode(model, poses, absent)
+    own, other = (np.square(drawn - p).sum(axis=(2, 3, 4)).mean() for p in (parts, parts[:, ::-1]))
+    captions = [" + ".join(card.classes[label] for label in pair) for pair in labels[:PAIRS]]
+    images = test.images[:PAIRS].astype(np.float32) / 255
+    charts.draw_pairs(
+        images, parts[:PAIRS], drawn[:PAIRS], nothing[:PAIRS], captions, pictures / f"{card.name}-pairs.png"
+    )
+    return {
+        "images": len(labels),
+        "digits_right": float(there.mean()),
+        "exact_match": float(there.all(axis=1).mean()),
+        "squared_error_own": float(own),
+        "squared_error_other": float(other),
+        "light_present": float(drawn.sum(axis=(2, 3, 4)).mean()),
+        "light_absent": float(nothing.sum(axis=(1, 2, 3)).mean()),
+    }
+
+
+def _decode(model: Model, poses: np.ndarray, label: np.ndarray) -> np.ndarray:
+    parts = range(0, len(label), BATCH)
+    return np.concatenate([model.decode(poses[n : n + BATCH], label[n : n + BATCH]) for n in parts])
+
+
+def _present(shape: tuple[int, ...], labels: np.ndarray) -> np.ndarray:
+    """Which classes are in each image: bool (B,J), from labels (B,K)."""
+    flags = np.zeros(shape, dtype=bool)
+    np.put_along_axis(flags, labels, True, axis=1)
+    return flags

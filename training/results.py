@@ -1,0 +1,166 @@
+"""Put measured numbers into docs/results.md; none is copied by hand.
+
+A table stands between `<!-- figures: NAME -->` and `<!-- end -->`; what has not been measured says with which command
+it would be. Numbers come from results/NAME.json beside the page, and from the cards of the models that ship.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from model.contract import CARD_FILE, ModelCard
+
+ARTIFACTS = Path("artifacts")
+PLACE = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+Result = dict[str, Any]
+
+
+def fill(output: Path) -> list[Path]:
+    """Fill results.md in a folder, if it is there, from results/*.json beside it; the pages that were filled."""
+    page = output / "results.md"
+    if not page.is_file():
+        return []
+    results = [
+        json.loads(path.read_text(encoding="utf-8")) for path in sorted((output / "results").glob("*.json"))
+    ]
+    text = page.read_text(encoding="utf-8")
+    page.write_text(
+        PLACE.sub(lambda found: found[1] + section(found[2], results) + found[3], text), encoding="utf-8"
+    )
+    return [page]
+
+
+def section(name: str, results: list[Result]) -> str:
+    """The text of one place in the page, ending in a newline."""
+    own = [result for result in results if name in result]
+    if name == "errors":
+        return _errors()
+    return (
+        TABLES[name](own) if own else f"Not run; `python -m training report {COMMANDS[name]}` measures it.\n"
+    )
+
+
+def markdown(heading: list[str], rows: Iterable[list[str]], left: int = 1) -> str:
+    """A table whose columns after the first `left` are numbers."""
+    rule = ["---"] * left + ["---:"] * (len(heading) - left)
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in [heading, rule, *rows])
+
+
+def _errors() -> str:
+    """What the cards of the shipped models say."""
+    cards = [ModelCard.load(path.parent) for path in sorted(ARTIFACTS.glob(f"*/{CARD_FILE}"))]
+    rows = [
+        [
+            f"`{card.name}`",
+            card.config.architecture,
+            f"{card.parameters['encoder']:,}",
+            precision,
+            f"{m.errors} of {m.images * card.objects:,}",
+            f"{100 * m.error:.2f}",
+            "" if m.accepted is None else f"{100 * m.accepted:.1f}",
+            f"`python -m training evaluate artifacts/{card.name}`",
+        ]
+        for card in cards
+        for precision, variant in card.variants.items()
+        if (m := variant.metrics) is not None
+    ]
+    heading = [
+        "model",
+        "architecture",
+        "encoder's parameters",
+        "variant",
+        "errors",
+        "error %",
+        "accepted %",
+        "command",
+    ]
+    return markdown(heading, rows, left=2)
+
+
+def _calibration(results: list[Result]) -> str:
+    heading = ["model", "right %", "mean length", "expected calibration error %"]
+    rows = [
+        [
+            f"`{r['model']}`",
+            f"{100 * c['accuracy']:.2f}",
+            f"{c['mean_length']:.3f}",
+            f"{100 * c['error']:.2f}",
+        ]
+        for r in results
+        if (c := r["calibration"])
+    ]
+    return markdown(heading, rows)
+
+
+def _meaning(results: list[Result]) -> str:
+    return "\n".join(f"`{result['model']}`:\n\n{_meaning_of(result['meaning'])}" for result in results)
+
+
+def _meaning_of(meaning: Result) -> str:
+    properties = meaning["properties"]
+    rows = []
+    for label, found in meaning["classes"].items():
+        named = ", ".join(f"{m['dim']} {m['meaning']} ({m['score']:.2f})" for m in found["named"])
+        rows.append([label, named or "none", *(f"{share:.2f}" for share in found["whole"])])
+    return markdown(["class", "dimensions with a meaning (held-out R² alone)", *properties], rows, left=2)
+
+
+def _attacks(results: list[Result]) -> str:
+    heading = [
+        "attack",
+        "ε",
+        "model",
+        "right %",
+        "attacks that succeed %",
+        "of these caught %",
+        "wrong and accepted %",
+    ]
+    by_attack: dict[tuple[str, float], list[tuple[str, Result]]] = {}
+    for result in results:
+        for row in result["attacks"]:
+            by_attack.setdefault((row["attack"], row["epsilon"]), []).append((result["model"], row))
+    rows = [
+        [
+            attack,
+            f"{epsilon:g}",
+            f"`{name}`",
+            f"{100 * row['accuracy']:.1f}",
+            f"{100 * row['success']:.1f}",
+            "-" if row["caught"] is None else f"{100 * row['caught']:.1f}",
+            f"{100 * row['undetected']:.1f}",
+        ]
+        for (attack, epsilon), found in by_attack.items()
+        for name, row in found
+    ]
+    counts = ", ".join(f"`{r['model']}` {r['attacks'][0]['images']:,}" for r in results)
+    return f"{markdown(heading, rows, left=3)}\nTest images attacked: {counts}.\n"
+
+
+def _pairs(results: list[Result]) -> str:
+    names = {
+        "digits_right": "digits right",
+        "exact_match": "both right",
+        "squared_error_own": "squared error to its own digit",
+        "squared_error_other": "squared error to the other digit",
+        "light_present": "light drawn for a digit that is there",
+        "light_absent": "light drawn for the likeliest that is not",
+    }
+    heading = ["", *(f"`{result['model']}`" for result in results)]
+    rows = [[text, *(f"{result['pairs'][key]:.4g}" for result in results)] for key, text in names.items()]
+    return markdown(heading, rows)
+
+
+TABLES: dict[str, Callable[[list[Result]], str]] = {
+    "calibration": _calibration,
+    "meaning": _meaning,
+    "attacks": _attacks,
+    "pairs": _pairs,
+}
+COMMANDS = {
+    "calibration": "artifacts/mnist",
+    "meaning": "artifacts/mnist",
+    "attacks": "runs/mnist/best.safetensors",
+    "pairs": "artifacts/multimnist",
+}

@@ -1,0 +1,178 @@
+"""Scenes: images of a data set laid into a larger frame, one alone or two of different classes over each other.
+
+MultiMNIST, and the translated and affine-transformed digits of Sabour, Frosst, Hinton 2017
+(https://arxiv.org/abs/1710.09829, sections 5.2 and 5.3), are scenes. They are never stored for training: each epoch
+makes its own, whole batches at a time on the device. Every random number comes from `training.draws`, keyed by (seed,
+epoch, sample).
+
+Legend: N images of the data set, B scenes, K objects in each, C channels, H height, W width, S side of the frame.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from training import draws
+from training.augment import SCENE, STREAMS, Augmentation, augment
+
+# What is warped of an object after the first is keyed by a sample that no data set has.
+NEXT_OBJECT = 2**28
+# What is fainter is no ink: half a grey level.
+FAINTEST_INK = 0.5 / 255
+# Scenes of a whole data set are made so many at a time.
+CHUNK = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Affine:
+    """How far each object of a scene is transformed, evenly either way: rotation in degrees, shear as a tangent, and
+    the relative change of size of each axis for itself.
+    """
+
+    rotation: float
+    shear: float
+    scale: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """How an image is made of a data set's own.
+
+    Attributes
+    ----------
+    side
+        Height and width of the frame, in pixels; not smaller than the images.
+    shift
+        Largest shift of each object from the middle of the frame, either way on each axis, in whole pixels; None for
+        anywhere within the frame.
+    objects
+        1, or 2 of different classes whose light is added up and clipped at 1.
+    affine
+        A transformation of each object that is a part of the data set, not of its augmentation.
+    """
+
+    side: int
+    shift: int | None
+    objects: int = 1
+    affine: Affine | None = None
+
+
+class Examples(NamedTuple):
+    """What a network learns from.
+
+    `images` (B,C,S,S) in [0,1]; `labels` (B,K), the classes in each; `parts` (B,K,C,S,S), each object alone, as its
+    capsule should draw it.
+    """
+
+    images: Tensor
+    labels: Tensor
+    parts: Tensor
+
+
+class Composer:
+    """Makes scenes of a data set's images.
+
+    Parameters
+    ----------
+    scene
+        How.
+    images
+        uint8 (N,C,H,W).
+    labels, samples
+        (N,) the class of each, and its index in the published file, which its random numbers are keyed by.
+    """
+
+    def __init__(self, scene: Scene, images: Tensor, labels: Tensor, samples: Tensor) -> None:
+        self.scene, self.images, self.labels, self.samples = scene, images, labels, samples
+        self._by_class = labels.argsort(stable=True)  # (N,) rows
+        self._counts = labels.bincount()  # (J,)
+        self._starts = self._counts.cumsum(0) - self._counts  # (J,) where each class begins in the rows
+
+    def compose(self, rows: Tensor, policy: Augmentation, *, seed: int, epoch: int) -> Examples:
+        """Scenes whose first objects are the images in rows (B,).
+
+        Each object is warped as `policy` says before it is laid into the frame; its shift is the scene's alone.
+        """
+        scene, samples = self.scene, self.samples[rows]
+        u = draws.uniform(seed, epoch * STREAMS + SCENE, samples, 1 + 6 * scene.objects)
+        places, turns = torch.split(u[:, 1:], [2 * scene.objects, 4 * scene.objects], dim=1)  # (B,2K), (B,4K)
+        chosen = rows.unsqueeze(1)  # (B,1)
+        if scene.objects == 2:
+            chosen = torch.stack([rows, self._others(rows, u[:, 0])], dim=1)  # (B,2)
+        keys = samples.unsqueeze(1) + NEXT_OBJECT * torch.arange(scene.objects, device=rows.device)  # (B,K)
+        framed = self._framed(chosen.flatten())  # (B*K,C,S,S)
+        warped = augment(framed, keys.flatten(), replace(policy, shift=0.0), seed=seed, epoch=epoch)
+        if scene.affine is not None:
+            warped = transformed(warped, turns.reshape(-1, 4) * 2 - 1, scene.affine)
+        low, high = free_shifts(warped) if scene.shift is None else (-scene.shift, scene.shift)
+        moved = shifted(warped, (places.reshape(-1, 2) * (high - low + 1)).long() + low)
+        parts = moved.view(*chosen.shape, *moved.shape[1:])  # (B,K,C,S,S)
+        return Examples(parts.sum(dim=1).clamp(max=1), self.labels[chosen], parts)
+
+    def compose_all(self, *, seed: int, epoch: int) -> Examples:
+        """One unwarped scene for each image of the data set, on its device; images and parts are uint8."""
+        rows = torch.arange(len(self.labels), device=self.labels.device)
+        made = [
+            self.compose(part, Augmentation(), seed=seed, epoch=epoch) for part in torch.split(rows, CHUNK)
+        ]
+        images, labels, parts = zip(
+            *((_bytes(each.images), each.labels, _bytes(each.parts)) for each in made), strict=True
+        )
+        return Examples(torch.cat(images), torch.cat(labels), torch.cat(parts))
+
+    def _others(self, rows: Tensor, u: Tensor) -> Tensor:
+        """A row of another class for each of rows (B,), all of them as likely, by random numbers u (B,) in [0,1)."""
+        label = self.labels[rows]
+        own, start = self._counts[label], self._starts[label]
+        place = (u.double() * (len(self.labels) - own)).long()
+        return self._by_class[place + own * (place >= start)]
+
+    def _framed(self, rows: Tensor) -> Tensor:
+        """Images (B,C,S,S) in [0,1], each in the middle of the frame."""
+        images = self.images[rows].float() / 255
+        down, right = self.scene.side - images.shape[2], self.scene.side - images.shape[3]
+        return F.pad(images, (right // 2, right - right // 2, down // 2, down - down // 2))
+
+
+def transformed(images: Tensor, u: Tensor, affine: Affine) -> Tensor:
+    """Images (B,C,S,S) scaled, sheared and rotated about their middle, as far as u (B,4) in [-1,1) says."""
+    angle = u[:, 0] * math.radians(affine.rotation)
+    shear = u[:, 1] * affine.shear
+    scale_x, scale_y = (1 + u[:, 2:] * affine.scale).unbind(dim=1)
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    # The inverse, which says where each pixel comes from: rotated back, sheared back, then scaled back.
+    across = torch.stack([cos + shear * sin, sin - shear * cos], dim=1) / scale_x.unsqueeze(1)
+    down = torch.stack([-sin, cos], dim=1) / scale_y.unsqueeze(1)
+    theta = F.pad(torch.stack([across, down], dim=1), (0, 1))  # (B,2,3), without a shift
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def free_shifts(images: Tensor) -> tuple[Tensor, Tensor]:
+    """The smallest and the largest shift (B,2), down and right, at which all ink of images (B,C,S,S) stays inside."""
+    ink = (images > FAINTEST_INK).any(dim=1)  # (B,S,S)
+    lows, highs = [], []
+    for axis in (2, 1):
+        lines = ink.any(dim=axis).long()  # (B,S): rows, then columns
+        lows.append(-lines.argmax(dim=1))
+        highs.append(lines.flip(1).argmax(dim=1))
+    return torch.stack(lows, dim=1), torch.stack(highs, dim=1)
+
+
+def shifted(images: Tensor, shifts: Tensor) -> Tensor:
+    """Images (B,C,H,W) moved down and right by whole pixels (B,2); what comes in from outside is zero."""
+    for axis in (2, 3):
+        places = torch.arange(images.shape[axis], device=images.device) - shifts[:, axis - 2, None]  # (B,H)
+        inside = (places >= 0) & (places < images.shape[axis])
+        view = (-1, 1, places.shape[1], 1) if axis == 2 else (-1, 1, 1, places.shape[1])
+        source = places.clamp(0, images.shape[axis] - 1).view(view).expand_as(images)
+        images = images.gather(axis, source) * inside.view(view)
+    return images
+
+
+def _bytes(images: Tensor) -> Tensor:
+    return (images * 255).round().to(torch.uint8)
