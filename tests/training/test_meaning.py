@@ -35,7 +35,7 @@ def bars(lean: np.ndarray, label: int) -> np.ndarray:
 
 
 class Bars:
-    """A model that knows slants: dimension 0 has it, 1 its opposite; 2 has it, but draws nothing with it; 3 is noise."""
+    """A model that knows slants: dimension 0 has it, 1 its opposite; 2 has it, but draws nothing; 3 is noise."""
 
     def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         slant = np.tan(measure(images[:, 0])[:, PROPERTIES.index("slant")])
