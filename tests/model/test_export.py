@@ -36,7 +36,9 @@ def images(digits: Split) -> np.ndarray:
     return digits.images[:40].astype(np.float32) / 255
 
 
-@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
+@pytest.mark.parametrize(
+    "architecture", sorted(set(ARCHITECTURES) - {"cnn"})
+)  # too large to export in a test
 def test_the_graphs_compute_what_the_network_computes(
     architecture: str, images: np.ndarray, tmp_path: Path
 ) -> None:
