@@ -33,7 +33,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-browser chromium screenshots train smoke pictures figures tutorial openapi fuzz lock clean \
+.PHONY: help serve test test-browser chromium screenshots train smoke pictures results figures tutorial openapi fuzz lock clean \
 	lint lint-style lint-types lint-imports lint-images install-serve install-train install-dev \
 	bench-serving bench-limit bench-overload bench-gpu bench-training soak performance
 
@@ -89,6 +89,9 @@ smoke: ## Build and run docker-compose.yml for real, and ask it for an answer
 WORKERS := 1
 pictures: install-dev ## Read pictures as people make them; write docs/pictures.md's figures and sheets (WORKERS=)
 	$(BIN)/python -m tests.scenes.report --output docs --workers $(WORKERS) $(ARGS)
+
+results: install-train ## Draw and measure a shipped model for docs/results.md (BENCH_MODEL=, ARGS=)
+	$(BIN)/python -m training report $(BENCH_MODEL) $(ARGS)
 
 figures: install-dev ## Draw the figures of docs/capsules.md
 	$(BIN)/python -m docs.examples.capsule_figures

@@ -332,7 +332,9 @@ def report(
     dataset: Annotated[str | None, typer.Option(help="Default: what each model was trained on.")] = None,
     data: DataFolder = None,
     example: Annotated[int, typer.Option(help="Class whose pose is moved, counted from 0.", min=0)] = 2,
-    attack_images: Annotated[int, typer.Option(help="Test images to attack.", min=1)] = 1000,
+    attack_images: Annotated[
+        int, typer.Option(help="Test images to attack; fewer are quicker.", min=1)
+    ] = 1000,
 ) -> None:
     """Make the figures and numbers of docs/results.md.
 

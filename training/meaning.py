@@ -24,7 +24,7 @@ CLEAR = 0.5
 LEAST_EFFECT, LEAST_AGREEMENT = 0.5, 0.9
 REACH = 0.25
 # Images of a class: so many at most are looked at, of which a third score what the others fitted; so many are redrawn.
-IMAGES, FEWEST, REDRAWN = 900, 60, 24
+IMAGES, FEWEST, REDRAWN = 600, 60, 24
 # Digits lie centred, so shifts are measured on copies moved by up to so many pixels, as training moved them.
 MOVED = 2
 TINY = 1e-12

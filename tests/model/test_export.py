@@ -23,7 +23,9 @@ def network(architecture: str = "shared", **values: object) -> CapsuleNetwork:
     return build(ModelConfig(architecture=architecture, **values)).eval()  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
+@pytest.mark.parametrize(
+    "architecture", sorted(set(ARCHITECTURES) - {"cnn"})
+)  # too large to export in a test
 def test_the_graphs_compute_what_the_network_computes(
     architecture: str, exported_as: Callable[[str], Exported], images: np.ndarray
 ) -> None:

@@ -1,0 +1,61 @@
+"""Attacks keep within their bounds, do what they are for, and are judged by the guard."""
+
+import numpy as np
+import pytest
+import torch
+
+from model.contract import ModelConfig
+from model.export import fit_guard
+from model.layers import CapsuleNetwork
+from model.zoo import build
+from training.attacks import ATTACKS, EPSILONS, outcomes, perturb
+from training.datasets import Split
+from training.evaluate import TorchModel
+from training.losses import class_loss, present, reconstruction_loss
+
+
+@pytest.fixture(scope="module", params=["shared", "cnn-small"])
+def network(request: pytest.FixtureRequest, digits: Split) -> CapsuleNetwork:
+    """A network that knows forty digits by heart."""
+    torch.manual_seed(0)
+    net = build(ModelConfig(architecture=request.param, decoder_hidden=(32,)))
+    images = torch.from_numpy(digits.images[:40]).float() / 255
+    labels = torch.from_numpy(digits.labels[:40])
+    optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
+    for _ in range(40):
+        lengths, poses, drawn = net(images, labels)
+        loss = class_loss(net, lengths, poses, present(labels, 10)) + 0.001 * reconstruction_loss(
+            drawn, images
+        )
+        optimizer.zero_grad()
+        loss.mean().backward()
+        optimizer.step()
+    return net.eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("epsilon", EPSILONS)
+def test_no_pixel_moves_further_than_epsilon_or_leaves_the_range(
+    network: CapsuleNetwork, digits: Split, name: str, epsilon: float
+) -> None:
+    images = torch.from_numpy(digits.images[:8]).float() / 255
+    labels = torch.from_numpy(digits.labels[:8])
+    changed = perturb(network, images, labels, ATTACKS[name], epsilon, torch.Generator().manual_seed(0))
+    assert float((changed - images).abs().max()) <= epsilon + 1e-6
+    assert 0 <= float(changed.min()) <= float(changed.max()) <= 1
+    assert float((changed - images).abs().max()) > epsilon / 2
+
+
+def test_attacks_lower_the_accuracy_and_one_that_knows_the_guard_is_nearer(
+    network: CapsuleNetwork, digits: Split
+) -> None:
+    data = Split(digits.images[:40], digits.labels[:40])
+    thresholds = fit_guard(TorchModel(network), data.images.astype(np.float32) / 255)
+    found = {(each.attack, each.epsilon): each for each in outcomes(network, data, thresholds)}
+    assert len(found) == 1 + len(ATTACKS) * len(EPSILONS)
+    assert found["none", 0.0].success == 0
+    assert found["none", 0.0].accuracy > 0.8
+    for name in ATTACKS:
+        assert found[name, 0.3].accuracy < found["none", 0.0].accuracy
+    assert found["PGD", 0.3].accuracy <= found["FGSM", 0.1].accuracy
+    assert found["aware PGD", 0.3].undetected >= found["PGD", 0.3].undetected
