@@ -146,7 +146,7 @@ def _band(line: Line, contrast: np.ndarray, floor: float) -> Band | None:
 
 def _inside(rows: np.ndarray, height: int) -> np.ndarray:
     """The nearest rows of the picture."""
-    return np.minimum(np.maximum(rows, 0), height - 1)
+    return np.asarray(np.minimum(np.maximum(rows, 0), height - 1))
 
 
 def _clear(contrast: np.ndarray, beside: np.ndarray, band: Band) -> None:

@@ -53,13 +53,15 @@ def stroke_contrast(grey: np.ndarray) -> tuple[np.ndarray, float]:
     bare, noise = _bare_ground(contrast[::SAMPLED, ::SAMPLED])
     contrast -= np.float32(bare)
     contrast /= np.float32(1 - min(bare, 0.5))
-    return np.minimum(np.maximum(contrast, 0, out=contrast), 1, out=contrast), noise
+    np.maximum(contrast, 0, out=contrast)
+    np.minimum(contrast, 1, out=contrast)
+    return contrast, noise
 
 
 def _contrast(ground: np.ndarray, grey: np.ndarray) -> np.ndarray:
     """How much darker than the ground: float32 (h,w), shares of the ground's brightness."""
     bright = ground.astype(np.float32)
-    height = bright - grey
+    height: np.ndarray = bright - grey
     height /= np.maximum(bright, np.float32(1), out=bright)
     return height
 
