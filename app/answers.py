@@ -21,8 +21,9 @@ from model.contract import (
 
 DISTANCE = (
     "How far the reconstruction is from what the network saw: the Euclidean distance over all pixels, each from 0 to "
-    "1. It is 0 where they are equal, and at most the square root of the number of values in an image. Where the model "
-    "looks for several objects, as many of the longest capsules draw together, and their light is added up."
+    "1, after both are blurred (the mean of 3 x 3 pixels). It is 0 where they are equal, and at most the square root "
+    "of the number of values in an image. Where the model looks for several objects, as many of the longest capsules "
+    "draw together, and their light is added up."
 )
 POSE = "in the units of the network: the norm of a pose is its capsule's length"
 

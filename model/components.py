@@ -101,8 +101,9 @@ def _joined(starts: np.ndarray, ends: np.ndarray, stride: int) -> tuple[np.ndarr
         np.minimum.at(label, label[above], least)
         np.minimum.at(label, label[below], least)
         label = label[label]
-    names, label = np.unique(label, return_inverse=True)
-    return label, len(names)
+    first_of_all = label == np.arange(len(label))
+    number = np.cumsum(first_of_all) - 1
+    return number[label], int(first_of_all.sum())
 
 
 def _pixels(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:

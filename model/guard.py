@@ -2,8 +2,9 @@
 
 "DARCCC: Detecting Adversaries by Reconstruction from Class Conditional Capsules", https://arxiv.org/abs/1811.06969.
 What the winning capsule draws lies near an image of the kind the network was trained on, and far from anything else.
-The distance alone knows little of images with little ink, which are near to everything, and nothing of the lengths.
-Here it is taken together with both:
+A decoder draws soft edges, a pixel beside the true ones as often as not, so both are blurred before they are compared:
+what a good drawing has is then near, and a stroke that it lacks stays far. The distance alone knows little of images
+with little ink, which are near to everything, and nothing of the lengths. Here it is taken together with both:
 
     strangeness = (distance / usual distance + 2 doubt) / sqrt(min(1, ink / usual ink))
     doubt       = 1 - longest capsule + second longest capsule
@@ -37,7 +38,9 @@ SMALLEST = 1e-6
 
 
 def distance(images: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
-    """Euclidean distance over all pixels between each image and its reconstruction.
+    """Euclidean distance between each image and its reconstruction, of means over the 3 x 3 pixels around each pixel.
+
+    Beyond the frame both are black.
 
     Parameters
     ----------
@@ -56,7 +59,7 @@ def distance(images: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
     """
     if images.shape != reconstructions.shape:
         raise ValueError(f"images are {images.shape} but reconstructions {reconstructions.shape}")
-    return ink(images - reconstructions)
+    return ink(_blurred(images - reconstructions))
 
 
 def ink(images: np.ndarray) -> np.ndarray:
@@ -165,4 +168,14 @@ def _fullness(guard: Guard, images: np.ndarray, label: np.ndarray) -> np.ndarray
 def _of(figures: tuple[float, ...], label: np.ndarray) -> np.ndarray:
     """The mean (B,) of a figure of each class over the winners, label (B,K), of each image."""
     means: np.ndarray = np.array(figures)[label].mean(axis=1)
+    return means
+
+
+def _blurred(images: np.ndarray) -> np.ndarray:
+    """Mean of the 3 x 3 pixels around each of images (B,C,H,W), zero beyond their frames."""
+    batch, channels, height, width = images.shape
+    framed = np.zeros((batch, channels, height + 2, width + 2), images.dtype)
+    framed[..., 1:-1, 1:-1] = images
+    rows = framed[..., :-2, :] + framed[..., 1:-1, :] + framed[..., 2:, :]
+    means: np.ndarray = (rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]) / 9
     return means

@@ -111,12 +111,14 @@ def _coverage(strips: np.ndarray, middles: np.ndarray, slopes: np.ndarray) -> np
 def _peaks(covered: np.ndarray, slopes: np.ndarray) -> list[Line]:
     """The clearest streaks, no two of them on top of each other."""
     best = covered.max(axis=0)
+    taken = np.zeros(len(best), bool)
     lines: list[Line] = []
-    for row in np.argsort(-best)[: MOST * 2 * APART]:
+    for row in np.argsort(-best)[: MOST * 2 * APART].tolist():
         if best[row] < COVERED or len(lines) == MOST:
             break
-        if all(abs(row - line.row) > APART for line in lines):
-            lines.append(Line(int(row), float(slopes[int(np.argmax(covered[:, row]))])))
+        if not taken[row]:
+            taken[max(0, row - APART) : row + APART + 1] = True
+            lines.append(Line(row, float(slopes[int(np.argmax(covered[:, row]))])))
     return lines if len(lines) > 1 or best.max() > ALONE else []
 
 
@@ -125,8 +127,9 @@ def _band(line: Line, contrast: np.ndarray, floor: float) -> Band | None:
     height, width = contrast.shape
     thickest = THICKEST * max(height, width)
     reach = round(thickest / 2) + 3
-    rows = np.clip(line.rows(width) + np.arange(-reach, reach + 1)[:, None], 0, height - 1)
-    sampled = contrast[rows[:, ::SAMPLED], np.arange(0, width, SAMPLED)]
+    offsets, middle_rows, columns = np.arange(-reach, reach + 1), line.rows(width), np.arange(width)
+    rows = _inside(middle_rows[::SAMPLED] + offsets[:, None], height)
+    sampled = contrast.ravel().take(rows * width + columns[::SAMPLED])
     half = sampled.shape[1] // 2
     profile = np.partition(sampled, half, axis=1)[:, half]  # a median, but for the care that NumPy's takes
     faint = profile <= 0.25 * profile.max()
@@ -135,8 +138,15 @@ def _band(line: Line, contrast: np.ndarray, floor: float) -> Band | None:
     if not len(before) or not len(after) or middle + 1 + after[0] - before[-1] > thickest + 2:
         return None
     first, last = int(before[-1]), middle + 1 + int(after[0])
-    above, below = rows[max(first - 1, 0)], rows[min(last + 1, len(rows) - 1)]
-    return Band(rows[first : last + 1], above, below, max(float(profile.max()), floor / 2))
+    own = offsets[max(first - 1, 0) : last + 2]  # with a row on either side, where there is one
+    rows = _inside(middle_rows + own[:, None], height)
+    inner = rows[first - max(first - 1, 0) :][: last + 1 - first]
+    return Band(inner, rows[0], rows[-1], max(float(profile.max()), floor / 2))
+
+
+def _inside(rows: np.ndarray, height: int) -> np.ndarray:
+    """The nearest rows of the picture."""
+    return np.asarray(np.minimum(np.maximum(rows, 0), height - 1))
 
 
 def _clear(contrast: np.ndarray, beside: np.ndarray, band: Band) -> None:

@@ -2,6 +2,8 @@
 
 The ground is what remains when everything narrower than a wide brush is filled in (a morphological closing, or an
 opening on a board), so that a shadow, a table beside the paper and a bright spot are ground, whatever their edges.
+Where the light is uneven a wide brush reaches from a shadow's dark rim to brighter paper on both sides, and cannot
+follow its round edge; there a second brush does the work, no wider than the strokes that the first one found ask for.
 """
 
 import numpy as np
@@ -11,6 +13,10 @@ from model.ground import DEVIATION
 from model.pictures import shrink
 
 BRUSH = 0.25  # of the longer edge: nothing narrower is ground
+EVEN = 0.8  # a ground whose dark parts are at least this share of its bright ones
+GRAIN = 8  # every so many rows and columns are enough to know that
+STRONG = 0.5  # of the strongest contrast: no shadow's rim, but strokes
+STROKES = 8  # stroke widths that the second brush is wide: where strokes meet they are wider
 BRUSHES = (0.015, 0.03, 0.06, 0.12, BRUSH)  # for the polarity
 POLARITY_EDGE = 240  # longer edge of the picture in which the polarity is judged
 MIDDLE = 0.1  # of each edge that is left out where the polarity is judged: tables and window frames lie there
@@ -40,10 +46,44 @@ def stroke_contrast(grey: np.ndarray) -> tuple[np.ndarray, float]:
     span = max(3, round(BRUSH * max(grey.shape)) | 1)
     if not ink_is_dark(grey):
         grey, smooth = 255 - grey, 255 - smooth
-    ground = closed(smooth, span).astype(np.float32)
-    contrast = (ground - grey) / np.maximum(ground, np.float32(1))
+    ground = closed(smooth, span)
+    if _is_uneven(ground):
+        ground = closed(smooth, min(span, _narrowest_brush(_contrast(ground, smooth))))
+    contrast = _contrast(ground, grey)
     bare, noise = _bare_ground(contrast[::SAMPLED, ::SAMPLED])
-    return np.clip((contrast - bare) / (1 - min(bare, 0.5)), 0, 1), noise
+    contrast -= np.float32(bare)
+    contrast /= np.float32(1 - min(bare, 0.5))
+    np.maximum(contrast, 0, out=contrast)
+    np.minimum(contrast, 1, out=contrast)
+    return contrast, noise
+
+
+def _contrast(ground: np.ndarray, grey: np.ndarray) -> np.ndarray:
+    """How much darker than the ground: float32 (h,w), shares of the ground's brightness."""
+    bright = ground.astype(np.float32)
+    height: np.ndarray = bright - grey
+    height /= np.maximum(bright, np.float32(1), out=bright)
+    return height
+
+
+def _is_uneven(ground: np.ndarray) -> bool:
+    """Whether a shadow or a table may lie in the picture."""
+    low, high = np.quantile(ground[::GRAIN, ::GRAIN], (0.05, 0.95))
+    return bool(low < EVEN * high)
+
+
+def _narrowest_brush(contrast: np.ndarray) -> int:
+    """Width (odd) of a brush that surely fills in the strokes, judged by the strongest of them: pixels."""
+    strong = contrast > STRONG * contrast.max()
+    return max(3, round(STROKES * stroke_width(strong)) | 1)
+
+
+def stroke_width(inside: np.ndarray) -> float:
+    """Mean width of strokes bool (h,w) in pixels: twice their area over the length of their outline."""
+    padded = np.pad(inside, 1)
+    crossings = int(np.diff(padded, axis=0).sum()) + int(np.diff(padded, axis=1).sum())
+    # Counted in pixels' sides, a line in any direction is 4 / pi times as long on average.
+    return 2 * float(inside.sum()) / max(crossings * np.pi / 4, 1.0)
 
 
 def _bare_ground(contrast: np.ndarray) -> tuple[float, float]:
@@ -61,12 +101,18 @@ def closed(values: np.ndarray, span: int) -> np.ndarray:
 
     The picture goes on beyond its edges as it ends, so that a table in its corner is as wide as a table is.
     """
-    padded = np.pad(values, span, mode="edge")
-    for extreme in (np.maximum, np.minimum):
-        for axis in (0, 1):
-            padded = extremes(padded, span, axis, extreme)
-    start = span - (span - 1)  # both passes together have moved everything by span - 1
-    return padded[start : start + values.shape[0], start : start + values.shape[1]]
+    # Each axis is made longer only while it must be: the fewer pixels, the quicker.
+    tall = extremes(_continued(values, span - 1, 0), span, 0, np.maximum)
+    large = extremes(_continued(tall, span - 1, 1), span, 1, np.maximum)
+    return extremes(extremes(large, span, 1, np.minimum), span, 0, np.minimum)
+
+
+def _continued(values: np.ndarray, room: int, axis: int) -> np.ndarray:
+    """Longer by `room` at both ends of an axis, each end's pixels repeated."""
+    ends = (values[:1], values[-1:]) if axis == 0 else (values[:, :1], values[:, -1:])
+    shape = (room, values.shape[1]) if axis == 0 else (values.shape[0], room)
+    before, after = (np.broadcast_to(end, shape) for end in ends)
+    return np.concatenate([before, values, after], axis=axis)
 
 
 def extremes(values: np.ndarray, span: int, axis: int, extreme: np.ufunc) -> np.ndarray:

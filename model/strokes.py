@@ -5,6 +5,7 @@ from PIL import Image
 
 from model.components import Components, find_components
 from model.lines import without_lines
+from model.paper import stroke_width
 
 NOISE_LEVELS = 4.0  # standard deviations from the ground that are still ground
 LEAST_CONTRAST = 0.06  # fainter differences are no stroke
@@ -130,7 +131,7 @@ def normalised(strokes: np.ndarray, height: int, width: int) -> np.ndarray:
     """
     times = max(1, -(-FINE // max(height, width)))
     large = _fitted(strokes, height * times, width * times)
-    share = stroke_width(large) / max(large.shape)
+    share = stroke_width(large > 0.5) / max(large.shape)
     if share < THINNEST:
         # Thick strokes reach farther out: the lines are first made smaller by as much.
         change = (USUAL - share) * max(height, width) * times / (1 + USUAL - share)
@@ -142,14 +143,6 @@ def normalised(strokes: np.ndarray, height: int, width: int) -> np.ndarray:
         thin = 1 - widened(1 - np.pad(large, 1), change / 2)
         large = thin if thin.max() > 0.5 else large
     return _fitted(_cropped(large), height, width)
-
-
-def stroke_width(strokes: np.ndarray) -> float:
-    """Mean width of the strokes in pixels: twice their area over the length of their outline."""
-    inside = np.pad(strokes > 0.5, 1)
-    crossings = int(np.diff(inside, axis=0).sum()) + int(np.diff(inside, axis=1).sum())
-    # Counted in pixels' sides, a line in any direction is 4 / pi times as long on average.
-    return 2 * float(inside.sum()) / max(crossings * np.pi / 4, 1.0)
 
 
 def widened(strokes: np.ndarray, radius: float) -> np.ndarray:

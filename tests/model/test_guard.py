@@ -6,15 +6,32 @@ from model.contract import Guard
 from training.datasets import Split
 
 
-def test_distance_is_euclidean_over_all_pixels(digits: Split) -> None:
-    images = digits.images[:5].astype(np.float32) / 255
-    drawn = digits.images[5:10].astype(np.float32) / 255
+def mean_around(image: np.ndarray, y: int, x: int) -> float:
+    """Mean of the 3 x 3 pixels of an image (h,w), of which those outside are 0."""
+    return sum(float(value) for value in image[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2].ravel()) / 9
+
+
+def test_distance_is_euclidean_over_all_blurred_pixels(digits: Split) -> None:
+    images = digits.images[:3].astype(np.float32) / 255
+    drawn = digits.images[5:8].astype(np.float32) / 255
+    images[:, :, 0, 5] = 1  # at the edge, where some of the nine pixels lie outside
     expected = [
-        sum((float(a) - float(b)) ** 2 for a, b in zip(x.ravel(), y.ravel(), strict=True)) ** 0.5
-        for x, y in zip(images, drawn, strict=True)
+        sum((mean_around(a, *at) - mean_around(b, *at)) ** 2 for at in np.ndindex(a.shape)) ** 0.5
+        for a, b in zip(images[:, 0], drawn[:, 0], strict=True)
     ]
     np.testing.assert_allclose(guard.distance(images, drawn), expected, rtol=1e-5)
-    assert guard.distance(images, images).tolist() == [0] * 5
+    assert guard.distance(images, images).tolist() == [0] * 3
+
+
+def test_a_stroke_a_pixel_aside_is_nearer_than_a_lack_of_one() -> None:
+    image = np.zeros((1, 1, 28, 28), np.float32)
+    image[..., 4:12, 8:10] = 1
+    image[..., 14:16, 10:16] = 1
+    moved, lacking = image.copy(), image.copy()
+    moved[..., 4:12, 8], moved[..., 4:12, 10] = 0, 1  # one stroke a pixel aside
+    lacking[..., 14:16, 10:16] = 0
+    assert guard.ink(image - moved) > guard.ink(image - lacking)
+    assert guard.distance(image, moved) < 0.9 * guard.distance(image, lacking)
 
 
 def test_distance_of_no_images_is_empty() -> None:

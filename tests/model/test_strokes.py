@@ -33,6 +33,18 @@ def test_closing_fills_what_is_narrow_and_leaves_what_is_wide() -> None:
     np.testing.assert_array_equal(closed(narrow, 5), narrow)
 
 
+@pytest.mark.parametrize("width", [3, 8])
+def test_the_rim_of_a_round_shadow_is_no_stroke(width: int) -> None:
+    y, x = np.mgrid[:360, :480]
+    shadow = np.hypot(x - 240, y + 200) < 385  # its edge runs through the middle of the digit
+    light = np.where(shadow, 0.5, 1) * (1 - 0.4 * y / 360)
+    drawn = np.asarray(seven(page(), width=width))
+    contrast, _ = stroke_contrast((drawn * light).astype(np.uint8))
+    bare = np.asarray(seven(page(), width=width + 8)) == 220
+    assert np.median(contrast[drawn == 60]) > 0.6
+    assert np.percentile(contrast[bare], 99) < 0.1
+
+
 @pytest.mark.parametrize("width", [2, 8, 40])
 def test_the_polarity_is_that_of_the_strokes(width: int) -> None:
     grey = np.asarray(seven(page(), width=width))
@@ -111,12 +123,12 @@ def test_strokes_come_to_their_usual_width(width: int) -> None:
     assert drawn is not None
     box = normalised(drawn, 80, 80)
     assert max(box.shape) == 80
-    assert 0.085 < stroke_width(box) / 80 < 0.2
+    assert 0.085 < stroke_width(box > 0.5) / 80 < 0.2
 
 
 def test_the_width_of_a_bar_is_measured() -> None:
-    bar = np.zeros((100, 100), np.float32)
-    bar[20:80, 40:50] = 1
+    bar = np.zeros((100, 100), bool)
+    bar[20:80, 40:50] = True
     assert stroke_width(bar) == pytest.approx(10, rel=0.15)
 
 

@@ -83,6 +83,31 @@ def zigzag(rng: np.random.Generator) -> np.ndarray:
     return _drawn([points], int(rng.integers(8, 24)))
 
 
+def wander(rng: np.random.Generator) -> np.ndarray:
+    """A line whose heading changes at random."""
+    count = int(rng.integers(150, 500))
+    bend = np.clip(np.cumsum(rng.normal(0, 0.012, count)) + rng.normal(0, 0.05), -0.2, 0.2)
+    heading = rng.uniform(0, 2 * np.pi) + np.cumsum(bend)
+    path = np.cumsum(np.stack([np.cos(heading), np.sin(heading)], axis=1), axis=0)
+    return _drawn([_within(path)], int(rng.integers(10, 24)))
+
+
+def coil(rng: np.random.Generator) -> np.ndarray:
+    """Loops in a row, as of somebody who tries a pen."""
+    t = np.linspace(0, 2 * np.pi * rng.uniform(2.5, 6), 600)
+    along = rng.uniform(0.05, 0.4) * t + rng.uniform(0.5, 1.5) * np.cos(t)
+    swell = 1 + 0.3 * np.sin(rng.uniform(0.1, 0.5) * t + rng.uniform(0, 6))
+    return _turned(along, rng.uniform(0.7, 1.5) * np.sin(t) * swell, rng)
+
+
+def hatching(rng: np.random.Generator) -> np.ndarray:
+    """To and fro, as of somebody who strikes out or blackens."""
+    count = int(rng.integers(5, 14))
+    along = np.linspace(0, 1, count) + rng.normal(0, 0.03, count)
+    across = np.arange(count) % 2 + rng.normal(0, 0.12, count)
+    return _turned(along * rng.uniform(0.3, 1.2), across, rng)
+
+
 def shape(rng: np.random.Generator) -> np.ndarray:
     """A filled or outlined polygon or ellipse, a star, a cross, or a frame."""
     picture = Image.new("L", (CANVAS, CANVAS), 255)
@@ -160,6 +185,13 @@ def _within(path: np.ndarray) -> np.ndarray:
     return np.asarray((path - (low + high) / 2) * scale + CANVAS / 2)
 
 
+def _turned(along: np.ndarray, across: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A path drawn in any direction."""
+    angle = rng.uniform(0, 2 * np.pi)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return _drawn([_within(np.stack([along, across], axis=1) @ turn)], int(rng.integers(10, 24)))
+
+
 def _drawn(paths: Sequence[np.ndarray], width: int) -> np.ndarray:
     picture = Image.new("L", (2 * CANVAS, 2 * CANVAS), 255)
     pen = ImageDraw.Draw(picture)
@@ -197,5 +229,8 @@ DEVELOPED: dict[str, Maker] = {
     "noise: salt": salt,
     "letters": partial(letter, (None,)),
     "zigzags": zigzag,
+    "wandering lines": wander,
+    "coils": coil,
+    "hatching": hatching,
     "shapes": shape,
 }
