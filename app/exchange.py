@@ -95,8 +95,8 @@ class Exchange:
     """One request and its answer.
 
     A HEAD request is handled as GET; the server leaves the body out. A client who leaves has the handling of its
-    request cancelled, and what it has in a queue is then dropped. Nobody tells a handler that its client is gone, so somebody
-    has to listen; most requests are answered sooner than a listener is set up, and only the others get one.
+    request cancelled, and what it has in a queue is then dropped. Nobody tells a handler that its client is gone, so
+    somebody has to listen; most requests are answered sooner than a listener is set up, and only the others get one.
     """
 
     __slots__ = (
