@@ -1,8 +1,6 @@
-"""What every answer tells a browser about itself, as pure ASGI."""
+"""What every answer tells a browser about itself."""
 
 from typing import Any
-
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 POLICY = b"content-security-policy"
 
@@ -56,25 +54,3 @@ CORS: dict[str, Any] = {
         "Inference-Header-Content-Length",
     ],
 }
-
-
-class SecurityHeaders:
-    """Adds them; a page that brings a policy of its own keeps it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = message["headers"]
-                headers.extend(ALWAYS)
-                if not any(name == POLICY for name, _ in headers):
-                    headers.append(DATA_ALONE)
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)

@@ -2,6 +2,8 @@
 
 import logging
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import orjson
@@ -45,11 +47,22 @@ def configure(log_format: str, level: str = "info") -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
+def renderer(log_format: str) -> Callable[[dict[str, Any]], str]:
+    """What makes a line of an event: for whoever writes so many that the way through `logging` takes too long."""
+    if log_format == "json":
+        return _dumps
+    return partial(_console(), None, "info")
+
+
 def _renderers(log_format: str) -> list[Any]:
     if log_format == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_dumps)]
+    return [_console()]
+
+
+def _console() -> structlog.dev.ConsoleRenderer:
     plain = structlog.dev.plain_traceback
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
 
 
 def _dumps(event: Any, **_: Any) -> str:

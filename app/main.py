@@ -13,14 +13,17 @@ from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app import __version__, problems
-from app.departures import Departures
+from app.access import AccessLog
+from app.bodies import Bodies
 from app.errors import Problem
-from app.headers import CORS, SecurityHeaders
+from app.exchange import Exchanges
+from app.headers import CORS
 from app.metrics import Metrics
-from app.middleware import LastResort, RequestContext
+from app.middleware import LastResort
 from app.routes import classify, documentation, health, metrics, models, pages, reconstruct, sweep, v2
 from app.routes.replies import refuse_repeats
 from app.routes.shortcut import Shortcut
@@ -28,10 +31,12 @@ from app.security import Door, Keys
 from app.service import Service
 from app.settings import Settings
 from app.tracing import Traces, Tracing, asked_for
-from app.uploads import Uploads
 
 # Bodies of the largest size that are in memory together; of smaller ones as many as fill the same room.
 LARGEST_BODIES = 10
+
+# New objects after which the collector looks for garbage; requests that wait hold a few hundred each.
+GARBAGE = 20_000
 
 DESCRIPTION = """
 A capsule network says what is in a picture (the length of a class's capsule), how it is there (the capsule's pose), and
@@ -65,6 +70,7 @@ def create_app(settings: Settings) -> FastAPI:
     keys = Keys.load(settings)
     app.state.settings = settings
     app.state.metrics = Metrics()
+    app.state.access = AccessLog(settings.log_format, settings.log_level)
     app.state.tracing = Tracing(variable) if (variable := asked_for()) else None
     watching = [each for each in (app.state.metrics, app.state.tracing) if each]
     app.state.service = Service.load(
@@ -72,7 +78,6 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.open = app.state.ready = False
     _describe(app.state.service, app.state.metrics)
-    _add_middleware(app, settings, keys)
     for kind in (Problem, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, problems.respond)
     for family in (classify, reconstruct, sweep, models, health, metrics):
@@ -82,26 +87,30 @@ def create_app(settings: Settings) -> FastAPI:
     app.mount("/static", pages.playground)
     app.mount("/docs/assets", pages.swagger_assets())
     _complete_openapi(app, keys=bool(keys))
+    app.middleware_stack = _wrap(app, settings, keys)
     return app
 
 
-def _add_middleware(app: FastAPI, settings: Settings, keys: Keys) -> None:
-    """What every request passes; what is added first is innermost, and what is added last outermost."""
-    app.add_middleware(Shortcut, **classify.SHORT)
-    app.add_middleware(Departures)
-    app.add_middleware(Uploads, limit=LARGEST_BODIES * settings.max_upload, seconds=settings.request_timeout)
+def _wrap(app: FastAPI, settings: Settings, keys: Keys) -> ASGIApp:
+    """What every request passes, from the inside out. Most of it lies outside of FastAPI's own layers.
+
+    So a request that takes the short way passes none of these.
+    """
+    app.add_middleware(LastResort)  # inside FastAPI's, which would answer in its own words
+    layers: ASGIApp = Shortcut(app.build_middleware_stack(), **classify.SHORT)
     if keys or settings.rate_limit:
-        app.add_middleware(Door, keys=keys, rate=settings.rate_limit)
-    app.add_middleware(LastResort)
+        layers = Door(layers, keys=keys, rate=settings.rate_limit)
+    layers = LastResort(layers)
     # Outside the door: a browser asks for leave without a key, and must be able to read a 401.
     if settings.cors_origins:
-        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
-    app.add_middleware(SecurityHeaders)
+        layers = CORSMiddleware(layers, allow_origins=settings.cors_origins, **CORS)
     if app.state.tracing:
-        app.add_middleware(Traces, tracer=app.state.tracing.tracer)
-    app.add_middleware(RequestContext, metrics=app.state.metrics)
+        layers = Traces(layers, tracer=app.state.tracing.tracer)
+    bodies = Bodies(LARGEST_BODIES * settings.max_upload)
+    layers = Exchanges(layers, app.state.metrics, app.state.access, bodies, settings.request_timeout)
     if settings.trusted_proxies:
-        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
+        layers = ProxyHeadersMiddleware(layers, trusted_hosts=list(settings.trusted_proxies))
+    return layers
 
 
 @asynccontextmanager
@@ -110,10 +119,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     # What is loaded stays, so the garbage collector need not go through it again: that took 0.1 s each time.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(GARBAGE)
     app.state.open = app.state.ready = True
     yield
     app.state.open = app.state.ready = False
     await app.state.service.close()
+    app.state.access.write()
     if app.state.tracing:
         await asyncio.to_thread(app.state.tracing.close)
 

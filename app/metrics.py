@@ -4,8 +4,10 @@ Where PROMETHEUS_MULTIPROC_DIR names a folder before this module is imported, th
 together: each writes its numbers to files there, and whichever is asked answers for all of them.
 """
 
+import asyncio
 import os
 import time
+from collections import Counter as Counted
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -81,6 +83,9 @@ class Metrics:
         self._queues = _QueueSeries(self._own)
         # Finding a series by its labels takes longer than counting in it.
         self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._open = 0
+        self._ended: list[tuple[tuple[str, str, int], float]] = []
+        self._will_count = False
 
     def queue(self, model: str, stage: str) -> "QueueMetrics":
         """What hears of a queue's doings: `stage` says what is done there, `model` by whose graph, or nothing."""
@@ -92,20 +97,33 @@ class Metrics:
 
     def begin(self) -> None:
         """Count a request as being answered."""
-        self._in_flight.inc()
+        self._open += 1
+        self._count_soon()
 
     def end(self, method: str, route: str, status: int, seconds: float, problem: str | None) -> None:
         """Count a request as answered: `route` is a template, `problem` the kind of problem it was answered with."""
-        self._in_flight.dec()
-        method = method if method in METHODS else "other"
-        key = method, route, status
-        if (series := self._series.get(key)) is None:
-            series = self._requests.labels(method, route, status), self._seconds.labels(method, route)
-            self._series[key] = series
-        series[0].inc()
-        series[1].observe(seconds)
+        self._open -= 1
+        self._ended.append(((method if method in METHODS else "other", route, status), seconds))
+        self._count_soon()
         if problem in self._rejections:
             self._rejections[problem].inc()
+
+    def _count_soon(self) -> None:
+        """Write the numbers down once in a turn of the event loop: there is a batch of answers in many a turn."""
+        if not self._will_count:
+            self._will_count = True
+            asyncio.get_running_loop().call_soon(self.count)
+
+    def count(self) -> None:
+        """Write down what is still to be."""
+        ended, self._ended, self._will_count = self._ended, [], False
+        self._in_flight.set(self._open)
+        for key, times in Counted(key for key, _ in ended).items():
+            if key not in self._series:
+                self._series[key] = self._requests.labels(*key), self._seconds.labels(*key[:2])
+            self._series[key][0].inc(times)
+        for key, seconds in ended:
+            self._series[key][1].observe(seconds)
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """All numbers in the form that a client accepts, and that form's content type."""

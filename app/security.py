@@ -12,6 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import SettingError, TooManyRequests, Unauthorized
+from app.paths import path_of
 from app.rates import Allowance, Buckets, Rate
 from app.settings import Settings
 
@@ -110,12 +111,6 @@ class Door:
             await send(message)
 
         return send_with_rate
-
-
-def path_of(scope: Scope) -> str:
-    """The path as the routes have it: without what the server that mounts the service puts before."""
-    root = scope.get("app_root_path", scope.get("root_path", ""))  # a mounted folder makes the latter longer
-    return str(scope["path"]).removeprefix(root)
 
 
 def is_open(path: str) -> bool:

@@ -17,8 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import __version__
 from app.errors import SettingError
-from app.middleware import route_of
-from app.security import is_open, path_of
+from app.paths import path_of, route_of
+from app.security import is_open
 from app.shares import Run
 from app.steps import Step
 

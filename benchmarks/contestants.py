@@ -55,6 +55,7 @@ def service_settings(port: int, model: Path, precision: str) -> dict[str, str]:
 
 PLAIN = "/classify?verify=false"
 APP = ("-m", "app")
+USUAL = ("-m", "uvicorn", "usual_fastapi:app", "--port", "{port}", "--workers", "2")
 
 CONTESTANTS = {
     item.name: item
@@ -65,6 +66,7 @@ CONTESTANTS = {
         Contestant("capsnet int8, guard", "", APP, precision="int8"),
         Contestant("FastAPI, 1 worker", "fastapi", ("plain_fastapi.py", "{port}", "1")),
         Contestant("FastAPI, 2 workers", "fastapi", ("plain_fastapi.py", "{port}", "2")),
+        Contestant("FastAPI, as usually written", "fastapi", USUAL),
         Contestant("LitServe", "litserve", ("lit.py", "{port}")),
         Contestant("BentoML", "bentoml", ("bento.py", "{port}")),
         Contestant("MLServer", "mlserver", ("mls.py", "{port}")),

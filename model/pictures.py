@@ -123,6 +123,12 @@ def size_of_plain_png(data: bytes) -> tuple[int, int] | None:
     return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
 
 
+def grey_pixels(image: Image.Image) -> np.ndarray:
+    """A picture in mode `L` as uint8 (H,W), read only; what `np.asarray` gives, in half the time where it is small."""
+    width, height = image.size
+    return np.frombuffer(image.tobytes(), np.uint8).reshape(height, width)
+
+
 def flatten(image: Image.Image, mode: str) -> Image.Image:
     """The picture in mode `L` (grey) or `RGB`, transparency laid on white."""
     if image.mode == mode and "transparency" not in image.info:

@@ -1,5 +1,6 @@
 """Request bodies: read within the limit, and the picture or the JSON in them. Nothing is spooled to disk."""
 
+import re
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -7,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect
 
 from app.errors import BadRequest, InvalidParameter, Problem, TooLarge, UnsupportedMedia, quote
 
@@ -15,6 +17,13 @@ Schema = TypeVar("Schema", bound=BaseModel)
 FIELD = "file"
 MULTIPART = "multipart/form-data"
 OCTETS = "application/octet-stream"
+
+# A form as browsers and other clients write it that send a picture and nothing else.
+PLAIN_TYPE = re.compile(r"multipart/form-data; ?boundary=([A-Za-z0-9'_-]{1,70})")
+PLAIN_HEAD = re.compile(
+    rb'\r\nContent-Disposition: form-data; name="file"(?:; filename="[ !#-\[\]-~]*")?'
+    rb"(?:\r\nContent-Type: [!-~]+)?\r\n\r\n"
+)
 
 # A form with more parts than these is not read to its end.
 MOST_PARTS = 10
@@ -29,6 +38,9 @@ async def read_picture(request: Request, limit: int) -> bytes:
     BadRequest, InvalidParameter, TooLarge, UnsupportedMedia
         If there is no picture to be had; says what was found and what is read.
     """
+    if plain := PLAIN_TYPE.fullmatch(request.headers.get("content-type", "")):
+        body, boundary = await read_body(request, limit), plain[1].encode()
+        return plain_file(body, boundary) or _not_empty(_only_file(body, boundary))
     media, boundary = _content_type(request)
     if media != MULTIPART and media != OCTETS and not media.startswith("image/"):
         raise UnsupportedMedia(
@@ -36,7 +48,25 @@ async def read_picture(request: Request, limit: int) -> bytes:
             f"or as the body itself with image/* or {OCTETS}"
         )
     body = await read_body(request, limit)
-    data = _only_file(body, boundary) if media == MULTIPART else body
+    return _not_empty(_only_file(body, boundary) if media == MULTIPART else body)
+
+
+def plain_file(body: bytes, boundary: bytes) -> bytes | None:
+    """The content of the field `file` of a form that is plain and has no other; None for any other form.
+
+    The parser calls back for each piece of each header, and so takes longer for this than all else that is done with a
+    small picture before it is decoded. Whatever this leaves to the parser is read the same, or refused in words.
+    """
+    delimiter = b"--" + boundary
+    head = PLAIN_HEAD.match(body, len(delimiter))
+    end = len(body) - len(delimiter) - (6 if body.endswith(b"--\r\n") else 4)  # where "\r\n" before it begins
+    if head is None or end < head.end() or not body.startswith(delimiter) or body.count(delimiter) != 2:
+        return None
+    ended = body.startswith(b"\r\n" + delimiter + b"--", end)
+    return body[head.end() : end] if ended else None
+
+
+def _not_empty(data: bytes) -> bytes:
     if not data:
         raise BadRequest("the picture is empty: 0 bytes")
     return data
@@ -98,20 +128,26 @@ async def read_body(request: Request, limit: int) -> bytes:
     UnsupportedMedia
         If it is compressed: what it would grow to is unknown.
     """
-    encoding = request.headers.get("content-encoding", "identity")
+    headers = request.headers
+    encoding = headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
         raise UnsupportedMedia(f"the content encoding is {quote(encoding)}; send the body as it is")
-    declared = request.headers.get("content-length", "")
+    declared = headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise TooLarge(f"the body has {declared} bytes; at most {limit} are read")
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunks.append(message.get("body", b""))
+        more = message.get("more_body", False)
+        size += len(chunks[-1])
         if size > limit:
             raise TooLarge(f"the body has more than the {limit} bytes that are read")
-        chunks.append(chunk)
-    return b"".join(chunks)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _content_type(request: Request) -> tuple[str, bytes]:

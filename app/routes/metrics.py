@@ -4,6 +4,8 @@ import asyncio
 
 from fastapi import APIRouter, Request, Response
 
+from app.metrics import Metrics
+
 router = APIRouter(tags=["health"])
 
 
@@ -19,6 +21,8 @@ async def metrics(request: Request) -> Response:
     Never needs a key. What each means stands in docs/operations.md.
     """
     accept = request.headers.get("accept", "")
+    counted: Metrics = request.app.state.metrics
+    counted.count()
     # With several processes it reads their files, which is nothing for the event loop.
-    content, content_type = await asyncio.to_thread(request.app.state.metrics.render, accept)
+    content, content_type = await asyncio.to_thread(counted.render, accept)
     return Response(content, headers={"Content-Type": content_type, "Cache-Control": "no-store"})

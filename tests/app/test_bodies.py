@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import BadRequest
-from app.routes.bodies import Form
+from app.routes.bodies import Form, plain_file
 from tests.app.support import Server, assert_problem, png, serving
 
 LIMIT = 4096
@@ -174,3 +174,28 @@ PIECES = [b"--X", b"\r\n", b"--", b"X", PART, b":", b"\r\n\r\n", b"\x00"]
 def test_any_bytes_are_a_form_or_a_bad_request(body: bytes) -> None:
     with contextlib.suppress(BadRequest):
         assert isinstance(Form(body, b"X", 5, EXCESS).fields, list)
+
+
+BOUNDARIES = st.sampled_from([b"X", b"-", b"----WebKitFormBoundaryAbC", b"a_'b"])
+NAMES = st.sampled_from(
+    [b'name="file"', b'name="file"; filename="a b.png"', b'name="file"; filename="a\\"b"', b"x"]
+)
+TYPES = st.sampled_from([b"", b"\r\nContent-Type: image/png", b"\r\nContent-Type: a b", b"\r\nX-Y: z"])
+CONTENTS = st.lists(st.sampled_from([*PIECES, b"", b"data", b"\r\n--", b"--X--"]), max_size=4).map(b"".join)
+
+
+@given(BOUNDARIES, NAMES, TYPES, CONTENTS, CONTENTS, st.sampled_from([b"", b"\r\n", b"\r\n\r\n", b"more"]))
+def test_what_is_read_of_a_plain_form_is_what_the_parser_reads(
+    boundary: bytes, name: bytes, kind: bytes, content: bytes, before: bytes, after: bytes
+) -> None:
+    part = b"Content-Disposition: form-data; " + name + kind + b"\r\n\r\n" + content
+    for body in (form(part, boundary=boundary), before + form(part, boundary=boundary)):
+        for ended in (body, body[:-2] + after):
+            found = plain_file(ended, boundary)
+            assert found is None or [("file", found)] == Form(ended, boundary, 5, EXCESS).fields
+
+
+def test_forms_of_common_clients_are_plain(seven: bytes) -> None:
+    for head in (b'; filename="x.png"\r\nContent-Type: image/png', b'; filename="blob"', b""):
+        part = b'Content-Disposition: form-data; name="file"' + head + b"\r\n\r\n" + seven
+        assert plain_file(form(part), b"X") == seven

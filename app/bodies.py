@@ -1,0 +1,27 @@
+"""The bodies of all requests together."""
+
+from app.errors import QueueFull
+
+
+class Bodies:
+    """Counts the bytes of bodies from their arrival until their requests are answered.
+
+    Bytes that have come are counted and not lengths that were declared: to take the room of others a client must send.
+
+    Parameters
+    ----------
+    limit
+        Bytes of bodies. A body whose declared length finds no room is refused before any of it is read, and beyond the
+        limit no more is read of any body.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.held = 0
+
+    def require(self, more: int) -> None:
+        """See that there is room for so many bytes more; raises QueueFull."""
+        if self.held + more > self._limit:
+            raise QueueFull(
+                f"the bodies of other requests fill the {self._limit} bytes that there are for them"
+            )

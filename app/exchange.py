@@ -1,0 +1,200 @@
+"""A request and its answer as they pass between the server and the application, as pure ASGI.
+
+Everything that concerns every request is done here in one layer: its id, the headers that all answers have, its line in
+the log and its count, the bounds on bodies, and clients who leave. Each as a layer of its own cost more together than
+the whole of a small request's work (docs/performance.md).
+"""
+
+import asyncio
+import random
+import re
+import time
+from typing import Any
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.access import AccessLog
+from app.bodies import Bodies
+from app.errors import TooSlow
+from app.headers import ALWAYS, DATA_ALONE, POLICY
+from app.metrics import Metrics
+from app.paths import route_of
+
+SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+
+# What nginx writes where the client left before it was answered; never sent.
+CLIENT_CLOSED_REQUEST = 499
+
+# Seconds between two looks at the exchanges that are open.
+LOOK = 0.05
+
+
+class Exchanges:
+    """The outermost layer: makes an `Exchange` of every request and looks after those that are open.
+
+    Parameters
+    ----------
+    bodies
+        The bytes of all bodies together.
+    seconds
+        Time for one body to come, from the beginning of its request; then `TooSlow`.
+    """
+
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, access: AccessLog, bodies: Bodies, seconds: float
+    ) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._access = access
+        self._bodies = bodies
+        self._seconds = seconds
+        self._open: set[Exchange] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = Exchange(scope, receive, send, self._bodies, self._seconds)
+        self._begin(exchange)
+        try:
+            await self._app(exchange.scope, exchange.receive, exchange.send)
+        except asyncio.CancelledError:
+            if not exchange.has_left:
+                raise
+            exchange.task.uncancel()
+        finally:
+            self._end(exchange)
+
+    def _begin(self, exchange: "Exchange") -> None:
+        structlog.contextvars.bind_contextvars(request_id=exchange.state["request_id"])
+        self._metrics.begin()
+        self._open.add(exchange)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LOOK, self._look)
+
+    def _end(self, exchange: "Exchange") -> None:
+        self._open.discard(exchange)
+        exchange.close()
+        seconds = time.perf_counter() - exchange.started
+        route, problem = route_of(exchange.scope), exchange.state.get("problem")
+        self._metrics.end(exchange.method, route, exchange.status, seconds, problem)
+        self._access.add(exchange.scope, exchange.method, exchange.status, seconds)
+
+    def _look(self) -> None:
+        """One timer for all: to set up and take down one or two for each request took longer than to answer it."""
+        now = time.perf_counter()
+        for exchange in tuple(self._open):
+            exchange.look(now)
+        again = bool(self._open)
+        self._timer = asyncio.get_running_loop().call_later(LOOK, self._look) if again else None
+
+
+class Exchange:
+    """One request and its answer.
+
+    A HEAD request is handled as GET; the server leaves the body out. A client who leaves has the handling of its
+    request cancelled, and what it has in a queue is then dropped. Nobody tells a handler that its client is gone, so
+    somebody has to listen; most requests are answered sooner than a listener is set up, and only the others get one.
+    """
+
+    __slots__ = (
+        "_arrived", "_bodies", "_complete", "_expected", "_listener", "_overdue", "_receive",
+        "_receiving", "_seconds", "_send", "_size", "answered", "has_left", "method", "scope", "started", "state",
+        "status", "task",
+    )  # fmt: skip
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, bodies: Bodies, seconds: float) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  # servers run applications in tasks
+        self.task = task
+        self.started = time.perf_counter()
+        self.method: str = scope["method"]
+        self.scope = {**scope, "method": "GET"} if self.method == "HEAD" else scope
+        headers = dict(scope["headers"])
+        self.state: dict[str, Any] = self.scope.setdefault("state", {})
+        self.state["request_id"] = _request_id(headers.get(b"x-request-id", b""))
+        self.state["exchange"] = self
+        self.status = CLIENT_CLOSED_REQUEST
+        self.answered = self.has_left = False
+        self._receive, self._send = receive, send
+        self._bodies, self._seconds = bodies, seconds
+        declared = headers.get(b"content-length", b"")
+        self._expected = int(declared) if declared.isdigit() else 0
+        self._size = 0
+        self._complete = self._arrived = self._receiving = self._overdue = False
+        self._listener: asyncio.Task[None] | None = None
+
+    async def send(self, message: Message) -> None:
+        """Pass a message of the answer on, with the headers that every answer has."""
+        if message["type"] == "http.response.start":
+            self.answered = True
+            self.status = message["status"]
+            headers: list[tuple[bytes, bytes]] = message["headers"]
+            if not any(name == POLICY for name, _ in headers):
+                headers.append(DATA_ALONE)
+            headers += ALWAYS
+            headers.append((b"x-request-id", self.state["request_id"].encode()))
+        await self._send(message)
+
+    async def receive(self) -> Message:
+        """The next piece of the body, where there is room and time for it.
+
+        Raises
+        ------
+        QueueFull
+            If the bodies of other requests leave no room.
+        TooSlow
+            If it does not come in time.
+        """
+        if self._complete:  # what comes now is the client's leaving
+            return await self._receive()
+        self._bodies.require(self._expected)
+        self._receiving = True
+        try:
+            message = await self._receive()
+        except asyncio.CancelledError:
+            if not self._overdue:
+                raise
+            self.task.uncancel()
+            raise TooSlow(self._seconds) from None
+        finally:
+            self._receiving = False
+        self._expected = 0  # while the rest comes, what others send may find room first
+        size = len(message.get("body", b""))
+        self._size += size
+        self._bodies.held += size
+        self._complete = not message.get("more_body", False)
+        return message
+
+    def look(self, now: float) -> None:
+        """Give up a body that does not come; begin to listen where an answer takes long."""
+        if self._receiving:
+            if not self._complete and not self._overdue and now - self.started > self._seconds:
+                self._overdue = True
+                self.task.cancel()
+        elif self._complete and not self.answered and self._listener is None:
+            if self._arrived:  # it had arrived when last was looked
+                self._listener = asyncio.create_task(self._listen())
+            self._arrived = True
+
+    def close(self) -> None:
+        """The exchange is over."""
+        self._bodies.held -= self._size
+        if self._listener is not None:
+            self._listener.cancel()
+
+    async def _listen(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if not self.answered:  # who is being answered is told by the server
+            self.has_left = True
+            self.task.cancel()
+
+
+def _request_id(given: bytes) -> str:
+    """The client's id where it is sane, else a new one."""
+    if SANE_ID.fullmatch(given):
+        return given.decode()
+    return f"{random.getrandbits(128):032x}"  # tells requests apart and keeps no secret

@@ -1,0 +1,34 @@
+"""Which path was asked for, and which route that is."""
+
+import functools
+import re
+
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+from starlette.types import Scope
+
+# The route of a request that none was found for.
+UNMATCHED = "unmatched"
+
+
+def path_of(scope: Scope) -> str:
+    """The path as the routes have it: without what the server that mounts the service puts before."""
+    root = scope.get("app_root_path", scope.get("root_path", ""))  # a mounted folder makes the latter longer
+    return str(scope["path"]).removeprefix(root)
+
+
+def route_of(scope: Scope) -> str:
+    """The template of the route that a request took or, refused before that, would have taken: `/models/{name}`.
+
+    Whatever is asked for, there are no more of these than routes.
+    """
+    if (route := scope.get("route")) is not None:
+        return str(route.path)
+    path = path_of(scope)
+    templates = _templates(scope["app"])
+    return next((template for regex, template in templates if regex.match(path)), UNMATCHED)
+
+
+@functools.lru_cache(maxsize=1)
+def _templates(app: FastAPI) -> list[tuple[re.Pattern[str], str]]:
+    return [(route.path_regex, str(route.path)) for route in iter_route_contexts(app.routes)]
