@@ -6,7 +6,7 @@ import gc
 import platform
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import onnxruntime
 from fastapi import Depends, FastAPI
@@ -109,7 +109,8 @@ def _wrap(app: FastAPI, settings: Settings, keys: Keys) -> ASGIApp:
     bodies = Bodies(LARGEST_BODIES * settings.max_upload)
     layers = Exchanges(layers, app.state.metrics, app.state.access, bodies, settings.request_timeout)
     if settings.trusted_proxies:
-        layers = ProxyHeadersMiddleware(layers, trusted_hosts=list(settings.trusted_proxies))
+        hosts = list(settings.trusted_proxies)
+        layers = cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, layers), trusted_hosts=hosts))
     return layers
 
 

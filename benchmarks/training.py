@@ -189,7 +189,7 @@ def plain(recipe: Recipe, data: Split, device: torch.device) -> Way:
             for images, labels in forever():
                 loss = loss_of(network, images.to(device), labels.to(device))
                 optimizer.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 watch.step(Position(), loss.item())
         except Enough:

@@ -66,7 +66,8 @@ class Measured:
     def confirmed(self) -> np.ndarray:
         """Where (D,P) the decoder moves the property clearly and in the direction that the images have it."""
         clear = (np.abs(self.effect) >= LEAST_EFFECT) & (self.agreement >= LEAST_AGREEMENT)
-        return clear & (np.sign(self.effect) == self.sign)
+        moved: np.ndarray = clear & (np.sign(self.effect) == self.sign)
+        return moved
 
     def named(self, properties: tuple[str, ...]) -> tuple[PoseMeaning, ...]:
         """The dimensions that have a meaning, each with its clearest one."""
@@ -212,4 +213,5 @@ def _redraw(model: Model, poses: np.ndarray, label: int, columns: list[int]) -> 
         ends[:, dim, :, label, dim] += np.array([[-REACH], [REACH]], dtype=ends.dtype)
     drawn = model.decode(ends.reshape(-1, *poses.shape[1:]), np.full(2 * dims * len(poses), label))
     values = measure(drawn.mean(axis=1))[:, columns].reshape(2, dims, len(poses), len(columns))
-    return values[1] - values[0]
+    change: np.ndarray = values[1] - values[0]
+    return change

@@ -81,7 +81,7 @@ def _stroke(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     low, high = grey.min(axis=(1, 2), keepdims=True), grey.max(axis=(1, 2), keepdims=True)
     ink = np.pad(grey >= low + (high - low) / 2, ((0, 0), (1, 1), (1, 1)))  # a margin, so that no two touch
     # `medial_axis` makes its tables anew in each call, so all images go into one, below each other.
-    skeleton, depth = medial_axis(ink.reshape(-1, ink.shape[2]), return_distance=True, rng=0)
+    skeleton, depth = medial_axis(ink.reshape(-1, ink.shape[2]), return_distance=True, rng=0)  # type: ignore[no-untyped-call]
     skeleton, depth = skeleton.reshape(ink.shape), depth.reshape(ink.shape)
     every = (1, 2)
     straight = (skeleton[:, 1:] & skeleton[:, :-1]).sum(every) + (skeleton[..., 1:] & skeleton[..., :-1]).sum(

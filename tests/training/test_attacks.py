@@ -28,7 +28,7 @@ def network(request: pytest.FixtureRequest, digits: Split) -> CapsuleNetwork:
             drawn, images
         )
         optimizer.zero_grad()
-        loss.mean().backward()
+        loss.mean().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return net.eval().requires_grad_(False)
 

@@ -13,7 +13,7 @@ from model.layers import CapsuleNetwork
 from model.onnx_model import open_variants
 from model.variants import add_variants
 from model.zoo import build
-from tests.model.test_export import DESCRIPTION
+from tests.model.descriptions import DESCRIPTION
 from tests.training.test_scenes import PAIRS, plan
 from training.datasets import Split, describe, fixed_scenes
 from training.evaluate import TorchModel, measure

@@ -29,7 +29,7 @@ def write_norb(folder: Path, part: Part, *, toy: int | None = None, zipped: bool
     random = np.random.default_rng(0)
     info = np.zeros((5, 4), np.int32)
     info[:, 0] = TOYS[part] if toy is None else toy
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         "dat": random.integers(0, 256, (5, 2, 96, 96), dtype=np.uint8),
         "cat": np.arange(5, dtype=np.int32),
         "info": info,

@@ -31,7 +31,8 @@ def bars(lean: np.ndarray, label: int) -> np.ndarray:
     """Strokes (B,1,28,28) of a class, each leaning by so many pixels a row."""
     y, x = np.mgrid[:28, :28]
     across = np.abs(x - 13.5 + lean[:, None, None] * (y - 13.5))
-    return ((np.clip(2.5 - across, 0, 1) * (np.abs(y - 13.5) < REACH[label]))[:, None]).astype(np.float32)
+    strokes: np.ndarray = np.clip(2.5 - across, 0, 1) * (np.abs(y - 13.5) < REACH[label])
+    return strokes[:, None].astype(np.float32)
 
 
 class Bars:

@@ -227,7 +227,7 @@ def test_the_affine_test_set_stays_within_its_frame_and_is_for_testing_alone(
     change = made.images.astype(np.int64).sum(axis=(1, 2, 3)) / inks
     assert 0.6 < change.min() < 0.75  # 0.8 x 0.8 and 1.2 x 1.2, and nothing is cut off
     assert 1.3 < change.max() < 1.5
-    ink = (made.images[:, 0] > 0).any(axis=0)
+    ink: np.ndarray = made.images[:, 0].max(axis=0) > 0
     assert ink[[0, -1]].any()
     assert ink[:, [0, -1]].any()
     with pytest.raises(
