@@ -109,7 +109,9 @@ def _wrap(app: FastAPI, settings: Settings, keys: Keys) -> ASGIApp:
     bodies = Bodies(LARGEST_BODIES * settings.max_upload)
     layers = Exchanges(layers, app.state.metrics, app.state.access, bodies, settings.request_timeout)
     if settings.trusted_proxies:
-        layers = ProxyHeadersMiddleware(layers, trusted_hosts=list(settings.trusted_proxies))
+        trusted = list(settings.trusted_proxies)
+        # uvicorn writes ASGI's types out where Starlette says "a mapping".
+        return ProxyHeadersMiddleware(layers, trusted_hosts=trusted)  # type: ignore[arg-type, return-value]
     return layers
 
 
