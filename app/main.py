@@ -6,7 +6,7 @@ import gc
 import platform
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any
 
 import onnxruntime
 from fastapi import Depends, FastAPI
@@ -109,8 +109,9 @@ def _wrap(app: FastAPI, settings: Settings, keys: Keys) -> ASGIApp:
     bodies = Bodies(LARGEST_BODIES * settings.max_upload)
     layers = Exchanges(layers, app.state.metrics, app.state.access, bodies, settings.request_timeout)
     if settings.trusted_proxies:
-        hosts = list(settings.trusted_proxies)
-        layers = cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, layers), trusted_hosts=hosts))
+        trusted = list(settings.trusted_proxies)
+        # uvicorn writes ASGI's types out where Starlette says "a mapping".
+        return ProxyHeadersMiddleware(layers, trusted_hosts=trusted)  # type: ignore[arg-type, return-value]
     return layers
 
 

@@ -69,7 +69,7 @@ def enlarge(images: np.ndarray) -> np.ndarray:
 def _enlarging(size: int) -> tuple[np.ndarray, np.ndarray]:
     """Cubic interpolation (h,H) and smoothing (h,h) along an axis of `size` pixels, as matrices."""
     up = [
-        resize(row[:, None], (size * SCALE, 1), order=3, mode="reflect", clip=False)[:, 0]
+        resize(row[:, None], (size * SCALE, 1), order=3, mode="reflect", clip=False)[:, 0]  # type: ignore[no-untyped-call]
         for row in np.eye(size)
     ]
     smooth = gaussian_filter1d(np.eye(size * SCALE), 2 * SCALE / 6, axis=0, mode="reflect")

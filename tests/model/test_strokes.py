@@ -5,8 +5,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from model.lines import find_lines, without_lines
-from model.paper import closed, ink_is_dark, stroke_contrast
-from model.strokes import find_digit, normalised, stroke_width, widened
+from model.paper import closed, ink_is_dark, stroke_contrast, stroke_width
+from model.strokes import find_digit, normalised, widened
 
 
 def page(width: int = 480, height: int = 360, shade: int = 220) -> Image.Image:
