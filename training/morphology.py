@@ -69,7 +69,7 @@ def enlarge(images: np.ndarray) -> np.ndarray:
 def _enlarging(size: int) -> tuple[np.ndarray, np.ndarray]:
     """Cubic interpolation (h,H) and smoothing (h,h) along an axis of `size` pixels, as matrices."""
     up = [
-        resize(row[:, None], (size * SCALE, 1), order=3, mode="reflect", clip=False)[:, 0]  # type: ignore[no-untyped-call]
+        resize(row[:, None], (size * SCALE, 1), order=3, mode="reflect", clip=False)[:, 0]
         for row in np.eye(size)
     ]
     smooth = gaussian_filter1d(np.eye(size * SCALE), 2 * SCALE / 6, axis=0, mode="reflect")
@@ -81,7 +81,7 @@ def _stroke(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     low, high = grey.min(axis=(1, 2), keepdims=True), grey.max(axis=(1, 2), keepdims=True)
     ink = np.pad(grey >= low + (high - low) / 2, ((0, 0), (1, 1), (1, 1)))  # a margin, so that no two touch
     # `medial_axis` makes its tables anew in each call, so all images go into one, below each other.
-    skeleton, depth = medial_axis(ink.reshape(-1, ink.shape[2]), return_distance=True, rng=0)  # type: ignore[no-untyped-call]
+    skeleton, depth = medial_axis(ink.reshape(-1, ink.shape[2]), return_distance=True, rng=0)
     skeleton, depth = skeleton.reshape(ink.shape), depth.reshape(ink.shape)
     every = (1, 2)
     straight = (skeleton[:, 1:] & skeleton[:, :-1]).sum(every) + (skeleton[..., 1:] & skeleton[..., :-1]).sum(

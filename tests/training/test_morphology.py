@@ -59,7 +59,7 @@ def test_properties_of_a_bar_are_those_it_was_drawn_with() -> None:
 def test_images_are_enlarged_as_scikit_image_does_it(digits: Split) -> None:
     images = digits.images[:3, 0] / 255
     for image, large in zip(images, enlarge(images), strict=True):
-        np.testing.assert_allclose(large, pyramid_expand(image, 4, order=3), atol=1e-9)  # type: ignore[no-untyped-call]
+        np.testing.assert_allclose(large, pyramid_expand(image, 4, order=3), atol=1e-9)
 
 
 def test_neighbours_in_a_batch_change_nothing_and_a_blank_has_no_properties(digits: Split) -> None:
