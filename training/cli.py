@@ -82,6 +82,9 @@ def fit(
     output: Annotated[Path, typer.Option(help="Folder of the run: checkpoints and logs.")],
     architecture: Annotated[str, typer.Option(help=one_of(ARCHITECTURES))] = "efficient",
     epochs: Annotated[int, typer.Option(min=1)] = 40,
+    until: Annotated[
+        int | None, typer.Option(min=1, help="Stop after this epoch; the rates stay those of --epochs.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the folder's run stopped.")] = False,
     start_from: Annotated[
         Path | None, typer.Option(help="Checkpoint whose weights to begin with, for a further stage.")
@@ -159,13 +162,13 @@ def fit(
     fabric.launch()
     training = load(dataset, "train", data, spec=info.input)
     start = None if start_from is None else Start.read(start_from, recipe, training)
-    trainer = Trainer(fabric, recipe, info, training, output, provenance(recipe, start), start)
+    trainer = Trainer(fabric, recipe, info, training, output, provenance(recipe, start, until), start)
     if resume:
         trainer.resume()
     quiet = not fabric.is_global_zero
     where = f"{devices} × {fabric.device.type}, {recipe.precision}"
     with Display(console, epochs, batch_size, output, where=where, quiet=quiet) as display:
-        best = trainer.run(display)
+        best = trainer.run(display, until)
     if not quiet:
         console.print(f"best epoch {best.epoch}: validation error {100 * best.validation_error:.2f} %")
 

@@ -100,11 +100,12 @@ class Trainer:
         self.position = runs.load_state(self.folder, self.network, self.average, optimizer, self.origin)
         return True
 
-    def run(self, reporter: Reporter) -> EpochResult:
-        """Train to the last epoch; the best one's result."""
+    def run(self, reporter: Reporter, until: int | None = None) -> EpochResult:
+        """Train to the last epoch, or only until an earlier one; the best one's result."""
         reporter.start(self.position, self.steps)
         best = self.position.best
-        while best is None or self.position.epoch < self.recipe.epochs:
+        last = min(until or self.recipe.epochs, self.recipe.epochs)
+        while best is None or self.position.epoch < last:
             self._train_epoch(reporter)
             result = self._finish_epoch()
             best = self.position.best

@@ -14,13 +14,10 @@ ALWAYS = ("epochs", "augmentation", "seed", "precision")
 OF_NETWORK = ("routing_iterations", "pose_dim", "class_bias", "detach_routing")
 
 
-def provenance(recipe: Recipe, start: Start | None = None) -> dict[str, object]:
+def provenance(recipe: Recipe, start: Start | None = None, until: int | None = None) -> dict[str, object]:
     """What is kept in the checkpoints about how they were made; of several stages, all commands in order."""
-    stages = (
-        [command(recipe)]
-        if start is None
-        else [start.command, f"{command(recipe)} --start-from {start.file}"]
-    )
+    stage = command(recipe) if until is None else f"{command(recipe)} --until {until}"
+    stages = [stage] if start is None else [start.command, f"{stage} --start-from {start.file}"]
     return {"command": " && ".join(stages), "torch": torch.__version__}
 
 
