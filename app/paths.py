@@ -1,11 +1,14 @@
 """Which path was asked for, and which route that is."""
 
+from __future__ import annotations
+
 import functools
 import re
+from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
-from fastapi.routing import iter_route_contexts
-from starlette.types import Scope
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from starlette.types import Scope
 
 # The route of a request that none was found for.
 UNMATCHED = "unmatched"
@@ -31,4 +34,6 @@ def route_of(scope: Scope) -> str:
 
 @functools.lru_cache(maxsize=1)
 def _templates(app: FastAPI) -> list[tuple[re.Pattern[str], str]]:
+    from fastapi.routing import iter_route_contexts  # the supervisor of the workers never needs it
+
     return [(route.path_regex, str(route.path)) for route in iter_route_contexts(app.routes)]

@@ -18,7 +18,7 @@ FROM python:3.11-slim AS code
 WORKDIR /srv/capsnet
 # What the service takes from model/, and nothing that would need PyTorch (tests/docker holds this list to the imports).
 COPY model/__init__.py model/components.py model/contract.py model/ground.py model/guard.py model/lines.py \
-    model/paper.py model/pictures.py model/preprocess.py model/strokes.py model/
+    model/objects.py model/paper.py model/pictures.py model/preprocess.py model/strokes.py model/
 COPY docker/healthcheck.py ./
 COPY app app
 # `unchecked-hash`: the file system is read-only, so a start need not compare sources with their bytecode.

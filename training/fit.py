@@ -1,18 +1,21 @@
 """The training loop: one network, one data set, one recipe, on whatever devices Lightning Fabric finds."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from model.checkpoint import save_network
 from model.layers import CapsuleNetwork
 from model.objects import missed
 from model.zoo import build
 from training import runs
+from training.augment import Augmentation
 from training.average import MovingAverage
 from training.batches import DeviceData, batches, split, steps_an_epoch
 from training.datasets import DatasetInfo, Split
@@ -23,6 +26,7 @@ from training.scenes import Examples
 
 SAVE_EVERY = 60.0  # seconds between two states within an epoch
 VALIDATION_BATCH = 500
+CALIBRATION_IMAGES = 5000
 
 
 class Reporter(Protocol):
@@ -155,6 +159,7 @@ class Trainer:
         """Validate, keep what is worth keeping, and move to the next epoch."""
         position = self.position
         loss, margin, drawn = (total / self.steps for total in position.sums)
+        self.average.calibrate(self._plain_images())
         error, validation_margin = validate(self.average.network, self.validation)
         result = EpochResult(
             epoch=position.epoch + 1,
@@ -175,6 +180,13 @@ class Trainer:
             runs.write_log(self.folder, history)
         self._save_state()
         return result
+
+    def _plain_images(self) -> Iterator[Tensor]:
+        """Batches of the training images, as many for every process, as they are classified: not augmented."""
+        rows = torch.arange(min(CALIBRATION_IMAGES, len(self.training)), device=self.fabric.device)
+        for part in rows.split(VALIDATION_BATCH):
+            made = self.training.examples(part, Augmentation(), seed=self.recipe.seed, epoch=0)
+            yield made.images.contiguous(memory_format=torch.channels_last)
 
     def _save_network(self, name: str, result: EpochResult) -> None:
         if self.fabric.is_global_zero:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from app.answers import DecodeAnswer, ReconstructAnswer
+from model.guard import distance
 from tests.app.support import assert_problem, pixels_of
 
 FIELDS = {
@@ -104,7 +105,9 @@ def test_of_two_objects_the_distance_is_that_of_both_drawings_together(
         assert answer["capsule"]["index"] == asked
         assert np.array_equal(pixels_of(answer["reconstruction"]), drawn[asked])  # that capsule's alone
         together = np.minimum(drawn[asked] / 255 + drawn[beside] / 255, 1)
-        assert answer["distance"] == pytest.approx(np.sqrt(np.square(shown - together).sum()), rel=0.01)
+        assert answer["distance"] == pytest.approx(
+            float(distance(shown[None, None], together[None, None])[0]), rel=0.01
+        )
         if asked != absent:
             assert answer["distance"] == pytest.approx(seen["reconstruction"]["distance"], rel=1e-5)
 

@@ -19,14 +19,16 @@ from tests.model.descriptions import Exported
 
 NEVER = 10  # a class that no network of these tests gives, so that every variant errs as often: always
 
+LIGHT = sorted(set(ARCHITECTURES) - {"capsnet", "cnn"})
+
 
 @pytest.fixture(scope="module")
 def plain(exported_as: Callable[[str], Exported]) -> dict[str, Path]:
-    """Every architecture exported."""
-    return {architecture: exported_as(architecture)[1] for architecture in ARCHITECTURES}
+    """Every architecture exported that does not take half a minute."""
+    return {architecture: exported_as(architecture)[1] for architecture in LIGHT}
 
 
-@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
+@pytest.mark.parametrize("architecture", LIGHT)
 def test_variants_are_close_to_fp32(
     architecture: str, plain: dict[str, Path], images: np.ndarray, tmp_path: Path
 ) -> None:

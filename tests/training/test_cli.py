@@ -256,7 +256,7 @@ def test_a_run_killed_without_warning_goes_on(pictures: Path, trained: Path, tmp
         (["fit", "--dataset", "mnist", "--image-size", "32", "--output", "x"], "input of its own"),
         (
             ["fit", "--dataset", "mnist", "--architecture", "nets", "--output", "x"],
-            "known are capsnet, efficient",
+            "known are capsnet, cnn, cnn-small, efficient",
         ),
         (["fit", "--dataset", "mnist", "--augmentation", "wild", "--output", "x"], "augmentation is 'wild'"),
         (["export", "none.safetensors", "--output", "x"], "none.safetensors: no such checkpoint"),
