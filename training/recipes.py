@@ -71,7 +71,7 @@ CLOTHES: tuple[Options, ...] = (
         "augmentation": "gentle-clothes",
     },
 )
-# With small augmentations the network fits the training digits too well from about the 18th epoch on; large ones go on.
+# Large augmentations, then pairs of the digits as they are: there are so many that they need no others.
 PAIRS: tuple[Options, ...] = (
     {
         "epochs": 30,
