@@ -63,16 +63,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def assert_like(found: str, expected: str) -> None:
     found, expected = (re.sub("─+", "─", "".join(text.split())) for text in (found, expected))
-    parts = re.split(f"(…|{NUMBER})", expected)  # texts and, between them, what is compared otherwise
-    pattern = "".join(
-        re.escape(part) if index % 2 == 0 else ".*?" if part == "…" else f"({NUMBER})"
-        for index, part in enumerate(parts)
-    )
+    # Texts and, between them, what is compared otherwise: a string that is cut short, anything at all, a number.
+    parts = re.split(f'("[^"…]*…"|…|{NUMBER})', expected)
+    pattern = "".join(re.escape(part) if index % 2 == 0 else _like(part) for index, part in enumerate(parts))
     match = re.fullmatch(pattern, found)
     assert match, f"the answer is\n{found}\nand not like\n{expected}"
-    numbers = [part for part in parts[1::2] if part != "…"]
+    numbers = [part for part in parts[1::2] if "…" not in part]
     for want, got in zip(numbers, match.groups(), strict=True):
         assert float(got) == pytest.approx(float(want), abs=TOLERANCE)
+
+
+def _like(part: str) -> str:
+    """A pattern for what a page shows of a number or abbreviates."""
+    if "…" not in part:
+        return f"({NUMBER})"
+    return ".*?" if part == "…" else f'{re.escape(part[:-2])}[^"]*"'
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")

@@ -26,7 +26,9 @@ class Encoder:
 
 if __name__ == "__main__":
     # Ray otherwise looks for itself at the address of a network interface.
-    ray.init(_node_ip_address="127.0.0.1", include_dashboard=False, log_to_driver=False, logging_level="error")
+    ray.init(
+        _node_ip_address="127.0.0.1", include_dashboard=False, log_to_driver=False, logging_level="error"
+    )
     serve.start(
         http_options={"host": "127.0.0.1", "port": int(sys.argv[1])},
         logging_config={"enable_access_log": False},
