@@ -74,6 +74,14 @@ def find(root: Path, folders: tuple[str, ...], file: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
+def located(root: Path, folders: tuple[str, ...], file: str, suffix: str, home: str) -> Path:
+    """The file as `find` finds it; raises DatasetError with its published name, `suffix` included, and its `home`."""
+    path = find(root, folders, file)
+    if path is None:
+        raise DatasetError(f"{root / folders[0] / file}{suffix}: no such file; {home}")
+    return path
+
+
 def _product(sizes: tuple[int, ...]) -> int:
     product = 1
     for size in sizes:

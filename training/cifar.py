@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from model.contract import InputSpec
-from training.binary import DatasetError, Stream, find, read_at_most, read_file
+from training.binary import DatasetError, Stream, located, read_at_most, read_file
 
 FOLDERS = ("cifar10", "cifar-10-batches-bin", "cifar10/cifar-10-batches-bin")
+HOME = "CIFAR-10's binary version is at https://www.cs.toronto.edu/~kriz/cifar.html"
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 INPUT = InputSpec(channels=3, height=32, width=32, preprocess="resize")
 FILES = {"train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)), "test": ("test_batch.bin",)}
@@ -32,7 +33,7 @@ def read(root: Path, part: str, *, subset: bool = False) -> tuple[np.ndarray, np
     """
     files: dict[Path, np.ndarray] = {}
     for file in FILES[part]:
-        path = _path(root, file)
+        path = located(root, FOLDERS, file, "", HOME)
         records = read_file(path, partial(parse, subset=subset))
         if same := next((other for other, array in files.items() if np.array_equal(array, records)), None):
             raise DatasetError(f"{path}: holds the same images as {same.name}")
@@ -58,13 +59,3 @@ def parse(stream: Stream, *, subset: bool) -> np.ndarray:
             f"record {place} has the label {records[place, 0]}; the highest is {len(CLASSES) - 1}"
         )
     return records
-
-
-def _path(root: Path, file: str) -> Path:
-    path = find(root, FOLDERS, file)
-    if path is None:
-        raise DatasetError(
-            f"{root / FOLDERS[0] / file}: no such file; CIFAR-10's binary version is at "
-            "https://www.cs.toronto.edu/~kriz/cifar.html"
-        )
-    return path

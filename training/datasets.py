@@ -15,7 +15,7 @@ import torch
 
 from model.contract import InputSpec
 from training import cifar, folders, idx, norb
-from training.binary import DatasetError
+from training.binary import DatasetError, located
 from training.scenes import Affine, Composer, Scene
 
 __all__ = [
@@ -279,7 +279,8 @@ def _info(name: str) -> DatasetInfo:
 
 
 def _read_published(root: Path, name: str, file: str, dimensions: int, subset: bool) -> np.ndarray:
-    path = _find(root, name, file)
+    home = f"`python -m training download {name}` fetches it, --data or {DATA_VARIABLE} tells where it lies"
+    path = located(root, (name,), file, ".gz", home)
     array = idx.read(path, dimensions)
     digest = PUBLISHED[name].sha256[file]
     if not subset and (found := idx.content_sha256(array)) != digest:
@@ -288,16 +289,6 @@ def _read_published(root: Path, name: str, file: str, dimensions: int, subset: b
             f"expected content with SHA-256 {digest}"
         )
     return array
-
-
-def _find(root: Path, name: str, file: str) -> Path:
-    for path in (root / name / f"{file}.gz", root / name / file, root / f"{file}.gz", root / file):
-        if path.is_file():
-            return path
-    raise DatasetError(
-        f"{root / name / file}.gz: no such file; `python -m training download {name}` fetches it, "
-        f"--data or {DATA_VARIABLE} tells where it lies"
-    )
 
 
 def _recognise(digest: str, array: np.ndarray) -> str:

@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from model.contract import InputSpec
-from training.binary import DatasetError, Stream, find, read_at_most, read_exactly, read_file
+from training.binary import DatasetError, Stream, located, read_at_most, read_exactly, read_file
 
 FOLDERS = ("smallnorb",)
+HOME = "smallNORB is at https://cs.nyu.edu/~ylclab/data/norb-v1.0-small/"
 CLASSES = ("animal", "human", "airplane", "truck", "car")
 INPUT = InputSpec(channels=2, height=48, width=48, preprocess="resize")
 TYPES: dict[int, np.dtype[Any]] = {0x1E3D4C55: np.dtype("u1"), 0x1E3D4C54: np.dtype("<i4")}
@@ -46,7 +47,9 @@ def read(root: Path, part: str, *, subset: bool = False) -> tuple[np.ndarray, np
         If a file is missing, damaged, of another kind or of the other part; the message names it. Unless `subset`, also
         if there are not exactly as many images as were published.
     """
-    paths = {kind: _path(root, NAMES[part].format(kind)) for kind in ("dat", "cat", "info")}
+    paths = {
+        kind: located(root, FOLDERS, NAMES[part].format(kind), ".gz", HOME) for kind in ("dat", "cat", "info")
+    }
     images = read_file(paths["dat"], partial(parse, dtype="u1", tail=(2, SIDE, SIDE)))
     labels = read_file(paths["cat"], partial(parse, dtype="<i4", tail=()))
     info = read_file(paths["info"], partial(parse, dtype="<i4", tail=(4,)))
@@ -106,13 +109,3 @@ def halved(images: np.ndarray) -> np.ndarray:
         fours = part.reshape(len(part), channels, height // 2, 2, width // 2, 2)
         small[first : first + CHUNK] = (fours.sum(axis=(3, 5), dtype=np.uint16) + 2) // 4
     return small
-
-
-def _path(root: Path, file: str) -> Path:
-    path = find(root, FOLDERS, file)
-    if path is None:
-        raise DatasetError(
-            f"{root / FOLDERS[0] / file}.gz: no such file; smallNORB is at "
-            "https://cs.nyu.edu/~ylclab/data/norb-v1.0-small/"
-        )
-    return path
