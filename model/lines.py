@@ -38,42 +38,81 @@ class Line:
 
 @dataclass(frozen=True)
 class Band:
-    """The pixels of a line: their rows int64 (n,w) in each column, the rows beside them, and their contrast."""
+    """The pixels of a line, by their places in the flattened picture, and its contrast.
 
-    rows: np.ndarray
-    above: np.ndarray
-    below: np.ndarray
+    Attributes
+    ----------
+    places
+        int64 (n,w): its n pixels in each column; of a line that stands, in each row.
+    beside
+        int64 (2,w): the pixels next to them on either side.
+    contrast
+        That of its darkest row.
+    """
+
+    places: np.ndarray
+    beside: np.ndarray
     contrast: float
 
 
 def without_lines(contrast: np.ndarray, floor: float) -> np.ndarray:
     """Take away lines that lie and lines that stand: float32 (h,w); `floor` is the faintest contrast of a stroke."""
-    lying = find_bands(contrast, floor)
-    standing = find_bands(np.ascontiguousarray(contrast.T), floor)
+    contrast = np.ascontiguousarray(contrast)
+    lying, standing = find_bands(contrast, floor), find_bands(contrast, floor, standing=True)
     result = contrast.copy()
     # Where lines cross, one does not count as a stroke that goes on at both sides of the other.
-    for bands, others, turned in ((lying, standing, False), (standing, lying, True)):
-        beside, view = (contrast.T, result.T) if turned else (contrast, result)
-        beside = _emptied(beside.T, others).T
+    for bands, others in ((lying, standing), (standing, lying)):
+        beside = _emptied(contrast, others)
         for band in bands:
-            _clear(view, beside, band)
+            _clear(result.reshape(-1), beside, band)
     return result
 
 
 def _emptied(contrast: np.ndarray, bands: list[Band]) -> np.ndarray:
-    """The contrast without the pixels of lines, strokes across them included unless they are darker."""
-    result = contrast.copy()
-    columns = np.arange(contrast.shape[1])
+    """The contrast without the pixels of lines, strokes across them included unless they are darker: flat."""
+    result = contrast.flatten()
     for band in bands:
-        own = contrast[band.rows, columns]
-        result[band.rows, columns] = np.where(own > DARKER * band.contrast, own, 0)
+        own = contrast.take(band.places)
+        result[band.places] = own * (own > DARKER * band.contrast)
     return result
 
 
-def find_bands(contrast: np.ndarray, floor: float) -> list[Band]:
-    """The pixels of all lines that are nearer to lying than to standing."""
-    bands = (_band(line, contrast, floor) for line in find_lines(contrast, floor))
-    return [band for band in bands if band is not None]
+def find_bands(contrast: np.ndarray, floor: float, *, standing: bool = False) -> list[Band]:
+    """The pixels of all lines that are nearer to lying than to standing, or to `standing`; contrast float32 (h,w)."""
+    turned = contrast.T if standing else contrast
+    down, along = (1, contrast.shape[1]) if standing else (contrast.shape[1], 1)
+    height, width = turned.shape
+    lines = find_lines(turned, floor)
+    if not lines:
+        return []
+    thickest = THICKEST * max(height, width)
+    reach = round(thickest / 2) + 3
+    offsets, columns = np.arange(-reach, reach + 1), along * np.arange(width)
+    middles = np.stack([line.rows(width) for line in lines])  # (lines,w)
+    rows = _inside(middles[:, None, ::SAMPLED] + offsets[:, None], height)  # (lines,offsets,w/SAMPLED)
+    sampled = contrast.take(down * rows + columns[::SAMPLED])
+    half = sampled.shape[2] // 2
+    # Medians, but for the care that NumPy's takes.
+    profiles = np.partition(sampled, half, axis=2)[:, :, half]
+    bands = []
+    for rows_of_middle, profile in zip(middles, profiles, strict=True):
+        edges = _edges(profile)
+        if edges is None or edges[1] - edges[0] > thickest + 2:
+            continue
+        first, last = edges
+        own = offsets[max(first - 1, 0) : last + 2]  # with a row on either side, where there is one
+        places = down * _inside(rows_of_middle + own[:, None], height) + columns
+        inner = places[first - max(first - 1, 0) :][: last + 1 - first]
+        bands.append(Band(inner, places[[0, -1]], max(float(profile.max()), floor / 2)))
+    return bands
+
+
+def _edges(profile: np.ndarray) -> tuple[int, int] | None:
+    """The first faint places on both sides of a profile's strongest; None where there is none on a side."""
+    faint = profile <= 0.25 * profile.max()
+    middle = int(np.argmax(profile))
+    before, after = np.flatnonzero(faint[:middle]), np.flatnonzero(faint[middle + 1 :])
+    return (int(before[-1]), middle + 1 + int(after[0])) if len(before) and len(after) else None
 
 
 def find_lines(contrast: np.ndarray, floor: float) -> list[Line]:
@@ -97,15 +136,30 @@ def find_lines(contrast: np.ndarray, floor: float) -> list[Line]:
 
 
 def _coverage(strips: np.ndarray, middles: np.ndarray, slopes: np.ndarray) -> np.ndarray:
-    """Mean of the strips (h,n) along a streak of each slope through each row: float32 (slopes,h)."""
-    height = len(strips)
+    """Mean of the strips (h,n), in [0,1], along a streak of each slope through each row: float32 (slopes,h)."""
+    height, count = strips.shape
     room = int(np.ceil(np.abs(middles).max() * np.abs(slopes).max())) + 1
-    columns = np.pad(strips.T, ((0, 0), (room, room)))  # a strip's rows side by side, which is quicker to add
+    # A strip's rows side by side and in whole numbers, of which twice as many are added up at a time.
+    unit = np.iinfo(np.uint16).max // count
+    columns = np.pad(np.round(strips.T * np.float32(unit)).astype(np.uint16), ((0, 0), (room, room)))
     first = np.round(np.outer(slopes, middles)).astype(int) + room
-    total = np.zeros((len(slopes), height), np.float32)
-    for windows, starts in zip(sliding_window_view(columns, height, axis=1), first.T, strict=True):
-        total += windows[starts]
-    return total / len(middles)
+    # Two neighbours are as far apart at many slopes, so every two are added up once for each distance.
+    apart = first[:, 1::2] - first[:, ::2]
+    least, most = int(apart.min()), int(apart.max())
+    pairs = np.stack([_pairs(columns, distance) for distance in range(least, most + 1)], axis=1)
+    total = np.zeros((len(slopes), height), np.uint16)
+    windows = sliding_window_view(pairs, height, axis=2)
+    for pair, distances, starts in zip(windows, (apart - least).T, first[:, ::2].T, strict=True):
+        total += pair[distances, starts]
+    return total / np.float32(unit * count)
+
+
+def _pairs(columns: np.ndarray, distance: int) -> np.ndarray:
+    """Each even one of columns (n,h) plus the next, moved back by `distance`, where that has rows: (n/2,h)."""
+    total, rows = columns[::2].copy(), columns.shape[1]
+    before, after = max(-distance, 0), max(distance, 0)
+    total[:, before : rows - after] += columns[1::2, after : rows - before]
+    return total
 
 
 def _peaks(covered: np.ndarray, slopes: np.ndarray) -> list[Line]:
@@ -122,44 +176,21 @@ def _peaks(covered: np.ndarray, slopes: np.ndarray) -> list[Line]:
     return lines if len(lines) > 1 or best.max() > ALONE else []
 
 
-def _band(line: Line, contrast: np.ndarray, floor: float) -> Band | None:
-    """How far a line reaches to its sides; None where it is too thick for one."""
-    height, width = contrast.shape
-    thickest = THICKEST * max(height, width)
-    reach = round(thickest / 2) + 3
-    offsets, middle_rows, columns = np.arange(-reach, reach + 1), line.rows(width), np.arange(width)
-    rows = _inside(middle_rows[::SAMPLED] + offsets[:, None], height)
-    sampled = contrast.ravel().take(rows * width + columns[::SAMPLED])
-    half = sampled.shape[1] // 2
-    profile = np.partition(sampled, half, axis=1)[:, half]  # a median, but for the care that NumPy's takes
-    faint = profile <= 0.25 * profile.max()
-    middle = int(np.argmax(profile))
-    before, after = np.flatnonzero(faint[:middle]), np.flatnonzero(faint[middle + 1 :])
-    if not len(before) or not len(after) or middle + 1 + after[0] - before[-1] > thickest + 2:
-        return None
-    first, last = int(before[-1]), middle + 1 + int(after[0])
-    own = offsets[max(first - 1, 0) : last + 2]  # with a row on either side, where there is one
-    rows = _inside(middle_rows + own[:, None], height)
-    inner = rows[first - max(first - 1, 0) :][: last + 1 - first]
-    return Band(inner, rows[0], rows[-1], max(float(profile.max()), floor / 2))
-
-
 def _inside(rows: np.ndarray, height: int) -> np.ndarray:
     """The nearest rows of the picture."""
     return np.asarray(np.minimum(np.maximum(rows, 0), height - 1))
 
 
-def _clear(contrast: np.ndarray, beside: np.ndarray, band: Band) -> None:
-    """Clear a line, but for what is darker than it and what goes on at both of its sides: a stroke."""
-    columns = np.arange(contrast.shape[1])
-    above, below = (_wider(beside[rows, columns], len(band.rows)) for rows in (band.above, band.below))
-    own = contrast[band.rows, columns]
-    contrast[band.rows, columns] = np.where(
+def _clear(contrast: np.ndarray, others: np.ndarray, band: Band) -> None:
+    """Clear a line, but for what is darker than it and what goes on at both of its sides: a stroke. Both are flat."""
+    above, below = _wider(others.take(band.beside), len(band.places))
+    own = contrast.take(band.places)
+    contrast[band.places] = np.where(
         own > DARKER * band.contrast, own, np.minimum(own, np.minimum(above, below))
     )
 
 
 def _wider(values: np.ndarray, reach: int) -> np.ndarray:
-    """Largest neighbour within `reach`: (w,)."""
-    nothing = np.zeros(reach, values.dtype)
-    return extremes(np.concatenate([nothing, values, nothing]), 2 * reach + 1, 0, np.maximum)
+    """Largest neighbour within `reach` along each row: (n,w)."""
+    nothing = np.zeros((len(values), reach), values.dtype)
+    return extremes(np.concatenate([nothing, values, nothing], axis=1), 2 * reach + 1, 1, np.maximum)
