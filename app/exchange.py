@@ -114,7 +114,7 @@ class Exchange:
         self.scope = {**scope, "method": "GET"} if self.method == "HEAD" else scope
         headers = dict(scope["headers"])
         self.state: dict[str, Any] = self.scope.setdefault("state", {})
-        self.state["request_id"] = _request_id(headers.get(b"x-request-id", b""))
+        self.state["request_id"] = request_id(headers.get(b"x-request-id", b""))
         self.state["exchange"] = self
         self.status = CLIENT_CLOSED_REQUEST
         self.answered = self.has_left = False
@@ -193,7 +193,7 @@ class Exchange:
             self.task.cancel()
 
 
-def _request_id(given: bytes) -> str:
+def request_id(given: bytes) -> str:
     """The client's id where it is sane, else a new one."""
     if SANE_ID.fullmatch(given):
         return given.decode()

@@ -55,14 +55,19 @@ def is_protocol(path: str) -> bool:
 
 
 def describe(request: Request, problem: Problem) -> dict[str, Any]:
+    """The fields of the problem with a request."""
+    return fields(problem, request.url.path, request.scope.get("state", {}).get("request_id", ""))
+
+
+def fields(problem: Problem, path: str, request_id: str) -> dict[str, Any]:
     """The fields of a problem, as RFC 9457 has them."""
     body: dict[str, Any] = {
         "type": f"{TYPE_PREFIX}{problem.kind}",
         "title": problem.title,
         "status": problem.status,
         "detail": problem.detail,
-        "instance": request.url.path,
-        "request_id": request.scope.get("state", {}).get("request_id", ""),
+        "instance": path,
+        "request_id": request_id,
     }
     if problem.errors:
         body["errors"] = problem.errors

@@ -12,6 +12,8 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from app.acceptor import Acceptor, is_slow_to_accept
+from app.overload import protocol
 from app.settings import Settings
 
 log = structlog.get_logger("app.server")
@@ -30,11 +32,13 @@ class Server(uvicorn.Server):
     """Serves an application whose `state.ready` is what its readiness probe says."""
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
+        self._protocol = protocol(app)
         super().__init__(
             uvicorn.Config(
                 app,
                 host=settings.host,
                 port=settings.port,
+                http=self._protocol,
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -44,6 +48,7 @@ class Server(uvicorn.Server):
         )
         self._state = app.state
         self._end = 0.0
+        self._acceptors: list[Acceptor] = []
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Turn readiness red and begin to end. Asked again by SIGTERM, nothing changes; by SIGINT, end at once."""
@@ -59,9 +64,21 @@ class Server(uvicorn.Server):
         last.start()
         super().handle_exit(sig, frame)
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, with a helper for the moments when many connections come at once."""
+        await super().startup(sockets)
+        if self.started and is_slow_to_accept():
+            listening = (each for server in self.servers for each in server.sockets)
+            self._acceptors = [Acceptor(each.fileno(), self._connection) for each in listening]
+
+    def _connection(self) -> asyncio.Protocol:
+        return self._protocol(self.config, self.server_state, self.lifespan.state)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Linger, then close the sockets and finish what is under way."""
         await asyncio.sleep(self._end - time.monotonic())
+        for acceptor in self._acceptors:
+            acceptor.close()
         await super().shutdown(sockets)
 
 

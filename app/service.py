@@ -15,9 +15,10 @@ from typing import Any, TypeVar
 
 import structlog
 
+from app.admission import Admission
 from app.batcher import Batcher, Queue
 from app.device import choose_device, cores_of_one
-from app.errors import NotAPicture, NotReady, Problem, QueueFull, TooLarge
+from app.errors import NotAPicture, NotReady, Problem, TooLarge
 from app.served import (
     Capsules,
     Floats,
@@ -52,7 +53,7 @@ class Service:
 
     def __init__(self, settings: Settings, models: Models, slots: Batcher, observers: Observers) -> None:
         self._settings = settings
-        self._held = 0  # items of requests that were admitted and are not answered
+        self.admission = Admission(settings.max_queue, settings.max_wait)
         self._slots = slots
         self.models = models
         # Reading and writing picture files: work of any kind, bounded like the graphs' queues.
@@ -117,24 +118,13 @@ class Service:
     def admitted(self, items: int) -> Iterator[float]:
         """A place for a request of so many items until it is answered; gives its deadline.
 
-        The one door of all use cases. A request refused later, on its way from one queue to the next, would have been
-        computed in part and for nothing; under load that would be the fate of most.
-
         Raises
         ------
         QueueFull, TooLarge
-            If there is no room for all of them.
+            If there is none (`app.admission`).
         """
-        most = self._settings.max_queue
-        if items > most:
-            raise TooLarge(f"the request holds {items} items; at most {most} are taken at a time")
-        if self._held + items > most:
-            raise QueueFull(f"{self._held} items are waiting or in work, of at most {most}")
-        self._held += items
-        try:
+        with self.admission.admitted(items):
             yield self._deadline()
-        finally:
-            self._held -= items
 
     def _deadline(self) -> float:
         return time.monotonic() + self._settings.request_timeout

@@ -117,6 +117,13 @@ class Settings(BaseSettings):
         le=1_000_000,
         description="Most items that a process holds, waiting or in work; a request beyond it is answered 503.",
     )
+    max_wait: float = Field(
+        0.1,
+        gt=0,
+        le=3600,
+        description="Seconds that a request may expect to wait for those before it, "
+        "by the rate at which the last ones were answered; a request beyond it is answered 503.",
+    )
     request_timeout: float = Field(
         30.0,
         gt=0,

@@ -1,0 +1,98 @@
+"""The one door of all use cases: who comes in, and who is told at once that it would take too long."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+from app.errors import QueueFull, TooLarge
+
+# Items that are let in whatever they are expected to wait: so many tell how fast the service is, and where photographs
+# have made it slow, digits can make it fast again.
+ALWAYS = 128
+
+# A large request takes turns with the others, so no one waits for more of it than for a share.
+SHARE = 64
+
+# Seconds over which answers are counted, and how many items there must be in the house all that time: where fewer wait
+# it is they that are slow to come, and not the service.
+WINDOW = 0.25
+BUSY = 16
+
+
+class Admission:
+    """Counts the items of requests that were let in and are not answered.
+
+    Under more load than can be borne a queue is always as long as it may be, so a bound on items alone is a wait for
+    everybody, as long as the machine is slow. The second bound is a wait: what is in the house, by the rate at which
+    the service lately answered when it was busy.
+
+    Parameters
+    ----------
+    max_items
+        Most items at a time.
+    max_wait
+        Most seconds that a request may expect to wait for those before it.
+    """
+
+    def __init__(self, max_items: int, max_wait: float) -> None:
+        self._max_items = max_items
+        self._max_wait = max_wait
+        self._held = 0
+        self._ahead = 0  # as `_held`, of each request at most a share
+        self._pace: float | None = None  # items a second, while busy
+        self._answered = 0
+        self._since = 0.0
+
+    def refusal(self, arrived: int = 0) -> QueueFull | None:
+        """Why a request of one item would be refused now, if it would.
+
+        `arrived` requests have come, whether or not they have been let in already.
+        """
+        ahead = max(self._ahead, arrived)
+        if self._held + 1 > self._max_items:
+            return QueueFull(f"{self._held} items are waiting or in work, of at most {self._max_items}")
+        if self._pace is not None and ahead >= max(ALWAYS, self._pace * self._max_wait):
+            return QueueFull(
+                f"{ahead} items are waiting or in work, and {self._pace:.0f} are answered a second; "
+                f"a request may wait for {self._max_wait:g} s"
+            )
+        return None
+
+    @contextlib.contextmanager
+    def admitted(self, items: int) -> Iterator[None]:
+        """A place for a request of so many items until it is answered.
+
+        A request refused later, on its way from one queue to the next, would have been computed in part and for
+        nothing; under load that would be the fate of most.
+
+        Raises
+        ------
+        QueueFull, TooLarge
+            If there is no room for all of them, or they would wait too long.
+        """
+        if items > self._max_items:
+            raise TooLarge(f"the request holds {items} items; at most {self._max_items} are taken at a time")
+        if self._held + items > self._max_items:
+            raise QueueFull(f"{self._held} items are waiting or in work, of at most {self._max_items}")
+        if (refusal := self.refusal()) is not None:
+            raise refusal
+        share = min(items, SHARE)
+        self._held += items
+        self._ahead += share
+        try:
+            yield
+        finally:
+            self._held -= items
+            self._ahead -= share
+            self._count(items)
+
+    def _count(self, items: int) -> None:
+        """Measure the pace, in windows that were busy from end to end."""
+        now = time.monotonic()
+        if self._ahead < BUSY:
+            self._answered, self._since = 0, now
+            return
+        self._answered += items
+        if (seconds := now - self._since) >= WINDOW:
+            self._pace = self._answered / seconds
+            self._answered, self._since = 0, now

@@ -1,0 +1,147 @@
+"""Who comes in: by items, and by the wait that they would have."""
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app import admission
+from app.admission import ALWAYS, SHARE, Admission
+from app.errors import QueueFull, TooLarge
+
+
+class Clock:
+    """Stands still but for what a test says."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(admission, "time", made)
+    return made
+
+
+class Crowd:
+    """Requests that were let in; the first to come is the first to be answered."""
+
+    def __init__(self, door: Admission, clock: Clock) -> None:
+        self._door, self._clock = door, clock
+        self._inside: list[contextlib.ExitStack] = []
+
+    def come(self, items: int = 1) -> bool:
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(self._door.admitted(items))
+            except QueueFull:
+                return False
+            self._inside.append(stack.pop_all())
+        return True
+
+    def fill(self) -> int:
+        """Come until one is refused, or the bound on items would be far away: how many there are."""
+        while len(self._inside) < 5000 and self.come():
+            pass
+        return len(self._inside)
+
+    def answer(self, seconds: float) -> None:
+        self._clock.now += seconds
+        self._inside.pop(0).close()
+
+
+def serve(crowd: Crowd, rate: float, seconds: float) -> int:
+    """Answer at a rate while as many come as are let in: how many are inside at the end."""
+    inside = crowd.fill()
+    for _ in range(round(rate * seconds)):
+        crowd.answer(1 / rate)
+        inside = crowd.fill()
+    return inside
+
+
+def test_before_the_pace_is_known_only_items_are_counted(clock: Clock) -> None:
+    crowd = Crowd(Admission(max_items=1000, max_wait=0.1), clock)
+    assert crowd.fill() == 1000
+
+
+def test_under_load_so_many_are_let_in_as_are_answered_within_the_wait(clock: Clock) -> None:
+    crowd = Crowd(Admission(max_items=10_000, max_wait=0.5), clock)
+    for _ in range(300):
+        assert crowd.come()
+    assert serve(crowd, rate=1000, seconds=20) == pytest.approx(500, abs=5)
+    assert serve(crowd, rate=2000, seconds=20) == pytest.approx(1000, abs=10)
+
+
+def test_a_service_that_was_slow_is_found_to_be_quick_again(clock: Clock) -> None:
+    crowd = Crowd(Admission(max_items=10_000, max_wait=0.1), clock)
+    assert serve(crowd, rate=50, seconds=200) == ALWAYS
+    assert serve(crowd, rate=5000, seconds=5) == pytest.approx(500, abs=5)
+
+
+def test_slow_clients_do_not_make_the_service_slow(clock: Clock) -> None:
+    door = Admission(max_items=10_000, max_wait=0.1)
+    crowd = Crowd(door, clock)
+    for _ in range(100):
+        assert crowd.come()
+        crowd.answer(1.0)
+    assert crowd.fill() == 5000
+
+
+def test_a_large_request_counts_as_a_share_of_it(clock: Clock) -> None:
+    crowd = Crowd(Admission(max_items=10_000, max_wait=0.1), clock)
+    serve(crowd, rate=1000, seconds=5)
+    while True:
+        try:
+            crowd.answer(0.001)
+        except IndexError:
+            break
+    assert [crowd.come(1000) for _ in range(3)] == [True] * (ALWAYS // SHARE) + [False]
+
+
+def test_more_items_than_there_is_room_for_at_all_are_too_large(clock: Clock) -> None:
+    with pytest.raises(TooLarge, match="at most 10"), Admission(10, 1).admitted(11):
+        pass
+
+
+def test_a_refusal_says_why(clock: Clock) -> None:
+    door = Admission(max_items=10_000, max_wait=0.1)
+    serve(Crowd(door, clock), rate=1000, seconds=5)
+    refusal = door.refusal()
+    assert refusal is not None
+    assert "are answered a second; a request may wait for 0.1 s" in refusal.detail
+    assert refusal.headers == {"Retry-After": "1"}
+    assert Admission(5, 0.1).refusal(arrived=100) is None  # the pace is not known
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.booleans()), max_size=60))
+def test_whatever_comes_and_goes_the_bound_holds_and_all_is_given_back(steps: list[tuple[int, bool]]) -> None:
+    door = Admission(max_items=64, max_wait=0.1)
+    inside: list[tuple[int, contextlib.ExitStack]] = []
+
+    @contextlib.contextmanager
+    def come(items: int) -> Iterator[None]:
+        with door.admitted(items):
+            yield
+
+    for items, goes in steps:
+        held = sum(each for each, _ in inside)
+        if goes and inside:
+            inside.pop(0)[1].close()
+        elif held + items <= 64:
+            stack = contextlib.ExitStack()
+            stack.enter_context(come(items))
+            inside.append((items, stack))
+        else:
+            with pytest.raises(QueueFull, match=str(held)), come(items):
+                pass
+    for _, stack in inside:
+        stack.close()
+    with door.admitted(64):
+        assert door.refusal() is not None
+    assert door.refusal() is None

@@ -1,0 +1,162 @@
+"""The short refusal of a full service: the same answer as the long one, and never to anything but a whole request."""
+
+import contextlib
+import http.client
+import io
+import json
+import re
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.overload import path_of_whole
+from tests.app.support import Server, png, serving, wait_until
+
+HEAD = b"POST /classify?verify=false HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+PLAIN = HEAD + b"Content-Length: 4\r\n\r\nbody"
+
+
+def test_a_plain_request_is_known_by_its_path() -> None:
+    assert path_of_whole(PLAIN) == b"/classify"
+    assert path_of_whole(PLAIN.replace(b"image/png", b"image/png\r\nConnection: keep-alive")) == b"/classify"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"body",
+        PLAIN[:-1],
+        PLAIN + b"x",
+        PLAIN + PLAIN,
+        PLAIN.replace(b"POST", b"GET"),
+        PLAIN.replace(b"1.1", b"1.0"),
+        PLAIN.replace(b"Content-Length: 4\r\n", b""),
+        PLAIN.replace(b"Content-Length: 4", b"Content-Length: 4\r\nContent-Length: 4"),
+        PLAIN.replace(b"Content-Length: 4", b"Content-Length: +4"),
+        PLAIN.replace(b"Content-Length: 4", b"X: y\nContent-Length: 4"),
+        PLAIN.replace(b"Content-Length: 4", b"Transfer-Encoding: chunked\r\nContent-Length: 4"),
+        PLAIN.replace(b"Content-Length: 4", b"transfer-encoding : chunked\r\nContent-Length: 4"),
+        PLAIN.replace(b"Host: x", b"Host: x\r\nExpect: 100-continue"),
+        PLAIN.replace(b"Host: x", b"Host: x\r\nConnection: close"),
+        PLAIN.replace(b"Host: x", b"Host: x\r\nUpgrade: websocket"),
+        PLAIN.replace(b"Host: x", b"Host: x\r\nOrigin: https://example.org"),
+    ],
+)
+def test_anything_else_is_not(data: bytes) -> None:
+    assert path_of_whole(data) is None
+
+
+@given(st.binary(max_size=40), st.binary(max_size=40), st.integers(0, len(PLAIN)))
+def test_no_bytes_around_or_within_it_pass_for_one_request(before: bytes, after: bytes, cut: int) -> None:
+    if before:
+        assert path_of_whole(before + PLAIN) is None
+    if after:
+        assert path_of_whole(PLAIN + after) is None
+    inserted = PLAIN[:cut] + after + PLAIN[cut:]
+    if (
+        path_of_whole(inserted) is not None
+    ):  # within the head, where it may say what it likes but where that ends
+        head, _, body = inserted.partition(b"\r\n\r\n")
+        lengths = re.findall(rb"(?i)content-length: *(\d+)", head)
+        assert [int(length) for length in lengths[-1:]] == [len(body)]
+
+
+@contextlib.contextmanager
+def busy(server: Server) -> Iterator[None]:
+    """The only place in the house is taken for a while, by a picture that takes long to read."""
+    pixels = np.zeros((6900, 6900, 4), np.uint8)
+    pixels[1000:5000, 3000:3400] = 255
+    with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=server.url, timeout=60) as client:
+        answer = pool.submit(client.post, "/classify", files={"file": png(pixels)})
+        with httpx.Client(base_url=server.url, timeout=60) as other:
+            wait_until(
+                lambda: other.post("/decode", json={"label": 1, "pose": [0.0] * 16}).status_code == 503
+            )
+        yield
+        assert not answer.done(), "the picture was read sooner than the test was over"
+        assert answer.result().status_code == 200
+
+
+@pytest.fixture(scope="module")
+def one_place(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("log") / "log", models=tiny_models, max_queue=1) as running:
+        yield running
+
+
+def ask(
+    connection: http.client.HTTPConnection, picture: bytes, **headers: str
+) -> tuple[int, dict[str, str], bytes]:
+    connection.request("POST", "/classify", picture, {"Content-Type": "image/png", **headers})
+    answer = connection.getresponse()
+    return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+
+
+def test_the_short_refusal_is_the_long_one(one_place: Server, seven: bytes) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", one_place.port, timeout=20)
+    with contextlib.closing(connection), busy(one_place):
+        origin = {"Origin": "https://example.org"}  # goes all the way: other headers may be due
+        short, long = (ask(connection, seven, **{"X-Request-ID": "abc.1", **more}) for more in ({}, origin))
+        unnamed = ask(connection, seven)
+    assert short[0] == long[0] == 503
+    assert short[1] | {"date": ""} == long[1] | {"date": ""}
+    assert short[2] == long[2]
+    assert short[1]["retry-after"] == "1"
+    assert json.loads(short[2])["type"] == "urn:problem-type:capsnet:queue-full"
+    assert re.fullmatch("[0-9a-f]{32}", unnamed[1]["x-request-id"])
+    wait_until(lambda: one_place.client.post("/classify", files={"file": seven}).status_code == 200)
+
+
+def test_it_is_counted_and_logged(one_place: Server, seven: bytes) -> None:
+    pattern = r'capsnet_http_requests_total\{method="POST",route="/classify",status="503"\} (\S+)'
+
+    def refused() -> float:
+        found = re.search(pattern, one_place.client.get("/metrics").text)
+        return float(found[1]) if found else 0.0
+
+    before = refused()
+    connection = http.client.HTTPConnection("127.0.0.1", one_place.port, timeout=20)
+    with contextlib.closing(connection), busy(one_place):
+        for number in range(5):
+            assert ask(connection, seven, **{"X-Request-ID": f"counted-{number}"})[0] == 503
+    assert refused() == before + 5
+    log = one_place.log.read_text()
+    assert all(f"counted-{number}" in log for number in range(5))
+
+
+def test_the_rest_of_a_body_is_never_taken_for_a_request(one_place: Server, seven: bytes) -> None:
+    """A body whose second piece looks like a request: one answer, to the one request."""
+    piece = HEAD + b"Content-Length: %d\r\n\r\n" % len(seven) + seven
+    with socket.create_connection(("127.0.0.1", one_place.port), timeout=20) as connection:
+        with busy(one_place):
+            connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % (10 + len(piece)) + bytes(10))
+            time.sleep(0.05)
+            connection.sendall(piece)
+            time.sleep(0.1)
+        connection.shutdown(socket.SHUT_WR)
+        received = io.BytesIO()
+        while data := connection.recv(65536):
+            received.write(data)
+    assert received.getvalue().count(b"HTTP/1.1 ") == 1
+
+
+def test_hundreds_of_connections_at_once_are_all_taken(server: Server, seven: bytes) -> None:
+    request = HEAD + b"Content-Length: %d\r\n\r\n" % len(seven) + seven
+    with contextlib.ExitStack() as stack:
+        connections = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
+            for _ in range(400)
+        ]
+        for connection in connections:
+            connection.sendall(request)
+        statuses = {connection.recv(12)[9:] for connection in connections}
+    assert statuses <= {b"200", b"503"}
+    assert b"200" in statuses
