@@ -25,10 +25,8 @@ class Encoder:
 
 
 if __name__ == "__main__":
-    # Ray otherwise looks for itself at the address of a network interface.
-    ray.init(
-        _node_ip_address="127.0.0.1", include_dashboard=False, log_to_driver=False, logging_level="error"
-    )
+    # "local": Ray otherwise looks for a cluster whose address an earlier run has left behind.
+    ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="error")
     serve.start(
         http_options={"host": "127.0.0.1", "port": int(sys.argv[1])},
         logging_config={"enable_access_log": False},
