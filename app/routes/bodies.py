@@ -40,7 +40,8 @@ async def read_picture(request: Request, limit: int) -> bytes:
     """
     if plain := PLAIN_TYPE.fullmatch(request.headers.get("content-type", "")):
         body, boundary = await read_body(request, limit), plain[1].encode()
-        return plain_file(body, boundary) or _not_empty(_only_file(body, boundary))
+        files = plain_files(body, boundary) or []
+        return _not_empty(files[0] if len(files) == 1 else _only_file(body, boundary))
     media, boundary = _content_type(request)
     if media != MULTIPART and media != OCTETS and not media.startswith("image/"):
         raise UnsupportedMedia(
@@ -51,19 +52,22 @@ async def read_picture(request: Request, limit: int) -> bytes:
     return _not_empty(_only_file(body, boundary) if media == MULTIPART else body)
 
 
-def plain_file(body: bytes, boundary: bytes) -> bytes | None:
-    """The content of the field `file` of a form that is plain and has no other; None for any other form.
+def plain_files(body: bytes, boundary: bytes) -> list[bytes] | None:
+    """The contents of the fields `file` of a form that is plain and has no others; None for any other form.
 
     The parser calls back for each piece of each header, and so takes longer for this than all else that is done with a
     small picture before it is decoded. Whatever this leaves to the parser is read the same, or refused in words.
     """
-    delimiter = b"--" + boundary
-    head = PLAIN_HEAD.match(body, len(delimiter))
-    end = len(body) - len(delimiter) - (6 if body.endswith(b"--\r\n") else 4)  # where "\r\n" before it begins
-    if head is None or end < head.end() or not body.startswith(delimiter) or body.count(delimiter) != 2:
+    before, *parts = body.split(b"--" + boundary)
+    if not boundary or before or len(parts) < 2 or parts.pop() not in (b"--", b"--\r\n"):
         return None
-    ended = body.startswith(b"\r\n" + delimiter + b"--", end)
-    return body[head.end() : end] if ended else None
+    files = []
+    for part in parts:
+        head = PLAIN_HEAD.match(part)
+        if head is None or head.end() > len(part) - 2 or not part.endswith(b"\r\n"):
+            return None
+        files.append(part[head.end() : -2])
+    return files
 
 
 def _not_empty(data: bytes) -> bytes:
@@ -86,6 +90,9 @@ async def read_pictures(request: Request, limit: int) -> list[bytes]:
             f"the content type is {quote(media)}; send the pictures as fields {FIELD!r} of a {MULTIPART} form"
         )
     body = await read_body(request, limit)
+    files = plain_files(body, boundary)
+    if files is not None and len(files) <= MOST_PICTURES:
+        return files
     excess = TooLarge(f"the form has more than {MOST_PICTURES} parts; send the pictures in several requests")
     form = Form(body, boundary, MOST_PICTURES, excess)
     _refuse_other_fields(form)

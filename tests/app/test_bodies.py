@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import BadRequest
-from app.routes.bodies import Form, plain_file
+from app.routes.bodies import Form, plain_files
 from tests.app.support import Server, assert_problem, png, serving
 
 LIMIT = 4096
@@ -189,13 +189,17 @@ def test_what_is_read_of_a_plain_form_is_what_the_parser_reads(
     boundary: bytes, name: bytes, kind: bytes, content: bytes, before: bytes, after: bytes
 ) -> None:
     part = b"Content-Disposition: form-data; " + name + kind + b"\r\n\r\n" + content
-    for body in (form(part, boundary=boundary), before + form(part, boundary=boundary)):
+    whole = form(part, boundary=boundary)
+    several = form(part, PART, part, boundary=boundary)
+    for body in (whole, several, before + whole):
         for ended in (body, body[:-2] + after):
-            found = plain_file(ended, boundary)
-            assert found is None or [("file", found)] == Form(ended, boundary, 5, EXCESS).fields
+            found = plain_files(ended, boundary)
+            read = [("file", file) for file in found or []]
+            assert found is None or read == Form(ended, boundary, 5, EXCESS).fields
 
 
 def test_forms_of_common_clients_are_plain(seven: bytes) -> None:
     for head in (b'; filename="x.png"\r\nContent-Type: image/png', b'; filename="blob"', b""):
         part = b'Content-Disposition: form-data; name="file"' + head + b"\r\n\r\n" + seven
-        assert plain_file(form(part), b"X") == seven
+        assert plain_files(form(part), b"X") == [seven]
+        assert plain_files(form(part, part), b"X") == [seven, seven]
