@@ -64,9 +64,16 @@ NEAR: Options = {
 CLOTHES: tuple[Options, ...] = (
     {"epochs": 24, "learning_rate": 0.002, "augmentation": "clothes"},
     {
-        "epochs": 22,
+        "epochs": 26,
         "batch_size": 64,
-        "learning_rate": 0.0012,
+        "learning_rate": 0.0015,
+        "ema": 0.9997,
+        "augmentation": "clothes",
+    },
+    {
+        "epochs": 8,
+        "batch_size": 64,
+        "learning_rate": 0.0005,
         "ema": 0.9995,
         "augmentation": "gentle-clothes",
     },
@@ -88,7 +95,7 @@ PAIRS: tuple[Options, ...] = (
         "ema": 0.9997,
         "augmentation": "handwriting",
     },
-    {"epochs": 6, "batch_size": 64, "learning_rate": 0.0006, "ema": 0.9995, "augmentation": "none"},
+    {"epochs": 36, "batch_size": 64, "learning_rate": 0.0012, "ema": 0.9997, "augmentation": "none"},
 )
 # As in the paper: shifts of two pixels and nothing else, so that the four rows differ in what they are named for.
 PAPER: Options = {"epochs": 100, "augmentation": "shift"}
