@@ -355,9 +355,10 @@ def report(
     """Make the figures and numbers of docs/results.md.
 
     An exported model is drawn and measured: reconstructions, perturbations, what pose dimensions mean, confusion,
-    calibration, the worst mistakes, or how pairs are told apart. A checkpoint is attacked, which needs its gradients.
+    calibration, the worst mistakes, or how pairs are told apart. Models of shifted digits are compared by how well they
+    know deformed ones. A checkpoint is attacked, which needs its gradients.
     """
-    from training.report import report_attacks, report_model
+    from training.report import compare, report_attacks, report_model
     from training.results import fill
 
     with console.status("reading") as status:
@@ -367,6 +368,7 @@ def report(
                 report_attacks(path, data, output, images=attack_images, watch=watch)
             else:
                 report_model(path, dataset, data, output, example=example, watch=watch)
+    compare(output)
     for page in fill(output):
         console.print(f"{page}", highlight=False)
 
