@@ -152,7 +152,7 @@ def draw_robustness(found: Mapping[str, Robustness], output: Path) -> None:
     How far the deformations of the test set go is shaded.
     """
     kinds = list(next(iter(found.values())).deformed)
-    figure = Figure(figsize=(9.2, 2.9), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(10.4, 2.9), layout="constrained", facecolor="white")
     grid = figure.subplots(1, 1 + len(kinds), sharey=True)
     for (name, each), color in zip(found.items(), cycle(LINES)):
         style = {"color": color, "marker": "o", "markersize": 3, "linewidth": 1.3}
@@ -167,8 +167,10 @@ def draw_robustness(found: Mapping[str, Robustness], output: Path) -> None:
     )
     grid[0].set_xticklabels([each.replace("_", "\n") for each in sets])
     for axes, kind in zip(grid[1:], kinds, strict=True):
-        axes.axvspan(-AXES[kind].tested, AXES[kind].tested, color=PALE, alpha=0.2, linewidth=0)
-        axes.set(xlabel=AXES[kind].label)
+        axis = AXES[kind]
+        low, high = min(axis.strengths), max(axis.strengths)
+        axes.axvspan(max(low, -axis.tested), axis.tested, color=PALE, alpha=0.2, linewidth=0)
+        axes.set(xlabel=axis.label, xlim=(low - 0.04 * (high - low), high + 0.04 * (high - low)))
     for axes in grid:
         axes.grid(axis="y", color="0.9", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)

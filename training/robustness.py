@@ -26,8 +26,10 @@ class Axis:
     strengths: tuple[float, ...]
 
 
-# By the names of `Affine`. The change of size is that of both axes together.
+# By the names of `Affine`, whose change of size is here that of both axes together; and shifts that are drawn evenly up
+# to so many pixels, because the test set's go further than those of training.
 AXES = {
+    "shift": Axis("shift up to, pixels", 10, (0, 2, 4, 6, 7, 8, 9, 10)),
     "rotation": Axis("rotation, °", 20, (-60, -50, -40, -30, -20, -10, 0, 10, 20, 30, 40, 50, 60)),
     "shear": Axis("shear", 0.2, (-0.6, -0.5, -0.4, -0.3, -0.2, -0.1, 0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)),
     "scale": Axis("change of size", 0.2, (-0.5, -0.4, -0.3, -0.2, -0.1, 0, 0.1, 0.2, 0.3, 0.4, 0.5)),
@@ -101,7 +103,9 @@ def measure_robustness(
 
 
 def deformed_by(scene: Scene, kind: str, strength: float) -> Scene:
-    """A scene whose objects are all deformed as far as this, and else as they were."""
+    """A scene whose objects are all deformed as far as this, or shifted up to it, and else as they were."""
+    if kind == "shift":
+        return replace(scene, shift=int(strength), affine=Affine(**UNCHANGED, exact=True))
     return replace(scene, affine=Affine(**UNCHANGED | {kind: strength}, exact=True))
 
 

@@ -19,7 +19,7 @@ from training.datasets import DERIVED, Split, describe, fixed_scenes, load
 from training.evaluate import TorchModel, measure, replace_card
 from training.report import compare, report_model
 from training.results import fill
-from training.robustness import AXES, Robustness, deformed_by, further_tests, measure_robustness
+from training.robustness import AXES, UNCHANGED, Robustness, deformed_by, further_tests, measure_robustness
 
 TRANSLATED = "translated_mnist"
 SCENE = DERIVED[TRANSLATED].scene
@@ -50,12 +50,12 @@ def plain(digits: Split) -> Split:
 
 @pytest.mark.parametrize("kind", AXES)
 def test_what_is_deformed_by_nothing_is_what_was_trained_on(kind: str, digits: Split, plain: Split) -> None:
-    made = fixed_scenes(digits, deformed_by(SCENE, kind, 0.0))
+    made = fixed_scenes(digits, deformed_by(SCENE, kind, 6.0 if kind == "shift" else 0.0))
     np.testing.assert_array_equal(made.images, plain.images)
     np.testing.assert_array_equal(made.labels, digits.labels)
 
 
-@pytest.mark.parametrize("kind", AXES)
+@pytest.mark.parametrize("kind", UNCHANGED)
 @pytest.mark.parametrize("end", [0, -1])
 def test_every_digit_is_deformed_as_far_and_stays_whole(
     kind: str, end: int, digits: Split, plain: Split
@@ -79,6 +79,19 @@ def test_turns_are_the_way_and_as_far_as_they_say(digits: Split) -> None:
         assert np.degrees(np.arctan(slope)) == pytest.approx(-strength, abs=4)
 
 
+def test_digits_are_shifted_further_and_not_out_of_the_frame(digits: Split, plain: Split) -> None:
+    spread = []
+    for furthest in AXES["shift"].strengths:
+        made = fixed_scenes(digits, deformed_by(SCENE, "shift", furthest))
+        np.testing.assert_array_equal(
+            made.images.sum(axis=(1, 2, 3), dtype=int), plain.images.sum(axis=(1, 2, 3), dtype=int)
+        )
+        rows = made.images.sum(axis=(1, 3), dtype=float) @ np.arange(40)
+        spread.append(np.std(rows / made.images.sum(axis=(1, 2, 3))))
+    assert spread == sorted(spread)
+    assert spread[0] < 1 < spread[-1]
+
+
 def test_shares_are_those_that_a_measurement_finds(model: TorchModel, digits: Split, plain: Split) -> None:
     found = measure_robustness(model, digits, TRANSLATED, silent)
     assert further_tests(TRANSLATED) == ("affnist",)
@@ -90,7 +103,8 @@ def test_shares_are_those_that_a_measurement_finds(model: TorchModel, digits: Sp
     assert found.deformed_images == 12
     for kind, axis in AXES.items():
         assert tuple(strength for strength, _ in found.deformed[kind]) == axis.strengths
-        assert dict(found.deformed[kind])[0.0] == dict(found.deformed["scale"])[0.0]
+        trained = dict(found.deformed[kind])[6.0 if kind == "shift" else 0.0]
+        assert trained == dict(found.deformed["scale"])[0.0]
         few = Split(digits.images[::5], digits.labels[::5])
         last = fixed_scenes(few, deformed_by(SCENE, kind, axis.strengths[-1]))
         assert found.deformed[kind][-1][1] == pytest.approx(1 - measure(model, last, "", None).error)
