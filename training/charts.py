@@ -1,10 +1,11 @@
 """Figures of docs/results.md: what a network confuses, how honest its lengths are, its worst mistakes, what its pose
-dimensions mean, and how it takes overlapping objects apart.
+dimensions mean, how it takes overlapping objects apart, and how networks take deformed ones.
 
 Legend: B images, J classes, D pose dimensions, P properties, C channels, H height, W width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,11 @@ from matplotlib.patches import Rectangle
 from training.calibration import Bin
 from training.figures import label_row, save, show
 from training.meaning import CLEAR, Measured
+from training.robustness import AXES, Robustness
 
 INK, ACCENT, PALE = "#222222", "#c2410c", "#a8a29e"
+# Of networks side by side, in this order.
+LINES = (ACCENT, "#1d4ed8", "#15803d", "#7e22ce", INK)
 
 
 def draw_confusion(counts: np.ndarray, classes: Sequence[str], output: Path) -> None:
@@ -139,4 +143,36 @@ def draw_pairs(
         for column, picture in enumerate(pictures):
             show(grid[row, column], picture, title=captions[column] if row == 0 else "")
         label_row(grid[row, 0], name)
+    save(figure, output)
+
+
+def draw_robustness(found: Mapping[str, Robustness], output: Path) -> None:
+    """Networks by name: the share that each knows of its test sets, then under each deformation at each strength.
+
+    How far the deformations of the test set go is shaded.
+    """
+    kinds = list(next(iter(found.values())).deformed)
+    figure = Figure(figsize=(10.4, 2.9), layout="constrained", facecolor="white")
+    grid = figure.subplots(1, 1 + len(kinds), sharey=True)
+    for (name, each), color in zip(found.items(), cycle(LINES)):
+        style = {"color": color, "marker": "o", "markersize": 3, "linewidth": 1.3}
+        shares = list(each.accuracy.values())
+        grid[0].plot(range(len(shares)), [100 * share for share in shares], label=name, **style)
+        for axes, kind in zip(grid[1:], kinds, strict=True):
+            strengths, right = zip(*each.deformed[kind], strict=True)
+            axes.plot(strengths, [100 * share for share in right], **style)
+    sets = list(next(iter(found.values())).accuracy)
+    grid[0].set(
+        xlim=(-0.4, len(sets) - 0.6), xticks=range(len(sets)), ylim=(0, 102), ylabel="classified rightly, %"
+    )
+    grid[0].set_xticklabels([each.replace("_", "\n") for each in sets])
+    for axes, kind in zip(grid[1:], kinds, strict=True):
+        axis = AXES[kind]
+        low, high = min(axis.strengths), max(axis.strengths)
+        axes.axvspan(max(low, -axis.tested), axis.tested, color=PALE, alpha=0.2, linewidth=0)
+        axes.set(xlabel=axis.label, xlim=(low - 0.04 * (high - low), high + 0.04 * (high - low)))
+    for axes in grid:
+        axes.grid(axis="y", color="0.9", linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper center", ncols=len(found), frameon=False)
     save(figure, output)

@@ -34,7 +34,7 @@ from training.batches import split
 from training.datasets import DATA_VARIABLE, DEFAULT_FOLDER, DERIVED, NAMES, describe, load
 from training.provenance import portable, provenance
 from training.recipe import Precision, Recipe, Schedule, default_augmentation
-from training.runs import STATE, Origin, RunError, Start
+from training.runs import STATE, Origin, RunError, Start, Stop
 from training.tables import in_words, meaning_table, speed_table
 
 Accelerator = Literal["auto", "cpu", "cuda"]
@@ -84,6 +84,12 @@ def fit(
     epochs: Annotated[int, typer.Option(min=1)] = 40,
     until: Annotated[
         int | None, typer.Option(min=1, help="Stop after this epoch; the rates stay those of --epochs.")
+    ] = None,
+    until_error: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Stop after the first epoch with no larger a share of validation images wrong."
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the folder's run stopped.")] = False,
     start_from: Annotated[
@@ -162,15 +168,22 @@ def fit(
     fabric.launch()
     training = load(dataset, "train", data, spec=info.input)
     start = None if start_from is None else Start.read(start_from, recipe, training)
-    trainer = Trainer(fabric, recipe, info, training, output, provenance(recipe, start, until), start)
+    stop = Stop(until=until, until_error=until_error)
+    trainer = Trainer(fabric, recipe, info, training, output, provenance(recipe, start, stop), start)
     if resume:
         trainer.resume()
     quiet = not fabric.is_global_zero
     where = f"{devices} × {fabric.device.type}, {recipe.precision}"
     with Display(console, epochs, batch_size, output, where=where, quiet=quiet) as display:
-        best = trainer.run(display, until)
+        best = trainer.run(display, stop)
     if not quiet:
         console.print(f"best epoch {best.epoch}: validation error {100 * best.validation_error:.2f} %")
+        last = trainer.position.history[-1]
+        if until_error is not None:
+            met = "" if stop.met_by(last) else f", which is not the {100 * until_error:g} % to stop at"
+            console.print(
+                f"last epoch {last.epoch}: validation error {100 * last.validation_error:.2f} %{met}"
+            )
 
 
 @app.command()
@@ -342,9 +355,10 @@ def report(
     """Make the figures and numbers of docs/results.md.
 
     An exported model is drawn and measured: reconstructions, perturbations, what pose dimensions mean, confusion,
-    calibration, the worst mistakes, or how pairs are told apart. A checkpoint is attacked, which needs its gradients.
+    calibration, the worst mistakes, or how pairs are told apart. Models of shifted digits are compared by how well they
+    know deformed ones. A checkpoint is attacked, which needs its gradients.
     """
-    from training.report import report_attacks, report_model
+    from training.report import compare, report_attacks, report_model
     from training.results import fill
 
     with console.status("reading") as status:
@@ -354,6 +368,7 @@ def report(
                 report_attacks(path, data, output, images=attack_images, watch=watch)
             else:
                 report_model(path, dataset, data, output, example=example, watch=watch)
+    compare(output)
     for page in fill(output):
         console.print(f"{page}", highlight=False)
 

@@ -142,6 +142,16 @@ def measure(model: Model, data: Split, dataset: str, thresholds: Guard | None) -
     )
 
 
+def look(model: Model, data: Split) -> tuple[np.ndarray, np.ndarray]:
+    """Lengths (B,J) and poses (B,J,D) of a whole part."""
+    looked = [
+        model.encode(data.images[first : first + BATCH].astype(np.float32) / 255)
+        for first in range(0, len(data.labels), BATCH)
+    ]
+    lengths, poses = (np.concatenate(each) for each in zip(*looked, strict=True))
+    return lengths, poses
+
+
 def write_card(folder: Path, metrics: Mapping[str, Metrics], speeds: Mapping[str, Speed]) -> None:
     """Stamp the figures of each variant into the card of an exported model; raises CardError if there is none."""
     replace_card(folder, ModelCard.load(folder).with_metrics(metrics).with_speeds(speeds))

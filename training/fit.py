@@ -21,7 +21,7 @@ from training.batches import DeviceData, batches, split, steps_an_epoch
 from training.datasets import DatasetInfo, Split
 from training.losses import class_loss, present, reconstruction_loss
 from training.recipe import Recipe
-from training.runs import EpochResult, Origin, Position, RunError, Start
+from training.runs import EpochResult, Origin, Position, RunError, Start, Stop
 from training.scenes import Examples
 
 SAVE_EVERY = 60.0  # seconds between two states within an epoch
@@ -104,12 +104,17 @@ class Trainer:
         self.position = runs.load_state(self.folder, self.network, self.average, optimizer, self.origin)
         return True
 
-    def run(self, reporter: Reporter, until: int | None = None) -> EpochResult:
-        """Train to the last epoch, or only until an earlier one; the best one's result."""
+    @property
+    def finished(self) -> bool:
+        """Whether the last epoch of the schedule is done."""
+        return self.position.epoch >= self.recipe.epochs
+
+    def run(self, reporter: Reporter, stop: Stop | None = None) -> EpochResult:
+        """Train to the last epoch, or only to an earlier one to stop after; the best one's result."""
         reporter.start(self.position, self.steps)
         best = self.position.best
-        last = min(until or self.recipe.epochs, self.recipe.epochs)
-        while best is None or self.position.epoch < last:
+        stop = stop or Stop()
+        while best is None or not (self.finished or stop.reached(self.position.history)):
             self._train_epoch(reporter)
             result = self._finish_epoch()
             best = self.position.best

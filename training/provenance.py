@@ -1,5 +1,6 @@
 """How a model was made, in words that mean the same on any machine: the command, without the paths of this one."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -7,16 +8,17 @@ import torch
 from model.contract import ModelConfig
 from training.datasets import FOLDER_PREFIX
 from training.recipe import Recipe
-from training.runs import Start
+from training.runs import Start, Stop
 
 # Options whose default may change or depends on the machine are always written out.
 ALWAYS = ("epochs", "augmentation", "seed", "precision")
 OF_NETWORK = ("routing_iterations", "pose_dim", "class_bias", "detach_routing")
 
 
-def provenance(recipe: Recipe, start: Start | None = None, until: int | None = None) -> dict[str, object]:
+def provenance(recipe: Recipe, start: Start | None = None, stop: Stop | None = None) -> dict[str, object]:
     """What is kept in the checkpoints about how they were made; of several stages, all commands in order."""
-    stage = command(recipe) if until is None else f"{command(recipe)} --until {until}"
+    ends = [option(name, value) for name, value in asdict(stop or Stop()).items() if value is not None]
+    stage = " ".join([command(recipe), *ends])
     stages = [stage] if start is None else [start.command, f"{stage} --start-from {start.file}"]
     return {"command": " && ".join(stages), "torch": torch.__version__}
 

@@ -22,10 +22,12 @@ from training import charts, figures
 from training.attacks import outcomes
 from training.batches import split
 from training.calibration import calibrate
-from training.datasets import DatasetError, Split, load
-from training.evaluate import BATCH, TorchModel
+from training.datasets import DERIVED, DatasetError, Split, load
+from training.evaluate import BATCH, TorchModel, look
 from training.meaning import MeaningError, measure_poses, properties_of
 from training.recipe import Recipe
+from training.results import AFFINE_CHART, read_results
+from training.robustness import Robustness, further_tests, measure_robustness
 from training.runs import Origin
 
 MISTAKES, PAIRS = 20, 8
@@ -59,9 +61,12 @@ def report_model(
     """
     card, variants = open_variants(folder)
     model, name = variants["fp32"], dataset or str(card.training["dataset"])
-    test = load(name, "test", data, spec=card.input)
     pictures = output / "images"
     found: dict[str, Any] = {"model": card.name, "version": card.version}
+    if further_tests(name):
+        keep(output, card.name, found | {"affine": _affine(model, card, name, data, watch)})
+        return
+    test = load(name, "test", data, spec=card.input)
     if card.objects > 1:
         watch("pairs")
         found["pairs"] = _pairs(model, card, test, pictures)
@@ -117,10 +122,31 @@ def report_attacks(checkpoint: Path, data: Path | None, output: Path, *, images:
     keep(output, name, {"model": name, "architecture": recipe.config.architecture, "attacks": rows})
 
 
+def _affine(model: Model, card: ModelCard, dataset: str, data: Path | None, watch: Watch) -> dict[str, Any]:
+    """How well a model that was trained on shifted digits knows deformed ones, and what it is compared by."""
+    source = load(DERIVED[dataset].source, "test", data)
+    made = {key: card.training.get(key) for key in ("command", "best_epoch", "validation_error")}
+    return {
+        "architecture": card.config.architecture,
+        "parameters": card.parameters["encoder"],
+        **made,
+        **asdict(measure_robustness(model, source, dataset, watch)),
+    }
+
+
 def _guard(network: CapsuleNetwork, training: Split, recipe: Recipe) -> Guard:
     """The guard that an export would write into the card."""
     _, held_out = split(training, recipe, torch.device("cpu"))
     return fit_guard(TorchModel(network), held_out.floats(slice(None)).numpy())
+
+
+def compare(output: Path) -> None:
+    """Draw what puts models side by side, out of everything that has been kept."""
+    found = {
+        each["model"]: Robustness.read(each["affine"]) for each in read_results(output) if "affine" in each
+    }
+    if found:
+        charts.draw_robustness(found, output / "images" / AFFINE_CHART)
 
 
 def keep(output: Path, name: str, found: dict[str, Any]) -> None:
@@ -131,19 +157,9 @@ def keep(output: Path, name: str, found: dict[str, Any]) -> None:
     path.write_text(json.dumps(before | found, indent=1) + "\n", encoding="utf-8")
 
 
-def _look(model: Model, data: Split) -> tuple[np.ndarray, np.ndarray]:
-    """Lengths (B,J) and poses (B,J,D) of a whole part."""
-    looked = [
-        model.encode(data.images[first : first + BATCH].astype(np.float32) / 255)
-        for first in range(0, len(data.labels), BATCH)
-    ]
-    lengths, poses = (np.concatenate(each) for each in zip(*looked, strict=True))
-    return lengths, poses
-
-
 def _tested(model: Model, card: ModelCard, test: Split, pictures: Path) -> dict[str, Any]:
     """Confusion, calibration and the worst mistakes on a test set."""
-    lengths, poses = _look(model, test)
+    lengths, poses = look(model, test)
     winner, classes = lengths.argmax(axis=1), len(card.classes)
     counts = np.bincount(test.labels * classes + winner, minlength=classes**2).reshape(classes, classes)
     charts.draw_confusion(counts, card.classes, pictures / f"{card.name}-confusion.png")
@@ -193,7 +209,7 @@ def _pairs(model: Model, card: ModelCard, test: Split, pictures: Path) -> dict[s
     """How well two overlapping objects are told apart, and how empty the drawing of a class that is not there is."""
     if test.parts is None:
         raise DatasetError(f"{card.name}: looks for pairs, but its images do not say what they were made of")
-    lengths, poses = _look(model, test)
+    lengths, poses = look(model, test)
     labels, parts = test.labels, test.parts.astype(np.float32) / 255  # (B,2), (B,2,C,H,W)
     found = np.argsort(-lengths, axis=1, kind="stable")[:, :2]
     there = (labels[:, :, None] == found[:, None]).any(axis=2)  # (B,2)

@@ -13,6 +13,7 @@ from typing import Any
 from model.contract import CARD_FILE, ModelCard
 
 ARTIFACTS = Path("artifacts")
+AFFINE_CHART = "affine.png"
 PLACE = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 Result = dict[str, Any]
 
@@ -22,14 +23,19 @@ def fill(output: Path) -> list[Path]:
     page = output / "results.md"
     if not page.is_file():
         return []
-    results = [
-        json.loads(path.read_text(encoding="utf-8")) for path in sorted((output / "results").glob("*.json"))
-    ]
+    results = read_results(output)
     text = page.read_text(encoding="utf-8")
     page.write_text(
         PLACE.sub(lambda found: found[1] + section(found[2], results) + found[3], text), encoding="utf-8"
     )
     return [page]
+
+
+def read_results(output: Path) -> list[Result]:
+    """What has been measured of each model, by the names of their files."""
+    return [
+        json.loads(path.read_text(encoding="utf-8")) for path in sorted((output / "results").glob("*.json"))
+    ]
 
 
 def section(name: str, results: list[Result]) -> str:
@@ -152,15 +158,46 @@ def _pairs(results: list[Result]) -> str:
     return markdown(heading, rows)
 
 
+def _affine(results: list[Result]) -> str:
+    """The networks of each data set that was trained on, side by side: its test set, then the others."""
+    sets = list(results[0]["affine"]["accuracy"])
+    heading = [
+        "model",
+        "architecture",
+        "encoder's parameters",
+        "epochs",
+        "validation error %",
+        *(f"right on `{name}` %" for name in sets),
+        "points lost",
+    ]
+    rows = [
+        [
+            f"`{result['model']}`",
+            found["architecture"],
+            f"{found['parameters']:,}",
+            f"{found['best_epoch']}",
+            f"{100 * found['validation_error']:.2f}",
+            *(f"{100 * found['accuracy'][name]:.2f}" for name in sets),
+            f"{100 * (found['accuracy'][sets[0]] - found['accuracy'][sets[-1]]):.2f}",
+        ]
+        for result in results
+        if (found := result["affine"])
+    ]
+    caption = "Shares classified rightly on the test sets, and under each deformation alone at each strength"
+    return f"{markdown(heading, rows, left=2)}\n![{caption}](images/{AFFINE_CHART})\n"
+
+
 TABLES: dict[str, Callable[[list[Result]], str]] = {
     "calibration": _calibration,
     "meaning": _meaning,
     "attacks": _attacks,
     "pairs": _pairs,
+    "affine": _affine,
 }
 COMMANDS = {
     "calibration": "artifacts/mnist",
     "meaning": "artifacts/mnist",
     "attacks": "runs/mnist/best.safetensors",
     "pairs": "artifacts/multimnist",
+    "affine": "runs/translated-efficient-seed-0/translated-efficient runs/translated-cnn-seed-0/translated-cnn",
 }

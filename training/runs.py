@@ -75,6 +75,36 @@ class Position:
         return best
 
 
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """When a run ends before the last epoch of its schedule, by the names of the options of `fit`.
+
+    No part of the recipe: the epochs until then are the same ones, and the run can go on behind it.
+
+    Attributes
+    ----------
+    until
+        After this epoch, counted from 1.
+    until_error
+        After an epoch with no larger a share of the validation images wrong, so that networks can be compared that
+        are equally good.
+    """
+
+    until: int | None = None
+    until_error: float | None = None
+
+    def reached(self, history: list[EpochResult]) -> bool:
+        """Whether the last of the epochs done is one to stop after."""
+        if not history:
+            return False
+        last = history[-1]
+        return (self.until is not None and last.epoch >= self.until) or self.met_by(last)
+
+    def met_by(self, result: EpochResult) -> bool:
+        """Whether an epoch has the error that is asked for."""
+        return self.until_error is not None and result.validation_error <= self.until_error
+
+
 @dataclass(frozen=True)
 class Origin:
     """What a run was made of: its recipe and a fingerprint of its data. Both are in every checkpoint."""

@@ -30,12 +30,13 @@ CHUNK = 1000
 @dataclass(frozen=True, kw_only=True)
 class Affine:
     """How far each object of a scene is transformed, evenly either way: rotation in degrees, shear as a tangent, and
-    the relative change of size of each axis for itself.
+    the relative change of size of each axis for itself. Where it is `exact`, every object just so far, and this way.
     """
 
     rotation: float
     shear: float
     scale: float
+    exact: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,7 @@ class Scene:
         Height and width of the frame, in pixels; not smaller than the images.
     shift
         Largest shift of each object from the middle of the frame, either way on each axis, in whole pixels; None for
-        anywhere within the frame.
+        anywhere within the frame. What is transformed is shifted less where its ink would leave the frame.
     objects
         1, or 2 of different classes whose light is added up and clipped at 1.
     affine
@@ -107,9 +108,9 @@ class Composer:
         framed = self._framed(chosen.flatten())  # (B*K,C,S,S)
         warped = augment(framed, keys.flatten(), replace(policy, shift=0.0), seed=seed, epoch=epoch)
         if scene.affine is not None:
-            warped = transformed(warped, turns.reshape(-1, 4) * 2 - 1, scene.affine)
-        low, high = free_shifts(warped) if scene.shift is None else (-scene.shift, scene.shift)
-        moved = shifted(warped, (places.reshape(-1, 2) * (high - low + 1)).long() + low)
+            reach = torch.ones_like(turns) if scene.affine.exact else turns * 2 - 1
+            warped = transformed(warped, reach.reshape(-1, 4), scene.affine)
+        moved = shifted(warped, self._shifts(warped, places.reshape(-1, 2)))
         parts = moved.view(*chosen.shape, *moved.shape[1:])  # (B,K,C,S,S)
         return Examples(parts.sum(dim=1).clamp(max=1), self.labels[chosen], parts)
 
@@ -123,6 +124,14 @@ class Composer:
             *((_bytes(each.images), each.labels, _bytes(each.parts)) for each in made), strict=True
         )
         return Examples(torch.cat(images), torch.cat(labels), torch.cat(parts))
+
+    def _shifts(self, objects: Tensor, u: Tensor) -> Tensor:
+        """How far each of the objects (B*K,C,S,S) is shifted (B*K,2), by random numbers u (B*K,2) in [0,1)."""
+        if self.scene.shift is None:
+            low, high = free_shifts(objects)
+            return (u * (high - low + 1)).long() + low
+        shifts = (u * (2 * self.scene.shift + 1)).long() - self.scene.shift
+        return shifts if self.scene.affine is None else shifts.clamp(*free_shifts(objects))
 
     def _others(self, rows: Tensor, u: Tensor) -> Tensor:
         """A row of another class for each of rows (B,), all of them as likely, by random numbers u (B,) in [0,1)."""

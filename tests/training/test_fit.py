@@ -18,8 +18,9 @@ from training.batches import batches, split
 from training.datasets import DatasetError, DatasetInfo, Split
 from training.fit import Trainer
 from training.progress import Display
+from training.provenance import provenance
 from training.recipe import Recipe
-from training.runs import EpochResult, Position, RunError
+from training.runs import EpochResult, Position, RunError, Stop
 
 SPEC = InputSpec(channels=1, height=28, width=28, preprocess="mnist")
 INFO = DatasetInfo(name="mnist", classes=tuple("0123456789"), input=SPEC)
@@ -101,14 +102,49 @@ def test_a_run_that_stops_early_is_the_beginning_of_the_whole(digits: Split, tmp
     for name in ("whole", "parts"):
         run, watcher = trainer(tmp_path / name, digits, plan), Watcher()
         if name == "parts":
-            run.run(watcher, 1)
+            run.run(watcher, Stop(until=1))
             assert [result.epoch for result in watcher.results] == [1]
             run = trainer(tmp_path / name, digits, plan)
             run.resume()
-        run.run(watcher, 9)  # there is nothing after the last epoch
+        run.run(watcher, Stop(until=9))  # there is nothing after the last epoch
         assert [result.epoch for result in watcher.results] == [1, 2]
     whole, parts = (weights(tmp_path / name / runs.LAST) for name in ("whole", "parts"))
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
+
+
+def test_a_run_stops_at_the_first_epoch_that_is_good_enough(digits: Split, tmp_path: Path) -> None:
+    plan = recipe(architecture="efficient", epochs=4, augmentation="none", learning_rate=3e-3)
+    whole = Watcher()
+    trainer(tmp_path / "whole", digits, plan).run(whole)
+    wanted = min(result.validation_error for result in whole.results)
+    first = next(r.epoch for r in whole.results if r.validation_error <= wanted)
+    assert first > 1
+    for attempt in range(2):  # a run that has stopped there has nothing more to do when it is resumed
+        run, watcher = trainer(tmp_path / "parts", digits, plan), Watcher()
+        run.resume()
+        run.run(watcher, Stop(until_error=wanted))
+        assert len(watcher.results) == (0 if attempt else first)
+    _, header = load_network(tmp_path / "parts" / runs.LAST)
+    assert header["result"] | {"seconds": 0} == dataclasses.asdict(whole.results[first - 1]) | {"seconds": 0}
+    run, watcher = trainer(tmp_path / "parts", digits, plan), Watcher()
+    run.resume()
+    run.run(watcher)  # and goes on as if it had not
+    whole_weights, parts = (weights(tmp_path / name / runs.LAST) for name in ("whole", "parts"))
+    assert len(watcher.results) == 4 - first
+    assert all(torch.equal(whole_weights[key], parts[key]) for key in parts)
+
+
+def test_a_run_that_never_gets_so_good_ends_with_its_schedule(digits: Split, tmp_path: Path) -> None:
+    watcher = Watcher()
+    trainer(tmp_path, digits, recipe(epochs=2)).run(watcher, Stop(until_error=0.0))
+    assert [result.epoch for result in watcher.results] == [1, 2]
+    assert all(result.validation_error > 0 for result in watcher.results)
+
+
+def test_the_command_says_where_a_run_stopped() -> None:
+    words = str(provenance(recipe(), None, Stop(until=4, until_error=0.008))["command"])
+    assert words.endswith(" --until 4 --until-error 0.008")
+    assert "--until" not in str(provenance(recipe())["command"])
 
 
 def test_training_learns_and_keeps_the_best_and_the_last(digits: Split, tmp_path: Path) -> None:

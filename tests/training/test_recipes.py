@@ -50,6 +50,13 @@ def test_each_stage_begins_with_the_one_before_and_a_begun_one_is_resumed(tmp_pa
     assert ["--resume" in words for words in commands("mnist", 2, tmp_path)] == [True, False, False, False]
 
 
+def test_networks_that_stop_at_an_error_are_compared_as_they_are_then(tmp_path: Path) -> None:
+    for name in ("translated-capsnet", "translated-efficient", "translated-cnn"):
+        fit, export, *_ = commands(name, 0, tmp_path)
+        assert fit[fit.index("--until-error") + 1] == "0.008"
+        assert export[1] == str(tmp_path / f"{name}-seed-0" / "stage-1" / "last.safetensors")
+
+
 def test_the_commands_are_printed_and_the_recipes_listed(tmp_path: Path) -> None:
     shown = run("recipe", "translated-efficient", "--seed", "4", "--dry-run", "--output", tmp_path).stdout
     assert len(shown.splitlines()) == 4

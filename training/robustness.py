@@ -1,0 +1,115 @@
+"""How well a network that was trained on shifted digits alone knows them turned, sheared and scaled.
+
+Sabour, Frosst, Hinton 2017 (https://arxiv.org/abs/1710.09829, section 5.2) compare two networks by one number each, on
+a test set with every kind of deformation at once. The same digits under one kind at a time, further and further, say
+where a network loses them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from model.onnx_model import Model
+from training.datasets import DERIVED, Split, fixed_scenes
+from training.evaluate import look
+from training.scenes import Affine, Scene
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One kind of deformation: what is said of it, how far the test set goes either way, and how far this does."""
+
+    label: str
+    tested: float
+    strengths: tuple[float, ...]
+
+
+# By the names of `Affine`, whose change of size is here that of both axes together; and shifts that are drawn evenly up
+# to so many pixels, because the test set's go further than those of training.
+AXES = {
+    "shift": Axis("shift up to, pixels", 10, (0, 2, 4, 6, 7, 8, 9, 10)),
+    "rotation": Axis("rotation, °", 20, (-60, -50, -40, -30, -20, -10, 0, 10, 20, 30, 40, 50, 60)),
+    "shear": Axis("shear", 0.2, (-0.6, -0.5, -0.4, -0.3, -0.2, -0.1, 0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)),
+    "scale": Axis("change of size", 0.2, (-0.5, -0.4, -0.3, -0.2, -0.1, 0, 0.1, 0.2, 0.3, 0.4, 0.5)),
+}
+UNCHANGED = {"rotation": 0.0, "shear": 0.0, "scale": 0.0}
+# Of so many test images one is deformed by each strength; a share of 2,000 is known to a percentage point.
+EVERY = 5
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """What a network knows of a test set.
+
+    Attributes
+    ----------
+    images
+        Of each test set.
+    accuracy
+        Share that is classified rightly, by the name of the test set: first that of the data set trained on.
+    deformed_images
+        Of each strength of each kind of deformation.
+    deformed
+        Share of those that is classified rightly: by kind, (strength, share) in ascending order.
+    """
+
+    images: int
+    accuracy: dict[str, float]
+    deformed_images: int
+    deformed: dict[str, list[tuple[float, float]]]
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> "Robustness":
+        """What `dataclasses.asdict` made of one, out of a JSON file, among other values."""
+        return cls(**{each.name: values[each.name] for each in fields(cls)})
+
+
+def further_tests(dataset: str) -> tuple[str, ...]:
+    """The data sets that a network trained on this one is to be tested on beside its own."""
+    return tuple(name for name, derived in DERIVED.items() if derived.train_on == dataset)
+
+
+def measure_robustness(
+    model: Model, source: Split, trained_on: str, watch: Callable[[str], None]
+) -> Robustness:
+    """Test a network on deformed digits.
+
+    Parameters
+    ----------
+    model
+        The network, trained on the scenes of `trained_on`.
+    source
+        The test images that scenes are made of.
+    trained_on
+        A name in `training.datasets.DERIVED`, for which there are other test sets.
+    watch
+        Told what is done.
+    """
+    scene, accuracy = DERIVED[trained_on].scene, {}
+    for name in (trained_on, *further_tests(trained_on)):
+        watch(name)
+        accuracy[name] = share_right(model, fixed_scenes(source, DERIVED[name].scene))
+    few = Split(source.images[::EVERY], source.labels[::EVERY])
+    deformed = {}
+    for kind, axis in AXES.items():
+        watch(kind)
+        deformed[kind] = [
+            (strength, share_right(model, fixed_scenes(few, deformed_by(scene, kind, strength))))
+            for strength in axis.strengths
+        ]
+    return Robustness(len(source.labels), accuracy, len(few.labels), deformed)
+
+
+def deformed_by(scene: Scene, kind: str, strength: float) -> Scene:
+    """A scene whose objects are all deformed as far as this, or shifted up to it, and else as they were."""
+    if kind == "shift":
+        return replace(scene, shift=int(strength), affine=Affine(**UNCHANGED, exact=True))
+    return replace(scene, affine=Affine(**UNCHANGED | {kind: strength}, exact=True))
+
+
+def share_right(model: Model, data: Split) -> float:
+    """Share of images (N,C,H,W) whose longest capsule is that of their class (N,)."""
+    lengths, _ = look(model, data)
+    return float(np.mean(lengths.argmax(axis=1) == data.labels))
