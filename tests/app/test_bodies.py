@@ -68,6 +68,11 @@ def test_a_declared_length_over_the_limit_is_refused_before_a_byte_is_read(small
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
+def test_zeros_before_a_length_say_nothing(small_server: Server, seven: bytes) -> None:
+    length = {"Content-Length": f"{len(seven):05000}", "Content-Type": "image/png"}
+    assert small_server.client.post("/classify", content=seven, headers=length).status_code == 200
+
+
 def test_a_client_that_sends_far_too_much_still_reads_its_answer(small_server: Server) -> None:
     response = small_server.client.post(
         "/classify", content=bytes(8_000_000), headers={"Content-Type": "image/png"}
