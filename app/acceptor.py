@@ -6,8 +6,9 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-# Connections that are taken in one turn of the loop.
+# Connections that are taken in one turn of the loop, and that can be waiting at the most (uvicorn's own bound).
 MOST = 64
+BACKLOG = 2048
 
 
 def is_slow_to_accept() -> bool:
@@ -38,17 +39,16 @@ class Acceptor:
         self._loop.add_reader(self._socket, self._accept)
 
     def close(self) -> None:
-        """Take no more."""
+        """Take those that are waiting, who would be cut off, and no more."""
         self._loop.remove_reader(self._socket)
+        self._accept(BACKLOG)
         self._socket.close()
 
-    def _accept(self) -> None:
-        for _ in range(MOST):
+    def _accept(self, most: int = MOST) -> None:
+        for _ in range(most):
             try:
                 connection, _ = self._socket.accept()
-            except (
-                OSError
-            ):  # there is no other, it has gone again, or files are short, which the loop's server handles
+            except OSError:  # there is no other, or files are short, which the loop's server handles
                 return
             connection.setblocking(False)
             task = self._loop.create_task(self._open(connection))

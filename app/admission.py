@@ -77,6 +77,8 @@ class Admission:
         if (refusal := self.refusal()) is not None:
             raise refusal
         share = min(items, SHARE)
+        if self._ahead < BUSY <= self._ahead + share:
+            self._answered, self._since = 0, time.monotonic()
         self._held += items
         self._ahead += share
         try:
@@ -88,10 +90,9 @@ class Admission:
 
     def _count(self, items: int) -> None:
         """Measure the pace, in windows that were busy from end to end."""
-        now = time.monotonic()
         if self._ahead < BUSY:
-            self._answered, self._since = 0, now
             return
+        now = time.monotonic()
         self._answered += items
         if (seconds := now - self._since) >= WINDOW:
             self._pace = self._answered / seconds

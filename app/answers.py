@@ -143,6 +143,7 @@ class Serving(Answer):
     """How this service runs the model."""
 
     precision: str = Field(description="The variant in use: fp32, fp16 or int8.")
+    precision_reason: str = Field(description="Why that one, in words.")
     provider: str = Field(description="The provider of ONNX Runtime that computes.")
 
 

@@ -25,3 +25,11 @@ class Bodies:
             raise QueueFull(
                 f"the bodies of other requests fill the {self._limit} bytes that there are for them"
             )
+
+
+def declared_length(header: bytes) -> int:
+    """The bytes of a body that a Content-Length declares; 0 where it is none.
+
+    Zeros may stand before it, more of them than digits of which Python makes a number.
+    """
+    return int(header.lstrip(b"0") or b"0") if header.isdigit() else 0

@@ -15,7 +15,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access import AccessLog
-from app.bodies import Bodies
+from app.bodies import Bodies, declared_length
 from app.errors import TooSlow
 from app.headers import ALWAYS, DATA_ALONE, POLICY
 from app.metrics import Metrics
@@ -120,8 +120,7 @@ class Exchange:
         self.answered = self.has_left = False
         self._receive, self._send = receive, send
         self._bodies, self._seconds = bodies, seconds
-        declared = headers.get(b"content-length", b"")
-        self._expected = int(declared) if declared.isdigit() else 0
+        self._expected = declared_length(headers.get(b"content-length", b""))
         self._size = 0
         self._complete = self._arrived = self._receiving = self._overdue = False
         self._listener: asyncio.Task[None] | None = None

@@ -11,34 +11,36 @@ from typing import Any
 import orjson
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.exchange import request_id
 from app.headers import ALWAYS, DATA_ALONE
 from app.problems import MEDIA_TYPE, fields, is_protocol
 
-REQUEST = re.compile(rb"POST (/[a-z/]*)(?:\?[!-~]*)? HTTP/1\.1\r\n")
-LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)(?=\r\n)", re.IGNORECASE)
-ID = re.compile(rb"\r\nx-request-id: *([^\r\n]*)\r\n", re.IGNORECASE)
+# What the parser would refuse is not for here: a proxy may take the end of such a request to be somewhere else.
+HEAD = re.compile(
+    rb"POST (/[a-z/]*)(?:\?[!-~]*)? HTTP/1\.1\r\n(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)+\r\n"
+)
+LENGTH = re.compile(rb"\r\ncontent-length: *([^\r]*)", re.IGNORECASE)
+LONGEST_LENGTH = 15  # digits
+ID = re.compile(rb"\r\nx-request-id:([^\r]*)", re.IGNORECASE)
+FORWARDED = re.compile(rb"\r\nx-forwarded-for:([^\r]*)", re.IGNORECASE)
 # A request with one of these is not plain, and goes all the way.
 OTHER = re.compile(
-    rb"\r\n(?:expect|transfer-encoding|upgrade|origin) *:|\r\nconnection *:(?! *keep-alive\r\n)",
-    re.IGNORECASE,
+    rb"\r\n(?:expect|transfer-encoding|upgrade|origin):|\r\nconnection:(?! *keep-alive\r\n)", re.IGNORECASE
 )
-HEAD_END = b"\r\n\r\n"
-LINE_END = b"\r\n"
 
 
-def path_of_whole(data: bytes) -> bytes | None:
-    """The path of `data` where that is exactly one plain POST request, head and body; None for anything else."""
-    if (request := REQUEST.match(data)) is None or (end := data.find(HEAD_END)) < 0:
+def whole_request(data: bytes) -> re.Match[bytes] | None:
+    """The head of `data`, its path as group 1, where that is exactly one plain POST request; None for anything else."""
+    head = HEAD.match(data)
+    if head is None or OTHER.search(head[0]):
         return None
-    head = data[: end + len(LINE_END)]
-    lengths = LENGTH.findall(head)
-    whole = len(lengths) == 1 and len(data) == end + len(HEAD_END) + int(lengths[0])
-    if not whole or OTHER.search(head) or head.count(b"\n") != head.count(LINE_END):
+    lengths = LENGTH.findall(head[0])
+    if len(lengths) != 1 or not lengths[0].isdigit() or len(lengths[0]) > LONGEST_LENGTH:
         return None
-    return request[1]
+    return head if len(data) == head.end() + int(lengths[0]) else None
 
 
 class Refusals:
@@ -46,12 +48,14 @@ class Refusals:
 
     def __init__(self, app: FastAPI) -> None:
         self._state = app.state
-        self._paths: dict[bytes | None, str] = {}
+        self._paths: dict[bytes, str] = {}
         for route in iter_route_contexts(app.routes):
             path = str(route.path)
             if "POST" in (route.methods or ()) and not is_protocol(path):
                 self._paths[path.encode()] = path
-        self.arrived = 0  # whole requests that are not answered
+        stack = app.middleware_stack
+        self._proxies = stack.trusted_hosts if isinstance(stack, ProxyHeadersMiddleware) else None
+        self.arrived = 0  # whole requests whose answer is waited for
 
     def answer(
         self, data: bytes, client: tuple[str, int] | None, headers: list[tuple[bytes, bytes]]
@@ -63,11 +67,11 @@ class Refusals:
         problem = self._state.service.admission.refusal(self.arrived)
         if problem is None or not self._state.ready:
             return None
-        if (path := self._paths.get(path_of_whole(data))) is None:
+        if (request := whole_request(data)) is None or (path := self._paths.get(request[1])) is None:
             return None
-        given = ID.search(data, 0, data.index(HEAD_END) + len(LINE_END))
-        identity = request_id(given[1].strip() if given else b"")
-        self._count(path, problem.status, problem.kind, identity, client)
+        given = ID.findall(request[0])
+        identity = request_id(given[-1].strip() if given else b"")
+        self._count(path, problem.status, problem.kind, identity, self._client(request[0], client))
         body = orjson.dumps(fields(problem, path, identity))
         lines = [
             *headers,
@@ -81,6 +85,14 @@ class Refusals:
         head = b"".join(b"%b: %b\r\n" % line for line in lines)
         return b"%b%b\r\n%b" % (STATUS_LINE[problem.status], head, body)
 
+    def _client(self, head: bytes, client: tuple[str, int] | None) -> tuple[str, int] | None:
+        """Whose request it is: where a trusted proxy sent it, who that says."""
+        given = b",".join(FORWARDED.findall(head)).decode("latin-1")
+        if self._proxies is None or client is None or client[0] not in self._proxies or not given:
+            return client
+        host, port = self._proxies.get_trusted_client_address(given)
+        return (host, port) if host else client
+
     def _count(
         self, path: str, status: int, kind: str, identity: str, client: tuple[str, int] | None
     ) -> None:
@@ -92,15 +104,19 @@ class Refusals:
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's connection, which knows when it may refuse: between two requests, where nothing is half read."""
+    """uvicorn's connection, which knows when it may refuse: between two requests, where nothing is half read.
+
+    What its client has sent and is not answered counts as arrived, but not where the client itself is what is waited
+    for: many that never read an answer would fill the house, and nobody would be in it.
+    """
 
     refusals: Refusals
     _between = True
-    _waiting = False
+    _counted = False
 
     def data_received(self, data: bytes) -> None:
         """Refuse a request, or let it in."""
-        if self._between and not self._waiting and not self.flow.write_paused:
+        if self._between and self._is_answered() and not self.flow.write_paused:
             headers = self.server_state.default_headers
             if (answer := self.refusals.answer(data, self.client, headers)) is not None:
                 self._unset_keepalive_if_required()
@@ -121,28 +137,37 @@ class Protocol(HttpToolsProtocol):
         """A request's last byte."""
         super().on_message_complete()
         self._between = True
-        if not self.cycle.response_complete:
-            self._wait()
+        self._count()
 
     def on_response_complete(self) -> None:
-        """An answer's last byte."""
-        self._wait_no_longer()
+        """An answer's last byte; of requests that came one behind the other, not the last one's."""
+        self._count()
         super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        """The client does not read."""
+        super().pause_writing()
+        self._count()
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        super().resume_writing()
+        self._count()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The end."""
-        self._wait_no_longer()
         super().connection_lost(exc)
+        self._count(lost=True)
 
-    def _wait(self) -> None:
-        if not self._waiting:
-            self._waiting = True
-            self.refusals.arrived += 1
+    def _is_answered(self) -> bool:
+        """Whether nothing is owed for what was read so far."""
+        return self.cycle is None or self.cycle.response_complete
 
-    def _wait_no_longer(self) -> None:
-        if self._waiting:
-            self._waiting = False
-            self.refusals.arrived -= 1
+    def _count(self, *, lost: bool = False) -> None:
+        """Have a whole request counted as long as its answer is waited for."""
+        waits = self._between and not self._is_answered() and not self.flow.write_paused and not lost
+        self.refusals.arrived += waits - self._counted
+        self._counted = waits
 
 
 def protocol(app: FastAPI) -> type[Protocol]:

@@ -65,6 +65,7 @@ class ServedModel:
 
     card: ModelCard
     precision: str
+    precision_reason: str
     provider: str
     looks: Queue[Look, Sight]
     encoder: Queue[Floats, Capsules]
@@ -138,7 +139,7 @@ def serve_model(
 ) -> ServedModel:
     """Load a stored model onto the device and try it; raises ModelError."""
     card = stored.card
-    precision = stored.choose_precision(settings.precision, device.is_gpu)
+    precision, reason = stored.choose_precision(settings.precision, device.is_gpu)
     engine = Engine(device, stored.encoder(precision), stored.decoder, settings.max_batch)
     stored.check_metadata(engine.metadata)
     engine.warm_up(card.config.image_shape, card.config.num_classes, card.config.pose_dim)
@@ -160,6 +161,7 @@ def serve_model(
     return ServedModel(
         card=card,
         precision=precision,
+        precision_reason=reason,
         provider=engine.provider,
         looks=batcher.queue(look, most, observers(card.name, "classify")),
         encoder=batcher.queue(watched[0], most, observers(card.name, "encode")),

@@ -21,6 +21,9 @@ log = structlog.get_logger("app.server")
 # Seconds in which requests are still taken after readiness has turned red, so that whoever sends them can learn of it.
 LINGER = 1.0
 
+# Seconds in which whoever was let in last can say what it wants.
+LAST_WORD = 0.1
+
 # Seconds for requests under way after that.
 GRACE = 7
 
@@ -75,10 +78,16 @@ class Server(uvicorn.Server):
         return self._protocol(self.config, self.server_state, self.lifespan.state)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Linger, then close the sockets and finish what is under way."""
+        """Linger, then close the sockets and finish what is under way.
+
+        A connection without a request would be closed at once, and the last ones' are still on their way.
+        """
         await asyncio.sleep(self._end - time.monotonic())
         for acceptor in self._acceptors:
             acceptor.close()
+        for listening in (*self.servers, *(sockets or ())):
+            listening.close()
+        await asyncio.sleep(LAST_WORD)
         await super().shutdown(sockets)
 
 

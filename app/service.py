@@ -86,7 +86,7 @@ class Service:
         for name, model in served.items():
             log.info(
                 "model loaded", model=name, version=model.card.version, precision=model.precision,
-                provider=model.provider,
+                precision_reason=model.precision_reason, provider=model.provider,
             )  # fmt: skip
         return cls(settings, Models(served, default, device), slots, observers)
 

@@ -62,9 +62,9 @@ class Supervisor:
         Raises
         ------
         StartError
-            If the address cannot be had or the workers cannot start; says why.
+            If the address or a folder for the counts cannot be had, or the workers cannot start; says why.
         """
-        with tempfile.TemporaryDirectory(prefix="capsnet-metrics-") as folder, _reserved(self._settings):
+        with _folder() as folder, _reserved(self._settings):
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # where the workers add their counts together
             asyncio.run(self._serve())
 
@@ -190,6 +190,16 @@ def shared_socket(settings: Settings) -> socket.socket:
         If the address cannot be had.
     """
     return _bound(settings, socket.SO_REUSEADDR, socket.SO_REUSEPORT)
+
+
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder for the workers' counts, removed at the end; raises StartError if it cannot be had."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="capsnet-metrics-")
+    except OSError as error:
+        raise StartError(
+            f"CAPSNET_WORKERS above 1 needs a folder for temporary files, which TMPDIR may name: {error}"
+        ) from None
 
 
 @contextlib.contextmanager

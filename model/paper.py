@@ -166,5 +166,4 @@ def _energy(filled: np.ndarray, values: np.ndarray) -> float:
     rows, columns = (slice(int(edge * MIDDLE), edge - int(edge * MIDDLE)) for edge in values.shape)
     height = filled[rows, columns] - values[rows, columns]  # uint8: nothing is filled in below what was there
     height *= height > LEAST_HEIGHT
-    squares = np.square(height, dtype=np.uint16)
-    return float(squares.sum(dtype=np.uint32))
+    return float(np.square(height, dtype=np.uint16).sum())

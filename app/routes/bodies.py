@@ -10,6 +10,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
+from app.bodies import declared_length
 from app.errors import BadRequest, InvalidParameter, Problem, TooLarge, UnsupportedMedia, quote
 
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -139,8 +140,7 @@ async def read_body(request: Request, limit: int) -> bytes:
     encoding = headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
         raise UnsupportedMedia(f"the content encoding is {quote(encoding)}; send the body as it is")
-    declared = headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit:
+    if (declared := declared_length(headers.get("content-length", "").encode("latin-1"))) > limit:
         raise TooLarge(f"the body has {declared} bytes; at most {limit} are read")
     chunks: list[bytes] = []
     size = 0

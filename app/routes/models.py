@@ -31,5 +31,9 @@ async def show_model(
 
 
 def _card(model: ServedModel) -> dict[str, Any]:
-    serving = {"precision": model.precision, "provider": model.provider}
+    serving = {
+        "precision": model.precision,
+        "precision_reason": model.precision_reason,
+        "provider": model.provider,
+    }
     return {**dataclasses.asdict(model.card), "serving": serving}

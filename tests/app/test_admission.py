@@ -93,6 +93,21 @@ def test_slow_clients_do_not_make_the_service_slow(clock: Clock) -> None:
     assert crowd.fill() == 5000
 
 
+def test_the_hours_before_a_crowd_came_do_not_make_the_service_slow(clock: Clock) -> None:
+    crowd = Crowd(Admission(max_items=10_000, max_wait=0.5), clock)
+    for _ in range(300):
+        assert crowd.come()
+    crowd.answer(0.001)
+    assert crowd.come()
+    for _ in range(300):
+        crowd.answer(0.001)
+    clock.now += 3600
+    for _ in range(300):
+        assert crowd.come()
+    crowd.answer(0.001)
+    assert crowd.come()
+
+
 def test_a_large_request_counts_as_a_share_of_it(clock: Clock) -> None:
     crowd = Crowd(Admission(max_items=10_000, max_wait=0.1), clock)
     serve(crowd, rate=1000, seconds=5)

@@ -68,6 +68,13 @@ def test_a_declared_length_over_the_limit_is_refused_before_a_byte_is_read(small
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
+def test_zeros_before_a_length_say_nothing(small_server: Server, seven: bytes) -> None:
+    head = b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: %05000d\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", small_server.port), timeout=10) as connection:
+        connection.sendall(head % len(seven) + seven)
+        assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+
+
 def test_a_client_that_sends_far_too_much_still_reads_its_answer(small_server: Server) -> None:
     response = small_server.client.post(
         "/classify", content=bytes(8_000_000), headers={"Content-Type": "image/png"}

@@ -35,7 +35,11 @@ def test_models_are_listed_with_card_and_provider(client: httpx.Client, tiny_mod
     assert [card["name"] for card in answer["models"]] == ["mnist", "pair"]
     for card in answer["models"]:
         serving = card.pop("serving")
-        assert serving == {"precision": "fp32", "provider": "CPUExecutionProvider"}
+        assert serving == {
+            "precision": "fp32",
+            "precision_reason": "the model has no int8",
+            "provider": "CPUExecutionProvider",
+        }
         assert ModelCard.from_json(json.dumps(card)) == ModelCard.load(tiny_models / card["name"])
 
 
@@ -125,7 +129,9 @@ def test_the_log_has_one_line_a_request(server: Server) -> None:
         404,
     )
     assert line["duration_ms"] > 0
-    assert any(line["event"] == "model loaded" and "provider" in line for line in lines)
+    assert any(
+        line["event"] == "model loaded" and {"provider", "precision_reason"} <= line.keys() for line in lines
+    )
 
 
 def test_an_error_inside_is_a_500_that_tells_nothing_and_a_log_that_tells_all(

@@ -142,7 +142,11 @@ def test_figures_of_a_model_without_a_guard_are_a_documented_answer(tmp_path: Pa
         dataset="mnist", images=1, errors=0, error=0, margin_loss=0, reconstruction_mse=0, accepted=None
     )
     answer = dataclasses.asdict(card.with_metrics({"fp32": metrics}))
-    answer["serving"] = {"precision": "fp32", "provider": "CPUExecutionProvider"}
+    answer["serving"] = {
+        "precision": "fp32",
+        "precision_reason": "the model has no int8",
+        "provider": "CPUExecutionProvider",
+    }
     read = TypeAdapter(Card).validate_json(json.dumps(answer), strict=True)
     assert read.variants["fp32"].metrics == metrics
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.overload import path_of_whole
+from app.overload import whole_request
 from tests.app.support import Server, png, serving, wait_until
 
 HEAD = b"POST /classify?verify=false HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
@@ -25,8 +25,10 @@ PLAIN = HEAD + b"Content-Length: 4\r\n\r\nbody"
 
 
 def test_a_plain_request_is_known_by_its_path() -> None:
-    assert path_of_whole(PLAIN) == b"/classify"
-    assert path_of_whole(PLAIN.replace(b"image/png", b"image/png\r\nConnection: keep-alive")) == b"/classify"
+    for data in (PLAIN, PLAIN.replace(b"image/png", b"image/png\r\nConnection: keep-alive")):
+        head = whole_request(data)
+        assert head is not None
+        assert head[1] == b"/classify"
 
 
 @pytest.mark.parametrize(
@@ -49,21 +51,29 @@ def test_a_plain_request_is_known_by_its_path() -> None:
         PLAIN.replace(b"Host: x", b"Host: x\r\nConnection: close"),
         PLAIN.replace(b"Host: x", b"Host: x\r\nUpgrade: websocket"),
         PLAIN.replace(b"Host: x", b"Host: x\r\nOrigin: https://example.org"),
+        PLAIN.replace(b"Content-Length: 4", b"Content-Length: " + b"0" * 5000 + b"4"),
+        PLAIN.replace(b"Content-Length: 4", b"Content-Length: 4\r\nContent-Length:\t9"),
+        PLAIN.replace(b"Content-Length: 4", b"Content-Length: 4\r\nContent-Length: +9"),
+        PLAIN.replace(b"Content-Length: 4", b"Content-Length: 4\r\nContent-Length : 9"),
+        PLAIN.replace(b"Host: x", b"Host: x\r\nTransfer-Encoding\t: chunked"),
+        PLAIN.replace(b"Host: x", b"Host: x\r\n folded"),
+        PLAIN.replace(b"Host: x", b"Host: x\x00"),
+        PLAIN.replace(b"Host: x", b"Host: x\r\nno header"),
     ],
 )
 def test_anything_else_is_not(data: bytes) -> None:
-    assert path_of_whole(data) is None
+    assert whole_request(data) is None
 
 
 @given(st.binary(max_size=40), st.binary(max_size=40), st.integers(0, len(PLAIN)))
 def test_no_bytes_around_or_within_it_pass_for_one_request(before: bytes, after: bytes, cut: int) -> None:
     if before:
-        assert path_of_whole(before + PLAIN) is None
+        assert whole_request(before + PLAIN) is None
     if after:
-        assert path_of_whole(PLAIN + after) is None
+        assert whole_request(PLAIN + after) is None
     inserted = PLAIN[:cut] + after + PLAIN[cut:]
     if (
-        path_of_whole(inserted) is not None
+        whole_request(inserted) is not None
     ):  # within the head, where it may say what it likes but where that ends
         head, _, body = inserted.partition(b"\r\n\r\n")
         lengths = re.findall(rb"(?i)content-length: *(\d+)", head)
@@ -88,7 +98,9 @@ def busy(server: Server) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def one_place(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("log") / "log", models=tiny_models, max_queue=1) as running:
+    log = tmp_path_factory.mktemp("log") / "log"
+    settings = {"max_queue": 1, "trusted_proxies": "127.0.0.1", "log_format": "json"}
+    with serving(log, models=tiny_models, **settings) as running:
         yield running
 
 
@@ -160,3 +172,56 @@ def test_hundreds_of_connections_at_once_are_all_taken(server: Server, seven: by
         statuses = {connection.recv(12)[9:] for connection in connections}
     assert statuses <= {b"200", b"503"}
     assert b"200" in statuses
+
+
+def test_answers_come_in_the_order_of_the_requests(one_place: Server, seven: bytes) -> None:
+    """The second of two requests sent at once takes the place, and a third comes while it is in work."""
+    drawing = np.zeros((7000, 7000), np.uint8)
+    drawing[1000:5000, 3000:3400] = 255
+    large, small = (
+        HEAD + b"X-Request-ID: %b\r\nContent-Length: %d\r\n\r\n" % (name, len(body)) + body
+        for name, body in ((b"second", png(drawing)), (b"third", seven))
+    )
+    first = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Request-ID: first\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", one_place.port), timeout=20) as connection:
+        connection.sendall(first + large)
+        time.sleep(0.1)
+        connection.sendall(small)
+        received = b""
+        while b"third" not in received:
+            received += connection.recv(65536)
+    assert re.findall(rb"x-request-id: (\w+)", received) == [b"first", b"second", b"third"]
+
+
+def test_who_never_reads_an_answer_keeps_nobody_out(tiny_models: Path, tmp_path: Path, seven: bytes) -> None:
+    asked = b"GET /docs/assets/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
+    with (
+        serving(tmp_path / "log", models=tiny_models, max_wait=0.001) as server,
+        contextlib.ExitStack() as stack,
+    ):
+
+        def ask_often(number: int) -> None:
+            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)) as own:
+                for _ in range(50):
+                    assert ask(own, seven)[0] in (200, 503)
+
+        with ThreadPoolExecutor(32) as pool:  # so that the service knows how fast it is
+            list(pool.map(ask_often, range(32)))
+        for _ in range(200):
+            silent = stack.enter_context(socket.socket())
+            silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            silent.connect(("127.0.0.1", server.port))
+            silent.sendall(asked)
+        connection = stack.enter_context(
+            contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=30))
+        )
+        wait_until(lambda: {ask(connection, seven)[0] for _ in range(20)} == {200}, seconds=20)
+
+
+def test_behind_a_proxy_the_client_is_logged(one_place: Server, seven: bytes) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", one_place.port, timeout=20)
+    with contextlib.closing(connection), busy(one_place):
+        forwarded = {"X-Forwarded-For": "192.0.2.1, 198.51.100.7", "X-Request-ID": "forwarded"}
+        assert ask(connection, seven, **forwarded)[0] == 503
+    lines = map(json.loads, one_place.log.read_text().splitlines())
+    assert [line["client"] for line in lines if line.get("request_id") == "forwarded"] == ["198.51.100.7"]

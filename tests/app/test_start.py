@@ -223,6 +223,22 @@ def test_readiness_turns_red_while_requests_are_still_taken(
     assert answers[1].status_code == 200
 
 
+def test_whoever_connected_last_is_answered(tiny_models: Path, tmp_path: Path) -> None:
+    asked = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with serving(tmp_path / "log", models=tiny_models) as running, contextlib.ExitStack() as stack:
+        running.process.send_signal(signal.SIGTERM)
+        opened: list[socket.socket] = []
+        with contextlib.suppress(ConnectionRefusedError):
+            while True:
+                connection = socket.create_connection(("127.0.0.1", running.port), timeout=10)
+                opened.append(stack.enter_context(connection))
+                time.sleep(0.005)
+        last = opened[-3:]
+        for connection in last:
+            connection.sendall(asked)
+        assert [connection.recv(12)[9:] for connection in last] == [b"200"] * 3
+
+
 def test_a_repeated_sigterm_changes_nothing(tiny_models: Path, tmp_path: Path, seven: bytes) -> None:
     head = b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n"
     with (

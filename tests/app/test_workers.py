@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.workers import MOST_FAILED_STARTS, _End, _Losses
+from app.errors import StartError
+from app.settings import Settings
+from app.workers import MOST_FAILED_STARTS, Supervisor, _End, _Losses
 from tests.app.support import Server, free_port, is_ending, run_app, serving, wait_until
 from tests.app.tiny_model import write_card, write_tiny_model
 
@@ -150,6 +153,14 @@ def test_a_busy_port_is_refused_in_words(tiny_models: Path) -> None:
     assert result.stderr.splitlines()[-1] == (
         f"capsnet: cannot listen on 127.0.0.1:{port}: address already in use"
     )
+
+
+def test_without_a_folder_for_the_counts_workers_are_refused_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(StartError, match=r"TMPDIR may name: .*gone"):
+        Supervisor(Settings(workers=2), lambda pid: None).run()
 
 
 def test_pauses_double_while_workers_are_short_lived_and_a_long_life_ends_the_row() -> None:
