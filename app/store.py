@@ -7,7 +7,7 @@ from pathlib import Path
 from app.errors import ModelError
 from model.contract import CARD_FILE, METADATA_EXPORT_ID, CardError, ModelCard
 
-# An encoder that is faster and errs on at most this much more of the test images is taken for `auto`.
+# An encoder that is faster and errs on at most this much more of the validation images is taken for `auto`.
 TOLERATED_ERROR = 0.0005
 
 
@@ -49,10 +49,12 @@ class StoredModel:
         variant, exact = self.card.variants.get(precision), self.card.variants["fp32"]
         if variant is None:
             return "fp32", f"the model has no {precision}"
-        if variant.metrics is None or exact.metrics is None:
+        if variant.validation is None or exact.validation is None:
             return "fp32", f"the card does not compare the errors of {precision} and fp32"
-        error, least = variant.metrics.error, exact.metrics.error
-        errors = f"{precision} errs on {100 * error:.2f} % of the test images and fp32 on {100 * least:.2f} %"
+        error, least = variant.validation.error, exact.validation.error
+        errors = (
+            f"{precision} errs on {100 * error:.2f} % of the validation images, fp32 on {100 * least:.2f} %"
+        )
         if error > least + TOLERATED_ERROR:
             return "fp32", errors
         return precision, f"fastest on {device}: {errors}"

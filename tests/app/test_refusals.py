@@ -1,5 +1,6 @@
 """The short refusal of a full service: the same answer as the long one, and never to anything but a whole request."""
 
+import asyncio
 import contextlib
 import http.client
 import io
@@ -7,17 +8,20 @@ import json
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
+from uvicorn.server import ServerState
 
-from app.overload import whole_request
+from app.overload import Protocol, whole_request
 from tests.app.support import Server, png, serving, wait_until
 
 HEAD = b"POST /classify?verify=false HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
@@ -193,29 +197,70 @@ def test_answers_come_in_the_order_of_the_requests(one_place: Server, seven: byt
     assert re.findall(rb"x-request-id: (\w+)", received) == [b"first", b"second", b"third"]
 
 
-def test_who_never_reads_an_answer_keeps_nobody_out(tiny_models: Path, tmp_path: Path, seven: bytes) -> None:
-    asked = b"GET /docs/assets/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
-    with (
-        serving(tmp_path / "log", models=tiny_models, max_wait=0.001) as server,
-        contextlib.ExitStack() as stack,
-    ):
+class Sink(asyncio.Transport):
+    """A client that says nothing and hears nothing."""
 
-        def ask_often(number: int) -> None:
-            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)) as own:
-                for _ in range(50):
-                    assert ask(own, seven)[0] in (200, 503)
+    def __init__(self) -> None:
+        super().__init__()
+        self.closing = False
 
-        with ThreadPoolExecutor(32) as pool:  # so that the service knows how fast it is
-            list(pool.map(ask_often, range(32)))
-        for _ in range(200):
-            silent = stack.enter_context(socket.socket())
-            silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            silent.connect(("127.0.0.1", server.port))
-            silent.sendall(asked)
-        connection = stack.enter_context(
-            contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=30))
-        )
-        wait_until(lambda: {ask(connection, seven)[0] for _ in range(20)} == {200}, seconds=20)
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def close(self) -> None:
+        self.closing = True
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+
+def test_what_is_waited_for_counts_and_who_does_not_read_does_not() -> None:
+    """Clients that never read their answers would otherwise fill the house, and nobody would be in it."""
+
+    class Nobody:
+        arrived = 0
+
+        def answer(self, *_: object) -> None:
+            return None
+
+    async def connect() -> list[int]:
+        over, refusals, counts = asyncio.Event(), Nobody(), []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await over.wait()
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body"})
+
+        config = uvicorn.Config(app, lifespan="off")
+        config.load()
+        kind: type[Protocol] = type("Counted", (Protocol,), {"refusals": refusals})
+        connection = kind(config, ServerState(), {})
+        connection.connection_made(Sink())
+        steps: list[Callable[[], None]] = [
+            lambda: connection.data_received(PLAIN[:-1]),
+            lambda: connection.data_received(PLAIN[-1:]),
+            connection.pause_writing,
+            connection.resume_writing,
+            lambda: connection.data_received(PLAIN),
+            over.set,
+            lambda: connection.data_received(PLAIN[:-1]),
+            lambda: connection.data_received(PLAIN[-1:]),
+            lambda: connection.connection_lost(None),
+        ]
+        for step in steps:
+            step()
+            for _ in range(10 if step == over.set else 0):  # both requests are answered
+                await asyncio.sleep(0)
+            counts.append(refusals.arrived)
+        return counts
+
+    assert asyncio.run(connect()) == [0, 1, 0, 1, 1, 0, 0, 1, 0]
 
 
 def test_behind_a_proxy_the_client_is_logged(one_place: Server, seven: bytes) -> None:

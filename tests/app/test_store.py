@@ -8,7 +8,7 @@ import pytest
 
 from app.errors import ModelError
 from app.store import find_models
-from model.contract import Graph, Metrics, ModelCard, Variant
+from model.contract import Graph, ModelCard, Validation, Variant
 from tests.app.tiny_model import write_card, write_tiny_model
 
 
@@ -78,16 +78,15 @@ def test_a_card_cannot_reach_outside_its_folder(tmp_path: Path) -> None:
 def with_variant(
     card: ModelCard, precision: str, error: float | None, exact: float | None = 0.003
 ) -> ModelCard:
-    """The card with measurements, and with a second variant that errs on this share of the test images."""
+    """The card with measurements, and with a second variant that errs on this share of the validation images."""
 
     def measured(share: float | None) -> Variant:
-        metrics = None
+        validation = None
         if share is not None:
-            metrics = Metrics(
-                dataset="mnist", images=10_000, errors=round(share * 10_000), error=share,
-                margin_loss=0.01, reconstruction_mse=0.01, accepted=0.95,
-            )  # fmt: skip
-        return dataclasses.replace(card.variants["fp32"], metrics=metrics)
+            validation = Validation(
+                images=5000, errors=round(share * 5000), error=share, pose_difference=0.01
+            )
+        return dataclasses.replace(card.variants["fp32"], validation=validation)
 
     return dataclasses.replace(card, variants={"fp32": measured(exact), precision: measured(error)})
 
@@ -101,9 +100,16 @@ def with_variant(
             0.003,
             False,
             "int8",
-            "fastest on a CPU: int8 errs on 0.34 % of the test images and fp32",
+            "fastest on a CPU: int8 errs on 0.34 % of the validation images, fp32",
         ),
-        ("int8", 0.0036, 0.003, False, "fp32", "int8 errs on 0.36 % of the test images and fp32 on 0.30 %"),
+        (
+            "int8",
+            0.0036,
+            0.003,
+            False,
+            "fp32",
+            "int8 errs on 0.36 % of the validation images, fp32 on 0.30 %",
+        ),
         ("int8", 0.0030, 0.003, True, "fp32", "the model has no fp16"),
         ("fp16", 0.0030, 0.003, True, "fp16", "fastest on a GPU: fp16 errs on 0.30 %"),
         ("fp16", 0.0030, 0.003, False, "fp32", "the model has no int8"),
