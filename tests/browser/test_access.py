@@ -91,6 +91,26 @@ def test_the_verdict_is_said_aloud_once_the_hand_rests(playground: Page) -> None
     expect(spoken).to_contain_text("Not like anything I was trained on")
 
 
+def test_the_same_verdict_is_said_again_for_the_next_picture(playground: Page) -> None:
+    spoken = playground.locator("#spoken")
+    expect(spoken).to_contain_text("7.")
+    playground.get_by_role("button", name="Clear").click()
+    expect(spoken).to_be_empty()
+    sample(playground, "7").click()
+    expect(spoken).to_contain_text("7.")
+
+
+def test_lengths_and_poses_are_seen_where_the_system_sets_the_colours(playground: Page) -> None:
+    """As in the contrast themes of Windows, which take backgrounds away."""
+    playground.emulate_media(forced_colors="active")
+    row = playground.locator("#capsules tr:has(button:text-is('7'))")
+    colours = [
+        row.locator(place).first.evaluate("element => getComputedStyle(element).backgroundColor")
+        for place in (".bar-fill", ".bar-track", ".cell >> nth=6", ".cell >> nth=9")
+    ]
+    assert len(set(colours)) == len(colours)
+
+
 def test_all_comes_from_this_host(page: Page, server: Server) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
