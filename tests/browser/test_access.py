@@ -58,6 +58,15 @@ def test_nothing_is_wider_than_the_window(playground: Page, width: int) -> None:
     assert playground.evaluate("document.documentElement.scrollWidth") == width
 
 
+def test_names_are_whole_on_a_telephone(playground: Page) -> None:
+    playground.set_viewport_size({"width": 375, "height": 812})
+    playground.locator(".sheet").scroll_into_view_if_needed()
+    expect(playground.get_by_role("grid")).to_be_visible()
+    cut = """names => names.filter((name) => name.scrollWidth > name.clientWidth).map((name) => name.textContent)"""
+    for place in ("#capsules .name", "#sheet-body .play"):
+        assert playground.locator(place).evaluate_all(cut) == []
+
+
 def test_keys_alone_lead_from_a_sample_to_a_moved_pose(playground: Page) -> None:
     playground.keyboard.press("Tab")
     expect(playground.get_by_role("link", name="To the playground")).to_be_focused()
