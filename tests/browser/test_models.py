@@ -24,7 +24,7 @@ def answer_for(server: Server, page: Page, model: str) -> httpx.Response:
 
 def test_two_things_are_found_and_drawn_each_in_its_own_colour(playground: Page, server: Server) -> None:
     turn_to(playground, "pair")
-    expect(playground.locator("#give-words")).to_have_text("Draw two digits, one over the other")
+    expect(playground.locator("#give-words")).to_have_text("Draw two digits, overlaid")
     sample(playground, "2 and 7").click()
     expect(playground.locator("#singles canvas")).to_have_count(2)
     expect(sample(playground, "2 and 7")).to_have_attribute("aria-pressed", "true")

@@ -46,6 +46,7 @@ store.on(["seen", "moved"], ({ moved }) => paintMoved(moved));
 store.on(["seen", "picture"], ({ seen, picture }) => {
   byId("share").disabled = byId("curl").disabled = byId("chosen").disabled = !seen;
   markSample(picture?.origin.sample ?? null);
+  if (!seen) say(byId("verdict-words"), picture ? "No answer." : "Nothing drawn yet."); // the notice says why
 });
 store.on(["seen", "chosen", "pose"], ({ card, chosen, pose }) => {
   byId("reset").disabled = !pose;
@@ -65,7 +66,7 @@ function describeModel(card) {
   for (const place of document.querySelectorAll("[data-card=dims]")) say(place, String(config.pose_dim));
   for (const place of document.querySelectorAll("[data-card=class]")) say(place, classes[7] ?? classes[0]);
   const digits = input.preprocess === "mnist";
-  say(byId("give-words"), digits ? (objects > 1 ? "Draw two digits, one over the other" : "Draw a digit") : "Give it a picture");
+  say(byId("give-words"), digits ? (objects > 1 ? "Draw two digits, overlaid" : "Draw a digit") : "Give it a picture");
   say(byId("capsules-words"), `${classes.length} capsules of ${config.pose_dim} numbers`);
 }
 
