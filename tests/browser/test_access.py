@@ -1,5 +1,7 @@
 """For everybody: by axe's rules in both themes, by keys alone, on a telephone and on a wall; all from this host."""
 
+from typing import Literal
+
 import pytest
 from axe_core_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Page, expect
@@ -33,6 +35,18 @@ def test_axe_finds_nothing(playground: Page, theme: str, size: tuple[int, int]) 
     expect(playground.locator("#dim-0")).to_be_enabled()
     assert violations(playground) == []
     playground.get_by_role("button", name="curl").click()
+    assert violations(playground) == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_in_a_page_without_a_server(
+    playground: Page, theme: Literal["light", "dark"]
+) -> None:
+    """What it said last has faded then, and is still to be read."""
+    playground.emulate_media(color_scheme=theme, reduced_motion="reduce")
+    playground.route("**/classify?*", lambda route: route.abort())
+    sample(playground, "4").click()
+    expect(playground.locator("#notice-text")).to_contain_text("The server does not answer.")
     assert violations(playground) == []
 
 
