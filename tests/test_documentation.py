@@ -5,6 +5,7 @@ In the expected output of a console block, white space and the lengths of rules 
 and numbers may differ in their last digits from one processor to another.
 """
 
+import csv
 import doctest
 import os
 import re
@@ -29,6 +30,7 @@ from training.cli import app as training_app
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 API_GUIDE = ROOT / "docs" / "api.md"
+CLIENT_GUIDE = ROOT / "docs" / "client.md"
 NUMBER = r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 TOLERANCE = 5e-3
 DOCUMENTED_ADDRESS = "http://127.0.0.1:8000"
@@ -162,6 +164,25 @@ def test_the_program_of_the_guide_runs(server: Server) -> None:
     here = program.replace(DOCUMENTED_ADDRESS.removeprefix("http://"), server.url.removeprefix("http://"))
     result = subprocess.run([sys.executable, "-c", here], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == program.rpartition("# ")[2].strip()
+
+
+def test_a_folder_of_digits_goes_through_the_client(
+    server: Server, data_folder: Path, tmp_path: Path
+) -> None:
+    """As the guide to the client has it, in a clone where nothing is installed; a few pictures instead of 2,000."""
+    variables = os.environ | {"CAPSNET_DATA": str(data_folder), "CAPSNET_SERVER": server.url}
+    lines, folder, count = CLIENT_GUIDE.read_text().splitlines(), tmp_path / "digits", 50
+    assert "python -m docs.examples.digits digits 2000" in lines
+    assert "capsnet classify digits --format csv > digits.csv" in lines
+    for module, *arguments in (
+        ("docs.examples.digits", folder, count),
+        ("app.shell", "classify", folder, "--format", "csv"),
+    ):
+        command = [sys.executable, "-m", module, *map(str, arguments)]
+        result = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=True)
+    rows = list(csv.DictReader(result.stdout.splitlines()))
+    assert len(rows) == count
+    assert sum(row["file"].endswith(f"-{row['label']}.png") for row in rows) >= count - 2
 
 
 def test_the_guide_names_every_route_and_parameter(server: Server) -> None:

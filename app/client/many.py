@@ -30,7 +30,15 @@ BATCH_BYTES = 1_000_000
 def classify_many(
     send: Send, pictures: Iterable[Picture], options: Mapping[str, Any], jobs: int
 ) -> Iterator[Outcome]:
-    """Classify pictures; gives for each, in order, its result or its error. See `Client.classify_many`."""
+    """Classify pictures; gives for each, in order, its result or its error. See `Client.classify_many`.
+
+    Raises
+    ------
+    ValueError
+        If no job may be under way.
+    """
+    if jobs < 1:
+        raise ValueError(f"jobs is {jobs}: at least one request must be under way")
     for outcomes in in_order(partial(_classify_group, send, options), groups(pictures), jobs):
         yield from outcomes
 

@@ -98,7 +98,7 @@ def _binary(content: str | bytes) -> bytes:
 
 
 def encode(pixels: Any) -> Png:
-    """Pixels, uint8 of shape (H,W) or (H,W,3), as a PNG file.
+    """Pixels, uint8 of shape (H,W), (H,W,3) or, with transparency, (H,W,4), as a PNG file.
 
     Raises
     ------
@@ -109,9 +109,10 @@ def encode(pixels: Any) -> Png:
     from PIL import Image
 
     array = np.asarray(pixels)
-    if array.dtype != np.uint8 or array.ndim not in (2, 3):
+    is_picture = array.size > 0 and (array.ndim == 2 or array.shape[2:] in ((3,), (4,)))
+    if array.dtype != np.uint8 or not is_picture:
         raise TypeError(
-            f"pixels are uint8 of shape (H,W) or (H,W,3), not {array.dtype} of shape {array.shape}"
+            f"pixels are uint8 of shape (H,W), (H,W,3) or (H,W,4), not {array.dtype} of shape {array.shape}"
         )
     file = io.BytesIO()
     Image.fromarray(array).save(file, "PNG")

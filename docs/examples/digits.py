@@ -1,6 +1,6 @@
 """Write test images of MNIST as PNG files, a thousand a folder: something to try many pictures with.
 
-    python docs/examples/digits.py FOLDER COUNT
+    python -m docs.examples.digits FOLDER COUNT
 
 Reads the data set that `python -m training download mnist` fetches. A file's name ends with its class.
 """

@@ -1,5 +1,7 @@
 """For everybody: by axe's rules in both themes, by keys alone, on a telephone and on a wall; all from this host."""
 
+from typing import Literal
+
 import pytest
 from axe_core_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Page, expect
@@ -36,6 +38,18 @@ def test_axe_finds_nothing(playground: Page, theme: str, size: tuple[int, int]) 
     assert violations(playground) == []
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_in_a_page_without_a_server(
+    playground: Page, theme: Literal["light", "dark"]
+) -> None:
+    """What it said last has faded then, and is still to be read."""
+    playground.emulate_media(color_scheme=theme, reduced_motion="reduce")
+    playground.route("**/classify?*", lambda route: route.abort())
+    sample(playground, "4").click()
+    expect(playground.locator("#notice-text")).to_contain_text("The server does not answer.")
+    assert violations(playground) == []
+
+
 def test_the_theme_can_be_chosen_and_is_remembered(playground: Page) -> None:
     button = playground.locator("#theme")
     colour = "getComputedStyle(document.body).backgroundColor"
@@ -56,6 +70,15 @@ def test_nothing_is_wider_than_the_window(playground: Page, width: int) -> None:
     playground.locator("#sheet-body").scroll_into_view_if_needed()
     expect(playground.get_by_role("grid")).to_be_visible()
     assert playground.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_names_are_whole_on_a_telephone(playground: Page) -> None:
+    playground.set_viewport_size({"width": 375, "height": 812})
+    playground.locator(".sheet").scroll_into_view_if_needed()
+    expect(playground.get_by_role("grid")).to_be_visible()
+    cut = """names => names.filter((name) => name.scrollWidth > name.clientWidth).map((name) => name.textContent)"""
+    for place in ("#capsules .name", "#sheet-body .play"):
+        assert playground.locator(place).evaluate_all(cut) == []
 
 
 def test_keys_alone_lead_from_a_sample_to_a_moved_pose(playground: Page) -> None:
@@ -89,6 +112,26 @@ def test_the_verdict_is_said_aloud_once_the_hand_rests(playground: Page) -> None
     assert spoken.get_attribute("role") == "status"
     sample(playground, "Bag").click()
     expect(spoken).to_contain_text("Not like anything I was trained on")
+
+
+def test_the_same_verdict_is_said_again_for_the_next_picture(playground: Page) -> None:
+    spoken = playground.locator("#spoken")
+    expect(spoken).to_contain_text("7.")
+    playground.get_by_role("button", name="Clear").click()
+    expect(spoken).to_be_empty()
+    sample(playground, "7").click()
+    expect(spoken).to_contain_text("7.")
+
+
+def test_lengths_and_poses_are_seen_where_the_system_sets_the_colours(playground: Page) -> None:
+    """As in the contrast themes of Windows, which take backgrounds away."""
+    playground.emulate_media(forced_colors="active")
+    row = playground.locator("#capsules tr:has(button:text-is('7'))")
+    colours = [
+        row.locator(place).first.evaluate("element => getComputedStyle(element).backgroundColor")
+        for place in (".bar-fill", ".bar-track", ".cell >> nth=6", ".cell >> nth=9")
+    ]
+    assert len(set(colours)) == len(colours)
 
 
 def test_all_comes_from_this_host(page: Page, server: Server) -> None:

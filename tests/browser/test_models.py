@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import httpx
 import numpy as np
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.app.support import Server, png
 from tests.browser.support import draw, eventually, pixels, sample, verdict
@@ -24,7 +24,7 @@ def answer_for(server: Server, page: Page, model: str) -> httpx.Response:
 
 def test_two_things_are_found_and_drawn_each_in_its_own_colour(playground: Page, server: Server) -> None:
     turn_to(playground, "pair")
-    expect(playground.locator("#give-words")).to_have_text("Draw two digits")
+    expect(playground.locator("#give-words")).to_have_text("Draw two digits, overlaid")
     sample(playground, "2 and 7").click()
     expect(playground.locator("#singles canvas")).to_have_count(2)
     expect(sample(playground, "2 and 7")).to_have_attribute("aria-pressed", "true")
@@ -48,6 +48,23 @@ def test_two_digits_can_be_drawn(playground: Page) -> None:
     draw(playground, [[(0.3, 0.2), (0.3, 0.8)], [(0.6, 0.2), (0.6, 0.8)]])
     expect(playground.locator("#capsules tr.found")).to_have_count(2)
     expect(playground.locator("#spoken")).to_contain_text(" and ")
+
+
+def test_the_model_that_was_chosen_last_wins(playground: Page) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    playground.route("**/samples/multimnist.png", hold)
+    playground.get_by_label("Model").select_option("pair")  # whose samples are long on their way
+    eventually(playground, lambda: bool(held))
+    playground.get_by_label("Model").select_option("colour")
+    expect(playground.locator("#give-words")).to_have_text("Give it a picture")
+    held[0].continue_()
+    playground.wait_for_timeout(500)
+    expect(playground.locator("#give-words")).to_have_text("Give it a picture")
+    expect(playground.get_by_label("Model")).to_have_value("colour")
 
 
 def test_names_of_dimensions_stand_where_the_card_knows_them(playground: Page, server: Server) -> None:

@@ -1,6 +1,7 @@
 """Pictures that are not drawn: files that are opened, dropped or pasted, and the camera."""
 
 import base64
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -33,6 +34,11 @@ def drop(page: Page, name: str, content: bytes, kind: str) -> None:
     page.evaluate(DROP, {"name": name, "type": kind, "content": text_of(content)})
 
 
+def paste(page: Page, picture: bytes) -> None:
+    page.evaluate(COPY, text_of(picture))
+    page.keyboard.press("Control+v")
+
+
 @pytest.fixture
 def two(digits: Split) -> bytes:
     """A PNG of the second test image of MNIST, a 2."""
@@ -51,8 +57,7 @@ def test_a_picture_can_be_dropped(playground: Page, two: bytes) -> None:
 
 
 def test_a_picture_can_be_pasted(playground: Page, two: bytes) -> None:
-    playground.evaluate(COPY, text_of(two))
-    playground.keyboard.press("Control+v")
+    paste(playground, two)
     expect(verdict(playground)).to_have_text("2")
 
 
@@ -61,9 +66,36 @@ def test_what_is_no_picture_is_refused_in_words_and_the_page_goes_on(playground:
     expect(playground.locator("#notice-text")).to_contain_text("Not a picture")
     expect(playground.locator("#board-note")).to_have_text("notes.txt cannot be shown here.")
     expect(verdict(playground)).to_have_text("–")
+    expect(playground.locator("#verdict-words")).to_have_text("No answer.")
+    playground.get_by_role("button", name="Clear").click()
+    expect(playground.locator("#verdict-words")).to_have_text("Nothing drawn yet.")
     sample(playground, "3").click()
     expect(verdict(playground)).to_have_text("3")
     expect(playground.locator("#notice")).to_be_hidden()
+
+
+def test_a_file_that_is_gone_is_not_blamed_on_the_server(
+    playground: Page, two: bytes, tmp_path: Path
+) -> None:
+    file = tmp_path / "two.png"
+    file.write_bytes(two)
+    playground.evaluate("addEventListener('change', e => e.stopPropagation(), {capture: true, once: true})")
+    playground.set_input_files("#file", file)  # which the page does not hear of until the file is gone
+    file.unlink()
+    playground.locator("#file").dispatch_event("change")
+    expect(playground.locator("#notice-text")).to_contain_text("two.png cannot be read")
+    expect(verdict(playground)).to_have_text("7")
+
+
+def test_a_picture_pasted_in_the_middle_of_a_stroke_ends_it(playground: Page, two: bytes) -> None:
+    board = playground.locator("#board")
+    board.focus()
+    for key in ("Space", "ArrowRight", "ArrowRight"):
+        playground.keyboard.press(key)
+    paste(playground, two)
+    expect(verdict(playground)).to_have_text("2")
+    playground.keyboard.press("ArrowRight")  # the pen is up, and the picture stays
+    expect(playground.get_by_role("button", name="Undo")).to_be_disabled()
 
 
 def test_a_notice_can_be_dismissed(playground: Page) -> None:

@@ -3,15 +3,16 @@
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from app.settings import Settings
 from tests.app.support import Server, free_port, png, serving
-from tests.browser.support import ONE, draw, sample, verdict
+from tests.browser.support import ONE, ZERO, draw, on_board, sample, verdict
 from training.datasets import Split
 
 
@@ -55,6 +56,63 @@ def test_a_server_that_is_busy_is_asked_again(
             expect(page.locator("#notice-text")).to_contain_text("Trying again")
         expect(verdict(page)).to_have_text("1")
         expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_a_hand_that_draws_on_leaves_a_busy_server_in_peace(playground: Page) -> None:
+    """And the board stays where it is under the hand, notice or not."""
+    asked: list[str] = []
+
+    def refuse(route: Route) -> None:
+        asked.append(route.request.url)
+        route.fulfill(status=503, headers={"Retry-After": "1"}, json={"detail": "the queue is full"})
+
+    for path in ("**/classify?*", "**/reconstruct?*"):
+        playground.route(path, refuse)
+    board, start = playground.locator("#board").bounding_box(), time.monotonic()
+    playground.mouse.move(*on_board(playground, (0.5, 0.2)))
+    playground.mouse.down()
+    for step in range(30):  # for a second and a half
+        playground.mouse.move(*on_board(playground, (0.5, 0.2 + 0.02 * step)))
+        playground.wait_for_timeout(50)
+    expect(playground.locator("#notice-text")).to_contain_text("The server is busy")
+    assert playground.locator("#board").bounding_box() == board
+    attempts = len(asked) / 2
+    assert attempts <= 3 + time.monotonic() - start  # a few before the first refusal, then one a second
+    playground.unroute_all()
+    playground.mouse.up()
+    expect(verdict(playground)).to_have_text("1")
+    expect(playground.locator("#notice")).to_be_hidden()
+
+
+def test_what_was_drawn_before_the_server_said_anything_is_kept(page: Page, server: Server) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/models", hold)
+    page.goto(server.url)
+    draw(page, ZERO)
+    page.get_by_role("button", name="Clear").click()
+    draw(page, ONE)
+    page.wait_for_timeout(200)
+    held[0].continue_()
+    expect(verdict(page)).to_have_text("1")
+
+
+def test_a_key_that_is_given_late_leaves_the_page_as_it_is(playground: Page) -> None:
+    playground.get_by_label("Model").select_option("pair")
+    expect(playground.locator("#give-words")).to_contain_text("two digits")
+    draw(playground, ZERO)
+    playground.route("**/classify?*", lambda route: route.fulfill(status=401, json={"detail": "no"}))
+    draw(playground, ONE)
+    playground.get_by_label("API key").fill("a key")
+    playground.unroute_all()
+    playground.get_by_role("button", name="Use it").click()
+    expect(playground.locator("#notice")).to_be_hidden()
+    expect(playground.get_by_label("Model")).to_have_value("pair")
+    playground.get_by_role("button", name="Undo").click()  # there are both strokes still
+    expect(playground.get_by_role("button", name="Undo")).to_be_enabled()
 
 
 class flood:  # noqa: N801  # a context manager, used as a verb

@@ -44,6 +44,7 @@ export class Board {
   }
 
   show({ picture = null, strokes = [] }) {
+    if (strokes !== this.strokes) this.#lift();
     this.picture = picture;
     this.strokes = strokes;
     this.paint();
@@ -92,8 +93,14 @@ export class Board {
     this.#changed("drawn");
   }
 
+  /** End a stroke that is under way: what it belonged to is no longer on the board. */
+  #lift() {
+    this.#pointer = null;
+    if (this.#cursor) this.#cursor.down = false;
+  }
+
   #start(point) {
-    if (this.picture) this.show({});
+    this.picture = null;
     this.strokes.push({ width: byId("pen").value / 100, points: [point] });
     this.#changed("draw");
   }

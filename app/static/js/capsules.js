@@ -32,6 +32,7 @@ export class CapsuleTable {
   }
 
   show({ seen, chosen }) {
+    if (!this.#card) return; // nothing to be shown before the first model
     const indices = this.#indices(seen);
     [...this.#body.rows].forEach((row, place) => this.#fill(row, indices[place], seen, chosen));
   }

@@ -2,7 +2,7 @@
 
 import { Board } from "./board.js";
 import { byId, say } from "./dom.js";
-import { dismiss } from "./notice.js";
+import { dismiss, mention } from "./notice.js";
 import { NOTHING, lookAt, looking, store, values } from "./session.js";
 
 const FIRST_SAMPLE = 7;
@@ -33,11 +33,23 @@ export function takeSample(number, then = {}) {
 }
 
 export async function takeFile(blob, { asSeen = false, then = {} } = {}) {
-  if (!values.card) return;
+  if (!(await isReadable(blob))) return mention(`${nameOf(blob)} cannot be read. Is it a file, and still there?`);
   const bitmap = await createImageBitmap(blob).catch(() => null);
   board.show({ picture: bitmap });
-  describeBoard(bitmap ? "" : `${blob.name ?? "This file"} cannot be shown here.`);
-  looking.now((signal) => lookAt({ blob, asSeen, origin: { file: true } }, signal, then));
+  describeBoard(bitmap ? "" : `${nameOf(blob)} cannot be shown here.`);
+  const picture = { blob, asSeen, origin: { file: true } };
+  if (!values.card) return store.set({ picture }); // asked about when there is a model
+  return looking.now((signal) => lookAt(picture, signal, then));
+}
+
+const nameOf = (blob) => blob.name ?? "This file";
+
+/** Whether there are bytes to be had: not of a folder, nor of a file that is gone, which is no fault of the server. */
+async function isReadable(blob) {
+  const reader = blob.stream().getReader();
+  const readable = await reader.read().then(() => true, () => false);
+  reader.cancel().catch(() => {}); // the rest is read when it is sent
+  return readable;
 }
 
 function describeBoard(note) {
@@ -59,10 +71,10 @@ function undo() {
   else takeBoard({ whole: true });
 }
 
-/** The picture to begin with: a link's, else what was there, else a sample. */
+/** The picture to begin with: a link's, else what is on the board, else what was there, else a sample. */
 export function begin({ strokes = null, sample = null, seen = null, chosen = null, pose = null }, before) {
   const then = { chosen, pose };
-  const drawn = strokes ?? before?.origin.strokes;
+  const drawn = strokes ?? (board.strokes.length ? board.strokes : null);
   const number = sample ?? Math.min(FIRST_SAMPLE, values.samples.length - 1);
   if (seen) return takeFile(seen, { asSeen: true, then });
   if (values.samples[sample]) return takeSample(sample, then);

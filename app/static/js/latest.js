@@ -3,7 +3,8 @@
  *
  * `now` starts at once. `soon` is for what comes many times a second: it gives the job in flight the time that the last
  * one needed before it is superseded, so that answers keep coming while somebody draws, from a slow server as well.
- * A job that failed for a passing reason is tried again until a newer one comes.
+ * A job that failed for a passing reason is tried again until a newer one comes; `soon` leaves the server in peace until
+ * then, or a hand that draws on would ask a busy one many times a second.
  */
 
 import { Gone, Refusal } from "./api.js";
@@ -12,6 +13,7 @@ const LEAST_PACE = 60; // ms between starts: nobody sees more
 const MOST_PACE = 4000;
 const SLOW = 2500; // ms until somebody should be told
 const LONGEST_WAIT = 15; // s between attempts
+const REST = 1; // s that a server has to itself where it does not say how long
 
 export class Latest {
   #report;
@@ -19,6 +21,7 @@ export class Latest {
   #timer = 0;
   #started = -Infinity;
   #pace = LEAST_PACE;
+  #rested = -Infinity; // when a server that could not answer may be asked anew
 
   /** `report` is told what happens: {slow()}, {well()} and {failed(error, seconds until the next attempt or null)}. */
   constructor(report) {
@@ -31,7 +34,7 @@ export class Latest {
 
   soon(job) {
     const pace = this.#controller ? this.#pace : LEAST_PACE;
-    const due = this.#started + pace - performance.now();
+    const due = Math.max(this.#started + pace, this.#rested) - performance.now();
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#start(job, 0), Math.max(0, due));
   }
@@ -63,12 +66,14 @@ export class Latest {
       await job(controller.signal);
       if (controller.signal.aborted) return;
       this.#pace = this.#paced(performance.now() - started, 1.25);
+      this.#rested = -Infinity;
       this.#report.well();
     } catch (error) {
       if (controller.signal.aborted) return;
       controller.abort(); // what the job still has under way
       const wait = pause(error, attempt);
       this.#report.failed(error, wait);
+      this.#rested = wait === null ? -Infinity : performance.now() + 1000 * (error.retryAfter ?? REST);
       if (wait !== null) this.#timer = setTimeout(() => this.#start(job, attempt + 1), 1000 * wait);
     } finally {
       clearTimeout(slow);

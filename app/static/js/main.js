@@ -46,6 +46,7 @@ store.on(["seen", "moved"], ({ moved }) => paintMoved(moved));
 store.on(["seen", "picture"], ({ seen, picture }) => {
   byId("share").disabled = byId("curl").disabled = byId("chosen").disabled = !seen;
   markSample(picture?.origin.sample ?? null);
+  if (!seen) say(byId("verdict-words"), picture ? "No answer." : "Nothing drawn yet."); // the notice says why
 });
 store.on(["seen", "chosen", "pose"], ({ card, chosen, pose }) => {
   byId("reset").disabled = !pose;
@@ -65,16 +66,16 @@ function describeModel(card) {
   for (const place of document.querySelectorAll("[data-card=dims]")) say(place, String(config.pose_dim));
   for (const place of document.querySelectorAll("[data-card=class]")) say(place, classes[7] ?? classes[0]);
   const digits = input.preprocess === "mnist";
-  say(byId("give-words"), digits ? (objects > 1 ? "Draw two digits" : "Draw a digit") : "Give it a picture");
+  say(byId("give-words"), digits ? (objects > 1 ? "Draw two digits, overlaid" : "Draw a digit") : "Give it a picture");
   say(byId("capsules-words"), `${classes.length} capsules of ${config.pose_dim} numbers`);
 }
 
 // ---------------------------------------------------------------------------------------------------------- the models
 
-function loadModels() {
+/** List the models and turn to one, with the state that a link says unless another is given. */
+function loadModels(state = fromFragment(location.hash)) {
   loading.now(async (signal) => {
     const answer = await listModels(signal);
-    const state = fromFragment(location.hash);
     store.set({ models: answer.models });
     byId("model").replaceChildren(...answer.models.map(({ name }) => make("option", { value: name, textContent: name })));
     byId("model").disabled = false;
@@ -83,13 +84,20 @@ function loadModels() {
   });
 }
 
+/** What is on the page, for a start that is no new one: the same with a key that the server takes. */
+function stateNow() {
+  const { card, picture, chosen, pose } = values;
+  return card ? { model: card.name, sample: picture?.origin.sample, chosen, pose } : undefined;
+}
+
 /** Turn to a model, and to the picture that a link says, or else to the one that was there. */
 async function useModel(name, state = {}) {
   const card = values.models.find((each) => each.name === name);
   byId("model").value = name;
+  const samples = await samplesFor(card).catch(() => []); // the page is of use without them
+  if (byId("model").value !== name) return; // turned to another meanwhile
   for (const latest of [looking, moving]) latest.cancel();
   const before = values.picture;
-  const samples = await samplesFor(card).catch(() => []); // the page is of use without them
   store.set({ ...NOTHING, card, samples });
   begin(state, before);
 }
@@ -116,7 +124,7 @@ byId("curl").addEventListener("click", () =>
 );
 listenForFiles((file) => takeFile(file));
 offerCamera((blob) => takeFile(blob));
-whenKeyIsGiven(loadModels);
+whenKeyIsGiven(() => loadModels(stateNow()));
 window.addEventListener("hashchange", () => {
   if (location.hash.includes("=")) loadModels(); // not the skip link's, which says only where to go
 });

@@ -18,7 +18,7 @@ export function showVerdict({ card, seen, chosen, drawn }) {
   paint(byId("input"), seen.input);
   say(byId("input-size"), `${seen.input.width} × ${seen.input.height} pixels`);
   showDrawings(card, seen, chosen, drawn);
-  showDoubt(seen.check, names[0]);
+  showDoubt(seen.check, names.join(" and "));
   byId("badge").replaceChildren(names.join(" "), make("small", {}, figure(seen.lengths[seen.found[0]])));
   byId("badge").classList.toggle("refused", refused);
   speak(names, seen);
@@ -36,6 +36,7 @@ function showNothing() {
   say(byId("drawn-from"), "");
   byId("doubt").hidden = byId("singles").hidden = true;
   clearTimeout(speaking);
+  say(byId("spoken"), ""); // so that the same verdict is said again for the next picture
 }
 
 function nameThem(names, severals) {
@@ -98,6 +99,6 @@ function showDoubt(check, name) {
 function speak(names, seen) {
   clearTimeout(speaking);
   const refused = seen.check?.accepted === false;
-  const text = refused ? `Not like anything I was trained on; nearest is ${names[0]}.` : `${names.join(" and ")}. ${certainty(seen)}`;
+  const text = refused ? `Not like anything I was trained on; nearest is ${names.join(" and ")}.` : `${names.join(" and ")}. ${certainty(seen)}`;
   speaking = setTimeout(() => say(byId("spoken"), text), QUIET);
 }

@@ -47,6 +47,9 @@ def test_a_picture_may_be_anything_that_holds_one(connection: Client, seven: byt
         assert connection.classify(picture).answer == expected
     with pytest.raises(TypeError, match="float64"):
         connection.classify(pixels / 255)
+    for shape in ((0, 28), (28,), (28, 28, 5)):
+        with pytest.raises(TypeError, match=r"pixels are uint8 of shape .*, not uint8 of shape"):
+            connection.classify(np.zeros(shape, np.uint8))
     with pytest.raises(TypeError, match="not list"):
         connection.classify([1, 2])  # type: ignore[arg-type]
     with path.open(errors="replace") as text, pytest.raises(TypeError, match="'rb'"):

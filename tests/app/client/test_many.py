@@ -34,6 +34,11 @@ def test_results_come_in_order_and_one_bad_picture_is_an_error_in_its_place(
     assert bad == ["not-an-image", "unreadable-file", "not-an-image"]
 
 
+def test_no_request_under_way_is_no_way_to_ask() -> None:
+    with Client("http://127.0.0.1:1") as client, pytest.raises(ValueError, match="jobs is 0"):
+        list(client.classify_many([b"any"], jobs=0))
+
+
 def test_a_service_that_takes_few_at_a_time_gets_fewer(
     tiny_models: Path, tmp_path: Path, digits: Split
 ) -> None:
