@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from app.shell.cli import app as capsnet_app
 from model.contract import ModelCard
 from tests.app.support import Server, environment, serving
 from tests.terminal import run_in_terminal
+from training import recipes
 from training.cli import app as training_app
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -248,7 +250,6 @@ def test_the_table_of_settings_is_complete() -> None:
 def test_the_table_of_models_is_that_of_their_cards() -> None:
     cards = [ModelCard.load(path.parent) for path in sorted((ROOT / "artifacts").glob("*/card.json"))]
     rows = {row[0].strip(" `"): row for row in table("name")}
-    commands = " ".join((ROOT / "README.md").read_text().replace("\\\n", " ").split())
     assert list(rows) == [card.name for card in cards]
     for card in cards:
         metrics = card.variants["fp32"].metrics
@@ -258,8 +259,25 @@ def test_the_table_of_models_is_that_of_their_cards() -> None:
         assert parameters == " + ".join(f"{count:,}" for count in card.parameters.values())
         assert error == f"{100 * metrics.error:.2f} %"
         assert accepted == f"{100 * metrics.accepted:.1f} %"
-        for stage in str(card.training["command"]).split(" && "):
-            assert stage.partition(" --start-from")[0] in commands
+
+
+def test_each_shipped_model_was_made_by_the_recipe_of_its_name() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for path in (ROOT / "artifacts").glob("*/card.json"):
+        card = ModelCard.load(path.parent)
+        made = [words.split()[3:] for words in str(card.training["command"]).split(" && ")]
+        recipe = [words for words in recipes.commands(card.name, 0, ROOT) if words[0] == "fit"]
+        assert list(map(options, made)) == list(map(options, recipe))
+        assert f"python -m training recipe {card.name}\n" in readme
+
+
+def options(words: list[str]) -> set[tuple[str, str]]:
+    """The options of a command with their values, but for those that depend on the machine."""
+    pairs = pairwise([*words, "--"])
+    given = {
+        (first, second) for first, second in pairs if first.startswith("--") and not second.startswith("--")
+    }
+    return {pair for pair in given if pair[0] not in ("--output", "--precision", "--start-from")}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
