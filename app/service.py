@@ -32,7 +32,7 @@ from app.served import (
 )
 from app.settings import Settings
 from app.store import find_models
-from model.contract import InputSpec
+from model.contract import ModelCard
 from model.preprocess import ImageTooLarge, NotAnImage, decode, is_quick
 
 Answer = TypeVar("Answer")
@@ -141,14 +141,14 @@ class Service:
         self, served: ServedModel, files: Sequence[bytes], preprocess: str | None, deadline: float
     ) -> list[Floats | Problem]:
         """Picture files to the arrays (C,H,W) that the network takes; in the place of one, what is wrong with it."""
-        limit, spec = self._settings.max_pixels, served.card.input
-        quick = [index for index, data in enumerate(files) if is_quick(data, spec)]
+        limit = self._settings.max_pixels
+        quick = [index for index, data in enumerate(files) if is_quick(data, served.card.input)]
         if len(files) == len(quick) == 1:
-            return [_read(files[0], spec, preprocess, limit)]
+            return [_read(files[0], served.card, preprocess, limit)]
         # A thread's turn takes longer than to read a few quick files.
         groups = [quick[start : start + QUICK_TOGETHER] for start in range(0, len(quick), QUICK_TOGETHER)]
         groups += [[index] for index in sorted({*range(len(files))} - {*quick})]
-        read = partial(_read, spec=spec, preprocess=preprocess)
+        read = partial(_read, card=served.card, preprocess=preprocess)
         jobs = [
             partial(_read_all, [files[index] for index in group], read, min(SMALL_PICTURE, limit))
             for group in groups
@@ -187,10 +187,10 @@ def _read_all(
     return [read(data, max_pixels=max_pixels) for data in files]
 
 
-def _read(data: bytes, spec: InputSpec, preprocess: str | None, max_pixels: int) -> Floats | Problem:
+def _read(data: bytes, card: ModelCard, preprocess: str | None, max_pixels: int) -> Floats | Problem:
     """A picture file to the array (C,H,W) that the network takes, or what is wrong with it."""
     try:
-        return decode(data, spec, preprocess=preprocess, max_pixels=max_pixels)
+        return decode(data, card.input, preprocess=preprocess, max_pixels=max_pixels, objects=card.objects)
     except ImageTooLarge as error:
         return TooLarge(str(error))
     except NotAnImage as error:

@@ -28,7 +28,7 @@ from model.contract import InputSpec
 from model.ground import LEAST_CONTRAST, NOISE_LEVELS, contrast_to_ground
 from model.paper import stroke_contrast
 from model.pictures import MAX_PIXELS, ImageTooLarge, NotAnImage, size_of_plain_png
-from model.strokes import find_digit, normalised
+from model.strokes import find_digits, normalised
 
 __all__ = ["MAX_PIXELS", "ImageTooLarge", "NotAnImage", "Way", "decode", "decode_uint8", "is_quick"]
 
@@ -44,7 +44,12 @@ FAINTEST_STROKE = 0.2  # of the strongest; what is fainter belongs to the ground
 
 
 def decode(
-    data: bytes, spec: InputSpec, *, preprocess: str | None = None, max_pixels: int = MAX_PIXELS
+    data: bytes,
+    spec: InputSpec,
+    *,
+    preprocess: str | None = None,
+    max_pixels: int = MAX_PIXELS,
+    objects: int = 1,
 ) -> np.ndarray:
     """Decode a picture into a network's input.
 
@@ -58,6 +63,8 @@ def decode(
         A `Way` to take instead of the spec's.
     max_pixels
         Limit on the pixels that the picture declares.
+    objects
+        How many digits `mnist` looks for.
 
     Returns
     -------
@@ -73,7 +80,8 @@ def decode(
     ValueError
         If `preprocess` is not a `Way`.
     """
-    return decode_uint8(data, spec, preprocess=preprocess, max_pixels=max_pixels) / np.float32(255)
+    pixels = decode_uint8(data, spec, preprocess=preprocess, max_pixels=max_pixels, objects=objects)
+    return pixels / np.float32(255)
 
 
 def is_quick(data: bytes, spec: InputSpec) -> bool:
@@ -83,7 +91,12 @@ def is_quick(data: bytes, spec: InputSpec) -> bool:
 
 
 def decode_uint8(
-    data: bytes, spec: InputSpec, *, preprocess: str | None = None, max_pixels: int = MAX_PIXELS
+    data: bytes,
+    spec: InputSpec,
+    *,
+    preprocess: str | None = None,
+    max_pixels: int = MAX_PIXELS,
+    objects: int = 1,
 ) -> np.ndarray:
     """As `decode`, before the division: uint8 (C,H,W)."""
     way = preprocess or spec.preprocess
@@ -96,7 +109,7 @@ def decode_uint8(
         )
         return _channels_first(_resize(image, spec, "RGB" if colour else "L"), spec.channels)
     image = pictures.read(data, enough=WORKING_EDGE, grey=True, max_pixels=max_pixels)
-    return _channels_first(_read_object(image, spec, way), spec.channels)
+    return _channels_first(_read_object(image, spec, way, objects), spec.channels)
 
 
 def _resize(image: Image.Image, spec: InputSpec, mode: str) -> np.ndarray:
@@ -115,7 +128,7 @@ def _channels_first(pixels: np.ndarray, channels: int) -> np.ndarray:
     return np.repeat(pixels[None], channels, axis=0)
 
 
-def _read_object(image: Image.Image, spec: InputSpec, way: str) -> np.ndarray:
+def _read_object(image: Image.Image, spec: InputSpec, way: str, objects: int) -> np.ndarray:
     """Light strokes (`mnist`) or a light garment (`fashion`) on black: uint8 (H,W)."""
     drawing = pictures.drawing_in_alpha(image)
     grey = drawing or pictures.flatten(image, "L")
@@ -125,7 +138,7 @@ def _read_object(image: Image.Image, spec: InputSpec, way: str) -> np.ndarray:
     if way == "fashion":
         return _garment(values, drawing is not None, spec)
     contrast, noise = (values / np.float32(255), 0.0) if drawing else stroke_contrast(values)
-    strokes = find_digit(contrast, noise)
+    strokes = find_digits(contrast, noise, objects)
     if strokes is None:
         return np.zeros((spec.height, spec.width), np.uint8)
     box = normalised(strokes, round(spec.height * DIGIT_SHARE), round(spec.width * DIGIT_SHARE))

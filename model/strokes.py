@@ -23,8 +23,8 @@ USUAL = 0.125  # width of MNIST's strokes, in shares of the digit's longer edge
 THINNEST, THICKEST = 0.10, 0.16  # as they are between these
 
 
-def find_digit(contrast: np.ndarray, noise: float) -> np.ndarray | None:
-    """Crop to the digit; None where there is none.
+def find_digits(contrast: np.ndarray, noise: float, count: int = 1) -> np.ndarray | None:
+    """Crop to the digit, or to the likeliest `count`, of which several may be one by overlap; None where there is none.
 
     Parameters
     ----------
@@ -32,6 +32,8 @@ def find_digit(contrast: np.ndarray, noise: float) -> np.ndarray | None:
         float32 (h,w) in [0,1] from `paper.stroke_contrast`.
     noise
         Standard deviation of the bare ground's contrast.
+    count
+        How many digits to look for.
 
     Returns
     -------
@@ -46,10 +48,10 @@ def find_digit(contrast: np.ndarray, noise: float) -> np.ndarray | None:
     if not len(parts):
         return None
     # The digit's own strokes say how faint a part of it can be; what is fainter may have joined it to something else.
-    mask = parts.mask(_digit(parts))
+    mask = parts.mask(_digits(parts, count))
     mask &= contrast > FAINTEST * np.percentile(contrast[mask], 75)
     parts = find_components(mask, contrast)
-    mask = parts.mask(_digit(parts))
+    mask = parts.mask(_digits(parts, count))
     level = float(np.percentile(contrast[mask], 75))
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
@@ -62,9 +64,30 @@ def _streaked(parts: Components) -> bool:
     return bool(np.any(~_inner(parts) & ((2 * parts.width > width) | (2 * parts.height > height))))
 
 
-def _digit(parts: Components) -> np.ndarray:
-    """Which components are the digit: the likeliest, and the pieces near it. bool (N,)."""
-    main = int(np.argmax(_likelihood(parts)))
+def _digits(parts: Components, count: int) -> np.ndarray:
+    """Which components are digits: the likeliest, as many as are looked for, and the pieces near them. bool (N,)."""
+    likelihood = _likelihood(parts)
+    main = int(np.argmax(likelihood))
+    found = _with_pieces(parts, main)
+    for _ in range(1, count):
+        likelihood[found] = 0
+        other = int(np.argmax(likelihood))
+        if likelihood[other] == 0 or not _is_another(parts, other, main):
+            break
+        found |= _with_pieces(parts, other)
+    return found
+
+
+def _is_another(parts: Components, other: int, main: int) -> bool:
+    """Whether a component is as large and as dark as a second digit beside the first: no speck, and no frame."""
+    longest = np.maximum(parts.height, parts.width)
+    strength = parts.weight / parts.pixels
+    alike = 2 * longest[other] > longest[main] and 2 * strength[other] > strength[main]
+    return bool(alike and longest[other] < 2 * longest[main] and _inner(parts)[other])
+
+
+def _with_pieces(parts: Components, main: int) -> np.ndarray:
+    """A component and the pieces near it: bool (N,)."""
     reach = NEAR * max(parts.height[main], parts.width[main])
     near = (
         (parts.left <= parts.right[main] + reach)

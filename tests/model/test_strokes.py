@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 
 from model.lines import find_lines, without_lines
 from model.paper import closed, ink_is_dark, stroke_contrast, stroke_width
-from model.strokes import find_digit, normalised, widened
+from model.strokes import find_digits, normalised, widened
 
 
 def page(width: int = 480, height: int = 360, shade: int = 220) -> Image.Image:
@@ -104,7 +104,7 @@ def test_the_digit_is_found_among_other_marks() -> None:
     pen.rectangle((60, 20, 460, 340), outline=255)  # a frame
     pen.line((80, 300, 110, 310), fill=255, width=8)  # a dash
     pen.ellipse((400, 40, 410, 50), fill=255)  # a dot
-    found, expected = find_digit(np.asarray(image, np.float32) / 255, 0.0), find_digit(alone, 0.0)
+    found, expected = find_digits(np.asarray(image, np.float32) / 255, 0.0), find_digits(alone, 0.0)
     assert found is not None
     np.testing.assert_array_equal(found, expected)
 
@@ -112,14 +112,14 @@ def test_the_digit_is_found_among_other_marks() -> None:
 def test_a_piece_near_the_digit_is_part_of_it() -> None:
     image = seven(page(shade=0), shade=255)
     ImageDraw.Draw(image).line((190, 180, 205, 180), fill=255, width=8)  # its crossbar, a little short
-    found = find_digit(np.asarray(image, np.float32) / 255, 0.0)
+    found = find_digits(np.asarray(image, np.float32) / 255, 0.0)
     assert found is not None
     assert found.shape[1] > 108
 
 
 @pytest.mark.parametrize("width", [1, 2, 4, 10, 20, 30, 40])
 def test_strokes_come_to_their_usual_width(width: int) -> None:
-    drawn = find_digit(np.asarray(seven(page(shade=0), shade=255, width=width), np.float32) / 255, 0.0)
+    drawn = find_digits(np.asarray(seven(page(shade=0), shade=255, width=width), np.float32) / 255, 0.0)
     assert drawn is not None
     box = normalised(drawn, 80, 80)
     assert max(box.shape) == 80
@@ -145,3 +145,19 @@ def test_a_hairline_across_a_large_picture_is_widened() -> None:
     box = normalised(hair, 20, 20)
     assert max(box.shape) == 20
     assert box.max() > 0.9
+
+
+def test_as_many_digits_are_found_as_are_looked_for() -> None:
+    one = seven(page(shade=0), shade=255)
+    beside = Image.fromarray(np.roll(np.asarray(one), 150, axis=1))
+    two = ImageChops.lighter(one, beside)
+    ImageDraw.Draw(two).ellipse((20, 320, 30, 330), fill=255)  # a dot
+    alone, first, both = (
+        find_digits(np.asarray(image, np.float32) / 255, 0.0, count)
+        for image, count in ((one, 2), (two, 1), (two, 2))
+    )
+    assert alone is not None
+    assert first is not None
+    assert both is not None
+    assert alone.shape == first.shape
+    assert both.shape == (alone.shape[0], alone.shape[1] + 150)
