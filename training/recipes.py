@@ -89,7 +89,7 @@ PAIRS: tuple[Options, ...] = (
         "augmentation": "handwriting",
     },
     {"epochs": 36, "batch_size": 64, "learning_rate": 0.0012, "ema": 0.9997, "augmentation": "none"},
-    {"epochs": 12, "batch_size": 64, "learning_rate": 0.001, "ema": 0.9997, "augmentation": "none"},
+    {"epochs": 12, "batch_size": 64, "ema": 0.9997, "augmentation": "none"},
 )
 # As in the paper: shifts of two pixels and nothing else, so that the four rows differ in what they are named for.
 PAPER: Options = {"epochs": 100, "augmentation": "shift"}
