@@ -31,6 +31,9 @@ OTHER = re.compile(
     rb"\r\n(?:expect|transfer-encoding|upgrade|origin):|\r\nconnection:(?! *keep-alive\r\n)", re.IGNORECASE
 )
 
+# Seconds for a last look at a connection that is to be closed because nothing came: any will do.
+LAST_LOOK = 0.01
+
 
 def whole_request(data: bytes) -> re.Match[bytes] | None:
     """The head of `data`, its path as group 1, where that is exactly one plain POST request; None for anything else."""
@@ -127,6 +130,13 @@ class Protocol(HttpToolsProtocol):
                 )
                 return
         super().data_received(data)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Nothing has come for a while, or it has and nobody looked: timers come before sockets in a turn of the loop.
+
+        So the sockets have one more turn; a request that is found there takes this back.
+        """
+        self.timeout_keep_alive_task = self.loop.call_later(LAST_LOOK, super().timeout_keep_alive_handler)
 
     def on_message_begin(self) -> None:
         """A request's first byte."""

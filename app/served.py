@@ -17,7 +17,7 @@ from app.settings import Settings
 from app.steps import step
 from app.store import StoredModel
 from model import guard
-from model.contract import Guard, ModelCard, Variant
+from model.contract import Guard, ModelCard
 
 Floats = NDArray[np.float32]
 
@@ -157,14 +157,13 @@ def serve_model(
     watched = pulses[0].watch(encode), pulses[1].watch(draw)
     variant = card.variants[precision]
     look = partial(_look, *watched, variant.guard, card.objects)
-    most = _largest_batch(variant, device, settings)
     return ServedModel(
         card=card,
         precision=precision,
         precision_reason=reason,
         provider=engine.provider,
-        looks=batcher.queue(look, most, observers(card.name, "classify")),
-        encoder=batcher.queue(watched[0], most, observers(card.name, "encode")),
+        looks=batcher.queue(look, settings.max_batch, observers(card.name, "classify")),
+        encoder=batcher.queue(watched[0], settings.max_batch, observers(card.name, "encode")),
         decoder=batcher.queue(watched[1], settings.max_batch, observers(card.name, "decode")),
         pulses=pulses,
     )
@@ -210,13 +209,6 @@ def _check(
         Check(distance, threshold, accepted=distance <= threshold)
         for distance, threshold in zip(distances, thresholds, strict=True)
     ]
-
-
-def _largest_batch(variant: Variant, device: Device, settings: Settings) -> int:
-    """The setting's; on a CPU no more than the batch at which the encoder was measured to be fastest."""
-    if device.is_gpu or variant.speed is None:
-        return settings.max_batch
-    return min(settings.max_batch, variant.speed.best_batch)
 
 
 def choose_default(stored: dict[str, StoredModel], settings: Settings) -> str:

@@ -220,14 +220,29 @@ class Sink(asyncio.Transport):
         pass
 
 
+KEEP_ALIVE = 0.2
+
+
+class Nobody:
+    """Refuses nobody."""
+
+    arrived = 0
+
+    def answer(self, *_: object) -> None:
+        return None
+
+
+def kind_of_connection(app: Any, refusals: Nobody | None = None) -> Callable[[], Protocol]:
+    """Makes connections to an application that speaks ASGI."""
+    config = uvicorn.Config(app, lifespan="off", timeout_keep_alive=KEEP_ALIVE)  # type: ignore[arg-type]
+    config.load()
+    kind: type[Protocol] = type("Kind", (Protocol,), {"refusals": refusals or Nobody()})
+    state = ServerState()
+    return lambda: kind(config, state, {})
+
+
 def test_what_is_waited_for_counts_and_who_does_not_read_does_not() -> None:
     """Clients that never read their answers would otherwise fill the house, and nobody would be in it."""
-
-    class Nobody:
-        arrived = 0
-
-        def answer(self, *_: object) -> None:
-            return None
 
     async def connect() -> list[int]:
         over, refusals, counts = asyncio.Event(), Nobody(), []
@@ -237,10 +252,7 @@ def test_what_is_waited_for_counts_and_who_does_not_read_does_not() -> None:
             await send({"type": "http.response.start", "status": 204, "headers": []})
             await send({"type": "http.response.body"})
 
-        config = uvicorn.Config(app, lifespan="off")
-        config.load()
-        kind: type[Protocol] = type("Counted", (Protocol,), {"refusals": refusals})
-        connection = kind(config, ServerState(), {})
+        connection = kind_of_connection(app, refusals)()
         connection.connection_made(Sink())
         steps: list[Callable[[], None]] = [
             lambda: connection.data_received(PLAIN[:-1]),
@@ -261,6 +273,32 @@ def test_what_is_waited_for_counts_and_who_does_not_read_does_not() -> None:
         return counts
 
     assert asyncio.run(connect()) == [0, 1, 0, 1, 1, 0, 0, 1, 0]
+
+
+def test_a_request_that_came_while_the_loop_was_busy_is_read_before_its_connection_is_closed() -> None:
+    """A loop that was held up runs the timer that closes idle connections first, and reads what came only then."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async def scenario() -> list[bytes]:
+        server = await asyncio.get_running_loop().create_server(kind_of_connection(app), "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        answers = []
+        for _ in range(2):
+            writer.write(PLAIN)
+            time.sleep(2 * KEEP_ALIVE)  # noqa: ASYNC251  # holds the loop up
+            answers.append(await reader.readuntil(b"\r\n\r\n"))
+        await asyncio.sleep(2 * KEEP_ALIVE)
+        answers.append(await reader.read())
+        writer.close()
+        server.close()
+        return answers
+
+    *answers, end = asyncio.run(scenario())
+    assert {answer[:12] for answer in answers} == {b"HTTP/1.1 204"}
+    assert end == b""
 
 
 def test_behind_a_proxy_the_client_is_logged(one_place: Server, seven: bytes) -> None:
