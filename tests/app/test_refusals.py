@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
-from app.overload import Protocol, whole_request
+from app.overload import IN_A_TURN, Protocol, whole_request
 from tests.app.support import Server, png, serving, wait_until
 
 HEAD = b"POST /classify?verify=false HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
@@ -178,6 +178,23 @@ def test_hundreds_of_connections_at_once_are_all_taken(server: Server, seven: by
     assert b"200" in statuses
 
 
+def test_a_crowd_before_a_full_house_is_told_so_one_by_one(one_place: Server, seven: bytes) -> None:
+    request = HEAD + b"Content-Length: %d\r\n\r\n" % len(seven) + seven
+    with contextlib.ExitStack() as stack:
+        crowd = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", one_place.port), timeout=30))
+            for _ in range(2 * IN_A_TURN + 10)
+        ]
+        with busy(one_place):
+            for connection in crowd[:-1]:
+                connection.sendall(request)
+            crowd[-1].sendall(request[:-10])  # the rest of it comes later
+            answers = [connection.recv(12)[9:] for connection in crowd[:-1]]
+            crowd[-1].sendall(request[-10:])
+            answers.append(crowd[-1].recv(12)[9:])
+    assert set(answers) == {b"503"}
+
+
 def test_answers_come_in_the_order_of_the_requests(one_place: Server, seven: bytes) -> None:
     """The second of two requests sent at once takes the place, and a third comes while it is in work."""
     drawing = np.zeros((7000, 7000), np.uint8)
@@ -227,6 +244,9 @@ class Nobody:
     """Refuses nobody."""
 
     arrived = 0
+
+    def puts_off(self, *_: object) -> bool:
+        return False
 
     def answer(self, *_: object) -> None:
         return None
