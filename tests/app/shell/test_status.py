@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -128,8 +129,10 @@ def test_a_server_that_is_full_is_asked_again(seven: bytes) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT")
 def test_an_interrupt_ends_at_once_and_cleanly(folder: Path) -> None:
+    # A shell has what it starts in the background ignore SIGINT, and these tests may have been started so.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with scripted(Reply(200, delay=60)) as server:
-        process = start("classify", folder, server=server.url)
+        process = start("classify", folder, server=server.url, preexec_fn=heard)
         wait_until(lambda: bool(server.requests), LIMIT)
         process.send_signal(signal.SIGINT)
         began = time.monotonic()
