@@ -82,11 +82,13 @@ class Refusals:
         return True
 
     def _work_off(self) -> None:
-        for _ in range(min(IN_A_TURN, len(self._line))):
-            connection, data = self._line.popleft()
-            connection.go_on(data)
-        if self._line:
-            asyncio.get_running_loop().call_soon(self._work_off)
+        try:
+            for _ in range(min(IN_A_TURN, len(self._line))):
+                connection, data = self._line.popleft()
+                connection.go_on(data)
+        finally:  # whatever becomes of one, the others have their turn
+            if self._line:
+                asyncio.get_running_loop().call_soon(self._work_off)
 
     def answer(
         self, data: bytes, client: tuple[str, int] | None, headers: list[tuple[bytes, bytes]]
