@@ -10,8 +10,9 @@ from app.errors import QueueFull, TooLarge
 # have made it slow, digits can make it fast again.
 ALWAYS = 128
 
-# A large request takes turns with the others, so no one waits for more of it than for a share.
-SHARE = 64
+# A large request counts as so many items at most: it takes turns with the others, and a few clients that send batches
+# of 64 must not keep each other out.
+SHARE = 16
 
 # Seconds over which answers are counted, and how many items there must be in the house all that time: where fewer wait
 # it is they that are slow to come, and not the service.
