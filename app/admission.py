@@ -44,13 +44,13 @@ class Admission:
         self._answered = 0
         self._since = 0.0
 
-    def refusal(self, arrived: int = 0) -> QueueFull | None:
-        """Why a request of one item would be refused now, if it would.
+    def refusal(self, items: int = 1, *, arrived: int = 0) -> QueueFull | None:
+        """Why a request of so many items would be refused now, if it would.
 
         `arrived` requests have come, whether or not they have been let in already.
         """
         ahead = max(self._ahead, arrived)
-        if self._held + 1 > self._max_items:
+        if self._held + items > self._max_items:
             return QueueFull(f"{self._held} items are waiting or in work, of at most {self._max_items}")
         if self._pace is not None and ahead >= max(ALWAYS, self._pace * self._max_wait):
             return QueueFull(
@@ -73,9 +73,7 @@ class Admission:
         """
         if items > self._max_items:
             raise TooLarge(f"the request holds {items} items; at most {self._max_items} are taken at a time")
-        if self._held + items > self._max_items:
-            raise QueueFull(f"{self._held} items are waiting or in work, of at most {self._max_items}")
-        if (refusal := self.refusal()) is not None:
+        if (refusal := self.refusal(items)) is not None:
             raise refusal
         share = min(items, SHARE)
         if self._ahead < BUSY <= self._ahead + share:
