@@ -8,6 +8,9 @@ deadline: a request that comes to a second queue with the deadline of the first 
 A request of many items is admitted whole and computed in shares, after each of which it goes behind all that waits:
 whoever comes with one item waits for one share of it and not for all.
 
+Where a process has one slot, a batch that takes a moment is run on the event loop, cut to what takes no longer: to hand
+it to a thread, and Python's lock there and back, costs more than the loop loses (docs/performance.md).
+
 Knows neither models nor arrays: items go in, results come out. All bookkeeping happens on the event loop's thread, so
 there are no locks; only `run` itself is called in another thread.
 """
@@ -28,6 +31,9 @@ Result = TypeVar("Result")
 
 # Seconds between two looks for requests whose deadline has passed although no slot became free.
 LOOK = 0.25
+
+# How much the last batch counts beside those before it, where the next one's time is foretold.
+LEARNING = 0.2
 
 # A batch that has not come back after so many seconds never will, as far as anybody can tell.
 STALLED = 30.0
@@ -57,11 +63,15 @@ class Batcher:
         How many items may wait, over all queues.
     name
         Begins the names of the threads.
+    moment
+        Seconds that a batch may take on the event loop, if there is one slot; with 0 all batches run in threads.
     """
 
-    def __init__(self, slots: int, max_queue: int, name: str = "batcher") -> None:
+    def __init__(self, slots: int, max_queue: int, name: str = "batcher", moment: float = 0.0) -> None:
         self.slots = slots
         self.max_queue = max_queue
+        self._moment = moment if slots == 1 else 0.0
+        self._will_run = False
         self._free = slots
         self._latest = 0.0  # of the turns that were given to requests
         self._queues: list[Queue[Any, Any]] = []
@@ -135,8 +145,27 @@ class Batcher:
     def _fill_slots(self) -> None:
         """Start batches as long as a slot is free and something waits."""
         while self._free and (queue := self._oldest()):
+            if queue._fit_into(self._moment):
+                self._run_soon()
+                return
             if shares := queue._take(self.slots):
                 self._start(queue, shares)
+
+    def _run_soon(self) -> None:
+        """Run a batch on the loop in its next turn, when what came in this one waits as well."""
+        if not self._will_run:
+            self._will_run = True
+            asyncio.get_running_loop().call_soon(self._run_here)
+
+    def _run_here(self) -> None:
+        self._will_run = False
+        queue = self._oldest() if self._free else None
+        if queue and (room := queue._fit_into(self._moment)) and (shares := queue._take(self.slots, room)):
+            self._settle(
+                queue, shares, attempt(queue._run, [item for share in shares for item in share.items])
+            )
+        else:
+            self._fill_slots()
 
     def _oldest(self) -> "Queue[Any, Any] | None":
         """The queue whose head has the first turn."""
@@ -164,10 +193,14 @@ class Batcher:
     def _finish(self, future: asyncio.Future[Any]) -> None:
         """Hand the results back, free the slot, and fill it again."""
         self._free += 1
-        batch, run = self._running.pop(future), future.result()
-        items = settle(batch.shares, run)
+        batch = self._running.pop(future)
+        self._settle(batch.queue, batch.shares, future.result())
+
+    def _settle(self, queue: "Queue[Any, Any]", shares: list["Share"], run: Run) -> None:
+        items = settle(shares, run)
+        queue._learn(items, run)
         self._fill_slots()
-        for observer in batch.queue._observers:
+        for observer in queue._observers:
             observer.ran(items, run)
 
 
@@ -185,6 +218,7 @@ class Queue(Generic[Item, Result]):
         self._observers = observers
         self._run = run
         self._max_batch = max_batch
+        self._pace: float | None = None  # seconds an item
         self.waiting = 0
         self._requests: deque[Request] = deque()
 
@@ -232,9 +266,19 @@ class Queue(Generic[Item, Result]):
         for observer in self._observers:
             observer.waiting(self.waiting)
 
-    def _take(self, slots: int) -> list["Share"]:
-        """Remove the next batch: one slot's share of what waits here, in turn, the dead left out."""
-        room = min(self._max_batch, -(-self.waiting // slots))
+    def _fit_into(self, seconds: float) -> int:
+        """How many items are expected to run in so many seconds; 0 while that is not known."""
+        return int(seconds / self._pace) if self._pace else 0
+
+    def _learn(self, items: int, run: Run) -> None:
+        """Take a batch into account that was run."""
+        if run.error is None:
+            pace = (run.ended - run.started) / items
+            self._pace = pace if self._pace is None else self._pace + (pace - self._pace) * LEARNING
+
+    def _take(self, slots: int, most: int | None = None) -> list["Share"]:
+        """Remove the next batch: one slot's share of what waits here, at the most so much, in turn, without the dead."""
+        room = min(self._max_batch, -(-self.waiting // slots), most or self._max_batch)
         batch: list[Share] = []
         now = time.monotonic()
         while self._requests:

@@ -98,20 +98,21 @@ def _wrap(app: FastAPI, settings: Settings, keys: Keys) -> ASGIApp:
     """
     app.add_middleware(LastResort)  # inside FastAPI's, which would answer in its own words
     layers: ASGIApp = Shortcut(app.build_middleware_stack(), **classify.SHORT)
+    app.state.door = app.state.proxies = None
     if keys or settings.rate_limit:
-        layers = Door(layers, keys=keys, rate=settings.rate_limit)
+        layers = app.state.door = Door(layers, keys=keys, rate=settings.rate_limit)
     layers = LastResort(layers)
     # Outside the door: a browser asks for leave without a key, and must be able to read a 401.
     if settings.cors_origins:
         layers = CORSMiddleware(layers, allow_origins=settings.cors_origins, **CORS)
     if app.state.tracing:
         layers = Traces(layers, tracer=app.state.tracing.tracer)
-    bodies = Bodies(LARGEST_BODIES * settings.max_upload)
+    bodies = app.state.bodies = Bodies(LARGEST_BODIES * settings.max_upload)
     layers = Exchanges(layers, app.state.metrics, app.state.access, bodies, settings.request_timeout)
     if settings.trusted_proxies:
         trusted = list(settings.trusted_proxies)
         # uvicorn writes ASGI's types out where Starlette says "a mapping".
-        return ProxyHeadersMiddleware(layers, trusted_hosts=trusted)  # type: ignore[arg-type, return-value]
+        layers = app.state.proxies = ProxyHeadersMiddleware(layers, trusted_hosts=trusted)  # type: ignore[arg-type, assignment]
     return layers
 
 

@@ -74,6 +74,14 @@ def fields(problem: Problem, path: str, request_id: str) -> dict[str, Any]:
     return body
 
 
+def as_bytes(problem: Problem, path: str, request_id: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Headers and body of the answer for a problem."""
+    body = orjson.dumps(fields(problem, path, request_id))
+    more = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
+    length = b"%d" % len(body)
+    return [(b"content-length", length), (b"content-type", MEDIA_TYPE.encode()), *more], body
+
+
 def as_problem(request: Request, error: Exception) -> Problem:
     """What an error says to the client; one that nobody foresaw is logged and says nothing of itself."""
     if isinstance(error, Problem):
@@ -86,7 +94,12 @@ def as_problem(request: Request, error: Exception) -> Problem:
         return MethodNotAllowed(
             request.url.path, request.method, _with_head((error.headers or {}).get("Allow", ""))
         )
-    log.error("unforeseen error", path=request.url.path, exc_info=error)
+    return unforeseen(request.url.path, error)
+
+
+def unforeseen(path: str, error: Exception) -> Problem:
+    """What a client is told of an error that nobody foresaw, which is logged."""
+    log.error("unforeseen error", path=path, exc_info=error)
     return Problem("the request failed inside the service; the log has it under its request_id")
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -88,29 +88,38 @@ class Door:
         if scope["type"] != "http" or is_open(path_of(scope)):
             await self._app(scope, receive, send)
             return
-        given = sent_key(Headers(scope=scope))
-        key = self._keys.find(given) if given else None
-        if self._buckets is not None:
-            send = self._count(self._buckets, client_of(scope) if key is None else key, send)
-        if self._keys and key is None:
-            raise Unauthorized(given=bool(given))
-        await self._app(scope, receive, send)
-
-    def _count(self, buckets: Buckets, client: Hashable, send: Send) -> Send:
-        """Take one request from the client's bucket; the same `send`, which tells the client what is left in it."""
-        allowance = buckets.take(client)
-        headers = _rate_headers(buckets.rate, allowance)
-        if not allowance.granted:
-            problem = TooManyRequests(buckets.rate.count, buckets.rate.seconds, allowance.retry)
-            problem.headers |= headers
-            raise problem
+        headers = self.admit(sent_key(Headers(scope=scope).get), client_network(scope.get("client")))
 
         async def send_with_rate(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(raw=message["headers"]).update(headers)
             await send(message)
 
-        return send_with_rate
+        await self._app(scope, receive, send_with_rate if headers else send)
+
+    def admit(self, given: bytes, client: Hashable) -> dict[str, str]:
+        """Let in a client that shows this key; the headers that tell it what its rate leaves it, if there is one.
+
+        Raises
+        ------
+        TooManyRequests, Unauthorized
+            If it is not let in.
+        """
+        key = self._keys.find(given) if given else None
+        headers = {} if self._buckets is None else self._count(self._buckets, client if key is None else key)
+        if self._keys and key is None:
+            raise Unauthorized(given=bool(given))
+        return headers
+
+    def _count(self, buckets: Buckets, client: Hashable) -> dict[str, str]:
+        """Take one request from the client's bucket; the headers that say what is left in it."""
+        allowance = buckets.take(client)
+        headers = _rate_headers(buckets.rate, allowance)
+        if not allowance.granted:
+            problem = TooManyRequests(buckets.rate.count, buckets.rate.seconds, allowance.retry)
+            problem.headers |= headers
+            raise problem
+        return headers
 
 
 def is_open(path: str) -> bool:
@@ -118,16 +127,18 @@ def is_open(path: str) -> bool:
     return path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)
 
 
-def sent_key(headers: Headers) -> bytes:
-    """The key in `Authorization: Bearer` or, where that is of another scheme, in `X-API-Key`; empty for none."""
-    scheme, _, credentials = headers.get("authorization", "").partition(" ")
-    given = credentials.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+def sent_key(header: Callable[[str], str | None]) -> bytes:
+    """The key in `Authorization: Bearer` or, where that is of another scheme, in `X-API-Key`; empty for none.
+
+    `header` gives a header by its name, if there is one.
+    """
+    scheme, _, credentials = (header("authorization") or "").partition(" ")
+    given = credentials.strip() if scheme.lower() == "bearer" else header("x-api-key") or ""
     return given.encode("latin-1")
 
 
-def client_of(scope: Scope) -> Hashable:
+def client_network(client: tuple[str, int] | None) -> Hashable:
     """Whom to count a request for: the client's IPv4 address, or the network of its IPv6 address."""
-    client = scope.get("client")
     return _network_of(client[0]) if client else None
 
 

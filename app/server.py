@@ -13,7 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.acceptor import Acceptor, is_slow_to_accept
-from app.overload import protocol
+from app.connection import connection
 from app.settings import Settings
 
 log = structlog.get_logger("app.server")
@@ -35,7 +35,7 @@ class Server(uvicorn.Server):
     """Serves an application whose `state.ready` is what its readiness probe says."""
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
-        self._protocol = protocol(app)
+        self._protocol = connection(app)
         super().__init__(
             uvicorn.Config(
                 app,

@@ -47,6 +47,9 @@ MOST_THREADS = 8
 # one thread of their own: the memory in use is bounded, and a queue of them does not keep the small ones waiting.
 SMALL_PICTURE = 12_500_000
 
+# Seconds that a batch may keep the event loop on a processor, where a process has one core: what a probe may wait twice.
+MOMENT = 0.01
+
 # Quick picture files that a thread reads in one turn.
 QUICK_TOGETHER = 32
 
@@ -79,7 +82,7 @@ class Service:
         stored = find_models(settings.models)
         default = choose_default(stored, settings)
         device = choose_device(settings, stored[default].decoder)
-        slots = Batcher(device.slots, settings.max_queue, "slot")
+        slots = Batcher(device.slots, settings.max_queue, "slot", 0.0 if device.is_gpu else MOMENT)
         served = {
             name: serve_model(model, device, slots, settings, observers) for name, model in stored.items()
         }

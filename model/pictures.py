@@ -129,6 +129,12 @@ def grey_pixels(image: Image.Image) -> np.ndarray:
     return np.frombuffer(image.tobytes(), np.uint8).reshape(height, width)
 
 
+def range_of(image: Image.Image) -> tuple[int, int]:
+    """The least and the greatest value of a picture of one band."""
+    least, greatest = image.getextrema()
+    return int(least), int(greatest)  # type: ignore[arg-type]  # one band, so two numbers
+
+
 def flatten(image: Image.Image, mode: str) -> Image.Image:
     """The picture in mode `L` (grey) or `RGB`, transparency laid on white."""
     if image.mode == mode and "transparency" not in image.info:
@@ -239,8 +245,7 @@ def _opacity(image: Image.Image) -> Image.Image | None:
 
 def _is_wide(image: Image.Image) -> bool:
     """Whether a 16-bit picture uses its 16 bits, or is an 8-bit one put into them as it is."""
-    extremes = image.getextrema()
-    return int(extremes[1]) > 255  # type: ignore[arg-type]  # one band, so two numbers
+    return range_of(image)[1] > 255
 
 
 def _to_eight_bits(image: Image.Image, wide: bool) -> Image.Image:

@@ -33,6 +33,7 @@ from model.strokes import find_digits, normalised
 __all__ = ["MAX_PIXELS", "ImageTooLarge", "NotAnImage", "Way", "decode", "decode_uint8", "is_quick"]
 
 Way = Literal["mnist", "fashion", "resize", "none"]
+WAYS = get_args(Way)
 
 # Longer edge of the picture in which the object is sought: enough for a thin pen, few enough to be quick.
 WORKING_EDGE = 480
@@ -100,8 +101,8 @@ def decode_uint8(
 ) -> np.ndarray:
     """As `decode`, before the division: uint8 (C,H,W)."""
     way = preprocess or spec.preprocess
-    if way not in get_args(Way):
-        raise ValueError(f"preprocess is '{way}'; allowed: {', '.join(get_args(Way))}")
+    if way not in WAYS:
+        raise ValueError(f"preprocess is '{way}'; allowed: {', '.join(WAYS)}")
     if way in ("resize", "none"):
         colour = spec.channels == 3
         image = pictures.read(
@@ -133,7 +134,7 @@ def _read_object(image: Image.Image, spec: InputSpec, way: str, objects: int) ->
     drawing = pictures.drawing_in_alpha(image)
     grey = drawing or pictures.flatten(image, "L")
     if image.size == (spec.width, spec.height):
-        return pictures.grey_pixels(drawing) if drawing else light_on_dark(pictures.grey_pixels(grey))
+        return pictures.grey_pixels(drawing) if drawing else light_on_dark(grey)
     values = np.asarray(pictures.shrink(grey, WORKING_EDGE))
     if way == "fashion":
         return _garment(values, drawing is not None, spec)
@@ -154,17 +155,20 @@ def _garment(values: np.ndarray, alone: bool, spec: InputSpec) -> np.ndarray:
     return place_by_box(fit_into(found, spec.height, spec.width), spec.height, spec.width)
 
 
-def light_on_dark(grey: np.ndarray) -> np.ndarray:
-    """Turn a picture whose border is lighter than the middle of its range into its negative: uint8 (H,W).
+def light_on_dark(image: Image.Image) -> np.ndarray:
+    """The pixels of a grey picture, or of its negative where its border is lighter than the middle of its range: (H,W).
 
     One shade all over is ground, whichever it is, and becomes black. Of the 140,000 rows of MNIST and Fashion-MNIST
     none is turned, and of their negatives every one.
     """
-    darkest, lightest = int(grey.min()), int(grey.max())
+    # Pillow and bytes: NumPy takes several times as long to begin with so few numbers as these do to be done.
+    darkest, lightest = pictures.range_of(image)
     if darkest == lightest:
-        return np.zeros_like(grey)
-    # As bytes: NumPy takes several times as long to begin with so few numbers as to add them up.
-    border = b"".join(edge.tobytes() for edge in (grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]))
+        return np.zeros((image.height, image.width), np.uint8)
+    pixels, width = image.tobytes(), image.width
+    last = len(pixels) - width  # where the last row begins
+    border = pixels[:width] + pixels[last:] + pixels[width:last:width] + pixels[2 * width - 1 : last : width]
+    grey = np.frombuffer(pixels, np.uint8).reshape(-1, width)
     return 255 - grey if 2 * sum(border) > (darkest + lightest) * len(border) else grey
 
 

@@ -21,6 +21,7 @@ OCTETS = "application/octet-stream"
 
 # A form as browsers and other clients write it that send a picture and nothing else.
 PLAIN_TYPE = re.compile(r"multipart/form-data; ?boundary=([A-Za-z0-9'_-]{1,70})")
+PICTURE_TYPE = re.compile(rf"image/[a-z0-9.+-]+|{OCTETS}")
 PLAIN_HEAD = re.compile(
     rb'\r\nContent-Disposition: form-data; name="file"(?:; filename="[ !#-\[\]-~]*")?'
     rb"(?:\r\nContent-Type: [!-~]+)?\r\n\r\n"
@@ -39,10 +40,11 @@ async def read_picture(request: Request, limit: int) -> bytes:
     BadRequest, InvalidParameter, TooLarge, UnsupportedMedia
         If there is no picture to be had; says what was found and what is read.
     """
-    if plain := PLAIN_TYPE.fullmatch(request.headers.get("content-type", "")):
-        body, boundary = await read_body(request, limit), plain[1].encode()
-        files = plain_files(body, boundary) or []
-        return _not_empty(files[0] if len(files) == 1 else _only_file(body, boundary))
+    if PLAIN_TYPE.fullmatch(content_type := request.headers.get("content-type", "")):
+        body = await read_body(request, limit)
+        if picture := plain_picture(content_type, body):
+            return picture
+        return _not_empty(_only_file(body, _content_type(request)[1]))
     media, boundary = _content_type(request)
     if media != MULTIPART and media != OCTETS and not media.startswith("image/"):
         raise UnsupportedMedia(
@@ -51,6 +53,14 @@ async def read_picture(request: Request, limit: int) -> bytes:
         )
     body = await read_body(request, limit)
     return _not_empty(_only_file(body, boundary) if media == MULTIPART else body)
+
+
+def plain_picture(content_type: str, body: bytes) -> bytes | None:
+    """The picture file in a plain form with that and nothing else, or in a body of its own; None for any other body."""
+    if plain := PLAIN_TYPE.fullmatch(content_type):
+        files = plain_files(body, plain[1].encode()) or ()
+        return (files[0] or None) if len(files) == 1 else None
+    return (body or None) if PICTURE_TYPE.fullmatch(content_type) else None
 
 
 def plain_files(body: bytes, boundary: bytes) -> list[bytes] | None:

@@ -12,7 +12,15 @@ from app.problems import describe
 from app.results import Classification
 from app.routes.bodies import read_picture, read_pictures
 from app.routes.documentation import PICTURE_BODY, PICTURE_PROBLEMS, PICTURES_BODY
-from app.routes.replies import AppSettings, OpenService, json, model_fields, prediction
+from app.routes.replies import (
+    AppSettings,
+    JsonResponse,
+    OpenService,
+    as_json,
+    json,
+    model_fields,
+    prediction,
+)
 from app.schemas import ClassifyParameters
 from app.service import Service
 
@@ -38,10 +46,15 @@ async def classify(
     from the winning capsule is from the picture: `accepted` is false for what the model was not trained on.
     """
     data = await read_picture(request, settings.max_upload)
+    return JsonResponse(await answer(service, data, parameters))
+
+
+async def answer(service: Service, data: bytes, parameters: ClassifyParameters) -> bytes:
+    """What `/classify` says of a picture file, as JSON; raises a Problem where there is one."""
     (found,) = await _classify(service, [data], parameters)
     if not isinstance(found, Classification):
         raise found
-    return json(_answer(found))
+    return as_json(_answer(found))
 
 
 # Most requests are for this route, so it has a short way (see `shortcut`).

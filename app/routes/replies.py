@@ -48,18 +48,26 @@ async def refuse_repeats(request: Request) -> None:
         raise InvalidParameter.of(f"query parameter {quote(twice)}", values, "may be given once")
 
 
+JSON = (b"content-type", b"application/json")
+
+
 class JsonResponse(Response):
     """A JSON answer that is written already; made without the search among headers that it does not have."""
 
     def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
         """The two headers that every such answer has."""
         length = str(len(self.body)).encode()
-        self.raw_headers = [(b"content-length", length), (b"content-type", b"application/json")]
+        self.raw_headers = [(b"content-length", length), JSON]
+
+
+def as_json(content: Any) -> bytes:
+    """JSON; NumPy arrays are written as they are."""
+    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def json(content: Any) -> Response:
-    """A JSON answer; NumPy arrays are written as they are."""
-    return JsonResponse(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY))
+    """A JSON answer."""
+    return JsonResponse(as_json(content))
 
 
 def model_fields(served: ServedModel) -> dict[str, str]:

@@ -43,7 +43,7 @@ class Shortcut:
         self._route = route
         self._endpoint: Endpoint = route.endpoint
         self._methods = route.methods or set()
-        self._remembered = functools.lru_cache(MOST_QUERIES)(functools.partial(_parameters, schema))
+        self._remembered = parameters_of(schema)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         parameters = self._parameters(scope)
@@ -61,9 +61,15 @@ class Shortcut:
         if scope["type"] != "http" or scope["method"] not in self._methods:
             return None
         query: bytes = scope["query_string"]
-        if len(query) > LONGEST_QUERY or scope["path"] != scope.get("root_path", "") + self._route.path:
+        if scope["path"] != scope.get("root_path", "") + self._route.path:
             return None
         return self._remembered(query)
+
+
+def parameters_of(schema: type[BaseModel]) -> Callable[[bytes], BaseModel | None]:
+    """What a query string says, where it is plain: short, each name once, and nothing wrong; remembered."""
+    remembered = functools.lru_cache(MOST_QUERIES)(functools.partial(_parameters, schema))
+    return lambda query: remembered(query) if len(query) <= LONGEST_QUERY else None
 
 
 def _parameters(schema: type[BaseModel], query: bytes) -> BaseModel | None:

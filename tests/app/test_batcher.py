@@ -288,6 +288,64 @@ def test_an_empty_request_is_answered_at_once() -> None:
     asyncio.run(scenario())
 
 
+def test_what_takes_a_moment_is_run_on_the_loop_and_no_more_of_it_at_a_time() -> None:
+    batches: list[tuple[int, bool]] = []
+
+    def run(items: list[int]) -> list[int]:
+        batches.append((len(items), threading.current_thread() is threading.main_thread()))
+        time.sleep(0.01 * len(items))
+        return double(items)
+
+    async def scenario(slots: int, moment: float) -> list[tuple[int, bool]]:
+        batcher = Batcher(slots, max_queue=100, moment=moment)
+        queue = batcher.queue(run, max_batch=8)
+        batches.clear()
+        assert await queue.submit([0], soon()) == [0]  # how long an item takes is not known yet
+        calls = [asyncio.create_task(queue.submit([number], soon())) for number in range(1, 7)]
+        assert await asyncio.gather(*calls) == [[2 * number] for number in range(1, 7)]
+        await batcher.close()
+        return list(batches)
+
+    # An item takes a little more than it sleeps, so no four of them fit into 40 ms.
+    first, *others = asyncio.run(scenario(1, 0.04))
+    assert first == (1, False)
+    assert all(on_loop and size <= 3 for size, on_loop in others)
+    assert sum(size for size, _ in others) == 6
+    assert asyncio.run(scenario(1, 0.01)) == [(1, False), (1, False), (5, False)]
+    assert {on_loop for _, on_loop in asyncio.run(scenario(2, 0.04))} == {False}
+
+
+def test_an_error_on_the_loop_stays_inside_its_batch_and_callers_who_leave_are_not_computed() -> None:
+    seen: list[list[int]] = []
+
+    def run(items: list[int]) -> list[int]:
+        seen.append(items)
+        if 13 in items:
+            raise ValueError("13")
+        return double(items)
+
+    async def scenario() -> None:
+        batcher = Batcher(slots=1, max_queue=100, moment=1.0)
+        queue, other = (batcher.queue(run, max_batch=8) for _ in range(2))
+        for each in (queue, other):
+            await each.submit([0], soon())
+        seen.clear()
+        calls = [
+            asyncio.create_task(each.submit([item], soon()))
+            for each, item in ((queue, 13), (other, 1), (queue, 2))
+        ]
+        await asyncio.sleep(0)
+        calls[2].cancel()
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+        assert isinstance(ends[0], ValueError)
+        assert ends[1] == [2]
+        assert isinstance(ends[2], asyncio.CancelledError)
+        assert seen == [[13], [1]]
+        await batcher.close()
+
+    asyncio.run(scenario())
+
+
 class Asked(NamedTuple):
     """A request of the property test."""
 
@@ -315,9 +373,15 @@ requests = st.lists(
 
 
 @settings(max_examples=60, deadline=None)
-@given(requests, st.integers(1, 3), st.integers(1, 7), st.sampled_from([0.0, 0.001]))
+@given(
+    requests,
+    st.integers(1, 3),
+    st.integers(1, 7),
+    st.sampled_from([0.0, 0.001]),
+    st.sampled_from([0.0, 0.002, 1.0]),
+)
 def test_nothing_is_lost_swapped_or_answered_twice(
-    requests: list[Asked], slots: int, max_batch: int, seconds: float
+    requests: list[Asked], slots: int, max_batch: int, seconds: float, moment: float
 ) -> None:
     """Every request gets its own results in order or its own end, and once; nothing runs twice; then all is empty."""
     seen: list[tuple[int, int]] = []
@@ -331,7 +395,7 @@ def test_nothing_is_lost_swapped_or_answered_twice(
         return [(request, index) for request, index, _ in items]
 
     async def scenario() -> None:
-        batcher = Batcher(slots=slots, max_queue=10_000)
+        batcher = Batcher(slots=slots, max_queue=10_000, moment=moment)
         queues = [batcher.queue(run, max_batch) for _ in range(3)]
         answers = [0] * len(requests)
 

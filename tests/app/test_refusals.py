@@ -21,7 +21,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
-from app.overload import IN_A_TURN, Protocol, whole_request
+from app.connection import Connection
+from app.overload import IN_A_TURN
+from app.plain import whole_request
 from tests.app.support import Server, png, serving, wait_until
 
 HEAD = b"POST /classify?verify=false HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
@@ -32,7 +34,7 @@ def test_a_plain_request_is_known_by_its_path() -> None:
     for data in (PLAIN, PLAIN.replace(b"image/png", b"image/png\r\nConnection: keep-alive")):
         head = whole_request(data)
         assert head is not None
-        assert head[1] == b"/classify"
+        assert head.path == "/classify"
 
 
 @pytest.mark.parametrize(
@@ -252,11 +254,19 @@ class Nobody:
         return None
 
 
-def kind_of_connection(app: Any, refusals: Nobody | None = None) -> Callable[[], Protocol]:
+class LongWay:
+    """Lets nobody take the fast path."""
+
+    def begins(self, *_: object) -> bool:
+        return False
+
+
+def kind_of_connection(app: Any, refusals: Nobody | None = None) -> Callable[[], Connection]:
     """Makes connections to an application that speaks ASGI."""
     config = uvicorn.Config(app, lifespan="off", timeout_keep_alive=KEEP_ALIVE)  # type: ignore[arg-type]
     config.load()
-    kind: type[Protocol] = type("Kind", (Protocol,), {"refusals": refusals or Nobody()})
+    ways = {"refusals": refusals or Nobody(), "fast": LongWay()}
+    kind: type[Connection] = type("Kind", (Connection,), ways)
     state = ServerState()
     return lambda: kind(config, state, {})
 

@@ -1,0 +1,195 @@
+"""One connection: uvicorn's, with the short refusal and the fast path before it."""
+
+import asyncio
+
+from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from app.fastpath import FastPath, Order
+from app.overload import Refusals
+from app.plain import answer, read_head
+
+# Seconds for a last look at a connection that is to be closed because nothing came: any will do.
+LAST_LOOK = 0.01
+
+# Seconds that the rest of a request has to come before it takes the long way, where it has all its time.
+PATIENCE = 0.05
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's connection, which between two requests, where nothing is half read, looks at the bytes itself.
+
+    What its client has sent and is not answered counts as arrived, but not where the client itself is what is waited
+    for: many that never read an answer would fill the house, and nobody would be in it.
+    """
+
+    refusals: Refusals
+    fast: FastPath
+    _between = True
+    _counted = False
+    _ends = False  # after the answer that is owed
+    _task: asyncio.Task[None] | None = None  # answers a request on the fast path
+    _behind = b""  # came meanwhile
+    _begun = b""  # the beginning of a request that may take the fast path
+    _patience: asyncio.TimerHandle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come, or have it stand in line."""
+        if self._task is not None:
+            self._behind += data
+            self.transport.pause_reading()
+        elif self._is_free() and self.refusals.puts_off(self, data):
+            self._unset_keepalive_if_required()
+            self.transport.pause_reading()
+        else:
+            self._let_in(data)
+
+    def go_on(self, data: bytes) -> None:
+        """Refuse what stood in line, or let it in."""
+        if self.transport.is_closing():
+            return
+        self.transport.resume_reading()
+        refused = None
+        if self._is_free():
+            refused = self.refusals.answer(data, self.client, self.server_state.default_headers)
+        if refused is None:
+            self._let_in(data)
+        else:
+            self._write(refused)
+
+    def _let_in(self, data: bytes) -> None:
+        """Answer on the fast path what may take it, and leave all else to uvicorn.
+
+        Many clients send head and body one after the other, so that a body has a moment to come.
+        """
+        if self._is_free():
+            data = self._begun + data
+            head = read_head(data)
+            if head is not None and self.fast.begins(head):
+                if len(data) < head.size + head.length:
+                    self._wait_for_more(data)
+                    return
+                order = self.fast.order(head, data[head.size :])
+                if order is not None:
+                    self._begin(order)
+                    return
+            self._stop_waiting()
+        super().data_received(data)
+
+    def _wait_for_more(self, data: bytes) -> None:
+        self._begun = data
+        if self._patience is None:
+            self._unset_keepalive_if_required()
+            self._patience = self.loop.call_later(PATIENCE, self._pass_on)
+
+    def _stop_waiting(self) -> None:
+        self._begun = b""
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _pass_on(self) -> None:
+        """Leave a request to uvicorn of which only the beginning has come."""
+        data = self._begun
+        self._stop_waiting()
+        super().data_received(data)
+
+    def _begin(self, order: Order) -> None:
+        self._stop_waiting()
+        self._unset_keepalive_if_required()
+        self._task = self.loop.create_task(self._answer(order))
+        self._task.add_done_callback(self.tasks.discard)
+        self.tasks.add(self._task)
+        self._count()
+
+    async def _answer(self, order: Order) -> None:
+        reply = await self.fast.reply(order, self.client, self.transport.is_closing)
+        self._task = None
+        self._count()
+        ending = [(b"connection", b"close")] if self._ends else []
+        headers = [*self.server_state.default_headers, *reply.headers, *ending]
+        self._write(answer(reply.status, reply.identity, headers, reply.body))
+
+    def _write(self, data: bytes) -> None:
+        """Write a whole answer, and turn to what comes next."""
+        self.transport.write(data)
+        self.server_state.total_requests += 1
+        if self._ends:
+            self.transport.close()
+        elif self._behind:
+            behind, self._behind = self._behind, b""
+            self.transport.resume_reading()
+            self.data_received(behind)
+        else:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def shutdown(self) -> None:
+        """The server ends: close where nothing is owed, else after the answer."""
+        if self._begun:
+            self._pass_on()
+        if self._task is not None:
+            self._ends = True
+        else:
+            super().shutdown()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Nothing has come for a while, or it has and nobody looked: timers come before sockets in a turn of the loop.
+
+        So the sockets have one more turn; a request that is found there takes this back.
+        """
+        self.timeout_keep_alive_task = self.loop.call_later(LAST_LOOK, super().timeout_keep_alive_handler)
+
+    def on_message_begin(self) -> None:
+        """A request's first byte."""
+        self._between = False
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        """A request's last byte."""
+        super().on_message_complete()
+        self._between = True
+        self._count()
+
+    def on_response_complete(self) -> None:
+        """An answer's last byte; of requests that came one behind the other, not the last one's."""
+        self._count()
+        super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        """The client does not read."""
+        super().pause_writing()
+        self._count()
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        super().resume_writing()
+        self._count()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The end."""
+        super().connection_lost(exc)
+        self._stop_waiting()
+        if self._task is not None:
+            self._task.cancel()
+        self._count(lost=True)
+
+    def _is_free(self) -> bool:
+        """Whether a request begins here and nothing is owed for those before it."""
+        return self._between and self._is_answered() and not self.flow.write_paused
+
+    def _is_answered(self) -> bool:
+        """Whether nothing is owed for what was read so far."""
+        return self._task is None and (self.cycle is None or self.cycle.response_complete)
+
+    def _count(self, *, lost: bool = False) -> None:
+        """Have a whole request counted as long as its answer is waited for."""
+        waits = self._between and not self._is_answered() and not self.flow.write_paused and not lost
+        self.refusals.arrived += waits - self._counted
+        self._counted = waits
+
+
+def connection(app: FastAPI) -> type[Connection]:
+    """The class of the connections of a server of this application."""
+    return type("Connection", (Connection,), {"refusals": Refusals(app), "fast": FastPath(app)})

@@ -1,0 +1,107 @@
+"""The fast path of the commonest request: one picture for `/classify`, answered from its bytes.
+
+Such a request is the same work at every level, and the levels between the socket and the use case (parser, ASGI's
+messages, one layer of wrappers, objects for request and response) took as long as the work itself
+(docs/performance.md). Here a request that came whole and plain is read as bytes, goes to the use case that the route
+goes to, and is written as bytes. Whatever else comes, and every request that is wrong in itself, takes the long way,
+where the words for what is wrong with it are.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from fastapi import FastAPI
+from structlog.contextvars import bound_contextvars
+
+from app import problems
+from app.errors import NotReady, Problem
+from app.exchange import CLIENT_CLOSED_REQUEST, request_id
+from app.plain import Address, Head, client_of
+from app.routes import classify
+from app.routes.bodies import plain_picture
+from app.routes.replies import JSON
+from app.routes.shortcut import parameters_of
+from app.security import client_network, sent_key
+
+# Bodies up to so many bytes are taken: what one reading of a socket brings.
+LONGEST_BODY = 60_000
+
+
+class Order(NamedTuple):
+    """A request that takes the fast path: a picture for `/classify`."""
+
+    head: Head
+    picture: bytes
+    parameters: Any
+
+
+class Reply(NamedTuple):
+    """Status, id and body of an answer, and its headers but for those that every answer has."""
+
+    status: int
+    identity: str
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+class FastPath:
+    """What takes the fast path through one application, and how it is answered there."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._state = app.state
+        self._path = str(classify.SHORT["route"].path)
+        self._parameters = parameters_of(classify.SHORT["schema"])
+        self._longest = min(LONGEST_BODY, app.state.settings.max_upload)
+
+    def begins(self, head: Head) -> bool:
+        """Whether a request with this head may take the fast path, whatever its body is."""
+        state = self._state
+        return (
+            head.path == self._path and head.length <= self._longest and state.open and state.tracing is None
+        )
+
+    def order(self, head: Head, body: bytes) -> Order | None:
+        """What a request asks; None where it is not plain or not right, which is told on the long way."""
+        parameters = self._parameters(head.query)
+        picture = plain_picture(head.get("content-type"), body) if parameters else None
+        return Order(head, picture, parameters) if picture else None
+
+    async def reply(self, order: Order, peer: Address | None, has_left: Callable[[], bool]) -> Reply:
+        """Answer it, with a problem where there is one; cancelled because the client has left, it stays so."""
+        state, head, started = self._state, order.head, time.perf_counter()
+        identity = request_id(head.last("x-request-id").encode("latin-1"))
+        client = client_of(head, peer, state.proxies)
+        problem: Problem | None = None
+        status = CLIENT_CLOSED_REQUEST
+        state.metrics.begin()
+        state.bodies.held += head.length
+        try:
+            headers = self._enter(head, client)
+            body = await classify.answer(state.service, order.picture, order.parameters)
+            status = 200
+            return Reply(status, identity, [(b"content-length", b"%d" % len(body)), JSON, *headers], body)
+        except asyncio.CancelledError:
+            if has_left():
+                raise
+            problem = NotReady("the service is shutting down")  # the grace that the server gives is over
+        except Exception as error:  # noqa: BLE001  # nobody else would answer
+            with bound_contextvars(request_id=identity):
+                problem = error if isinstance(error, Problem) else problems.unforeseen(head.path, error)
+        finally:
+            status = problem.status if problem else status
+            state.bodies.held -= head.length
+            seconds = time.perf_counter() - started
+            state.metrics.end("POST", self._path, status, seconds, problem.kind if problem else None)
+            scope: dict[str, Any] = {"path": head.path, "client": client, "state": {"request_id": identity}}
+            state.access.add(scope, "POST", status, seconds)
+        return Reply(status, identity, *problems.as_bytes(problem, head.path, identity))
+
+    def _enter(self, head: Head, client: Address | None) -> list[tuple[bytes, bytes]]:
+        """Pass the bounds and the door that the long way has; the headers that the door adds."""
+        self._state.bodies.require(0)
+        if self._state.door is None:
+            return []
+        rate = self._state.door.admit(sent_key(head.get), client_network(client))
+        return [(name.lower().encode(), value.encode()) for name, value in rate.items()]

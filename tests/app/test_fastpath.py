@@ -1,0 +1,185 @@
+"""The fast path to /classify gives what the long way gives, whatever pieces a request comes in."""
+
+import json
+import re
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.connection import PATIENCE
+from app.fastpath import LONGEST_BODY
+from app.routes.bodies import plain_picture
+from tests.app.support import Server, png, serving, wait_until
+
+# Goes all the way: headers may be due that the fast path does not know.
+LONG_WAY = "Origin: https://example.org\r\n"
+
+
+@pytest.fixture(scope="module")
+def logged(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    log = tmp_path_factory.mktemp("log") / "log"
+    with serving(log, models=tiny_models, log_format="json") as running:
+        yield running
+
+
+def request(body: bytes, more: str = "", path: str = "/classify", media: str = "image/png") -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {media}\r\n{more}Content-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+class Client:
+    """A connection on which bytes are sent as they are."""
+
+    def __init__(self, server: Server) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+        self._file = self.socket.makefile("rb")
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self.socket.close()
+
+    def answer(self) -> tuple[int, dict[str, str], bytes]:
+        status = int(self._file.readline().split()[1])
+        headers = {}
+        while (line := self._file.readline().rstrip()) != b"":
+            name, _, value = line.decode().partition(": ")
+            headers[name] = value
+        return status, headers, self._file.read(int(headers["content-length"]))
+
+    def ask(self, data: bytes) -> tuple[int, dict[str, str], bytes]:
+        self.socket.sendall(data)
+        return self.answer()
+
+
+def form(picture: bytes) -> tuple[bytes, str]:
+    head = b'--xyz\r\nContent-Disposition: form-data; name="file"; filename="7.png"\r\n\r\n'
+    return head + picture + b"\r\n--xyz--\r\n", "multipart/form-data; boundary=xyz"
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/classify", 200),
+        ("/classify?verify=false&top_k=3", 200),
+        ("/classify?model=mnist&preprocess=none", 200),
+        ("/classify?model=nobody", 404),
+        ("/classify?top_k=11", 422),
+        ("/classify?top_k=0", 422),
+        ("/classify?x=1", 422),
+        ("/classify?verify=1&verify=0", 422),
+    ],
+)
+def test_both_ways_answer_alike(server: Server, seven: bytes, path: str, status: int) -> None:
+    for body, media in ((seven, "image/png"), form(seven), (b"no picture", "application/octet-stream")):
+        expected = 400 if body == b"no picture" and status == 200 else status
+        with Client(server) as client:
+            fast, long = (
+                client.ask(request(body, f"X-Request-ID: abc\r\n{more}", path, media))
+                for more in ("", LONG_WAY)
+            )
+        assert fast[0] == long[0] == expected
+        assert fast[1] | {"date": ""} == long[1] | {"date": ""}
+        assert list(fast[1]) == list(long[1])
+        assert fast[2] == long[2]
+
+
+def test_a_request_may_come_in_pieces(server: Server, seven: bytes) -> None:
+    whole = request(*form(seven)[:1], media=form(seven)[1])
+    head = whole.index(b"\r\n\r\n") + 4
+    with Client(server) as client:
+        expected = client.ask(whole)[2]
+        for cuts in ([head], [10, head + 5], [head, head + 5, head + 6], [len(whole) - 1]):
+            for pause in (0.005, 1.5 * PATIENCE):
+                for start, end in zip([0, *cuts], [*cuts, len(whole)], strict=True):
+                    client.socket.sendall(whole[start:end])
+                    time.sleep(pause)
+                status, _, body = client.answer()
+                assert (status, body) == (200, expected)
+
+
+def test_requests_behind_each_other_are_answered_in_their_order(server: Server, seven: bytes) -> None:
+    slow = png(np.zeros((2000, 2000), np.uint8))
+    assert len(slow) < LONGEST_BODY
+    alive = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    with Client(server) as client:
+        client.socket.sendall(request(slow, "X-Request-ID: first\r\n"))
+        time.sleep(0.02)  # it is on the fast path
+        client.socket.sendall(alive + request(seven, "X-Request-ID: third\r\n"))
+        assert client.answer()[1]["x-request-id"] == "first"
+        assert json.loads(client.answer()[2]) == {"status": "live"}
+        assert client.answer()[1]["x-request-id"] == "third"
+        assert client.ask(request(seven, "X-Request-ID: fourth\r\n"))[1]["x-request-id"] == "fourth"
+
+
+def test_it_is_counted_and_logged(logged: Server, seven: bytes) -> None:
+    pattern = r'capsnet_http_requests_total\{method="POST",route="/classify",status="200"\} (\S+)'
+
+    def answered() -> float:
+        found = re.search(pattern, logged.client.get("/metrics").text)
+        return float(found[1]) if found else 0.0
+
+    before = answered()
+    with Client(logged) as client:
+        for number in range(3):
+            assert client.ask(request(seven, f"X-Request-ID: counted-{number}\r\n"))[0] == 200
+    assert answered() == before + 3
+    assert all(f"counted-{number}" in logged.log.read_text() for number in range(3))
+    assert (
+        "capsnet_http_requests_in_flight 1.0" in logged.client.get("/metrics").text
+    )  # that of /metrics itself
+
+
+def test_who_leaves_is_not_waited_for(logged: Server, seven: bytes) -> None:
+    slow = png(np.zeros((6900, 6900), np.uint8))
+    assert len(slow) < LONGEST_BODY
+    with Client(logged) as client:
+        client.socket.sendall(request(slow, "X-Request-ID: gone\r\n"))
+        time.sleep(0.05)
+    wait_until(lambda: '"gone"' in logged.log.read_text())
+    (line,) = [json.loads(each) for each in logged.log.read_text().splitlines() if '"gone"' in each]
+    assert line["status"] == 499
+    with Client(logged) as client:
+        assert client.ask(request(seven))[0] == 200
+    assert "capsnet_http_requests_in_flight 1.0" in logged.client.get("/metrics").text
+
+
+def test_the_door_stands_before_it(tiny_models: Path, tmp_path: Path, seven: bytes) -> None:
+    settings = {"api_keys": "secret", "rate_limit": "5/hour"}
+    with serving(tmp_path / "log", models=tiny_models, **settings) as running, Client(running) as client:
+        key = "Authorization: Bearer secret\r\n"
+        answers = [
+            client.ask(request(seven, f"X-Request-ID: abc\r\n{more}"))
+            for more in ("", LONG_WAY, key, key + LONG_WAY)
+        ]
+        assert [status for status, *_ in answers] == [401, 401, 200, 200]
+        assert answers[0][1] | {"date": ""} == answers[1][1] | {"date": ""}
+        assert answers[0][2] == answers[1][2]
+        assert [answer[1]["ratelimit-remaining"] for answer in answers[2:]] == ["4", "3"]
+        refused = [client.ask(request(seven, key))[0] for _ in range(4)]
+        assert refused == [200, 200, 200, 429]
+
+
+@pytest.mark.parametrize(
+    ("media", "body", "expected"),
+    [
+        ("image/png", b"x", b"x"),
+        ("application/octet-stream", b"x", b"x"),
+        ("image/png", b"", None),
+        ("image/png; charset=x", b"x", None),
+        ("text/plain", b"x", None),
+        ("", b"x", None),
+        (form(b"x")[1], form(b"x")[0], b"x"),
+        (form(b"")[1], form(b"")[0], None),
+        (form(b"x")[1], form(b"x")[0][:-1], None),
+        (form(b"x")[1], form(b"x")[0] * 2, None),
+    ],
+)
+def test_only_a_plain_body_is_taken(media: str, body: bytes, expected: bytes | None) -> None:
+    assert plain_picture(media, body) == expected
