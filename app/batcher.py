@@ -277,7 +277,7 @@ class Queue(Generic[Item, Result]):
             self._pace = pace if self._pace is None else self._pace + (pace - self._pace) * LEARNING
 
     def _take(self, slots: int, most: int | None = None) -> list["Share"]:
-        """Remove the next batch: one slot's share of what waits here, at the most so much, in turn, without the dead."""
+        """Remove the next batch: one slot's share of what waits here in turn, at most so much, without the dead."""
         room = min(self._max_batch, -(-self.waiting // slots), most or self._max_batch)
         batch: list[Share] = []
         now = time.monotonic()

@@ -47,7 +47,7 @@ MOST_THREADS = 8
 # one thread of their own: the memory in use is bounded, and a queue of them does not keep the small ones waiting.
 SMALL_PICTURE = 12_500_000
 
-# Seconds that a batch may keep the event loop on a processor, where a process has one core: what a probe may wait twice.
+# Seconds that a batch may keep the event loop, where a process has one core.
 MOMENT = 0.01
 
 # Quick picture files that a thread reads in one turn.

@@ -119,18 +119,21 @@ class Stopwatch:
     """Watches a run, and ends it by raising `Enough`."""
 
     def __init__(self, seconds: float) -> None:
-        self.seconds, self.steps = seconds, -WARM
+        self.seconds = seconds
+        self.began: float | None = None
 
     def start(self, position: Position, steps: int) -> None:
         """Nothing is timed before the first steps."""
+        self.first, self.steps = position.epoch * steps + position.step, steps
 
     def step(self, position: Position, loss: float) -> None:
-        """Count a step."""
-        self.steps += 1
-        if self.steps <= 0:
-            self.began = time.perf_counter()
+        """Look at the clock after a step, or some."""
+        done = position.epoch * self.steps + position.step - self.first
+        if self.began is None:
+            if done >= WARM:
+                self.began, self.warm = time.perf_counter(), done
         elif (elapsed := time.perf_counter() - self.began) >= self.seconds:
-            self.rate = self.steps / elapsed
+            self.rate = (done - self.warm) / elapsed
             raise Enough
 
     def epoch(self, result: EpochResult, *, best: bool) -> None:
@@ -184,14 +187,16 @@ def plain(recipe: Recipe, data: Split, device: torch.device) -> Way:
             yield from loader
 
     def run(seconds: float) -> float:
-        watch = Stopwatch(seconds)
+        watch, position = Stopwatch(seconds), Position()
+        watch.start(position, 1)
         try:
             for images, labels in forever():
                 loss = loss_of(network, images.to(device), labels.to(device))
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
-                watch.step(Position(), loss.item())
+                position.step += 1
+                watch.step(position, loss.item())
         except Enough:
             return watch.rate * recipe.batch_size
         raise AssertionError("a measurement ends by Enough")

@@ -123,6 +123,9 @@ def fit(
     ] = "auto",
     devices: Annotated[int, typer.Option(help="Devices or processes.", min=1)] = 1,
     precision: Annotated[Precision | None, typer.Option(help="Default: bfloat16 where it is fast.")] = None,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="With torch.compile, which needs a C++ compiler; for GPUs.")
+    ] = False,
 ) -> None:
     """Train a network; safe to kill at any moment and to go on with --resume."""
     from lightning_fabric import Fabric  # slow to import, and only this command needs it
@@ -169,7 +172,9 @@ def fit(
     training = load(dataset, "train", data, spec=info.input)
     start = None if start_from is None else Start.read(start_from, recipe, training)
     stop = Stop(until=until, until_error=until_error)
-    trainer = Trainer(fabric, recipe, info, training, output, provenance(recipe, start, stop), start)
+    trainer = Trainer(
+        fabric, recipe, info, training, output, provenance(recipe, start, stop), start, compiled=compiled
+    )
     if resume:
         trainer.resume()
     quiet = not fabric.is_global_zero

@@ -1,5 +1,6 @@
 """The training loop: one network, one data set, one recipe, on whatever devices Lightning Fabric finds."""
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -25,6 +26,7 @@ from training.runs import EpochResult, Origin, Position, RunError, Start, Stop
 from training.scenes import Examples
 
 SAVE_EVERY = 60.0  # seconds between two states within an epoch
+READ_EVERY = 20
 VALIDATION_BATCH = 500
 CALIBRATION_IMAGES = 5000
 
@@ -59,6 +61,8 @@ class Trainer:
         JSON values about the run to keep in its checkpoints, such as its command.
     start
         Weights to begin with instead of fresh ones.
+    compiled
+        Have torch.compile make the network's kernels, which takes it a while at the first step.
 
     Raises
     ------
@@ -75,6 +79,8 @@ class Trainer:
         folder: Path,
         provenance: dict[str, Any],
         start: Start | None = None,
+        *,
+        compiled: bool = False,
     ) -> None:
         if recipe.batch_size % fabric.world_size:
             raise RunError(
@@ -92,7 +98,8 @@ class Trainer:
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         fused = fabric.device.type in ("cpu", "cuda")
         optimizer = torch.optim.Adam(self.network.parameters(), lr=recipe.learning_rate, fused=fused)
-        self.model, self.optimizer = fabric.setup(self.network, optimizer)
+        network: Any = torch.compile(self.network) if compiled else self.network
+        self.model, self.optimizer = fabric.setup(network, optimizer)
         self.average = MovingAverage(self.network, recipe.ema)
         self.position = Position()
 
@@ -127,22 +134,42 @@ class Trainer:
         started = saved = time.monotonic()
         earlier = position.seconds
         rank, world = self.fabric.global_rank, self.fabric.world_size
+        unread: list[Tensor] = []
         for examples in batches(
             self.training, self.recipe, position.epoch, start=position.step, rank=rank, world=world
         ):
-            losses = self._step(examples)
-            position.sums = [a + b for a, b in zip(position.sums, losses, strict=True)]
-            position.step += 1
+            unread.append(self._step(examples, position.step + len(unread)))
+            if len(unread) < self._read_every and position.step + len(unread) < self.steps:
+                continue
+            loss = self._read(unread)
             now = time.monotonic()
             position.seconds = earlier + now - started
-            reporter.step(position, losses[0])
+            reporter.step(position, loss)
             if now - saved > SAVE_EVERY:
                 self._save_state()
                 saved = time.monotonic()
 
-    def _step(self, examples: Examples) -> list[float]:
-        """One step of Adam; loss, margin loss and reconstruction loss of the batch."""
-        recipe, number = self.recipe, self.position.epoch * self.steps + self.position.step
+    @property
+    def _read_every(self) -> int:
+        """Steps after which their losses are read: a GPU would stand still at each of them."""
+        return 1 if self.fabric.device.type == "cpu" else READ_EVERY
+
+    def _read(self, unread: list[Tensor]) -> float:
+        """Bring the losses of steps over from the device and enter them; the last one's loss."""
+        position = self.position
+        losses: list[list[float]] = self.fabric.all_reduce(torch.stack(unread), reduce_op="mean").tolist()  # type: ignore[union-attr]
+        unread.clear()
+        for each in losses:
+            if not all(map(math.isfinite, each)):
+                number = position.epoch * self.steps + position.step
+                raise RunError(f"the loss is {each[0]} at step {number}; try a smaller --learning-rate")
+            position.sums = [a + b for a, b in zip(position.sums, each, strict=True)]
+            position.step += 1
+        return losses[-1][0]
+
+    def _step(self, examples: Examples, step: int) -> Tensor:
+        """One step of Adam, counted within the epoch; loss, margin loss and reconstruction loss of the batch, (3,)."""
+        recipe, number = self.recipe, self.position.epoch * self.steps + step
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.rate(number, self.steps)
         lengths, poses, reconstruction = self.model(examples.images, examples.labels)
@@ -154,11 +181,7 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.average.update(self.network, number)
-        losses = torch.stack([loss, margin, drawn]).detach()
-        values: list[float] = self.fabric.all_reduce(losses, reduce_op="mean").tolist()  # type: ignore[union-attr]
-        if not all(value == value and abs(value) != float("inf") for value in values):
-            raise RunError(f"the loss is {values[0]} at step {number}; try a smaller --learning-rate")
-        return values
+        return torch.stack([loss, margin, drawn]).detach()
 
     def _finish_epoch(self) -> EpochResult:
         """Validate, keep what is worth keeping, and move to the next epoch."""

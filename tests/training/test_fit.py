@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 from pathlib import Path
 
 import pytest
@@ -51,9 +52,9 @@ class Watcher:
         self.results.append(result)
 
 
-def trainer(folder: Path, data: Split, plan: Recipe) -> Trainer:
+def trainer(folder: Path, data: Split, plan: Recipe, *, compiled: bool = False) -> Trainer:
     fabric = Fabric(accelerator="cpu", devices=1, precision=plan.precision)
-    return Trainer(fabric, plan, INFO, data, folder, {"command": "none"})
+    return Trainer(fabric, plan, INFO, data, folder, {"command": "none"}, compiled=compiled)
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
@@ -268,3 +269,36 @@ def test_the_learning_rate_rises_then_falls_to_the_floor() -> None:
 def test_a_recipe_out_of_bounds_is_refused_by_name(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"{field} is "):
         recipe(**{field: value})
+
+
+def test_losses_read_some_steps_at_a_time_are_the_same(
+    digits: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, which would stand still at each reading."""
+    watchers = Watcher(), Watcher()
+    trainer(tmp_path / "each", digits, recipe()).run(watchers[0])
+    monkeypatch.setattr(Trainer, "_read_every", 3)
+    trainer(tmp_path / "some", digits, recipe()).run(watchers[1])
+    each, some = (
+        [dataclasses.replace(result, seconds=0) for result in watcher.results] for watcher in watchers
+    )
+    assert each == some
+    assert 1 < watchers[1].steps < watchers[0].steps
+    last = [weights(tmp_path / name / runs.LAST) for name in ("each", "some")]
+    assert all(torch.equal(last[0][name], last[1][name]) for name in last[0])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:torch", "ignore::DeprecationWarning:torch")  # of the compiler itself
+@pytest.mark.parametrize("architecture", ["efficient", "shared"])
+def test_a_compiled_network_learns_the_same(
+    architecture: str, digits: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All but the last stage of torch.compile, which would take a C++ compiler half a minute."""
+    plan = recipe(architecture=architecture, epochs=1)
+    trainer(tmp_path / "eager", digits, plan).run(Watcher())
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    trainer(tmp_path / "compiled", digits, plan, compiled=True).run(Watcher())
+    eager, compiled = (weights(tmp_path / name / runs.LAST) for name in ("eager", "compiled"))
+    assert eager.keys() == compiled.keys()
+    for name, value in eager.items():
+        torch.testing.assert_close(compiled[name], value, rtol=1e-3, atol=1e-4)
