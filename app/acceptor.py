@@ -1,14 +1,21 @@
 """Connections taken as they come, also while the event loop's turns are long."""
 
 import asyncio
+import errno
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Any
+
+from app.siblings import Siblings
 
 # Connections that are taken in one turn of the loop, and that can be waiting at the most (uvicorn's own bound).
 MOST = 64
 BACKLOG = 2048
+
+# Where there are no more files or buffers for connections, the next one is looked for after so many seconds.
+SHORT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+REST = 0.5
 
 
 def is_slow_to_accept() -> bool:
@@ -28,32 +35,83 @@ class Acceptor:
         File descriptor of the socket.
     protocol
         Makes what speaks on a connection.
+    connections
+        Those that are open.
+    siblings
+        Other workers on the port, with whom connections are shared evenly.
     """
 
-    def __init__(self, listening: int, protocol: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(
+        self,
+        listening: int,
+        protocol: Callable[[], asyncio.Protocol],
+        connections: Sized,
+        siblings: Siblings | None = None,
+    ) -> None:
         self._socket = socket.socket(fileno=os.dup(listening))
         self._socket.setblocking(False)
         self._protocol = protocol
+        self._connections, self._siblings = connections, siblings
         self._opening: set[asyncio.Task[Any]] = set()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket, self._accept)
+        self._rest: asyncio.TimerHandle | None = None
+        self._leaving = False
+        if siblings is not None:
+            self._loop.add_reader(siblings.box, self._take)
+            self.publish()
+
+    def publish(self) -> None:
+        """Tell the siblings how many connections there are here."""
+        if self._siblings is not None and not self._leaving:
+            self._siblings.publish(len(self._connections) + len(self._opening))
+
+    def leave(self) -> None:
+        """Have no more handed on from the siblings."""
+        self._leaving = True
+        if self._siblings is not None:
+            self._siblings.close()
 
     def close(self) -> None:
         """Take those that are waiting, who would be cut off, and no more."""
+        if self._rest is not None:
+            self._rest.cancel()
         self._loop.remove_reader(self._socket)
         self._accept(BACKLOG)
+        self._take()
         self._socket.close()
+
+    def _take(self) -> None:
+        """Open what a sibling has handed on."""
+        for connection in () if self._siblings is None else self._siblings.handed_on():
+            self._begin(connection)
 
     def _accept(self, most: int = MOST) -> None:
         for _ in range(most):
             try:
                 connection, _ = self._socket.accept()
-            except OSError:  # there is no other, or files are short, which the loop's server handles
-                return
-            connection.setblocking(False)
-            task = self._loop.create_task(self._open(connection))
-            self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
+            except OSError as error:  # mostly because there is no other
+                if error.errno in SHORT and self._rest is None:
+                    self._loop.remove_reader(self._socket)
+                    self._rest = self._loop.call_later(REST, self._go_on)
+                break
+            if self._siblings is None or not self._siblings.hand_on(connection):
+                self._begin(connection)
+
+    def _go_on(self) -> None:
+        self._rest = None
+        self._loop.add_reader(self._socket, self._accept)
+
+    def _begin(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        task = self._loop.create_task(self._open(connection))
+        self._opening.add(task)
+        self.publish()
+        task.add_done_callback(self._opened)
+
+    def _opened(self, task: asyncio.Task[Any]) -> None:
+        self._opening.discard(task)
+        self.publish()  # it was counted twice for a moment
 
     async def _open(self, connection: socket.socket) -> None:
         try:

@@ -3,9 +3,6 @@
 import asyncio
 import sys
 from datetime import UTC, datetime
-from typing import Any
-
-from starlette.types import Scope
 
 from app.logs import renderer
 
@@ -21,24 +18,33 @@ class AccessLog:
         self._silent = level in ("warning", "error")
         self._lines: list[str] = []
 
-    def add(self, scope: Scope, method: str, status: int, seconds: float) -> None:
+    def add(
+        self,
+        method: str,
+        path: str,
+        status: int,
+        seconds: float,
+        *,
+        client: tuple[str, int] | None,
+        request_id: str,
+        trace_id: str = "",
+    ) -> None:
         """Write the line of one request when the event loop comes round."""
         if self._silent:
             return
-        state: dict[str, Any] = scope["state"]
         event = {
             "method": method,
-            "path": scope["path"],
+            "path": path,
             "status": status,
             "duration_ms": round(seconds * 1000, 2),
-            "client": scope["client"][0] if scope.get("client") else "",
+            "client": client[0] if client else "",
             "event": "request",
-            "request_id": state["request_id"],
+            "request_id": request_id,
             "logger": "app.access",
             "level": "info",
             "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
         }
-        if trace_id := state.get("trace_id"):
+        if trace_id:
             event["trace_id"] = trace_id
         if not self._lines:
             asyncio.get_running_loop().call_soon(self.write)

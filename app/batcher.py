@@ -12,10 +12,11 @@ Where a process has one slot, a batch that takes a moment is run on the event lo
 it to a thread, and Python's lock there and back, costs more than the loop loses (docs/performance.md).
 
 Knows neither models nor arrays: items go in, results come out. All bookkeeping happens on the event loop's thread, so
-there are no locks; only `run` itself is called in another thread.
+there are no locks; nothing but `run` is called in another thread.
 """
 
 import asyncio
+import contextvars
 import math
 import time
 from collections import deque
@@ -155,7 +156,8 @@ class Batcher:
         """Run a batch on the loop in its next turn, when what came in this one waits as well."""
         if not self._will_run:
             self._will_run = True
-            asyncio.get_running_loop().call_soon(self._run_here)
+            # In no request's context: it is a batch of many.
+            asyncio.get_running_loop().call_soon(self._run_here, context=contextvars.Context())
 
     def _run_here(self) -> None:
         self._will_run = False

@@ -1,13 +1,17 @@
 """One connection: uvicorn's, with the short refusal and the fast path before it."""
 
 import asyncio
+from collections.abc import Callable
 
+import structlog
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.fastpath import FastPath, Order
+from app.fastpath import FastPath, PictureRequest, Reply
 from app.overload import Refusals
 from app.plain import answer, read_head
+
+log = structlog.get_logger("app.connection")
 
 # Seconds for a last look at a connection that is to be closed because nothing came: any will do.
 LAST_LOOK = 0.01
@@ -17,7 +21,10 @@ PATIENCE = 0.05
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's connection, which between two requests, where nothing is half read, looks at the bytes itself.
+    """uvicorn's connection, which looks at the bytes of a request itself before uvicorn's parser has any of them.
+
+    A request may be refused from them (`app.overload`) or take the fast path (`app.fastpath`); until that is known its
+    beginning is kept here. Whatever is neither goes to the parser from its first byte on.
 
     What its client has sent and is not answered counts as arrived, but not where the client itself is what is waited
     for: many that never read an answer would fill the house, and nobody would be in it.
@@ -25,20 +32,31 @@ class Connection(HttpToolsProtocol):
 
     refusals: Refusals
     fast: FastPath
-    _between = True
+    watchers: list[Callable[[], None]]  # are told that there is one connection more, or less
+    _between = True  # the parser has no part of a request
     _counted = False
-    _ends = False  # after the answer that is owed
+    _in_line = False
+    _ends = False  # after the answers that are owed
     _task: asyncio.Task[None] | None = None  # answers a request on the fast path
     _behind = b""  # came meanwhile
     _begun = b""  # the beginning of a request that may take the fast path
     _patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """The beginning."""
+        super().connection_made(transport)
+        for watcher in self.watchers:
+            watcher()
 
     def data_received(self, data: bytes) -> None:
         """Take what has come, or have it stand in line."""
         if self._task is not None:
             self._behind += data
             self.transport.pause_reading()
+        elif self._begun:
+            self._let_in(self._begun + data)
         elif self._is_free() and self.refusals.puts_off(self, data):
+            self._in_line = True
             self._unset_keepalive_if_required()
             self.transport.pause_reading()
         else:
@@ -46,6 +64,7 @@ class Connection(HttpToolsProtocol):
 
     def go_on(self, data: bytes) -> None:
         """Refuse what stood in line, or let it in."""
+        self._in_line = False
         if self.transport.is_closing():
             return
         self.transport.resume_reading()
@@ -60,27 +79,29 @@ class Connection(HttpToolsProtocol):
     def _let_in(self, data: bytes) -> None:
         """Answer on the fast path what may take it, and leave all else to uvicorn.
 
-        Many clients send head and body one after the other, so that a body has a moment to come.
+        Many clients send head and body one after the other, so a body has a moment to come.
         """
-        if self._is_free():
-            data = self._begun + data
-            head = read_head(data)
-            if head is not None and self.fast.begins(head):
-                if len(data) < head.size + head.length:
-                    self._wait_for_more(data)
-                    return
-                order = self.fast.order(head, data[head.size :])
-                if order is not None:
-                    self._begin(order)
-                    return
-            self._stop_waiting()
-        super().data_received(data)
+        head = read_head(data) if self._is_free() else None
+        if head is not None and self.fast.may_take(head):
+            missing = head.size + head.length - len(data)
+            if missing > 0:
+                self._wait_for_more(data)
+                return
+            # More than that is the next request, and the parser knows best where it begins.
+            request = self.fast.read(head, data[head.size :]) if missing == 0 else None
+            if request is not None:
+                self._begin(request)
+                return
+        self._pass_on(data)
 
     def _wait_for_more(self, data: bytes) -> None:
         self._begun = data
         if self._patience is None:
             self._unset_keepalive_if_required()
-            self._patience = self.loop.call_later(PATIENCE, self._pass_on)
+            self._patience = self.loop.call_later(PATIENCE, self._wait_no_longer)
+
+    def _wait_no_longer(self) -> None:
+        self._pass_on(self._begun)
 
     def _stop_waiting(self) -> None:
         self._begun = b""
@@ -88,25 +109,32 @@ class Connection(HttpToolsProtocol):
             self._patience.cancel()
             self._patience = None
 
-    def _pass_on(self) -> None:
-        """Leave a request to uvicorn of which only the beginning has come."""
-        data = self._begun
+    def _pass_on(self, data: bytes) -> None:
+        """Leave what has come to uvicorn."""
         self._stop_waiting()
         super().data_received(data)
+        if self._ends:
+            super().shutdown()
 
-    def _begin(self, order: Order) -> None:
+    def _begin(self, request: PictureRequest) -> None:
         self._stop_waiting()
         self._unset_keepalive_if_required()
-        self._task = self.loop.create_task(self._answer(order))
+        self._task = self.loop.create_task(self._answer(request))
         self._task.add_done_callback(self.tasks.discard)
         self.tasks.add(self._task)
         self._count()
 
-    async def _answer(self, order: Order) -> None:
-        reply = await self.fast.reply(order, self.client, self.transport.is_closing)
+    async def _answer(self, request: PictureRequest) -> None:
+        try:
+            self._finish(await self.fast.reply(request, self.client, self.transport.is_closing))
+        except Exception:
+            log.exception("an answer could not be written")
+            self.transport.close()  # a client must not wait for what will never come
+
+    def _finish(self, reply: Reply) -> None:
         self._task = None
         self._count()
-        ending = [(b"connection", b"close")] if self._ends else []
+        ending = [(b"connection", b"close")] if self._ends and not self._behind else []
         headers = [*self.server_state.default_headers, *reply.headers, *ending]
         self._write(answer(reply.status, reply.identity, headers, reply.body))
 
@@ -114,23 +142,24 @@ class Connection(HttpToolsProtocol):
         """Write a whole answer, and turn to what comes next."""
         self.transport.write(data)
         self.server_state.total_requests += 1
-        if self._ends:
-            self.transport.close()
-        elif self._behind:
+        if self._behind:
             behind, self._behind = self._behind, b""
             self.transport.resume_reading()
             self.data_received(behind)
+        elif self._ends:
+            self.transport.close()
         else:
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
 
     def shutdown(self) -> None:
-        """The server ends: close where nothing is owed, else after the answer."""
-        if self._begun:
-            self._pass_on()
-        if self._task is not None:
+        """The server ends: close where nothing is owed, else after the answers that are."""
+        if self._task is not None or self._in_line:
             self._ends = True
+        elif self._begun:
+            self._ends = True
+            self._pass_on(self._begun)
         else:
             super().shutdown()
 
@@ -174,6 +203,8 @@ class Connection(HttpToolsProtocol):
         if self._task is not None:
             self._task.cancel()
         self._count(lost=True)
+        for watcher in self.watchers:
+            watcher()
 
     def _is_free(self) -> bool:
         """Whether a request begins here and nothing is owed for those before it."""
@@ -192,4 +223,5 @@ class Connection(HttpToolsProtocol):
 
 def connection(app: FastAPI) -> type[Connection]:
     """The class of the connections of a server of this application."""
-    return type("Connection", (Connection,), {"refusals": Refusals(app), "fast": FastPath(app)})
+    own = {"refusals": Refusals(app), "fast": FastPath(app), "watchers": []}
+    return type("Connection", (Connection,), own)

@@ -80,7 +80,15 @@ class Exchanges:
         seconds = time.perf_counter() - exchange.started
         route, problem = route_of(exchange.scope), exchange.state.get("problem")
         self._metrics.end(exchange.method, route, exchange.status, seconds, problem)
-        self._access.add(exchange.scope, exchange.method, exchange.status, seconds)
+        self._access.add(
+            exchange.method,
+            exchange.scope["path"],
+            exchange.status,
+            seconds,
+            client=exchange.scope.get("client"),
+            request_id=exchange.state["request_id"],
+            trace_id=exchange.state.get("trace_id", ""),
+        )
 
     def _look(self) -> None:
         """One timer for all: to set up and take down one or two for each request took longer than to answer it."""

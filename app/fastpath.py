@@ -29,7 +29,7 @@ from app.security import client_network, sent_key
 LONGEST_BODY = 60_000
 
 
-class Order(NamedTuple):
+class PictureRequest(NamedTuple):
     """A request that takes the fast path: a picture for `/classify`."""
 
     head: Head
@@ -55,22 +55,24 @@ class FastPath:
         self._parameters = parameters_of(classify.SHORT["schema"])
         self._longest = min(LONGEST_BODY, app.state.settings.max_upload)
 
-    def begins(self, head: Head) -> bool:
-        """Whether a request with this head may take the fast path, whatever its body is."""
+    def may_take(self, head: Head) -> bool:
+        """Whether a request with this head may take the fast path, if its body is plain."""
         state = self._state
         return (
             head.path == self._path and head.length <= self._longest and state.open and state.tracing is None
         )
 
-    def order(self, head: Head, body: bytes) -> Order | None:
+    def read(self, head: Head, body: bytes) -> PictureRequest | None:
         """What a request asks; None where it is not plain or not right, which is told on the long way."""
         parameters = self._parameters(head.query)
         picture = plain_picture(head.get("content-type"), body) if parameters else None
-        return Order(head, picture, parameters) if picture else None
+        return PictureRequest(head, picture, parameters) if picture else None
 
-    async def reply(self, order: Order, peer: Address | None, has_left: Callable[[], bool]) -> Reply:
+    async def reply(
+        self, request: PictureRequest, peer: Address | None, has_left: Callable[[], bool]
+    ) -> Reply:
         """Answer it, with a problem where there is one; cancelled because the client has left, it stays so."""
-        state, head, started = self._state, order.head, time.perf_counter()
+        state, head, started = self._state, request.head, time.perf_counter()
         identity = request_id(head.last("x-request-id").encode("latin-1"))
         client = client_of(head, peer, state.proxies)
         problem: Problem | None = None
@@ -79,7 +81,7 @@ class FastPath:
         state.bodies.held += head.length
         try:
             headers = self._enter(head, client)
-            body = await classify.answer(state.service, order.picture, order.parameters)
+            body = await classify.answer(state.service, request.picture, request.parameters)
             status = 200
             return Reply(status, identity, [(b"content-length", b"%d" % len(body)), JSON, *headers], body)
         except asyncio.CancelledError:
@@ -93,15 +95,13 @@ class FastPath:
             status = problem.status if problem else status
             state.bodies.held -= head.length
             seconds = time.perf_counter() - started
-            state.metrics.end("POST", self._path, status, seconds, problem.kind if problem else None)
-            scope: dict[str, Any] = {"path": head.path, "client": client, "state": {"request_id": identity}}
-            state.access.add(scope, "POST", status, seconds)
-        return Reply(status, identity, *problems.as_bytes(problem, head.path, identity))
+            state.metrics.end("POST", head.path, status, seconds, problem.kind if problem else None)
+            state.access.add("POST", head.path, status, seconds, client=client, request_id=identity)
+        return Reply(problem.status, identity, *problems.as_bytes(problem, head.path, identity))
 
     def _enter(self, head: Head, client: Address | None) -> list[tuple[bytes, bytes]]:
-        """Pass the bounds and the door that the long way has; the headers that the door adds."""
+        """Pass the door and the bounds that the long way has; the headers that the door adds."""
+        door = self._state.door
+        rate = {} if door is None else door.admit(sent_key(head.get), client_network(client))
         self._state.bodies.require(0)
-        if self._state.door is None:
-            return []
-        rate = self._state.door.admit(sent_key(head.get), client_network(client))
         return [(name.lower().encode(), value.encode()) for name, value in rate.items()]

@@ -7,7 +7,7 @@ is made of them. Whatever is not one plain, whole request goes all the way.
 
 import asyncio
 from collections import deque
-from typing import Any, Protocol
+from typing import Protocol
 
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
@@ -21,8 +21,8 @@ from app.plain import Address, Head, answer, client_of, whole_request
 IN_A_TURN = 128
 
 
-class Connection(Protocol):
-    """What stands in line."""
+class Waiting(Protocol):
+    """A connection that stands in line."""
 
     def go_on(self, data: bytes) -> None:
         """Refuse what stood in line, or let it in."""
@@ -39,9 +39,9 @@ class Refusals:
         self._paths = {path for path in posted if not problems.is_protocol(path)}
         self._proxies = app.state.proxies
         self.arrived = 0  # whole requests whose answer is waited for
-        self._line: deque[tuple[Connection, bytes]] = deque()
+        self._line: deque[tuple[Waiting, bytes]] = deque()
 
-    def puts_off(self, connection: Connection, data: bytes) -> bool:
+    def puts_off(self, connection: Waiting, data: bytes) -> bool:
         """Whether what a connection brings must stand in line, and its next request stay in the socket.
 
         A turn of the loop reads sockets as long as there are any to be read (libuv: 48 times 1,024), and a refused
@@ -85,5 +85,4 @@ class Refusals:
         """Leave the traces that every request leaves."""
         self._state.metrics.begin()
         self._state.metrics.end("POST", head.path, problem.status, 0.0, problem.kind)
-        scope: dict[str, Any] = {"path": head.path, "client": client, "state": {"request_id": identity}}
-        self._state.access.add(scope, "POST", problem.status, 0.0)
+        self._state.access.add("POST", head.path, problem.status, 0.0, client=client, request_id=identity)

@@ -14,13 +14,15 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from app.headers import ALWAYS, DATA_ALONE
 
 HEAD = re.compile(
-    rb"POST (/[a-z/]*)(?:\?([!-~]*))? HTTP/1\.1\r\n((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)+)\r\n"
+    rb"POST (/[a-z/]*)(?:\?([!\"$-~]*))? HTTP/1\.1\r\n((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)+)\r\n"
 )
 LENGTH = re.compile(rb"\r\ncontent-length: *([^\r]*)", re.IGNORECASE)
 LONGEST_LENGTH = 15  # digits
-# A request with one of these is not plain, and goes all the way.
+# A request with one of these is not plain, and goes all the way; so does one with a blank at the end of a header, which
+# the parser keeps.
 OTHER = re.compile(
-    rb"\r\n(?:expect|transfer-encoding|content-encoding|upgrade|origin):|\r\nconnection:(?! *keep-alive\r\n)",
+    rb"\r\n(?:expect|transfer-encoding|content-encoding|upgrade|origin|proxy-connection):"
+    rb"|\r\nconnection:(?! *keep-alive\r\n)|[\t ]\r\n",
     re.IGNORECASE,
 )
 
@@ -71,7 +73,7 @@ def _head(data: bytes) -> Head | None:
     if len(lengths) != 1 or not lengths[0].isdigit() or len(lengths[0]) > LONGEST_LENGTH:
         return None
     lines = [line.partition(":") for line in found[3].decode("latin-1").split("\r\n")[:-1]]
-    headers = tuple((name.lower(), value.strip(" \t")) for name, _, value in lines)
+    headers = tuple((name.lower(), value.lstrip(" \t")) for name, _, value in lines)
     return Head(len(data), int(lengths[0]), found[1].decode(), found[2] or b"", headers)
 
 

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from app.acceptor import Acceptor, is_slow_to_accept
 from app.connection import connection
 from app.settings import Settings
+from app.siblings import Siblings
 
 log = structlog.get_logger("app.server")
 
@@ -32,10 +33,17 @@ LAST_MOMENT = LINGER + GRACE + 1
 
 
 class Server(uvicorn.Server):
-    """Serves an application whose `state.ready` is what its readiness probe says."""
+    """Serves an application whose `state.ready` is what its readiness probe says.
 
-    def __init__(self, app: FastAPI, settings: Settings) -> None:
+    Parameters
+    ----------
+    siblings
+        Other workers on the port, where there are any.
+    """
+
+    def __init__(self, app: FastAPI, settings: Settings, siblings: Siblings | None = None) -> None:
         self._protocol = connection(app)
+        self._siblings = siblings
         super().__init__(
             uvicorn.Config(
                 app,
@@ -68,11 +76,19 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, with a helper for the moments when many connections come at once."""
+        """Listen, with a helper for the moments when many connections come at once; among siblings by it alone."""
         await super().startup(sockets)
-        if self.started and is_slow_to_accept():
-            listening = (each for server in self.servers for each in server.sockets)
-            self._acceptors = [Acceptor(each.fileno(), self._connection) for each in listening]
+        if not self.started or (self._siblings is None and not is_slow_to_accept()):
+            return
+        for listening in (each for server in self.servers for each in server.sockets):
+            acceptor = Acceptor(
+                listening.fileno(), self._connection, self.server_state.connections, self._siblings
+            )
+            self._acceptors.append(acceptor)
+            self._protocol.watchers.append(acceptor.publish)
+        if self._siblings is not None:
+            for server in self.servers:
+                server.close()
 
     def _connection(self) -> asyncio.Protocol:
         return self._protocol(self.config, self.server_state, self.lifespan.state)
@@ -82,6 +98,8 @@ class Server(uvicorn.Server):
 
         A connection without a request would be closed at once, and the last ones' are still on their way.
         """
+        for acceptor in self._acceptors:
+            acceptor.leave()
         await asyncio.sleep(self._end - time.monotonic())
         for acceptor in self._acceptors:
             acceptor.close()

@@ -48,7 +48,7 @@ MOST_THREADS = 8
 SMALL_PICTURE = 12_500_000
 
 # Seconds that a batch may keep the event loop, where a process has one core.
-MOMENT = 0.01
+MOMENT = 0.005
 
 # Quick picture files that a thread reads in one turn.
 QUICK_TOGETHER = 32

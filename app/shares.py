@@ -10,7 +10,7 @@ from app.steps import Step, take_notes
 
 
 class Run(NamedTuple):
-    """One batch in its thread: its results or its error, and when that was; moments are those of `time.monotonic()`."""
+    """One batch: its results or its error, and when that was; moments are those of `time.monotonic()`."""
 
     results: Sequence[Any]
     error: Exception | None
@@ -83,7 +83,7 @@ def settle(shares: list[Share], run: Run) -> int:
 
 
 def attempt(run: Callable[[list[Any]], Sequence[Any]], items: list[Any]) -> Run:
-    """Call `run` in a thread; an error is a value here, so that nothing can escape and leave callers waiting."""
+    """Call `run`; an error is a value here, so that nothing can escape and leave callers waiting."""
     steps = take_notes()
     started = time.monotonic()
     results: Sequence[Any] = []

@@ -1,4 +1,4 @@
-"""The steps of one batch in its thread, noted where they happen and read by whoever started the batch."""
+"""The steps of one batch, noted where they happen and read by whoever started the batch."""
 
 import contextlib
 import time

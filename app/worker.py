@@ -1,7 +1,8 @@
-"""One of several processes on a port, as `app.workers` starts it: `python -m app.worker CHANNEL`.
+"""One of several processes on a port, as `app.workers` starts it: `python -m app.worker CHANNEL NUMBER FILE...`.
 
 CHANNEL is the number of an inherited socket whose other end the supervisor holds. Through it the worker says that it is
-ready, or why it cannot start; and when it closes, the supervisor is gone and the worker ends as well.
+ready, or why it cannot start; and when it closes, the supervisor is gone and the worker ends as well. NUMBER is the
+worker's own, and through the other inherited files (`app.siblings`) it shares connections with the others.
 """
 
 import asyncio
@@ -17,14 +18,15 @@ from app.errors import StartError
 from app.main import create_app
 from app.server import Server
 from app.settings import Settings
+from app.siblings import Siblings
 from app.workers import READY, shared_socket
 
 
 class WorkerServer(Server):
     """A server that tells its supervisor when it is ready, and ends with it."""
 
-    def __init__(self, app: FastAPI, settings: Settings, channel: socket.socket) -> None:
-        super().__init__(app, settings)
+    def __init__(self, app: FastAPI, settings: Settings, channel: socket.socket, siblings: Siblings) -> None:
+        super().__init__(app, settings, siblings)
         self._channel = channel
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -42,11 +44,12 @@ class WorkerServer(Server):
 
 def main() -> None:
     """Serve until the supervisor says or is gone; tell it what is wrong where that cannot be."""
-    channel = socket.socket(fileno=int(sys.argv[1]))
+    channel_file, number, *files = map(int, sys.argv[1:])
+    channel = socket.socket(fileno=channel_file)
     try:
         settings = Settings.load()
         logs.configure(settings.log_format, settings.log_level)
-        server = WorkerServer(create_app(settings), settings, channel)
+        server = WorkerServer(create_app(settings), settings, channel, Siblings(number, files))
     except StartError as error:
         channel.sendall(str(error).encode())
         sys.exit(1)

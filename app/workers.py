@@ -1,8 +1,8 @@
 """Several processes on one port: started, watched over and ended by a supervisor that serves nothing itself.
 
-Each worker listens on a socket of its own on the same address (SO_REUSEPORT), and the kernel spreads the connections
-over them: of 32 that come at once, 18 and 14. One socket that all inherit would give nearly all of them to the worker
-that wakes first (docs/performance.md).
+Each worker listens on a socket of its own on the same address (SO_REUSEPORT), the kernel spreads the connections over
+them, and who has more than another hands new ones on (`app.siblings`). One socket that all inherit would give nearly
+all of them to the worker that wakes first (docs/performance.md).
 """
 
 import asyncio
@@ -21,6 +21,7 @@ import structlog
 
 from app.errors import StartError
 from app.settings import Settings
+from app.siblings import Board
 
 log = structlog.get_logger("app.workers")
 
@@ -64,7 +65,11 @@ class Supervisor:
         StartError
             If the address or a folder for the counts cannot be had, or the workers cannot start; says why.
         """
-        with _folder() as folder, _reserved(self._settings):
+        with (
+            _folder() as folder,
+            _reserved(self._settings),
+            contextlib.closing(Board(self._settings.workers)) as self._board,
+        ):
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # where the workers add their counts together
             asyncio.run(self._serve())
 
@@ -72,7 +77,8 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._asked_to_end, number)
-        keepers = [asyncio.create_task(self._keep_one_running()) for _ in range(self._settings.workers)]
+        numbers = range(self._settings.workers)
+        keepers = [asyncio.create_task(self._keep_one_running(number)) for number in numbers]
         stop = asyncio.create_task(self._stopping.wait())
         await asyncio.wait([stop, *keepers], return_when=asyncio.FIRST_COMPLETED)
         self._stopping.set()
@@ -92,8 +98,8 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(number)
 
-    async def _keep_one_running(self) -> None:
-        """Start a worker, and another one whenever it ends, until all are to end.
+    async def _keep_one_running(self, number: int) -> None:
+        """Start worker `number`, and another one whenever it ends, until all are to end.
 
         Raises
         ------
@@ -102,7 +108,7 @@ class Supervisor:
         """
         losses = _Losses()
         while not self._stopping.is_set():
-            end = await self._run_one()
+            end = await self._run_one(number)
             if self._stopping.is_set():
                 return
             losses.count(end)
@@ -112,13 +118,14 @@ class Supervisor:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), losses.pause)
 
-    async def _run_one(self) -> "_End":
+    async def _run_one(self, number: int) -> "_End":
         """Start a worker and wait for its end."""
         channel, its_end = socket.socketpair()
         with its_end:
+            files = self._board.files(number)
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "app.worker", str(its_end.fileno()),
-                pass_fds=[its_end.fileno()], start_new_session=True,  # a Ctrl-C is for the supervisor alone
+                sys.executable, "-m", "app.worker", *map(str, [its_end.fileno(), number, *files]),
+                pass_fds=[its_end.fileno(), *files], start_new_session=True,  # a Ctrl-C is for the supervisor alone
             )  # fmt: skip
         self._processes.add(process)
         started = time.monotonic()
@@ -133,6 +140,7 @@ class Supervisor:
         writer.close()
         self._ready -= was_ready
         self._processes.remove(process)
+        self._board.gone(number)
         self._on_end(process.pid)
         refusal = "" if was_ready else said.decode(errors="replace")
         return _End(was_ready, refusal, status, time.monotonic() - started)

@@ -1,19 +1,27 @@
 """The fast path to /classify gives what the long way gives, whatever pieces a request comes in."""
 
+import asyncio
+import contextlib
 import json
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
-from app.connection import PATIENCE
+from app.connection import PATIENCE, Connection, connection
+from app.errors import NotAPicture
 from app.fastpath import LONGEST_BODY
+from app.main import create_app
 from app.routes.bodies import plain_picture
+from app.settings import Settings
 from tests.app.support import Server, png, serving, wait_until
+from tests.app.test_refusals import busy
 
 # Goes all the way: headers may be due that the fast path does not know.
 LONG_WAY = "Origin: https://example.org\r\n"
@@ -116,6 +124,106 @@ def test_requests_behind_each_other_are_answered_in_their_order(server: Server, 
         assert json.loads(client.answer()[2]) == {"status": "live"}
         assert client.answer()[1]["x-request-id"] == "third"
         assert client.ask(request(seven, "X-Request-ID: fourth\r\n"))[1]["x-request-id"] == "fourth"
+
+
+def test_what_comes_behind_a_body_is_the_next_request(server: Server, seven: bytes) -> None:
+    """A decoder of pictures would not mind a request behind its picture; whoever sent that waits for an answer."""
+    names = ["one", "two", "three"]
+    alive = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    together = b"".join(request(seven, f"X-Request-ID: {name}\r\n") for name in names) + alive
+    with Client(server) as client:
+        for cut in (0, len(request(seven)) - 5, len(together) - 3):
+            client.socket.sendall(together[:cut])
+            time.sleep(0.01)
+            client.socket.sendall(together[cut:])
+            assert [client.answer()[1]["x-request-id"] for _ in names] == names
+            assert json.loads(client.answer()[2]) == {"status": "live"}
+
+
+def test_a_body_that_looks_like_a_request_is_none_even_where_the_service_is_full(
+    tiny_models: Path, tmp_path: Path, seven: bytes
+) -> None:
+    with serving(tmp_path / "log", models=tiny_models, max_queue=1) as running, busy(running):
+        inner = request(seven, "X-Request-ID: inner\r\n")
+        outer = request(inner, "X-Request-ID: outer\r\n")
+        with Client(running) as client:
+            client.socket.sendall(outer[: -len(inner)])
+            time.sleep(0.01)  # on the fast path, or in line for it, is its head
+            client.socket.sendall(inner)
+            status, headers, _ = client.answer()
+            assert (status, headers["x-request-id"]) == (503, "outer")
+            client.socket.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert client.answer()[0] == 200
+
+
+@contextlib.asynccontextmanager
+async def within_this_process(models: Path) -> AsyncIterator[tuple[type[Connection], ServerState, int]]:
+    """A server whose connections can be reached: their class, those that are open, and the port."""
+    app = create_app(Settings(models=models))
+    app.state.open = app.state.ready = True
+    config = uvicorn.Config(app, lifespan="off")
+    config.load()
+    kind, state = connection(app), ServerState()
+    server = await asyncio.get_running_loop().create_server(lambda: kind(config, state, {}), "127.0.0.1", 0)
+    yield kind, state, server.sockets[0].getsockname()[1]
+    server.close()
+    assert kind.refusals.arrived == 0
+    assert not state.tasks
+    await app.state.service.close()
+
+
+def test_at_the_end_what_came_is_answered(
+    tiny_models: Path, seven: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> tuple[bytes, bytes]:
+        over = asyncio.Event()
+
+        async def wait(*_: object) -> bytes:
+            await over.wait()
+            return b"{}"
+
+        monkeypatch.setattr("app.routes.classify.answer", wait)
+        async with within_this_process(tiny_models) as (_, state, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            half_reader, half_writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(request(seven, "X-Request-ID: first\r\n"))
+            half_writer.write(request(seven, "X-Request-ID: half\r\n")[:-1])
+            await asyncio.sleep(PATIENCE / 5)
+            writer.write(request(seven, "X-Request-ID: behind\r\n"))
+            await asyncio.sleep(PATIENCE / 5)
+            for each in list(state.connections):
+                each.shutdown()
+            half_writer.write(seven[-1:])
+            over.set()
+            answers = await reader.read(), await half_reader.read()
+            for stream in (writer, half_writer):
+                stream.close()
+        return answers
+
+    whole, half = asyncio.run(scenario())
+    assert re.findall(rb"x-request-id: (\w+)", whole) == [b"first", b"behind"]
+    assert re.findall(rb"x-request-id: (\w+)", half) == [b"half"]
+    assert whole.count(b"connection: close") == half.count(b"connection: close") == 1
+
+
+def test_an_answer_that_cannot_be_written_closes_the_connection(
+    tiny_models: Path, seven: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug that no input shows must not leave a client waiting."""
+
+    async def fail(*_: object) -> bytes:
+        raise NotAPicture("\ud800")  # no JSON
+
+    async def scenario() -> bytes:
+        monkeypatch.setattr("app.routes.classify.answer", fail)
+        async with within_this_process(tiny_models) as (_, _, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(request(seven))
+            end = await asyncio.wait_for(reader.read(), 10)
+            writer.close()
+        return end
+
+    assert asyncio.run(scenario()) == b""
 
 
 def test_it_is_counted_and_logged(logged: Server, seven: bytes) -> None:

@@ -257,7 +257,7 @@ class Nobody:
 class LongWay:
     """Lets nobody take the fast path."""
 
-    def begins(self, *_: object) -> bool:
+    def may_take(self, *_: object) -> bool:
         return False
 
 
@@ -265,7 +265,7 @@ def kind_of_connection(app: Any, refusals: Nobody | None = None) -> Callable[[],
     """Makes connections to an application that speaks ASGI."""
     config = uvicorn.Config(app, lifespan="off", timeout_keep_alive=KEEP_ALIVE)  # type: ignore[arg-type]
     config.load()
-    ways = {"refusals": refusals or Nobody(), "fast": LongWay()}
+    ways = {"refusals": refusals or Nobody(), "fast": LongWay(), "watchers": []}
     kind: type[Connection] = type("Kind", (Connection,), ways)
     state = ServerState()
     return lambda: kind(config, state, {})

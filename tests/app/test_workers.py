@@ -37,6 +37,15 @@ def is_alive(pid: int) -> bool:
     return False
 
 
+def count_connections(pid: int) -> int:
+    """The open TCP connections of a process."""
+    established = {
+        line.split()[9] for line in Path("/proc/net/tcp").read_text().splitlines() if line.split()[3] == "01"
+    }
+    files = [str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()]
+    return sum(file.removeprefix("socket:[").rstrip("]") in established for file in files)
+
+
 def count_ready(server: Server) -> int:
     return server.log.read_text().count("a worker is ready")
 
@@ -85,6 +94,27 @@ def test_a_killed_worker_is_replaced_and_an_end_finishes_what_was_accepted(
         assert running.process.wait(20) == 0
         assert not any(map(is_alive, workers))
     assert "Traceback" not in running.log.read_text()
+
+
+def test_connections_are_shared_evenly(tiny_models: Path, tmp_path: Path, seven: bytes) -> None:
+    """The kernel alone would give all of four to one worker one time in eight."""
+    head = b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n"
+    with two_workers(tiny_models, tmp_path / "log") as running:
+        running.client.close()
+        for count in (4, 4, 4, 4, 4, 32):
+            wait_until(lambda: not any(map(count_connections, workers_of(running))))
+            with contextlib.ExitStack() as stack:
+                for _ in range(count):
+                    connection = stack.enter_context(socket.create_connection(("127.0.0.1", running.port)))
+                    connection.settimeout(PATIENT)
+                    connection.sendall(head % len(seven) + seven)
+                    assert connection.recv(12) == b"HTTP/1.1 200"
+                assert sorted(map(count_connections, workers_of(running))) == [count // 2] * 2
+        # One of them alone takes all.
+        killed, _ = workers_of(running)
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: not is_alive(killed))
+        assert [ask(running, seven) for _ in range(8)] == [200] * 8
 
 
 def test_workers_end_with_a_supervisor_that_was_killed(tiny_models: Path, tmp_path: Path) -> None:

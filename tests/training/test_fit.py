@@ -288,7 +288,9 @@ def test_losses_read_some_steps_at_a_time_are_the_same(
     assert all(torch.equal(last[0][name], last[1][name]) for name in last[0])
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning:torch", "ignore::DeprecationWarning:torch")  # of the compiler itself
+@pytest.mark.filterwarnings(
+    "ignore::UserWarning:torch", "ignore::DeprecationWarning:torch"
+)  # of the compiler itself
 @pytest.mark.parametrize("architecture", ["efficient", "shared"])
 def test_a_compiled_network_learns_the_same(
     architecture: str, digits: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
