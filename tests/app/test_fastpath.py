@@ -9,15 +9,19 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import httptools
 import numpy as np
 import pytest
 import uvicorn
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
 from app.connection import PATIENCE, Connection, connection
 from app.errors import NotAPicture
 from app.fastpath import LONGEST_BODY
 from app.main import create_app
+from app.plain import read_head
 from app.routes.bodies import plain_picture
 from app.settings import Settings
 from tests.app.support import Server, png, serving, wait_until
@@ -291,3 +295,55 @@ def test_the_door_stands_before_it(tiny_models: Path, tmp_path: Path, seven: byt
 )
 def test_only_a_plain_body_is_taken(media: str, body: bytes, expected: bytes | None) -> None:
     assert plain_picture(media, body) == expected
+
+
+class Parsed:
+    """What uvicorn's parser makes of bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        self.url, self.body, self.whole = b"", b"", 0
+        self.headers: list[tuple[str, str]] = []
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.feed_data(data)
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
+
+    def on_body(self, body: bytes) -> None:
+        self.body += body
+
+    def on_message_complete(self) -> None:
+        self.whole += 1
+
+
+pieces = st.sampled_from(
+    ["\r\n", "\n", "\r", " ", "\t", ":", "#", "?", "%0d", "\x00", "\x7f", "é", "Content-Length", "content-length: 3",
+     "Transfer-Encoding: chunked", "x: ", "Connection: close", "Host: y", "0", "HTTP/1.0", "POST /", ";", ","]
+)  # fmt: skip
+HEAD = "POST /classify?top_k=3 HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 4\r\n\r\n"
+
+
+@settings(max_examples=500)
+@given(st.lists(st.tuples(st.integers(0, len(HEAD)), pieces), min_size=0, max_size=4))
+def test_a_head_that_is_read_here_is_read_alike_by_the_parser(inserted: list[tuple[int, str]]) -> None:
+    """Whatever becomes of a head on its way: where it and its body end is beyond doubt, or it goes the long way."""
+    text = HEAD
+    for place, piece in inserted:
+        text = text[:place] + piece + text[place:]
+    data = text.encode("latin-1") + b"body"
+    head = read_head(data)
+    if head is None:
+        return
+    body = data[head.size :][: head.length]
+    if len(body) < head.length:
+        return
+    parsed = Parsed(data[: head.size + head.length])
+    assert parsed.whole == 1
+    assert parsed.body == body
+    assert parsed.headers == list(head.headers)
+    url = httptools.parse_url(parsed.url)
+    assert (url.path.decode(), url.query or b"") == (head.path, head.query)
+    assert parsed.parser.should_keep_alive()
