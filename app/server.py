@@ -19,6 +19,10 @@ from app.siblings import Siblings
 
 log = structlog.get_logger("app.server")
 
+# Seconds that a connection may be idle: longer than proxies keep theirs (nginx: 60), or one of them may send a request
+# over a connection at the moment at which it is closed here.
+IDLE = 75
+
 # Seconds in which requests are still taken after readiness has turned red, so that whoever sends them can learn of it.
 LINGER = 1.0
 
@@ -54,6 +58,7 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,  # the application looks at them, where a proxy is trusted
+                timeout_keep_alive=IDLE,
                 timeout_graceful_shutdown=GRACE,
             )
         )
