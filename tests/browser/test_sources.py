@@ -1,6 +1,7 @@
 """Pictures that are not drawn: files that are opened, dropped or pasted, and the camera."""
 
 import base64
+import re
 from pathlib import Path
 
 import pytest
@@ -111,7 +112,8 @@ def test_the_camera_gives_a_picture_and_is_let_go(playground: Page) -> None:
     finder = playground.locator("#finder")
     eventually(playground, lambda: bool(finder.evaluate("video => video.videoWidth")))
     playground.get_by_role("button", name="Take it").click()
-    expect(playground.locator("#verdict-words")).to_have_text("Not like anything I was trained on.")
+    # The browser's test picture moves, and in some of its moments there is a digit to be seen.
+    expect(playground.locator("#verdict-words")).to_have_text(re.compile("trained on|capsule is"))
     assert finder.evaluate("video => video.srcObject") is None
     colours = pixels(playground.locator("#board")).reshape(-1, 4)
     assert (colours[:, 1].astype(int) - colours[:, 0]).max() > 50  # the browser's own test picture is green
