@@ -7,6 +7,8 @@ import contextlib
 import importlib
 import importlib.util
 import io
+import re
+import zlib
 
 import numpy as np
 from PIL import (
@@ -34,8 +36,15 @@ SIGNATURES = {
 PNG_HEADER = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 PACKED_CHUNKS = (b"zTXt", b"iTXt", b"iCCP")
 
+# A chunk of a PNG file is its length, its kind, its data and the check sum of these two.
+PNG_SIGNATURE_SIZE = 8
+PNG_CHUNK_SIZE = 12
+
+# A marker of a JPEG file, but for restarts (d0 to d7) within the pixels, where ff stands for itself before 00.
+MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
+START_OF_IMAGE, END_OF_IMAGE, START_OF_SCAN, FIRST_WITH_LENGTH = 0xD8, 0xD9, 0xDA, 0xC0
+MAX_MARKERS = 10_000
 # Encoders make about ten scans of a progressive JPEG. Each is decoded over the whole picture, however few bytes it has.
-START_OF_SCAN = b"\xff\xda"
 MAX_SCANS = 32
 
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
@@ -95,8 +104,10 @@ def read(data: bytes, *, enough: int, grey: bool, max_pixels: int = MAX_PIXELS) 
         If the picture declares more than `max_pixels`.
     """
     kind = _recognise(data)
-    if kind == "JPEG" and data.count(START_OF_SCAN) > MAX_SCANS:
-        raise NotAnImage(f"the JPEG file comes in more than {MAX_SCANS} scans")
+    if kind == "JPEG":
+        _check_scans(data)
+    if kind == "PNG":
+        _check_sums(data)
     # Pillow's decoders answer damaged files with nearly any exception (struct.error, SyntaxError, MemoryError, ...),
     # and each of them means the same to the caller.
     try:
@@ -185,6 +196,35 @@ def _damaged(kind: str, error: Exception) -> str:
     # Pillow's "cannot identify" names the buffer's address, which tells nobody anything.
     reason = "" if isinstance(error, UnidentifiedImageError) else str(error)
     return f"the {kind} file is damaged or cut short" + (f" ({reason})" if reason else "")
+
+
+def _check_sums(data: bytes) -> None:
+    """Refuse a PNG file whose pixels are not those that were written: Pillow skips the check sums of their chunks."""
+    view, start = memoryview(data), PNG_SIGNATURE_SIZE
+    while start + PNG_CHUNK_SIZE <= len(data):
+        kind, end = data[start + 4 : start + 8], start + PNG_CHUNK_SIZE + int.from_bytes(view[start : start + 4])
+        if kind == b"IDAT" and zlib.crc32(view[start + 4 : end - 4]) != int.from_bytes(view[end - 4 : end]):
+            raise NotAnImage(_damaged("PNG", ValueError("a check sum of its pixels is wrong")))
+        if kind == b"IEND":
+            return
+        start = end
+
+
+def _check_scans(data: bytes) -> None:
+    """Refuse a JPEG file of very many scans; only those up to its end count: cameras append films and previews."""
+    scans, start = 0, 0
+    for _ in range(MAX_MARKERS):
+        marker = MARKER.search(data, start)
+        if marker is None or (code := marker[1][0]) == END_OF_IMAGE:
+            return
+        scans += code == START_OF_SCAN
+        if scans > MAX_SCANS:
+            raise NotAnImage(f"the JPEG file comes in more than {MAX_SCANS} scans")
+        start = marker.end()
+        # What lies below is in no valid file: to pass over as much as it says could pass over scans.
+        if code >= FIRST_WITH_LENGTH and code != START_OF_IMAGE:
+            start += int.from_bytes(data[start : start + 2])
+    raise NotAnImage(f"the JPEG file is damaged or has more than {MAX_MARKERS} parts")
 
 
 def _check_size(image: Image.Image, max_pixels: int) -> None:

@@ -64,6 +64,40 @@ def test_a_jpeg_of_very_many_scans_is_refused() -> None:
     assert decode(many_scans(64, 5), MNIST).shape == (1, 28, 28)
 
 
+def test_bytes_behind_the_end_of_a_jpeg_are_no_scans() -> None:
+    """Cameras append films to their pictures, in which any two bytes may stand."""
+    sound = WHOLE["JPEG"]
+    film = b"\xff\xda" * 1000
+    assert np.array_equal(decode(sound + film, MNIST), decode(sound, MNIST))
+
+
+def test_scans_are_counted_behind_what_is_no_marker() -> None:
+    many = many_scans(64, 60)
+    first = many.index(b"\xff\xda")
+    with pytest.raises(NotAnImage, match="comes in more than 32 scans"):
+        decode(many[:first] + b"\xff\x02\xff\xbf" + many[first:], MNIST)
+
+
+def test_a_jpeg_of_markers_alone_is_soon_refused() -> None:
+    started = time.monotonic()
+    with pytest.raises(NotAnImage, match="damaged or has more than 10000 parts"):
+        decode(b"\xff\xd8" + b"\xff\xe0\0\2" * 2_000_000, MNIST)
+    assert time.monotonic() - started < 1
+
+
+@pytest.mark.parametrize("name", ["PNG", "palette PNG", "16-bit PNG", "1-bit PNG"])
+def test_a_png_with_one_bit_of_its_pixels_flipped_is_refused(name: str) -> None:
+    """Pillow takes it, with other pixels: a class would be answered that nobody sent a picture of."""
+    whole = WHOLE[name]
+    start = whole.index(b"IDAT") + 4
+    end = start + int.from_bytes(whole[start - 8 : start - 4])
+    for at in range(start, end + 4):  # the check sum's own bits among them
+        harmed = bytearray(whole)
+        harmed[at] ^= 1 << at % 8
+        with pytest.raises(NotAnImage, match="PNG file is damaged"):
+            decode(bytes(harmed), MNIST)
+
+
 @pytest.mark.parametrize(
     "size", [(2**31 - 1, 2**31 - 1), (2**31 - 1, 1), (0, 0), (100_000, 501), (1, 50_000_001)]
 )
