@@ -3,8 +3,8 @@
 # One environment, .venv, grows with what is asked of it: `make serve` puts in what serving needs (no PyTorch),
 # `make train` and `make install-dev` the rest. An install is repeated only when its lock file has changed.
 
-HOST := 127.0.0.1
-PORT := 8000
+HOST := $(CAPSNET_HOST)
+PORT := $(CAPSNET_PORT)
 
 DATASET := mnist
 ARCHITECTURE := efficient
@@ -40,8 +40,8 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-serve: install-serve ## Serve artifacts/ on http://127.0.0.1:8000 (HOST=, PORT=)
-	@exec env CAPSNET_HOST=$(HOST) CAPSNET_PORT=$(PORT) $(BIN)/python -m app
+serve: install-serve ## Serve artifacts/ on http://127.0.0.1:8000 (HOST=, PORT=, or settings in the environment)
+	@exec env CAPSNET_HOST='$(HOST)' CAPSNET_PORT='$(PORT)' $(BIN)/python -m app
 
 # Two files at a time: most tests wait for a server or a process more than they compute. TEST_PROCESSES=0 for a debugger.
 TEST_PROCESSES := 2

@@ -5,6 +5,7 @@ import sys
 
 from app import logs
 from app.errors import StartError
+from app.listening import own_socket
 from app.security import warn_of_open_door
 from app.settings import Settings, warn_of_unknown_variables
 from app.store import find_models
@@ -32,9 +33,10 @@ def _serve(settings: Settings) -> None:
     from app.main import create_app
     from app.server import Server
 
-    app = create_app(settings)
-    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again after it has ended in order
-        Server(app, settings).run()
+    with own_socket(settings) as listening:
+        server = Server(create_app(settings), settings)
+        with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again after it has ended in order
+            server.run([listening])
 
 
 def _forget_worker(pid: int) -> None:

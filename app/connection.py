@@ -1,12 +1,14 @@
 """One connection: uvicorn's, with the short refusal and the fast path before it."""
 
 import asyncio
+import sys
 from collections.abc import Callable
 
 import structlog
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from app.errors import NotHttp, Problem, TooSlow
 from app.fastpath import FastPath, PictureRequest, Reply
 from app.overload import Refusals
 from app.plain import answer, read_head
@@ -32,8 +34,11 @@ class Connection(HttpToolsProtocol):
 
     refusals: Refusals
     fast: FastPath
+    head_seconds: float  # in which the head of a request must come
     watchers: list[Callable[[], None]]  # are told that there is one connection more, or less
     _between = True  # the parser has no part of a request
+    _in_head = False  # it has the beginning of one
+    _overdue: asyncio.TimerHandle | None = None  # the end of the time for the rest of it
     _counted = False
     _in_line = False
     _ends = False  # after the answers that are owed
@@ -45,6 +50,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """The beginning."""
         super().connection_made(transport)
+        self._rest()
         for watcher in self.watchers:
             watcher()
 
@@ -113,8 +119,36 @@ class Connection(HttpToolsProtocol):
         """Leave what has come to uvicorn."""
         self._stop_waiting()
         super().data_received(data)
+        self._watch_head()
         if self._ends:
             super().shutdown()
+
+    def _watch_head(self) -> None:
+        """Have the head of a request an end, however its bytes drip; blank lines before it are part of it."""
+        waits = self._in_head or (self._is_free() and not self.transport.is_closing())
+        if not waits and self._overdue is not None:
+            self._overdue.cancel()
+            self._overdue = None
+        elif waits and self._overdue is None:
+            self._overdue = self.loop.call_later(self.head_seconds, self._end_of_head)
+
+    def _end_of_head(self) -> None:
+        self._overdue = None
+        if not self._is_answered():  # it came behind another request, whose answer is not yet written
+            self._watch_head()
+        elif self._in_head:
+            self._refuse(TooSlow(self.head_seconds, "head of the request"))
+        elif self.timeout_keep_alive_task is None:
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """Say what the parser found no HTTP in, as every other error is said."""
+        self._refuse(NotHttp(str(sys.exception() or msg)))
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answer what is no whole request, and close."""
+        self.transport.write(self.refusals.refuse(problem, self.client, self.server_state.default_headers))
+        self.transport.close()
 
     def _begin(self, request: PictureRequest) -> None:
         self._stop_waiting()
@@ -149,9 +183,13 @@ class Connection(HttpToolsProtocol):
         elif self._ends:
             self.transport.close()
         else:
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+            self._rest()
+
+    def _rest(self) -> None:
+        """Wait for a next request, but not for ever."""
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
 
     def shutdown(self) -> None:
         """The server ends: close where nothing is owed, else after the answers that are."""
@@ -172,8 +210,13 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A request's first byte."""
-        self._between = False
+        self._between, self._in_head = False, True
         super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The end of a request's head."""
+        self._in_head = False
+        super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """A request's last byte."""
@@ -200,6 +243,9 @@ class Connection(HttpToolsProtocol):
         """The end."""
         super().connection_lost(exc)
         self._stop_waiting()
+        for timer in (self._overdue, self.timeout_keep_alive_task):
+            if timer is not None:
+                timer.cancel()
         if self._task is not None:
             self._task.cancel()
         self._count(lost=True)
@@ -221,7 +267,7 @@ class Connection(HttpToolsProtocol):
         self._counted = waits
 
 
-def connection(app: FastAPI) -> type[Connection]:
+def connection(app: FastAPI, head_seconds: float) -> type[Connection]:
     """The class of the connections of a server of this application."""
-    own = {"refusals": Refusals(app), "fast": FastPath(app), "watchers": []}
+    own = {"refusals": Refusals(app), "fast": FastPath(app), "head_seconds": head_seconds, "watchers": []}
     return type("Connection", (Connection,), own)

@@ -8,12 +8,13 @@
     └── Problem                     an answer to a request (RFC 9457)
         ├── BadRequest         400  the body is not what the route reads
         │   └── NotAPicture    400  its bytes are no picture
+        ├── NotHttp            400  no request that HTTP knows; closes the connection
         ├── Unauthorized       401  no key, or a wrong one; carries WWW-Authenticate
         ├── UnknownRoute       404
         ├── UnknownModel       404
         ├── UnknownVersion     404
         ├── MethodNotAllowed   405  carries Allow
-        ├── TooSlow            408  the body took too long to come; closes the connection
+        ├── TooSlow            408  took too long to come; closes the connection
         ├── TooLarge           413  bytes, pixels or items over the limit
         ├── UnsupportedMedia   415  a content type or encoding that is not read
         ├── InvalidParameter   422  a parameter outside its bounds
@@ -123,6 +124,17 @@ class NotAPicture(BadRequest):
     title = "Not an image"
 
 
+class NotHttp(Problem):
+    """The bytes are no request that HTTP knows."""
+
+    status = 400
+    kind = "not-http"
+    title = "Not an HTTP request"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the request is no valid HTTP: {reason}", headers={"Connection": "close"})
+
+
 class Unauthorized(Problem):
     """The request carries no key that opens the service. `given` says whether it carries any."""
 
@@ -191,14 +203,14 @@ class MethodNotAllowed(Problem):
 
 
 class TooSlow(Problem):
-    """The body did not come in time."""
+    """A part of the request did not come in time."""
 
     status = 408
     kind = "too-slow"
-    title = "The body took too long"
+    title = "The request took too long to come"
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"the body did not come within {seconds:g} s", headers={"Connection": "close"})
+    def __init__(self, seconds: float, part: str = "body") -> None:
+        super().__init__(f"the {part} did not come within {seconds:g} s", headers={"Connection": "close"})
 
 
 class TooLarge(Problem):

@@ -15,6 +15,7 @@ from fastapi.routing import iter_route_contexts
 from app import problems
 from app.errors import Problem
 from app.exchange import request_id
+from app.paths import UNMATCHED
 from app.plain import Address, Head, answer, client_of, whole_request
 
 # Requests that are refused or let in in one turn of the loop while the service is full.
@@ -79,6 +80,15 @@ class Refusals:
         identity = request_id(head.last("x-request-id").encode("latin-1"))
         self._count(head, problem, identity, client_of(head, client, self._proxies))
         more, body = problems.as_bytes(problem, head.path, identity)
+        return answer(problem.status, identity, [*headers, *more], body)
+
+    def refuse(self, problem: Problem, client: Address | None, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """The whole answer to what is no whole request, and so has no method, path or id."""
+        identity = request_id(b"")
+        self._state.metrics.begin()
+        self._state.metrics.end("", UNMATCHED, problem.status, 0.0, problem.kind)
+        self._state.access.add("-", "-", problem.status, 0.0, client=client, request_id=identity)
+        more, body = problems.as_bytes(problem, "", identity)
         return answer(problem.status, identity, [*headers, *more], body)
 
     def _count(self, head: Head, problem: Problem, identity: str, client: Address | None) -> None:

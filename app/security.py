@@ -54,10 +54,10 @@ class Keys:
             If the file cannot be read or holds no key, or a key could not be sent in a header.
         """
         keys = [key.get_secret_value() for key in settings.api_keys]
+        for number, key in enumerate(keys, 1):
+            _check(key, f"CAPSNET_API_KEYS, key {number}")
         if settings.api_keys_file is not None:
             keys += _read_keys(settings.api_keys_file)
-        if not all(key.isascii() and key.isprintable() and " " not in key for key in keys):
-            raise SettingError("a key may hold letters, digits and signs of ASCII alone, and no spaces")
         return cls(keys)
 
     def find(self, key: bytes) -> int | None:
@@ -161,12 +161,24 @@ def _digest(key: bytes) -> bytes:
 
 def _read_keys(file: Path) -> list[str]:
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()  # some editors begin a file with a mark
     except (OSError, UnicodeDecodeError) as error:
         raise SettingError(f"CAPSNET_API_KEYS_FILE is {str(file)!r}: {error}") from None
-    if not (keys := [key for line in lines if (key := line.strip())]):
+    keys = {number: key for number, line in enumerate(lines, 1) if (key := line.strip())}
+    for number, key in keys.items():
+        _check(key, f"CAPSNET_API_KEYS_FILE is {str(file)!r}: line {number}")
+    if not keys:
         raise SettingError(f"CAPSNET_API_KEYS_FILE is {str(file)!r}: it holds no key; one a line is read")
-    return keys
+    return list(keys.values())
+
+
+def _check(key: str, place: str) -> None:
+    """Refuse a key that no header could bring."""
+    for position, sign in enumerate(key, 1):
+        if not ("!" <= sign <= "~"):
+            raise SettingError(
+                f"{place}: sign {position} is {sign!a}; a key may hold letters, digits and signs of ASCII, no spaces"
+            )
 
 
 def _rate_headers(rate: Rate, allowance: Allowance) -> dict[str, str]:

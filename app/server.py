@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from app.acceptor import Acceptor, is_slow_to_accept
 from app.connection import connection
+from app.listening import url
 from app.settings import Settings
 from app.siblings import Siblings
 
@@ -46,8 +47,9 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, app: FastAPI, settings: Settings, siblings: Siblings | None = None) -> None:
-        self._protocol = connection(app)
+        self._protocol = connection(app, settings.request_timeout)
         self._siblings = siblings
+        self._url = url(settings)
         super().__init__(
             uvicorn.Config(
                 app,
@@ -83,6 +85,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, with a helper for the moments when many connections come at once; among siblings by it alone."""
         await super().startup(sockets)
+        if self.started and self._siblings is None:
+            log.info("listening", address=self._url)
         if not self.started or (self._siblings is None and not is_slow_to_accept()):
             return
         for listening in (each for server in self.servers for each in server.sockets):

@@ -185,8 +185,8 @@ def _sentence(error: Any) -> str:
     """One pydantic error as "CAPSNET_PORT is '99999': input should be less than or equal to 65535 (1 to 65535)"."""
     field = str(error["loc"][0])
     rule = error["msg"].removeprefix("Value error, ")
-    value = "not shown" if field == "api_keys" else repr(error["input"])
-    return f"{PREFIX}{field.upper()} is {value}: {rule[:1].lower()}{rule[1:]}{_bounds(field)}"
+    value = "" if field == "api_keys" else f" is {error['input']!r}"  # which is nobody's to read
+    return f"{PREFIX}{field.upper()}{value}: {rule[:1].lower()}{rule[1:]}{_bounds(field)}"
 
 
 def _bounds(field: str) -> str:

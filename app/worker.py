@@ -15,11 +15,12 @@ from fastapi import FastAPI
 
 from app import logs
 from app.errors import StartError
+from app.listening import shared_socket
 from app.main import create_app
 from app.server import Server
 from app.settings import Settings
 from app.siblings import Siblings
-from app.workers import READY, shared_socket
+from app.workers import READY
 
 
 class WorkerServer(Server):

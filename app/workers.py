@@ -20,6 +20,7 @@ from typing import NamedTuple
 import structlog
 
 from app.errors import StartError
+from app.listening import own_socket, shared_socket, url
 from app.settings import Settings
 from app.siblings import Board
 
@@ -189,17 +190,6 @@ class _Losses:
         return ""
 
 
-def shared_socket(settings: Settings) -> socket.socket:
-    """A socket on the address of the settings, which other processes of the same user may share; not yet listening.
-
-    Raises
-    ------
-    StartError
-        If the address cannot be had.
-    """
-    return _bound(settings, socket.SO_REUSEADDR, socket.SO_REUSEPORT)
-
-
 def _folder() -> tempfile.TemporaryDirectory[str]:
     """A folder for the workers' counts, removed at the end; raises StartError if it cannot be had."""
     try:
@@ -217,21 +207,7 @@ def _reserved(settings: Settings) -> Iterator[None]:
         raise StartError(
             "CAPSNET_WORKERS above 1 needs a system on which processes can share a port, such as Linux"
         )
-    _bound(settings, socket.SO_REUSEADDR).close()  # refused where others share the address among themselves
+    own_socket(settings).close()  # refused where others share the address among themselves
     with shared_socket(settings):
-        log.info("listening", address=f"http://{settings.host}:{settings.port}", workers=settings.workers)
+        log.info("listening", address=url(settings), workers=settings.workers)
         yield
-
-
-def _bound(settings: Settings, *options: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        for option in options:
-            sock.setsockopt(socket.SOL_SOCKET, option, 1)
-        sock.bind((settings.host, settings.port))
-    except OSError as error:
-        sock.close()
-        reason = (error.strerror or str(error)).lower()
-        raise StartError(f"cannot listen on {settings.host}:{settings.port}: {reason}") from None
-    return sock

@@ -19,7 +19,7 @@ class ServerError(RuntimeError):
 
 
 class Server:
-    """A server and all its processes, in a session of their own."""
+    """A server and all its processes."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         self.process = process
@@ -43,15 +43,38 @@ class Server:
     def resident(self) -> int:
         """The memory of all its processes together, bytes; what they share is counted in each."""
         pages = 0
-        for entry in Path("/proc").iterdir():
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                if os.getsid(int(entry.name)) == self.process.pid:
-                    pages += int((entry / "statm").read_text().split()[1])
+        for pid in processes_of(self.process.pid):
+            with contextlib.suppress(OSError):
+                pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     def tail(self) -> str:
         """The end of its log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
+
+
+def processes_of(first: int) -> dict[int, str]:
+    """A process, those of its session, and all their descendants: workers may be in sessions of their own.
+
+    By their ids, each with the moment at which it began: ids come again.
+    """
+    began: dict[int, str] = {}
+    children: dict[int, set[int]] = {}
+    new = {first}
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            pid = int(entry.name)
+            # Behind the name in brackets, which may hold anything: state, parent, group, session, and so on.
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            began[pid] = fields[19]
+            children.setdefault(int(fields[1]), set()).add(pid)
+            if int(fields[3]) == first:
+                new.add(pid)
+    found: set[int] = set()
+    while new:
+        found |= new
+        new = {child for pid in new for child in children.get(pid, set())} - found
+    return {pid: began[pid] for pid in found if pid in began}
 
 
 def free_port() -> int:
@@ -100,11 +123,14 @@ def wait_until_answering(server: Server, path: str, body: bytes, headers: Mappin
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask, wait, and kill what is left of the session that was started here."""
+    """Ask, wait, and kill what is left of what was started here."""
+    left = processes_of(process.pid)
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(END_LIMIT)
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+    for pid, began in left.items():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if processes_of(pid).get(pid) == began:
+                os.kill(pid, signal.SIGKILL)
     process.wait()

@@ -202,7 +202,8 @@ def _check_sums(data: bytes) -> None:
     """Refuse a PNG file whose pixels are not those that were written: Pillow skips the check sums of their chunks."""
     view, start = memoryview(data), PNG_SIGNATURE_SIZE
     while start + PNG_CHUNK_SIZE <= len(data):
-        kind, end = data[start + 4 : start + 8], start + PNG_CHUNK_SIZE + int.from_bytes(view[start : start + 4])
+        kind = data[start + 4 : start + 8]
+        end = start + PNG_CHUNK_SIZE + int.from_bytes(view[start : start + 4])
         if kind == b"IDAT" and zlib.crc32(view[start + 4 : end - 4]) != int.from_bytes(view[end - 4 : end]):
             raise NotAnImage(_damaged("PNG", ValueError("a check sum of its pixels is wrong")))
         if kind == b"IEND":

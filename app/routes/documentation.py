@@ -136,7 +136,7 @@ REASONS = {
     400: "The body cannot be read, or is not an image.",
     401: "The service asks for a key, and none or a wrong one was sent; `WWW-Authenticate` says how to send it.",
     404: "There is no such model.",
-    408: "The body took too long to come.",
+    408: "The request took too long to come.",
     413: "More bytes, pixels or items than the service takes.",
     415: "A content type or content encoding that is not read.",
     422: "A parameter outside its bounds.",

@@ -167,7 +167,7 @@ async def within_this_process(models: Path) -> AsyncIterator[tuple[type[Connecti
     app.state.open = app.state.ready = True
     config = uvicorn.Config(app, lifespan="off")
     config.load()
-    kind, state = connection(app), ServerState()
+    kind, state = connection(app, 30.0), ServerState()
     server = await asyncio.get_running_loop().create_server(lambda: kind(config, state, {}), "127.0.0.1", 0)
     yield kind, state, server.sockets[0].getsockname()[1]
     server.close()

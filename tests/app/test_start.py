@@ -112,10 +112,19 @@ def test_a_busy_port_is_refused_in_words(tiny_models: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        result = run_app(models=tiny_models, port=taken.getsockname()[1])
-    assert result.returncode != 0
-    assert "address already in use" in result.stderr
-    assert "Traceback" not in result.stderr
+        port = taken.getsockname()[1]
+        result = run_app(models=tiny_models, port=port)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == (
+        f"capsnet: cannot listen on 127.0.0.1:{port} (CAPSNET_HOST, CAPSNET_PORT): address already in use"
+    )
+
+
+def test_an_address_of_another_machine_is_refused_in_words(tiny_models: Path) -> None:
+    result = run_app(models=tiny_models, host="192.0.2.1")  # for documentation: nobody's
+    assert result.returncode == 1
+    assert "cannot listen on 192.0.2.1:" in result.stderr.splitlines()[-1]
+    assert "model loaded" not in result.stderr  # said before anything is loaded
 
 
 def test_a_folder_without_mnist_serves_what_it_has(tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ def test_a_busy_port_is_refused_in_words(tiny_models: Path) -> None:
         result = run_app(models=tiny_models, workers=2, port=port)
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1] == (
-        f"capsnet: cannot listen on 127.0.0.1:{port}: address already in use"
+        f"capsnet: cannot listen on 127.0.0.1:{port} (CAPSNET_HOST, CAPSNET_PORT): address already in use"
     )
 
 

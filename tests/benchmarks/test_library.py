@@ -4,13 +4,15 @@ import email
 import json
 import re
 import shutil
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import openloop, pictures, report, wrk
+from benchmarks import openloop, pictures, report, servers, wrk
 from benchmarks.contestants import CONTENDERS, CONTESTANTS, choose
 from tests.app.support import Server, serving
 from tests.app.tiny_model import write_tiny_model
@@ -34,6 +36,34 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     write_tiny_model(folder / "mnist")
     with serving(folder / "log", models=folder / "mnist") as running:
         yield running
+
+
+def test_the_memory_of_a_server_is_that_of_workers_in_sessions_of_their_own_too(tmp_path: Path) -> None:
+    """And none of them outlives it."""
+    worker = "import time; held = bytearray(150_000_000); print('ready', flush=True); time.sleep(60)"
+    program = (
+        "import subprocess, sys, time; "
+        f"subprocess.Popen([sys.executable, '-c', {worker!r}], start_new_session=True); time.sleep(60)"
+    )
+    log = tmp_path / "log"
+    with servers.running([sys.executable, "-c", program], 0, log, folder=ROOT, environment={}) as running:
+        while "ready" not in log.read_text():
+            time.sleep(0.05)
+        assert running.resident() > 150_000_000
+        pids = set(servers.processes_of(running.process.pid))
+    assert len(pids) == 2
+    give_up = time.monotonic() + 10
+    while any(map(lives, pids)):
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+
+
+def lives(pid: int) -> bool:
+    """Whether a process has not ended; one that nobody has buried yet has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_an_answer_that_is_not_200_is_no_speed() -> None:

@@ -1,0 +1,96 @@
+"""Connections on which comes what is no request, half of one, or nothing."""
+
+import asyncio
+import json
+import socket
+import time
+from pathlib import Path
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from app.connection import connection
+from app.main import create_app
+from app.settings import Settings
+from tests.app.support import Server, serving
+
+HALF = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-"
+
+
+def answer_to(server: Server, *pieces: bytes, pause: float = 0.0) -> tuple[bytes, dict[str, object]]:
+    """Head and problem of all that comes until the server closes the connection."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        for piece in pieces:
+            client.sendall(piece)
+            time.sleep(pause)
+        data = b"".join(iter(lambda: client.recv(65536), b""))
+    head, _, body = data.partition(b"\r\n\r\n")
+    return head, json.loads(body) if body else {}
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ("POST /classify?label=ä HTTP/1.1\r\nHost: x\r\n\r\n".encode(), "url query"),
+        (b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Length: 1x\r\n\r\n", "Content-Length"),
+        (b"\x16\x03\x01\x00\xa5 TLS", "method"),
+    ],
+)
+def test_what_is_no_http_is_a_problem_like_any_other(server: Server, data: bytes, reason: str) -> None:
+    head, problem = answer_to(server, data)
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"\r\nconnection: close" in head
+    assert b"\r\ncontent-type: application/problem+json" in head
+    assert problem["type"] == "urn:problem-type:capsnet:not-http"
+    assert reason in str(problem["detail"])
+    assert f"\r\nx-request-id: {problem['request_id']}".encode() in head
+    assert 'route="unmatched",status="400"' in server.client.get("/metrics").text
+
+
+def test_a_head_that_does_not_come_to_its_end_is_408(tiny_models: Path, tmp_path: Path) -> None:
+    """Also where a byte comes now and then, and behind an answered request; blank lines begin nothing."""
+    whole = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    with serving(tmp_path / "log", models=tiny_models, request_timeout=1) as running:
+        started = time.monotonic()
+        head, problem = answer_to(running, HALF, b"a", b"b", pause=0.3)
+        assert 0.9 < time.monotonic() - started < 3
+        assert head.startswith(b"HTTP/1.1 408 ")
+        assert problem["detail"] == "the head of the request did not come within 1 s"
+        started = time.monotonic()
+        assert answer_to(running, b"\r\n\r\n") == (b"", {})
+        assert time.monotonic() - started < 3
+        with socket.create_connection(("127.0.0.1", running.port), timeout=20) as client:
+            client.sendall(whole + HALF)
+            data = b"".join(iter(lambda: client.recv(65536), b""))
+            assert data.startswith(b"HTTP/1.1 200 ")
+            assert data.count(b"HTTP/1.1 408 ") == 1
+        with socket.create_connection(("127.0.0.1", running.port), timeout=20) as client:
+            for _ in range(3):  # the time is that of one head, not of all
+                client.sendall(HALF)
+                time.sleep(0.6)
+                client.sendall(b"a: b\r\n\r\n")
+                answer = b""
+                while not answer.endswith(b'"live"}'):
+                    answer += client.recv(65536)
+                assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_connection_on_which_nothing_comes_is_closed(tiny_models: Path) -> None:
+    async def scenario() -> float:
+        app = create_app(Settings(models=tiny_models))
+        config = uvicorn.Config(app, lifespan="off", timeout_keep_alive=1)
+        config.load()
+        kind, state = connection(app, 30.0), ServerState()
+        server = await asyncio.get_running_loop().create_server(
+            lambda: kind(config, state, {}), "127.0.0.1", 0
+        )
+        started = time.monotonic()
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        assert await asyncio.wait_for(reader.read(), 20) == b""
+        writer.close()
+        server.close()
+        await app.state.service.close()
+        return time.monotonic() - started
+
+    assert 0.9 < asyncio.run(scenario()) < 5
