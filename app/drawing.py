@@ -111,7 +111,10 @@ async def decode(
 ) -> tuple[ServedModel, list[bytes]]:
     """Draw capsules with these labels and poses (N,D), as PNG files, in order."""
     served = service.models.get(model)
-    indices = [served.find_class("field 'label'", label) for label in labels]
+    places = [
+        f"field 'labels[{index}]'" if len(labels) > 1 else "field 'label'" for index in range(len(labels))
+    ]
+    indices = [served.find_class(place, label) for place, label in zip(places, labels, strict=True)]
     drawings = _drawings(served, _as_poses(served, poses), indices)
     with service.admitted(len(drawings)) as deadline:
         images = await served.decoder.submit(drawings, deadline)

@@ -29,6 +29,7 @@ Knows no web library: `app.problems` turns a `Problem` into a response, `app.__m
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -160,7 +161,7 @@ class UnknownRoute(Problem):
 
     def __init__(self, path: str, known: Iterable[str]) -> None:
         super().__init__(
-            f"there is nothing at {quote(path)}{did_you_mean(path.lower(), known)}; /docs lists what there is"
+            f"there is nothing at {quote(path)}{_near_route(path, known)}; /docs lists what there is"
         )
 
 
@@ -292,8 +293,21 @@ class NotReady(Unavailable):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The text " (did you mean 'x'?)" with the nearest of the known words, or nothing."""
-    if len(word) > LONGEST_ECHO:  # no slip of the pen, and long to compare
+    """The text " (did you mean 'x'?)" with the nearest of the known words, in whatever case, or nothing.
+
+    Numbers are near to nothing: of a class -1 nobody can tell which was meant.
+    """
+    if len(word) > LONGEST_ECHO or word.lstrip("-").isdigit():  # no slip of the pen, and long to compare
         return ""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    words = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(word.lower(), words, n=1)
+    return f" (did you mean {words[near[0]]!r}?)" if near else ""
+
+
+def _near_route(path: str, known: Iterable[str]) -> str:
+    """What was meant by a path that leads nowhere; of the known ones some hold {names}."""
+    known = list(known)
+    bare = path.rstrip("/")
+    if bare != path and any(re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", each), bare) for each in known):
+        return f" (did you mean {quote(bare)}?)"
+    return did_you_mean(path, [each for each in known if "{" not in each])

@@ -34,6 +34,12 @@ TYPE_PREFIX = "urn:problem-type:capsnet:"
 # Of the routes of the Open Inference Protocol.
 PROTOCOL = "/v2"
 
+# What a rule says where the library's own words do not say what is allowed.
+RULES = {"bool_parsing": "should be true or false", "bool_type": "should be true or false"}
+
+# What JSON calls these.
+JSON_WORDS = {"None": "null", "True": "true", "False": "false"}
+
 # More violations than these help nobody.
 MOST_VIOLATIONS = 10
 
@@ -127,14 +133,14 @@ def _violation(error: Any) -> Violation:
     context = error.get("ctx", {})
     if error["type"] == "refused":
         name, value = context["parameter"], context["value"]
+    elif kind == "query parameter":
+        name, value = f"'{path[0]}'", excerpt.repr(error["input"])
     else:
-        name, value = (
-            f"'{path[0] if kind == 'query parameter' else _dotted(path)}'",
-            excerpt.repr(error["input"]),
-        )
+        value = excerpt.repr(error["input"])
+        name, value = f"'{_dotted(path)}'", JSON_WORDS.get(value, value)
     if error["type"] == "missing":
         return Violation(parameter=f"{kind} {name}", value="missing", allowed="it is required")
-    rule = error["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    rule = RULES.get(error["type"], error["msg"]).removeprefix("Input ").removeprefix("Value error, ")
     return Violation(parameter=f"{kind} {name}", value=value, allowed=rule[:1].lower() + rule[1:])
 
 

@@ -24,6 +24,7 @@ from app.errors import did_you_mean
 
 MAX_DELTA = 2.0
 MAX_POSE = 1e6
+MAX_DIM = 999_999
 MAX_POSES = 1024
 MAX_PERTURBATIONS = 1024
 MAX_STEPS = 51
@@ -36,6 +37,25 @@ DIMS = re.compile(r"[0-9]{1,6}(,[0-9]{1,6})*")
 REPEATABLE = {"dim", "delta"}
 
 PreprocessChoice = Literal["none", "mnist", "fashion", "resize"]
+
+
+def between(lowest: float, highest: float, upper: str = "") -> Any:
+    """A number's bounds, both of which are said where one is passed; the upper one in other words where there are any.
+
+    For an annotation; `bounds` says the same in the words of JSON Schema.
+    """
+
+    def check(value: float) -> float:
+        if not lowest <= value <= highest:
+            raise PydanticCustomError("bounds", f"should be from {lowest:g} to {upper or f'{highest:g}'}")
+        return value
+
+    return AfterValidator(check)
+
+
+def bounds(lowest: float, highest: float) -> dict[str, Any]:
+    """A field's bounds in the words of JSON Schema."""
+    return {"minimum": lowest, "maximum": highest}
 
 
 def refusal(parameter: str, value: str, allowed: str) -> PydanticCustomError:
@@ -69,6 +89,20 @@ class NoParameters(Parameters):
     """For routes without a query string."""
 
 
+Delta = Annotated[
+    FiniteFloat, between(-MAX_DELTA, MAX_DELTA), Field(json_schema_extra=bounds(-MAX_DELTA, MAX_DELTA))
+]
+
+
+# How many classes or dimensions a model has is checked when it is known.
+TopK = Annotated[int, between(1, 10_000, "the number of classes"), Field(json_schema_extra=bounds(1, 10_000))]
+Dim = Annotated[
+    int,
+    between(0, MAX_DIM, "the last dimension of the pose"),
+    Field(json_schema_extra=bounds(0, MAX_DIM)),
+]
+
+
 class PictureParameters(Parameters):
     """What every route that takes a picture understands."""
 
@@ -89,10 +123,8 @@ class PictureParameters(Parameters):
 class ClassifyParameters(PictureParameters):
     """Query string of `POST /classify`."""
 
-    top_k: int | None = Field(
+    top_k: TopK | None = Field(
         None,
-        ge=1,
-        le=10_000,
         description="How many predictions to give, at most the number of classes; by default as many objects as the "
         "model looks for.",
         examples=[3],
@@ -117,14 +149,14 @@ class DrawingParameters(PictureParameters):
 class ReconstructParameters(DrawingParameters):
     """Query string of `POST /reconstruct`."""
 
-    dim: list[Annotated[int, Field(ge=0)]] = Field(
+    dim: list[Dim] = Field(
         [],
         fail_fast=True,
         max_length=MAX_PERTURBATIONS,
         description="Pose dimension to move, from 0; repeat it in pairs with `delta`, each dimension once.",
         examples=[[3]],
     )
-    delta: list[Annotated[FiniteFloat, Field(ge=-MAX_DELTA, le=MAX_DELTA)]] = Field(
+    delta: list[Delta] = Field(
         [],
         fail_fast=True,
         max_length=MAX_PERTURBATIONS,
@@ -158,7 +190,6 @@ def _is_dims(value: str) -> str:
 Dims = Annotated[
     str, AfterValidator(_is_dims), WithJsonSchema({"type": "string", "pattern": f"^{DIMS.pattern}$"})
 ]
-Delta = Annotated[FiniteFloat, Field(ge=-MAX_DELTA, le=MAX_DELTA)]
 
 
 class SweepParameters(DrawingParameters):
@@ -178,10 +209,9 @@ class SweepParameters(DrawingParameters):
     max: Delta = Field(
         0.25, description="The last column, from -2 to 2 and larger than `min`.", examples=[0.25]
     )
-    steps: int = Field(
+    steps: Annotated[int, between(2, MAX_STEPS)] = Field(
         11,
-        ge=2,
-        le=MAX_STEPS,
+        json_schema_extra=bounds(2, MAX_STEPS),
         description="Number of columns, evenly spaced from `min` to `max`, both of them included.",
         examples=[11],
     )

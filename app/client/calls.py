@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -50,7 +51,7 @@ def sweep(data: bytes, dims: Iterable[int] | None, **parameters: Any) -> Call[Sw
 
 def decode(label: int | str, poses: Iterable[Iterable[float]], model: str | None) -> Call[list[Png]]:
     """POST /decode."""
-    rows = [[float(number) for number in pose] for pose in poses]  # of NumPy as well
+    rows = [_numbers(pose) for pose in poses]  # of NumPy as well
     asked: dict[str, Any] = {"label": label, "poses": rows} | ({} if model is None else {"model": model})
     return Call(
         "POST",
@@ -59,6 +60,16 @@ def decode(label: int | str, poses: Iterable[Iterable[float]], model: str | None
         body={"content": orjson.dumps(asked)},
         headers={"Content-Type": "application/json"},
     )
+
+
+def _numbers(pose: Iterable[float]) -> list[float]:
+    """A pose as JSON can hold it; raises TypeError or ValueError."""
+    if not isinstance(pose, Iterable):
+        raise TypeError(f"poses is a list of poses, each a list of numbers; {pose!r} is none")
+    numbers = [float(number) for number in pose]
+    if (wrong := next((number for number in numbers if not math.isfinite(number)), None)) is not None:
+        raise ValueError(f"a pose holds {wrong}; its numbers must be finite")
+    return numbers
 
 
 def models() -> Call[list[Model]]:

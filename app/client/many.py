@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,9 +35,13 @@ def classify_many(
 
     Raises
     ------
+    TypeError
+        If `pictures` is a single one.
     ValueError
         If no job may be under way.
     """
+    if isinstance(pictures, str | bytes | os.PathLike):
+        raise TypeError(f"pictures is a list of pictures, not one: {str(pictures)[:80]!r}")
     if jobs < 1:
         raise ValueError(f"jobs is {jobs}: at least one request must be under way")
     for outcomes in in_order(partial(_classify_group, send, options), groups(pictures), jobs):

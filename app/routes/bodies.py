@@ -48,7 +48,7 @@ async def read_picture(request: Request, limit: int) -> bytes:
     media, boundary = _content_type(request)
     if media != MULTIPART and media != OCTETS and not media.startswith("image/"):
         raise UnsupportedMedia(
-            f"the content type is {quote(media)}; send the picture as the field {FIELD!r} of a {MULTIPART} form, "
+            f"{_named(media)}; send the picture as the field {FIELD!r} of a {MULTIPART} form, "
             f"or as the body itself with image/* or {OCTETS}"
         )
     body = await read_body(request, limit)
@@ -98,7 +98,7 @@ async def read_pictures(request: Request, limit: int) -> list[bytes]:
     media, boundary = _content_type(request)
     if media != MULTIPART:
         raise UnsupportedMedia(
-            f"the content type is {quote(media)}; send the pictures as fields {FIELD!r} of a {MULTIPART} form"
+            f"{_named(media)}; send the pictures as fields {FIELD!r} of a {MULTIPART} form"
         )
     body = await read_body(request, limit)
     files = plain_files(body, boundary)
@@ -123,7 +123,7 @@ async def read_json(request: Request, limit: int, schema: type[Schema]) -> Schem
     """
     kind, _ = parse_options_header(request.headers.get("content-type"))
     if kind != b"application/json":
-        raise UnsupportedMedia(f"the content type is {quote(kind.decode('latin-1'))}; send application/json")
+        raise UnsupportedMedia(f"{_named(kind.decode('latin-1'))}; send application/json")
     return validate_json(await read_body(request, limit), schema)
 
 
@@ -171,6 +171,10 @@ def _content_type(request: Request) -> tuple[str, bytes]:
     """The content type without its parameters, and the boundary among these."""
     kind, options = parse_options_header(request.headers.get("content-type"))
     return kind.decode("latin-1"), options.get(b"boundary", b"")
+
+
+def _named(media: str) -> str:
+    return f"the content type is {quote(media)}" if media else "the content type is missing"
 
 
 def _only_file(body: bytes, boundary: bytes) -> bytes:

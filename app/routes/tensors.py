@@ -68,7 +68,12 @@ def parse(body: bytes, json_bytes: int, shape: tuple[int, int, int]) -> Asked:
     try:
         request = validate_json(body[:json_bytes], InferRequest)
     except RequestValidationError as error:
-        raise BadRequest(explain(error.errors()).detail) from None
+        problem = explain(error.errors())
+        if isinstance(problem, BadRequest) and json_bytes == len(body):
+            problem.detail += (
+                f"; where bytes follow the JSON, the header {HEADER_LENGTH} says how long that is"
+            )
+        raise BadRequest(problem.detail) from None
     tensor = _only_image(request.inputs)
     _check_type(tensor, shape)
     images = _values(tensor, memoryview(body)[json_bytes:])

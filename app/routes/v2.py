@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from app import __version__, inference
-from app.errors import UnknownVersion
+from app.errors import TooLarge, UnknownVersion
 from app.protocol import (
     InferAnswer,
     ModelMetadata,
@@ -143,7 +143,12 @@ async def infer(
     shape = served.card.config.image_shape
     given = request.headers.get(HEADER_LENGTH)
     longest = settings.max_upload if given is not None else tensors.longest_json(shape)
-    body = await read_body(request, min(settings.max_upload, longest))
+    try:
+        body = await read_body(request, min(settings.max_upload, longest))
+    except TooLarge as error:
+        if given is None:
+            error.detail += f"; values as bytes, with the header {HEADER_LENGTH}, need less"
+        raise
     asked = tensors.parse(body, tensors.header_length(given, body), shape)
     found = await inference.infer(service, served, asked.images, asked.outputs)
     return tensors.reply(served, asked, found)

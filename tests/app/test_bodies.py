@@ -103,7 +103,10 @@ def test_other_content_types_are_refused_and_the_right_ones_named(
 ) -> None:
     headers = {} if content_type is None else {"Content-Type": content_type}
     response = client.post("/classify", content=seven, headers=headers)
-    assert_problem(response, 415, "'file'", "multipart/form-data", "image/*", "application/octet-stream")
+    found = "content type is missing" if content_type in (None, ";;;") else content_type.partition(";")[0]
+    assert_problem(
+        response, 415, found, "'file'", "multipart/form-data", "image/*", "application/octet-stream"
+    )
 
 
 @pytest.mark.parametrize("content_type", ["image/png", "application/octet-stream"])

@@ -124,7 +124,7 @@ def test_many_at_once_each_get_their_own(server: Server, digits: Split) -> None:
 @pytest.mark.parametrize(
     ("query", "words"),
     [
-        ("top_k=0", ["'top_k'", "'0'", "greater than or equal to 1"]),
+        ("top_k=0", ["'top_k'", "'0'", "should be from 1 to the number of classes"]),
         ("top_k=11", ["'top_k'", "11", "from 1 to 10"]),
         ("top_k=many", ["'top_k'", "'many'", "valid integer"]),
         ("top_k=1e99", ["'top_k'"]),

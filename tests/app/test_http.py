@@ -5,6 +5,7 @@ import json
 import re
 import socket
 import time
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -47,6 +48,27 @@ def test_one_model_is_shown(client: httpx.Client) -> None:
     response = client.get("/models/pair")
     TypeAdapter(Card).validate_json(response.content, strict=True)
     assert response.json() == client.get("/models").json()["models"][1]
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("/models/mnist/", "(did you mean '/models/mnist'?)"),
+        ("/Models", "(did you mean '/models'?)"),
+        ("/v2/models/mnist/config", "'/v2/models/mnist/config'; /docs"),
+    ],
+)
+def test_what_was_meant_is_guessed_where_it_can_be(client: httpx.Client, path: str, hint: str) -> None:
+    response = client.get(path)  # below /v2 an error has another form
+    assert response.status_code == 404
+    assert hint in response.text
+
+
+def test_names_are_guessed_in_any_case_and_numbers_never(client: httpx.Client, seven: bytes) -> None:
+    ask = partial(client.post, files={"file": seven})
+    assert_problem(ask("/classify?model=MNIST"), 404, "did you mean 'mnist'?")
+    problem = assert_problem(ask("/reconstruct?label=11"), 422, "'11'", "from 0 to 9")
+    assert "did you mean" not in problem["detail"]
 
 
 def test_an_unknown_model_is_404(client: httpx.Client) -> None:

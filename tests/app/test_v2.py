@@ -146,7 +146,7 @@ def test_wrong_inputs_are_named(client: httpx.Client, tensor: dict[str, Any], wo
         ),
         (
             {"outputs": [{"name": "lengths", "parameters": {"binary_data": "yes"}}]},
-            ["binary_data", "boolean"],
+            ["binary_data", "true or false"],
         ),
         ({"id": 7}, ["'id' is 7", "string"]),
         ({"output": []}, ["'output'", "(did you mean 'outputs'?)"]),
@@ -176,6 +176,13 @@ def test_a_wrong_length_of_the_json_is_refused(client: httpx.Client, length: str
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff" * 10, b"[" * 50_000, b'{"inputs": NaN}'])
 def test_what_is_no_request_is_400(client: httpx.Client, body: bytes) -> None:
     assert_error(client.post(INFER, content=body), 400)
+
+
+def test_bytes_without_their_header_are_refused_with_its_name(client: httpx.Client) -> None:
+    body = json.dumps({"inputs": [announced(4 * PIXELS)]}).encode() + bytes(4 * PIXELS)
+    assert_error(
+        client.post(INFER, content=body), 400, "not JSON", "the header Inference-Header-Content-Length"
+    )
 
 
 @pytest.mark.parametrize(
@@ -220,7 +227,8 @@ def test_more_images_than_the_queue_holds_are_refused_whole(small_server: Server
 def test_bodies_are_bounded(small_server: Server, client: httpx.Client) -> None:
     assert_error(ask_binary(small_server.client, announced(30_000), bytes(30_000)), 413, "20000 are read")
     most = longest_json((1, 28, 28))
-    assert_error(client.post(INFER, content=b" " * (most + 1)), 413, f"at most {most}")
+    advice = "values as bytes, with the header Inference-Header-Content-Length"
+    assert_error(client.post(INFER, content=b" " * (most + 1)), 413, f"at most {most}", advice)
     headers = {"Inference-Header-Content-Length": str(most + 1)}
     assert_error(client.post(INFER, content=b" " * (most + 1), headers=headers), 413, f"at most {most}")
 

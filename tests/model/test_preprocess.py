@@ -255,6 +255,12 @@ def test_heic_is_read_where_its_plugin_is(digits: Split) -> None:
 # --------------------------------------------------------------------------------------- the ways, and limits
 
 
+def test_heic_without_its_plugin_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(NotAnImage, match=r"HEIC is not read here .*pillow-heif.*allowed are PNG, JPEG"):
+        decode(b"\x00\x00\x00\x18ftypheic" + bytes(40), MNIST)
+
+
 def test_none_only_resizes(digits: Split) -> None:
     row = digits.images[0, 0]
     large = 255 - np.kron(row, np.ones((4, 4), np.uint8))

@@ -2,8 +2,10 @@
 
 import asyncio
 import io
+import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -80,6 +82,18 @@ def test_the_sheet_is_that_of_the_service(client: httpx.Client, connection: Clie
     assert swept.frames[0][2] == swept.reconstruction
     np.testing.assert_array_equal(swept.sheet().pixels(), Png(sheet).pixels())
     assert len(connection.sweep(seven, steps=2).frames) == 16
+
+
+@pytest.mark.parametrize(
+    ("poses", "kind", "words"),
+    [
+        ([0.0] * 16, TypeError, "a list of poses"),
+        ([[math.nan] * 16], ValueError, "holds nan; its numbers must be finite"),
+    ],
+)
+def test_poses_that_json_cannot_hold_are_never_sent(poses: Any, kind: type[Exception], words: str) -> None:
+    with Client("http://127.0.0.1:1") as client, pytest.raises(kind, match=words):
+        client.decode("7", poses)
 
 
 def test_decode_draws_the_pose_that_classify_gave(connection: Client, seven: bytes, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -32,6 +33,12 @@ def test_results_come_in_order_and_one_bad_picture_is_an_error_in_its_place(
                     assert outcome.label == client.classify(picture).label
     bad = [outcome.kind for outcome in outcomes if isinstance(outcome, CapsnetError)]
     assert bad == ["not-an-image", "unreadable-file", "not-an-image"]
+
+
+@pytest.mark.parametrize("picture", ["digits/seven.png", b"bytes", Path("seven.png")])
+def test_one_picture_is_not_many(picture: Any) -> None:
+    with Client(api_key="x") as client, pytest.raises(TypeError, match="a list of pictures, not one"):
+        list(client.classify_many(picture))
 
 
 def test_no_request_under_way_is_no_way_to_ask() -> None:
