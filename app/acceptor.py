@@ -54,12 +54,10 @@ class Acceptor:
         self._connections, self._siblings = connections, siblings
         self._opening: set[asyncio.Task[Any]] = set()
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._socket, self._accept)
         self._rest: asyncio.TimerHandle | None = None
-        self._leaving = False
-        if siblings is not None:
-            self._loop.add_reader(siblings.box, self._take)
-            self.publish()
+        self._leaving = self._closed = False
+        self._go_on()
+        self.publish()
 
     def publish(self) -> None:
         """Tell the siblings how many connections there are here."""
@@ -74,6 +72,7 @@ class Acceptor:
 
     def close(self) -> None:
         """Take those that are waiting, who would be cut off, and no more."""
+        self._closed = True
         if self._rest is not None:
             self._rest.cancel()
         self._loop.remove_reader(self._socket)
@@ -83,24 +82,36 @@ class Acceptor:
 
     def _take(self) -> None:
         """Open what a sibling has handed on."""
-        for connection in () if self._siblings is None else self._siblings.handed_on():
-            self._begin(connection)
+        try:
+            for connection in () if self._siblings is None else self._siblings.handed_on():
+                self._begin(connection)
+        except OSError as error:
+            self._rest_after(error)
 
     def _accept(self, most: int = MOST) -> None:
         for _ in range(most):
             try:
                 connection, _ = self._socket.accept()
             except OSError as error:  # mostly because there is no other
-                if error.errno in SHORT and self._rest is None:
-                    self._loop.remove_reader(self._socket)
-                    self._rest = self._loop.call_later(REST, self._go_on)
+                self._rest_after(error)
                 break
             if self._siblings is None or not self._siblings.hand_on(connection):
                 self._begin(connection)
 
+    def _rest_after(self, error: OSError) -> None:
+        """Where something is short, look for connections a while later: they wait."""
+        if error.errno not in SHORT or self._rest is not None or self._closed:
+            return
+        self._loop.remove_reader(self._socket)
+        if self._siblings is not None:
+            self._loop.remove_reader(self._siblings.box)
+        self._rest = self._loop.call_later(REST, self._go_on)
+
     def _go_on(self) -> None:
         self._rest = None
         self._loop.add_reader(self._socket, self._accept)
+        if self._siblings is not None:
+            self._loop.add_reader(self._siblings.box, self._take)
 
     def _begin(self, connection: socket.socket) -> None:
         connection.setblocking(False)

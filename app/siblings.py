@@ -110,9 +110,16 @@ class Siblings:
         return True
 
     def handed_on(self) -> Iterator[socket.socket]:
-        """The connections that lie in this worker's box."""
+        """The connections that lie in this worker's box; where it has no more room for files, they stay there.
+
+        Raises
+        ------
+        OSError
+            With `errno.EMFILE`: what is taken out without a file to hold it would be lost.
+        """
         with contextlib.suppress(BlockingIOError):
             while True:
+                os.close(os.dup(self.box.fileno()))
                 _, files, _, _ = socket.recv_fds(self.box, 1, 1)
                 self._counts.taken[self._number] += 1
                 yield from (socket.socket(fileno=file) for file in files)

@@ -228,9 +228,9 @@ def recipes() -> None:
     from training.recipes import RECIPES
 
     for name, row in RECIPES.items():
-        epochs = " + ".join(str(stage["epochs"]) for stage in row.stages)
+        epochs = " + ".join(str(stage.get("until", stage["epochs"])) for stage in row.stages)
         seeds = ", ".join(map(str, row.seeds))
-        typer.echo(f"{name:<34}{row.dataset:<18}{row.architecture:<12}epochs {epochs:<9}seeds {seeds}")
+        typer.echo(f"{name:<34}{row.dataset:<18}{row.architecture:<12}epochs {epochs:<18}seeds {seeds}")
 
 
 @app.command()

@@ -5,6 +5,7 @@ decoder draws, come from training images.
 """
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -96,7 +97,7 @@ def report_attacks(checkpoint: Path, data: Path | None, output: Path, *, images:
     Parameters
     ----------
     checkpoint
-        RUN/best.safetensors; the run's folder names the model.
+        RUN/best.safetensors; the run's folder names the model, or the recipe's whose stage the run is.
     data, output, watch
         As `report_model` takes them. The guard is fitted to the validation images, as an export does it.
     images
@@ -118,8 +119,14 @@ def report_attacks(checkpoint: Path, data: Path | None, output: Path, *, images:
     for outcome in outcomes(network.requires_grad_(False), attacked, thresholds):
         watch(f"{outcome.attack} at {outcome.epsilon}")
         rows.append(asdict(outcome))
-    name = checkpoint.resolve().parent.name
+    name = _made_by(checkpoint.resolve().parent)
     keep(output, name, {"model": name, "architecture": recipe.config.architecture, "attacks": rows})
+
+
+def _made_by(run: Path) -> str:
+    """The name of the model that a run makes; `training.recipes` has runs in NAME-seed-0/stage-1."""
+    is_stage = re.fullmatch(r"stage-\d+", run.name)
+    return re.sub(r"-seed-\d+$", "", run.parent.name) if is_stage else run.name
 
 
 def _affine(model: Model, card: ModelCard, dataset: str, data: Path | None, watch: Watch) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Connections handed from one worker to another: each arrives, and goes to who has the fewest."""
 
 import contextlib
+import resource
 import socket
 from collections.abc import Iterator
 
@@ -61,6 +62,27 @@ def test_a_connection_goes_to_who_has_the_fewest_and_arrives_whole(
         first.publish(9)
         assert not first.hand_on(server)
         assert server.fileno() != -1
+
+
+def test_without_room_for_files_connections_stay_in_the_box(three: tuple[Board, list[Siblings]]) -> None:
+    """Taken out all the same, they would be closed under their clients."""
+    _, (first, second, third) = three
+    first.publish(3)
+    second.publish(3)
+    client, server = accepted()
+    with client:
+        assert first.hand_on(server)
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1, limits[1]))  # what is open stays so
+        try:
+            with pytest.raises(OSError, match="Too many open files"):
+                list(third.handed_on())
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        (arrived,) = third.handed_on()
+        with arrived:
+            arrived.sendall(b"answer")
+            assert client.recv(20) == b"answer"
 
 
 def test_where_a_box_is_full_a_connection_is_kept(three: tuple[Board, list[Siblings]]) -> None:
