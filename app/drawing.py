@@ -109,12 +109,12 @@ async def sweep(
 async def decode(
     service: Service, *, model: str | None, labels: Sequence[str | int], poses: Sequence[Sequence[float]]
 ) -> tuple[ServedModel, list[bytes]]:
-    """Draw capsules with these labels and poses (N,D), as PNG files, in order."""
+    """Draw capsules with these poses (N,D) and as many labels or one for all, as PNG files, in order."""
     served = service.models.get(model)
-    places = [
-        f"field 'labels[{index}]'" if len(labels) > 1 else "field 'label'" for index in range(len(labels))
-    ]
-    indices = [served.find_class(place, label) for place, label in zip(places, labels, strict=True)]
+    if len(labels) == 1:
+        indices = [served.find_class("field 'label'", labels[0])] * len(poses)
+    else:
+        indices = [served.find_class(f"field 'labels[{n}]'", label) for n, label in enumerate(labels)]
     drawings = _drawings(served, _as_poses(served, poses), indices)
     with service.admitted(len(drawings)) as deadline:
         images = await served.decoder.submit(drawings, deadline)

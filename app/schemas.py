@@ -311,5 +311,5 @@ class DecodeRequest(Parameters):
 
     @property
     def all_labels(self) -> list[int | str]:
-        """One label for each pose."""
-        return self.labels if self.label is None else [self.label] * len(self.all_poses)  # type: ignore[return-value]
+        """One label for each pose, or one for all."""
+        return self.labels if self.label is None else [self.label]  # type: ignore[return-value]  # see _check_choice

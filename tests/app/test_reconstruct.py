@@ -233,6 +233,7 @@ POSE = [0.0] * 16
         ({"labels": [1, 2], "poses": [POSE]}, ["'labels' is 2 long: should be 1"]),
         ({"label": 1, "pose": POSE[1:]}, ["pose", "15 numbers", "should have 16"]),
         ({"labels": ["7", "x"], "poses": [POSE, POSE]}, ["'labels[1]' is 'x'"]),
+        ({"label": "x", "poses": [POSE, POSE]}, ["'label' is 'x'"]),
         ({"label": 1, "poses": [POSE, [*POSE, 0.0]]}, ["'poses[1]'", "17 numbers"]),
         ({"label": 1, "pose": []}, ["'pose'"]),
         ({"label": 1, "poses": []}, ["'poses'"]),
