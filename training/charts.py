@@ -69,7 +69,7 @@ def draw_reliability(bins: Sequence[Bin], error: float, output: Path) -> None:
         markersize=4,
     )
     above.set(ylabel="share classified rightly", xlim=(0, 1), ylim=(0, 1.03))
-    above.text(0.03, 0.93, f"expected calibration error {100 * error:.2f} %", color=INK)
+    above.set_title(f"expected calibration error {100 * error:.2f} %", color=INK, fontsize="medium")
     below.bar(middles, [b.images for b in bins], width=[0.92 * w for w in widths], color=PALE)
     below.set(xlabel="length of the longest capsule", ylabel="images", yscale="symlog")
     save(figure, output)
