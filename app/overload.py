@@ -16,7 +16,7 @@ from app import problems
 from app.errors import Problem
 from app.exchange import request_id
 from app.paths import UNMATCHED
-from app.plain import Address, Head, answer, client_of, whole_request
+from app.plain import Address, answer, client_of, whole_request
 
 # Requests that are refused or let in in one turn of the loop while the service is full.
 IN_A_TURN = 128
@@ -78,21 +78,26 @@ class Refusals:
         if head is None or head.path not in self._paths:
             return None
         identity = request_id(head.last("x-request-id").encode("latin-1"))
-        self._count(head, problem, identity, client_of(head, client, self._proxies))
-        more, body = problems.as_bytes(problem, head.path, identity)
-        return answer(problem.status, identity, [*headers, *more], body)
+        client = client_of(head, client, self._proxies)
+        return self._refusal(problem, identity, client, headers, method="POST", path=head.path)
 
     def refuse(self, problem: Problem, client: Address | None, headers: list[tuple[bytes, bytes]]) -> bytes:
         """The whole answer to what is no whole request, and so has no method, path or id."""
-        identity = request_id(b"")
-        self._state.metrics.begin()
-        self._state.metrics.end("", UNMATCHED, problem.status, 0.0, problem.kind)
-        self._state.access.add("-", "-", problem.status, 0.0, client=client, request_id=identity)
-        more, body = problems.as_bytes(problem, "", identity)
-        return answer(problem.status, identity, [*headers, *more], body)
+        return self._refusal(problem, request_id(b""), client, headers)
 
-    def _count(self, head: Head, problem: Problem, identity: str, client: Address | None) -> None:
-        """Leave the traces that every request leaves."""
+    def _refusal(
+        self,
+        problem: Problem,
+        identity: str,
+        client: Address | None,
+        headers: list[tuple[bytes, bytes]],
+        *,
+        method: str = "-",
+        path: str = "",
+    ) -> bytes:
+        """The whole answer for a problem, which leaves the traces that every request leaves."""
         self._state.metrics.begin()
-        self._state.metrics.end("POST", head.path, problem.status, 0.0, problem.kind)
-        self._state.access.add("POST", head.path, problem.status, 0.0, client=client, request_id=identity)
+        self._state.metrics.end(method, path or UNMATCHED, problem.status, 0.0, problem.kind)
+        self._state.access.add(method, path or "-", problem.status, 0.0, client=client, request_id=identity)
+        more, body = problems.as_bytes(problem, path, identity)
+        return answer(problem.status, identity, [*headers, *more], body)

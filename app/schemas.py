@@ -5,6 +5,7 @@ Only the routes import this. Lists fail at their first wrong element: a million 
 
 import re
 from collections import Counter
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Annotated, Any, Literal, Self
 
@@ -15,10 +16,12 @@ from pydantic import (
     ConfigDict,
     Field,
     FiniteFloat,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from app.errors import did_you_mean
 
@@ -39,23 +42,30 @@ REPEATABLE = {"dim", "delta"}
 PreprocessChoice = Literal["none", "mnist", "fashion", "resize"]
 
 
-def between(lowest: float, highest: float, upper: str = "") -> Any:
-    """A number's bounds, both of which are said where one is passed; the upper one in other words where there are any.
+@dataclass(frozen=True)
+class Between:
+    """A number's bounds for an annotation; both are said where one is passed, and in the schema.
 
-    For an annotation; `bounds` says the same in the words of JSON Schema.
+    `upper` stands in the error for a highest number that is only known later.
     """
 
-    def check(value: float) -> float:
-        if not lowest <= value <= highest:
-            raise PydanticCustomError("bounds", f"should be from {lowest:g} to {upper or f'{highest:g}'}")
+    lowest: float
+    highest: float
+    upper: str = ""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(schema), "minimum": self.lowest, "maximum": self.highest}
+
+    def _check(self, value: float) -> float:
+        if not self.lowest <= value <= self.highest:
+            upper = self.upper or f"{self.highest:g}"
+            raise PydanticCustomError("bounds", f"should be from {self.lowest:g} to {upper}")
         return value
-
-    return AfterValidator(check)
-
-
-def bounds(lowest: float, highest: float) -> dict[str, Any]:
-    """A field's bounds in the words of JSON Schema."""
-    return {"minimum": lowest, "maximum": highest}
 
 
 def refusal(parameter: str, value: str, allowed: str) -> PydanticCustomError:
@@ -89,18 +99,10 @@ class NoParameters(Parameters):
     """For routes without a query string."""
 
 
-Delta = Annotated[
-    FiniteFloat, between(-MAX_DELTA, MAX_DELTA), Field(json_schema_extra=bounds(-MAX_DELTA, MAX_DELTA))
-]
-
-
+Delta = Annotated[FiniteFloat, Between(-MAX_DELTA, MAX_DELTA)]
 # How many classes or dimensions a model has is checked when it is known.
-TopK = Annotated[int, between(1, 10_000, "the number of classes"), Field(json_schema_extra=bounds(1, 10_000))]
-Dim = Annotated[
-    int,
-    between(0, MAX_DIM, "the last dimension of the pose"),
-    Field(json_schema_extra=bounds(0, MAX_DIM)),
-]
+TopK = Annotated[int, Between(1, 10_000, "the number of classes")]
+Dim = Annotated[int, Between(0, MAX_DIM, "the last dimension of the pose")]
 
 
 class PictureParameters(Parameters):
@@ -209,9 +211,8 @@ class SweepParameters(DrawingParameters):
     max: Delta = Field(
         0.25, description="The last column, from -2 to 2 and larger than `min`.", examples=[0.25]
     )
-    steps: Annotated[int, between(2, MAX_STEPS)] = Field(
+    steps: Annotated[int, Between(2, MAX_STEPS)] = Field(
         11,
-        json_schema_extra=bounds(2, MAX_STEPS),
         description="Number of columns, evenly spaced from `min` to `max`, both of them included.",
         examples=[11],
     )

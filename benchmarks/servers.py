@@ -53,28 +53,36 @@ class Server:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
 
 
-def processes_of(first: int) -> dict[int, str]:
-    """A process, those of its session, and all their descendants: workers may be in sessions of their own.
-
-    By their ids, each with the moment at which it began: ids come again.
-    """
-    began: dict[int, str] = {}
+def processes_of(first: int) -> set[int]:
+    """A process, those of its session, and all their descendants: workers may be in sessions of their own."""
     children: dict[int, set[int]] = {}
     new = {first}
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError, ValueError):
             pid = int(entry.name)
-            # Behind the name in brackets, which may hold anything: state, parent, group, session, and so on.
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            began[pid] = fields[19]
-            children.setdefault(int(fields[1]), set()).add(pid)
-            if int(fields[3]) == first:
+            _, parent, _, session, *_ = stat(pid)
+            children.setdefault(int(parent), set()).add(pid)
+            if int(session) == first:
                 new.add(pid)
     found: set[int] = set()
     while new:
         found |= new
         new = {child for pid in new for child in children.get(pid, set())} - found
-    return {pid: began[pid] for pid in found if pid in began}
+    return found
+
+
+def stat(pid: int) -> list[str]:
+    """What `/proc` says of a process from its state on: state, parent, group, session and so on; raises OSError."""
+    # The name before that, in brackets, may hold anything.
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def _began(pid: int) -> str:
+    """The moment at which a process began, which tells it from others that get its id later; empty if it is gone."""
+    try:
+        return stat(pid)[19]
+    except OSError:
+        return ""
 
 
 def free_port() -> int:
@@ -124,13 +132,13 @@ def wait_until_answering(server: Server, path: str, body: bytes, headers: Mappin
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Ask, wait, and kill what is left of what was started here."""
-    left = processes_of(process.pid)
+    left = {pid: _began(pid) for pid in processes_of(process.pid)}
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(END_LIMIT)
     for pid, began in left.items():
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            if processes_of(pid).get(pid) == began:
+            if began and _began(pid) == began:
                 os.kill(pid, signal.SIGKILL)
     process.wait()

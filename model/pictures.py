@@ -185,14 +185,16 @@ def _recognise(data: bytes) -> str:
             return kind
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
-    if data[4:8] == b"ftyp" and data[8:12] in HEIF_BRANDS and importlib.util.find_spec(HEIF_PLUGIN):
+    allowed = ", ".join(allowed_formats())
+    if data[4:8] == b"ftyp" and data[8:12] in HEIF_BRANDS:
+        if not importlib.util.find_spec(HEIF_PLUGIN):
+            raise NotAnImage(
+                f"HEIC is not read here (that takes the package pillow-heif); allowed are {allowed}"
+            )
         importlib.import_module(HEIF_PLUGIN).register_heif_opener()
         return "HEIF"
-    if data[4:8] == b"ftyp" and data[8:12] in HEIF_BRANDS:
-        allowed = ", ".join(allowed_formats())
-        raise NotAnImage(f"HEIC is not read here (that takes the package pillow-heif); allowed are {allowed}")
     begins = f"the bytes begin with {data[:8].hex(' ')}" if data else "there are no bytes"
-    raise NotAnImage(f"not a picture of an allowed format ({', '.join(allowed_formats())}): {begins}")
+    raise NotAnImage(f"not a picture of an allowed format ({allowed}): {begins}")
 
 
 def _damaged(kind: str, error: Exception) -> str:

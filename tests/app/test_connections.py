@@ -7,12 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-import uvicorn
-from uvicorn.server import ServerState
 
-from app.connection import connection
-from app.main import create_app
-from app.settings import Settings
+from tests.app.inside import within_this_process
 from tests.app.support import Server, serving
 
 HALF = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-"
@@ -78,19 +74,11 @@ def test_a_head_that_does_not_come_to_its_end_is_408(tiny_models: Path, tmp_path
 
 def test_a_connection_on_which_nothing_comes_is_closed(tiny_models: Path) -> None:
     async def scenario() -> float:
-        app = create_app(Settings(models=tiny_models))
-        config = uvicorn.Config(app, lifespan="off", timeout_keep_alive=1)
-        config.load()
-        kind, state = connection(app, 30.0), ServerState()
-        server = await asyncio.get_running_loop().create_server(
-            lambda: kind(config, state, {}), "127.0.0.1", 0
-        )
-        started = time.monotonic()
-        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        assert await asyncio.wait_for(reader.read(), 20) == b""
-        writer.close()
-        server.close()
-        await app.state.service.close()
-        return time.monotonic() - started
+        async with within_this_process(tiny_models, idle=1) as (_, _, port):
+            started = time.monotonic()
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            assert await asyncio.wait_for(reader.read(), 20) == b""
+            writer.close()
+            return time.monotonic() - started
 
     assert 0.9 < asyncio.run(scenario()) < 5

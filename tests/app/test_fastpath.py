@@ -1,29 +1,25 @@
 """The fast path to /classify gives what the long way gives, whatever pieces a request comes in."""
 
 import asyncio
-import contextlib
 import json
 import re
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httptools
 import numpy as np
 import pytest
-import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from uvicorn.server import ServerState
 
-from app.connection import PATIENCE, Connection, connection
+from app.connection import PATIENCE
 from app.errors import NotAPicture
 from app.fastpath import LONGEST_BODY
-from app.main import create_app
 from app.plain import read_head
 from app.routes.bodies import plain_picture
-from app.settings import Settings
+from tests.app.inside import within_this_process
 from tests.app.support import Server, png, serving, wait_until
 from tests.app.test_refusals import busy
 
@@ -158,22 +154,6 @@ def test_a_body_that_looks_like_a_request_is_none_even_where_the_service_is_full
             assert (status, headers["x-request-id"]) == (503, "outer")
             client.socket.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
             assert client.answer()[0] == 200
-
-
-@contextlib.asynccontextmanager
-async def within_this_process(models: Path) -> AsyncIterator[tuple[type[Connection], ServerState, int]]:
-    """A server whose connections can be reached: their class, those that are open, and the port."""
-    app = create_app(Settings(models=models))
-    app.state.open = app.state.ready = True
-    config = uvicorn.Config(app, lifespan="off")
-    config.load()
-    kind, state = connection(app, 30.0), ServerState()
-    server = await asyncio.get_running_loop().create_server(lambda: kind(config, state, {}), "127.0.0.1", 0)
-    yield kind, state, server.sockets[0].getsockname()[1]
-    server.close()
-    assert kind.refusals.arrived == 0
-    assert not state.tasks
-    await app.state.service.close()
 
 
 def test_at_the_end_what_came_is_answered(
