@@ -41,6 +41,7 @@ class Connection(HttpToolsProtocol):
     _overdue: asyncio.TimerHandle | None = None  # the end of the time for the rest of it
     _counted = False
     _in_line = False
+    leaving = False  # of all connections of a server: each answer is the last one on its connection
     _ends = False  # after the answers that are owed
     _task: asyncio.Task[None] | None = None  # answers a request on the fast path
     _behind = b""  # came meanwhile
@@ -76,7 +77,7 @@ class Connection(HttpToolsProtocol):
         self.transport.resume_reading()
         refused = None
         if self._is_free():
-            refused = self.refusals.answer(data, self.client, self.server_state.default_headers)
+            refused = self.refusals.answer(data, self.client, self._headers())
         if refused is None:
             self._let_in(data)
         else:
@@ -119,6 +120,8 @@ class Connection(HttpToolsProtocol):
         """Leave what has come to uvicorn."""
         self._stop_waiting()
         super().data_received(data)
+        if self.leaving and self._between and self.cycle is not None:
+            self.cycle.keep_alive = False
         self._watch_head()
         if self._ends:
             super().shutdown()
@@ -168,9 +171,7 @@ class Connection(HttpToolsProtocol):
     def _finish(self, reply: Reply) -> None:
         self._task = None
         self._count()
-        ending = [(b"connection", b"close")] if self._ends and not self._behind else []
-        headers = [*self.server_state.default_headers, *reply.headers, *ending]
-        self._write(answer(reply.status, reply.identity, headers, reply.body))
+        self._write(answer(reply.status, reply.identity, [*self._headers(), *reply.headers], reply.body))
 
     def _write(self, data: bytes) -> None:
         """Write a whole answer, and turn to what comes next."""
@@ -180,10 +181,19 @@ class Connection(HttpToolsProtocol):
             behind, self._behind = self._behind, b""
             self.transport.resume_reading()
             self.data_received(behind)
-        elif self._ends:
+        elif self._is_last():
             self.transport.close()
         else:
             self._rest()
+
+    def _is_last(self) -> bool:
+        """Whether the answer that is written now is the last one here."""
+        return (self._ends or self.leaving) and not self._behind
+
+    def _headers(self) -> list[tuple[bytes, bytes]]:
+        """What the server adds to an answer; the last one says so, or its client would send one more in vain."""
+        headers = self.server_state.default_headers
+        return [*headers, (b"connection", b"close")] if self._is_last() else headers
 
     def _rest(self) -> None:
         """Wait for a next request, but not for ever."""

@@ -27,6 +27,9 @@ IDLE = 75
 # Seconds in which requests are still taken after readiness has turned red, so that whoever sends them can learn of it.
 LINGER = 1.0
 
+# Seconds in which the loop closes its listening sockets.
+HANDOVER = 0.01
+
 # Seconds in which whoever was let in last can say what it wants.
 LAST_WORD = 0.1
 
@@ -76,6 +79,7 @@ class Server(uvicorn.Server):
                 signal.raise_signal(sig)
             return
         self._state.ready = False
+        self._protocol.leaving = True
         self._end = time.monotonic() + LINGER
         last = threading.Timer(LAST_MOMENT, _end_by_force)
         last.daemon = True
@@ -110,10 +114,13 @@ class Server(uvicorn.Server):
         for acceptor in self._acceptors:
             acceptor.leave()
         await asyncio.sleep(self._end - time.monotonic())
-        for acceptor in self._acceptors:
-            acceptor.close()
         for listening in (*self.servers, *(sockets or ())):
             listening.close()
+        # The loop closes its own in its next turns. The acceptors listen on the same sockets until then: what came
+        # between their last look and the closing would be reset.
+        await asyncio.sleep(HANDOVER)
+        for acceptor in self._acceptors:
+            acceptor.close()
         await asyncio.sleep(LAST_WORD)
         await super().shutdown(sockets)
 

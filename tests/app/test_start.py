@@ -191,6 +191,35 @@ def test_a_stop_finishes_what_was_accepted(tiny_models: Path, tmp_path: Path, se
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
+@pytest.mark.parametrize("media", ["image/png", "image/png; a=b"])
+def test_at_the_end_an_answer_says_that_it_is_the_last(
+    tiny_models: Path, tmp_path: Path, seven: bytes, media: str
+) -> None:
+    """On the fast path and beside it: or the next request would be sent over a connection that is just being closed."""
+    with (
+        serving(tmp_path / "log", models=tiny_models) as running,
+        contextlib.closing(http.client.HTTPConnection("127.0.0.1", running.port, timeout=20)) as connection,
+    ):
+
+        def ask() -> tuple[int, str | None]:
+            connection.request("POST", "/classify", seven, {"Content-Type": media})
+            response = connection.getresponse()
+            json.loads(response.read())
+            return response.status, response.headers["Connection"]
+
+        assert ask() == (200, None)
+        kept = connection.sock
+        assert kept is not None
+        running.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: is_ending(running))
+        with kept.dup() as watched:  # http.client closes its own
+            assert ask() == (200, "close")
+            assert watched.recv(1) == b""
+        assert ask() == (200, "close")  # over a new connection
+        running.process.wait(20)
+    assert "Traceback" not in running.log.read_text()
+
+
 @contextlib.contextmanager
 def half_a_body(port: int) -> Iterator[socket.socket]:
     """A connection on which a picture has begun to come, and does not end."""
