@@ -1,7 +1,7 @@
 """`make bench-limit`: how much of what the processor can do is left after each layer of the service?
 
 raw         session.run in a thread a core, at the batch at which that is fastest
-engine      the same, one picture at a time through the service's queue, in this process
+engine      the same through the service's queue, in this process: one picture a request, and 16
 HTTP        wrk: single PNGs, batches of 64 as raw tensors (/v2), batches of 64 as PNGs (/classify/batch)
 
 All take their turn in each round, and the median of the rounds counts.
@@ -33,7 +33,8 @@ from model.onnx_model import OnnxModel, open_variants
 
 BATCH = 64
 RAW_BATCHES = (1, 4, 16, 64)
-CALLERS = 256  # of the engine: enough to keep its batches full
+WAITING = 256  # pictures in the engine at a time: enough to keep its batches full
+SEVERAL = 16
 CLIENTS = 32
 BATCH_CLIENTS = 4
 
@@ -73,7 +74,8 @@ def measure(
         with contestant.serving(model, Path(folder) / "log") as server:
             layers: dict[str, Measurement] = {
                 **{f"raw, batch {batch}": partial(raw, encoder, batch) for batch in RAW_BATCHES},
-                "engine": partial(engine, model, precision),
+                "engine": partial(engine, model, precision, 1),
+                f"engine, requests of {SEVERAL}": partial(engine, model, precision, SEVERAL),
                 **over_http(server, Path(folder), console),
             }
             for number in range(rounds):
@@ -102,26 +104,27 @@ def raw(encoder: OnnxModel, batch: int, seconds: float) -> float:
     return batch * runs / (time.perf_counter() - start)
 
 
-def engine(model: Path, precision: str, seconds: float) -> float:
-    """Images a second through the service's queue and engine, each submitted by itself."""
-    return asyncio.run(_engine(model, precision, seconds))
+def engine(model: Path, precision: str, together: int, seconds: float) -> float:
+    """Images a second through the service's queue and engine, so many submitted together."""
+    return asyncio.run(_engine(model, precision, together, seconds))
 
 
-async def _engine(model: Path, precision: str, seconds: float) -> float:
+async def _engine(model: Path, precision: str, together: int, seconds: float) -> float:
     images = list(pictures.floats(pictures.digits()))
     running = Service.load(Settings(models=model, precision=precision, device="cpu"))
     queue = running.models.get(None).encoder
     start = time.monotonic()
 
     async def call(number: int) -> int:
-        done = 0
-        while time.monotonic() < start + seconds:
-            (seen,) = await queue.submit([images[(number + done) % len(images)]], time.monotonic() + 30)
-            assert np.isfinite(seen.lengths).all()
-            done += 1
+        done, first = 0, number * together
+        while (now := time.monotonic()) < start + seconds:
+            seen = await queue.submit(images[first : first + together], now + 30)
+            done += together
+            first = (first + together) % (len(images) - together + 1)
+        assert np.isfinite(seen[-1].lengths).all()  # once: a check of each would count as the engine's time
         return done
 
-    done = sum(await asyncio.gather(*map(call, range(CALLERS))))
+    done = sum(await asyncio.gather(*map(call, range(WAITING // together))))
     rate = done / (time.monotonic() - start)
     await running.close()
     return rate

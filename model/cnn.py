@@ -1,9 +1,10 @@
 """Convolutional networks without capsules, for comparison: what is gained is measured against them, not asserted.
 
 Sabour et al. 2017 (https://arxiv.org/abs/1710.09829, section 5) compare with the large one, `CNN`. `SmallCNN` is
-Efficient-CapsNet with its capsules taken out: the same trunk and the same number of parameters.
+Efficient-CapsNet with its capsules taken out: the same trunk and the same number of parameters. `ResidualCNN` is no
+comparison but a teacher (`fit --teacher`): four residual blocks of He et al. 2016 (https://arxiv.org/abs/1512.03385).
 
-Both can be asked what a capsule network is asked, in the way of Qin et al. 2019, "Detecting and Diagnosing Adversarial
+All can be asked what a capsule network is asked, in the way of Qin et al. 2019, "Detecting and Diagnosing Adversarial
 Images with Class-Conditional Capsule Reconstructions" (https://arxiv.org/abs/1907.02957). It is their CNN+CR: the last
 hidden layer is J groups of D linear units, the sum of a group is the logit of its class, and the decoder sees the group
 of one class alone. So a group stands where the pose of a capsule would, and a probability where its length would.
@@ -86,3 +87,50 @@ class SmallCNN(GroupedClassifier):
 
     def features(self, images: Tensor) -> Tensor:
         return torch.relu(self.gather(self.trunk(images)).flatten(1))  # (B,128,1,1) -> (B,128)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut, which is a 1x1 convolution (their option B) where the shape changes."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if inputs != outputs or stride != 1:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps (B,C',H',W') from maps (B,C,H,W)."""
+        return torch.relu(self.body(maps) + self.shortcut(maps))
+
+
+class ResidualCNN(GroupedClassifier):
+    """A convolution and four residual blocks of up to 128 channels, then the mean over the last map."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.trunk = nn.Sequential(
+            nn.Conv2d(config.channels, 32, 3, padding=1, bias=False),
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+            ResidualBlock(32, 64, 2),
+            ResidualBlock(64, 64, 1),
+            ResidualBlock(64, 128, 2),
+            ResidualBlock(128, 128, 1),
+        )
+        for module in self.trunk.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.group(128)
+
+    def features(self, images: Tensor) -> Tensor:
+        features: Tensor = self.trunk(images).mean(dim=(2, 3))  # (B,128,H/4,W/4) -> (B,128)
+        return features

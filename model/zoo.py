@@ -1,7 +1,7 @@
 """Every architecture by its name. To add one, write its file and list it here; the tests find it by this dict."""
 
 from model.capsnet import CapsNet
-from model.cnn import CNN, SmallCNN
+from model.cnn import CNN, ResidualCNN, SmallCNN
 from model.contract import ConfigError, ModelConfig
 from model.efficient import EfficientCapsNet
 from model.layers import CapsuleNetwork
@@ -10,6 +10,7 @@ from model.shared import SharedCapsNet
 ARCHITECTURES: dict[str, type[CapsuleNetwork]] = {
     "capsnet": CapsNet,
     "cnn": CNN,
+    "cnn-residual": ResidualCNN,
     "cnn-small": SmallCNN,
     "efficient": EfficientCapsNet,
     "shared": SharedCapsNet,

@@ -33,7 +33,7 @@ from training.augment import AUGMENTATIONS
 from training.batches import split
 from training.datasets import DATA_VARIABLE, DEFAULT_FOLDER, DERIVED, NAMES, describe, load
 from training.provenance import portable, provenance
-from training.recipe import Precision, Recipe, Schedule, default_augmentation
+from training.recipe import TEACHER_WEIGHT, Precision, Recipe, Schedule, default_augmentation
 from training.runs import STATE, Origin, RunError, Start, Stop
 from training.tables import in_words, meaning_table, speed_table
 
@@ -95,6 +95,16 @@ def fit(
     start_from: Annotated[
         Path | None, typer.Option(help="Checkpoint whose weights to begin with, for a further stage.")
     ] = None,
+    teacher: Annotated[
+        Path | None, typer.Option(help="Checkpoint of a network whose answers to learn beside the labels.")
+    ] = None,
+    teacher_weight: Annotated[
+        float | None,
+        typer.Option(
+            help="The teacher's share in what is asked; the rest is the label's.",
+            show_default=str(TEACHER_WEIGHT),
+        ),
+    ] = None,
     data: DataFolder = None,
     seed: Annotated[int, typer.Option(help="Of weights, split, order and augmentation.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Images a step, over all devices together.")] = 128,
@@ -132,7 +142,10 @@ def fit(
 
     from training.fit import Trainer
     from training.progress import Display
+    from training.teacher import Teacher
 
+    if teacher is None and teacher_weight is not None:
+        raise RunError("--teacher-weight: says how much to learn from a --teacher, and there is none")
     info = describe(dataset, spec=_folder_input(dataset, image_size, channels, preprocess))
     config = ModelConfig(
         architecture=architecture,
@@ -163,6 +176,8 @@ def fit(
         seed=seed,
         precision=precision or fast_precision(accelerator),
         start="" if start_from is None else sha256(start_from)[:16],
+        teacher="" if teacher is None else sha256(teacher)[:16],
+        teacher_weight=TEACHER_WEIGHT if teacher_weight is None else teacher_weight,
     )
     if not resume and (output / STATE).exists():
         raise RunError(f"{output}: holds a run already; give --resume to go on with it, or another --output")
@@ -171,10 +186,10 @@ def fit(
     fabric.launch()
     training = load(dataset, "train", data, spec=info.input)
     start = None if start_from is None else Start.read(start_from, recipe, training)
+    taught_by = None if teacher is None else Teacher.read(teacher, recipe, training)
     stop = Stop(until=until, until_error=until_error)
-    trainer = Trainer(
-        fabric, recipe, info, training, output, provenance(recipe, start, stop), start, compiled=compiled
-    )
+    made_by = provenance(recipe, start, stop, taught_by)
+    trainer = Trainer(fabric, recipe, info, training, output, made_by, start, taught_by, compiled=compiled)
     if resume:
         trainer.resume()
     quiet = not fabric.is_global_zero

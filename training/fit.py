@@ -24,6 +24,7 @@ from training.losses import class_loss, present, reconstruction_loss
 from training.recipe import Recipe
 from training.runs import EpochResult, Origin, Position, RunError, Start, Stop
 from training.scenes import Examples
+from training.teacher import Teacher
 
 SAVE_EVERY = 60.0  # seconds between two states within an epoch
 READ_EVERY = 20
@@ -61,6 +62,8 @@ class Trainer:
         JSON values about the run to keep in its checkpoints, such as its command.
     start
         Weights to begin with instead of fresh ones.
+    teacher
+        Whose answers to learn beside the labels.
     compiled
         Have torch.compile make the network's kernels, which takes it a while at the first step.
 
@@ -79,6 +82,7 @@ class Trainer:
         folder: Path,
         provenance: dict[str, Any],
         start: Start | None = None,
+        teacher: Teacher | None = None,
         *,
         compiled: bool = False,
     ) -> None:
@@ -101,6 +105,9 @@ class Trainer:
         network: Any = torch.compile(self.network) if compiled else self.network
         self.model, self.optimizer = fabric.setup(network, optimizer)
         self.average = MovingAverage(self.network, recipe.ema)
+        self.teacher = teacher
+        if teacher is not None:
+            teacher.network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.position = Position()
 
     def resume(self) -> bool:
@@ -173,7 +180,10 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.rate(number, self.steps)
         lengths, poses, reconstruction = self.model(examples.images, examples.labels)
-        targets = present(examples.labels, recipe.config.num_classes)
+        targets = present(examples.labels, recipe.config.num_classes).float()
+        if self.teacher is not None:
+            with self.fabric.autocast():
+                targets = targets.lerp(self.teacher.answers(examples.images), recipe.teacher_weight)
         margin = class_loss(self.network, lengths, poses, targets).mean()
         drawn = reconstruction_loss(reconstruction, examples.parts).mean()
         loss = margin + recipe.reconstruction_weight * drawn

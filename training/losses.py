@@ -31,7 +31,7 @@ def margin_loss(lengths: Tensor, targets: Tensor) -> Tensor:
     lengths
         (B,J) lengths of the class capsules.
     targets
-        (B,J) 1 where the class is in the image, 0 elsewhere.
+        (B,J) 1 where the class is in the image, 0 elsewhere, or between them where a teacher is in doubt.
     """
     present = torch.relu(PRESENT - lengths).square()
     absent = torch.relu(lengths - ABSENT).square()
@@ -48,7 +48,7 @@ def class_loss(network: CapsuleNetwork, lengths: Tensor, poses: Tensor, targets:
     lengths, poses
         (B,J) and (B,J,D), as its `encode` gives them.
     targets
-        (B,J) 1 where the class is in the image, 0 elsewhere.
+        (B,J) 1 where the class is in the image, 0 elsewhere, or between them where a teacher is in doubt.
     """
     if network.softmax:  # from the logits: the logarithm of a probability near 0 has lost its digits
         return F.cross_entropy(functional.logits(poses), targets.float(), reduction="none")

@@ -9,17 +9,27 @@ from model.contract import ModelConfig
 from training.datasets import FOLDER_PREFIX
 from training.recipe import Recipe
 from training.runs import Start, Stop
+from training.teacher import Teacher
 
 # Options whose default may change or depends on the machine are always written out.
 ALWAYS = ("epochs", "augmentation", "seed", "precision")
+# Said in another way than by their values.
+OTHERWISE = ("dataset", "config", "input", "start", "teacher")
 OF_NETWORK = ("routing_iterations", "pose_dim", "class_bias", "detach_routing")
 
 
-def provenance(recipe: Recipe, start: Start | None = None, stop: Stop | None = None) -> dict[str, object]:
-    """What is kept in the checkpoints about how they were made; of several stages, all commands in order."""
-    ends = [option(name, value) for name, value in asdict(stop or Stop()).items() if value is not None]
-    stage = " ".join([command(recipe), *ends])
-    stages = [stage] if start is None else [start.command, f"{stage} --start-from {start.file}"]
+def provenance(
+    recipe: Recipe, start: Start | None = None, stop: Stop | None = None, teacher: Teacher | None = None
+) -> dict[str, object]:
+    """What is kept in the checkpoints about how they were made: all commands in order, the teacher's first."""
+    words = [command(recipe)]
+    words += [option(name, value) for name, value in asdict(stop or Stop()).items() if value is not None]
+    words += [] if start is None else [option("start_from", start.file)]
+    words += [] if teacher is None else [option("teacher", teacher.file)]
+    before = "" if start is None else start.command
+    stages = [before, " ".join(words)] if before else [" ".join(words)]
+    if teacher is not None and teacher.command not in before:
+        stages.insert(0, teacher.command)
     return {"command": " && ".join(stages), "torch": torch.__version__}
 
 
@@ -42,9 +52,7 @@ def command(recipe: Recipe) -> str:
             "channels": recipe.input.channels,
             "preprocess": recipe.input.preprocess,
         }
-    options |= _differing(
-        recipe, [name for name in _names(Recipe) if name not in ("dataset", "config", "input", "start")]
-    )
+    options |= _differing(recipe, [name for name in _names(Recipe) if name not in OTHERWISE])
     options |= _differing(recipe.config, OF_NETWORK)
     return " ".join(["python -m training fit", *(option(name, value) for name, value in options.items())])
 

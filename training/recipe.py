@@ -14,6 +14,7 @@ from training.losses import RECONSTRUCTION_WEIGHT
 Schedule = Literal["cosine", "exponential"]
 Precision = Literal["bf16-mixed", "32-true"]
 
+TEACHER_WEIGHT = 0.7
 # The augmentation that suits each way of preparing pictures.
 DEFAULT_AUGMENTATION = {"mnist": "digits", "fashion": "clothes", "resize": "photos"}
 # A network that is tested on transformed digits must have been trained on digits that were only shifted.
@@ -51,6 +52,10 @@ class Recipe:
         Of the convolutions; routing and squash are float32 in either.
     start
         Fingerprint of the weights that the run starts from; empty for fresh ones.
+    teacher
+        Fingerprint of a network whose answers are learned beside the labels; empty for the labels alone.
+    teacher_weight
+        Share of the teacher in what is asked of each class; the rest is the label's.
 
     Raises
     ------
@@ -75,6 +80,8 @@ class Recipe:
     seed: int = 0
     precision: Precision = "32-true"
     start: str = ""
+    teacher: str = ""
+    teacher_weight: float = TEACHER_WEIGHT
 
     def __post_init__(self) -> None:
         for name, (low, high) in {
@@ -88,6 +95,7 @@ class Recipe:
             "reconstruction_weight": (0.0, 1000.0),
             "validation": (1, 1_000_000),
             "seed": (0, 2**32 - 1),
+            "teacher_weight": (0.0, 1.0),
         }.items():
             value = getattr(self, name)
             if not (low <= value <= high and math.isfinite(value)):

@@ -1,8 +1,8 @@
 """The rows of docs/results.md, each by the stages of training that make it: `python -m training recipe NAME`.
 
 A recipe is a table of options and nothing more. It is turned into the commands that a user would type, which are
-printed before they run: `fit` for every stage, each beginning with the weights of the one before, `export`, and
-`evaluate` for every test set.
+printed before they run: `fit` for a teacher where there is one and for every stage, each beginning with the weights of
+the one before, `export`, and `evaluate` for every test set.
 """
 
 from collections.abc import Mapping
@@ -32,6 +32,8 @@ class Row:
         Options of `fit` that hold for all stages.
     stages
         Options of each run of `fit`, in order.
+    teacher
+        Options of the run that trains a teacher. The stages that have a `teacher_weight` learn from it.
     also
         Test sets to measure on beside the data set's own.
     seeds
@@ -42,6 +44,7 @@ class Row:
     architecture: str
     stages: tuple[Options, ...]
     network: Options = field(default_factory=dict)
+    teacher: Options | None = None
     also: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2)
 
@@ -71,6 +74,15 @@ CLOTHES: tuple[Options, ...] = (
         "augmentation": "gentle-clothes",
     },
 )
+# Whoever learns from a teacher learns from its answers to what is far from the originals, too.
+TAUGHT: Options = {
+    "epochs": 18,
+    "batch_size": 64,
+    "learning_rate": 0.0015,
+    "ema": 0.9995,
+    "augmentation": "clothes",
+    "teacher_weight": 0.7,
+}
 # Large augmentations, then pairs of the digits as they are: there are so many that they need no others.
 PAIRS: tuple[Options, ...] = (
     {
@@ -132,6 +144,20 @@ RECIPES = {
     ),
     "mnist-capsnet": Row(dataset="mnist", architecture="capsnet", stages=BRIEF),
     "mnist-cnn": Row(dataset="mnist", architecture="cnn", stages=(FAR, NEAR)),
+    "fashion_mnist-taught": Row(
+        dataset="fashion_mnist",
+        architecture="efficient",
+        network={"validation": 2500},
+        teacher={
+            "architecture": "cnn-residual",
+            "epochs": 18,
+            "learning_rate": 0.002,
+            "ema": 0.9995,
+            "augmentation": "clothes",
+            "validation": 2500,
+        },
+        stages=(CLOTHES[0], TAUGHT),
+    ),
     "capsnet-1-routing": _paper(1, 0.0),
     "capsnet-1-routing-reconstruction": _paper(1, 0.0005),
     "capsnet-3-routings": _paper(3, 0.0),
@@ -160,21 +186,23 @@ def commands(name: str, seed: int, folder: Path, more: tuple[str, ...] = ()) -> 
         If there is no such recipe.
     """
     row = find_recipe(name)
-    runs = [folder / f"{name}-seed-{seed}" / f"stage-{number}" for number in range(1, len(row.stages) + 1)]
-    fits = []
-    for number, (run, stage) in enumerate(zip(runs, row.stages, strict=True)):
-        options = {
-            "dataset": row.dataset,
-            "architecture": row.architecture,
-            **row.network,
-            **stage,
-            "seed": seed,
-        }
+    below = folder / f"{name}-seed-{seed}"
+
+    def fit(run: Path, options: Options, *needs: str) -> list[str]:
+        options = {"dataset": row.dataset, "architecture": row.architecture, **options, "seed": seed}
         words = [word for key, value in options.items() for word in option(key, value).split()]
-        words += ["--start-from", str(runs[number - 1] / LAST)] if number else []
-        words += ["--resume"] if (run / STATE).exists() else []
-        fits.append(["fit", *words, "--output", str(run), *more])
-    model = folder / f"{name}-seed-{seed}" / name
+        words += [*needs, *(["--resume"] if (run / STATE).exists() else [])]
+        return ["fit", *words, "--output", str(run), *more]
+
+    teacher = below / "teacher"
+    fits = [] if row.teacher is None else [fit(teacher, row.teacher)]
+    runs: list[Path] = []
+    for number, stage in enumerate(row.stages, 1):
+        needs = ["--start-from", str(runs[-1] / LAST)] if runs else []
+        needs += ["--teacher", str(teacher / LAST)] if "teacher_weight" in stage else []
+        runs.append(below / f"stage-{number}")
+        fits.append(fit(runs[-1], {**row.network, **stage}, *needs))
+    model = below / name
     # A run that stops at an error is meant for the epoch it stops after, whichever was best by its loss.
     kept = LAST if "until_error" in row.stages[-1] else BEST
     return [

@@ -140,6 +140,20 @@ class Origin:
         if self.data != other.data:
             raise RunError(f"{source}: is of a run on other images; {self.recipe.dataset} has changed since")
 
+    def check_held_out(self, source: Path, recipe: Recipe, data: Split) -> None:
+        """Refuse a checkpoint of this origin where another run's validation images may have trained it.
+
+        They would no longer measure anything.
+
+        Raises
+        ------
+        RunError
+            Naming the checkpoint.
+        """
+        mine = (self.data, self.recipe.seed, self.recipe.validation)
+        if mine != (data.fingerprint(), recipe.seed, recipe.validation):
+            raise RunError(f"{source}: had other validation images; give its data, --seed and --validation")
+
 
 @dataclass(frozen=True)
 class Start:
@@ -158,19 +172,13 @@ class Start:
         CheckpointError
             If it cannot be read.
         RunError
-            If it is of another network, or its validation images were others: those of the new run may then have been
-            among its training images, and would no longer measure anything.
+            If it is of another network, or its validation images were others.
         """
         tensors, header = read_tensors(path)
         before = Origin.read(path, header)
         if before.recipe.config != recipe.config:
             raise RunError(f"{path}: is of another network, {before.recipe.config}")
-        if (before.data, before.recipe.seed, before.recipe.validation) != (
-            data.fingerprint(),
-            recipe.seed,
-            recipe.validation,
-        ):
-            raise RunError(f"{path}: had other validation images; give its data, --seed and --validation")
+        before.check_held_out(path, recipe, data)
         return cls(tensors, path.name, str(header["provenance"]["command"]))
 
 

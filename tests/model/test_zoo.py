@@ -105,7 +105,9 @@ def test_without_a_label_the_longest_capsule_is_drawn(architecture: str) -> None
 
 
 def test_an_unknown_architecture_is_named_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="'capsnett'; known are capsnet, cnn, cnn-small, efficient, shared"):
+    with pytest.raises(
+        ValueError, match="'capsnett'; known are capsnet, cnn, cnn-residual, cnn-small, efficient, shared"
+    ):
         build(ModelConfig(architecture="capsnett"))
 
 

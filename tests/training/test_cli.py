@@ -180,6 +180,22 @@ def test_a_further_stage_starts_from_the_weights_of_the_one_before(
     assert "had other validation images" in refused.stderr
 
 
+def test_a_network_learns_from_a_teacher_who_has_not_seen_what_validates_it(
+    pictures: Path, trained: Path, tmp_path: Path
+) -> None:
+    best = str(trained / "best.safetensors")
+    run(*fit_words(pictures, tmp_path, "--epochs", "1", "--teacher", best))
+    _, header = read_tensors(tmp_path / LAST)
+    taught, taught_by = header["provenance"]["command"].split(" && ")[::-1]
+    assert taught_by == read_tensors(trained / "best.safetensors")[1]["provenance"]["command"]
+    assert taught.endswith(f"--teacher {trained.name}/best.safetensors")
+    refused = run(*fit_words(pictures, tmp_path / "x", "--seed", "5", "--teacher", best), status=1)
+    assert "had other validation images" in refused.stderr
+    nobody = run(*fit_words(pictures, tmp_path / "x", "--teacher-weight", "0.5"), status=1)
+    assert "there is none" in nobody.stderr
+    assert not (tmp_path / "x").exists()
+
+
 def test_a_report_draws_measures_and_fills_the_page(
     pictures: Path, others: Path, trained: Path, exported: Path, tmp_path: Path
 ) -> None:
@@ -256,7 +272,7 @@ def test_a_run_killed_without_warning_goes_on(pictures: Path, trained: Path, tmp
         (["fit", "--dataset", "mnist", "--image-size", "32", "--output", "x"], "input of its own"),
         (
             ["fit", "--dataset", "mnist", "--architecture", "nets", "--output", "x"],
-            "known are capsnet, cnn, cnn-small, efficient",
+            "known are capsnet, cnn, cnn-residual, cnn-small, efficient",
         ),
         (["fit", "--dataset", "mnist", "--augmentation", "wild", "--output", "x"], "augmentation is 'wild'"),
         (["export", "none.safetensors", "--output", "x"], "none.safetensors: no such checkpoint"),

@@ -5,6 +5,7 @@ import dataclasses
 import functools
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
@@ -22,6 +23,7 @@ from training.progress import Display
 from training.provenance import provenance
 from training.recipe import Recipe
 from training.runs import EpochResult, Position, RunError, Stop
+from training.teacher import Teacher
 
 SPEC = InputSpec(channels=1, height=28, width=28, preprocess="mnist")
 INFO = DatasetInfo(name="mnist", classes=tuple("0123456789"), input=SPEC)
@@ -52,9 +54,12 @@ class Watcher:
         self.results.append(result)
 
 
-def trainer(folder: Path, data: Split, plan: Recipe, *, compiled: bool = False) -> Trainer:
+def trainer(
+    folder: Path, data: Split, plan: Recipe, *, compiled: bool = False, teacher: Teacher | None = None
+) -> Trainer:
     fabric = Fabric(accelerator="cpu", devices=1, precision=plan.precision)
-    return Trainer(fabric, plan, INFO, data, folder, {"command": "none"}, compiled=compiled)
+    made_by = {"command": "none"}
+    return Trainer(fabric, plan, INFO, data, folder, made_by, teacher=teacher, compiled=compiled)
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
@@ -146,6 +151,34 @@ def test_the_command_says_where_a_run_stopped() -> None:
     words = str(provenance(recipe(), None, Stop(until=4, until_error=0.008))["command"])
     assert words.endswith(" --until 4 --until-error 0.008")
     assert "--until" not in str(provenance(recipe())["command"])
+
+
+def test_what_a_teacher_says_takes_the_place_of_the_labels(digits: Split, tmp_path: Path) -> None:
+    """With all the weight it does so wholly, and with none not at all."""
+    trainer(tmp_path / "teacher", digits, recipe(epochs=1)).run(Watcher())
+    network, _ = load_network(tmp_path / "teacher" / runs.LAST)
+    teacher = Teacher(network.eval(), "teacher", "none")
+    other_labels = dataclasses.replace(digits, labels=np.roll(digits.labels, 1))
+
+    def taught(name: str, data: Split, weight: float, teacher: Teacher | None) -> dict[str, torch.Tensor]:
+        plan = recipe(epochs=1, teacher_weight=weight, reconstruction_weight=0.0)  # the decoder needs labels
+        trainer(tmp_path / name, data, plan, teacher=teacher).run(Watcher())
+        return weights(tmp_path / name / runs.LAST)
+
+    right, wrong = (taught(name, data, 1.0, teacher) for name, data in (("r", digits), ("w", other_labels)))
+    ignored, alone = (taught(name, digits, 0.0, who) for name, who in (("i", teacher), ("a", None)))
+    assert all(torch.equal(right[name], wrong[name]) for name in right)
+    assert all(torch.equal(ignored[name], alone[name]) for name in alone)
+    assert not all(torch.equal(right[name], alone[name]) for name in alone)
+
+
+def test_who_looks_at_other_images_cannot_teach(digits: Split, tmp_path: Path) -> None:
+    plan = recipe(epochs=1)
+    trainer(tmp_path, digits, plan).run(Watcher())
+    assert Teacher.read(tmp_path / runs.LAST, plan, digits).file == f"{tmp_path.name}/last.safetensors"
+    larger = dataclasses.replace(plan, config=dataclasses.replace(plan.config, height=40, width=40))
+    with pytest.raises(RunError, match=r"last.safetensors: cannot teach, since its images or classes"):
+        Teacher.read(tmp_path / runs.LAST, larger, digits)
 
 
 def test_training_learns_and_keeps_the_best_and_the_last(digits: Split, tmp_path: Path) -> None:

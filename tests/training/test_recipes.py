@@ -68,3 +68,14 @@ def test_the_commands_are_printed_and_the_recipes_listed(tmp_path: Path) -> None
 def test_an_unknown_recipe_is_named_with_those_that_there_are(tmp_path: Path) -> None:
     with pytest.raises(UnknownRecipe, match="no recipe 'mnits'; there are mnist, fashion_mnist, multimnist"):
         commands("mnits", 0, tmp_path)
+
+
+def test_a_teacher_is_trained_first_and_the_stages_with_a_weight_learn_from_it(tmp_path: Path) -> None:
+    teacher, alone, taught, *_ = commands("fashion_mnist-taught", 0, tmp_path)
+    kept = str(tmp_path / "fashion_mnist-taught-seed-0" / "teacher" / "last.safetensors")
+    assert teacher[teacher.index("--architecture") + 1] == "cnn-residual"
+    assert teacher[teacher.index("--output") + 1] == str(Path(kept).parent)
+    assert "--teacher" not in alone
+    assert taught[taught.index("--teacher") + 1] == kept
+    # Whom one learns from must not have seen the images that one is validated on.
+    assert len({words[words.index("--validation") + 1] for words in (teacher, alone, taught)}) == 1

@@ -1,0 +1,55 @@
+"""A trained network whose answers another one learns beside the labels, on the very images it sees itself.
+
+Distillation (Hinton et al. 2015, https://arxiv.org/abs/1503.02531) in the terms of capsules. The margin loss asks of
+each class whether it is in the image, T_k in {0, 1}; with a teacher T_k is what the teacher says, mixed with the label.
+A shirt that might as well be a coat is then not forced to one long capsule. Both see the same augmented copy of an
+image (Beyer et al. 2021, https://arxiv.org/abs/2106.05237), so the answers are of images that neither knows by heart.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from model.checkpoint import load_network
+from model.layers import CapsuleNetwork
+from training.datasets import Split
+from training.recipe import Recipe
+from training.runs import Origin, RunError
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """The network, its file with the folder it lies in, and the command that made it."""
+
+    network: CapsuleNetwork
+    file: str
+    command: str
+
+    @classmethod
+    def read(cls, path: Path, recipe: Recipe, data: Split) -> "Teacher":
+        """Read a checkpoint to learn from.
+
+        Raises
+        ------
+        CheckpointError
+            If it cannot be read.
+        RunError
+            If it looks at other images or tells other classes apart, or if images that validate the new run may have
+            been among those that it was trained on.
+        """
+        network, header = load_network(path)
+        before = Origin.read(path, header)
+        before.check_held_out(path, recipe, data)
+        theirs, ours = before.recipe.config, recipe.config
+        if (theirs.num_classes, theirs.image_shape) != (ours.num_classes, ours.image_shape):
+            raise RunError(f"{path}: cannot teach, since its images or classes are others")
+        file = f"{path.resolve().parent.name}/{path.name}"
+        return cls(network.eval().requires_grad_(False), file, str(header["provenance"]["command"]))
+
+    @torch.no_grad()
+    def answers(self, images: Tensor) -> Tensor:
+        """A CNN's probabilities, or capsules' lengths, (B,J) in [0,1], of images (B,C,H,W)."""
+        lengths, _ = self.network.encode(images)
+        return lengths.float().clamp(0, 1)
