@@ -8,7 +8,13 @@ from app.errors import QueueFull, TooLarge
 
 # Items that are let in whatever they are expected to wait: so many tell how fast the service is, and where photographs
 # have made it slow, digits can make it fast again.
-ALWAYS = 128
+ALWAYS = 64
+
+# Somebody was refused, so more come than can be borne, and whoever is let in waits as long as anybody may. Until nobody
+# was refused for so many seconds only this part of the wait is allowed: a burst is borne, and in a crowd the answers
+# that there are come soon.
+CALM = 1.0
+CROWDED = 0.3
 
 # A large request counts as so many items at most: it takes turns with the others, and a few clients that send batches
 # of 64 must not keep each other out.
@@ -32,7 +38,7 @@ class Admission:
     max_items
         Most items at a time.
     max_wait
-        Most seconds that a request may expect to wait for those before it.
+        Most seconds that a request may expect to wait for those before it; in a crowd `CROWDED` of them.
     """
 
     def __init__(self, max_items: int, max_wait: float) -> None:
@@ -43,6 +49,7 @@ class Admission:
         self._pace: float | None = None  # items a second, while busy
         self._answered = 0
         self._since = 0.0
+        self._crowded_until = 0.0
 
     def refusal(self, items: int = 1, *, arrived: int = 0) -> QueueFull | None:
         """Why a request of so many items would be refused now, if it would.
@@ -52,10 +59,15 @@ class Admission:
         ahead = max(self._ahead, arrived)
         if self._held + items > self._max_items:
             return QueueFull(f"{self._held} items are waiting or in work, of at most {self._max_items}")
-        if self._pace is not None and ahead >= max(ALWAYS, self._pace * self._max_wait):
+        if self._pace is None or ahead < ALWAYS:
+            return None
+        now = time.monotonic()
+        wait = self._max_wait * (CROWDED if now < self._crowded_until else 1)
+        if ahead >= self._pace * wait:
+            self._crowded_until = now + CALM
             return QueueFull(
                 f"{ahead} items are waiting or in work, and {self._pace:.0f} are answered a second; "
-                f"a request may wait for {self._max_wait:g} s"
+                f"a request may wait for {wait:g} s"
             )
         return None
 
