@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, Playwright
+from playwright.sync_api import Browser, Locator, Page, Playwright, Request
 
 Point = tuple[float, float]
 
@@ -67,6 +67,22 @@ def eventually(page: Page, condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < give_up, "it never came about"
         page.wait_for_timeout(20)
+
+
+def questions(page: Page) -> set[Request]:
+    """What the page has asked the server from now on and has no answer to: kept up to date."""
+    under_way: set[Request] = set()
+
+    def begin(request: Request) -> None:
+        under_way.add(request)
+
+    def end(request: Request) -> None:
+        under_way.discard(request)
+
+    page.on("request", begin)
+    page.on("requestfinished", end)
+    page.on("requestfailed", end)
+    return under_way
 
 
 def verdict(page: Page) -> Locator:

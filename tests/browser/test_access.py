@@ -35,6 +35,7 @@ def test_axe_finds_nothing(playground: Page, theme: str, size: tuple[int, int]) 
     expect(playground.locator("#dim-0")).to_be_enabled()
     assert violations(playground) == []
     playground.get_by_role("button", name="curl").click()
+    expect(playground.get_by_role("dialog")).to_be_visible()
     assert violations(playground) == []
 
 
@@ -61,7 +62,7 @@ def test_the_theme_can_be_chosen_and_is_remembered(playground: Page) -> None:
     assert dark != light
     playground.reload()
     expect(button).to_have_text("Dark")
-    assert playground.evaluate(colour) == dark
+    eventually(playground, lambda: bool(playground.evaluate(colour) == dark))
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1024, 1920])

@@ -32,7 +32,7 @@ def test_a_digit_drawn_with_the_mouse_is_read(
     draw(playground, strokes)
     expect(verdict(playground)).to_have_text(name)
     row = playground.locator(f"#capsules tr:has(button:text-is('{name}'))")
-    assert float(row.locator(".value").inner_text()) > 0.5
+    eventually(playground, lambda: float(row.locator(".value").inner_text()) > 0.5)
     for canvas, least in (("#input", 200), ("#drawn", 100)):
         eventually(playground, lambda: pixels(playground.locator(canvas))[..., :3].max() > least)  # noqa: B023
 

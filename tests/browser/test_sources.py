@@ -111,12 +111,17 @@ def test_the_camera_gives_a_picture_and_is_let_go(playground: Page) -> None:
     expect(playground.get_by_role("dialog", name="Camera")).to_be_visible()
     finder = playground.locator("#finder")
     eventually(playground, lambda: bool(finder.evaluate("video => video.videoWidth")))
-    playground.get_by_role("button", name="Take it").click()
-    # The browser's test picture moves, and in some of its moments there is a digit to be seen.
+    with playground.expect_response("**/classify?*"):
+        playground.get_by_role("button", name="Take it").click()
+    eventually(playground, lambda: bool(finder.evaluate("video => video.srcObject === null")))
+
+    def is_on_board() -> bool:  # the browser's own test picture is green
+        colours = pixels(playground.locator("#board")).reshape(-1, 4).astype(int)
+        return bool((colours[:, 1] - colours[:, 0]).max() > 50)
+
+    eventually(playground, is_on_board)
+    # It moves, and in some of its moments there is a digit to be seen.
     expect(playground.locator("#verdict-words")).to_have_text(re.compile("trained on|capsule is"))
-    assert finder.evaluate("video => video.srcObject") is None
-    colours = pixels(playground.locator("#board")).reshape(-1, 4)
-    assert (colours[:, 1].astype(int) - colours[:, 0]).max() > 50  # the browser's own test picture is green
 
 
 def test_a_sample_shows_what_the_network_does_not_know(playground: Page) -> None:
@@ -128,6 +133,7 @@ def test_a_sample_shows_what_the_network_does_not_know(playground: Page) -> None
 
 def test_the_first_stroke_wipes_a_picture_away(playground: Page) -> None:
     sample(playground, "Bag").click()
+    expect(sample(playground, "Bag")).to_have_attribute("aria-pressed", "true")
     draw(playground, [[(0.1, 0.1), (0.2, 0.1)]])
     assert pixels(playground.locator("#board"))[100:, :, :3].max() == 0
     expect(sample(playground, "Bag")).to_have_attribute("aria-pressed", "false")

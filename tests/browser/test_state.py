@@ -4,11 +4,12 @@ import json
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.app.support import Server, png
-from tests.browser.support import SEVEN, draw, eventually, number, pixels, sample, verdict
+from tests.browser.support import SEVEN, draw, eventually, number, pixels, questions, sample, verdict
 from training.datasets import Split
 
 PNG = b"\x89PNG"
@@ -25,6 +26,11 @@ def link_to(page: Page) -> str:
     return link
 
 
+def wait_for_another(page: Page, canvas: Locator, before: np.ndarray) -> None:
+    """Wait until a canvas shows something else than before."""
+    eventually(page, lambda: bool((pixels(canvas) != before).any()))
+
+
 def reopen(page: Page, link: str) -> None:
     page.goto("about:blank")
     page.goto(link)
@@ -33,8 +39,10 @@ def reopen(page: Page, link: str) -> None:
 def test_a_drawing_survives_as_a_link(playground: Page) -> None:
     sample(playground, "3").click()
     expect(verdict(playground)).to_have_text("3")
+    asked = questions(playground)
     draw(playground, SEVEN)
     expect(verdict(playground)).to_have_text("7")
+    eventually(playground, lambda: not asked)  # the verdict may have been that of half a stroke
     lengths = playground.locator("#capsules .value").all_inner_texts()
     link = link_to(playground)
     assert len(link) < 400
@@ -46,12 +54,15 @@ def test_a_drawing_survives_as_a_link(playground: Page) -> None:
 
 
 def test_a_chosen_capsule_and_its_moved_pose_survive(playground: Page) -> None:
+    seven = pixels(playground.locator("#moved"))
     playground.locator("#capsules").get_by_role("button", name="9", exact=True).click()
     expect(playground.locator("#drawn-from")).to_have_text("from capsule 9")
-    before = pixels(playground.locator("#moved"))
+    canvas = playground.locator("#moved")
+    wait_for_another(playground, canvas, seven)
+    nine = pixels(canvas)
     playground.locator("#dim-5").fill("0.5")
-    eventually(playground, lambda: bool((pixels(playground.locator("#moved")) != before).any()))
-    moved, others = pixels(playground.locator("#moved")), number(playground, 2)
+    wait_for_another(playground, canvas, nine)
+    moved, others = pixels(canvas), number(playground, 2)
     reopen(playground, link_to(playground))
     expect(playground.locator("#moved-words")).to_have_text("as you moved it, capsule of 9")
     assert number(playground, 5) == 0.5

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, Route, expect
 
 from app.settings import Settings
 from tests.app.support import Server, free_port, png, serving
-from tests.browser.support import ONE, ZERO, draw, on_board, sample, verdict
+from tests.browser.support import ONE, ZERO, draw, eventually, on_board, sample, verdict
 from training.datasets import Split
 
 
@@ -95,7 +95,7 @@ def test_what_was_drawn_before_the_server_said_anything_is_kept(page: Page, serv
     draw(page, ZERO)
     page.get_by_role("button", name="Clear").click()
     draw(page, ONE)
-    page.wait_for_timeout(200)
+    eventually(page, lambda: bool(held))
     held[0].continue_()
     expect(verdict(page)).to_have_text("1")
 
