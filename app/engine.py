@@ -17,6 +17,9 @@ from app.device import Device
 from app.errors import ModelError
 from model.contract import IMAGE, LABEL, LENGTHS, POSES
 
+# Images in one run of the encoder on a processor: what a batch of 64 leaves in memory no longer fits its caches.
+RUN = 16
+
 Floats = NDArray[np.float32]
 Run = Callable[[Mapping[str, NDArray[Any]]], list[NDArray[Any]]]
 
@@ -24,7 +27,8 @@ Run = Callable[[Mapping[str, NDArray[Any]]], list[NDArray[Any]]]
 class Engine:
     """An encoder and its decoder, loaded; safe to call from as many threads as the device has slots.
 
-    On a GPU batches run in fixed sizes and buffers (`app.binding`), on a CPU as they come.
+    On a GPU batches run in fixed sizes and buffers (`app.binding`), on a CPU as they come, through the encoder `RUN`
+    images at a time.
 
     Parameters
     ----------
@@ -44,6 +48,7 @@ class Engine:
         self._sizes = batch_sizes(max_batch) if device.is_gpu else [1]
         self._run_encoder = self._runner(device, self._encoder)
         self._run_decoder = self._runner(device, self._decoder)
+        self._most = max_batch if device.is_gpu else RUN
 
     def _runner(self, device: Device, session: onnxruntime.InferenceSession) -> Run:
         """How a session is run on the device: inputs by name to outputs in their order."""
@@ -66,7 +71,12 @@ class Engine:
 
     def encode(self, images: Floats) -> tuple[Floats, Floats]:
         """Images (B,C,H,W) in [0,1] to lengths (B,J) and poses (B,J,D)."""
-        lengths, poses = self._run_encoder({IMAGE: images})
+        if len(images) <= self._most:
+            lengths, poses = self._run_encoder({IMAGE: images})
+            return lengths, poses
+        starts = range(0, len(images), self._most)
+        runs = [self._run_encoder({IMAGE: images[start : start + self._most]}) for start in starts]
+        lengths, poses = map(np.concatenate, zip(*runs, strict=True))
         return lengths, poses
 
     def decode(self, poses: Floats, label: NDArray[np.int64]) -> Floats:

@@ -277,7 +277,7 @@ def options(words: list[str]) -> set[tuple[str, str]]:
     given = {
         (first, second) for first, second in pairs if first.startswith("--") and not second.startswith("--")
     }
-    return {pair for pair in given if pair[0] not in ("--output", "--precision", "--start-from")}
+    return {pair for pair in given if pair[0] not in ("--output", "--precision", "--start-from", "--teacher")}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -53,6 +53,8 @@ def command(recipe: Recipe) -> str:
             "preprocess": recipe.input.preprocess,
         }
     options |= _differing(recipe, [name for name in _names(Recipe) if name not in OTHERWISE])
+    if recipe.teacher:
+        options["teacher_weight"] = recipe.teacher_weight
     options |= _differing(recipe.config, OF_NETWORK)
     return " ".join(["python -m training fit", *(option(name, value) for name, value in options.items())])
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from app import capsules
 from app.device import CPU, CUDA, Device, _cgroup_cores, available_cores, choose_device, count_gpus
-from app.engine import Engine
+from app.engine import RUN, Engine
 from app.errors import DeviceError
 from app.pictures import png, sheet
 from app.routes.accept import prefers_png
@@ -149,11 +149,14 @@ def test_the_engine_gives_the_same_alone_and_in_a_batch(tmp_path: Path) -> None:
     assert (device.provider, device.is_gpu) == (CPU, False)
     engine = Engine(device, tmp_path / "mnist" / "encoder.onnx", tmp_path / "mnist" / "decoder.onnx")
     assert engine.provider == CPU
-    images = np.random.default_rng(0).random((5, 1, 28, 28), np.float32)
+    count = 2 * RUN + 1
+    images = np.random.default_rng(0).random((count, 1, 28, 28), np.float32)
     lengths, poses = engine.encode(images)
-    drawn = engine.decode(poses, np.arange(5))
-    for index in range(5):
+    labels = np.arange(count) % 10
+    drawn = engine.decode(poses, labels)
+    assert lengths.shape == (count, 10)
+    for index in range(count):
         one_length, one_pose = engine.encode(images[index : index + 1])
         assert np.allclose(one_length[0], lengths[index], atol=1e-5)
         assert np.allclose(one_pose[0], poses[index], atol=1e-5)
-        assert np.allclose(engine.decode(one_pose, np.array([index]))[0], drawn[index], atol=1e-5)
+        assert np.allclose(engine.decode(one_pose, labels[index : index + 1])[0], drawn[index], atol=1e-5)

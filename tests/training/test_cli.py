@@ -188,7 +188,7 @@ def test_a_network_learns_from_a_teacher_who_has_not_seen_what_validates_it(
     _, header = read_tensors(tmp_path / LAST)
     taught, taught_by = header["provenance"]["command"].split(" && ")[::-1]
     assert taught_by == read_tensors(trained / "best.safetensors")[1]["provenance"]["command"]
-    assert taught.endswith(f"--teacher {trained.name}/best.safetensors")
+    assert taught.endswith(f" --teacher-weight 0.7 --teacher {trained.name}/best.safetensors")
     refused = run(*fit_words(pictures, tmp_path / "x", "--seed", "5", "--teacher", best), status=1)
     assert "had other validation images" in refused.stderr
     nobody = run(*fit_words(pictures, tmp_path / "x", "--teacher-weight", "0.5"), status=1)
