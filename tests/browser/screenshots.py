@@ -15,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.app.support import serving
-from tests.browser.support import PATIENCE, draw, launch, sample, verdict
+from tests.browser.support import PATIENCE, draw_and_wait, launch, sample, verdict
 
 # The two bows of a 3: ellipses with their middles one above the other, open to the left.
 BOWS = [(0.48, 0.33, 0.17, 0.15, -2.2, 1.6), (0.48, 0.65, 0.2, 0.19, -1.5, 2.3)]
@@ -41,7 +41,7 @@ def main() -> None:
 def drawing(browser: Browser, url: str) -> bytes:
     """A digit drawn by hand, by day."""
     page = open_page(browser, url, 1280, 980)
-    draw(page, [[point for bow in BOWS for point in arc(*bow)]])
+    draw_and_wait(page, [[point for bow in BOWS for point in arc(*bow)]])
     expect(verdict(page)).to_have_text("3")
     page.mouse.move(0, 0)
     page.wait_for_timeout(500)

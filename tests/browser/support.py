@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, Playwright, Request
+from playwright.sync_api import Browser, Locator, Page, Playwright, expect
 
 Point = tuple[float, float]
 
@@ -22,6 +22,11 @@ ZERO = [
         for angle in np.linspace(0, 6.3, 24)
     ]
 ]
+
+# The picture of what the network saw loses its width with the hand that is lifted, until an answer paints it anew.
+FORGET_WHEN_LIFTED = """board => board.addEventListener("drawn", () => {
+  document.getElementById("input").width = 0;
+})"""
 
 # A machine that is busy with other work is slow, which is no fault of the page.
 PATIENCE = 60.0
@@ -55,6 +60,14 @@ def draw(page: Page, strokes: Sequence[Sequence[Point]]) -> None:
         page.mouse.up()
 
 
+def draw_and_wait(page: Page, strokes: Sequence[Sequence[Point]]) -> None:
+    """Draw, and wait for the answer to the whole drawing; before it there may be some to parts of it."""
+    # The hand that is lifted calls back all that was asked before, so the next answer is the last one.
+    page.locator("#board").evaluate(FORGET_WHEN_LIFTED)
+    draw(page, strokes)
+    expect(page.locator("#input")).not_to_have_attribute("width", "0")
+
+
 def pixels(canvas: Locator) -> np.ndarray:
     """What a canvas shows: uint8 (H,W,4)."""
     address = canvas.evaluate("canvas => canvas.toDataURL()")
@@ -69,20 +82,9 @@ def eventually(page: Page, condition: Callable[[], bool]) -> None:
         page.wait_for_timeout(20)
 
 
-def questions(page: Page) -> set[Request]:
-    """What the page has asked the server from now on and has no answer to: kept up to date."""
-    under_way: set[Request] = set()
-
-    def begin(request: Request) -> None:
-        under_way.add(request)
-
-    def end(request: Request) -> None:
-        under_way.discard(request)
-
-    page.on("request", begin)
-    page.on("requestfinished", end)
-    page.on("requestfailed", end)
-    return under_way
+def wait_for_another(page: Page, canvas: Locator, before: np.ndarray) -> None:
+    """Wait until a canvas shows something else than before."""
+    eventually(page, lambda: not np.array_equal(pixels(canvas), before))
 
 
 def verdict(page: Page) -> Locator:

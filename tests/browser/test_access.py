@@ -28,11 +28,11 @@ def violations(page: Page) -> list[str]:
 def test_axe_finds_nothing(playground: Page, theme: str, size: tuple[int, int]) -> None:
     playground.set_viewport_size({"width": size[0], "height": size[1]})
     playground.emulate_media(color_scheme="dark" if theme == "dark" else "light")
-    playground.locator("#sheet-body").scroll_into_view_if_needed()
-    expect(playground.get_by_role("grid")).to_be_visible()
     sample(playground, "Bag").click()
     expect(playground.locator("#verdict")).to_have_class("verdict refused")
     expect(playground.locator("#dim-0")).to_be_enabled()
+    playground.locator("#sheet-body").scroll_into_view_if_needed()
+    expect(playground.get_by_role("grid")).to_be_visible()
     assert violations(playground) == []
     playground.get_by_role("button", name="curl").click()
     expect(playground.get_by_role("dialog")).to_be_visible()
@@ -86,6 +86,7 @@ def test_keys_alone_lead_from_a_sample_to_a_moved_pose(playground: Page) -> None
     playground.keyboard.press("Tab")
     expect(playground.get_by_role("link", name="To the playground")).to_be_focused()
     playground.keyboard.press("Enter")
+    expect(playground.locator("#playground")).to_be_focused()
     walk_to(playground, "Sample: 2")
     playground.keyboard.press("Enter")
     expect(verdict(playground)).to_have_text("2")

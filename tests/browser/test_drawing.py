@@ -14,6 +14,7 @@ from tests.browser.support import (
     ZERO,
     Point,
     draw,
+    draw_and_wait,
     eventually,
     number,
     on_board,
@@ -71,16 +72,17 @@ def test_the_keyboard_draws(playground: Page) -> None:
 
 def test_undo_takes_a_stroke_back_and_clear_all(playground: Page) -> None:
     board = playground.locator("#board")
-    draw(playground, ONE)
+    draw_and_wait(playground, ONE)
     expect(verdict(playground)).to_have_text("1")
     one = pixels(board)
-    draw(playground, [[(0.2, 0.5), (0.8, 0.5)]])
+    draw_and_wait(playground, [[(0.2, 0.5), (0.8, 0.5)]])
+    expect(verdict(playground)).not_to_have_text("1")
     assert (pixels(board) != one).any()
     playground.get_by_role("button", name="Undo").click()
-    assert (pixels(board) == one).all()
+    eventually(playground, lambda: bool((pixels(board) == one).all()))
     expect(verdict(playground)).to_have_text("1")
     playground.get_by_role("button", name="Clear").click()
-    assert pixels(board)[..., :3].max() == 0
+    eventually(playground, lambda: pixels(board)[..., :3].max() == 0)
     expect(verdict(playground)).to_have_text("–")
     expect(playground.locator("#dim-0")).to_be_disabled()
 

@@ -8,7 +8,7 @@ import numpy as np
 from playwright.sync_api import Page, Route, expect
 
 from tests.app.support import Server, png
-from tests.browser.support import draw, eventually, pixels, sample, verdict
+from tests.browser.support import draw, eventually, pixels, sample, verdict, wait_for_another
 
 
 def turn_to(page: Page, name: str) -> None:
@@ -25,15 +25,14 @@ def answer_for(server: Server, page: Page, model: str) -> httpx.Response:
 def test_two_things_are_found_and_drawn_each_in_its_own_colour(playground: Page, server: Server) -> None:
     turn_to(playground, "pair")
     expect(playground.locator("#give-words")).to_have_text("Draw two digits, overlaid")
+    expect(playground.locator("#singles canvas")).to_have_count(2)  # of the sample that is shown at first
+    saw = playground.locator("#input")
+    first_sample = pixels(saw)
     sample(playground, "2 and 7").click()
-    expect(playground.locator("#singles canvas")).to_have_count(2)
+    wait_for_another(playground, saw, first_sample)
     expect(sample(playground, "2 and 7")).to_have_attribute("aria-pressed", "true")
-
-    def says_what_the_service_says() -> bool:
-        found = [each["label"] for each in answer_for(server, playground, "pair").json()["predictions"]]
-        return verdict(playground).text_content() == " and ".join(found)
-
-    eventually(playground, says_what_the_service_says)
+    found = [each["label"] for each in answer_for(server, playground, "pair").json()["predictions"]]
+    expect(verdict(playground)).to_have_text(" and ".join(found))
     expect(playground.locator("#capsules tr.found")).to_have_count(2)
     first, second = (pixels(canvas).astype(int) for canvas in playground.locator("#singles canvas").all())
     both = pixels(playground.locator("#drawn")).astype(int)
@@ -45,6 +44,7 @@ def test_two_things_are_found_and_drawn_each_in_its_own_colour(playground: Page,
 
 def test_two_digits_can_be_drawn(playground: Page) -> None:
     turn_to(playground, "pair")
+    expect(playground.locator("#give-words")).to_have_text("Draw two digits, overlaid")
     draw(playground, [[(0.3, 0.2), (0.3, 0.8)], [(0.6, 0.2), (0.6, 0.8)]])
     expect(playground.locator("#capsules tr.found")).to_have_count(2)
     expect(playground.locator("#spoken")).to_contain_text(" and ")
@@ -61,7 +61,8 @@ def test_the_model_that_was_chosen_last_wins(playground: Page) -> None:
     eventually(playground, lambda: bool(held))
     playground.get_by_label("Model").select_option("colour")
     expect(playground.locator("#give-words")).to_have_text("Give it a picture")
-    held[0].continue_()
+    with playground.expect_request_finished(lambda request: request.url.endswith("/multimnist.png")):
+        held[0].continue_()
     playground.wait_for_timeout(500)
     expect(playground.locator("#give-words")).to_have_text("Give it a picture")
     expect(playground.get_by_label("Model")).to_have_value("colour")

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.app.support import png
-from tests.browser.support import draw, eventually, pixels, sample, verdict
+from tests.browser.support import draw, eventually, pixels, sample, verdict, wait_for_another
 from training.datasets import Split
 
 DROP = """({ name, type, content }) => {
@@ -110,7 +110,9 @@ def test_the_camera_gives_a_picture_and_is_let_go(playground: Page) -> None:
     playground.get_by_role("button", name="Camera").click()
     expect(playground.get_by_role("dialog", name="Camera")).to_be_visible()
     finder = playground.locator("#finder")
-    eventually(playground, lambda: bool(finder.evaluate("video => video.videoWidth")))
+    eventually(playground, lambda: bool(finder.evaluate("video => video.currentTime")))  # it plays
+    saw = playground.locator("#input")
+    seven = pixels(saw)
     with playground.expect_response("**/classify?*"):
         playground.get_by_role("button", name="Take it").click()
     eventually(playground, lambda: bool(finder.evaluate("video => video.srcObject === null")))
@@ -120,6 +122,7 @@ def test_the_camera_gives_a_picture_and_is_let_go(playground: Page) -> None:
         return bool((colours[:, 1] - colours[:, 0]).max() > 50)
 
     eventually(playground, is_on_board)
+    wait_for_another(playground, saw, seven)
     # It moves, and in some of its moments there is a digit to be seen.
     expect(playground.locator("#verdict-words")).to_have_text(re.compile("trained on|capsule is"))
 
@@ -135,5 +138,5 @@ def test_the_first_stroke_wipes_a_picture_away(playground: Page) -> None:
     sample(playground, "Bag").click()
     expect(sample(playground, "Bag")).to_have_attribute("aria-pressed", "true")
     draw(playground, [[(0.1, 0.1), (0.2, 0.1)]])
-    assert pixels(playground.locator("#board"))[100:, :, :3].max() == 0
+    eventually(playground, lambda: pixels(playground.locator("#board"))[100:, :, :3].max() == 0)
     expect(sample(playground, "Bag")).to_have_attribute("aria-pressed", "false")

@@ -4,12 +4,20 @@ import json
 import subprocess
 from pathlib import Path
 
-import numpy as np
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.app.support import Server, png
-from tests.browser.support import SEVEN, draw, eventually, number, pixels, questions, sample, verdict
+from tests.browser.support import (
+    SEVEN,
+    draw_and_wait,
+    eventually,
+    number,
+    pixels,
+    sample,
+    verdict,
+    wait_for_another,
+)
 from training.datasets import Split
 
 PNG = b"\x89PNG"
@@ -22,13 +30,8 @@ def link_to(page: Page) -> str:
     button.click()
     expect(page.locator("#share")).to_have_text("Copied")
     link = str(page.evaluate("navigator.clipboard.readText()"))
-    assert link == page.url
+    expect(page).to_have_url(link)
     return link
-
-
-def wait_for_another(page: Page, canvas: Locator, before: np.ndarray) -> None:
-    """Wait until a canvas shows something else than before."""
-    eventually(page, lambda: bool((pixels(canvas) != before).any()))
 
 
 def reopen(page: Page, link: str) -> None:
@@ -39,10 +42,8 @@ def reopen(page: Page, link: str) -> None:
 def test_a_drawing_survives_as_a_link(playground: Page) -> None:
     sample(playground, "3").click()
     expect(verdict(playground)).to_have_text("3")
-    asked = questions(playground)
-    draw(playground, SEVEN)
+    draw_and_wait(playground, SEVEN)
     expect(verdict(playground)).to_have_text("7")
-    eventually(playground, lambda: not asked)  # the verdict may have been that of half a stroke
     lengths = playground.locator("#capsules .value").all_inner_texts()
     link = link_to(playground)
     assert len(link) < 400
@@ -81,12 +82,21 @@ def test_a_file_survives_as_what_the_network_saw(playground: Page, digits: Split
 
 
 @pytest.mark.parametrize(
-    "fragment",
-    ["#draw=!!&pose=x", "#model=none&sample=99", "#pose=AAA&capsule=77", "#seen=AAAA", "#draw=AAAA"],
+    ("fragment", "words"),
+    [
+        ("#draw=!!&pose=x", "Surely."),
+        ("#model=none&sample=99", "Nothing drawn yet."),
+        ("#pose=AAA&capsule=77", "Surely."),
+        ("#seen=AAAA", "No answer."),
+        ("#draw=AAAA", "Not like anything I was trained on."),
+    ],
 )
-def test_a_link_that_was_cut_or_mistyped_leaves_a_page(page: Page, server: Server, fragment: str) -> None:
+def test_a_link_that_was_cut_or_mistyped_leaves_a_page(
+    page: Page, server: Server, fragment: str, words: str
+) -> None:
     page.goto(f"{server.url}/{fragment}")
     expect(page.locator("#capsules tbody tr")).to_have_count(10)
+    expect(page.locator("#verdict-words")).to_contain_text(words)
     sample(page, "1").click()
     expect(verdict(page)).to_have_text("1")
 
@@ -95,6 +105,7 @@ def test_the_commands_do_what_the_page_did(playground: Page, tmp_path: Path) -> 
     playground.locator("#dim-5").fill("0.5")
     playground.get_by_role("button", name="curl").click()
     dialog = playground.get_by_role("dialog", name="The same with curl")
+    expect(dialog).to_be_visible()
     classify, reconstruct, decode, sweep = dialog.locator("code").all_inner_texts()
     answer = json.loads(run(classify, tmp_path))
     assert answer["predictions"][0]["label"] == "7"
