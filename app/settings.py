@@ -122,7 +122,8 @@ class Settings(BaseSettings):
         gt=0,
         le=3600,
         description="Seconds that a request may expect to wait for those before it, "
-        "by the rate at which the last ones were answered; a request beyond it is answered 503.",
+        "by the rate at which the last ones were answered; a request beyond it is answered 503, and three tenths of "
+        "it are allowed until nobody was refused for a second.",
     )
     request_timeout: float = Field(
         30.0,

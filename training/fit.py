@@ -180,7 +180,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.rate(number, self.steps)
         lengths, poses, reconstruction = self.model(examples.images, examples.labels)
-        targets = present(examples.labels, recipe.config.num_classes).float()
+        targets = present(examples.labels, recipe.config.num_classes)
         if self.teacher is not None:
             with self.fabric.autocast():
                 targets = targets.lerp(self.teacher.answers(examples.images), recipe.teacher_weight)

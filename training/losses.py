@@ -16,9 +16,9 @@ RECONSTRUCTION_WEIGHT = 0.0005
 
 
 def present(labels: Tensor, num_classes: int) -> Tensor:
-    """Which classes are in each image: 1 or 0 (B,J), from labels (B,) or, of K different objects, (B,K)."""
+    """Which classes are in each image: 1.0 or 0.0 (B,J), from labels (B,) or, of K different objects, (B,K)."""
     one_hot = torch.nn.functional.one_hot(labels.view(len(labels), -1), num_classes)  # (B,K,J)
-    return one_hot.sum(dim=1)
+    return one_hot.sum(dim=1).float()
 
 
 def margin_loss(lengths: Tensor, targets: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ def class_loss(network: CapsuleNetwork, lengths: Tensor, poses: Tensor, targets:
         (B,J) 1 where the class is in the image, 0 elsewhere, or between them where a teacher is in doubt.
     """
     if network.softmax:  # from the logits: the logarithm of a probability near 0 has lost its digits
-        return F.cross_entropy(functional.logits(poses), targets.float(), reduction="none")
+        return F.cross_entropy(functional.logits(poses), targets, reduction="none")
     return margin_loss(lengths, targets)
 
 

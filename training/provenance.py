@@ -13,6 +13,8 @@ from training.teacher import Teacher
 
 # Options whose default may change or depends on the machine are always written out.
 ALWAYS = ("epochs", "augmentation", "seed", "precision")
+# Between the commands of stages.
+THEN = " && "
 # Said in another way than by their values.
 OTHERWISE = ("dataset", "config", "input", "start", "teacher")
 OF_NETWORK = ("routing_iterations", "pose_dim", "class_bias", "detach_routing")
@@ -26,11 +28,10 @@ def provenance(
     words += [option(name, value) for name, value in asdict(stop or Stop()).items() if value is not None]
     words += [] if start is None else [option("start_from", start.file)]
     words += [] if teacher is None else [option("teacher", teacher.file)]
-    before = "" if start is None else start.command
-    stages = [before, " ".join(words)] if before else [" ".join(words)]
-    if teacher is not None and teacher.command not in before:
-        stages.insert(0, teacher.command)
-    return {"command": " && ".join(stages), "torch": torch.__version__}
+    before = [] if start is None else start.command.split(THEN)
+    taught = [] if teacher is None else teacher.command.split(THEN)
+    stages = [*(each for each in taught if each not in before), *before, " ".join(words)]
+    return {"command": THEN.join(stages), "torch": torch.__version__}
 
 
 def portable(dataset: str) -> str:

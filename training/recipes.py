@@ -29,7 +29,7 @@ class Row:
     dataset, architecture
         What is trained on what.
     network
-        Options of `fit` that hold for all stages.
+        Options of `fit` that hold for all runs.
     stages
         Options of each run of `fit`, in order.
     teacher
@@ -153,7 +153,6 @@ RECIPES = {
             "learning_rate": 0.002,
             "ema": 0.9995,
             "augmentation": "clothes",
-            "validation": 2500,
         },
         stages=(CLOTHES[0], TAUGHT),
     ),
@@ -194,7 +193,7 @@ def commands(name: str, seed: int, folder: Path, more: tuple[str, ...] = ()) -> 
         return ["fit", *words, "--output", str(run), *more]
 
     teacher = below / "teacher"
-    fits = [] if row.teacher is None else [fit(teacher, row.teacher)]
+    fits = [] if row.teacher is None else [fit(teacher, {**row.network, **row.teacher})]
     runs: list[Path] = []
     for number, stage in enumerate(row.stages, 1):
         needs = ["--start-from", str(runs[-1] / LAST)] if runs else []

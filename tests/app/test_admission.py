@@ -45,6 +45,10 @@ class Crowd:
             self._inside.append(stack.pop_all())
         return True
 
+    def come_together(self, requests: int) -> None:
+        for _ in range(requests):
+            assert self.come()
+
     def fill(self) -> int:
         """Come until one is refused, or the bound on items would be far away: how many there are."""
         while len(self._inside) < 5000 and self.come():
@@ -76,8 +80,7 @@ def test_before_the_pace_is_known_only_items_are_counted(clock: Clock) -> None:
 
 def test_under_load_so_many_are_let_in_as_are_answered_within_a_part_of_the_wait(clock: Clock) -> None:
     crowd = Crowd(Admission(max_items=10_000, max_wait=0.5), clock)
-    for _ in range(300):
-        assert crowd.come()
+    crowd.come_together(300)
     assert serve(crowd, rate=1000, seconds=20) == pytest.approx(500 * CROWDED, abs=5)
     assert serve(crowd, rate=2000, seconds=20) == pytest.approx(1000 * CROWDED, abs=10)
 
@@ -85,8 +88,7 @@ def test_under_load_so_many_are_let_in_as_are_answered_within_a_part_of_the_wait
 def test_a_burst_may_fill_the_whole_wait_and_a_crowd_may_not_until_it_is_gone(clock: Clock) -> None:
     door = Admission(max_items=10_000, max_wait=0.5)
     crowd = Crowd(door, clock)
-    for _ in range(300):
-        assert crowd.come()
+    crowd.come_together(300)
     for _ in range(400):  # a thousand a second, and as many come: nobody has to be refused
         crowd.answer(0.001)
         assert crowd.come()
@@ -116,15 +118,13 @@ def test_slow_clients_do_not_make_the_service_slow(clock: Clock) -> None:
 
 def test_the_hours_before_a_crowd_came_do_not_make_the_service_slow(clock: Clock) -> None:
     crowd = Crowd(Admission(max_items=10_000, max_wait=0.5), clock)
-    for _ in range(300):
-        assert crowd.come()
+    crowd.come_together(300)
     crowd.answer(0.001)
     assert crowd.come()
     for _ in range(300):
         crowd.answer(0.001)
     clock.now += 3600
-    for _ in range(300):
-        assert crowd.come()
+    crowd.come_together(300)
     crowd.answer(0.001)
     assert crowd.come()
 

@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from model.checkpoint import load_network, read_tensors
 from model.contract import InputSpec, ModelConfig
-from model.zoo import ARCHITECTURES
+from model.zoo import ARCHITECTURES, build
 from training import fit, runs
 from training.batches import batches, split
 from training.datasets import DatasetError, DatasetInfo, Split
@@ -22,7 +22,7 @@ from training.fit import Trainer
 from training.progress import Display
 from training.provenance import provenance
 from training.recipe import Recipe
-from training.runs import EpochResult, Position, RunError, Stop
+from training.runs import EpochResult, Position, RunError, Start, Stop
 from training.teacher import Teacher
 
 SPEC = InputSpec(channels=1, height=28, width=28, preprocess="mnist")
@@ -151,6 +151,22 @@ def test_the_command_says_where_a_run_stopped() -> None:
     words = str(provenance(recipe(), None, Stop(until=4, until_error=0.008))["command"])
     assert words.endswith(" --until 4 --until-error 0.008")
     assert "--until" not in str(provenance(recipe())["command"])
+
+
+def test_commands_stand_in_order_and_each_once() -> None:
+    """The teacher's first; also where one begins as another does."""
+    made = {"network": build(recipe().config), "file": "teacher/last.safetensors"}
+    start = Start({}, "last.safetensors", "fit --seed 0 --until 4 && fit --epochs 2")
+
+    def stages(taught_by: str) -> list[str]:
+        teacher = Teacher(**made, command=taught_by)  # type: ignore[arg-type]
+        return str(provenance(recipe(), start, None, teacher)["command"]).split(" && ")
+
+    assert stages("fit --seed 0")[:-1] == ["fit --seed 0", "fit --seed 0 --until 4", "fit --epochs 2"]
+    assert stages("fit --epochs 2")[:-1] == ["fit --seed 0 --until 4", "fit --epochs 2"]
+    assert stages("fit --epochs 2")[-1].endswith(
+        " --start-from last.safetensors --teacher teacher/last.safetensors"
+    )
 
 
 def test_what_a_teacher_says_takes_the_place_of_the_labels(digits: Split, tmp_path: Path) -> None:
