@@ -8,9 +8,10 @@ import signal
 import socket
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 import pytest
@@ -24,6 +25,7 @@ from tests.app.support import Server, assert_problem, is_ending, one_core, run_a
 from tests.app.tiny_model import write_card, write_tiny_model
 
 PROBES = 30
+Answer = TypeVar("Answer")
 
 
 def refusal(monkeypatch: pytest.MonkeyPatch, **settings: object) -> str:
@@ -191,33 +193,63 @@ def test_a_stop_finishes_what_was_accepted(tiny_models: Path, tmp_path: Path, se
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
+def while_it_lingers(running: Server, ask: Callable[[], Answer]) -> Answer | None:
+    """What is asked of a server that was told to end; None where this process had no time to ask."""
+    told = time.monotonic()
+    running.process.send_signal(signal.SIGTERM)
+    try:
+        return ask()
+    except (ConnectionError, httpx.ConnectError):
+        assert time.monotonic() - told > LINGER
+        return None
+
+
 @pytest.mark.parametrize("media", ["image/png", "image/png; a=b"])
 def test_at_the_end_an_answer_says_that_it_is_the_last(
     tiny_models: Path, tmp_path: Path, seven: bytes, media: str
 ) -> None:
     """On the fast path and beside it: or the next request would be sent over a connection that is just being closed."""
-    with (
-        serving(tmp_path / "log", models=tiny_models) as running,
-        contextlib.closing(http.client.HTTPConnection("127.0.0.1", running.port, timeout=20)) as connection,
-    ):
+    for _ in range(5):
+        with (
+            serving(tmp_path / "log", models=tiny_models) as running,
+            contextlib.closing(
+                http.client.HTTPConnection("127.0.0.1", running.port, timeout=20)
+            ) as connection,
+        ):
+            lasts = last_answers(running, connection, seven, media)
+            running.process.wait(20)
+        assert "Traceback" not in running.log.read_text()
+        if lasts:
+            break
+    assert lasts, "this machine is too busy to tell"
+    kept, new = lasts
+    assert kept == (200, "close", True)
+    assert new == (200, "close")
 
-        def ask() -> tuple[int, str | None]:
-            connection.request("POST", "/classify", seven, {"Content-Type": media})
-            response = connection.getresponse()
-            json.loads(response.read())
-            return response.status, response.headers["Connection"]
 
-        assert ask() == (200, None)
-        kept = connection.sock
-        assert kept is not None
-        running.process.send_signal(signal.SIGTERM)
+def last_answers(
+    running: Server, connection: http.client.HTTPConnection, seven: bytes, media: str
+) -> tuple[tuple[int, str | None, bool], tuple[int, str | None]] | None:
+    """Statuses and `Connection` of two answers at the end, over a kept connection, which ends or not, and a new one."""
+
+    def ask() -> tuple[int, str | None]:
+        connection.request("POST", "/classify", seven, {"Content-Type": media})
+        response = connection.getresponse()
+        json.loads(response.read())
+        return response.status, response.headers["Connection"]
+
+    assert ask() == (200, None)
+    kept = connection.sock
+    assert kept is not None
+
+    def at_the_end() -> tuple[tuple[int, str | None, bool], tuple[int, str | None]]:
         wait_until(lambda: is_ending(running))
         with kept.dup() as watched:  # http.client closes its own
-            assert ask() == (200, "close")
-            assert watched.recv(1) == b""
-        assert ask() == (200, "close")  # over a new connection
-        running.process.wait(20)
-    assert "Traceback" not in running.log.read_text()
+            status, told = ask()
+            over = watched.recv(1) == b""
+        return (status, told, over), ask()
+
+    return while_it_lingers(running, at_the_end)
 
 
 @contextlib.contextmanager
@@ -234,15 +266,13 @@ def answers_at_the_end(running: Server, seven: bytes) -> tuple[httpx.Response, h
     """The first red readiness and the answer to a request after it; None where this process had no time to ask."""
     new_connections = httpx.Limits(max_keepalive_connections=0)
     with httpx.Client(base_url=running.url, limits=new_connections, timeout=30) as client:
-        told = time.monotonic()
-        running.process.send_signal(signal.SIGTERM)
-        try:
+
+        def ask() -> tuple[httpx.Response, httpx.Response]:
             while (ready := client.get("/health/ready")).status_code == 200:
                 pass
             return ready, client.post("/classify", files={"file": seven})
-        except httpx.ConnectError:
-            assert time.monotonic() - told > LINGER
-            return None
+
+        return while_it_lingers(running, ask)
 
 
 def test_readiness_turns_red_while_requests_are_still_taken(
