@@ -4,6 +4,7 @@ import base64
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -24,6 +25,18 @@ DROP = """({ name, type, content }) => {
 COPY = """async (content) => {
   const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
   await navigator.clipboard.write([new ClipboardItem({ "image/png": new Blob([bytes], { type: "image/png" }) })]);
+}"""
+
+# The next picture that is read waits until `release` is called, which gives way to what follows from it.
+HOLD_NEXT_PICTURE = """() => {
+  const read = window.createImageBitmap;
+  window.createImageBitmap = async (...what) => {
+    window.createImageBitmap = read;
+    await new Promise((resolve) => {
+      window.release = () => (resolve(), new Promise((done) => setTimeout(done, 200)));
+    });
+    return read(...what);
+  };
 }"""
 
 
@@ -59,6 +72,21 @@ def test_a_picture_can_be_dropped(playground: Page, two: bytes) -> None:
 
 def test_a_picture_can_be_pasted(playground: Page, two: bytes) -> None:
     paste(playground, two)
+    expect(verdict(playground)).to_have_text("2")
+
+
+def test_a_picture_that_takes_long_to_read_does_not_replace_what_was_given_after_it(
+    playground: Page, two: bytes
+) -> None:
+    playground.evaluate(HOLD_NEXT_PICTURE)
+    drop(playground, "2.png", two, "image/png")
+    playground.wait_for_function("!!window.release")
+    sample(playground, "3").click()
+    expect(verdict(playground)).to_have_text("3")
+    shown = pixels(playground.locator("#board"))
+    playground.evaluate("window.release()")
+    assert np.array_equal(pixels(playground.locator("#board")), shown)
+    drop(playground, "2.png", two, "image/png")
     expect(verdict(playground)).to_have_text("2")
 
 

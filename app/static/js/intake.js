@@ -8,6 +8,16 @@ import { NOTHING, lookAt, looking, store, values } from "./session.js";
 const FIRST_SAMPLE = 7;
 
 const board = new Board(byId("board"));
+let gifts = 0; // of a person: a file that takes long to read must not replace what was given after it
+
+/** The same, as something that a person does; what the page takes by itself never outranks that. */
+const byHand = (take) => (...what) => {
+  gifts++;
+  return take(...what);
+};
+
+export const giveSample = byHand((number) => takeSample(number));
+export const giveFile = byHand((blob) => takeFile(blob));
 
 function takeBoard({ whole, then = {} }) {
   if (!values.card) return;
@@ -25,16 +35,18 @@ function takeStrokes(strokes, then) {
   takeBoard({ whole: true, then });
 }
 
-export function takeSample(number, then = {}) {
+function takeSample(number, then = {}) {
   const { bitmap, blob } = values.samples[number];
   board.show({ picture: bitmap });
   describeBoard("");
   looking.now((signal) => lookAt({ blob, origin: { sample: number } }, signal, then));
 }
 
-export async function takeFile(blob, { asSeen = false, then = {} } = {}) {
+async function takeFile(blob, { asSeen = false, then = {} } = {}) {
+  const newest = gifts;
   if (!(await isReadable(blob))) return mention(`${nameOf(blob)} cannot be read. Is it a file, and still there?`);
   const bitmap = await createImageBitmap(blob).catch(() => null);
+  if (newest !== gifts) return undefined;
   board.show({ picture: bitmap });
   describeBoard(bitmap ? "" : `${nameOf(blob)} cannot be shown here.`);
   const picture = { blob, asSeen, origin: { file: true } };
@@ -58,7 +70,7 @@ function describeBoard(note) {
   say(byId("board-note"), note);
 }
 
-export function clearBoard() {
+function clearBoard() {
   looking.cancel();
   board.show({});
   describeBoard("");
@@ -87,9 +99,9 @@ export function begin({ strokes = null, sample = null, seen = null, chosen = nul
 export const shapeBoard = ({ height, width }) => board.shape(height / width);
 
 export function listenToBoard() {
-  byId("board").addEventListener("draw", () => takeBoard({ whole: false }));
-  byId("board").addEventListener("drawn", () => takeBoard({ whole: true }));
-  byId("clear").addEventListener("click", clearBoard);
-  byId("undo").addEventListener("click", undo);
+  byId("board").addEventListener("draw", byHand(() => takeBoard({ whole: false })));
+  byId("board").addEventListener("drawn", byHand(() => takeBoard({ whole: true })));
+  byId("clear").addEventListener("click", byHand(clearBoard));
+  byId("undo").addEventListener("click", byHand(undo));
   store.on(["picture"], () => (byId("undo").disabled = board.strokes.length === 0));
 }

@@ -22,6 +22,7 @@ export class Latest {
   #started = -Infinity;
   #pace = LEAST_PACE;
   #rested = -Infinity; // when a server that could not answer may be asked anew
+  #coming = null; // the job that `soon` has in hand
 
   /** `report` is told what happens: {slow()}, {well()} and {failed(error, seconds until the next attempt or null)}. */
   constructor(report) {
@@ -35,6 +36,7 @@ export class Latest {
   soon(job) {
     const pace = this.#controller ? this.#pace : LEAST_PACE;
     const due = Math.max(this.#started + pace, this.#rested) - performance.now();
+    this.#coming = job;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#start(job, 0), Math.max(0, due));
   }
@@ -47,6 +49,7 @@ export class Latest {
 
   #stop() {
     clearTimeout(this.#timer);
+    this.#coming = null;
     this.#controller?.abort();
     this.#controller = null;
   }
@@ -74,7 +77,9 @@ export class Latest {
       const wait = pause(error, attempt);
       this.#report.failed(error, wait);
       this.#rested = wait === null ? -Infinity : performance.now() + 1000 * (error.retryAfter ?? REST);
-      if (wait !== null) this.#timer = setTimeout(() => this.#start(job, attempt + 1), 1000 * wait);
+      if (wait === null) return;
+      if (this.#coming) this.soon(this.#coming); // was to start before anybody knew that the server needs a rest
+      else this.#timer = setTimeout(() => this.#start(job, attempt + 1), 1000 * wait);
     } finally {
       clearTimeout(slow);
       if (this.#controller === controller) this.#controller = null;

@@ -4,7 +4,7 @@ import { listModels } from "./api.js";
 import { CapsuleTable } from "./capsules.js";
 import { commandsFor } from "./curl.js";
 import { byId, make, say } from "./dom.js";
-import { begin, listenToBoard, shapeBoard, takeFile, takeSample } from "./intake.js";
+import { begin, giveFile, giveSample, listenToBoard, shapeBoard } from "./intake.js";
 import { Latest } from "./latest.js";
 import { mention, reporter, whenKeyIsGiven } from "./notice.js";
 import { blank, colourOf, paint } from "./pictures.js";
@@ -38,7 +38,7 @@ function paintMoved(bitmap) {
 }
 
 store.on(["card"], ({ card }) => describeModel(card)); // first, because the others fill what it builds
-store.on(["samples"], ({ samples }) => showSamples(samples, (number) => takeSample(number)));
+store.on(["samples"], ({ samples }) => showSamples(samples, giveSample));
 store.on(["seen", "chosen", "drawn"], showVerdict);
 store.on(["seen", "chosen"], (now) => table.show(now));
 store.on(["seen", "chosen", "pose"], (now) => sliders.show(now));
@@ -122,8 +122,8 @@ byId("share").addEventListener("click", share);
 byId("curl").addEventListener("click", () =>
   showTexts("The same with curl", "The picture stands in the commands as the network saw it.", commandsFor(values)),
 );
-listenForFiles((file) => takeFile(file));
-offerCamera((blob) => takeFile(blob));
+listenForFiles(giveFile);
+offerCamera(giveFile);
 whenKeyIsGiven(() => loadModels(stateNow()));
 window.addEventListener("hashchange", () => {
   if (location.hash.includes("=")) loadModels(); // not the skip link's, which says only where to go
