@@ -180,6 +180,7 @@ CARD_FIELDS: dict[type, dict[str, str]] = {
         "height": "Height of the image in pixels.",
         "width": "Width of the image in pixels.",
         "pose_dim": "Dimensions of a pose, D.",
+        "primary_capsules": "Capsules below those of the classes, where the architecture lets one choose.",
         "routing_iterations": "Iterations of dynamic routing, where the architecture has any.",
         "class_bias": "Whether class capsules have a bias.",
         "detach_routing": "Whether training kept the gradient out of the routing.",

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from model import functional
 from model.contract import ModelConfig
-from model.efficient import FEATURES, encoder_layers
+from model.efficient import encoder_layers, feature_count
 from model.layers import CapsuleNetwork
 
 # The paper names dropout without its rate.
@@ -83,10 +83,10 @@ class SmallCNN(GroupedClassifier):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         self.trunk, self.gather = encoder_layers(config)
-        self.group(FEATURES)
+        self.group(feature_count(config))
 
     def features(self, images: Tensor) -> Tensor:
-        return torch.relu(self.gather(self.trunk(images)).flatten(1))  # (B,128,1,1) -> (B,128)
+        return torch.relu(self.gather(self.trunk(images)).flatten(1))  # (B,F,1,1) -> (B,F)
 
 
 class ResidualBlock(nn.Module):

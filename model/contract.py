@@ -81,6 +81,9 @@ class ModelConfig:
         Shape of the image.
     pose_dim
         D, the number of dimensions of a class capsule.
+    primary_capsules
+        Capsules below the class capsules of `efficient`, and in groups of as many units of `cnn-small`; the other
+        architectures have their own number and ignore it.
     routing_iterations
         Iterations of dynamic routing; attention routing (`efficient`) has none and ignores it.
     class_bias
@@ -102,6 +105,7 @@ class ModelConfig:
     height: int = 28
     width: int = 28
     pose_dim: int = 16
+    primary_capsules: int = 16
     routing_iterations: int = 3
     class_bias: bool = False
     detach_routing: bool = False
@@ -114,6 +118,7 @@ class ModelConfig:
             "height": (20, 256),
             "width": (20, 256),
             "pose_dim": (1, 1024),
+            "primary_capsules": (1, 1024),
             "routing_iterations": (1, 100),
         }
         for name, (low, high) in bounds.items():

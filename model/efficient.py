@@ -13,9 +13,7 @@ from model import functional
 from model.contract import ModelConfig
 from model.layers import TRUNCATED, AttentionRoutingCaps, CapsuleNetwork, float32_squash
 
-PRIMARY_CAPSULES = 16
 PRIMARY_DIM = 8
-FEATURES = PRIMARY_CAPSULES * PRIMARY_DIM
 # From this size on the third convolution halves the map too, as in the authors' 36x36 variant.
 LARGE = 32
 
@@ -60,31 +58,38 @@ class Gather(nn.Conv2d):
         return maps[:, :, None, None]
 
 
+def feature_count(config: ModelConfig) -> int:
+    """F, the channels of the last map: the dimensions of all primary capsules; 128 in the paper."""
+    return config.primary_capsules * PRIMARY_DIM
+
+
 def encoder_layers(config: ModelConfig) -> tuple[nn.Sequential, Gather]:
-    """The trunk of four convolutions, and the one that gathers its whole last map: (B,C,H,W) -> (B,128,1,1)."""
+    """The trunk of four convolutions, and the one that gathers its whole last map: (B,C,H,W) -> (B,F,1,1)."""
+    features = feature_count(config)
     stride = 2 if max(config.height, config.width) >= LARGE else 1
     trunk = nn.Sequential(
         convolution(config.channels, 32, 5),
         convolution(32, 64, 3),
         convolution(64, 64, 3, stride=stride),
-        convolution(64, FEATURES, 3, stride=2),
+        convolution(64, features, 3, stride=2),
     )
     kernel = (gathering_kernel(config.height, stride), gathering_kernel(config.width, stride))
-    return trunk, Gather(FEATURES, FEATURES, kernel, stride=2, groups=FEATURES)
+    return trunk, Gather(features, features, kernel, stride=2, groups=features)
 
 
 class EfficientCapsNet(CapsuleNetwork):
-    """A trunk of four convolutions whose whole last map is gathered into 16 capsules, and attention routing."""
+    """A trunk of four convolutions whose whole last map is gathered into capsules, and attention routing."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         self.trunk, self.gather = encoder_layers(config)
         # Keras' he_normal on this shape, whose first two axes it counts as a receptive field: 0.0395 after the cut.
-        std = math.sqrt(2 / (PRIMARY_DIM * config.num_classes * PRIMARY_CAPSULES)) / TRUNCATED
-        self.digits = AttentionRoutingCaps(PRIMARY_CAPSULES, PRIMARY_DIM, config, std=std)
+        inputs = config.primary_capsules
+        std = math.sqrt(2 / (PRIMARY_DIM * config.num_classes * inputs)) / TRUNCATED
+        self.digits = AttentionRoutingCaps(inputs, PRIMARY_DIM, config, std=std)
 
     def capsules(self, images: Tensor) -> Tensor:
-        features = self.gather(self.trunk(images))  # (B,128,1,1)
-        u = functional.capsules_from_channels(features, PRIMARY_DIM)  # (B,16,8)
+        features = self.gather(self.trunk(images))  # (B,F,1,1)
+        u = functional.capsules_from_channels(features, PRIMARY_DIM)  # (B,I,8)
         poses: Tensor = self.digits(float32_squash(u, functional.squash_exponential))  # (B,J,D)
         return poses

@@ -17,7 +17,7 @@ ALWAYS = ("epochs", "augmentation", "seed", "precision")
 THEN = " && "
 # Said in another way than by their values.
 OTHERWISE = ("dataset", "config", "input", "start", "teacher")
-OF_NETWORK = ("routing_iterations", "pose_dim", "class_bias", "detach_routing")
+OF_NETWORK = ("primary_capsules", "routing_iterations", "pose_dim", "class_bias", "detach_routing")
 
 
 def provenance(
@@ -54,9 +54,9 @@ def command(recipe: Recipe) -> str:
             "preprocess": recipe.input.preprocess,
         }
     options |= _differing(recipe, [name for name in _names(Recipe) if name not in OTHERWISE])
+    options |= _differing(recipe.config, OF_NETWORK)
     if recipe.teacher:
         options["teacher_weight"] = recipe.teacher_weight
-    options |= _differing(recipe.config, OF_NETWORK)
     return " ".join(["python -m training fit", *(option(name, value) for name, value in options.items())])
 
 

@@ -23,6 +23,7 @@ def network(**values: object) -> CapsuleNetwork:
         ({"architecture": "capsnet"}, 6_804_224),
         ({"architecture": "capsnet", "class_bias": True}, 6_804_384),
         ({"architecture": "efficient"}, 161_824),
+        ({"architecture": "efficient", "primary_capsules": 32}, 267_072),
         ({"architecture": "efficient", "height": 36, "width": 36}, 154_656),
         ({"architecture": "cnn", "pose_dim": 1}, 35_445_522),
         ({"architecture": "cnn-small"}, 161_824),
@@ -113,7 +114,14 @@ def test_an_unknown_architecture_is_named_with_the_known_ones() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("num_classes", 1), ("channels", 4), ("height", 19), ("pose_dim", 0), ("routing_iterations", 0)],
+    [
+        ("num_classes", 1),
+        ("channels", 4),
+        ("height", 19),
+        ("pose_dim", 0),
+        ("primary_capsules", 0),
+        ("routing_iterations", 0),
+    ],
 )
 def test_a_config_out_of_bounds_is_refused_by_name(field: str, value: int) -> None:
     with pytest.raises(ValueError, match=f"{field} is {value}; it must lie between"):

@@ -67,8 +67,8 @@ def others(digits: Split, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fit_words(pictures: Path, output: Path, *more: str) -> list[str | Path]:
     return [
         "fit", "--dataset", f"folder:{pictures}", "--preprocess", "mnist", "--architecture", "efficient",
-        "--epochs", "8", "--batch-size", "16", "--learning-rate", "3e-3", "--warmup", "5", "--ema", "0.9",
-        "--augmentation", "shift", "--accelerator", "cpu", "--output", output, *more,
+        "--primary-capsules", "12", "--epochs", "8", "--batch-size", "16", "--learning-rate", "3e-3", "--warmup", "5",
+        "--ema", "0.9", "--augmentation", "shift", "--accelerator", "cpu", "--output", output, *more,
     ]  # fmt: skip
 
 
