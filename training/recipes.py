@@ -65,9 +65,9 @@ NEAR: Options = {
     "augmentation": "gentle",
 }
 CLOTHES: tuple[Options, ...] = (
-    {"epochs": 24, "learning_rate": 0.002, "augmentation": "clothes"},
+    {"epochs": 36, "learning_rate": 0.002, "augmentation": "clothes"},
     {
-        "epochs": 22,
+        "epochs": 20,
         "batch_size": 64,
         "learning_rate": 0.0012,
         "ema": 0.9995,
@@ -133,7 +133,12 @@ def _translated(architecture: str) -> Row:
 
 RECIPES = {
     "mnist": Row(dataset="mnist", architecture="efficient", stages=(FAR, {**NEAR, "until": 4})),
-    "fashion_mnist": Row(dataset="fashion_mnist", architecture="efficient", stages=CLOTHES),
+    "fashion_mnist": Row(
+        dataset="fashion_mnist",
+        architecture="efficient",
+        network={"primary_capsules": 32, "validation": 2500},
+        stages=CLOTHES,
+    ),
     "multimnist": Row(dataset="multimnist", architecture="efficient", stages=PAIRS),
     "mnist-shared": Row(
         dataset="mnist",
@@ -154,7 +159,7 @@ RECIPES = {
             "ema": 0.9995,
             "augmentation": "clothes",
         },
-        stages=(CLOTHES[0], TAUGHT),
+        stages=({**CLOTHES[0], "epochs": 24}, TAUGHT),
     ),
     "capsnet-1-routing": _paper(1, 0.0),
     "capsnet-1-routing-reconstruction": _paper(1, 0.0005),

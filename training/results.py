@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from model.contract import CARD_FILE, ModelCard
+from model.contract import CARD_FILE, ModelCard, ModelConfig
 
 ARTIFACTS = Path("artifacts")
 AFFINE_CHART = "affine.png"
@@ -60,7 +60,7 @@ def _errors() -> str:
     rows = [
         [
             f"`{card.name}`",
-            card.config.architecture,
+            _architecture(card.config),
             f"{card.parameters['encoder']:,}",
             precision,
             f"{m.errors} of {m.images * card.objects:,}",
@@ -83,6 +83,13 @@ def _errors() -> str:
         "command",
     ]
     return markdown(heading, rows, left=2)
+
+
+def _architecture(config: ModelConfig) -> str:
+    """The name of an architecture, and in how many primary capsules it is not the paper's."""
+    usual = ModelConfig(architecture=config.architecture).primary_capsules
+    wider = config.primary_capsules != usual
+    return f"{config.architecture}, {config.primary_capsules} primary capsules" if wider else config.architecture
 
 
 def _calibration(results: list[Result]) -> str:

@@ -80,7 +80,7 @@ def draw(groups: dict[str, Judged], output: Path) -> None:
         colour = "tab:blue" if middle < 1 else "tab:red"
         axes.plot([low, high], [row, row], color=colour, linewidth=1)
         axes.plot([quarter, third], [row, row], color=colour, linewidth=5, solid_capstyle="butt")
-        axes.plot(middle, row, "o", color="white", markersize=4, markeredgecolor=colour)
+        axes.plot(middle, row, "o", color="white", markersize=4, markeredgecolor=colour, clip_on=False)
     axes.axvline(1, color="black", linewidth=0.8, linestyle="--")
     axes.set(xscale="log", xlim=(0.2, 100), xlabel="strangeness ÷ threshold: right of the line is refused")
     axes.set_xticks([0.2, 0.5, 1, 2, 5, 10, 100], ["0.2", "0.5", "1", "2", "5", "10", "≥ 100"])
