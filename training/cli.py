@@ -119,7 +119,7 @@ def fit(
     augmentation: Annotated[str | None, typer.Option(help=one_of(AUGMENTATIONS))] = None,
     reconstruction_weight: Annotated[float, typer.Option(help="Of the summed squared error.")] = 0.0005,
     validation: Annotated[int, typer.Option(help="Images cut off to validate; at most a tenth.")] = 5000,
-    primary_capsules: Annotated[int, typer.Option(help="Of Efficient-CapsNet.")] = 16,
+    primary_capsules: Annotated[int, typer.Option(help="Of efficient and cnn-small.")] = 16,
     routing_iterations: Annotated[int, typer.Option(help="Of dynamic routing.")] = 3,
     pose_dim: Annotated[int, typer.Option(help="Dimensions of a class capsule.")] = 16,
     class_bias: Annotated[bool, typer.Option("--class-bias", help="Learned bias a class capsule.")] = False,

@@ -89,7 +89,9 @@ def _architecture(config: ModelConfig) -> str:
     """The name of an architecture, and in how many primary capsules it is not the paper's."""
     usual = ModelConfig(architecture=config.architecture).primary_capsules
     wider = config.primary_capsules != usual
-    return f"{config.architecture}, {config.primary_capsules} primary capsules" if wider else config.architecture
+    return (
+        f"{config.architecture}, {config.primary_capsules} primary capsules" if wider else config.architecture
+    )
 
 
 def _calibration(results: list[Result]) -> str:

@@ -80,7 +80,7 @@ def test_a_picture_that_takes_long_to_read_does_not_replace_what_was_given_after
 ) -> None:
     playground.evaluate(HOLD_NEXT_PICTURE)
     drop(playground, "2.png", two, "image/png")
-    playground.wait_for_function("!!window.release")
+    playground.wait_for_function("() => !!window.release")
     sample(playground, "3").click()
     expect(verdict(playground)).to_have_text("3")
     shown = pixels(playground.locator("#board"))

@@ -111,6 +111,8 @@ def test_the_command_on_the_card_makes_the_same_weights(
     assert str(pictures.parent) not in card
     made_by = str(json.loads(card)["training"]["command"])
     assert f"--dataset folder:{pictures.name} " in made_by
+    assert " --primary-capsules 12 " in f"{made_by} "
+    assert ModelCard.load(exported).config.primary_capsules == 12
     words = made_by.replace(f"folder:{pictures.name}", f"folder:{pictures}").split()
     run(*words[3:], "--accelerator", "cpu", "--output", tmp_path)
     first, again = (read_tensors(folder / LAST)[0] for folder in (trained, tmp_path))

@@ -44,9 +44,10 @@ function takeSample(number, then = {}) {
 
 async function takeFile(blob, { asSeen = false, then = {} } = {}) {
   const newest = gifts;
-  if (!(await isReadable(blob))) return mention(`${nameOf(blob)} cannot be read. Is it a file, and still there?`);
-  const bitmap = await createImageBitmap(blob).catch(() => null);
+  const readable = await isReadable(blob);
+  const bitmap = readable && (await createImageBitmap(blob).catch(() => null));
   if (newest !== gifts) return undefined;
+  if (!readable) return mention(`${nameOf(blob)} cannot be read. Is it a file, and still there?`);
   board.show({ picture: bitmap });
   describeBoard(bitmap ? "" : `${nameOf(blob)} cannot be shown here.`);
   const picture = { blob, asSeen, origin: { file: true } };

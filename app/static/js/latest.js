@@ -74,7 +74,7 @@ export class Latest {
     } catch (error) {
       if (controller.signal.aborted) return;
       controller.abort(); // what the job still has under way
-      const wait = pause(error, attempt);
+      const wait = pause(error, this.#coming ? 0 : attempt);
       this.#report.failed(error, wait);
       this.#rested = wait === null ? -Infinity : performance.now() + 1000 * (error.retryAfter ?? REST);
       if (wait === null) return;
