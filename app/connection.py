@@ -75,13 +75,13 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.transport.resume_reading()
-        refused = None
+        refused, last = None, self._is_last()
         if self._is_free():
-            refused = self.refusals.answer(data, self.client, self._headers())
+            refused = self.refusals.answer(data, self.client, self._headers(last=last))
         if refused is None:
             self._let_in(data)
         else:
-            self._write(refused)
+            self._write(refused, last=last)
 
     def _let_in(self, data: bytes) -> None:
         """Answer on the fast path what may take it, and leave all else to uvicorn.
@@ -171,9 +171,11 @@ class Connection(HttpToolsProtocol):
     def _finish(self, reply: Reply) -> None:
         self._task = None
         self._count()
-        self._write(answer(reply.status, reply.identity, [*self._headers(), *reply.headers], reply.body))
+        last = self._is_last()
+        headers = [*self._headers(last=last), *reply.headers]
+        self._write(answer(reply.status, reply.identity, headers, reply.body), last=last)
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes, *, last: bool) -> None:
         """Write a whole answer, and turn to what comes next."""
         self.transport.write(data)
         self.server_state.total_requests += 1
@@ -181,19 +183,22 @@ class Connection(HttpToolsProtocol):
             behind, self._behind = self._behind, b""
             self.transport.resume_reading()
             self.data_received(behind)
-        elif self._is_last():
+        elif last:
             self.transport.close()
         else:
             self._rest()
 
     def _is_last(self) -> bool:
-        """Whether the answer that is written now is the last one here."""
+        """Whether the answer that is written now is the last one here.
+
+        Asked once an answer: a signal can come between any two lines, and what was not said must not be done.
+        """
         return (self._ends or self.leaving) and not self._behind
 
-    def _headers(self) -> list[tuple[bytes, bytes]]:
+    def _headers(self, *, last: bool) -> list[tuple[bytes, bytes]]:
         """What the server adds to an answer; the last one says so, or its client would send one more in vain."""
         headers = self.server_state.default_headers
-        return [*headers, (b"connection", b"close")] if self._is_last() else headers
+        return [*headers, (b"connection", b"close")] if last else headers
 
     def _rest(self) -> None:
         """Wait for a next request, but not for ever."""

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httptools
 import numpy as np
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from app.connection import PATIENCE
 from app.errors import NotAPicture
 from app.fastpath import LONGEST_BODY
-from app.plain import read_head
+from app.plain import answer, read_head
 from app.routes.bodies import plain_picture
 from tests.app.inside import within_this_process
 from tests.app.support import Server, png, serving, wait_until
@@ -188,6 +189,36 @@ def test_at_the_end_what_came_is_answered(
     assert re.findall(rb"x-request-id: (\w+)", whole) == [b"first", b"behind"]
     assert re.findall(rb"x-request-id: (\w+)", half) == [b"half"]
     assert whole.count(b"connection: close") == half.count(b"connection: close") == 1
+
+
+def test_an_end_that_begins_after_an_answer_was_made_closes_no_connection_that_was_to_be_kept(
+    tiny_models: Path, seven: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal can come between what an answer says and what is done, and its client may have sent the next request."""
+
+    async def scenario() -> tuple[bytes, bytes]:
+        async with within_this_process(tiny_models) as (kind, _, port):
+
+            def make(*what: Any) -> bytes:
+                made = answer(*what)
+                kind.leaving = True
+                return made
+
+            monkeypatch.setattr("app.connection.answer", make)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(request(seven))
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(re.findall(rb"content-length: (\d+)", head)[0]))
+            writer.write(request(seven))
+            last = await asyncio.wait_for(reader.read(), 10)
+            writer.close()
+        return head, last
+
+    first, last = asyncio.run(scenario())
+    assert first.startswith(b"HTTP/1.1 200")
+    assert b"connection: close" not in first
+    assert last.startswith(b"HTTP/1.1 200")
+    assert b"connection: close" in last
 
 
 def test_an_answer_that_cannot_be_written_closes_the_connection(
