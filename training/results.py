@@ -87,11 +87,9 @@ def _errors() -> str:
 
 def _architecture(config: ModelConfig) -> str:
     """The name of an architecture, and in how many primary capsules it is not the paper's."""
-    usual = ModelConfig(architecture=config.architecture).primary_capsules
-    wider = config.primary_capsules != usual
-    return (
-        f"{config.architecture}, {config.primary_capsules} primary capsules" if wider else config.architecture
-    )
+    if config.primary_capsules == ModelConfig.primary_capsules:
+        return config.architecture
+    return f"{config.architecture}, {config.primary_capsules} primary capsules"
 
 
 def _calibration(results: list[Result]) -> str:

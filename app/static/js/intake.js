@@ -16,8 +16,8 @@ const byHand = (take) => (...what) => {
   return take(...what);
 };
 
-export const giveSample = byHand((number) => takeSample(number));
-export const giveFile = byHand((blob) => takeFile(blob));
+export const giveSample = byHand(takeSample);
+export const giveFile = byHand(takeFile);
 
 function takeBoard({ whole, then = {} }) {
   if (!values.card) return;
