@@ -31,6 +31,7 @@ BATCH_SIZES = (1, 7)
 OPSET = 20
 # Weights of this many numbers and more are stored as fp16 behind a Cast, which the runtime folds away when it loads.
 LARGE_WEIGHT = 2**16
+HALF = ".fp16"  # ends the names of those in the file
 
 
 class ExportError(UserError):
@@ -190,8 +191,8 @@ def store_large_weights_as_half(graph: onnx.ModelProto) -> None:
         if tensor.data_type != TensorProto.FLOAT or values.size < LARGE_WEIGHT:
             continue
         name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.fp16"))
-        casts.append(helper.make_node("Cast", [f"{name}.fp16"], [name], to=TensorProto.FLOAT))
+        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), name + HALF))
+        casts.append(helper.make_node("Cast", [name + HALF], [name], to=TensorProto.FLOAT))
     nodes = [*casts, *graph.graph.node]
     del graph.graph.node[:]
     graph.graph.node.extend(nodes)

@@ -26,15 +26,15 @@ from model.contract import (
     ModelConfig,
     Preprocess,
     UserError,
-    sha256,
 )
 from model.zoo import ARCHITECTURES
 from training.augment import AUGMENTATIONS
 from training.batches import split
-from training.datasets import DATA_VARIABLE, DEFAULT_FOLDER, DERIVED, NAMES, describe, load
-from training.provenance import portable, provenance
+from training.datasets import DATA_VARIABLE, DEFAULT_FOLDER, DERIVED, NAMES, describe, load, portable
+from training.earlier import Start, fingerprint
+from training.provenance import provenance
 from training.recipe import TEACHER_WEIGHT, Precision, Recipe, Schedule, default_augmentation
-from training.runs import STATE, Origin, RunError, Start, Stop
+from training.runs import STATE, Origin, RunError, Stop
 from training.tables import in_words, meaning_table, speed_table
 
 Accelerator = Literal["auto", "cpu", "cuda"]
@@ -93,10 +93,12 @@ def fit(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the folder's run stopped.")] = False,
     start_from: Annotated[
-        Path | None, typer.Option(help="Checkpoint whose weights to begin with, for a further stage.")
+        Path | None,
+        typer.Option(help="Checkpoint or exported model whose weights to begin with, for a further stage."),
     ] = None,
     teacher: Annotated[
-        Path | None, typer.Option(help="Checkpoint of a network whose answers to learn beside the labels.")
+        Path | None,
+        typer.Option(help="Checkpoint or exported model whose answers to learn beside the labels."),
     ] = None,
     teacher_weight: Annotated[
         float | None,
@@ -177,8 +179,8 @@ def fit(
         validation=validation,
         seed=seed,
         precision=precision or fast_precision(accelerator),
-        start="" if start_from is None else sha256(start_from)[:16],
-        teacher="" if teacher is None else sha256(teacher)[:16],
+        start="" if start_from is None else fingerprint(start_from),
+        teacher="" if teacher is None else fingerprint(teacher),
         teacher_weight=TEACHER_WEIGHT if teacher_weight is None else teacher_weight,
     )
     if not resume and (output / STATE).exists():
@@ -196,6 +198,10 @@ def fit(
         trainer.resume()
     quiet = not fabric.is_global_zero
     where = f"{devices} × {fabric.device.type}, {recipe.precision}"
+    if trainer.fresh and not quiet:
+        console.print(
+            f"other classes than {start_from} has: {', '.join(trainer.fresh)} begin fresh", highlight=False
+        )
     with Display(console, epochs, batch_size, output, where=where, quiet=quiet) as display:
         best = trainer.run(display, stop)
     if not quiet:
@@ -362,7 +368,7 @@ def meaning(
 @app.command()
 def report(
     models: Annotated[
-        list[Path], typer.Argument(help="Exported models to draw and measure; checkpoints to attack.")
+        list[Path], typer.Argument(help="Exported models to draw and measure; checkpoints to attack alone.")
     ],
     output: Annotated[
         Path, typer.Option(help="Gets images/NAME-….png and results/NAME.json; its results.md is filled.")
@@ -371,25 +377,30 @@ def report(
     data: DataFolder = None,
     example: Annotated[int, typer.Option(help="Class whose pose is moved, counted from 0.", min=0)] = 2,
     attack_images: Annotated[
-        int, typer.Option(help="Test images to attack; fewer are quicker.", min=1)
-    ] = 1000,
+        int | None,
+        typer.Option(
+            help="Test images to attack; fewer are quicker. Without it exported models are not attacked.",
+            show_default="1000 of a checkpoint",
+            min=1,
+        ),
+    ] = None,
 ) -> None:
     """Make the figures and numbers of docs/results.md.
 
     An exported model is drawn and measured: reconstructions, perturbations, what pose dimensions mean, confusion,
     calibration, the worst mistakes, or how pairs are told apart. Models of shifted digits are compared by how well they
-    know deformed ones. A checkpoint is attacked, which needs its gradients.
+    know deformed ones. With `--attack-images` an exported model is attacked too; a checkpoint always is.
     """
-    from training.report import compare, report_attacks, report_model
+    from training.report import ATTACKED, compare, report_attacks, report_model
     from training.results import fill
 
     with console.status("reading") as status:
         for path in models:
             watch = partial(_watch, status, path.resolve().name)
-            if path.suffix == ".safetensors":
-                report_attacks(path, data, output, images=attack_images, watch=watch)
-            else:
+            if path.suffix != ".safetensors":
                 report_model(path, dataset, data, output, example=example, watch=watch)
+            if path.suffix == ".safetensors" or attack_images is not None:
+                report_attacks(path, dataset, data, output, images=attack_images or ATTACKED, watch=watch)
     compare(output)
     for page in fill(output):
         console.print(f"{page}", highlight=False)

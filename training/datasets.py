@@ -204,6 +204,13 @@ def describe(name: str, *, spec: InputSpec | None = None) -> DatasetInfo:
     return info
 
 
+def portable(dataset: str) -> str:
+    """A data set's name without the folders above it, which mean nothing on another machine."""
+    if not dataset.startswith(FOLDER_PREFIX):
+        return dataset
+    return FOLDER_PREFIX + Path(dataset.removeprefix(FOLDER_PREFIX)).resolve().name
+
+
 def load(
     name: str,
     part: Part,

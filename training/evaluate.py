@@ -13,9 +13,8 @@ from model.contract import CARD_FILE, Guard, InputSpec, Metrics, ModelCard, Spee
 from model.layers import CapsuleNetwork
 from model.objects import missed
 from model.onnx_model import Model, open_variants, redraw
-from training.datasets import FOLDER_PREFIX, DatasetError, Split, describe, load
+from training.datasets import FOLDER_PREFIX, DatasetError, Split, describe, load, portable
 from training.losses import margin_loss, present
-from training.provenance import portable
 from training.runs import Origin
 
 BATCH = 500

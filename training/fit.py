@@ -20,9 +20,10 @@ from training.augment import Augmentation
 from training.average import MovingAverage
 from training.batches import DeviceData, batches, split, steps_an_epoch
 from training.datasets import DatasetInfo, Split
+from training.earlier import Start
 from training.losses import class_loss, present, reconstruction_loss
 from training.recipe import Recipe
-from training.runs import EpochResult, Origin, Position, RunError, Start, Stop
+from training.runs import EpochResult, Origin, Position, RunError, Stop
 from training.scenes import Examples
 from training.teacher import Teacher
 
@@ -97,8 +98,7 @@ class Trainer:
         self.steps = steps_an_epoch(self.training, recipe)
         torch.manual_seed(recipe.seed)
         self.network = build(recipe.config)
-        if start is not None:
-            self.network.load_state_dict(start.weights)
+        self.fresh = [] if start is None else start.hand_over(self.network)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         fused = fabric.device.type in ("cpu", "cuda")
         optimizer = torch.optim.Adam(self.network.parameters(), lr=recipe.learning_rate, fused=fused)

@@ -1,14 +1,14 @@
 """How a model was made, in words that mean the same on any machine: the command, without the paths of this one."""
 
 from dataclasses import asdict
-from pathlib import Path
 
 import torch
 
 from model.contract import ModelConfig
-from training.datasets import FOLDER_PREFIX
+from training.datasets import FOLDER_PREFIX, portable
+from training.earlier import Start
 from training.recipe import Recipe
-from training.runs import Start, Stop
+from training.runs import Stop
 from training.teacher import Teacher
 
 # Options whose default may change or depends on the machine are always written out.
@@ -32,13 +32,6 @@ def provenance(
     taught = [] if teacher is None else teacher.command.split(THEN)
     stages = [*(each for each in taught if each not in before), *before, " ".join(words)]
     return {"command": THEN.join(stages), "torch": torch.__version__}
-
-
-def portable(dataset: str) -> str:
-    """A data set's name without the folders above it, which mean nothing on another machine."""
-    if not dataset.startswith(FOLDER_PREFIX):
-        return dataset
-    return FOLDER_PREFIX + Path(dataset.removeprefix(FOLDER_PREFIX)).resolve().name
 
 
 def command(recipe: Recipe) -> str:

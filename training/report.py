@@ -7,7 +7,7 @@ decoder draws, come from training images.
 import json
 import re
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ import numpy as np
 import torch
 
 from model.checkpoint import load_network
-from model.contract import Guard, ModelCard
+from model.contract import Guard, InputSpec, ModelCard
 from model.export import fit_guard
 from model.layers import CapsuleNetwork
 from model.onnx_model import Model, open_variants
+from model.restore import restore
 from training import charts, figures
 from training.attacks import outcomes
 from training.batches import split
@@ -26,12 +27,12 @@ from training.calibration import calibrate
 from training.datasets import DERIVED, DatasetError, Split, load
 from training.evaluate import BATCH, TorchModel, look
 from training.meaning import MeaningError, measure_poses, properties_of
-from training.recipe import Recipe
 from training.results import AFFINE_CHART, read_results
 from training.robustness import Robustness, further_tests, measure_robustness
 from training.runs import Origin
 
 MISTAKES, PAIRS = 20, 8
+ATTACKED = 1000  # of the test images, unless told otherwise
 Watch = Callable[[str], None]
 
 
@@ -91,36 +92,76 @@ def report_model(
     keep(output, card.name, found)
 
 
-def report_attacks(checkpoint: Path, data: Path | None, output: Path, *, images: int, watch: Watch) -> None:
-    """Attack a network, which needs its gradients and so its checkpoint; numbers go into results/NAME.json.
+def report_attacks(
+    path: Path, dataset: str | None, data: Path | None, output: Path, *, images: int, watch: Watch
+) -> None:
+    """Attack a network, which needs its gradients; numbers go into results/NAME.json.
 
     Parameters
     ----------
-    checkpoint
-        RUN/best.safetensors; the run's folder names the model, or the recipe's whose stage the run is.
-    data, output, watch
-        As `report_model` takes them. The guard is fitted to the validation images, as an export does it.
+    path
+        An exported model, or RUN/best.safetensors, whose folder names its model, or the recipe's whose stage it is.
+    dataset, data, output, watch
+        As `report_model` takes them.
     images
         How many of the test set to attack, from its beginning.
 
     Raises
     ------
-    CheckpointError, DatasetError
-        If the checkpoint or its data set cannot be read, or shows several objects in an image.
+    CardError, CheckpointError, DatasetError
+        If the network or the data set cannot be read, or several objects are shown in an image.
     """
-    network, header = load_network(checkpoint)
-    recipe = Origin.read(checkpoint, header).recipe
-    if header["objects"] > 1:
-        raise DatasetError(f"{checkpoint}: finds several objects in an image; attacks are on one")
-    test = load(recipe.dataset, "test", data, spec=recipe.input)
-    thresholds = _guard(network, load(recipe.dataset, "train", data, spec=recipe.input), recipe)
+    victim = _exported(path) if path.is_dir() else _checkpoint(path, data)
+    if victim.objects > 1:
+        raise DatasetError(f"{path}: finds several objects in an image; attacks are on one")
+    test = load(dataset or victim.dataset, "test", data, spec=victim.input)
     attacked = Split(test.images[:images], test.labels[:images])
     rows = []
-    for outcome in outcomes(network.requires_grad_(False), attacked, thresholds):
+    for outcome in outcomes(victim.network.requires_grad_(False), attacked, victim.guard):
         watch(f"{outcome.attack} at {outcome.epsilon}")
         rows.append(asdict(outcome))
-    name = _made_by(checkpoint.resolve().parent)
-    keep(output, name, {"model": name, "architecture": recipe.config.architecture, "attacks": rows})
+    found = {"model": victim.name, "architecture": victim.network.config.architecture, "attacks": rows}
+    keep(output, victim.name, found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Victim:
+    """A network to attack, and the guard that is to notice it."""
+
+    name: str
+    network: CapsuleNetwork
+    guard: Guard
+    dataset: str
+    input: InputSpec
+    objects: int
+
+
+def _exported(folder: Path) -> _Victim:
+    network, card = restore(folder)
+    return _Victim(
+        name=card.name,
+        network=network,
+        guard=card.variants["fp32"].guard,
+        dataset=str(card.training["dataset"]),
+        input=card.input,
+        objects=card.objects,
+    )
+
+
+def _checkpoint(path: Path, data: Path | None) -> _Victim:
+    """With the guard that an export would write into the card, from the run's validation images."""
+    network, header = load_network(path)
+    recipe = Origin.read(path, header).recipe
+    _, held_out = split(load(recipe.dataset, "train", data, spec=recipe.input), recipe, torch.device("cpu"))
+    objects = header["objects"]
+    return _Victim(
+        name=_made_by(path.resolve().parent),
+        network=network,
+        guard=fit_guard(TorchModel(network), held_out.floats(slice(None)).numpy(), objects),
+        dataset=recipe.dataset,
+        input=recipe.input,
+        objects=objects,
+    )
 
 
 def _made_by(run: Path) -> str:
@@ -139,12 +180,6 @@ def _affine(model: Model, card: ModelCard, dataset: str, data: Path | None, watc
         **made,
         **asdict(measure_robustness(model, source, dataset, watch)),
     }
-
-
-def _guard(network: CapsuleNetwork, training: Split, recipe: Recipe) -> Guard:
-    """The guard that an export would write into the card."""
-    _, held_out = split(training, recipe, torch.device("cpu"))
-    return fit_guard(TorchModel(network), held_out.floats(slice(None)).numpy())
 
 
 def compare(output: Path) -> None:

@@ -23,7 +23,6 @@ from model.checkpoint import CheckpointError, read_tensors, write_tensors
 from model.contract import UserError
 from model.layers import CapsuleNetwork
 from training.average import MovingAverage
-from training.datasets import Split
 from training.recipe import Recipe
 
 STATE, BEST, LAST, LOG = "state.safetensors", "best.safetensors", "last.safetensors", "log.csv"
@@ -139,47 +138,6 @@ class Origin:
             raise RunError(f"{source}: is of a run with other settings ({'; '.join(differing)})")
         if self.data != other.data:
             raise RunError(f"{source}: is of a run on other images; {self.recipe.dataset} has changed since")
-
-    def check_held_out(self, source: Path, recipe: Recipe, data: Split) -> None:
-        """Refuse a checkpoint of this origin where another run's validation images may have trained it.
-
-        They would no longer measure anything.
-
-        Raises
-        ------
-        RunError
-            Naming the checkpoint.
-        """
-        mine = (self.data, self.recipe.seed, self.recipe.validation)
-        if mine != (data.fingerprint(), recipe.seed, recipe.validation):
-            raise RunError(f"{source}: had other validation images; give its data, --seed and --validation")
-
-
-@dataclass(frozen=True)
-class Start:
-    """The weights that a further stage of training begins with, their file, and the command that made them."""
-
-    weights: dict[str, Tensor]
-    file: str
-    command: str
-
-    @classmethod
-    def read(cls, path: Path, recipe: Recipe, data: Split) -> "Start":
-        """Read a checkpoint to begin with.
-
-        Raises
-        ------
-        CheckpointError
-            If it cannot be read.
-        RunError
-            If it is of another network, or its validation images were others.
-        """
-        tensors, header = read_tensors(path)
-        before = Origin.read(path, header)
-        if before.recipe.config != recipe.config:
-            raise RunError(f"{path}: is of another network, {before.recipe.config}")
-        before.check_held_out(path, recipe, data)
-        return cls(tensors, path.name, str(header["provenance"]["command"]))
 
 
 def save_state(

@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from model.checkpoint import load_network
 from model.layers import CapsuleNetwork
 from training.datasets import Split
+from training.earlier import Earlier
 from training.recipe import Recipe
-from training.runs import Origin, RunError
+from training.runs import RunError
 
 
 @dataclass(frozen=True)
@@ -29,24 +29,23 @@ class Teacher:
 
     @classmethod
     def read(cls, path: Path, recipe: Recipe, data: Split) -> "Teacher":
-        """Read a checkpoint to learn from.
+        """Read a checkpoint or an exported model to learn from.
 
         Raises
         ------
-        CheckpointError
+        CheckpointError, CardError
             If it cannot be read.
         RunError
             If it looks at other images or tells other classes apart, or if images that validate the new run may have
             been among those that it was trained on.
         """
-        network, header = load_network(path)
-        before = Origin.read(path, header)
+        before = Earlier.read(path)
         before.check_held_out(path, recipe, data)
-        theirs, ours = before.recipe.config, recipe.config
+        theirs, ours = before.network.config, recipe.config
         if (theirs.num_classes, theirs.image_shape) != (ours.num_classes, ours.image_shape):
             raise RunError(f"{path}: cannot teach, since its images or classes are others")
-        file = f"{path.resolve().parent.name}/{path.name}"
-        return cls(network.eval().requires_grad_(False), file, str(header["provenance"]["command"]))
+        file = f"{path.resolve().parent.name}/{path.resolve().name}"
+        return cls(before.network.requires_grad_(False), file, before.command)
 
     @torch.no_grad()
     def answers(self, images: Tensor) -> Tensor:

@@ -198,6 +198,62 @@ def test_a_network_learns_from_a_teacher_who_has_not_seen_what_validates_it(
     assert not (tmp_path / "x").exists()
 
 
+def test_a_run_starts_from_an_exported_model_or_learns_from_it(
+    pictures: Path, trained: Path, exported: Path, tmp_path: Path
+) -> None:
+    run(
+        *fit_words(
+            pictures,
+            tmp_path / "on",
+            "--epochs",
+            "1",
+            "--learning-rate",
+            "1e-9",
+            "--start-from",
+            str(exported),
+        )
+    )
+    first, second = (read_tensors(folder / LAST)[0] for folder in (trained, tmp_path / "on"))
+    best = read_tensors(trained / "best.safetensors")[0]
+    assert first.keys() == second.keys()
+    torch.testing.assert_close(best["digits.weight"], second["digits.weight"], atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        best["decoder.layers.0.weight"], second["decoder.layers.0.weight"], atol=1e-4, rtol=1e-3
+    )  # stored as fp16
+    before, now = read_tensors(tmp_path / "on" / LAST)[1]["provenance"]["command"].split(" && ")
+    assert before == ModelCard.load(exported).training["command"]
+    assert now.endswith(f" --start-from {exported.parent.name}/mine")
+    run(*fit_words(pictures, tmp_path / "taught", "--epochs", "1", "--teacher", str(exported)))
+    for option in ("--start-from", "--teacher"):
+        refused = run(*fit_words(pictures, tmp_path / "x", "--seed", "5", option, str(exported)), status=1)
+        assert "mine: had other validation images" in refused.stderr
+    shipped = ROOT / "artifacts" / "mnist"  # has 16 primary capsules
+    refused = run(*fit_words(pictures, tmp_path / "x", "--start-from", str(shipped)), status=1)
+    assert "mnist: is of another network, ModelConfig(" in refused.stderr
+    silent = tmp_path / "silent"
+    shutil.copytree(exported, silent)
+    card = json.loads((silent / "card.json").read_text())
+    (silent / "card.json").write_text(json.dumps(card | {"training": {}}))
+    refused = run(*fit_words(pictures, tmp_path / "x", "--start-from", str(silent)), status=1)
+    assert "silent: its card does not say how it was trained" in refused.stderr
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_model_of_other_classes_gives_its_features(
+    digits: Split, exported: Path, trained: Path, tmp_path: Path
+) -> None:
+    own = write_pictures(tmp_path / "own", digits, range(60))
+    shutil.rmtree(own / NAMES[7])
+    words = ("--epochs", "1", "--learning-rate", "1e-9", "--seed", "7", "--start-from", str(exported))
+    told = run(*fit_words(own, tmp_path / "run", *words)).stderr
+    assert re.search(r"mine has: .*\bdigits\.weight\b.* begin fresh", " ".join(told.split()))
+    first, second = (
+        read_tensors(path)[0] for path in (trained / "best.safetensors", tmp_path / "run" / LAST)
+    )
+    torch.testing.assert_close(first["trunk.0.0.weight"], second["trunk.0.0.weight"], atol=1e-5, rtol=0)
+    assert len(second["digits.weight"]) == 2
+
+
 def test_a_report_draws_measures_and_fills_the_page(
     pictures: Path, others: Path, trained: Path, exported: Path, tmp_path: Path
 ) -> None:
@@ -219,6 +275,22 @@ def test_a_report_draws_measures_and_fills_the_page(
             shades = picture.convert("L").getcolors(256)
             assert shades is not None
             assert len(shades) > 50
+
+
+def test_an_exported_model_is_attacked_if_one_asks_for_it(
+    others: Path, trained: Path, exported: Path, tmp_path: Path
+) -> None:
+    for path in (exported, trained / "best.safetensors"):
+        words = ("--dataset", f"folder:{others}", "--attack-images", "8", "--output", tmp_path)
+        run("report", path, *words)
+    found = [
+        json.loads((tmp_path / "results" / f"{name}.json").read_text()) for name in ("mine", trained.name)
+    ]
+    of_model, of_checkpoint = (each["attacks"] for each in found)
+    assert [each["attack"] for each in of_model] == [each["attack"] for each in of_checkpoint]
+    assert of_model[0]["accuracy"] == of_checkpoint[0]["accuracy"] > 0.7
+    assert min(each["accuracy"] for each in of_model) < 0.5
+    assert "confusion" in found[0]
 
 
 def test_what_a_model_was_trained_on_tests_nothing(pictures: Path, exported: Path, tmp_path: Path) -> None:

@@ -18,11 +18,12 @@ from model.zoo import ARCHITECTURES, build
 from training import fit, runs
 from training.batches import batches, split
 from training.datasets import DatasetError, DatasetInfo, Split
+from training.earlier import Start
 from training.fit import Trainer
 from training.progress import Display
 from training.provenance import provenance
 from training.recipe import Recipe
-from training.runs import EpochResult, Position, RunError, Start, Stop
+from training.runs import EpochResult, Position, RunError, Stop
 from training.teacher import Teacher
 
 SPEC = InputSpec(channels=1, height=28, width=28, preprocess="mnist")

@@ -1,0 +1,69 @@
+"""An exported model as the PyTorch network that it was made from: the weights lie in its graphs under their own names.
+
+So whoever has a model needs no checkpoint to train it further, to learn from it, to attack it or to look inside it.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from onnx import numpy_helper
+from torch import Tensor
+
+from model.contract import CardError, ModelCard
+from model.export import HALF, Encoder
+from model.layers import CapsuleNetwork
+from model.zoo import build
+
+# How many batches a normalisation has seen: no part of what a network computes, and so of no graph.
+COUNT = "num_batches_tracked"
+
+
+def restore(folder: Path) -> tuple[CapsuleNetwork, ModelCard]:
+    """The network of an exported model, in float32, on the CPU and in evaluation mode, and the model's card.
+
+    Large weights are those that the export has rounded to fp16: the network computes what the fp32 graphs compute.
+    Two architectures may not come back: in an export of `cnn-residual` the normalisation right after a convolution is
+    part of it, and a `shared` matrix of fewer than 8,192 numbers (a pose of 16) is stored in another shape.
+
+    Raises
+    ------
+    CardError
+        If there is no model in `folder`, a file is not its card's, or the graphs lack a weight of the card's network.
+    """
+    card = ModelCard.load(folder)
+    card.check_files(folder)
+    encoder, decoder = folder / card.variants["fp32"].encoder.file, folder / card.decoder.file
+    stored = _weights(encoder) | {f"network.decoder.{name}": w for name, w in _weights(decoder).items()}
+    network = build(card.config)
+    whole = Encoder(network)
+    state = whole.state_dict()
+    for name, weight in state.items():
+        if name.endswith(COUNT):
+            continue
+        if name not in stored or stored[name].shape != weight.shape:
+            raise CardError(
+                f"{folder}: its graphs have no weight {name.removeprefix('network.')} of the shape "
+                f"{tuple(weight.shape)}: the export has folded it into others, or was another project's"
+            )
+        state[name] = stored[name]
+    whole.load_state_dict(state)
+    return network.eval(), card
+
+
+def _weights(graph: Path) -> dict[str, Tensor]:
+    """What is stored in a graph, by name, in float32; raises CardError if the file is not a graph."""
+    try:
+        initializers = onnx.load(graph).graph.initializer
+    except DecodeError as error:
+        raise CardError(f"{graph}: is not an ONNX graph ({error})") from None
+    return {
+        tensor.name.removesuffix(HALF): torch.from_numpy(
+            numpy_helper.to_array(tensor).astype(
+                np.float32
+            )  # a copy: the bytes of the file cannot be written to
+        )
+        for tensor in initializers
+    }

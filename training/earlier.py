@@ -1,0 +1,141 @@
+"""A network that was trained before, out of a run's checkpoint or an exported model: to start from, or to learn from.
+
+Either way the images that validate the new run must not have trained it, or they would measure nothing.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from model.checkpoint import load_network
+from model.contract import CardError, ModelCard, sha256
+from model.layers import CapsuleNetwork
+from model.restore import restore
+from training.datasets import Split, portable
+from training.recipe import Recipe
+from training.runs import Origin, RunError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Earlier:
+    """A network and how it came to be.
+
+    Attributes
+    ----------
+    network
+        On the CPU, in evaluation mode.
+    command
+        All the commands that made it.
+    dataset, data
+        What it was trained on, and the fingerprint of those images.
+    seed, validation
+        By which its validation images were chosen, and how many they were to be.
+    """
+
+    network: CapsuleNetwork
+    command: str
+    dataset: str
+    data: str
+    seed: int
+    validation: int
+
+    @classmethod
+    def read(cls, path: Path) -> "Earlier":
+        """Read a checkpoint, or an exported model if `path` is a folder.
+
+        Raises
+        ------
+        CheckpointError, CardError
+            If it cannot be read, or does not say how it was trained.
+        """
+        return cls._of_model(path) if path.is_dir() else cls._of_checkpoint(path)
+
+    @classmethod
+    def _of_checkpoint(cls, path: Path) -> "Earlier":
+        network, header = load_network(path)
+        origin = Origin.read(path, header)
+        return cls(
+            network=network,
+            command=str(header["provenance"]["command"]),
+            dataset=portable(origin.recipe.dataset),
+            data=origin.data,
+            seed=origin.recipe.seed,
+            validation=origin.recipe.validation,
+        )
+
+    @classmethod
+    def _of_model(cls, folder: Path) -> "Earlier":
+        network, card = restore(folder)
+        made: dict[str, Any] = card.training
+        try:
+            return cls(
+                network=network,
+                command=made["command"],
+                dataset=made["dataset"],
+                data=made["data"],
+                seed=int(re.findall(r"--seed (\d+)", made["command"])[-1]),  # commands always say it
+                validation=made["validation_images"],
+            )
+        except (KeyError, IndexError, TypeError):
+            raise CardError(f"{folder}: its card does not say how it was trained") from None
+
+    def check_held_out(self, source: Path, recipe: Recipe, data: Split) -> None:
+        """Refuse this network, read from `source`, where it may have been trained on a run's validation images.
+
+        Of a data set with another name nothing is asked.
+
+        Raises
+        ------
+        RunError
+            Naming `source`.
+        """
+        same_images = self.data == data.fingerprint()
+        if not same_images and self.dataset != portable(recipe.dataset):
+            return
+        held_out = min(recipe.validation, len(data.labels) // 10)
+        mine = min(self.validation, len(data.labels) // 10)
+        if not same_images or (self.seed, mine) != (recipe.seed, held_out):
+            raise RunError(f"{source}: had other validation images; give its data, --seed and --validation")
+
+
+@dataclass(frozen=True)
+class Start:
+    """The weights that a run begins with, their file, and the command that made them."""
+
+    weights: dict[str, Tensor]
+    file: str
+    command: str
+
+    @classmethod
+    def read(cls, path: Path, recipe: Recipe, data: Split) -> "Start":
+        """Read a checkpoint or an exported model to begin with.
+
+        Raises
+        ------
+        CheckpointError, CardError
+            If it cannot be read.
+        RunError
+            If it is of another network, whatever its number of classes, or had other validation images.
+        """
+        before = Earlier.read(path)
+        config = before.network.config
+        if replace(config, num_classes=recipe.config.num_classes) != recipe.config:
+            raise RunError(f"{path}: is of another network, {config}")
+        before.check_held_out(path, recipe, data)
+        file = f"{path.resolve().parent.name}/{path.resolve().name}" if path.is_dir() else path.name
+        return cls(before.network.state_dict(), file, before.command)
+
+    def hand_over(self, network: CapsuleNetwork) -> list[str]:
+        """Give the weights to a network; the names of those that stay fresh, as its classes are more or fewer."""
+        state = network.state_dict()
+        fitting = {name: w for name, w in self.weights.items() if w.shape == state[name].shape}
+        network.load_state_dict(state | fitting)
+        return [name for name in state if name not in fitting]
+
+
+def fingerprint(path: Path) -> str:
+    """16 hexadecimal digits that name a checkpoint's or an exported model's weights; raises CardError, OSError."""
+    return ModelCard.load(path).export_id if path.is_dir() else sha256(path)[:16]
