@@ -21,9 +21,7 @@ def images(digits: Split) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def exported_as(images: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Exported]:
-    """A network of an architecture and the folder of its export.
-
-    As after training no two of its weights are alike and its normalisations have something to do.
+    """A network of an architecture, with normalisations that have something to do, and the folder of its export.
 
     Exported when first asked for. Whoever changes the folder puts it back.
     """
@@ -34,8 +32,6 @@ def exported_as(images: np.ndarray, tmp_path_factory: pytest.TempPathFactory) ->
             torch.manual_seed(0)
             network = build(ModelConfig(architecture=architecture))
             with torch.no_grad():
-                for weight in network.parameters():
-                    weight += 0.01 * torch.randn_like(weight)
                 network.train().encode(torch.from_numpy(images))
             folder = tmp_path_factory.mktemp(architecture) / "test"
             export(network.eval(), DESCRIPTION, folder, images[:7], images)

@@ -10,18 +10,35 @@ import onnx
 import pytest
 import torch
 
-from model.contract import CARD_FILE, CardError, ModelCard, sha256
+from model.contract import CARD_FILE, CardError, ModelCard, ModelConfig, sha256
+from model.export import export
 from model.onnx_model import open_variants
 from model.restore import restore
-from tests.model.descriptions import Exported
+from model.zoo import build
+from tests.model.descriptions import DESCRIPTION, Exported
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted(path.parent.name for path in (ROOT / "artifacts").glob(f"*/{CARD_FILE}"))
 
 
-@pytest.mark.parametrize("architecture", ["capsnet", "cnn-small", "efficient"])
-def test_every_weight_comes_back(architecture: str, exported_as: Callable[[str], Exported]) -> None:
-    net, folder = exported_as(architecture)
+@pytest.fixture(scope="module", params=["capsnet", "cnn-small", "efficient"])
+def trained(
+    request: pytest.FixtureRequest, images: np.ndarray, tmp_path_factory: pytest.TempPathFactory
+) -> Exported:
+    """A network no two of whose weights are alike, as after training, and the folder of its export."""
+    torch.manual_seed(0)
+    network = build(ModelConfig(architecture=request.param))
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.add_(torch.randn_like(weight), alpha=0.01)
+        network.train().encode(torch.from_numpy(images))
+    folder = tmp_path_factory.mktemp("restored") / "test"
+    export(network.eval(), DESCRIPTION, folder, images[:7], images)
+    return network, folder
+
+
+def test_every_weight_comes_back(trained: Exported) -> None:
+    net, folder = trained
     restored, card = restore(folder)
     assert card.config == restored.config == net.config
     assert not restored.training
@@ -48,8 +65,8 @@ def test_a_shipped_model_answers_in_pytorch_as_it_does_in_the_service(name: str,
 
 
 @pytest.fixture
-def copied(exported_as: Callable[[str], Exported], tmp_path: Path) -> Path:
-    return Path(shutil.copytree(exported_as("efficient")[1], tmp_path / "copied"))
+def copied(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(ROOT / "artifacts" / "mnist", tmp_path / "copied"))
 
 
 def describe_again(folder: Path) -> None:
@@ -75,13 +92,13 @@ def test_a_graph_with_other_names_is_refused(copied: Path) -> None:
     encoder = copied / "encoder.onnx"
     graph = onnx.load(encoder)
     for tensor in graph.graph.initializer:
-        tensor.name = tensor.name.replace("digits.bias", "prior")
+        tensor.name = tensor.name.replace("trunk.0.0.weight", "prior")
     for node in graph.graph.node:
-        node.input[:] = [name.replace("digits.bias", "prior") for name in node.input]
+        node.input[:] = [name.replace("trunk.0.0.weight", "prior") for name in node.input]
     onnx.save(graph, encoder)
     describe_again(copied)
     with pytest.raises(
-        CardError, match=r"copied: its graphs have no weight digits.bias of the shape \(10, 16\)"
+        CardError, match=r"copied: its graphs have no weight trunk\.0\.0\.weight of the shape \(32, 1, 5, 5\)"
     ):
         restore(copied)
 
