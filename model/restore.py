@@ -59,11 +59,8 @@ def _weights(graph: Path) -> dict[str, Tensor]:
         initializers = onnx.load(graph).graph.initializer
     except DecodeError as error:
         raise CardError(f"{graph}: is not an ONNX graph ({error})") from None
+    # astype copies, as it must: the bytes of the file cannot be written to.
     return {
-        tensor.name.removesuffix(HALF): torch.from_numpy(
-            numpy_helper.to_array(tensor).astype(
-                np.float32
-            )  # a copy: the bytes of the file cannot be written to
-        )
+        tensor.name.removesuffix(HALF): torch.from_numpy(numpy_helper.to_array(tensor).astype(np.float32))
         for tensor in initializers
     }

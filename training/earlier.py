@@ -125,7 +125,7 @@ class Start:
         if replace(config, num_classes=recipe.config.num_classes) != recipe.config:
             raise RunError(f"{path}: is of another network, {config}")
         before.check_held_out(path, recipe, data)
-        file = f"{path.resolve().parent.name}/{path.resolve().name}" if path.is_dir() else path.name
+        file = with_its_folder(path) if path.is_dir() else path.name
         return cls(before.network.state_dict(), file, before.command)
 
     def hand_over(self, network: CapsuleNetwork) -> list[str]:
@@ -134,6 +134,12 @@ class Start:
         fitting = {name: w for name, w in self.weights.items() if w.shape == state[name].shape}
         network.load_state_dict(state | fitting)
         return [name for name in state if name not in fitting]
+
+
+def with_its_folder(path: Path) -> str:
+    """The name of a checkpoint or an exported model and of the folder that it lies in: runs/mine, and no more."""
+    whole = path.resolve()
+    return f"{whole.parent.name}/{whole.name}"
 
 
 def fingerprint(path: Path) -> str:

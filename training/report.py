@@ -142,7 +142,7 @@ def _exported(folder: Path) -> _Victim:
         name=card.name,
         network=network,
         guard=card.variants["fp32"].guard,
-        dataset=str(card.training["dataset"]),
+        dataset=str(card.training.get("dataset", "")),
         input=card.input,
         objects=card.objects,
     )

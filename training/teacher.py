@@ -14,7 +14,7 @@ from torch import Tensor
 
 from model.layers import CapsuleNetwork
 from training.datasets import Split
-from training.earlier import Earlier
+from training.earlier import Earlier, with_its_folder
 from training.recipe import Recipe
 from training.runs import RunError
 
@@ -44,8 +44,7 @@ class Teacher:
         theirs, ours = before.network.config, recipe.config
         if (theirs.num_classes, theirs.image_shape) != (ours.num_classes, ours.image_shape):
             raise RunError(f"{path}: cannot teach, since its images or classes are others")
-        file = f"{path.resolve().parent.name}/{path.resolve().name}"
-        return cls(before.network.requires_grad_(False), file, before.command)
+        return cls(before.network.requires_grad_(False), with_its_folder(path), before.command)
 
     @torch.no_grad()
     def answers(self, images: Tensor) -> Tensor:

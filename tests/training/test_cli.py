@@ -205,25 +205,14 @@ def test_a_network_learns_from_a_teacher_who_has_not_seen_what_validates_it(
 def test_a_run_starts_from_an_exported_model(
     pictures: Path, trained: Path, exported: Path, tmp_path: Path
 ) -> None:
-    run(
-        *fit_words(
-            pictures,
-            tmp_path / "on",
-            "--epochs",
-            "1",
-            "--learning-rate",
-            "1e-9",
-            "--start-from",
-            str(exported),
-        )
-    )
+    words = ("--epochs", "1", "--learning-rate", "1e-9", "--start-from", str(exported))
+    run(*fit_words(pictures, tmp_path / "on", *words))
     first, second = (read_tensors(folder / LAST)[0] for folder in (trained, tmp_path / "on"))
     best = read_tensors(trained / "best.safetensors")[0]
     assert first.keys() == second.keys()
     torch.testing.assert_close(best["digits.weight"], second["digits.weight"], atol=1e-5, rtol=0)
-    torch.testing.assert_close(
-        best["decoder.layers.0.weight"], second["decoder.layers.0.weight"], atol=1e-4, rtol=1e-3
-    )  # stored as fp16
+    drawn, drawn_on = (each["decoder.layers.0.weight"] for each in (best, second))
+    torch.testing.assert_close(drawn, drawn_on, atol=1e-4, rtol=1e-3)  # may be stored as fp16
     before, now = read_tensors(tmp_path / "on" / LAST)[1]["provenance"]["command"].split(" && ")
     assert before == ModelCard.load(exported).training["command"]
     assert now.endswith(f" --start-from {exported.parent.name}/mine")
@@ -240,13 +229,10 @@ def test_an_exported_model_is_refused_where_it_does_not_fit(
     for read in (Start.read, Teacher.read):
         with pytest.raises(RunError, match="mine: had other validation images"):
             read(exported, another, data)
-    Start.read(
-        exported, replace(another, dataset="folder:elsewhere"), Split(data.images[1:], data.labels[1:])
-    )
-    with pytest.raises(
-        RunError, match="mine: had other validation images"
-    ):  # a folder that has changed since
-        Start.read(exported, recipe, Split(data.images[1:], data.labels[1:]))
+    changed = Split(data.images[1:], data.labels[1:])
+    Start.read(exported, replace(another, dataset="folder:elsewhere"), changed)
+    with pytest.raises(RunError, match="mine: had other validation images"):
+        Start.read(exported, recipe, changed)
     wider = replace(recipe, config=replace(recipe.config, primary_capsules=16))
     with pytest.raises(RunError, match=r"mine: is of another network, ModelConfig\("):
         Start.read(exported, wider, data)
