@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from model import functional
 from model.contract import ModelConfig
-from model.layers import CapsuleNetwork, DynamicRoutingCaps, float32_squash
+from model.layers import ROUTING_CHOICES, CapsuleNetwork, DynamicRoutingCaps, float32_squash
 
 CHANNELS = 256
 TYPES = 32
@@ -21,6 +21,8 @@ class CapsNet(CapsuleNetwork):
     The routing weights start at the paper's sigma of 0.1; the convolutions keep PyTorch's initialisation, with which
     the official code's division of the primary capsules by 32 must be left out.
     """
+
+    choices = ROUTING_CHOICES
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)

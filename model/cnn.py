@@ -80,6 +80,8 @@ class CNN(GroupedClassifier):
 class SmallCNN(GroupedClassifier):
     """Efficient-CapsNet's trunk and gathering convolution; in place of capsules and routing a ReLU and a layer."""
 
+    choices = frozenset({"primary_capsules"})
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         self.trunk, self.gather = encoder_layers(config)

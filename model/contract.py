@@ -83,9 +83,9 @@ class ModelConfig:
         D, the number of dimensions of a class capsule.
     primary_capsules
         Capsules below the class capsules of `efficient`, and in groups of as many units of `cnn-small`; the other
-        architectures have their own number and ignore it.
+        architectures have their own number.
     routing_iterations
-        Iterations of dynamic routing; attention routing (`efficient`) has none and ignores it.
+        Iterations of dynamic routing, which `capsnet` and `shared` have.
     class_bias
         Add a learned bias to every class capsule before the squash, as the official CapsNet code does.
     detach_routing

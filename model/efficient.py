@@ -80,6 +80,8 @@ def encoder_layers(config: ModelConfig) -> tuple[nn.Sequential, Gather]:
 class EfficientCapsNet(CapsuleNetwork):
     """A trunk of four convolutions whose whole last map is gathered into capsules, and attention routing."""
 
+    choices = frozenset({"primary_capsules"})
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         self.trunk, self.gather = encoder_layers(config)

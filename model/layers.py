@@ -56,6 +56,10 @@ class RoutedCaps(nn.Module):
             return self.route(self.predictions(u.float()))
 
 
+# Fields of `ModelConfig` that dynamic routing has a use for.
+ROUTING_CHOICES = frozenset({"routing_iterations", "class_bias", "detach_routing"})
+
+
 class DynamicRoutingCaps(RoutedCaps):
     """Routing by agreement, `iterations` times."""
 
@@ -124,6 +128,8 @@ class CapsuleNetwork(nn.Module):
 
     # Whether the classes compete, as in a CNN: "lengths" are then a softmax over the logits of `functional.logits`.
     softmax = False
+    # The fields of `ModelConfig` among `zoo.CHOICES` that this architecture has a use for.
+    choices: frozenset[str] = frozenset()
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

@@ -11,13 +11,15 @@ from torch import Tensor, nn
 
 from model import functional
 from model.contract import ModelConfig
-from model.layers import TRUNCATED, CapsuleNetwork, DynamicRoutingCaps
+from model.layers import ROUTING_CHOICES, TRUNCATED, CapsuleNetwork, DynamicRoutingCaps
 
 PRIMARY_DIM = 32
 
 
 class SharedCapsNet(CapsuleNetwork):
     """Every pixel of the last map is a capsule, and all of them predict through the same matrix."""
+
+    choices = ROUTING_CHOICES
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)

@@ -16,6 +16,26 @@ ARCHITECTURES: dict[str, type[CapsuleNetwork]] = {
     "shared": SharedCapsNet,
 }
 
+# What some architectures have no use for.
+CHOICES = ("primary_capsules", "routing_iterations", "class_bias", "detach_routing")
+
+
+def refuse_unused(config: ModelConfig) -> None:
+    """See that a network has a use for all that is chosen for it: a choice that did nothing would look like a result.
+
+    Raises
+    ------
+    ConfigError
+        If it has none for a value that is not the default; the message names the architectures that have.
+    """
+    for name in CHOICES:
+        chosen, usual = getattr(config, name), getattr(ModelConfig, name)
+        if chosen != usual and name not in ARCHITECTURES[config.architecture].choices:
+            users = ", ".join(sorted(key for key, each in ARCHITECTURES.items() if name in each.choices))
+            raise ConfigError(
+                f"{name} is {chosen}, for which {config.architecture} has no use; those that have: {users}"
+            )
+
 
 def build(config: ModelConfig) -> CapsuleNetwork:
     """A freshly initialised network.

@@ -27,7 +27,7 @@ from model.contract import (
     Preprocess,
     UserError,
 )
-from model.zoo import ARCHITECTURES
+from model.zoo import ARCHITECTURES, refuse_unused
 from training.augment import AUGMENTATIONS
 from training.batches import split
 from training.datasets import DATA_VARIABLE, DEFAULT_FOLDER, DERIVED, NAMES, describe, load, portable
@@ -122,7 +122,7 @@ def fit(
     reconstruction_weight: Annotated[float, typer.Option(help="Of the summed squared error.")] = 0.0005,
     validation: Annotated[int, typer.Option(help="Images cut off to validate; at most a tenth.")] = 5000,
     primary_capsules: Annotated[int, typer.Option(help="Of efficient and cnn-small.")] = 16,
-    routing_iterations: Annotated[int, typer.Option(help="Of dynamic routing.")] = 3,
+    routing_iterations: Annotated[int, typer.Option(help="Of capsnet and shared.")] = 3,
     pose_dim: Annotated[int, typer.Option(help="Dimensions of a class capsule.")] = 16,
     class_bias: Annotated[bool, typer.Option("--class-bias", help="Learned bias a class capsule.")] = False,
     detach_routing: Annotated[
@@ -183,6 +183,7 @@ def fit(
         teacher="" if teacher is None else fingerprint(teacher),
         teacher_weight=TEACHER_WEIGHT if teacher_weight is None else teacher_weight,
     )
+    refuse_unused(config)
     if not resume and (output / STATE).exists():
         raise RunError(f"{output}: holds a run already; give --resume to go on with it, or another --output")
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # `Display` says what is in use

@@ -5,7 +5,7 @@ import torch
 
 from model.contract import ModelConfig
 from model.layers import CapsuleNetwork
-from model.zoo import ARCHITECTURES, build
+from model.zoo import ARCHITECTURES, CHOICES, build, refuse_unused
 
 every_architecture = pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
 # The 35 million parameters of the paper's CNN take seconds to draw, so the tests of many networks leave it out.
@@ -126,3 +126,32 @@ def test_an_unknown_architecture_is_named_with_the_known_ones() -> None:
 def test_a_config_out_of_bounds_is_refused_by_name(field: str, value: int) -> None:
     with pytest.raises(ValueError, match=f"{field} is {value}; it must lie between"):
         ModelConfig(architecture="efficient", **{field: value})  # type: ignore[arg-type]
+
+
+@every_light_one
+@pytest.mark.parametrize("choice", CHOICES)
+def test_an_architecture_has_a_use_for_what_it_says_and_for_nothing_else(
+    architecture: str, choice: str
+) -> None:
+    other = {"primary_capsules": 24, "routing_iterations": 2, "class_bias": True, "detach_routing": True}[
+        choice
+    ]
+    usual, chosen = gradients(architecture), gradients(architecture, **{choice: other})
+    same = [(name, g.shape) for name, g in usual.items()] == [(name, g.shape) for name, g in chosen.items()]
+    same = same and all(torch.equal(usual[name], chosen[name]) for name in usual)
+    assert same != (choice in ARCHITECTURES[architecture].choices)
+
+
+def gradients(architecture: str, **choice: object) -> dict[str, torch.Tensor]:
+    net = network(architecture=architecture, decoder_hidden=(8,), height=20, width=20, **choice)
+    net.capsules(torch.linspace(0, 1, 800).view(2, 1, 20, 20)).square().sum().backward()
+    return {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
+
+
+def test_a_choice_without_a_use_is_refused_with_those_that_have_one() -> None:
+    refuse_unused(ModelConfig(architecture="efficient", primary_capsules=32, pose_dim=8))
+    with pytest.raises(
+        ValueError,
+        match="routing_iterations is 5, for which cnn has no use; those that have: capsnet, shared",
+    ):
+        refuse_unused(ModelConfig(architecture="cnn", routing_iterations=5))
