@@ -88,7 +88,9 @@ class Settings(BaseSettings):
     )
     device: Annotated[Device, BeforeValidator(_lower)] = Field(
         "auto",
-        description="Where to compute. `auto` takes a CUDA device if there is one, and says what it took.",
+        description="Where to compute: `auto`, `cpu`, `cuda` or `tensorrt`. "
+        "`auto` takes a CUDA device if there is one, and says what it took; "
+        "`tensorrt` needs NVIDIA's TensorRT libraries, which `.[gpu]` and the image do not bring.",
     )
     require_gpu: bool = Field(False, description="Refuse to start without a GPU.")
     cuda_graphs: bool = Field(
@@ -101,7 +103,8 @@ class Settings(BaseSettings):
     )
     precision: Annotated[PrecisionChoice, BeforeValidator(_lower)] = Field(
         "auto",
-        description="Precision of the encoder. `auto` takes the fastest variant for the device "
+        description="Precision of the encoder: `auto`, `fp32`, `fp16` or `int8`. "
+        "`auto` takes the fastest variant for the device "
         "whose measured error is as good as that of fp32.",
     )
     workers: int = Field(
@@ -110,7 +113,12 @@ class Settings(BaseSettings):
         le=256,
         description="Processes that share the port and the cores; on a GPU one is best.",
     )
-    max_batch: int = Field(64, ge=1, le=4096, description="Most items in one run of a graph.")
+    max_batch: int = Field(
+        64,
+        ge=1,
+        le=4096,
+        description="Most items in one batch; on a CPU the encoder takes it 16 images at a time.",
+    )
     max_queue: int = Field(
         2048,
         ge=1,
@@ -164,7 +172,9 @@ class Settings(BaseSettings):
         "console", description="`console` for people, `json` for machines."
     )
     log_level: Annotated[LogLevel, BeforeValidator(_lower)] = Field(
-        "info", description="The least that is logged; `warning` leaves out the line for each request."
+        "info",
+        description="The least that is logged: `debug`, `info`, `warning` or `error`. "
+        "From `warning` on there is no line for each request.",
     )
 
     @classmethod

@@ -133,6 +133,12 @@ def _translated(architecture: str) -> Row:
 
 RECIPES = {
     "mnist": Row(dataset="mnist", architecture="efficient", stages=(FAR, {**NEAR, "until": 4})),
+    "mnist-wide": Row(
+        dataset="mnist",
+        architecture="efficient",
+        network={"primary_capsules": 32, "validation": 2500},
+        stages=({**FAR, "epochs": 60},),
+    ),
     "fashion_mnist": Row(
         dataset="fashion_mnist",
         architecture="efficient",
