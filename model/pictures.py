@@ -40,12 +40,16 @@ PACKED_CHUNKS = (b"zTXt", b"iTXt", b"iCCP")
 PNG_SIGNATURE_SIZE = 8
 PNG_CHUNK_SIZE = 12
 
-# A marker of a JPEG file, but for restarts (d0 to d7) within the pixels, where ff stands for itself before 00.
-MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
+# A marker of a JPEG file, but for restarts (d0 to d7) within the pixels, where ff stands for itself before 00. More ff
+# may stand before it; they are no part of the pattern, or a long run of them would be read to its end from each.
+MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 START_OF_IMAGE, END_OF_IMAGE, START_OF_SCAN, FIRST_WITH_LENGTH = 0xD8, 0xD9, 0xDA, 0xC0
 MAX_MARKERS = 10_000
 # Encoders make about ten scans of a progressive JPEG. Each is decoded over the whole picture, however few bytes it has.
 MAX_SCANS = 32
+# Pillow decodes run lengths of a BMP file in Python: 0.2 seconds a million pixels, however few bytes they have.
+RUN_LENGTHS = (1, 2)
+MAX_RUN_LENGTH_PIXELS = 1_000_000
 
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 HEIF_PLUGIN = "pillow_heif"
@@ -115,6 +119,8 @@ def read(data: bytes, *, enough: int, grey: bool, max_pixels: int = MAX_PIXELS) 
     except Exception as error:  # noqa: BLE001
         raise NotAnImage(_damaged(kind, error)) from None
     _check_size(image, max_pixels)
+    if kind == "BMP" and image.info.get("compression") in RUN_LENGTHS:
+        _check_size(image, min(max_pixels, MAX_RUN_LENGTH_PIXELS), " in a BMP file of run lengths")
     try:
         _draft(image, enough, grey)
         image.load()
@@ -233,12 +239,12 @@ def _check_scans(data: bytes) -> None:
     raise NotAnImage(f"the JPEG file is damaged or has more than {MAX_MARKERS} parts")
 
 
-def _check_size(image: Image.Image, max_pixels: int) -> None:
+def _check_size(image: Image.Image, max_pixels: int, where: str = "") -> None:
     width, height = image.size
     if width * height > max_pixels:
         raise ImageTooLarge(
             f"the picture declares {width:,} x {height:,} = {width * height:,} pixels; "
-            f"at most {max_pixels:,} are allowed"
+            f"at most {max_pixels:,} are allowed{where}"
         )
 
 

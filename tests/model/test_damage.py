@@ -1,5 +1,6 @@
 """Files that mean harm: a picture or a refusal, soon, and in little memory."""
 
+import struct
 import subprocess
 import sys
 import time
@@ -41,6 +42,30 @@ def memory_of(data: bytes) -> int:
         [sys.executable, "-c", PROGRAM], cwd=ROOT, input=data, capture_output=True, check=True
     )
     return int(result.stdout)
+
+
+def test_a_long_run_of_ff_is_soon_refused() -> None:
+    """A search that began anew at each of them took minutes for this, and nothing else ran meanwhile."""
+    start = time.monotonic()
+    with pytest.raises(NotAnImage):
+        decode(b"\xff\xd8\xff" + b"\xff" * 200_000, MNIST)
+    assert time.monotonic() - start < 10
+
+
+def test_run_lengths_of_a_bmp_are_read_in_bounds() -> None:
+    """Pillow decodes them in Python, so that a kilobyte can be seconds of work."""
+    assert decode(run_length_bmp(100, 80), MNIST).shape == (1, 28, 28)
+    with pytest.raises(ImageTooLarge, match="at most 1,000,000 are allowed in a BMP file of run lengths"):
+        decode(run_length_bmp(3_000_000, 1), MNIST)
+
+
+def run_length_bmp(width: int, height: int) -> bytes:
+    """A BMP file of run lengths with one light line on black."""
+    line = b"\x10\xff\x00\x00" * height + b"\x00\x01"
+    palette = bytes(level for grey in range(256) for level in (grey, grey, grey, 0))
+    start = 14 + 40 + len(palette)
+    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(line), 0, 0, 256, 0)
+    return struct.pack("<2sIHHI", b"BM", start + len(line), 0, 0, start) + header + palette + line
 
 
 @pytest.mark.parametrize("name", WHOLE)
