@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from app.errors import NotHttp, Problem, TooSlow
 from app.fastpath import FastPath, PictureRequest, Reply
 from app.overload import Refusals
-from app.plain import answer, read_head
+from app.plain import answer, read_head, without_upgrade
 
 log = structlog.get_logger("app.connection")
 
@@ -20,6 +20,16 @@ LAST_LOOK = 0.01
 
 # Seconds that the rest of a request has to come before it takes the long way, where it has all its time.
 PATIENCE = 0.05
+
+
+DECLARES_BODY = (b"content-length", b"transfer-encoding")
+
+
+class UpgradeError(Exception):
+    """A request whose body the parser would take for one in another protocol, and then for the next request."""
+
+    def __str__(self) -> str:
+        return "the request has a body and offers to go on in another protocol, which is not spoken here"
 
 
 class Connection(HttpToolsProtocol):
@@ -119,7 +129,7 @@ class Connection(HttpToolsProtocol):
     def _pass_on(self, data: bytes) -> None:
         """Leave what has come to uvicorn."""
         self._stop_waiting()
-        super().data_received(data)
+        super().data_received(without_upgrade(data) if self._between else data)
         if self.leaving and self._between and self.cycle is not None:
             self.cycle.keep_alive = False
         self._watch_head()
@@ -146,7 +156,9 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Say what the parser found no HTTP in, as every other error is said."""
-        self._refuse(NotHttp(str(sys.exception() or msg)))
+        found = sys.exception()
+        own = found and found.__context__
+        self._refuse(NotHttp(str(own if isinstance(own, UpgradeError) else found or msg)))
 
     def _refuse(self, problem: Problem) -> None:
         """Answer what is no whole request, and close."""
@@ -231,6 +243,8 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The end of a request's head."""
         self._in_head = False
+        if self.parser.should_upgrade() and any(name in DECLARES_BODY for name, _ in self.headers):
+            raise UpgradeError
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:

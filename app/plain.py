@@ -30,6 +30,9 @@ OTHER = re.compile(
 LONGEST_HEAD = 4096
 MOST_HEADS = 256
 
+# An offer to go on in another protocol.
+UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*(?=\r\n)", re.IGNORECASE)
+
 RawHeaders = Iterable[tuple[bytes, bytes]]
 Address = tuple[str, int]
 
@@ -62,6 +65,16 @@ def whole_request(data: bytes) -> Head | None:
     """The head of `data`, where that is exactly one plain POST request; None for anything else."""
     head = read_head(data)
     return head if head is not None and len(data) == head.size + head.length else None
+
+
+def without_upgrade(data: bytes) -> bytes:
+    """What begins with a request, without its offer to go on in another protocol; as it is, if its head is not whole.
+
+    A server may pass over the offer (RFC 9110, section 7.8). The parser would take the body for the other protocol's.
+    """
+    end = data.find(b"\r\n\r\n") + 2
+    head = UPGRADE.sub(b"", data[:end])
+    return data if len(head) == end else head + data[end:]
 
 
 @functools.lru_cache(MOST_HEADS)

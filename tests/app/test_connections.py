@@ -44,6 +44,38 @@ def test_what_is_no_http_is_a_problem_like_any_other(server: Server, data: bytes
     assert 'route="unmatched",status="400"' in server.client.get("/metrics").text
 
 
+UPGRADING = b"Host: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+
+
+def test_an_offer_to_upgrade_is_passed_over(server: Server, seven: bytes) -> None:
+    """As curl --http2 makes it; the body is the request's and no other one."""
+    head = b"POST /classify HTTP/1.1\r\nContent-Type: image/png\r\n" + UPGRADING
+    head += b"Content-Length: %d\r\n\r\n" % len(seven)
+    for pieces in ([head + seven], [head, seven]):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+            for piece in (*pieces, PLAIN_AND_LAST):
+                client.sendall(piece)
+                time.sleep(0.1)
+            answers = b"".join(iter(lambda: client.recv(65536), b""))
+        assert answers.startswith(b"HTTP/1.1 200 "), answers[:500]
+        assert answers.count(b"HTTP/1.1 200 ") == 2
+        assert b'"predictions"' in answers
+
+
+PLAIN_AND_LAST = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+def test_a_body_behind_an_offer_to_upgrade_is_no_request(server: Server) -> None:
+    """Where the head comes in pieces, the parser sees the offer, and would take the body for something else."""
+    body = b"GET /health/live HTTP/1.1\r\nHost: smuggled\r\n\r\n"
+    head = b"POST /classify HTTP/1.1\r\n" + UPGRADING + b"Content-Length: %d\r\n\r\n" % len(body)
+    for length in ([head[:60], head[60:], body], [head[:60], head[60:] + body]):
+        start, problem = answer_to(server, *length, pause=0.1)
+        assert start.startswith(b"HTTP/1.1 400 ")
+        assert b"\r\nconnection: close" in start
+        assert "offers to go on in another protocol" in str(problem["detail"])
+
+
 def test_a_head_that_does_not_come_to_its_end_is_408(tiny_models: Path, tmp_path: Path) -> None:
     """Also where a byte comes now and then, and behind an answered request; blank lines begin nothing."""
     whole = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
