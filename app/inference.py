@@ -30,9 +30,10 @@ async def infer(
         tensors = {LENGTHS: lengths, POSES: poses}
         if RECONSTRUCTION in outputs:
             longest = guard.winners(lengths, served.card.objects)  # (B,J) -> (B,K)
-            drawings = [
-                Drawing(each, label) for each, row in zip(poses, longest, strict=True) for label in row
-            ]
-            drawn = np.stack(await served.decoder.submit(drawings, deadline))  # (B*K,C,H,W)
-            tensors[RECONSTRUCTION] = guard.overlay(drawn.reshape(*longest.shape, *drawn.shape[1:]))
+            # One capsule of every image at a time: as many items as were admitted.
+            drawn = [
+                np.stack(await served.decoder.submit(list(map(Drawing, poses, labels)), deadline))
+                for labels in longest.T.tolist()
+            ]  # K of (B,C,H,W)
+            tensors[RECONSTRUCTION] = guard.overlay(np.stack(drawn, axis=1))  # (B,K,C,H,W) -> (B,C,H,W)
     return {name: tensors[name] for name in outputs}

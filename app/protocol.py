@@ -15,6 +15,7 @@ from app.schemas import LONGEST_NAME, Parameters
 NOT_OFFERED = ("classification", "shared_memory_region")
 MOST_TENSORS = 16
 LONGEST_ID = 1000
+LARGEST_DIMENSION = 2**31 - 1
 
 
 def _is_offered(value: Any) -> Any:
@@ -71,7 +72,7 @@ class InputTensor(Parameters):
     """A tensor that is sent."""
 
     name: str = Field(max_length=LONGEST_NAME, description="`image`.", examples=["image"])
-    shape: list[Annotated[int, Field(strict=True, ge=0)]] = Field(
+    shape: list[Annotated[int, Field(strict=True, ge=0, le=LARGEST_DIMENSION)]] = Field(
         max_length=8,
         fail_fast=True,
         description="[images, channels, height, width]; all but the first as the model's metadata say.",

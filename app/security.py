@@ -108,7 +108,9 @@ class Door:
         key = self._keys.find(given) if given else None
         headers = {} if self._buckets is None else self._count(self._buckets, client if key is None else key)
         if self._keys and key is None:
-            raise Unauthorized(given=bool(given))
+            problem = Unauthorized(given=bool(given))
+            problem.headers |= headers
+            raise problem
         return headers
 
     def _count(self, buckets: Buckets, client: Hashable) -> dict[str, str]:

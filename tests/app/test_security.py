@@ -159,10 +159,10 @@ def test_a_client_may_do_so_much_and_is_told_what_is_left(guarded: Server) -> No
 
 
 def test_keys_cannot_be_guessed_faster_than_the_rate(guarded: Server) -> None:
-    statuses = [
-        asked_from(guarded, "192.0.2.5", **bearer(f"guess-{n}")).status_code for n in range(LIMIT + 2)
-    ]
-    assert statuses == [401] * LIMIT + [429] * 2
+    answers = [asked_from(guarded, "192.0.2.5", **bearer(f"guess-{n}")) for n in range(LIMIT + 2)]
+    assert [answer.status_code for answer in answers] == [401] * LIMIT + [429] * 2
+    remaining = [int(answer.headers["ratelimit-remaining"]) for answer in answers]
+    assert remaining == [*range(LIMIT - 1, -1, -1), 0, 0]
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,31 @@ def ask_binary(
     return client.post(INFER, content=header + values, headers=headers)
 
 
+def test_of_two_objects_both_drawings_are_admitted_as_one(tiny_models: Path, tmp_path: Path) -> None:
+    """As many images as may wait, each with two drawings."""
+    with serving(tmp_path / "log", models=tiny_models, max_queue=5) as running:
+        shape = running.client.get("/v2/models/pair").json()["inputs"][0]["shape"][1:]
+        for count, status in ((5, 200), (6, 413)):
+            values = np.full((count, *shape), 0.5, "<f4")
+            tensor = announced(values.nbytes, shape=list(values.shape))
+            header = json.dumps({"inputs": [tensor], "outputs": [{"name": "reconstruction"}]}).encode()
+            headers = {"Inference-Header-Content-Length": str(len(header))}
+            response = running.client.post(
+                "/v2/models/pair/infer", content=header + values.tobytes(), headers=headers
+            )
+            assert response.status_code == status, response.text
+            assert status == 200 or "the request holds 6 items" in response.json()["error"]
+
+
+@pytest.mark.parametrize("digits", [10, 4299, 4300])
+def test_a_dimension_beyond_all_bounds_is_refused(client: httpx.Client, digits: int) -> None:
+    """Its product with the others may be longer than Python writes."""
+    body = json.dumps({"inputs": [image()]}).replace("[1, 1, 28, 28]", f"[{'9' * digits}, 1, 28, 28]")
+    answer = client.post(INFER, content=body, headers={"Content-Type": "application/json"})
+    assert_error(answer, 400, "shape", "2147483647")
+    assert len(answer.text) < 1000
+
+
 def assert_error(response: httpx.Response, status: int, *words: str) -> None:
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/json"
