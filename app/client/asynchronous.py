@@ -23,6 +23,7 @@ from app.client.transport import (
     address,
     arguments,
     headers,
+    late,
     outcome,
 )
 
@@ -134,10 +135,12 @@ class AsyncClient:
         return await self.send(calls.ready())
 
     async def _attempt(self, call: Call[Result], time_left: float) -> Result | CapsnetError:
+        answer: httpx.Response | httpx.TransportError
         try:
-            answer: httpx.Response | httpx.TransportError = await self._http.request(
-                **arguments(call, time_left)
-            )
+            async with asyncio.timeout(time_left):
+                answer = await self._http.request(**arguments(call, time_left))
         except httpx.TransportError as error:
             answer = error
+        except TimeoutError:
+            answer = late()
         return outcome(self.server, call, answer)

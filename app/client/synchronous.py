@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Self, TypeVar
@@ -24,6 +25,7 @@ from app.client.transport import (
     address,
     arguments,
     headers,
+    late,
     outcome,
 )
 
@@ -193,8 +195,24 @@ class Client:
         return self.send(calls.ready())
 
     def _attempt(self, call: Call[Result], time_left: float) -> Result | CapsnetError:
+        end = time.monotonic() + time_left
+        answer: httpx.Response | httpx.TransportError
         try:
-            answer: httpx.Response | httpx.TransportError = self._http.request(**arguments(call, time_left))
+            with self._http.stream(**arguments(call, time_left)) as response:
+                answer = _read(response, end)
         except httpx.TransportError as error:
             answer = error
         return outcome(self.server, call, answer)
+
+
+def _read(response: httpx.Response, end: float) -> httpx.Response:
+    """The whole answer: `httpx` limits the time between two pieces of it, not that of all together."""
+    pieces = []
+    for piece in response.iter_raw():
+        pieces.append(piece)
+        if time.monotonic() > end:
+            raise late()
+    content = b"".join(pieces)
+    return httpx.Response(
+        response.status_code, headers=response.headers, content=content, request=response.request
+    )

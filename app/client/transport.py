@@ -75,6 +75,11 @@ def arguments(call: Call[Any], time_left: float) -> dict[str, Any]:
     }
 
 
+def late() -> httpx.TransportError:
+    """The error of an answer that has not come to its end in its time."""
+    return httpx.ReadTimeout("the answer took too long")
+
+
 def outcome(
     server: str, call: Call[Result], answer: httpx.Response | httpx.TransportError
 ) -> Result | CapsnetError:

@@ -10,12 +10,16 @@ from typing import Any
 
 @dataclass
 class Reply:
-    """One answer. Without a status the connection is closed instead; `delay` seconds go by before it."""
+    """One answer. Without a status the connection is closed instead; `delay` seconds go by before it.
+
+    `drip` seconds go by before each of its bytes.
+    """
 
     status: int | None
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
+    drip: float = 0.0
 
 
 class Scripted:
@@ -50,7 +54,9 @@ class Scripted:
                     for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():
                         self.send_header(name, value)
                     self.end_headers()
-                    self.wfile.write(reply.body)
+                    for start in range(0, len(reply.body), size := 1 if reply.drip else len(reply.body) or 1):
+                        script.over.wait(reply.drip)
+                        self.wfile.write(reply.body[start : start + size])
 
             do_GET = do_POST = answer  # noqa: N815
 

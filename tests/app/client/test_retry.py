@@ -99,6 +99,22 @@ def test_a_server_that_never_answers_is_left_after_the_timeout() -> None:
         assert error.value.kind == "unreachable"
 
 
+def test_an_answer_that_drips_is_left_after_the_timeout() -> None:
+    async def ask_in_a_loop(url: str) -> None:
+        async with AsyncClient(url, retries=0, timeout=0.5) as client:
+            await client.ready()
+
+    with scripted(Reply(200, b"x" * 40, drip=0.2)) as server:
+        for ask in (
+            lambda: Client(server.url, retries=0, timeout=0.5).ready(),
+            lambda: asyncio.run(ask_in_a_loop(server.url)),
+        ):
+            start = time.monotonic()
+            with pytest.raises(CapsnetError, match="took too long"):
+                ask()
+            assert time.monotonic() - start < 4, "all of the answer takes eight seconds"
+
+
 def test_what_cannot_succeed_is_not_repeated() -> None:
     wrong = Reply(401, b'{"detail": "no key", "status": 401}', {"Content-Type": "application/problem+json"})
     with scripted(wrong) as server, Client(server.url) as client:
