@@ -2,8 +2,10 @@
 
 import json
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -54,6 +56,29 @@ def test_a_drawing_survives_as_a_link(playground: Page) -> None:
     expect(playground.get_by_role("button", name="Undo")).to_be_enabled()
 
 
+@pytest.mark.parametrize(
+    "corners",
+    [
+        [(0.5, 0.2), (-0.3, 0.2), (-0.3, 0.8), (0.5, 0.8)],  # leaves the board and comes back
+        [(0.45 + 0.1 * (step % 2), 0.15 + 0.0025 * step) for step in range(280)],
+    ],
+)
+def test_a_link_draws_what_was_drawn(playground: Page, corners: list[tuple[float, float]]) -> None:
+    """Corner for corner, with as many points between them as a hand leaves."""
+    parts = np.linspace(0, 1, 2 if len(corners) > 100 else 12)
+    stroke = [
+        (float(x0 + part * (x1 - x0)), float(y0 + part * (y1 - y0)))
+        for (x0, y0), (x1, y1) in pairwise(corners)
+        for part in parts
+    ]
+    draw_and_wait(playground, [stroke])
+    drawn = pixels(playground.locator("#input")).astype(int)
+    reopen(playground, link_to(playground))
+    expect(playground.get_by_role("button", name="Undo")).to_be_enabled()
+    eventually(playground, lambda: pixels(playground.locator("#input")).shape == drawn.shape)
+    eventually(playground, lambda: abs(pixels(playground.locator("#input")) - drawn).mean() < 2)
+
+
 def test_a_chosen_capsule_and_its_moved_pose_survive(playground: Page) -> None:
     seven = pixels(playground.locator("#moved"))
     playground.locator("#capsules").get_by_role("button", name="9", exact=True).click()
@@ -84,11 +109,11 @@ def test_a_file_survives_as_what_the_network_saw(playground: Page, digits: Split
 @pytest.mark.parametrize(
     ("fragment", "words"),
     [
-        ("#draw=!!&pose=x", "Surely."),
+        ("#strokes=!!&pose=x", "Surely."),
         ("#model=none&sample=99", "Nothing drawn yet."),
         ("#pose=AAA&capsule=77", "Surely."),
         ("#seen=AAAA", "No answer."),
-        ("#draw=AAAA", "Not like anything I was trained on."),
+        ("#strokes=AAAA", "Not like anything I was trained on."),
     ],
 )
 def test_a_link_that_was_cut_or_mistyped_leaves_a_page(

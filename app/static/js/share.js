@@ -1,7 +1,7 @@
 /**
  * A state of the page as the fragment of its address: it is never sent to the server.
  *
- *     #model=mnist&draw=…            strokes, or sample=3, or seen=… (the picture as the network saw it)
+ *     #model=mnist&strokes=…         strokes, or sample=3, or seen=… (the picture as the network saw it)
  *     &capsule=7&pose=…              a chosen capsule, and its pose where it was moved
  */
 
@@ -15,7 +15,7 @@ const LONGEST = 16000; // characters of a link that most programs keep whole
 export function toFragment({ card, picture, seen, chosen, pose }) {
   const parts = new URLSearchParams({ model: card.name });
   const origin = picture?.origin ?? {};
-  if (origin.strokes) parts.set("draw", toText(strokes.toBytes(origin.strokes)));
+  if (origin.strokes) parts.set("strokes", wordsToText(strokes.toWords(origin.strokes)));
   else if (origin.sample !== undefined) parts.set("sample", origin.sample);
   else if (seen) parts.set("seen", seen.file.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", ""));
   if (seen && (pose || chosen !== seen.found[0])) parts.set("capsule", chosen);
@@ -36,7 +36,7 @@ export function fromFragment(fragment) {
   };
   return {
     model: parts.get("model"),
-    strokes: read("draw", (text) => strokes.fromBytes(toBytes(text))),
+    strokes: read("strokes", (text) => strokes.fromWords(wordsFromText(text))),
     sample: read("sample", whole),
     seen: read("seen", (text) => blobOf(padded(text))),
     chosen: read("capsule", whole),
@@ -50,11 +50,19 @@ function whole(text) {
 
 function poseToText(pose) {
   const numbers = Int16Array.from(pose, (value) => Math.round(Math.max(-3.99, Math.min(3.99, value)) * POSE_SCALE));
-  return toText(new Uint8Array(numbers.buffer));
+  return wordsToText(numbers);
 }
 
 function poseFromText(text) {
-  return Array.from(new Int16Array(toBytes(text).buffer), (value) => value / POSE_SCALE);
+  return Array.from(wordsFromText(text), (value) => value / POSE_SCALE);
+}
+
+const wordsToText = (words) => toText(new Uint8Array(words.buffer));
+
+/** The 16-bit numbers in such a text; half a one at its end is left out. */
+function wordsFromText(text) {
+  const { buffer } = toBytes(text);
+  return new Int16Array(buffer, 0, buffer.byteLength >> 1);
 }
 
 /** Bytes as the base64 that may stand in an address. */

@@ -4,8 +4,9 @@
  * A stroke is {width, points: [[x, y], …]}; all lengths are parts of the board's width.
  */
 
-const SCALE = 255; // a coordinate in a link is a byte
+const SCALE = 8192; // numbers of a link from −4 to 4 in two bytes: a hand may leave the board and come back
 const COARSEST = 0.004; // how far a shortened line may be from the one that was drawn
+const CORNER = 0.02; // so near to a corner it is smoothed; a hand leaves points about as often
 
 /** Draw strokes on a context whose board is `size` pixels wide, smoothly through the middles between points. */
 export function draw(context, strokes, size) {
@@ -24,30 +25,42 @@ export function draw(context, strokes, size) {
   }
 }
 
-/** Bytes of strokes: for each its width and number of points, then the points, a byte a coordinate. */
-export function toBytes(strokes) {
-  return Uint8Array.from(
+/** Strokes as 16-bit numbers: for each its width and how many points, then the points. */
+export function toWords(strokes) {
+  return Int16Array.from(
     strokes.flatMap(({ width, points }) => {
-      const kept = simplify(points).slice(0, 255);
-      return [byte(width * 4), kept.length, ...kept.flat().map(byte)];
+      const kept = simplify(points);
+      return [word(width), kept.length, ...kept.flat().map(word)];
     }),
   );
 }
 
-/** The strokes in such bytes; what is cut off in the middle of one is left out. */
-export function fromBytes(bytes) {
+/** The strokes in such numbers; what is cut off in the middle of one is left out. */
+export function fromWords(words) {
   const strokes = [];
-  for (let at = 0; at + 1 < bytes.length; ) {
-    const [width, count] = bytes.subarray(at, at + 2);
-    const flat = Array.from(bytes.subarray(at + 2, at + 2 + 2 * count), (value) => value / SCALE);
+  for (let at = 0; at + 1 < words.length; ) {
+    const [width, count] = words.subarray(at, at + 2);
+    if (count < 1) break; // nothing that was written here
+    const flat = Array.from(words.subarray(at + 2, at + 2 + 2 * count), (value) => value / SCALE);
     const points = Array.from({ length: Math.floor(flat.length / 2) }, (_, index) => [flat[2 * index], flat[2 * index + 1]]);
-    if (points.length) strokes.push({ width: width / SCALE / 4, points });
+    if (points.length) strokes.push({ width: width / SCALE, points: withCorners(points) });
     at += 2 + 2 * count;
   }
   return strokes;
 }
 
-const byte = (share) => Math.round(Math.max(0, Math.min(1, share)) * SCALE);
+/** A shortened line with points near its corners again: `draw` smooths between points, however far apart they are. */
+function withCorners(points) {
+  return points.flatMap(([x, y], index) => {
+    const [nextX, nextY] = points[index + 1] ?? [x, y];
+    const share = CORNER / Math.hypot(nextX - x, nextY - y);
+    if (!(share < 0.5)) return [[x, y]];
+    const between = (part) => [x + part * (nextX - x), y + part * (nextY - y)];
+    return [[x, y], between(share), between(1 - share)];
+  });
+}
+
+const word = (length) => Math.round(Math.max(-3.99, Math.min(3.99, length)) * SCALE);
 
 /** Ramer, Douglas and Peucker: keep the point furthest from the chord, and both halves likewise. */
 function simplify(points) {
