@@ -108,6 +108,24 @@ def test_a_hand_that_draws_on_leaves_a_busy_server_in_peace(playground: Page) ->
     expect(playground.locator("#notice")).to_be_hidden()
 
 
+def test_nothing_is_asked_about_a_pose_that_was_cleared_away(playground: Page) -> None:
+    asked: list[Route] = []
+
+    def refuse(route: Route) -> None:
+        asked.append(route)
+        route.fulfill(status=503, headers={"Retry-After": "1"}, json={"detail": "the queue is full"})
+
+    playground.route("**/decode", refuse)
+    playground.locator("#dim-3").fill("0.2")
+    expect(playground.locator("#notice-text")).to_contain_text("The server is busy")
+    playground.get_by_role("button", name="Clear").click()
+    expect(playground.locator("#notice")).to_be_hidden()
+    before = len(asked)
+    playground.wait_for_timeout(2500)
+    assert len(asked) == before
+    expect(playground.locator("#notice")).to_be_hidden()
+
+
 def test_what_was_drawn_before_the_server_said_anything_is_kept(page: Page, server: Server) -> None:
     held: list[Route] = []
 

@@ -14,6 +14,7 @@ export const looking = new Latest(
   reporter("picture", { refused: () => store.set({ ...NOTHING, picture: values.picture }) }),
 );
 export const moving = new Latest(reporter("pose"));
+store.on(["seen"], () => values.seen || moving.cancel()); // there is no pose to ask about
 
 /** Ask about a picture and show the answer, with a chosen capsule and its moved pose where a link names them. */
 export async function lookAt(picture, signal, { chosen = null, pose = null } = {}) {
