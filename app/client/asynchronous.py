@@ -135,11 +135,11 @@ class AsyncClient:
         return await self.send(calls.ready())
 
     async def _attempt(self, call: Call[Result], time_left: float) -> Result | CapsnetError:
-        answer: httpx.Response | httpx.TransportError
+        answer: httpx.Response | httpx.RequestError
         try:
             async with asyncio.timeout(time_left):
                 answer = await self._http.request(**arguments(call, time_left))
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             answer = error
         except TimeoutError:
             answer = late()

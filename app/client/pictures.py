@@ -78,12 +78,17 @@ def size(picture: Picture) -> int:
 
 def _read_file(path: Path) -> bytes:
     if (length := size(path)) > LARGEST:
-        raise unreadable(f"{path}: {length} bytes are more than any picture has")
+        raise unreadable(f"{printable(path)}: {length} bytes are more than any picture has")
     try:
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a name with a null byte
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise unreadable(f"{path}: {reason}") from None
+        raise unreadable(f"{printable(path)}: {reason}") from None
+
+
+def printable(path: str | Path) -> str:
+    """The name of a path as valid Unicode, whatever bytes it has."""
+    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def unreadable(detail: str) -> CapsnetError:

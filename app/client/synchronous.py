@@ -47,7 +47,8 @@ class Client:
         How often a request is made again that could not be delivered or was answered 429, 502, 503 or 504. The pause
         before it is what `Retry-After` says, or else 0.25 s and twice as long each time.
     timeout : float
-        Seconds for one call, its repetitions included.
+        Seconds for one call, its repetitions included. (Where the head of an answer comes byte for byte, its time is
+        counted from byte to byte; `AsyncClient` counts it all.)
     notice : callable, optional
         Called before each pause with the error and the seconds to wait.
 
@@ -196,11 +197,11 @@ class Client:
 
     def _attempt(self, call: Call[Result], time_left: float) -> Result | CapsnetError:
         end = time.monotonic() + time_left
-        answer: httpx.Response | httpx.TransportError
+        answer: httpx.Response | httpx.RequestError
         try:
             with self._http.stream(**arguments(call, time_left)) as response:
                 answer = _read(response, end)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             answer = error
         return outcome(self.server, call, answer)
 

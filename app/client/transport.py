@@ -81,14 +81,14 @@ def late() -> httpx.TransportError:
 
 
 def outcome(
-    server: str, call: Call[Result], answer: httpx.Response | httpx.TransportError
+    server: str, call: Call[Result], answer: httpx.Response | httpx.RequestError
 ) -> Result | CapsnetError:
     """What an answer says, or the error that it or its absence is."""
-    if isinstance(answer, httpx.TransportError):
+    if isinstance(answer, httpx.DecodingError):
+        return not_the_service(server, f"{call.path} gave what cannot be unpacked ({answer!r:.100})")
+    if isinstance(answer, httpx.RequestError):
         return unreachable(server, answer)
-    if not answer.is_success:
-        return CapsnetError.from_response(answer)
     try:
-        return call.read(answer)
+        return call.read(answer) if answer.is_success else CapsnetError.from_response(answer)
     except (KeyError, TypeError, ValueError, AttributeError) as error:  # JSON that fails is a ValueError
         return not_the_service(server, f"{call.path} gave something else than expected ({error!r:.100})")

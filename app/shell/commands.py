@@ -71,7 +71,7 @@ def classify(
         results = outcomes(sources, lambda found: client.classify_many(found, jobs=jobs, **asked))
         writer = open_writer(form, rows.CLASSIFY_CELLS, rows.CLASSIFY_COLUMNS)
         failed = write(sources, results, row, writer)
-        finish(failed, refused and fail_on_refused)
+        finish(failed, len(sources), refused and fail_on_refused)
 
 
 def reconstruct(
@@ -94,7 +94,7 @@ def reconstruct(
         sources = find(pictures)
         results = one_by_one(sources, partial(client.reconstruct, **asked), jobs)
         writer = open_writer(form, rows.RECONSTRUCT_CELLS, rows.RECONSTRUCT_COLUMNS)
-        finish(write(sources, results, row, writer))
+        finish(write(sources, results, row, writer), len(sources))
 
 
 def sweep(
@@ -115,7 +115,7 @@ def sweep(
         sources = find(pictures)
         results = one_by_one(sources, partial(client.sweep, **asked), jobs)
         writer = open_writer(form, rows.SWEEP_CELLS, rows.SWEEP_COLUMNS)
-        finish(write(sources, results, row, writer))
+        finish(write(sources, results, row, writer), len(sources))
 
 
 def models(connection: Connection, form: Format | None) -> None:
@@ -143,9 +143,10 @@ def _attempt(ask: Callable[[Picture], Result], picture: Picture) -> Result | Cap
         return error
 
 
-def finish(failed: int, refused: bool = False) -> None:
-    """Leave with the status for what was found."""
+def finish(failed: Sequence[CapsnetError], asked: int, refused: bool = False) -> None:
+    """Leave with the status for what was found of so many pictures."""
     if failed:
-        leave(Status.SOME_FAILED)
+        all_busy = len(failed) == asked and all(error.is_transient for error in failed)
+        leave(Status.NO_SERVER if all_busy else Status.SOME_FAILED)
     if refused:
         leave(Status.SOME_REFUSED)

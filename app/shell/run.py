@@ -80,13 +80,13 @@ def write(
     results: Iterable[Result | CapsnetError],
     row: Callable[[Source, Result], Row],
     writer: Writer,
-) -> int:
-    """Write a row for each source; gives the number of problems among them."""
-    start, failed = time.monotonic(), 0
+) -> list[CapsnetError]:
+    """Write a row for each source; gives the problems among them."""
+    start, failed = time.monotonic(), list[CapsnetError]()
     with contextlib.closing(writer), _progress(len(sources), writer) as step:
         for source, result in zip(sources, results, strict=True):
             if isinstance(result, CapsnetError):
-                failed += 1
+                failed.append(result)
                 writer.add(problem_row(source.name, result))
             else:
                 writer.add(row(source, result))
@@ -94,7 +94,7 @@ def write(
     if len(sources) > 1:
         seconds = time.monotonic() - start
         rate = f"{len(sources) / seconds:,.0f} a second"
-        errors.print(f"{len(sources):,} pictures in {seconds:.1f} s, {rate}; {failed:,} failed")
+        errors.print(f"{len(sources):,} pictures in {seconds:.1f} s, {rate}; {len(failed):,} failed")
     return failed
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from app.client import Png
+from app.client.pictures import printable
 
 
 def save(folder: Path, name: str, pictures: dict[str, Png]) -> list[str]:
@@ -12,5 +13,5 @@ def save(folder: Path, name: str, pictures: dict[str, Png]) -> list[str]:
     for kind, picture in pictures.items():
         path = folder / f"{name}.{kind}.png"
         picture.save(path)
-        paths.append(str(path))
+        paths.append(printable(path))
     return paths

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.client.errors import CapsnetError
-from app.client.pictures import unreadable
+from app.client.pictures import printable, unreadable
 
 STDIN = "-"
 
@@ -74,7 +74,7 @@ def _matches(pattern: str) -> Iterator[Source]:
     if "**" in pattern:
         matches = [path for path in matches if is_picture(path) and not path.is_dir()]
     if not matches:
-        yield _nothing(pattern, "nothing matches this pattern")
+        yield _nothing(printable(pattern), "nothing matches this pattern")
     for path in matches:
         yield from _path(path)
 
@@ -103,11 +103,6 @@ def _walk(folder: Path) -> Iterator[Path]:
 def is_picture(path: Path) -> bool:
     """Whether a file of a folder is taken for a picture, by its name."""
     return path.suffix.lower() in SUFFIXES
-
-
-def printable(path: Path) -> str:
-    """The name of a path as valid Unicode, whatever bytes it has."""
-    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _nothing(name: str, reason: str) -> Source:

@@ -53,6 +53,13 @@ class Writer(Protocol):
         """Write what is not written yet."""
 
 
+class _Console(Console):
+    """Leaves it to the command how to end where nobody reads any more, instead of ending with status 1."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 class TableWriter:
     """A table, written at the end because its columns must be known; one for problems appears where there is any."""
 
@@ -77,7 +84,7 @@ class TableWriter:
             table.add_column(heading, overflow="fold", style="red" if heading == "problem" else None)
         for row in self._rows:
             table.add_row(*(Text(row.cells.get(heading, "")) for heading in headings))
-        Console(width=None if sys.stdout.isatty() else WIDEST).print(table)
+        _Console(width=None if sys.stdout.isatty() else WIDEST).print(table)
 
 
 class JsonLinesWriter:

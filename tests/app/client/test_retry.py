@@ -115,6 +115,30 @@ def test_an_answer_that_drips_is_left_after_the_timeout() -> None:
             assert time.monotonic() - start < 4, "all of the answer takes eight seconds"
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(502, b"<html>", {"Content-Type": "application/problem+json"}),
+        Reply(400, b"[]", {"Content-Type": "application/problem+json"}),
+        Reply(200, b"plain", {"Content-Encoding": "gzip"}),
+    ],
+)
+def test_what_is_not_the_service_is_an_error_like_any_other(reply: Reply) -> None:
+    def ask_at_once(url: str) -> None:
+        with Client(url, retries=0) as client:
+            client.models()
+
+    async def ask_in_a_loop(url: str) -> None:
+        async with AsyncClient(url, retries=0) as client:
+            await client.models()
+
+    with scripted(reply) as server:
+        for ask in (lambda: ask_at_once(server.url), lambda: asyncio.run(ask_in_a_loop(server.url))):
+            with pytest.raises(CapsnetError) as error:
+                ask()
+            assert error.value.kind == "not-the-service"
+
+
 def test_what_cannot_succeed_is_not_repeated() -> None:
     wrong = Reply(401, b'{"detail": "no key", "status": 401}', {"Content-Type": "application/problem+json"})
     with scripted(wrong) as server, Client(server.url) as client:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -13,6 +14,19 @@ from app.shell.status import Status
 from tests.app.shell.support import capsnet
 from tests.app.support import ROOT, Server, environment
 from tests.terminal import run_in_terminal
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "table"])
+def test_a_name_that_is_no_unicode_harms_nothing(
+    server: Server, tmp_path: Path, seven: bytes, form: str
+) -> None:
+    there, missing = (tmp_path / os.fsdecode(name) for name in (b"caf\xe9.png", b"miss\xe9.png"))
+    there.write_bytes(seven)
+    words = ("reconstruct", missing, there, "--output", tmp_path / os.fsdecode(b"\xe9"), "--format", form)
+    out, err = capsnet(*words, server=server.url, status=Status.SOME_FAILED)
+    assert "Traceback" not in err
+    assert "caf\ufffd" in out
+    assert "No such file" in out
 
 
 def test_json_lines_and_csv_hold_everything(server: Server, folder: Path) -> None:

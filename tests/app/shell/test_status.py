@@ -142,6 +142,16 @@ def test_an_interrupt_ends_at_once_and_cleanly(folder: Path) -> None:
     assert (out, err) == (b"", b"")
 
 
+def test_a_server_that_stays_busy_is_told_from_pictures_that_fail(places: dict[str, Path]) -> None:
+    with scripted(
+        Reply(503, b'{"detail": "full", "status": 503}', {"Content-Type": "application/problem+json"})
+    ) as busy:
+        for command in ("classify", "reconstruct", "sweep"):
+            words = (command, places["seven"], "--retries", "0")
+            capsnet(*words, server=busy.url, status=Status.NO_SERVER)
+            capsnet(*words, places["missing"], server=busy.url, status=Status.SOME_FAILED)
+
+
 def test_a_reader_that_leaves_early_is_no_error(server: Server, folder: Path) -> None:
     words = [sys.executable, "-m", "app.shell", "classify", str(folder)]
     piped = f"set -o pipefail; {shlex.join(words)} | head -n 1"
