@@ -4,8 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from app.errors import ModelError
 from model.contract import CARD_FILE, METADATA_EXPORT_ID, CardError, ModelCard
+
+log = structlog.get_logger("app.store")
 
 # An encoder that is faster and errs on at most this much more of the validation images is taken for `auto`.
 TOLERATED_ERROR = 0.0005
@@ -87,9 +91,12 @@ def find_models(folder: Path) -> dict[str, StoredModel]:
     """
     if not folder.is_dir():
         raise ModelError(f"{folder}: there is no such folder; CAPSNET_MODELS names the folder of the models")
-    candidates = (
-        [folder] if _looks_like_model(folder) else sorted(filter(_looks_like_model, folder.iterdir()))
-    )
+    try:
+        candidates = (
+            [folder] if _looks_like_model(folder) else sorted(filter(_looks_like_model, folder.iterdir()))
+        )
+    except OSError as error:
+        raise ModelError(f"{folder}: cannot be read: {error.strerror}") from None
     models: dict[str, StoredModel] = {}
     for candidate in candidates:
         model = open_model(candidate)
@@ -105,7 +112,11 @@ def _looks_like_model(folder: Path) -> bool:
     """Whether a folder means to be a model: a graph without its card is a broken model, not an empty folder."""
     if not folder.is_dir() or folder.name.startswith("."):
         return False
-    return (folder / CARD_FILE).exists() or any(folder.glob("*.onnx"))
+    try:
+        return (folder / CARD_FILE).exists() or any(folder.glob("*.onnx"))
+    except PermissionError as error:  # such as lost+found, where a volume begins
+        log.warning("a folder that may not be read is passed over", folder=str(folder), error=error.strerror)
+        return False
 
 
 def open_model(folder: Path) -> StoredModel:

@@ -124,10 +124,14 @@ class Supervisor:
         channel, its_end = socket.socketpair()
         with its_end:
             files = self._board.files(number)
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "app.worker", *map(str, [its_end.fileno(), number, *files]),
-                pass_fds=[its_end.fileno(), *files], start_new_session=True,  # a Ctrl-C is for the supervisor alone
-            )  # fmt: skip
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-m", "app.worker", *map(str, [its_end.fileno(), number, *files]),
+                    pass_fds=[its_end.fileno(), *files], start_new_session=True,  # a Ctrl-C is for the supervisor
+                )  # fmt: skip
+            except OSError as error:  # no memory or no process to be had, which may be so for a moment
+                channel.close()
+                return _End(False, f"it could not be started: {error}", 1, 0.0)
         self._processes.add(process)
         started = time.monotonic()
         reader, writer = await asyncio.open_connection(sock=channel)

@@ -34,6 +34,21 @@ def test_passes_over_what_is_no_model(tmp_path: Path) -> None:
     assert list(find_models(tmp_path)) == ["mnist"]
 
 
+def test_passes_over_what_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As lost+found at the root of a volume; made to look like it, since nothing is hidden from root."""
+    write_tiny_model(tmp_path / "mnist")
+    (tmp_path / "lost+found").mkdir()
+    exists = Path.exists
+
+    def refusing(path: Path, **options: bool) -> bool:
+        if path.parent.name == "lost+found":
+            raise PermissionError(13, "Permission denied", str(path))
+        return exists(path, **options)
+
+    monkeypatch.setattr(Path, "exists", refusing)
+    assert list(find_models(tmp_path)) == ["mnist"]
+
+
 def refusal(folder: Path) -> str:
     with pytest.raises(ModelError) as refused:
         find_models(folder)

@@ -1,10 +1,12 @@
 """Several processes on one port: one that dies is replaced, and all end in order, also without their supervisor."""
 
+import asyncio
 import contextlib
 import os
 import signal
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -42,7 +44,10 @@ def count_connections(pid: int) -> int:
     established = {
         line.split()[9] for line in Path("/proc/net/tcp").read_text().splitlines() if line.split()[3] == "01"
     }
-    files = [str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()]
+    files = []
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            files.append(str(file.readlink()))
     return sum(file.removeprefix("socket:[").rstrip("]") in established for file in files)
 
 
@@ -170,6 +175,26 @@ def test_workers_that_crash_at_their_start_are_given_up(
         f"capsnet: a worker has ended with status 7 before it was ready; {MOST_FAILED_STARTS} times in a row"
     )
     assert time.monotonic() - start > 0.5  # with pauses between
+
+
+def test_a_worker_that_cannot_be_forked_is_one_that_did_not_start(
+    tiny_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For lack of memory perhaps, which may be there again in a moment: no reason to end the others."""
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", refuse)
+    supervisor = Supervisor(Settings(models=tiny_models, workers=2, port=free_port()), print)
+    with pytest.raises(StartError, match=r"could not be started: .*temporarily unavailable"):
+        supervisor.run()
+    supervisor = Supervisor(Settings(models=tiny_models, workers=2, port=free_port()), print)
+    supervisor._ever_ready, supervisor._ready = True, 1  # another one serves
+    ended = threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    ended.start()
+    supervisor.run()
+    assert not ended.is_alive()
 
 
 def test_a_busy_port_is_refused_in_words(tiny_models: Path) -> None:

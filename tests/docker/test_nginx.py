@@ -32,7 +32,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
     settings = {
         "models": folder / "models",
         "log_format": "json",
-        "trusted_proxies": "127.0.0.1",
+        "trusted_proxies": "127.0.0.0/8",  # as in the compose file, where clients may come from the gateway
         "max_upload": LIMIT,
     }
     with ExitStack() as stack:
