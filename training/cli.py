@@ -191,7 +191,7 @@ def fit(
     fabric.launch()
     training = load(dataset, "train", data, spec=info.input)
     start = None if start_from is None else Start.read(start_from, recipe, training)
-    taught_by = None if teacher is None else Teacher.read(teacher, recipe, training)
+    taught_by = None if teacher is None else Teacher.read(teacher, recipe, training, info.classes)
     stop = Stop(until=until, until_error=until_error)
     made_by = provenance(recipe, start, stop, taught_by)
     trainer = Trainer(fabric, recipe, info, training, output, made_by, start, taught_by, compiled=compiled)
@@ -350,11 +350,13 @@ def meaning(
 ) -> None:
     """Measure what each pose dimension of each class means, on training images, and name those that are clear."""
     from model.onnx_model import open_variants
-    from training.evaluate import replace_card
+    from training.evaluate import check_classes, replace_card
     from training.meaning import measure_poses, properties_of
 
     card, variants = open_variants(model)
-    training = load(dataset or str(card.training["dataset"]), "train", data, spec=card.input)
+    name = dataset or str(card.training["dataset"])
+    check_classes(model, card.classes, card.input, card.objects, name)
+    training = load(name, "train", data, spec=card.input)
     with console.status("measuring") as status:
         measured = measure_poses(
             variants["fp32"], card, training, watch=lambda name: status.update(f"measuring class {name}")
@@ -376,7 +378,10 @@ def report(
     ] = Path("docs"),
     dataset: Annotated[str | None, typer.Option(help="Default: what each model was trained on.")] = None,
     data: DataFolder = None,
-    example: Annotated[int, typer.Option(help="Class whose pose is moved, counted from 0.", min=0)] = 2,
+    example: Annotated[
+        int | None,
+        typer.Option(help="Class whose pose is moved, counted from 0.", show_default="2, or the last", min=0),
+    ] = None,
     attack_images: Annotated[
         int | None,
         typer.Option(

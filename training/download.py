@@ -48,6 +48,10 @@ class _Unusable(Exception):
     """A mirror's answer cannot be used; the reason is the message."""
 
 
+class _Refused(Exception):
+    """A mirror sends nothing, which says nothing of what was fetched before."""
+
+
 def download(
     names: Sequence[str], folder: Path, mirrors: Mapping[str, Sequence[str]] = MIRRORS, *, quiet: bool = False
 ) -> list[Path]:
@@ -116,7 +120,7 @@ def _fetch_file(
         url = f"{mirror.rstrip('/')}/{path.name}"
         try:
             _fetch_from(client, url, part, digest, progress, task)
-        except (_Unusable, httpx.HTTPError, httpx.InvalidURL) as error:
+        except (_Unusable, _Refused, httpx.HTTPError, httpx.InvalidURL) as error:
             failures.append(f"{url}: {error or type(error).__name__}")
         else:
             part.replace(path)
@@ -165,7 +169,10 @@ def _transfer(client: httpx.Client, url: str, part: Path, progress: Progress, ta
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with client.stream("GET", url, headers=headers) as response:
         if response.status_code not in (200, 206):
-            raise _Unusable(f"the server answered {response.status_code}")
+            kind = (
+                _Unusable if response.status_code == 416 else _Refused
+            )  # 416: there is nothing behind what is here
+            raise kind(f"the server answered {response.status_code}")
         if response.status_code == 200:
             have = 0
         length = response.headers.get("Content-Length")

@@ -29,6 +29,8 @@ class Earlier:
         On the CPU, in evaluation mode.
     command
         All the commands that made it.
+    classes
+        What it tells apart.
     dataset, data
         What it was trained on, and the fingerprint of those images.
     seed, validation
@@ -37,6 +39,7 @@ class Earlier:
 
     network: CapsuleNetwork
     command: str
+    classes: tuple[str, ...]
     dataset: str
     data: str
     seed: int
@@ -60,6 +63,7 @@ class Earlier:
         return cls(
             network=network,
             command=str(header["provenance"]["command"]),
+            classes=tuple(header["classes"]),
             dataset=portable(origin.recipe.dataset),
             data=origin.data,
             seed=origin.recipe.seed,
@@ -74,6 +78,7 @@ class Earlier:
             return cls(
                 network=network,
                 command=made["command"],
+                classes=card.classes,
                 dataset=made["dataset"],
                 data=made["data"],
                 seed=int(re.findall(r"--seed (\d+)", made["command"])[-1]),  # commands always say it

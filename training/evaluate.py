@@ -69,21 +69,31 @@ def evaluate_model(path: Path, dataset: str | None, folder: Path | None) -> dict
     """
     candidate = open_candidate(path)
     name = dataset or candidate.trained_on
-    info = describe(name, spec=candidate.input if name.startswith(FOLDER_PREFIX) else None)
-    if (info.classes, info.input, info.objects) != (candidate.classes, candidate.input, candidate.objects):
-        raise DatasetError(
-            f"{path}: has {_in_words(candidate.classes, candidate.input, candidate.objects)}; "
-            f"{name} has {_in_words(info.classes, info.input, info.objects)}"
-        )
-    data = load(name, "test", folder, spec=info.input)
-    if data.fingerprint() == candidate.training_data:
-        raise DatasetError(
-            f"{name}: are the images that {path} was trained on, so they measure nothing; "
-            "name a folder of other pictures with --dataset"
-        )
+    check_classes(path, candidate.classes, candidate.input, candidate.objects, name)
+    data = load(name, "test", folder, spec=candidate.input)
+    check_unseen(path, candidate.training_data, name, data)
     return {
         v: measure(model, data, portable(name), guard) for v, (model, guard) in candidate.variants.items()
     }
+
+
+def check_classes(path: Path, classes: tuple[str, ...], spec: InputSpec, objects: int, dataset: str) -> None:
+    """See that a data set shows what a model tells apart; raises DatasetError, naming the model's `path`."""
+    info = describe(dataset, spec=spec if dataset.startswith(FOLDER_PREFIX) else None)
+    if (info.classes, info.input, info.objects) != (classes, spec, objects):
+        raise DatasetError(
+            f"{path}: has {_in_words(classes, spec, objects)}; "
+            f"{dataset} has {_in_words(info.classes, info.input, info.objects)}"
+        )
+
+
+def check_unseen(path: Path, training_data: str, dataset: str, data: Split) -> None:
+    """Refuse to measure a model on the images that trained it, by their fingerprint; raises DatasetError."""
+    if data.fingerprint() == training_data:
+        raise DatasetError(
+            f"{dataset}: are the images that {path} was trained on, so they measure nothing; "
+            "name a folder of other pictures with --dataset"
+        )
 
 
 def open_candidate(path: Path) -> Candidate:

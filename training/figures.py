@@ -104,7 +104,7 @@ def middling(model: Model, data: Split, label: int) -> int:
 
 def show(axes: matplotlib.axes.Axes, image: np.ndarray, title: str = "") -> None:
     """Put an image (C,H,W) in [0,1] on axes."""
-    pixels = image[0] if image.shape[0] == 1 else image.transpose(1, 2, 0)
+    pixels = image.transpose(1, 2, 0) if image.shape[0] == 3 else image[0]  # of a stereo pair the left one
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.checkpoint import save_network
 from model.layers import CapsuleNetwork
@@ -99,6 +99,8 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.network = build(recipe.config)
         self.fresh = [] if start is None else start.hand_over(self.network)
+        # Dropout draws from PyTorch's own generator, which is then set by the step: a resumed run must draw the same.
+        self._drops = any(isinstance(layer, nn.Dropout) for layer in self.network.modules())
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         fused = fabric.device.type in ("cpu", "cuda")
         optimizer = torch.optim.Adam(self.network.parameters(), lr=recipe.learning_rate, fused=fused)
@@ -179,6 +181,8 @@ class Trainer:
         recipe, number = self.recipe, self.position.epoch * self.steps + step
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.rate(number, self.steps)
+        if self._drops:
+            torch.manual_seed(recipe.seed << 32 | (number * self.fabric.world_size + self.fabric.global_rank))
         lengths, poses, reconstruction = self.model(examples.images, examples.labels)
         targets = present(examples.labels, recipe.config.num_classes)
         if self.teacher is not None:
@@ -222,7 +226,9 @@ class Trainer:
     def _plain_images(self) -> Iterator[Tensor]:
         """Batches of the training images, as many for every process, as they are classified: not augmented."""
         rows = torch.arange(min(CALIBRATION_IMAGES, len(self.training)), device=self.fabric.device)
-        for part in rows.split(VALIDATION_BATCH):  # type: ignore[no-untyped-call]
+        for part in rows.tensor_split(
+            -(-len(rows) // VALIDATION_BATCH)
+        ):  # of one size, since each counts as much
             made = self.training.examples(part, Augmentation(), seed=self.recipe.seed, epoch=0)
             yield made.images.contiguous(memory_format=torch.channels_last)
 

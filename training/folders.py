@@ -4,10 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from model import preprocess
 from model.contract import InputSpec
+from training import draws
 from training.binary import DatasetError
+
+# A stream that no epoch uses, as `batches.SPLIT_STREAM` is.
+FOLDER_STREAM = 0xFFFE
 
 
 def class_names(folder: Path) -> tuple[str, ...]:
@@ -32,7 +37,8 @@ def read(folder: Path, classes: tuple[str, ...], spec: InputSpec) -> tuple[np.nd
     Returns
     -------
     images : np.ndarray
-        uint8 (N,C,H,W), class by class in the order of `classes`, sorted by name within a class.
+        uint8 (N,C,H,W), shuffled, always in the same way: statistics, ranges and examples are taken from the first
+        images of a data set, which must not all be of one class.
     labels : np.ndarray
         int64 (N,), positions in `classes`.
 
@@ -49,6 +55,8 @@ def read(folder: Path, classes: tuple[str, ...], spec: InputSpec) -> tuple[np.nd
             raise DatasetError(f"{folder / name}: holds no pictures; every class needs at least one")
         paths += found
         labels += [label] * len(found)
+    order = draws.permutation(0, FOLDER_STREAM, len(paths), torch.device("cpu")).tolist()
+    paths, labels = [paths[index] for index in order], [labels[index] for index in order]
     images = np.empty((len(paths), spec.channels, spec.height, spec.width), np.uint8)
     for row, path in zip(images, paths, strict=True):
         row[...] = _read_picture(path, spec)

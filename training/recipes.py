@@ -133,12 +133,6 @@ def _translated(architecture: str) -> Row:
 
 RECIPES = {
     "mnist": Row(dataset="mnist", architecture="efficient", stages=(FAR, {**NEAR, "until": 4})),
-    "mnist-wide": Row(
-        dataset="mnist",
-        architecture="efficient",
-        network={"primary_capsules": 32, "validation": 2500},
-        stages=({**FAR, "epochs": 60},),
-    ),
     "fashion_mnist": Row(
         dataset="fashion_mnist",
         architecture="efficient",
@@ -166,6 +160,12 @@ RECIPES = {
             "augmentation": "clothes",
         },
         stages=({**CLOTHES[0], "epochs": 24}, TAUGHT),
+    ),
+    "mnist-wide": Row(
+        dataset="mnist",
+        architecture="efficient",
+        network={"primary_capsules": 32, "validation": 2500},
+        stages=({**FAR, "epochs": 60},),
     ),
     "capsnet-1-routing": _paper(1, 0.0),
     "capsnet-1-routing-reconstruction": _paper(1, 0.0005),

@@ -25,19 +25,20 @@ from training.attacks import outcomes
 from training.batches import split
 from training.calibration import calibrate
 from training.datasets import DERIVED, DatasetError, Split, load
-from training.evaluate import BATCH, TorchModel, look
+from training.evaluate import BATCH, TorchModel, check_classes, check_unseen, look
 from training.meaning import MeaningError, measure_poses, properties_of
 from training.results import AFFINE_CHART, read_results
 from training.robustness import Robustness, further_tests, measure_robustness
 from training.runs import Origin
 
 MISTAKES, PAIRS = 20, 8
+EXAMPLE = 2
 ATTACKED = 1000  # of the test images, unless told otherwise
 Watch = Callable[[str], None]
 
 
 def report_model(
-    folder: Path, dataset: str | None, data: Path | None, output: Path, *, example: int, watch: Watch
+    folder: Path, dataset: str | None, data: Path | None, output: Path, *, example: int | None, watch: Watch
 ) -> None:
     """Draw and measure an exported model.
 
@@ -52,7 +53,7 @@ def report_model(
     output
         Gets images/NAME-*.png and results/NAME.json.
     example
-        Class whose pose is moved.
+        Class whose pose is moved; by default the third, which of digits is the 2, or the last of two.
     watch
         Told what is done, and what is left out and why.
 
@@ -63,6 +64,11 @@ def report_model(
     """
     card, variants = open_variants(folder)
     model, name = variants["fp32"], dataset or str(card.training["dataset"])
+    check_classes(folder, card.classes, card.input, card.objects, name)
+    if example is None:
+        example = min(EXAMPLE, len(card.classes) - 1)
+    if example >= len(card.classes):
+        raise DatasetError(f"{folder}: has no class {example}; its {len(card.classes)} are counted from 0")
     pictures = output / "images"
     found: dict[str, Any] = {"model": card.name, "version": card.version}
     if further_tests(name):
@@ -114,7 +120,10 @@ def report_attacks(
     victim = _exported(path) if path.is_dir() else _checkpoint(path, data)
     if victim.objects > 1:
         raise DatasetError(f"{path}: finds several objects in an image; attacks are on one")
-    test = load(dataset or victim.dataset, "test", data, spec=victim.input)
+    name = dataset or victim.dataset
+    check_classes(path, victim.classes, victim.input, victim.objects, name)
+    test = load(name, "test", data, spec=victim.input)
+    check_unseen(path, victim.training_data, name, test)
     attacked = Split(test.images[:images], test.labels[:images])
     rows = []
     for outcome in outcomes(victim.network.requires_grad_(False), attacked, victim.guard):
@@ -132,6 +141,8 @@ class _Victim:
     network: CapsuleNetwork
     guard: Guard
     dataset: str
+    training_data: str
+    classes: tuple[str, ...]
     input: InputSpec
     objects: int
 
@@ -143,6 +154,8 @@ def _exported(folder: Path) -> _Victim:
         network=network,
         guard=card.variants["fp32"].guard,
         dataset=str(card.training.get("dataset", "")),
+        training_data=str(card.training.get("data", "")),
+        classes=card.classes,
         input=card.input,
         objects=card.objects,
     )
@@ -151,7 +164,8 @@ def _exported(folder: Path) -> _Victim:
 def _checkpoint(path: Path, data: Path | None) -> _Victim:
     """With the guard that an export would write into the card, from the run's validation images."""
     network, header = load_network(path)
-    recipe = Origin.read(path, header).recipe
+    origin = Origin.read(path, header)
+    recipe = origin.recipe
     _, held_out = split(load(recipe.dataset, "train", data, spec=recipe.input), recipe, torch.device("cpu"))
     objects = header["objects"]
     return _Victim(
@@ -159,6 +173,8 @@ def _checkpoint(path: Path, data: Path | None) -> _Victim:
         network=network,
         guard=fit_guard(TorchModel(network), held_out.floats(slice(None)).numpy(), objects),
         dataset=recipe.dataset,
+        training_data=origin.data,
+        classes=tuple(header["classes"]),
         input=recipe.input,
         objects=objects,
     )

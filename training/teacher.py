@@ -28,8 +28,8 @@ class Teacher:
     command: str
 
     @classmethod
-    def read(cls, path: Path, recipe: Recipe, data: Split) -> "Teacher":
-        """Read a checkpoint or an exported model to learn from.
+    def read(cls, path: Path, recipe: Recipe, data: Split, classes: tuple[str, ...]) -> "Teacher":
+        """Read a checkpoint or an exported model to learn from, for a network of these classes.
 
         Raises
         ------
@@ -41,8 +41,7 @@ class Teacher:
         """
         before = Earlier.read(path)
         before.check_held_out(path, recipe, data)
-        theirs, ours = before.network.config, recipe.config
-        if (theirs.num_classes, theirs.image_shape) != (ours.num_classes, ours.image_shape):
+        if (before.classes, before.network.config.image_shape) != (classes, recipe.config.image_shape):
             raise RunError(f"{path}: cannot teach, since its images or classes are others")
         return cls(before.network.requires_grad_(False), with_its_folder(path), before.command)
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -224,9 +225,10 @@ def test_an_exported_model_is_refused_where_it_does_not_fit(
     header = read_tensors(trained / LAST)[1]
     recipe = Recipe.from_dict(header["recipe"])
     data = load(f"folder:{pictures}", "train", spec=recipe.input)
-    assert Teacher.read(exported, recipe, data).file == f"{exported.parent.name}/mine"
+    teach = partial(Teacher.read, classes=ModelCard.load(exported).classes)
+    assert teach(exported, recipe, data).file == f"{exported.parent.name}/mine"
     another = replace(recipe, seed=5)
-    for read in (Start.read, Teacher.read):
+    for read in (Start.read, teach):
         with pytest.raises(RunError, match="mine: had other validation images"):
             read(exported, another, data)
     changed = Split(data.images[1:], data.labels[1:])
@@ -297,12 +299,33 @@ def test_what_a_model_was_trained_on_tests_nothing(pictures: Path, exported: Pat
     done = run("report", exported, "--dataset", f"folder:{pictures}", "--output", tmp_path)
     assert "is what the model was trained on" in done.stderr.replace("\n", " ")
     assert "errors" not in json.loads((tmp_path / "results" / "mine.json").read_text())
+    words = ("--dataset", f"folder:{pictures}", "--attack-images", "8", "--output", tmp_path)
+    assert "so they measure nothing" in run("report", exported, *words, status=1).stderr.replace("\n", " ")
+
+
+def test_a_report_on_other_classes_or_of_no_class_is_refused(
+    others: Path, exported: Path, sample_folder: Path, tmp_path: Path
+) -> None:
+    words = ("--data", sample_folder, "--dataset", "mnist")
+    for command in (("report", exported, *words, "--output", tmp_path), ("meaning", exported, *words)):
+        assert "one, seven, zero" in run(*command, status=1).stderr
+    words = ("--dataset", f"folder:{others}", "--example", "3", "--output", tmp_path)
+    assert "has no class 3; its 3 are counted from 0" in run("report", exported, *words, status=1).stderr
 
 
 @pytest.mark.parametrize("architecture", ["shared", "capsnet"])
 def test_two_processes_train_as_one(architecture: str, pictures: Path, tmp_path: Path) -> None:
     """Networks without BatchNorm: the same global batch gives the same loss and the same gradient."""
-    words = ("--architecture", architecture, "--augmentation", "none", "--epochs", "1")
+    words = (
+        "--architecture",
+        architecture,
+        "--primary-capsules",
+        "16",
+        "--augmentation",
+        "none",
+        "--epochs",
+        "1",
+    )
     logs, weights = [], []
     for devices in ("1", "2"):
         folder = tmp_path / devices

@@ -159,6 +159,17 @@ def test_the_next_mirror_continues_what_the_first_began(
     assert_complete(tmp_path)
 
 
+def test_a_mirror_that_refuses_says_nothing_of_what_was_begun(
+    mirror: Mirror, second: Mirror, tmp_path: Path
+) -> None:
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "part-0.gz.part").write_bytes(ZIPPED["part-0"][:100])
+    mirror.files = {}
+    fetch(tmp_path, mirror, second)
+    assert mirror.requests[0] == second.requests[0] == ("/part-0.gz", "bytes=100-")
+    assert_complete(tmp_path)
+
+
 def test_mirrors_that_zip_differently_are_not_mixed(mirror: Mirror, second: Mirror, tmp_path: Path) -> None:
     mirror.break_after = [100, 0]
     second.files = {f"/{name}.gz": gzip.compress(content, 1) for name, content in FILES.items()}

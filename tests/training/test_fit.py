@@ -2,7 +2,7 @@
 
 import csv
 import dataclasses
-import functools
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,11 @@ import torch
 from lightning_fabric import Fabric
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
 
 from model.checkpoint import load_network, read_tensors
 from model.contract import InputSpec, ModelConfig
+from model.layers import CapsuleNetwork
 from model.zoo import ARCHITECTURES, build
 from training import fit, runs
 from training.batches import batches, split
@@ -65,6 +67,33 @@ def trainer(
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
     return read_tensors(path)[0]
+
+
+def test_statistics_are_taken_of_each_image_alike(digits: Split, tmp_path: Path) -> None:
+    """A short batch at the end would count as much as a full one."""
+    many = Split(np.resize(digits.images, (561, 1, 28, 28)), np.resize(digits.labels, 561))
+    run = trainer(tmp_path, many, recipe(validation=56))
+    assert [len(images) for images in run._plain_images()] == [253, 252]
+
+
+def test_a_resumed_step_drops_what_it_would_have_dropped(
+    digits: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def small(config: ModelConfig) -> CapsuleNetwork:
+        network = build(config)
+        network.trunk.append(nn.Dropout(0.5))  # type: ignore[operator,union-attr]
+        return network
+
+    monkeypatch.setattr(fit, "build", small)
+    plan = recipe(architecture="efficient", epochs=2)
+    trainer(tmp_path / "unbroken", digits, plan).run(Watcher())
+    trainer(tmp_path / "broken", digits, plan).run(Watcher(), Stop(until=1))
+    torch.rand(5)  # another process has drawn other numbers
+    run = trainer(tmp_path / "broken", digits, plan)
+    run.resume()
+    run.run(Watcher())
+    unbroken, broken = (weights(tmp_path / name / runs.LAST) for name in ("unbroken", "broken"))
+    assert all(torch.equal(unbroken[name], broken[name]) for name in unbroken)
 
 
 @pytest.mark.parametrize(
@@ -192,10 +221,13 @@ def test_what_a_teacher_says_takes_the_place_of_the_labels(digits: Split, tmp_pa
 def test_who_looks_at_other_images_cannot_teach(digits: Split, tmp_path: Path) -> None:
     plan = recipe(epochs=1)
     trainer(tmp_path, digits, plan).run(Watcher())
-    assert Teacher.read(tmp_path / runs.LAST, plan, digits).file == f"{tmp_path.name}/last.safetensors"
+    read = partial(Teacher.read, tmp_path / runs.LAST, data=digits)
+    assert read(plan, classes=INFO.classes).file == f"{tmp_path.name}/last.safetensors"
     larger = dataclasses.replace(plan, config=dataclasses.replace(plan.config, height=40, width=40))
     with pytest.raises(RunError, match=r"last.safetensors: cannot teach, since its images or classes"):
-        Teacher.read(tmp_path / runs.LAST, larger, digits)
+        read(larger, classes=INFO.classes)
+    with pytest.raises(RunError, match=r"last.safetensors: cannot teach, since its images or classes"):
+        read(plan, classes=tuple("abcdefghij"))
 
 
 def test_training_learns_and_keeps_the_best_and_the_last(digits: Split, tmp_path: Path) -> None:
@@ -348,7 +380,7 @@ def test_a_compiled_network_learns_the_same(
     """All but the last stage of torch.compile, which would take a C++ compiler half a minute."""
     plan = recipe(architecture=architecture, epochs=1)
     trainer(tmp_path / "eager", digits, plan).run(Watcher())
-    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     trainer(tmp_path / "compiled", digits, plan, compiled=True).run(Watcher())
     eager, compiled = (weights(tmp_path / name / runs.LAST) for name in ("eager", "compiled"))
     assert eager.keys() == compiled.keys()
