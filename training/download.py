@@ -169,9 +169,8 @@ def _transfer(client: httpx.Client, url: str, part: Path, progress: Progress, ta
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with client.stream("GET", url, headers=headers) as response:
         if response.status_code not in (200, 206):
-            kind = (
-                _Unusable if response.status_code == 416 else _Refused
-            )  # 416: there is nothing behind what is here
+            # 416: nothing is to be had behind what is here, which is therefore wrong.
+            kind = _Unusable if response.status_code == 416 else _Refused
             raise kind(f"the server answered {response.status_code}")
         if response.status_code == 200:
             have = 0

@@ -226,9 +226,8 @@ class Trainer:
     def _plain_images(self) -> Iterator[Tensor]:
         """Batches of the training images, as many for every process, as they are classified: not augmented."""
         rows = torch.arange(min(CALIBRATION_IMAGES, len(self.training)), device=self.fabric.device)
-        for part in rows.tensor_split(
-            -(-len(rows) // VALIDATION_BATCH)
-        ):  # of one size, since each counts as much
+        parts = -(-len(rows) // VALIDATION_BATCH)
+        for part in rows.tensor_split(parts):  # all of one size, since each counts as much
             made = self.training.examples(part, Augmentation(), seed=self.recipe.seed, epoch=0)
             yield made.images.contiguous(memory_format=torch.channels_last)
 

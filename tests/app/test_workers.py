@@ -181,6 +181,9 @@ def test_a_worker_that_cannot_be_forked_is_one_that_did_not_start(
     tiny_models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For lack of memory perhaps, which may be there again in a moment: no reason to end the others."""
+    monkeypatch.setenv(
+        "PROMETHEUS_MULTIPROC_DIR", ""
+    )  # is set by a supervisor, here in the process of the tests
 
     async def refuse(*_: object, **__: object) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")

@@ -144,7 +144,7 @@ def test_an_architecture_has_a_use_for_what_it_says_and_for_nothing_else(
 
 def gradients(architecture: str, **choice: object) -> dict[str, torch.Tensor]:
     net = network(architecture=architecture, decoder_hidden=(8,), height=20, width=20, **choice)
-    net.capsules(torch.linspace(0, 1, 800).view(2, 1, 20, 20)).square().sum().backward()
+    net.capsules(torch.linspace(0, 1, 800).view(2, 1, 20, 20)).square().sum().backward()  # type: ignore[no-untyped-call]
     return {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
 
 

@@ -306,9 +306,9 @@ def test_what_a_model_was_trained_on_tests_nothing(pictures: Path, exported: Pat
 def test_a_report_on_other_classes_or_of_no_class_is_refused(
     others: Path, exported: Path, sample_folder: Path, tmp_path: Path
 ) -> None:
-    words = ("--data", sample_folder, "--dataset", "mnist")
-    for command in (("report", exported, *words, "--output", tmp_path), ("meaning", exported, *words)):
-        assert "one, seven, zero" in run(*command, status=1).stderr
+    digits = ("--data", sample_folder, "--dataset", "mnist")
+    assert "one, seven, zero" in run("report", exported, *digits, "--output", tmp_path, status=1).stderr
+    assert "one, seven, zero" in run("meaning", exported, *digits, status=1).stderr
     words = ("--dataset", f"folder:{others}", "--example", "3", "--output", tmp_path)
     assert "has no class 3; its 3 are counted from 0" in run("report", exported, *words, status=1).stderr
 

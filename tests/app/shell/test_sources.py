@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.client import CapsnetError
-from app.shell.sources import distinct, find, printable
+from app.client.pictures import printable
+from app.shell.sources import distinct, find
 
 
 @pytest.fixture
