@@ -44,6 +44,7 @@ def test_what_is_no_http_is_a_problem_like_any_other(server: Server, data: bytes
     assert 'route="unmatched",status="400"' in server.client.get("/metrics").text
 
 
+PLAIN_AND_LAST = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 UPGRADING = b"Host: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
 
 
@@ -60,9 +61,6 @@ def test_an_offer_to_upgrade_is_passed_over(server: Server, seven: bytes) -> Non
         assert answers.startswith(b"HTTP/1.1 200 "), answers[:500]
         assert answers.count(b"HTTP/1.1 200 ") == 2
         assert b'"predictions"' in answers
-
-
-PLAIN_AND_LAST = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
 def test_a_body_behind_an_offer_to_upgrade_is_no_request(server: Server) -> None:

@@ -316,16 +316,7 @@ def test_a_report_on_other_classes_or_of_no_class_is_refused(
 @pytest.mark.parametrize("architecture", ["shared", "capsnet"])
 def test_two_processes_train_as_one(architecture: str, pictures: Path, tmp_path: Path) -> None:
     """Networks without BatchNorm: the same global batch gives the same loss and the same gradient."""
-    words = (
-        "--architecture",
-        architecture,
-        "--primary-capsules",
-        "16",
-        "--augmentation",
-        "none",
-        "--epochs",
-        "1",
-    )
+    words = f"--architecture {architecture} --primary-capsules 16 --augmentation none --epochs 1".split()
     logs, weights = [], []
     for devices in ("1", "2"):
         folder = tmp_path / devices
