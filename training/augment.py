@@ -1,4 +1,5 @@
-"""Augmentation of whole batches on the device: one affine and elastic warp a sample, then an optional erased patch.
+"""Augmentation of whole batches on the device: one affine and elastic warp a sample, then another pen, then a patch
+erased, each where a policy asks for it.
 
 Every random number comes from `training.draws`, keyed by (seed, epoch, sample).
 """
@@ -16,6 +17,9 @@ from training import draws
 STREAMS = 4
 ORDER, WARP, ELASTIC, SCENE = range(STREAMS)
 CONTROL = 5  # control points of the elastic field on each axis
+NUMBERS = 10  # uniform numbers of a sample's warp, patch and pen
+GEOMETRY, PATCH, PEN = slice(0, 6), slice(7, 9), slice(9, 10)
+THINNER = 0.6  # of the way to the smallest neighbour, at most: a thin stroke taken all of it would be gone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +38,14 @@ class Augmentation:
         Largest shift on each axis, in pixels.
     elastic
         Standard deviation of the displacement of the control points of a smooth field, in pixels.
+    stroke
+        Largest change of a stroke's width: 1 is one pixel on each of its sides more, or 0.6 of one less.
     erase
         Side of one square patch set to zero, in pixels.
     flip
         Mirror half of the samples left to right.
     bell
-        Draw angle, scales, shear and shifts from a normal distribution that reaches the largest value at three
+        Draw angle, scales, shear, shifts and stroke from a normal distribution that reaches the largest value at three
         standard deviations, instead of evenly: most samples stay near themselves, and a few go further.
     """
 
@@ -48,6 +54,7 @@ class Augmentation:
     shear: float = 0.0
     shift: float = 0.0
     elastic: float = 0.0
+    stroke: float = 0.0
     erase: int = 0
     flip: bool = False
     bell: bool = False
@@ -59,6 +66,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "digits": Augmentation(rotation=15, scale=0.15, shear=0.15, shift=2.0, elastic=0.8),
     "handwriting": Augmentation(rotation=30, scale=0.3, shear=0.35, shift=4.0, elastic=0.5, bell=True),
     "erased": Augmentation(rotation=30, scale=0.3, shear=0.35, shift=4.0, elastic=0.5, erase=4, bell=True),
+    "hands": Augmentation(rotation=30, scale=0.3, shear=0.35, shift=4.0, elastic=0.9, stroke=1.0, bell=True),
     "gentle": Augmentation(rotation=7, scale=0.07, shear=0.07, shift=1.0, elastic=0.4),
     "clothes": Augmentation(rotation=5, scale=0.08, shift=2.0, erase=6, flip=True),
     "gentle-clothes": Augmentation(rotation=2, scale=0.04, shift=1.0, flip=True),
@@ -70,18 +78,26 @@ def augment(images: Tensor, samples: Tensor, policy: Augmentation, *, seed: int,
     """Warped copies of images (B,C,H,W) in [0,1] whose indices in the data set are samples (B,)."""
     if policy == Augmentation():
         return images
-    u = draws.uniform(seed, epoch * STREAMS + WARP, samples, 9) * 2 - 1  # (B,9) in [-1,1)
+    u = draws.uniform(seed, epoch * STREAMS + WARP, samples, NUMBERS) * 2 - 1  # (B,10) in [-1,1)
     if policy.bell:
-        u[:, :6] = torch.special.ndtri((u[:, :6] + 1).double() / 2 + 2.0**-26).clamp(-3, 3).float() / 3
+        u[:, GEOMETRY], u[:, PEN] = bell(u[:, GEOMETRY]), bell(u[:, PEN])
     grid = warp_grid(images, u, policy)  # (B,H,W,2)
     if policy.elastic:
         grid = grid + elastic_field(images, samples, policy, seed=seed, epoch=epoch)
     warped = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return erase(warped, u[:, 7:9], policy.erase) if policy.erase else warped
+    if policy.stroke:
+        warped = redraw(warped, u[:, PEN] * policy.stroke)
+    return erase(warped, u[:, PATCH], policy.erase) if policy.erase else warped
+
+
+def bell(u: Tensor) -> Tensor:
+    """Normally distributed numbers whose third standard deviation is at 1, cut there, for even ones in [-1,1)."""
+    z: Tensor = torch.special.ndtri((u + 1).double() / 2 + 2.0**-26)
+    return z.clamp(-3, 3).float() / 3
 
 
 def warp_grid(images: Tensor, u: Tensor, policy: Augmentation) -> Tensor:
-    """Sampling positions (B,H,W,2), x before y, in [-1,1], for random numbers u (B,9) in [-1,1)."""
+    """Sampling positions (B,H,W,2), x before y, in [-1,1], for random numbers u (B,10) in [-1,1)."""
     height, width = images.shape[2:]
     angle = u[:, 0] * math.radians(policy.rotation)
     scale_x, scale_y = torch.exp(u[:, 1:3] * math.log1p(policy.scale)).unbind(1)
@@ -106,6 +122,23 @@ def elastic_field(images: Tensor, samples: Tensor, policy: Augmentation, *, seed
     )  # (B,2,H,W)
     pixels = torch.tensor([2 / width, 2 / height], device=images.device)
     return field.permute(0, 2, 3, 1) * pixels * policy.elastic
+
+
+def redraw(images: Tensor, change: Tensor) -> Tensor:
+    """Bright strokes drawn with a wider or a finer pen: each pixel goes some way to its largest or smallest neighbour.
+
+    Parameters
+    ----------
+    images
+        (B,C,H,W) in [0,1].
+    change
+        (B,1) in [-1,1]: above 0 the share of the way to the largest of the 3 x 3 pixels around, below 0 to the
+        smallest of them, of which 0.6 is taken at most.
+    """
+    change = change.view(-1, 1, 1, 1)
+    wide = F.max_pool2d(images, 3, stride=1, padding=1)
+    fine = -F.max_pool2d(-images, 3, stride=1, padding=1)
+    return images + change.clamp(min=0) * (wide - images) + THINNER * change.clamp(max=0) * (images - fine)
 
 
 def erase(images: Tensor, u: Tensor, side: int) -> Tensor:

@@ -216,6 +216,25 @@ def fit(
 
 
 @app.command()
+def blend(
+    earlier: Annotated[Path, typer.Argument(help="Checkpoint or exported model that a run began with.")],
+    later: Annotated[Path, typer.Argument(help="Checkpoint of that run, usually RUN/best.safetensors.")],
+    output: Annotated[Path, typer.Option(help="Checkpoint to write.")],
+    share: Annotated[float, typer.Option(min=0, max=1, help="The later one's, of every weight.")] = 0.5,
+    data: DataFolder = None,
+) -> None:
+    """Write the network between the weights that a run began with and those that it ended with."""
+    from training.blend import blend as between
+
+    result = between(earlier, later, output, share, data)
+    console.print(
+        f"{output}: validation error {100 * result.validation_error:.2f} %  "
+        f"margin {result.validation_margin_loss:.5f}",
+        highlight=False,
+    )
+
+
+@app.command()
 def recipe(
     name: Annotated[str, typer.Argument(help="A row of docs/results.md; `recipes` lists them.")],
     seed: Annotated[list[int] | None, typer.Option(help="May repeat; default: those of the row.")] = None,

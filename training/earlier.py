@@ -100,10 +100,12 @@ class Earlier:
         same_images = self.data == data.fingerprint()
         if not same_images and self.dataset != portable(recipe.dataset):
             return
-        held_out = min(recipe.validation, len(data.labels) // 10)
-        mine = min(self.validation, len(data.labels) // 10)
-        if not same_images or (self.seed, mine) != (recipe.seed, held_out):
-            raise RunError(f"{source}: had other validation images; give its data, --seed and --validation")
+        # Fewer validation images of one seed are the first ones of more of them (`batches.split`).
+        held_out, mine = (min(each.validation, len(data.labels) // 10) for each in (recipe, self))
+        if not same_images or self.seed != recipe.seed or mine < held_out:
+            raise RunError(
+                f"{source}: had other validation images; give its data and --seed, and a --validation of at most {mine}"
+            )
 
 
 @dataclass(frozen=True)

@@ -201,7 +201,7 @@ class Trainer:
         """Validate, keep what is worth keeping, and move to the next epoch."""
         position = self.position
         loss, margin, drawn = (total / self.steps for total in position.sums)
-        self.average.calibrate(self._plain_images())
+        self.average.calibrate(plain_images(self.training, self.recipe.seed))
         error, validation_margin = validate(self.average.network, self.validation)
         result = EpochResult(
             epoch=position.epoch + 1,
@@ -223,14 +223,6 @@ class Trainer:
         self._save_state()
         return result
 
-    def _plain_images(self) -> Iterator[Tensor]:
-        """Batches of the training images, as many for every process, as they are classified: not augmented."""
-        rows = torch.arange(min(CALIBRATION_IMAGES, len(self.training)), device=self.fabric.device)
-        parts = -(-len(rows) // VALIDATION_BATCH)
-        for part in rows.tensor_split(parts):  # all of one size, since each counts as much
-            made = self.training.examples(part, Augmentation(), seed=self.recipe.seed, epoch=0)
-            yield made.images.contiguous(memory_format=torch.channels_last)
-
     def _save_network(self, name: str, result: EpochResult) -> None:
         if self.fabric.is_global_zero:
             header = {
@@ -246,6 +238,15 @@ class Trainer:
         if self.fabric.is_global_zero:
             optimizer = self.optimizer.optimizer
             runs.save_state(self.folder, self.network, self.average, optimizer, self.position, self.origin)
+
+
+def plain_images(data: DeviceData, seed: int) -> Iterator[Tensor]:
+    """Batches of the first training images, as many for every process, as they are classified: not augmented."""
+    rows = torch.arange(min(CALIBRATION_IMAGES, len(data)), device=data.labels.device)
+    parts = -(-len(rows) // VALIDATION_BATCH)
+    for part in rows.tensor_split(parts):  # all of one size, since each counts as much
+        made = data.examples(part, Augmentation(), seed=seed, epoch=0)
+        yield made.images.contiguous(memory_format=torch.channels_last)
 
 
 @torch.inference_mode()

@@ -18,15 +18,16 @@ import pytest
 import torch
 from PIL import Image
 
-from model.checkpoint import read_tensors
+from model.checkpoint import load_network, read_tensors
 from model.contract import CardError, ModelCard
 from model.onnx_model import open_variants
 from model.preprocess import decode
+from training.blend import blend
 from training.cli import main
 from training.datasets import Split, load
 from training.earlier import Start
 from training.recipe import Recipe
-from training.runs import LAST, LOG, STATE, RunError
+from training.runs import BEST, LAST, LOG, STATE, RunError
 from training.teacher import Teacher
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -219,6 +220,74 @@ def test_a_run_starts_from_an_exported_model(
     assert now.endswith(f" --start-from {exported.parent.name}/mine")
 
 
+@pytest.fixture(scope="module")
+def further(pictures: Path, trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that began with the best weights of another."""
+    folder = tmp_path_factory.mktemp("further")
+    run(*fit_words(pictures, folder, "--epochs", "2", "--start-from", str(trained / BEST)))
+    return folder
+
+
+def test_every_weight_lies_at_its_share_of_the_way(trained: Path, further: Path, tmp_path: Path) -> None:
+    earlier, later = trained / BEST, further / BEST
+    between = tmp_path / "between.safetensors"
+    said = run("blend", earlier, later, "--share", "0.25", "--output", between).stderr
+    assert f"{between}: validation error" in said
+    begun, ended, mixed = (
+        dict(load_network(path)[0].named_parameters()) for path in (earlier, later, between)
+    )
+    assert mixed.keys() == begun.keys()
+    for name, weight in mixed.items():
+        torch.testing.assert_close(weight, torch.lerp(begun[name], ended[name], 0.25))
+    assert not torch.equal(begun["digits.weight"], ended["digits.weight"])
+
+
+def test_its_ends_answer_as_the_two_networks_do(trained: Path, further: Path, tmp_path: Path) -> None:
+    """The statistics of BatchNorm are taken anew from the images that those of the two were taken from."""
+    for share, path in ((0.0, trained / BEST), (1.0, further / BEST)):
+        result = blend(trained / BEST, further / BEST, tmp_path / "end.safetensors", share, None)
+        known = read_tensors(path)[1]["result"]
+        assert result.validation_error == known["validation_error"]
+        assert result.validation_margin_loss == pytest.approx(known["validation_margin_loss"], rel=1e-4)
+
+
+def test_it_is_exported_and_begun_with_like_any_checkpoint(
+    pictures: Path, trained: Path, further: Path, tmp_path: Path
+) -> None:
+    between = tmp_path / "between.safetensors"
+    result = blend(trained / BEST, further / BEST, between, 0.5, None)
+    made = between.read_bytes()
+    blend(trained / BEST, further / BEST, between, 0.5, None)
+    assert between.read_bytes() == made
+    header = read_tensors(between)[1]
+    commands = header["provenance"]["command"].split(" && ")
+    assert commands[-1] == (
+        f"python -m training blend {trained.name}/{BEST} {further.name}/{BEST} --share 0.5"
+    )
+    assert " && ".join(commands[:-1]) == read_tensors(further / BEST)[1]["provenance"]["command"]
+    run("export", between, "--output", tmp_path / "mine")
+    run(*fit_words(pictures, tmp_path / "on", "--epochs", "1", "--start-from", str(tmp_path / "mine")))
+    assert header["result"]["validation_error"] == result.validation_error
+    blend(trained / BEST, further / BEST, between, 0.75, None)
+    assert between.read_bytes() != made
+
+
+def test_networks_that_were_trained_apart_are_refused(
+    pictures: Path, trained: Path, further: Path, tmp_path: Path
+) -> None:
+    for earlier, later in ((further / LAST, trained / BEST), (trained / LAST, further / BEST)):
+        refused = run("blend", earlier, later, "--output", tmp_path / "none.safetensors", status=1)
+        assert f"is of a run that did not --start-from {earlier}" in " ".join(refused.stderr.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_blend_never_takes_the_place_of_a_run_s_checkpoint(trained: Path, further: Path) -> None:
+    kept = (further / LAST).read_bytes()
+    refused = run("blend", trained / BEST, further / BEST, "--output", further / LAST, status=1)
+    assert "is a checkpoint of a run; give another --output" in refused.stderr
+    assert (further / LAST).read_bytes() == kept
+
+
 def test_an_exported_model_is_refused_where_it_does_not_fit(
     pictures: Path, trained: Path, exported: Path, tmp_path: Path
 ) -> None:
@@ -235,6 +304,12 @@ def test_an_exported_model_is_refused_where_it_does_not_fit(
     Start.read(exported, replace(another, dataset="folder:elsewhere"), changed)
     with pytest.raises(RunError, match="mine: had other validation images"):
         Start.read(exported, recipe, changed)
+    assert len(data.labels) // 10 > 4
+    Start.read(exported, replace(recipe, validation=4), data)  # four of those that were held out
+    fewer = tmp_path / "fewer"
+    run(*fit_words(pictures, fewer, "--epochs", "1", "--validation", "4"))
+    with pytest.raises(RunError, match="give its data and --seed, and a --validation of at most 4"):
+        Start.read(fewer / LAST, recipe, data)
     wider = replace(recipe, config=replace(recipe.config, primary_capsules=16))
     with pytest.raises(RunError, match=r"mine: is of another network, ModelConfig\("):
         Start.read(exported, wider, data)

@@ -21,7 +21,7 @@ from training import fit, runs
 from training.batches import batches, split
 from training.datasets import DatasetError, DatasetInfo, Split
 from training.earlier import Start
-from training.fit import Trainer
+from training.fit import Trainer, plain_images
 from training.progress import Display
 from training.provenance import provenance
 from training.recipe import Recipe
@@ -72,8 +72,8 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 def test_statistics_are_taken_of_each_image_alike(digits: Split, tmp_path: Path) -> None:
     """A short batch at the end would count as much as a full one."""
     many = Split(np.resize(digits.images, (561, 1, 28, 28)), np.resize(digits.labels, 561))
-    run = trainer(tmp_path, many, recipe(validation=56))
-    assert [len(images) for images in run._plain_images()] == [253, 252]
+    training = trainer(tmp_path, many, recipe(validation=56)).training
+    assert [len(images) for images in plain_images(training, seed=0)] == [253, 252]
 
 
 def test_a_resumed_step_drops_what_it_would_have_dropped(

@@ -1,0 +1,76 @@
+"""A network between the weights that a run began with and those that it ended with.
+
+A run on images that go further than those that are classified gains on such images and may lose elsewhere; halfway
+between its two ends a network often has both (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
+"""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from model.checkpoint import load_network, read_tensors, save_network
+from training.average import MovingAverage
+from training.batches import split
+from training.datasets import load
+from training.earlier import Earlier, fingerprint, with_its_folder
+from training.fit import plain_images, validate
+from training.provenance import THEN, option
+from training.runs import EpochResult, Origin, RunError
+
+
+def blend(earlier: Path, later: Path, output: Path, share: float, data: Path | None) -> EpochResult:
+    """Write the network between two to a checkpoint; how it does on the validation images of the later one.
+
+    BatchNorm's statistics are taken anew, from training images that are not augmented. Sums of many threads differ in
+    their last bits, and a run that began with a network must find that very one when it is resumed: a file that is
+    between the same two already stays.
+
+    Parameters
+    ----------
+    earlier
+        Checkpoint or exported model that the later one's run began with.
+    later
+        Checkpoint of that run.
+    output
+        The checkpoint to write.
+    share
+        The later one's, of every weight: 0 gives the earlier network, 1 the later one.
+    data
+        Folder of the data sets.
+
+    Raises
+    ------
+    RunError
+        If the later network's run did not begin with the earlier one, or its images have changed since. Between
+        networks that were trained apart there is none that works. If `output` is a checkpoint of a run.
+    CheckpointError, CardError
+        If one of them cannot be read, or `output` is a file of another kind.
+    """
+    network, header = load_network(later)
+    origin = Origin.read(later, header)
+    if origin.recipe.start != fingerprint(earlier):
+        raise RunError(f"{later}: is of a run that did not --start-from {earlier}")
+    ends = {"earlier": fingerprint(earlier), "later": fingerprint(later), "share": share}
+    if output.exists():
+        there = read_tensors(output)[1]
+        if "between" not in there:
+            raise RunError(f"{output}: is a checkpoint of a run; give another --output")
+        if there["between"] == ends:
+            return EpochResult(**there["result"])
+    begun = Earlier.read(earlier).network.state_dict()
+    images = load(origin.recipe.dataset, "train", data, spec=origin.recipe.input)
+    Origin(origin.recipe, images.fingerprint()).check(later, header)
+    training, validation = split(images, origin.recipe, torch.device("cpu"))
+    for name, weight in network.state_dict().items():
+        if weight.is_floating_point() and weight.shape == begun[name].shape:  # not those of other classes
+            weight.copy_(torch.lerp(begun[name], weight, share))
+    average = MovingAverage(network, decay=0.0)
+    average.calibrate(plain_images(training, origin.recipe.seed))
+    error, margin = validate(average.network, validation)
+    result = replace(EpochResult(**header["result"]), validation_error=error, validation_margin_loss=margin)
+    words = ["python -m training blend", *map(with_its_folder, (earlier, later)), option("share", share)]
+    command = THEN.join([header["provenance"]["command"], " ".join(words)])
+    made_by = {"provenance": {**header["provenance"], "command": command}, "between": ends}
+    save_network(output, average.network, {**header, "result": asdict(result), **made_by})
+    return result
