@@ -266,7 +266,7 @@ def test_each_shipped_model_was_made_by_the_recipe_of_its_name() -> None:
     for path in (ROOT / "artifacts").glob("*/card.json"):
         card = ModelCard.load(path.parent)
         made = [words.split()[3:] for words in str(card.training["command"]).split(" && ")]
-        recipe = [words for words in recipes.commands(card.name, 0, ROOT) if words[0] == "fit"]
+        recipe = [words for words in recipes.commands(card.name, 0, ROOT) if words[0] in ("fit", "blend")]
         assert list(map(options, made)) == list(map(options, recipe))
         assert f"python -m training recipe {card.name} --seed 0\n" in readme
 

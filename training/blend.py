@@ -1,4 +1,4 @@
-"""A network between the weights that a run began with and those that it ended with.
+"""A network between the weights that a run began with and those that it came to.
 
 A run on images that go further than those that are classified gains on such images and may lose elsewhere; halfway
 between its two ends a network often has both (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
@@ -22,9 +22,8 @@ from training.runs import EpochResult, Origin, RunError
 def blend(earlier: Path, later: Path, output: Path, share: float, data: Path | None) -> EpochResult:
     """Write the network between two to a checkpoint; how it does on the validation images of the later one.
 
-    BatchNorm's statistics are taken anew, from training images that are not augmented. Sums of many threads differ in
-    their last bits, and a run that began with a network must find that very one when it is resumed: a file that is
-    between the same two already stays.
+    BatchNorm's statistics are taken anew, from training images that are not augmented. No two files are equal in all
+    bytes, and a run that began with one must find it when it is resumed: a file that is between these two stays.
 
     Parameters
     ----------
@@ -35,7 +34,8 @@ def blend(earlier: Path, later: Path, output: Path, share: float, data: Path | N
     output
         The checkpoint to write.
     share
-        The later one's, of every weight: 0 gives the earlier network, 1 the later one.
+        The later one's, of every weight: 0 gives the earlier network, 1 the later one. Where they have other classes,
+        the weights of these are the later one's.
     data
         Folder of the data sets.
 
@@ -43,27 +43,28 @@ def blend(earlier: Path, later: Path, output: Path, share: float, data: Path | N
     ------
     RunError
         If the later network's run did not begin with the earlier one, or its images have changed since. Between
-        networks that were trained apart there is none that works. If `output` is a checkpoint of a run.
+        networks that were trained apart there is none that works. If `output` is another file.
     CheckpointError, CardError
-        If one of them cannot be read, or `output` is a file of another kind.
+        If one of them cannot be read.
+    OSError
+        If there is no earlier one.
     """
     network, header = load_network(later)
     origin = Origin.read(later, header)
     if origin.recipe.start != fingerprint(earlier):
-        raise RunError(f"{later}: is of a run that did not --start-from {earlier}")
+        raise RunError(f"{later}: began with other weights than {earlier}; give what its --start-from named")
     ends = {"earlier": fingerprint(earlier), "later": fingerprint(later), "share": share}
     if output.exists():
         there = read_tensors(output)[1]
-        if "between" not in there:
-            raise RunError(f"{output}: is a checkpoint of a run; give another --output")
-        if there["between"] == ends:
-            return EpochResult(**there["result"])
+        if there.get("between") != ends:
+            raise RunError(f"{output}: is another network; give another --output")
+        return EpochResult(**there["result"])
     begun = Earlier.read(earlier).network.state_dict()
     images = load(origin.recipe.dataset, "train", data, spec=origin.recipe.input)
     Origin(origin.recipe, images.fingerprint()).check(later, header)
     training, validation = split(images, origin.recipe, torch.device("cpu"))
     for name, weight in network.state_dict().items():
-        if weight.is_floating_point() and weight.shape == begun[name].shape:  # not those of other classes
+        if weight.is_floating_point() and weight.shape == begun[name].shape:
             weight.copy_(torch.lerp(begun[name], weight, share))
     average = MovingAverage(network, decay=0.0)
     average.calibrate(plain_images(training, origin.recipe.seed))

@@ -223,7 +223,7 @@ def blend(
     share: Annotated[float, typer.Option(min=0, max=1, help="The later one's, of every weight.")] = 0.5,
     data: DataFolder = None,
 ) -> None:
-    """Write the network between the weights that a run began with and those that it ended with."""
+    """Write the network between the weights that a run began with and those that it came to."""
     from training.blend import blend as between
 
     result = between(earlier, later, output, share, data)

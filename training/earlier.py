@@ -103,8 +103,10 @@ class Earlier:
         # Fewer validation images of one seed are the first ones of more of them (`batches.split`).
         held_out, mine = (min(each.validation, len(data.labels) // 10) for each in (recipe, self))
         if not same_images or self.seed != recipe.seed or mine < held_out:
+            most = f"{mine}" if same_images else "what it had"
             raise RunError(
-                f"{source}: had other validation images; give its data and --seed, and a --validation of at most {mine}"
+                f"{source}: had other validation images; give its data, --seed {self.seed} and a --validation of at "
+                f"most {most}"
             )
 
 

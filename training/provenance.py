@@ -68,6 +68,6 @@ def _differing(values: Recipe | ModelConfig, names: list[str] | tuple[str, ...])
 
 
 def option(name: str, value: object) -> str:
-    """An option of `fit` as it is typed."""
+    """An option of a command as it is typed."""
     flag = f"--{name.replace('_', '-')}"
     return flag if value is True else f"{flag} {value}"

@@ -2,7 +2,7 @@
 
 A recipe is a table of options and nothing more. It is turned into the commands that a user would type, which are
 printed before they run: `fit` for a teacher where there is one and for every stage, each beginning with the weights of
-the one before, `export`, and `evaluate` for every test set.
+the one before, `blend` where it goes back towards these, `export`, and `evaluate` for every test set.
 """
 
 from collections.abc import Mapping
@@ -34,6 +34,11 @@ class Row:
         Options of each run of `fit`, in order.
     teacher
         Options of the run that trains a teacher. The stages that have a `teacher_weight` learn from it.
+    best
+        Stages, counted from 1, that hand on the weights of their best epoch. The last one does so unless it stops at an
+        error; the others hand on those of their last epoch.
+    shares
+        By stage, but for the first: a share of its weights, the rest of those that it began with, is handed on instead.
     also
         Test sets to measure on beside the data set's own.
     seeds
@@ -45,6 +50,8 @@ class Row:
     stages: tuple[Options, ...]
     network: Options = field(default_factory=dict)
     teacher: Options | None = None
+    best: tuple[int, ...] = ()
+    shares: Mapping[int, float] = field(default_factory=dict)
     also: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2)
 
@@ -64,6 +71,11 @@ NEAR: Options = {
     "ema": 0.9995,
     "augmentation": "gentle",
 }
+# Other hands and pens, then the digits' own again, from weights that know them and halfway back to these.
+HANDS: tuple[Options, ...] = (
+    {**FAR, "epochs": 64, "augmentation": "hands", "validation": 2500},
+    {**FAR, "epochs": 36, "validation": 2500},
+)
 CLOTHES: tuple[Options, ...] = (
     {"epochs": 36, "learning_rate": 0.002, "augmentation": "clothes"},
     {
@@ -132,7 +144,13 @@ def _translated(architecture: str) -> Row:
 
 
 RECIPES = {
-    "mnist": Row(dataset="mnist", architecture="efficient", stages=(FAR, {**NEAR, "until": 4})),
+    "mnist": Row(
+        dataset="mnist",
+        architecture="efficient",
+        stages=(FAR, {**NEAR, "until": 4}, *HANDS),
+        best=(2, 3),
+        shares={3: 0.5, 4: 0.5},
+    ),
     "fashion_mnist": Row(
         dataset="fashion_mnist",
         architecture="efficient",
@@ -205,18 +223,24 @@ def commands(name: str, seed: int, folder: Path, more: tuple[str, ...] = ()) -> 
 
     teacher = below / "teacher"
     fits = [] if row.teacher is None else [fit(teacher, {**row.network, **row.teacher})]
-    runs: list[Path] = []
+    end = ""  # the weights that the stage before ends with
     for number, stage in enumerate(row.stages, 1):
-        needs = ["--start-from", str(runs[-1] / LAST)] if runs else []
+        run, begin = below / f"stage-{number}", end
+        needs = ["--start-from", begin] if begin else []
         needs += ["--teacher", str(teacher / LAST)] if "teacher_weight" in stage else []
-        runs.append(below / f"stage-{number}")
-        fits.append(fit(runs[-1], {**row.network, **stage}, *needs))
+        fits.append(fit(run, {**row.network, **stage}, *needs))
+        # A run that stops at an error is meant for the epoch it stops after, whichever was best by its loss.
+        best = number in row.best or (number == len(row.stages) and "until_error" not in stage)
+        end = str(run / (BEST if best else LAST))
+        if number in row.shares:
+            between = str(run / "blend.safetensors")
+            share = option("share", row.shares[number]).split()
+            fits.append(["blend", begin, end, *share, "--output", between])
+            end = between
     model = below / name
-    # A run that stops at an error is meant for the epoch it stops after, whichever was best by its loss.
-    kept = LAST if "until_error" in row.stages[-1] else BEST
     return [
         *fits,
-        ["export", str(runs[-1] / kept), "--output", str(model)],
+        ["export", end, "--output", str(model)],
         ["evaluate", str(model), "--write-card"],
         *(["evaluate", str(model), "--dataset", dataset] for dataset in row.also),
     ]

@@ -245,7 +245,7 @@ def test_every_weight_lies_at_its_share_of_the_way(trained: Path, further: Path,
 def test_its_ends_answer_as_the_two_networks_do(trained: Path, further: Path, tmp_path: Path) -> None:
     """The statistics of BatchNorm are taken anew from the images that those of the two were taken from."""
     for share, path in ((0.0, trained / BEST), (1.0, further / BEST)):
-        result = blend(trained / BEST, further / BEST, tmp_path / "end.safetensors", share, None)
+        result = blend(trained / BEST, further / BEST, tmp_path / f"{share}.safetensors", share, None)
         known = read_tensors(path)[1]["result"]
         assert result.validation_error == known["validation_error"]
         assert result.validation_margin_loss == pytest.approx(known["validation_margin_loss"], rel=1e-4)
@@ -268,24 +268,56 @@ def test_it_is_exported_and_begun_with_like_any_checkpoint(
     run("export", between, "--output", tmp_path / "mine")
     run(*fit_words(pictures, tmp_path / "on", "--epochs", "1", "--start-from", str(tmp_path / "mine")))
     assert header["result"]["validation_error"] == result.validation_error
-    blend(trained / BEST, further / BEST, between, 0.75, None)
-    assert between.read_bytes() != made
 
 
 def test_networks_that_were_trained_apart_are_refused(
-    pictures: Path, trained: Path, further: Path, tmp_path: Path
+    exported: Path, trained: Path, further: Path, tmp_path: Path
 ) -> None:
-    for earlier, later in ((further / LAST, trained / BEST), (trained / LAST, further / BEST)):
+    for earlier, later in ((further / BEST, trained / BEST), (exported, further / BEST)):
         refused = run("blend", earlier, later, "--output", tmp_path / "none.safetensors", status=1)
-        assert f"is of a run that did not --start-from {earlier}" in " ".join(refused.stderr.split())
+        assert f"began with other weights than {earlier}; give what" in " ".join(refused.stderr.split())
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_blend_never_takes_the_place_of_a_run_s_checkpoint(trained: Path, further: Path) -> None:
-    kept = (further / LAST).read_bytes()
-    refused = run("blend", trained / BEST, further / BEST, "--output", further / LAST, status=1)
-    assert "is a checkpoint of a run; give another --output" in refused.stderr
-    assert (further / LAST).read_bytes() == kept
+def test_a_blend_never_takes_the_place_of_another_network(
+    trained: Path, further: Path, tmp_path: Path
+) -> None:
+    blend(trained / BEST, further / BEST, tmp_path / "between.safetensors", 0.5, None)
+    for other in (further / LAST, trained / BEST, tmp_path / "between.safetensors"):
+        kept = other.read_bytes()
+        refused = run("blend", trained / BEST, further / BEST, "--share", "0.75", "--output", other, status=1)
+        assert "is another network; give another --output" in " ".join(refused.stderr.split())
+        assert other.read_bytes() == kept
+
+
+def test_a_blend_is_not_validated_on_other_pictures(
+    digits: Split, pictures: Path, trained: Path, further: Path, tmp_path: Path
+) -> None:
+    extra = pictures / "zero" / "extra.png"
+    Image.fromarray(digits.images[3, 0]).save(extra)
+    try:
+        with pytest.raises(RunError, match="has changed since"):
+            blend(trained / BEST, further / BEST, tmp_path / "none.safetensors", 0.5, None)
+    finally:
+        extra.unlink()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_blend_keeps_the_classes_that_began_fresh(digits: Split, trained: Path, tmp_path: Path) -> None:
+    """Two classes of three: the capsules of both are the later network's, the rest is halfway."""
+    fewer = write_pictures(tmp_path / "fewer", digits, range(200))
+    shutil.rmtree(fewer / "seven")
+    run(*fit_words(fewer, tmp_path / "run", "--epochs", "1", "--start-from", str(trained / BEST)))
+    blend(trained / BEST, tmp_path / "run" / BEST, tmp_path / "between.safetensors", 0.5, None)
+    begun, ended, mixed = (
+        dict(load_network(path)[0].named_parameters())
+        for path in (trained / BEST, tmp_path / "run" / BEST, tmp_path / "between.safetensors")
+    )
+    assert torch.equal(mixed["digits.weight"], ended["digits.weight"])
+    halfway = [name for name, weight in mixed.items() if weight.shape == begun[name].shape]
+    assert len(halfway) > 5
+    for name in halfway:
+        torch.testing.assert_close(mixed[name], (begun[name] + ended[name]) / 2)
 
 
 def test_an_exported_model_is_refused_where_it_does_not_fit(
@@ -308,7 +340,7 @@ def test_an_exported_model_is_refused_where_it_does_not_fit(
     Start.read(exported, replace(recipe, validation=4), data)  # four of those that were held out
     fewer = tmp_path / "fewer"
     run(*fit_words(pictures, fewer, "--epochs", "1", "--validation", "4"))
-    with pytest.raises(RunError, match="give its data and --seed, and a --validation of at most 4"):
+    with pytest.raises(RunError, match=r"give its data, --seed 0 and a --validation of at most 4$"):
         Start.read(fewer / LAST, recipe, data)
     wider = replace(recipe, config=replace(recipe.config, primary_capsules=16))
     with pytest.raises(RunError, match=r"mine: is of another network, ModelConfig\("):

@@ -33,8 +33,8 @@ def test_a_recipe_is_commands_that_are_understood(name: str, tmp_path: Path) -> 
 
 
 def test_each_stage_begins_with_the_one_before_and_a_begun_one_is_resumed(tmp_path: Path) -> None:
-    first, second, export, evaluate = commands("mnist", 2, tmp_path)
-    run_folder = tmp_path / "mnist-seed-2"
+    first, second, export, evaluate = commands("mnist-shared", 2, tmp_path)
+    run_folder = tmp_path / "mnist-shared-seed-2"
     assert first[-2:] == ["--output", str(run_folder / "stage-1")]
     assert second[second.index("--start-from") + 1] == str(run_folder / "stage-1" / "last.safetensors")
     assert first[first.index("--seed") + 1] == second[second.index("--seed") + 1] == "2"
@@ -42,12 +42,32 @@ def test_each_stage_begins_with_the_one_before_and_a_begun_one_is_resumed(tmp_pa
         "export",
         str(run_folder / "stage-2" / "best.safetensors"),
         "--output",
-        str(run_folder / "mnist"),
+        str(run_folder / "mnist-shared"),
     ]
-    assert evaluate == ["evaluate", str(run_folder / "mnist"), "--write-card"]
+    assert evaluate == ["evaluate", str(run_folder / "mnist-shared"), "--write-card"]
     (run_folder / "stage-1").mkdir(parents=True)
     (run_folder / "stage-1" / "state.safetensors").touch()
-    assert ["--resume" in words for words in commands("mnist", 2, tmp_path)] == [True, False, False, False]
+    assert ["--resume" in words for words in commands("mnist-shared", 2, tmp_path)] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+
+
+def test_a_stage_with_a_share_hands_on_what_lies_between_its_weights_and_those_it_began_with(
+    tmp_path: Path,
+) -> None:
+    words = commands("mnist", 2, tmp_path)
+    assert [each[0] for each in words] == ["fit"] * 3 + ["blend", "fit", "blend", "export", "evaluate"]
+    stages = [tmp_path / "mnist-seed-2" / f"stage-{number}" for number in (1, 2, 3, 4)]
+    begun, *further = [each[each.index("--start-from") + 1] for each in words if "--start-from" in each]
+    assert begun == str(stages[0] / "last.safetensors")
+    assert further == [str(stages[1] / "best.safetensors"), str(stages[2] / "blend.safetensors")]
+    for blend, begin, stage in zip((words[3], words[5]), further, stages[2:], strict=True):
+        ends = ["--share", "0.5", "--output", str(stage / "blend.safetensors")]
+        assert blend == ["blend", begin, str(stage / "best.safetensors"), *ends]
+    assert words[-2][1] == str(stages[3] / "blend.safetensors")
 
 
 def test_networks_that_stop_at_an_error_are_compared_as_they_are_then(tmp_path: Path) -> None:
