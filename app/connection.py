@@ -21,7 +21,6 @@ LAST_LOOK = 0.01
 # Seconds that the rest of a request has to come before it takes the long way, where it has all its time.
 PATIENCE = 0.05
 
-
 DECLARES_BODY = (b"content-length", b"transfer-encoding")
 
 

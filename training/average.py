@@ -35,25 +35,24 @@ class MovingAverage:
         for name in current.keys() - set(floats):
             averaged[name].copy_(current[name])
 
-    @torch.no_grad()
-    def calibrate(self, batches: Iterable[Tensor]) -> None:
-        """Take the BatchNorm statistics from batches of images (B,C,H,W) that are not augmented."""
-        layers = [
-            layer for layer in self.network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)
-        ]
-        if not layers:
-            return
-        momenta = [layer.momentum for layer in layers]
-        for layer in layers:
-            layer.reset_running_stats()
-            layer.momentum = None  # a plain mean over the batches
-            layer.train()
-        for images in batches:
-            self.network.encode(images)
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum
-            layer.eval()
-
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Take over averaged weights saved before."""
         self.network.load_state_dict(tensors)
+
+
+@torch.no_grad()
+def take_statistics(network: CapsuleNetwork, batches: Iterable[Tensor]) -> None:
+    """Take a network's BatchNorm statistics anew, from batches of images (B,C,H,W) that are not augmented."""
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    if not layers:
+        return
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # a plain mean over the batches
+        layer.train()
+    for images in batches:
+        network.encode(images)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+        layer.eval()

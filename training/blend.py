@@ -10,9 +10,8 @@ from pathlib import Path
 import torch
 
 from model.checkpoint import load_network, read_tensors, save_network
-from training.average import MovingAverage
+from training.average import take_statistics
 from training.batches import split
-from training.datasets import load
 from training.earlier import Earlier, fingerprint, with_its_folder
 from training.fit import plain_images, validate
 from training.provenance import THEN, option
@@ -60,18 +59,15 @@ def blend(earlier: Path, later: Path, output: Path, share: float, data: Path | N
             raise RunError(f"{output}: is another network; give another --output")
         return EpochResult(**there["result"])
     begun = Earlier.read(earlier).network.state_dict()
-    images = load(origin.recipe.dataset, "train", data, spec=origin.recipe.input)
-    Origin(origin.recipe, images.fingerprint()).check(later, header)
-    training, validation = split(images, origin.recipe, torch.device("cpu"))
+    training, validation = split(origin.images(later, data), origin.recipe, torch.device("cpu"))
     for name, weight in network.state_dict().items():
         if weight.is_floating_point() and weight.shape == begun[name].shape:
             weight.copy_(torch.lerp(begun[name], weight, share))
-    average = MovingAverage(network, decay=0.0)
-    average.calibrate(plain_images(training, origin.recipe.seed))
-    error, margin = validate(average.network, validation)
+    take_statistics(network, plain_images(training, origin.recipe.seed))
+    error, margin = validate(network, validation)
     result = replace(EpochResult(**header["result"]), validation_error=error, validation_margin_loss=margin)
     words = ["python -m training blend", *map(with_its_folder, (earlier, later)), option("share", share)]
     command = THEN.join([header["provenance"]["command"], " ".join(words)])
     made_by = {"provenance": {**header["provenance"], "command": command}, "between": ends}
-    save_network(output, average.network, {**header, "result": asdict(result), **made_by})
+    save_network(output, network, {**header, "result": asdict(result), **made_by})
     return result

@@ -295,9 +295,8 @@ def export(
 
     precisions = read_precisions(variants)
     network, header = load_network(checkpoint)
-    recipe = Origin.read(checkpoint, header).recipe
-    training = load(recipe.dataset, "train", data, spec=recipe.input)
-    Origin(recipe, training.fingerprint()).check(checkpoint, header)
+    origin = Origin.read(checkpoint, header)
+    recipe, training = origin.recipe, origin.images(checkpoint, data)
     fitted, held_out = split(training, recipe, torch.device("cpu"))
     if len(held_out) < FEW_IMAGES:
         console.print(f"only {len(held_out)} validation images: the guard's thresholds will be rough")

@@ -17,7 +17,7 @@ from model.objects import missed
 from model.zoo import build
 from training import runs
 from training.augment import Augmentation
-from training.average import MovingAverage
+from training.average import MovingAverage, take_statistics
 from training.batches import DeviceData, batches, split, steps_an_epoch
 from training.datasets import DatasetInfo, Split
 from training.earlier import Start
@@ -201,7 +201,7 @@ class Trainer:
         """Validate, keep what is worth keeping, and move to the next epoch."""
         position = self.position
         loss, margin, drawn = (total / self.steps for total in position.sums)
-        self.average.calibrate(plain_images(self.training, self.recipe.seed))
+        take_statistics(self.average.network, plain_images(self.training, self.recipe.seed))
         error, validation_margin = validate(self.average.network, self.validation)
         result = EpochResult(
             epoch=position.epoch + 1,

@@ -23,6 +23,7 @@ from model.checkpoint import CheckpointError, read_tensors, write_tensors
 from model.contract import UserError
 from model.layers import CapsuleNetwork
 from training.average import MovingAverage
+from training.datasets import Split, load
 from training.recipe import Recipe
 
 STATE, BEST, LAST, LOG = "state.safetensors", "best.safetensors", "last.safetensors", "log.csv"
@@ -136,7 +137,17 @@ class Origin:
         differing = [f"{key} was {old[key]!r} and is {new[key]!r}" for key in old if old[key] != new[key]]
         if differing:
             raise RunError(f"{source}: is of a run with other settings ({'; '.join(differing)})")
-        if self.data != other.data:
+        other.check_images(source, self.data)
+
+    def images(self, source: Path, folder: Path | None) -> Split:
+        """The images that the run was made of, from the folder of the data sets; raises RunError if they changed."""
+        images = load(self.recipe.dataset, "train", folder, spec=self.recipe.input)
+        self.check_images(source, images.fingerprint())
+        return images
+
+    def check_images(self, source: Path, data: str) -> None:
+        """Refuse images whose fingerprint is another than those of `source` had; raises RunError."""
+        if self.data != data:
             raise RunError(f"{source}: is of a run on other images; {self.recipe.dataset} has changed since")
 
 

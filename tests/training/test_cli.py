@@ -228,14 +228,16 @@ def further(pictures: Path, trained: Path, tmp_path_factory: pytest.TempPathFact
     return folder
 
 
+def parameters(path: Path) -> dict[str, torch.Tensor]:
+    return dict(load_network(path)[0].named_parameters())
+
+
 def test_every_weight_lies_at_its_share_of_the_way(trained: Path, further: Path, tmp_path: Path) -> None:
     earlier, later = trained / BEST, further / BEST
     between = tmp_path / "between.safetensors"
     said = run("blend", earlier, later, "--share", "0.25", "--output", between).stderr
     assert f"{between}: validation error" in said
-    begun, ended, mixed = (
-        dict(load_network(path)[0].named_parameters()) for path in (earlier, later, between)
-    )
+    begun, ended, mixed = map(parameters, (earlier, later, between))
     assert mixed.keys() == begun.keys()
     for name, weight in mixed.items():
         torch.testing.assert_close(weight, torch.lerp(begun[name], ended[name], 0.25))
@@ -309,10 +311,8 @@ def test_a_blend_keeps_the_classes_that_began_fresh(digits: Split, trained: Path
     shutil.rmtree(fewer / "seven")
     run(*fit_words(fewer, tmp_path / "run", "--epochs", "1", "--start-from", str(trained / BEST)))
     blend(trained / BEST, tmp_path / "run" / BEST, tmp_path / "between.safetensors", 0.5, None)
-    begun, ended, mixed = (
-        dict(load_network(path)[0].named_parameters())
-        for path in (trained / BEST, tmp_path / "run" / BEST, tmp_path / "between.safetensors")
-    )
+    between = tmp_path / "between.safetensors"
+    begun, ended, mixed = map(parameters, (trained / BEST, tmp_path / "run" / BEST, between))
     assert torch.equal(mixed["digits.weight"], ended["digits.weight"])
     halfway = [name for name, weight in mixed.items() if weight.shape == begun[name].shape]
     assert len(halfway) > 5
