@@ -101,11 +101,12 @@ class Siblings:
         other = min(self._others, key=self._counts.of)
         if self._counts.of(other) >= self._counts.of(self._number):
             return False
+        self._counts.put[self._number][other] += 1  # first: it may be taken out at once
         try:
             socket.send_fds(self._boxes[other], [b"\0"], [connection.fileno()])
         except OSError:  # its box is full
+            self._counts.put[self._number][other] -= 1
             return False
-        self._counts.put[self._number][other] += 1
         connection.close()
         return True
 

@@ -99,6 +99,7 @@ def test_where_a_box_is_full_a_connection_is_kept(three: tuple[Board, list[Sibli
                 break
             handed += 1
         assert 0 < handed < 5000
+        assert first._counts.of(1) == handed  # what was kept is not counted there
         assert server.fileno() != -1
 
 

@@ -51,6 +51,15 @@ def count_connections(pid: int) -> int:
     return sum(file.removeprefix("socket:[").rstrip("]") in established for file in files)
 
 
+def count_all(server: Server, connections: int) -> list[int]:
+    """What each worker has of so many connections, once who has handed one on holds it no more.
+
+    That is a moment after it was sent, and where the machine is busy perhaps after its first answer.
+    """
+    wait_until(lambda: sum(map(count_connections, workers_of(server))) == connections)
+    return [count_connections(worker) for worker in workers_of(server)]
+
+
 def count_ready(server: Server) -> int:
     return server.log.read_text().count("a worker is ready")
 
@@ -107,14 +116,14 @@ def test_connections_are_shared_evenly(tiny_models: Path, tmp_path: Path, seven:
     with two_workers(tiny_models, tmp_path / "log") as running:
         running.client.close()
         for count in (4, 4, 4, 4, 4, 32):
-            wait_until(lambda: not any(map(count_connections, workers_of(running))))
+            count_all(running, 0)
             with contextlib.ExitStack() as stack:
                 for _ in range(count):
                     connection = stack.enter_context(socket.create_connection(("127.0.0.1", running.port)))
                     connection.settimeout(PATIENT)
                     connection.sendall(head % len(seven) + seven)
                     assert connection.recv(12) == b"HTTP/1.1 200"
-                assert sorted(map(count_connections, workers_of(running))) == [count // 2] * 2
+                assert sorted(count_all(running, count)) == [count // 2] * 2
         # One of them alone takes all.
         killed, _ = workers_of(running)
         os.kill(killed, signal.SIGKILL)
