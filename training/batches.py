@@ -13,12 +13,13 @@ from training import draws
 from training.augment import ORDER, STREAMS, Augmentation, augment
 from training.datasets import DatasetError, Split
 from training.recipe import Recipe
-from training.scenes import Composer, Examples, Scene
+from training.scenes import CHUNK, Composer, Examples, Scene, to_bytes
 
 # A stream that no epoch uses: epochs count from 0, four streams each.
 SPLIT_STREAM = 0xFFFF
-# An epoch that no run comes to: of the scenes to validate on.
+# Epochs that no run comes to: of the scenes to validate on, and, counted down from there, of augmented copies of them.
 VALIDATION_EPOCH = 0x3FFE
+COPIES_EPOCH = 0x3FFD
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,18 @@ class DeviceData:
         made = self._composer.compose_all(seed=seed, epoch=VALIDATION_EPOCH)
         return DeviceData(made.images, made.labels.squeeze(1), self.samples)
 
+    def copies(self, policy: Augmentation, count: int, *, seed: int) -> "DeviceData":
+        """So many augmented copies of each image, or scenes of each; always the same for a seed, and of no epoch."""
+        rows = torch.arange(len(self), device=self.labels.device)
+        made = [
+            self.examples(part, policy, seed=seed, epoch=COPIES_EPOCH - copy)
+            for copy in range(count)
+            for part in torch.split(rows, CHUNK)
+        ]
+        images = torch.cat([to_bytes(each.images) for each in made])
+        labels = torch.cat([each.labels for each in made]).squeeze(1)
+        return DeviceData(images, labels, self.samples.repeat(count))
+
     @cached_property
     def _composer(self) -> Composer | None:
         return None if self.scene is None else Composer(self.scene, self.images, self.labels, self.samples)
@@ -74,18 +87,31 @@ def split(data: Split, recipe: Recipe, device: torch.device) -> tuple[DeviceData
     DatasetError
         If there are too few images to cut any off.
     """
-    count = len(data.labels)
-    held_out = min(recipe.validation, count // 10)
-    if held_out == 0:
+    count = held_out_of(data, recipe.validation)
+    if count == 0:
         raise DatasetError(
-            f"{recipe.dataset}: has {count} images; at least 10 are needed to train and validate"
+            f"{recipe.dataset}: has {len(data.labels)} images; at least 10 are needed to train and validate"
         )
-    order = draws.permutation(recipe.seed, SPLIT_STREAM, count, torch.device("cpu"))
-    validation, training = order[:held_out].sort().values, order[held_out:].sort().values
-    return _rows(data, training, device), _rows(data, validation, device).composed(recipe.seed)
+    training = _rows(data, _order(data, recipe.seed)[count:], device)
+    return training, held_out(data, recipe.seed, count, device).composed(recipe.seed)
 
 
-def _rows(data: Split, rows: Tensor, device: torch.device) -> DeviceData:
+def held_out_of(data: Split, validation: int) -> int:
+    """How many images are held out where so many are asked for: of few images, a tenth."""
+    return min(validation, len(data.labels) // 10)
+
+
+def held_out(data: Split, seed: int, count: int, device: torch.device) -> DeviceData:
+    """The images that a seed holds out; fewer of them are the first ones of more. Not made into scenes yet."""
+    return _rows(data, _order(data, seed)[:count], device)
+
+
+def _order(data: Split, seed: int) -> Tensor:
+    return draws.permutation(seed, SPLIT_STREAM, len(data.labels), torch.device("cpu"))
+
+
+def _rows(data: Split, chosen: Tensor, device: torch.device) -> DeviceData:
+    rows = chosen.sort().values
     images, labels = torch.from_numpy(data.images)[rows], torch.from_numpy(data.labels)[rows]
     return DeviceData(images.to(device), labels.to(device), rows.to(device), data.scene)
 

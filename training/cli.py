@@ -9,15 +9,13 @@ from collections.abc import Iterable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import torch
 import typer
-from rich import box
 from rich.console import Console
 from rich.status import Status
-from rich.table import Table
 
 from model.checkpoint import load_network
 from model.contract import (
@@ -35,13 +33,18 @@ from training.earlier import Start, fingerprint
 from training.provenance import provenance
 from training.recipe import TEACHER_WEIGHT, Precision, Recipe, Schedule, default_augmentation
 from training.runs import STATE, Origin, RunError, Stop
-from training.tables import in_words, meaning_table, speed_table
+from training.tables import in_words, meaning_table, metrics_table, print_whole, speed_table
+
+if TYPE_CHECKING:  # each command imports what it needs
+    from training.validation import Copies
 
 Accelerator = Literal["auto", "cpu", "cuda"]
 # Fewer validation images than this say little about where a class ends.
 FEW_IMAGES = 200
 # Training images that int8 takes its ranges from.
 CALIBRATION_IMAGES = 512
+# Augmented copies of each image that models are compared by.
+COPIES = 8
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 console = Console(stderr=True)
@@ -350,13 +353,38 @@ def evaluate(
         rows += [(path, variant, metrics) for variant, metrics in figures.items()]
         if write and path.is_dir():  # a checkpoint has no card
             write_card(path, figures, speeds.get(path, {}))
-    if as_json:
-        for path, variant, metrics in rows:
-            typer.echo(json.dumps({"model": path.resolve().name, "variant": variant, **asdict(metrics)}))
-    else:
-        Console().print(_table(rows))
+    _show(rows, as_json)
+    if not as_json:
         for path, measured in speeds.items():
-            Console().print(speed_table(path, measured))
+            print_whole(speed_table(path, measured))
+
+
+@app.command()
+def validate(
+    models: Annotated[list[Path], typer.Argument(help="Exported models (folders) or checkpoints.")],
+    augmentation: Annotated[
+        str | None, typer.Option(help=f"Of augmented copies in place of the images: {one_of(AUGMENTATIONS)}")
+    ] = None,
+    copies: Annotated[
+        int | None,
+        typer.Option(help="Of each image.", min=1, max=100, show_default=f"{COPIES} with --augmentation"),
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Where a folder:PATH lies that the models were trained on.")
+    ] = None,
+    data: DataFolder = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a model and variant.")] = False,
+) -> None:
+    """Measure models on training images that were held out of their training: to choose one without the test set.
+
+    Models with the same training images and seed are measured on the same images.
+    """
+    from training.validation import Copies, validate_models
+
+    if augmentation is None and copies is not None:
+        raise RunError("--copies: are of what --augmentation makes of the images, and none is given")
+    made = None if augmentation is None else Copies(augmentation=augmentation, count=copies or COPIES)
+    _show(list(validate_models(models, dataset, data, made)), as_json, made, "held out of the training")
 
 
 @app.command()
@@ -453,31 +481,22 @@ def download(
     )
 
 
-def _table(rows: list[tuple[Path, str, Metrics]]) -> Table:
-    table = Table(box=box.SIMPLE)
-    table.add_column("model")
-    several = any(m.exact_match_error is not None for _, _, m in rows)
-    names = ("variant", "data set", "images", "errors", "error %", "margin", "MSE", "accepted %")
-    for name in (*names, *(["any wrong %"] if several else [])):
-        table.add_column(name, justify="left" if name in ("variant", "data set") else "right", no_wrap=True)
-    for path, variant, m in rows:
-        table.add_row(
-            path.resolve().name,
-            variant,
-            m.dataset,
-            f"{m.images:,}",
-            str(m.errors),
-            f"{100 * m.error:.2f}",
-            f"{m.margin_loss:.5f}",
-            f"{m.reconstruction_mse:.5f}",
-            _percent(m.accepted),
-            *([_percent(m.exact_match_error)] if several else []),
-        )
-    return table
-
-
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.2f}"
+def _show(
+    rows: list[tuple[Path, str, Metrics]],
+    as_json: bool,
+    made: "Copies | None" = None,
+    title: str | None = None,
+) -> None:
+    """Print figures; `made` says what was made of the images that they were measured on."""
+    if as_json:
+        copies = {} if made is None else {"augmentation": made.augmentation, "copies": made.count}
+        for path, variant, metrics in rows:
+            what = {"model": path.resolve().name, "variant": variant}
+            typer.echo(json.dumps({**what, **asdict(metrics), **copies}))
+        return
+    if made is not None:
+        title = f"{title}, {made.count} × {made.augmentation}"
+    print_whole(metrics_table(rows, title))
 
 
 def _folder_input(

@@ -10,13 +10,73 @@ from typing import Any
 
 from torch import Tensor
 
-from model.checkpoint import load_network
+from model.checkpoint import load_network, read_tensors
 from model.contract import CardError, ModelCard, sha256
 from model.layers import CapsuleNetwork
 from model.restore import restore
+from training.batches import held_out_of
 from training.datasets import Split, portable
 from training.recipe import Recipe
 from training.runs import Origin, RunError
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """Which images a network was trained on, and which of them were held out to validate it.
+
+    Attributes
+    ----------
+    dataset, data
+        What it was trained on, and the fingerprint of those images.
+    seed, validation
+        By which its validation images were chosen, and how many they were to be.
+    """
+
+    dataset: str
+    data: str
+    seed: int
+    validation: int
+
+    @classmethod
+    def read(cls, path: Path) -> "HeldOut":
+        """Read it out of a checkpoint, or of an exported model if `path` is a folder.
+
+        Raises
+        ------
+        CheckpointError, CardError
+            If it cannot be read, or does not say how it was trained.
+        """
+        if path.is_dir():
+            return cls.of_model(path, ModelCard.load(path))
+        return cls.of_run(Origin.read(path, read_tensors(path)[1]))
+
+    def same_images(self, other: "HeldOut") -> bool:
+        """Whether the images that one held out are among those that the other did."""
+        return (self.data, self.seed) == (other.data, other.seed)
+
+    @classmethod
+    def of_run(cls, origin: Origin) -> "HeldOut":
+        """Out of what a run was made of."""
+        return cls(
+            dataset=portable(origin.recipe.dataset),
+            data=origin.data,
+            seed=origin.recipe.seed,
+            validation=origin.recipe.validation,
+        )
+
+    @classmethod
+    def of_model(cls, folder: Path, card: ModelCard) -> "HeldOut":
+        """Out of the card of the model in a folder; raises CardError if it does not say how it was trained."""
+        made: dict[str, Any] = card.training
+        try:
+            return cls(
+                dataset=made["dataset"],
+                data=made["data"],
+                seed=int(re.findall(r"--seed (\d+)", made["command"])[-1]),  # commands always say it
+                validation=made["validation_images"],
+            )
+        except (KeyError, IndexError, TypeError):
+            raise CardError(f"{folder}: its card does not say how it was trained") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,19 +91,14 @@ class Earlier:
         All the commands that made it.
     classes
         What it tells apart.
-    dataset, data
-        What it was trained on, and the fingerprint of those images.
-    seed, validation
-        By which its validation images were chosen, and how many they were to be.
+    held_out
+        The images that it was trained on and those that it was not.
     """
 
     network: CapsuleNetwork
     command: str
     classes: tuple[str, ...]
-    dataset: str
-    data: str
-    seed: int
-    validation: int
+    held_out: HeldOut
 
     @classmethod
     def read(cls, path: Path) -> "Earlier":
@@ -59,33 +114,23 @@ class Earlier:
     @classmethod
     def _of_checkpoint(cls, path: Path) -> "Earlier":
         network, header = load_network(path)
-        origin = Origin.read(path, header)
         return cls(
             network=network,
             command=str(header["provenance"]["command"]),
             classes=tuple(header["classes"]),
-            dataset=portable(origin.recipe.dataset),
-            data=origin.data,
-            seed=origin.recipe.seed,
-            validation=origin.recipe.validation,
+            held_out=HeldOut.of_run(Origin.read(path, header)),
         )
 
     @classmethod
     def _of_model(cls, folder: Path) -> "Earlier":
         network, card = restore(folder)
-        made: dict[str, Any] = card.training
-        try:
-            return cls(
-                network=network,
-                command=made["command"],
-                classes=card.classes,
-                dataset=made["dataset"],
-                data=made["data"],
-                seed=int(re.findall(r"--seed (\d+)", made["command"])[-1]),  # commands always say it
-                validation=made["validation_images"],
-            )
-        except (KeyError, IndexError, TypeError):
-            raise CardError(f"{folder}: its card does not say how it was trained") from None
+        held_out = HeldOut.of_model(folder, card)
+        return cls(
+            network=network,
+            command=str(card.training["command"]),
+            classes=card.classes,
+            held_out=held_out,
+        )
 
     def check_held_out(self, source: Path, recipe: Recipe, data: Split) -> None:
         """Refuse this network, read from `source`, where it may have been trained on a run's validation images.
@@ -97,16 +142,16 @@ class Earlier:
         RunError
             Naming `source`.
         """
-        same_images = self.data == data.fingerprint()
-        if not same_images and self.dataset != portable(recipe.dataset):
+        mine = self.held_out
+        same_images = mine.data == data.fingerprint()
+        if not same_images and mine.dataset != portable(recipe.dataset):
             return
         # Fewer validation images of one seed are the first ones of more of them (`batches.split`).
-        held_out, mine = (min(each.validation, len(data.labels) // 10) for each in (recipe, self))
-        if not same_images or self.seed != recipe.seed or mine < held_out:
-            most = f"{mine}" if same_images else "what it had"
+        wanted, most = (held_out_of(data, each.validation) for each in (recipe, mine))
+        if not same_images or mine.seed != recipe.seed or most < wanted:
             raise RunError(
-                f"{source}: had other validation images; give its data, --seed {self.seed} and a --validation of at "
-                f"most {most}"
+                f"{source}: had other validation images; give its data, --seed {mine.seed} and a --validation of at "
+                f"most {most if same_images else 'what it had'}"
             )
 
 

@@ -166,7 +166,7 @@ def _checkpoint(path: Path, data: Path | None) -> _Victim:
     network, header = load_network(path)
     origin = Origin.read(path, header)
     recipe = origin.recipe
-    _, held_out = split(load(recipe.dataset, "train", data, spec=recipe.input), recipe, torch.device("cpu"))
+    _, held_out = split(origin.images(path, data), recipe, torch.device("cpu"))
     objects = header["objects"]
     return _Victim(
         name=_made_by(path.resolve().parent),

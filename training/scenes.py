@@ -121,7 +121,7 @@ class Composer:
             self.compose(part, Augmentation(), seed=seed, epoch=epoch) for part in torch.split(rows, CHUNK)
         ]
         images, labels, parts = zip(
-            *((_bytes(each.images), each.labels, _bytes(each.parts)) for each in made), strict=True
+            *((to_bytes(each.images), each.labels, to_bytes(each.parts)) for each in made), strict=True
         )
         return Examples(torch.cat(images), torch.cat(labels), torch.cat(parts))
 
@@ -183,5 +183,6 @@ def shifted(images: Tensor, shifts: Tensor) -> Tensor:
     return images
 
 
-def _bytes(images: Tensor) -> Tensor:
+def to_bytes(images: Tensor) -> Tensor:
+    """Images in [0,1] as uint8."""
     return (images * 255).round().to(torch.uint8)

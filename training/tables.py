@@ -1,15 +1,66 @@
-"""What the command line says of the variants of a model."""
+"""What the command line says of models and their variants."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich import box
+from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
-from model.contract import Speed, Validation
+from model.contract import Metrics, Speed, Validation
+from training.earlier import with_its_folder
 
 if TYPE_CHECKING:  # what measures is slow to import, and most commands need none of it
     from training.meaning import Measured
+
+# No table has more columns of text.
+WIDEST = 1000
+
+
+def print_whole(table: Table) -> None:
+    """Print a table with every figure in it, also where the terminal is narrow: its lines are broken there."""
+    console = Console()
+    needed = Measurement.get(console, console.options.update_width(WIDEST), table).maximum
+    console.width = max(console.width, needed)
+    console.print(table)
+
+
+def metrics_table(rows: list[tuple[Path, str, Metrics]], title: str | None = None) -> Table:
+    """A row a model and variant; narrow, so that most fit into 80 columns."""
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False, title=title, title_justify="left")
+    for name in ("model", "variant", "data set"):
+        table.add_column(name, no_wrap=True)
+    several = any(m.exact_match_error is not None for _, _, m in rows)
+    figures = (
+        "images",
+        "errors",
+        "error\n%",
+        "margin",
+        "MSE",
+        "accepted\n%",
+        *(["any wrong\n%"] if several else []),
+    )
+    for name in figures:
+        table.add_column(name, justify="right", no_wrap=True)
+    for path, variant, m in rows:
+        table.add_row(
+            path.resolve().name if path.is_dir() else with_its_folder(path),
+            variant,
+            m.dataset,
+            f"{m.images:,}",
+            f"{m.errors:,}",
+            f"{100 * m.error:.2f}",
+            f"{m.margin_loss:.5f}",
+            f"{m.reconstruction_mse:.5f}",
+            _percent(m.accepted),
+            *([_percent(m.exact_match_error)] if several else []),
+        )
+    return table
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.2f}"
 
 
 def speed_table(path: Path, speeds: dict[str, Speed]) -> Table:

@@ -29,6 +29,7 @@ from training.earlier import Start
 from training.recipe import Recipe
 from training.runs import BEST, LAST, LOG, STATE, RunError
 from training.teacher import Teacher
+from training.validation import Copies, validate_models
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -272,6 +273,48 @@ def test_it_is_exported_and_begun_with_like_any_checkpoint(
     assert header["result"]["validation_error"] == result.validation_error
 
 
+def test_models_are_compared_on_the_images_that_validated_their_runs(
+    pictures: Path, trained: Path, exported: Path, further: Path, tmp_path: Path
+) -> None:
+    models = [exported, trained / BEST, further / BEST]
+    dataset = f"folder:{pictures}"
+    found = [metrics for _, _, metrics in validate_models(models, dataset, None, None)]
+    known = [read_tensors(path)[1]["result"] for path in (trained / BEST, trained / BEST, further / BEST)]
+    assert [each.error for each in found] == [each["validation_error"] for each in known]
+    assert [each.margin_loss for each in found] == pytest.approx(
+        [each["validation_margin_loss"] for each in known], rel=1e-4
+    )
+    assert found[0].images > 3
+    words = ("--validation", "3", "--epochs", "1", "--start-from", str(further / BEST))
+    run(*fit_words(pictures, tmp_path, *words))
+    with_fewer = validate_models([*models, tmp_path / BEST], dataset, None, None)
+    found = [metrics for _, _, metrics in with_fewer]
+    assert [each.images for each in found] == [3, 3, 3, 3]  # none of them has seen these
+    known = [read_tensors(tmp_path / BEST)[1]["result"]]
+    assert found[3].error == known[0]["validation_error"]
+    assert found[3].margin_loss == pytest.approx(known[0]["validation_margin_loss"], rel=1e-4)
+
+
+def test_augmented_copies_are_the_same_for_all_models_and_each_time(
+    pictures: Path, others: Path, trained: Path, exported: Path
+) -> None:
+    models, dataset = [exported, trained / BEST], f"folder:{pictures}"
+    ((_, _, plain),) = validate_models([exported], dataset, None, None)
+    hands = Copies(augmentation="hands", count=8)
+    (_, _, of_model), (_, _, of_checkpoint) = validate_models(models, dataset, None, hands)
+    assert of_model.images == 8 * plain.images
+    assert of_model.margin_loss == pytest.approx(of_checkpoint.margin_loss, rel=1e-3)
+    assert of_model.margin_loss > 1.5 * plain.margin_loss
+    words = ("validate", exported, "--dataset", dataset, "--augmentation", "hands")
+    said = json.loads(run(*words, "--json").stdout)
+    assert (said["augmentation"], said["copies"], said["errors"]) == ("hands", 8, of_model.errors)
+    shown = run(*words, "--copies", "2", COLUMNS="40").stdout  # no figure is cut where a terminal is narrow
+    assert shown.splitlines()[0].rstrip() == "held out of the training, 2 × hands"
+    assert re.search(rf"^ mine +fp32 +folder:pictures +{2 * plain.images} .*\d\.\d{{5}}", shown, re.MULTILINE)
+    with pytest.raises(RunError, match="was trained on other images than those of folder:"):
+        list(validate_models([exported], f"folder:{others}", None, None))
+
+
 def test_networks_that_were_trained_apart_are_refused(
     exported: Path, trained: Path, further: Path, tmp_path: Path
 ) -> None:
@@ -491,6 +534,9 @@ def test_a_run_killed_without_warning_goes_on(pictures: Path, trained: Path, tmp
         (["export", "none.safetensors", "--output", "x"], "none.safetensors: no such checkpoint"),
         (["evaluate", "none.safetensors"], "none.safetensors: no such checkpoint"),
         (["evaluate", "docs"], "card.json"),
+        (["validate", "artifacts/mnist", "--copies", "2"], "--copies: are of what --augmentation makes"),
+        (["validate", "artifacts/mnist", "--augmentation", "wild"], "'wild'; it must be one of none, shift"),
+        (["validate", "none.safetensors"], "none.safetensors: no such checkpoint"),
         (
             ["fit", "--dataset", "folder:tests", "--accelerator", "cuda", "--output", "x"],
             "finds no CUDA device",

@@ -18,7 +18,8 @@ from model.contract import InputSpec, ModelConfig
 from model.layers import CapsuleNetwork
 from model.zoo import ARCHITECTURES, build
 from training import fit, runs
-from training.batches import batches, split
+from training.augment import AUGMENTATIONS
+from training.batches import batches, held_out, split
 from training.datasets import DatasetError, DatasetInfo, Split
 from training.earlier import Start
 from training.fit import Trainer, plain_images
@@ -314,6 +315,24 @@ def test_at_most_a_tenth_is_cut_off(digits: Split) -> None:
     assert len(split(digits, recipe(), torch.device("cpu"))[1]) == 30
     with pytest.raises(DatasetError, match="at least 10"):
         split(Split(digits.images[:9], digits.labels[:9]), recipe(), torch.device("cpu"))
+
+
+def test_fewer_images_held_out_are_among_more_of_the_same_seed(digits: Split) -> None:
+    few, more = (held_out(digits, 3, count, torch.device("cpu")) for count in (10, 20))
+    assert len(few) == 10
+    assert set(few.samples.tolist()) < set(more.samples.tolist())
+    whole = split(digits, recipe(validation=20, seed=3), torch.device("cpu"))[1]
+    assert torch.equal(whole.images, more.images)
+
+
+def test_copies_are_of_each_image_and_differ(digits: Split) -> None:
+    few = held_out(digits, 0, 10, torch.device("cpu"))
+    made = few.copies(AUGMENTATIONS["hands"], 2, seed=0)
+    assert made.labels.tolist() == few.labels.tolist() * 2
+    first, second = made.images.chunk(2)
+    assert not any(torch.equal(*pair) for pair in zip(first, second, strict=True))
+    trained_on = few.examples(torch.arange(10), AUGMENTATIONS["hands"], seed=0, epoch=0).images
+    assert (first.float() / 255 - trained_on).abs().amax(dim=(1, 2, 3)).min() > 0.1
 
 
 def test_processes_together_see_what_one_would(digits: Split) -> None:

@@ -14,7 +14,7 @@ from model.contract import ModelConfig
 from model.zoo import ARCHITECTURES, build
 from tests.training.test_fit import Watcher
 from training.augment import Augmentation
-from training.batches import DeviceData, batches, split
+from training.batches import DeviceData, batches, held_out, split
 from training.datasets import DERIVED, DatasetError, Split, describe, fixed_scenes, load
 from training.fit import Trainer
 from training.losses import present
@@ -243,3 +243,14 @@ def test_every_architecture_takes_these_sizes(architecture: str, side: int) -> N
     with torch.inference_mode():
         lengths, _, drawn = network(torch.rand(2, 1, side, side))
     assert (lengths.shape, drawn.shape) == ((2, 10), (2, 1, side, side))
+
+
+def test_copies_of_scenes_are_other_scenes_of_the_images_held_out(digits: Split) -> None:
+    pairs = replace(digits, scene=PAIRS)
+    few = held_out(pairs, 0, 20, torch.device("cpu"))
+    made = few.copies(Augmentation(), 3, seed=0)
+    assert made.images.shape == (60, 1, 36, 36)
+    assert made.labels.shape == (60, 2)
+    assert made.labels[:, 0].tolist() == few.labels.tolist() * 3
+    assert len({tuple(others) for others in made.labels[:, 1].view(3, 20).tolist()}) == 3
+    assert set(made.labels[:, 1].tolist()) <= set(few.labels.tolist())
