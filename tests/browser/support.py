@@ -28,6 +28,20 @@ FORGET_WHEN_LIFTED = """board => board.addEventListener("drawn", () => {
   document.getElementById("input").width = 0;
 })"""
 
+# Of the files that are read as pictures the next one waits, or one after it, until `release` is called, which gives way
+# to what follows from it.
+HOLD_PICTURE = """(before) => {
+  const read = window.createImageBitmap;
+  window.createImageBitmap = async (...what) => {
+    if (!(what[0] instanceof Blob) || before-- > 0) return read(...what);
+    window.createImageBitmap = read;
+    await new Promise((resolve) => {
+      window.release = () => (resolve(), new Promise((done) => setTimeout(done, 200)));
+    });
+    return read(...what);
+  };
+}"""
+
 # A machine that is busy with other work is slow, which is no fault of the page.
 PATIENCE = 60.0
 

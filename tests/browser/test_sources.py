@@ -9,7 +9,15 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.app.support import png
-from tests.browser.support import draw, eventually, pixels, sample, verdict, wait_for_another
+from tests.browser.support import (
+    HOLD_PICTURE,
+    draw,
+    eventually,
+    pixels,
+    sample,
+    verdict,
+    wait_for_another,
+)
 from training.datasets import Split
 
 DROP = """({ name, type, content }) => {
@@ -25,18 +33,6 @@ DROP = """({ name, type, content }) => {
 COPY = """async (content) => {
   const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
   await navigator.clipboard.write([new ClipboardItem({ "image/png": new Blob([bytes], { type: "image/png" }) })]);
-}"""
-
-# The next picture that is read waits until `release` is called, which gives way to what follows from it.
-HOLD_NEXT_PICTURE = """() => {
-  const read = window.createImageBitmap;
-  window.createImageBitmap = async (...what) => {
-    window.createImageBitmap = read;
-    await new Promise((resolve) => {
-      window.release = () => (resolve(), new Promise((done) => setTimeout(done, 200)));
-    });
-    return read(...what);
-  };
 }"""
 
 
@@ -78,7 +74,7 @@ def test_a_picture_can_be_pasted(playground: Page, two: bytes) -> None:
 def test_a_picture_that_takes_long_to_read_does_not_replace_what_was_given_after_it(
     playground: Page, two: bytes
 ) -> None:
-    playground.evaluate(HOLD_NEXT_PICTURE)
+    playground.evaluate(HOLD_PICTURE, 0)
     drop(playground, "2.png", two, "image/png")
     playground.wait_for_function("() => !!window.release")
     sample(playground, "3").click()

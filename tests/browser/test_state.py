@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.app.support import Server, png
 from tests.browser.support import (
+    HOLD_PICTURE,
     SEVEN,
     draw_and_wait,
     eventually,
@@ -104,6 +105,31 @@ def test_a_file_survives_as_what_the_network_saw(playground: Page, digits: Split
     reopen(playground, link_to(playground))
     expect(verdict(playground)).to_have_text("2")
     assert (pixels(playground.locator("#input")) == seen).all()
+
+
+@pytest.mark.parametrize("before", [0, 1])  # the strip of the samples is held, or the link's picture
+def test_a_link_that_takes_long_does_not_replace_a_later_one(
+    playground: Page, digits: Split, before: int
+) -> None:
+    two = {"name": "2.png", "mimeType": "image/png", "buffer": png(digits.images[1, 0])}
+    playground.locator("#file").set_input_files(two)  # type: ignore[arg-type]
+    expect(verdict(playground)).to_have_text("2")
+    first = link_to(playground)
+    sample(playground, "3").click()
+    expect(verdict(playground)).to_have_text("3")
+    second = link_to(playground)
+    shown = pixels(playground.locator("#board"))
+    sample(playground, "0").click()
+    expect(verdict(playground)).to_have_text("0")
+    playground.evaluate(HOLD_PICTURE, before)
+    playground.goto(first)  # another fragment of the page that is open
+    playground.wait_for_function("() => !!window.release")
+    playground.goto(second)
+    expect(verdict(playground)).to_have_text("3")
+    playground.evaluate("window.release()")
+    assert np.array_equal(pixels(playground.locator("#board")), shown)
+    playground.goto(first)
+    expect(verdict(playground)).to_have_text("2")
 
 
 @pytest.mark.parametrize(

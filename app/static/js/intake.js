@@ -9,6 +9,7 @@ const FIRST_SAMPLE = 7;
 
 const board = new Board(byId("board"));
 let gifts = 0; // of a person: a file that takes long to read must not replace what was given after it
+let starts = 0; // nor one of a link what a later link names
 
 /** The same, as something that a person does; what the page takes by itself never outranks that. */
 const byHand = (take) => (...what) => {
@@ -42,11 +43,11 @@ function takeSample(number, then = {}) {
   looking.now((signal) => lookAt({ blob, origin: { sample: number } }, signal, then));
 }
 
-async function takeFile(blob, { asSeen = false, then = {} } = {}) {
+async function takeFile(blob, { asSeen = false, then = {}, isWanted = () => true } = {}) {
   const newest = gifts;
   const readable = await isReadable(blob);
   const bitmap = readable && (await createImageBitmap(blob).catch(() => null));
-  if (newest !== gifts) return undefined;
+  if (newest !== gifts || !isWanted()) return undefined;
   if (!readable) return mention(`${nameOf(blob)} cannot be read. Is it a file, and still there?`);
   board.show({ picture: bitmap });
   describeBoard(bitmap ? "" : `${nameOf(blob)} cannot be shown here.`);
@@ -88,11 +89,13 @@ function undo() {
 export function begin({ strokes = null, sample = null, seen = null, chosen = null, pose = null }, before) {
   const then = { chosen, pose };
   const drawn = strokes ?? (board.strokes.length ? board.strokes : null);
+  const start = ++starts;
+  const isWanted = () => start === starts;
   const number = sample ?? Math.min(FIRST_SAMPLE, values.samples.length - 1);
-  if (seen) return takeFile(seen, { asSeen: true, then });
+  if (seen) return takeFile(seen, { asSeen: true, then, isWanted });
   if (values.samples[sample]) return takeSample(sample, then);
   if (drawn) return takeStrokes(drawn, then);
-  if (before?.origin.file) return takeFile(before.blob, { asSeen: before.asSeen });
+  if (before?.origin.file) return takeFile(before.blob, { asSeen: before.asSeen, isWanted });
   return values.samples[number] ? takeSample(number, then) : clearBoard();
 }
 

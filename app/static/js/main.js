@@ -90,12 +90,15 @@ function stateNow() {
   return card ? { model: card.name, sample: picture?.origin.sample, chosen, pose } : undefined;
 }
 
+let turns = 0; // to a model; of two that overlap the later one holds, whichever samples come first
+
 /** Turn to a model, and to the picture that a link says, or else to the one that was there. */
 async function useModel(name, state = {}) {
+  const turn = ++turns;
   const card = values.models.find((each) => each.name === name);
   byId("model").value = name;
   const samples = await samplesFor(card).catch(() => []); // the page is of use without them
-  if (byId("model").value !== name) return; // turned to another meanwhile
+  if (turn !== turns) return;
   for (const latest of [looking, moving]) latest.cancel();
   const before = values.picture;
   store.set({ ...NOTHING, card, samples });
