@@ -122,5 +122,5 @@ class Siblings:
             while True:
                 os.close(os.dup(self.box.fileno()))
                 _, files, _, _ = socket.recv_fds(self.box, 1, 1)
-                self._counts.taken[self._number] += 1
                 yield from (socket.socket(fileno=file) for file in files)
+                self._counts.taken[self._number] += 1  # last: they are counted as open by now

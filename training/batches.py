@@ -87,7 +87,7 @@ def split(data: Split, recipe: Recipe, device: torch.device) -> tuple[DeviceData
     DatasetError
         If there are too few images to cut any off.
     """
-    count = held_out_of(data, recipe.validation)
+    count = held_out_count(data, recipe.validation)
     if count == 0:
         raise DatasetError(
             f"{recipe.dataset}: has {len(data.labels)} images; at least 10 are needed to train and validate"
@@ -96,13 +96,13 @@ def split(data: Split, recipe: Recipe, device: torch.device) -> tuple[DeviceData
     return training, held_out(data, recipe.seed, count, device).composed(recipe.seed)
 
 
-def held_out_of(data: Split, validation: int) -> int:
+def held_out_count(data: Split, validation: int) -> int:
     """How many images are held out where so many are asked for: of few images, a tenth."""
     return min(validation, len(data.labels) // 10)
 
 
 def held_out(data: Split, seed: int, count: int, device: torch.device) -> DeviceData:
-    """The images that a seed holds out; fewer of them are the first ones of more. Not made into scenes yet."""
+    """The images that a seed holds out, not made into scenes yet; fewer of them are among more of them."""
     return _rows(data, _order(data, seed)[:count], device)
 
 

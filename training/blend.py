@@ -14,7 +14,8 @@ from training.average import take_statistics
 from training.batches import split
 from training.earlier import Earlier, fingerprint, with_its_folder
 from training.fit import plain_images, validate
-from training.provenance import THEN, option
+from training.held_out import THEN
+from training.provenance import option
 from training.runs import EpochResult, Origin, RunError
 
 

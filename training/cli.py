@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -33,10 +33,7 @@ from training.earlier import Start, fingerprint
 from training.provenance import provenance
 from training.recipe import TEACHER_WEIGHT, Precision, Recipe, Schedule, default_augmentation
 from training.runs import STATE, Origin, RunError, Stop
-from training.tables import in_words, meaning_table, metrics_table, print_whole, speed_table
-
-if TYPE_CHECKING:  # each command imports what it needs
-    from training.validation import Copies
+from training.tables import in_words, meaning_table, metrics_table, names_of, print_whole, speed_table
 
 Accelerator = Literal["auto", "cpu", "cuda"]
 # Fewer validation images than this say little about where a class ends.
@@ -353,38 +350,78 @@ def evaluate(
         rows += [(path, variant, metrics) for variant, metrics in figures.items()]
         if write and path.is_dir():  # a checkpoint has no card
             write_card(path, figures, speeds.get(path, {}))
-    _show(rows, as_json)
-    if not as_json:
-        for path, measured in speeds.items():
-            print_whole(speed_table(path, measured))
+    if as_json:
+        names = names_of(models)
+        for path, variant, metrics in rows:
+            typer.echo(json.dumps({"model": names[path], "variant": variant, **asdict(metrics)}))
+        return
+    _show(models, rows)
+    for path, measured in speeds.items():
+        print_whole(speed_table(path, measured))
 
 
 @app.command()
 def validate(
     models: Annotated[list[Path], typer.Argument(help="Exported models (folders) or checkpoints.")],
     augmentation: Annotated[
-        str | None, typer.Option(help=f"Of augmented copies in place of the images: {one_of(AUGMENTATIONS)}")
+        str | None, typer.Option(help=f"Measure on augmented copies instead. {one_of(AUGMENTATIONS)}")
     ] = None,
     copies: Annotated[
-        int | None,
-        typer.Option(help="Of each image.", min=1, max=100, show_default=f"{COPIES} with --augmentation"),
+        int | None, typer.Option(help=f"Of each image, with --augmentation; else {COPIES}.")
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="Where a folder:PATH lies that the models were trained on.")
+        str | None,
+        typer.Option(help="What all of them were trained on; needed where a folder:PATH has moved."),
     ] = None,
     data: DataFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a model and variant.")] = False,
 ) -> None:
-    """Measure models on training images that were held out of their training: to choose one without the test set.
+    """Measure models on the images held out of their training, to choose one without the test set.
 
-    Models with the same training images and seed are measured on the same images.
+    Models of one data set and seed are measured on the same images. The best epoch of a run was chosen by them, which
+    favours it a little; augmented copies show more of a difference than the images themselves.
     """
     from training.validation import Copies, validate_models
 
     if augmentation is None and copies is not None:
         raise RunError("--copies: are of what --augmentation makes of the images, and none is given")
-    made = None if augmentation is None else Copies(augmentation=augmentation, count=copies or COPIES)
-    _show(list(validate_models(models, dataset, data, made)), as_json, made, "held out of the training")
+    made = None
+    if augmentation is not None:
+        made = Copies(augmentation=augmentation, count=COPIES if copies is None else copies)
+    found = validate_models(models, dataset, data, made)
+    if as_json:
+        names = names_of(models)
+        images = {"augmentation": augmentation, "copies": None if made is None else made.count}
+        for each in found:
+            what = {
+                "model": names[each.path],
+                "variant": each.variant,
+                "held_out_by_seed": each.seed,
+                **images,
+            }
+            typer.echo(json.dumps(what | asdict(each.metrics)))
+        return
+    seeds = sorted({each.seed for each in found})
+    console.print(
+        f"held out by seed {', '.join(map(str, seeds))}"
+        + ("" if made is None else f", {made.count} × {made.augmentation}")
+        + ("" if len(seeds) == 1 else ": each seed holds out others, so compare models of one"),
+        highlight=False,
+        soft_wrap=True,
+    )
+    _show(
+        models,
+        (
+            (
+                each.path,
+                each.variant,
+                replace(each.metrics, dataset=f"{each.metrics.dataset}, seed {each.seed}"),
+            )
+            if len(seeds) > 1
+            else (each.path, each.variant, each.metrics)
+            for each in found
+        ),
+    )
 
 
 @app.command()
@@ -409,7 +446,7 @@ def meaning(
         )
     columns = properties_of(card)
     names = {label: named for label, each in measured.items() if (named := each.named(columns))}
-    Console().print(meaning_table(measured, columns))
+    print_whole(meaning_table(measured, columns))
     if write:
         replace_card(model, replace(card, pose_meaning=names))
 
@@ -481,22 +518,9 @@ def download(
     )
 
 
-def _show(
-    rows: list[tuple[Path, str, Metrics]],
-    as_json: bool,
-    made: "Copies | None" = None,
-    title: str | None = None,
-) -> None:
-    """Print figures; `made` says what was made of the images that they were measured on."""
-    if as_json:
-        copies = {} if made is None else {"augmentation": made.augmentation, "copies": made.count}
-        for path, variant, metrics in rows:
-            what = {"model": path.resolve().name, "variant": variant}
-            typer.echo(json.dumps({**what, **asdict(metrics), **copies}))
-        return
-    if made is not None:
-        title = f"{title}, {made.count} × {made.augmentation}"
-    print_whole(metrics_table(rows, title))
+def _show(paths: list[Path], rows: Iterable[tuple[Path, str, Metrics]]) -> None:
+    names = names_of(paths)
+    print_whole(metrics_table([(names[path], variant, metrics) for path, variant, metrics in rows]))
 
 
 def _folder_input(

@@ -3,80 +3,20 @@
 Either way the images that validate the new run must not have trained it, or they would measure nothing.
 """
 
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
-from model.checkpoint import load_network, read_tensors
-from model.contract import CardError, ModelCard, sha256
+from model.checkpoint import load_network
+from model.contract import ModelCard, sha256
 from model.layers import CapsuleNetwork
 from model.restore import restore
-from training.batches import held_out_of
+from training.batches import held_out_count
 from training.datasets import Split, portable
+from training.held_out import HeldOut
 from training.recipe import Recipe
 from training.runs import Origin, RunError
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeldOut:
-    """Which images a network was trained on, and which of them were held out to validate it.
-
-    Attributes
-    ----------
-    dataset, data
-        What it was trained on, and the fingerprint of those images.
-    seed, validation
-        By which its validation images were chosen, and how many they were to be.
-    """
-
-    dataset: str
-    data: str
-    seed: int
-    validation: int
-
-    @classmethod
-    def read(cls, path: Path) -> "HeldOut":
-        """Read it out of a checkpoint, or of an exported model if `path` is a folder.
-
-        Raises
-        ------
-        CheckpointError, CardError
-            If it cannot be read, or does not say how it was trained.
-        """
-        if path.is_dir():
-            return cls.of_model(path, ModelCard.load(path))
-        return cls.of_run(Origin.read(path, read_tensors(path)[1]))
-
-    def same_images(self, other: "HeldOut") -> bool:
-        """Whether the images that one held out are among those that the other did."""
-        return (self.data, self.seed) == (other.data, other.seed)
-
-    @classmethod
-    def of_run(cls, origin: Origin) -> "HeldOut":
-        """Out of what a run was made of."""
-        return cls(
-            dataset=portable(origin.recipe.dataset),
-            data=origin.data,
-            seed=origin.recipe.seed,
-            validation=origin.recipe.validation,
-        )
-
-    @classmethod
-    def of_model(cls, folder: Path, card: ModelCard) -> "HeldOut":
-        """Out of the card of the model in a folder; raises CardError if it does not say how it was trained."""
-        made: dict[str, Any] = card.training
-        try:
-            return cls(
-                dataset=made["dataset"],
-                data=made["data"],
-                seed=int(re.findall(r"--seed (\d+)", made["command"])[-1]),  # commands always say it
-                validation=made["validation_images"],
-            )
-        except (KeyError, IndexError, TypeError):
-            raise CardError(f"{folder}: its card does not say how it was trained") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,11 +54,12 @@ class Earlier:
     @classmethod
     def _of_checkpoint(cls, path: Path) -> "Earlier":
         network, header = load_network(path)
+        command = str(header["provenance"]["command"])
         return cls(
             network=network,
-            command=str(header["provenance"]["command"]),
+            command=command,
             classes=tuple(header["classes"]),
-            held_out=HeldOut.of_run(Origin.read(path, header)),
+            held_out=HeldOut.of_run(Origin.read(path, header), command),
         )
 
     @classmethod
@@ -126,16 +67,13 @@ class Earlier:
         network, card = restore(folder)
         held_out = HeldOut.of_model(folder, card)
         return cls(
-            network=network,
-            command=str(card.training["command"]),
-            classes=card.classes,
-            held_out=held_out,
+            network=network, command=str(card.training["command"]), classes=card.classes, held_out=held_out
         )
 
     def check_held_out(self, source: Path, recipe: Recipe, data: Split) -> None:
         """Refuse this network, read from `source`, where it may have been trained on a run's validation images.
 
-        Of a data set with another name nothing is asked.
+        Of data sets with other names nothing is asked, unless the images are the same.
 
         Raises
         ------
@@ -143,15 +81,18 @@ class Earlier:
             Naming `source`.
         """
         mine = self.held_out
+        wanted, most = (held_out_count(data, each.validation) for each in (recipe, mine))
         same_images = mine.data == data.fingerprint()
-        if not same_images and mine.dataset != portable(recipe.dataset):
-            return
-        # Fewer validation images of one seed are the first ones of more of them (`batches.split`).
-        wanted, most = (held_out_of(data, each.validation) for each in (recipe, mine))
-        if not same_images or mine.seed != recipe.seed or most < wanted:
+        same_name = mine.dataset == portable(recipe.dataset)
+        if (same_images and (mine.seed != recipe.seed or most < wanted)) or (same_name and not same_images):
             raise RunError(
                 f"{source}: had other validation images; give its data, --seed {mine.seed} and a --validation of at "
                 f"most {most if same_images else 'what it had'}"
+            )
+        if stage := mine.seen(recipe.dataset, data, recipe.seed, wanted):
+            raise RunError(
+                f"{source}: was trained on images that are to validate this run, in a stage on {stage.dataset} with "
+                f"--seed {stage.seed} and {stage.validation} images held out"
             )
 
 

@@ -1,5 +1,6 @@
 """Measure a model on a test set: how often it is wrong, how well it draws, how often its guard lets a picture pass."""
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,12 @@ import torch
 
 from model import guard
 from model.checkpoint import load_network
-from model.contract import CARD_FILE, Guard, InputSpec, Metrics, ModelCard, Speed
+from model.contract import CARD_FILE, CardError, Guard, InputSpec, Metrics, ModelCard, Speed
 from model.layers import CapsuleNetwork
 from model.objects import missed
 from model.onnx_model import Model, open_variants, redraw
 from training.datasets import FOLDER_PREFIX, DatasetError, Split, describe, load, portable
+from training.held_out import HeldOut
 from training.losses import margin_loss, present
 from training.runs import Origin
 
@@ -40,7 +42,10 @@ class TorchModel:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model to be measured: its variants with their guards, and what its card or checkpoint says of it."""
+    """A model to be measured: its variants with their guards, and what its card or checkpoint says of it.
+
+    `held_out` is None where a card does not say how the model was trained.
+    """
 
     variants: dict[str, tuple[Model, Guard | None]]
     classes: tuple[str, ...]
@@ -48,6 +53,7 @@ class Candidate:
     objects: int
     trained_on: str
     training_data: str
+    held_out: HeldOut | None
 
 
 def evaluate_model(path: Path, dataset: str | None, folder: Path | None) -> dict[str, Metrics]:
@@ -104,15 +110,19 @@ def open_candidate(path: Path) -> Candidate:
         variants: dict[str, tuple[Model, Guard | None]] = {
             name: (model, card.variants[name].guard) for name, model in models.items()
         }
+        held_out = None
+        with contextlib.suppress(CardError):
+            held_out = HeldOut.of_model(path, card)
         return Candidate(
-            variants, card.classes, card.input, card.objects, training["dataset"], training["data"]
+            variants, card.classes, card.input, card.objects, training["dataset"], training["data"], held_out
         )
     network, header = load_network(path)
     origin = Origin.read(path, header)
     recipe = origin.recipe
+    held_out = HeldOut.of_run(origin, str(header["provenance"]["command"]))
     only: dict[str, tuple[Model, Guard | None]] = {"checkpoint": (TorchModel(network), None)}
     return Candidate(
-        only, tuple(header["classes"]), recipe.input, header["objects"], recipe.dataset, origin.data
+        only, tuple(header["classes"]), recipe.input, header["objects"], recipe.dataset, origin.data, held_out
     )
 
 

@@ -7,14 +7,13 @@ import torch
 from model.contract import ModelConfig
 from training.datasets import FOLDER_PREFIX, portable
 from training.earlier import Start
+from training.held_out import THEN
 from training.recipe import Recipe
 from training.runs import Stop
 from training.teacher import Teacher
 
 # Options whose default may change or depends on the machine are always written out.
 ALWAYS = ("epochs", "augmentation", "seed", "precision")
-# Between the commands of stages.
-THEN = " && "
 # Said in another way than by their values.
 OTHERWISE = ("dataset", "config", "input", "start", "teacher")
 OF_NETWORK = ("primary_capsules", "routing_iterations", "pose_dim", "class_bias", "detach_routing")

@@ -1,5 +1,6 @@
 """What the command line says of models and their variants."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,43 +10,38 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from model.contract import Metrics, Speed, Validation
-from training.earlier import with_its_folder
 
 if TYPE_CHECKING:  # what measures is slow to import, and most commands need none of it
     from training.meaning import Measured
 
 # No table has more columns of text.
 WIDEST = 1000
+# What a cell of words has of a line.
+WORDS = 60
 
 
 def print_whole(table: Table) -> None:
-    """Print a table with every figure in it, also where the terminal is narrow: its lines are broken there."""
+    """Print a table with every figure in it, also where the terminal is narrower: its lines are broken there."""
     console = Console()
     needed = Measurement.get(console, console.options.update_width(WIDEST), table).maximum
     console.width = max(console.width, needed)
     console.print(table)
 
 
-def metrics_table(rows: list[tuple[Path, str, Metrics]], title: str | None = None) -> Table:
-    """A row a model and variant; narrow, so that most fit into 80 columns."""
-    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False, title=title, title_justify="left")
+def metrics_table(rows: list[tuple[str, str, Metrics]]) -> Table:
+    """A row for each model and variant."""
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for name in ("model", "variant", "data set"):
         table.add_column(name, no_wrap=True)
+    guarded = any(m.accepted is not None for _, _, m in rows)
     several = any(m.exact_match_error is not None for _, _, m in rows)
-    figures = (
-        "images",
-        "errors",
-        "error\n%",
-        "margin",
-        "MSE",
-        "accepted\n%",
-        *(["any wrong\n%"] if several else []),
-    )
+    figures = ["images", "errors", "error\n%", "margin", "MSE"]
+    figures += ["accepted\n%"] * guarded + ["any wrong\n%"] * several
     for name in figures:
         table.add_column(name, justify="right", no_wrap=True)
-    for path, variant, m in rows:
+    for model, variant, m in rows:
         table.add_row(
-            path.resolve().name if path.is_dir() else with_its_folder(path),
+            model,
             variant,
             m.dataset,
             f"{m.images:,}",
@@ -53,10 +49,24 @@ def metrics_table(rows: list[tuple[Path, str, Metrics]], title: str | None = Non
             f"{100 * m.error:.2f}",
             f"{m.margin_loss:.5f}",
             f"{m.reconstruction_mse:.5f}",
-            _percent(m.accepted),
-            *([_percent(m.exact_match_error)] if several else []),
+            *[_percent(m.accepted)] * guarded,
+            *[_percent(m.exact_match_error)] * several,
         )
     return table
+
+
+def names_of(paths: Sequence[Path]) -> dict[Path, str]:
+    """Each model by the name of its folder, each checkpoint by its run too, and by more where that is not enough."""
+    whole = {path: path.resolve() for path in paths}
+    names = {}
+    for path, parts in whole.items():
+        for count in range(1 if path.is_dir() else 2, len(parts.parts)):
+            names[path] = "/".join(parts.parts[-count:])
+            if not any(
+                other.parts[-count:] == parts.parts[-count:] for other in whole.values() if other != parts
+            ):
+                break
+    return names
 
 
 def _percent(share: float | None) -> str:
@@ -87,8 +97,8 @@ def meaning_table(measured: "dict[str, Measured]", properties: tuple[str, ...]) 
     )
     table.add_column("class")
     for name in properties:
-        table.add_column(name.replace(" ", "\n"), justify="right")
-    table.add_column("dimensions with a meaning (R² of the dimension alone)")
+        table.add_column(name.replace(" ", "\n"), justify="right", no_wrap=True)
+    table.add_column("dimensions with a meaning (R² of the dimension alone)", max_width=WORDS)
     for label, each in measured.items():
         named = ", ".join(f"{m.dim} {m.meaning} ({m.score:.2f})" for m in each.named(properties))
         table.add_row(label, *(f"{share:.2f}" for share in each.whole), named or "none")

@@ -1,27 +1,36 @@
-"""Models side by side on images that trained none of them, so that one can be chosen without a test set.
+"""Models side by side on images that were held out to validate them, so that one can be chosen without a test set.
 
 Plain ones flatter where those of the test are from elsewhere: whoever wrote the validation digits of MNIST wrote some
-of its training digits too. Augmented copies go further from what a network has seen.
+of its training digits too. Augmented copies go further from what a network has seen. Either way the best epoch of a run
+was chosen on these images, which favours it a little over other epochs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from model.contract import Metrics
-from training.augment import AUGMENTATIONS
-from training.batches import held_out, held_out_of
+from model.contract import CardError, Metrics
+from training.augment import AUGMENTATIONS, Augmentation
+from training.batches import held_out, held_out_count
 from training.datasets import Split, load, portable
-from training.earlier import HeldOut
-from training.evaluate import check_classes, measure, open_candidate
+from training.evaluate import Candidate, check_classes, measure, open_candidate
+from training.held_out import HeldOut
 from training.runs import RunError
+
+MOST_COPIES = 100  # of an image: beyond some thousands their random numbers would be those of epochs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Copies:
-    """So many augmented copies of each image; `augmentation` is a key of `AUGMENTATIONS`."""
+    """So many copies of each image, augmented by a key of `AUGMENTATIONS`.
+
+    Raises
+    ------
+    RunError
+        If there is no such augmentation, or the number is none from 1 to 100.
+    """
 
     augmentation: str
     count: int
@@ -31,15 +40,33 @@ class Copies:
             raise RunError(
                 f"--augmentation: is {self.augmentation!r}; it must be one of {', '.join(AUGMENTATIONS)}"
             )
+        if not 1 <= self.count <= MOST_COPIES:
+            raise RunError(f"--copies: is {self.count}; it must lie between 1 and {MOST_COPIES}")
+
+    @property
+    def policy(self) -> Augmentation:
+        """The augmentation by its values."""
+        return AUGMENTATIONS[self.augmentation]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validated:
+    """Figures of one variant of a model, or of a checkpoint, on the images that `seed` holds out."""
+
+    path: Path
+    variant: str
+    seed: int
+    metrics: Metrics
 
 
 def validate_models(
     paths: Sequence[Path], dataset: str | None, folder: Path | None, copies: Copies | None
-) -> Iterator[tuple[Path, str, Metrics]]:
-    """Figures of every variant of exported models, and of checkpoints, on the images held out to validate them.
+) -> list[Validated]:
+    """Measure exported models and checkpoints on the images that were held out to validate them.
 
-    Models of the same training images and seed are measured on the same images: where they held out more or fewer, on
-    the fewest, which are among the others' too.
+    Models of one data set and seed are measured on the same images. Where they held out more and fewer, these are the
+    fewest, which are among the others' too. (Scenes of fewer images are other scenes.) Without copies nothing is said
+    of the guard, whose thresholds are taken from these very images.
 
     Parameters
     ----------
@@ -50,33 +77,61 @@ def validate_models(
     folder
         Where the data sets lie.
     copies
-        What to make of the images; None for the images, or scenes, that validated the runs.
+        What to make of the images; None for the images, or scenes, as they validate runs.
 
     Raises
     ------
     CardError, CheckpointError, DatasetError
         If a model or its images cannot be read, or do not fit together.
     RunError
-        If the images are not those that a model was trained on.
+        If the images are not those that a model was trained on, or an earlier stage of it was trained on them.
     """
-    sources = {path: HeldOut.read(path) for path in paths}
-    for path, source in sources.items():
-        candidate = open_candidate(path)
-        name = dataset or candidate.trained_on
-        check_classes(path, candidate.classes, candidate.input, candidate.objects, name)
-        data = load(name, "train", folder, spec=candidate.input)
+    opened = [(path, *_open(path, dataset)) for path in paths]
+    loaded: dict[str, Split] = {}
+    counts: dict[tuple[str, int], int] = {}
+    for path, name, candidate, source in opened:
+        data = loaded.setdefault(name, load(name, "train", folder, spec=candidate.input))
         if data.fingerprint() != source.data:
-            raise RunError(f"{path}: was trained on other images than those of {name}")
-        count = min(each.validation for each in sources.values() if each.same_images(source))
-        images = _images(data, source.seed, held_out_of(data, count), copies)
-        for variant, (model, guard) in candidate.variants.items():
-            yield path, variant, measure(model, images, portable(name), guard)
+            raise RunError(
+                f"{path}: was trained on other images than those of {name}; --dataset names those that it was"
+            )
+        if copies is not None and copies.policy == Augmentation() and data.scene is None:
+            raise RunError(f"--augmentation {copies.augmentation}: the copies of an image would be equal")
+        count = held_out_count(data, source.validation)
+        if stage := source.seen(name, data, source.seed, count):
+            raise RunError(
+                f"{path}: a stage before the last was trained on images that validated the last one "
+                f"(on {stage.dataset} with --seed {stage.seed} and {stage.validation} images held out)"
+            )
+        counts[name, source.seed] = min(count, counts.get((name, source.seed), count))
+    images = {
+        (name, seed): _images(loaded[name], seed, count, copies) for (name, seed), count in counts.items()
+    }
+    return [
+        Validated(
+            path=path,
+            variant=variant,
+            seed=source.seed,
+            metrics=measure(
+                model, images[name, source.seed], portable(name), None if copies is None else guard
+            ),
+        )
+        for path, name, candidate, source in opened
+        for variant, (model, guard) in candidate.variants.items()
+    ]
+
+
+def _open(path: Path, dataset: str | None) -> tuple[str, Candidate, HeldOut]:
+    """A model, what its images are called, and which of them were held out."""
+    candidate = open_candidate(path)
+    if candidate.held_out is None:
+        raise CardError(f"{path}: its card does not say how it was trained")
+    name = dataset or candidate.trained_on
+    check_classes(path, candidate.classes, candidate.input, candidate.objects, name)
+    return name, candidate, candidate.held_out
 
 
 def _images(data: Split, seed: int, count: int, copies: Copies | None) -> Split:
     plain = held_out(data, seed, count, torch.device("cpu"))
-    if copies is None:
-        made = plain.composed(seed)
-    else:
-        made = plain.copies(AUGMENTATIONS[copies.augmentation], copies.count, seed=seed)
+    made = plain.composed(seed) if copies is None else plain.copies(copies.policy, copies.count, seed=seed)
     return Split(made.images.numpy(), made.labels.numpy())

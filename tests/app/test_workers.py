@@ -26,6 +26,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 PATIENT = 40.0
+ESTABLISHED, CLOSE_WAIT = "01", "08"  # states in /proc/net/tcp
 
 
 def workers_of(server: Server) -> list[int]:
@@ -40,15 +41,14 @@ def is_alive(pid: int) -> bool:
 
 
 def count_connections(pid: int) -> int:
-    """The open TCP connections of a process."""
-    established = {
-        line.split()[9] for line in Path("/proc/net/tcp").read_text().splitlines() if line.split()[3] == "01"
-    }
+    """The TCP connections that a process has, also those that their clients have left."""
+    lines = map(str.split, Path("/proc/net/tcp").read_text().splitlines())
+    connections = {line[9] for line in lines if line[3] in (ESTABLISHED, CLOSE_WAIT)}
     files = []
     for file in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # closed meanwhile
             files.append(str(file.readlink()))
-    return sum(file.removeprefix("socket:[").rstrip("]") in established for file in files)
+    return sum(file.removeprefix("socket:[").rstrip("]") in connections for file in files)
 
 
 def count_all(server: Server, connections: int) -> list[int]:

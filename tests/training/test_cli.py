@@ -22,10 +22,12 @@ from model.checkpoint import load_network, read_tensors
 from model.contract import CardError, ModelCard
 from model.onnx_model import open_variants
 from model.preprocess import decode
+from training.batches import held_out
 from training.blend import blend
 from training.cli import main
 from training.datasets import Split, load
 from training.earlier import Start
+from training.evaluate import measure, open_candidate
 from training.recipe import Recipe
 from training.runs import BEST, LAST, LOG, STATE, RunError
 from training.teacher import Teacher
@@ -278,7 +280,7 @@ def test_models_are_compared_on_the_images_that_validated_their_runs(
 ) -> None:
     models = [exported, trained / BEST, further / BEST]
     dataset = f"folder:{pictures}"
-    found = [metrics for _, _, metrics in validate_models(models, dataset, None, None)]
+    found = [each.metrics for each in validate_models(models, dataset, None, None)]
     known = [read_tensors(path)[1]["result"] for path in (trained / BEST, trained / BEST, further / BEST)]
     assert [each.error for each in found] == [each["validation_error"] for each in known]
     assert [each.margin_loss for each in found] == pytest.approx(
@@ -286,33 +288,46 @@ def test_models_are_compared_on_the_images_that_validated_their_runs(
     )
     assert found[0].images > 3
     words = ("--validation", "3", "--epochs", "1", "--start-from", str(further / BEST))
-    run(*fit_words(pictures, tmp_path, *words))
-    with_fewer = validate_models([*models, tmp_path / BEST], dataset, None, None)
-    found = [metrics for _, _, metrics in with_fewer]
-    assert [each.images for each in found] == [3, 3, 3, 3]  # none of them has seen these
-    known = [read_tensors(tmp_path / BEST)[1]["result"]]
-    assert found[3].error == known[0]["validation_error"]
-    assert found[3].margin_loss == pytest.approx(known[0]["validation_margin_loss"], rel=1e-4)
+    run(*fit_words(pictures, tmp_path / "fewer", *words))
+    models.append(tmp_path / "fewer" / BEST)
+    data = load(dataset, "train", spec=ModelCard.load(exported).input)
+    three = held_out(data, 0, 3, torch.device("cpu"))
+    images = Split(three.images.numpy(), three.labels.numpy())
+    for each in validate_models(models, dataset, None, None):
+        model, _ = open_candidate(each.path).variants[each.variant]
+        assert each.metrics == measure(model, images, f"folder:{pictures.name}", None)
+    run(*fit_words(pictures, tmp_path / "other", "--seed", "1", "--epochs", "1"))
+    models.append(tmp_path / "other" / BEST)
+    seeds = validate_models(models, dataset, None, None)
+    assert [(each.seed, each.metrics.images) for each in seeds] == [(0, 3)] * 4 + [(1, found[0].images)]
+    said = run("validate", *models, "--dataset", dataset)
+    assert "held out by seed 0, 1: each seed holds out others, so compare models of one" in said.stderr
+    for name, seed in (("mine", 0), (f"{trained.name}/{BEST}", 0), (f"other/{BEST}", 1)):
+        assert re.search(rf"^{name} +\w+ +folder:pictures, seed {seed} ", said.stdout, re.MULTILINE), (
+            said.stdout
+        )
 
 
 def test_augmented_copies_are_the_same_for_all_models_and_each_time(
     pictures: Path, others: Path, trained: Path, exported: Path
 ) -> None:
     models, dataset = [exported, trained / BEST], f"folder:{pictures}"
-    ((_, _, plain),) = validate_models([exported], dataset, None, None)
+    (plain,) = validate_models([exported], dataset, None, None)
     hands = Copies(augmentation="hands", count=8)
-    (_, _, of_model), (_, _, of_checkpoint) = validate_models(models, dataset, None, hands)
-    assert of_model.images == 8 * plain.images
+    of_model, of_checkpoint = (each.metrics for each in validate_models(models, dataset, None, hands))
+    assert of_model.images == 8 * plain.metrics.images
     assert of_model.margin_loss == pytest.approx(of_checkpoint.margin_loss, rel=1e-3)
-    assert of_model.margin_loss > 1.5 * plain.margin_loss
+    assert of_model.margin_loss > plain.metrics.margin_loss
     words = ("validate", exported, "--dataset", dataset, "--augmentation", "hands")
     said = json.loads(run(*words, "--json").stdout)
-    assert (said["augmentation"], said["copies"], said["errors"]) == ("hands", 8, of_model.errors)
-    shown = run(*words, "--copies", "2", COLUMNS="40").stdout  # no figure is cut where a terminal is narrow
-    assert shown.splitlines()[0].rstrip() == "held out of the training, 2 × hands"
-    assert re.search(rf"^ mine +fp32 +folder:pictures +{2 * plain.images} .*\d\.\d{{5}}", shown, re.MULTILINE)
+    assert (said["held_out_by_seed"], said["augmentation"], said["copies"]) == (0, "hands", 8)
+    assert said["errors"] == of_model.errors
+    shown = run(*words, "--copies", "2", COLUMNS="40")  # no figure is cut where a terminal is narrow
+    assert "held out by seed 0, 2 × hands" in shown.stderr
+    row = rf"^mine +fp32 +folder:pictures +{2 * plain.metrics.images} .*\d\.\d{{5}} +\d\.\d{{5}} +\d+\.\d\d$"
+    assert re.search(row, shown.stdout, re.MULTILINE), shown.stdout
     with pytest.raises(RunError, match="was trained on other images than those of folder:"):
-        list(validate_models([exported], f"folder:{others}", None, None))
+        validate_models([exported], f"folder:{others}", None, None)
 
 
 def test_networks_that_were_trained_apart_are_refused(

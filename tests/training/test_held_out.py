@@ -1,0 +1,92 @@
+"""What a network has been trained on, in all its stages, and what validated it; the shipped models by their cards."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from model.contract import CardError, ModelCard
+from model.zoo import build
+from tests.training.test_fit import recipe
+from training.datasets import Split
+from training.earlier import Earlier
+from training.held_out import HeldOut, Stage, stages_of
+from training.provenance import provenance
+from training.runs import RunError
+from training.validation import Copies, validate_models
+
+ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
+
+
+def test_stages_are_read_out_of_the_commands() -> None:
+    first = provenance(recipe(seed=3, validation=40))["command"]
+    second = provenance(replace(recipe(), dataset="folder:my own --leaves"))["command"]
+    assert stages_of(f"{first} && python -m training blend a b --share 0.5 && {second}") == (
+        Stage("mnist", 3, 40),
+        Stage("folder:my own --leaves", 0, 5000),
+    )
+
+
+def test_a_stage_sees_what_another_seed_or_a_larger_cut_holds_out(digits: Split) -> None:
+    stage = Stage("mnist", 0, 20)
+    assert not stage.sees("mnist", digits, 0, 20)
+    assert stage.sees("mnist", digits, 0, 21)
+    assert stage.sees("mnist", digits, 1, 20)
+    assert stage.sees("translated_mnist", digits, 1, 20)  # of the same images
+    assert not stage.sees("fashion_mnist", digits, 1, 20)
+    assert not Stage("mnist", 0, 5000).sees(
+        "mnist", digits, 0, 30
+    )  # a tenth, which is all that is ever held out
+
+
+@pytest.mark.parametrize(
+    ("first", "refused"), [("--seed 1", True), ("--validation 9 --seed 0", True), ("--seed 0", False)]
+)
+def test_an_early_stage_counts_too(first: str, refused: bool, digits: Split) -> None:
+    fit = "python -m training fit --dataset {} --architecture shared --epochs 1 {}"
+    command = " && ".join([fit.format("mnist", first), fit.format("fashion_mnist", "--seed 0")])
+    held_out = HeldOut(
+        dataset="fashion_mnist", data="another", seed=0, validation=20, stages=stages_of(command)
+    )
+    before = Earlier(
+        network=build(recipe().config), command=command, classes=tuple("0123456789"), held_out=held_out
+    )
+    if refused:
+        with pytest.raises(RunError, match=r"last\.safetensors: was trained on images that are to validate"):
+            before.check_held_out(Path("last.safetensors"), recipe(validation=20), digits)
+    else:
+        before.check_held_out(Path("last.safetensors"), recipe(validation=20), digits)
+
+
+@pytest.mark.parametrize(
+    "change", [{"command": "by hand"}, {"validation_images": "many"}, {"validation_images": 0}]
+)
+def test_a_card_that_does_not_say_what_was_held_out_is_refused(change: dict[str, object]) -> None:
+    card = ModelCard.load(ARTIFACTS / "mnist")
+    assert HeldOut.of_model(ARTIFACTS / "mnist", card).validation == 2500
+    changed = replace(card, training={**card.training, **change})
+    with pytest.raises(CardError, match="does not say how it was trained"):
+        HeldOut.of_model(ARTIFACTS / "mnist", changed)
+
+
+def test_models_of_several_data_sets_have_the_validation_errors_of_their_cards(data_folder: Path) -> None:
+    """Each on its own images: mnist holds out fewer than multimnist, whose scenes are made of the same digits."""
+    paths = [ARTIFACTS / name for name in ("mnist", "multimnist")]
+    found = {(each.path.name, each.variant): each for each in validate_models(paths, None, data_folder, None)}
+    for path in paths:
+        training, metrics = ModelCard.load(path).training, found[path.name, "fp32"].metrics
+        assert metrics.images == training["validation_images"]
+        assert metrics.error == training["validation_error"]
+        assert metrics.accepted is None
+    assert found["mnist", "fp32"].metrics.images < found["multimnist", "fp32"].metrics.images
+
+
+def test_copies_that_would_be_equal_are_refused(data_folder: Path) -> None:
+    with pytest.raises(RunError, match="--augmentation none: the copies of an image would be equal"):
+        validate_models([ARTIFACTS / "mnist"], None, data_folder, Copies(augmentation="none", count=2))
+
+
+@pytest.mark.parametrize("count", [0, 101])
+def test_copies_are_of_a_number_that_can_be(count: int) -> None:
+    with pytest.raises(RunError, match=f"--copies: is {count}; it must lie between 1 and 100"):
+        Copies(augmentation="hands", count=count)
