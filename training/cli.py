@@ -393,13 +393,8 @@ def validate(
         names = names_of(models)
         images = {"augmentation": augmentation, "copies": None if made is None else made.count}
         for each in found:
-            what = {
-                "model": names[each.path],
-                "variant": each.variant,
-                "held_out_by_seed": each.seed,
-                **images,
-            }
-            typer.echo(json.dumps(what | asdict(each.metrics)))
+            what = {"model": names[each.path], "variant": each.variant, "held_out_by_seed": each.seed}
+            typer.echo(json.dumps({**what, **images, **asdict(each.metrics)}))
         return
     seeds = sorted({each.seed for each in found})
     console.print(
@@ -411,16 +406,7 @@ def validate(
     )
     _show(
         models,
-        (
-            (
-                each.path,
-                each.variant,
-                replace(each.metrics, dataset=f"{each.metrics.dataset}, seed {each.seed}"),
-            )
-            if len(seeds) > 1
-            else (each.path, each.variant, each.metrics)
-            for each in found
-        ),
+        [(each.path, each.variant, each.metrics if len(seeds) == 1 else each.with_seed()) for each in found],
     )
 
 
@@ -518,7 +504,7 @@ def download(
     )
 
 
-def _show(paths: list[Path], rows: Iterable[tuple[Path, str, Metrics]]) -> None:
+def _show(paths: list[Path], rows: list[tuple[Path, str, Metrics]]) -> None:
     names = names_of(paths)
     print_whole(metrics_table([(names[path], variant, metrics) for path, variant, metrics in rows]))
 

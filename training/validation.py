@@ -6,18 +6,21 @@ was chosen on these images, which favours it a little over other epochs.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from model.contract import CardError, Metrics
+from model.contract import CardError, InputSpec, Metrics
 from training.augment import AUGMENTATIONS, Augmentation
 from training.batches import held_out, held_out_count
 from training.datasets import Split, load, portable
 from training.evaluate import Candidate, check_classes, measure, open_candidate
 from training.held_out import HeldOut
 from training.runs import RunError
+
+# A data set, and how its pictures are read.
+Images = tuple[str, InputSpec]
 
 MOST_COPIES = 100  # of an image: beyond some thousands their random numbers would be those of epochs
 
@@ -58,6 +61,10 @@ class Validated:
     seed: int
     metrics: Metrics
 
+    def with_seed(self) -> Metrics:
+        """The figures, the seed beside the name of the data set."""
+        return replace(self.metrics, dataset=f"{self.metrics.dataset}, seed {self.seed}")
+
 
 def validate_models(
     paths: Sequence[Path], dataset: str | None, folder: Path | None, copies: Copies | None
@@ -87,10 +94,13 @@ def validate_models(
         If the images are not those that a model was trained on, or an earlier stage of it was trained on them.
     """
     opened = [(path, *_open(path, dataset)) for path in paths]
-    loaded: dict[str, Split] = {}
-    counts: dict[tuple[str, int], int] = {}
-    for path, name, candidate, source in opened:
-        data = loaded.setdefault(name, load(name, "train", folder, spec=candidate.input))
+    loaded: dict[Images, Split] = {}
+    counts: dict[tuple[Images, int], int] = {}
+    for path, _, source, images in opened:
+        name, spec = images
+        if images not in loaded:
+            loaded[images] = load(name, "train", folder, spec=spec)
+        data = loaded[images]
         if data.fingerprint() != source.data:
             raise RunError(
                 f"{path}: was trained on other images than those of {name}; --dataset names those that it was"
@@ -103,9 +113,9 @@ def validate_models(
                 f"{path}: a stage before the last was trained on images that validated the last one "
                 f"(on {stage.dataset} with --seed {stage.seed} and {stage.validation} images held out)"
             )
-        counts[name, source.seed] = min(count, counts.get((name, source.seed), count))
-    images = {
-        (name, seed): _images(loaded[name], seed, count, copies) for (name, seed), count in counts.items()
+        counts[images, source.seed] = min(count, counts.get((images, source.seed), count))
+    made = {
+        (images, seed): _make(loaded[images], seed, count, copies) for (images, seed), count in counts.items()
     }
     return [
         Validated(
@@ -113,25 +123,24 @@ def validate_models(
             variant=variant,
             seed=source.seed,
             metrics=measure(
-                model, images[name, source.seed], portable(name), None if copies is None else guard
+                model, made[images, source.seed], portable(images[0]), None if copies is None else guard
             ),
         )
-        for path, name, candidate, source in opened
+        for path, candidate, source, images in opened
         for variant, (model, guard) in candidate.variants.items()
     ]
 
 
-def _open(path: Path, dataset: str | None) -> tuple[str, Candidate, HeldOut]:
-    """A model, what its images are called, and which of them were held out."""
+def _open(path: Path, dataset: str | None) -> tuple[Candidate, HeldOut, Images]:
     candidate = open_candidate(path)
     if candidate.held_out is None:
         raise CardError(f"{path}: its card does not say how it was trained")
     name = dataset or candidate.trained_on
     check_classes(path, candidate.classes, candidate.input, candidate.objects, name)
-    return name, candidate, candidate.held_out
+    return candidate, candidate.held_out, (name, candidate.input)
 
 
-def _images(data: Split, seed: int, count: int, copies: Copies | None) -> Split:
+def _make(data: Split, seed: int, count: int, copies: Copies | None) -> Split:
     plain = held_out(data, seed, count, torch.device("cpu"))
     made = plain.composed(seed) if copies is None else plain.copies(copies.policy, copies.count, seed=seed)
     return Split(made.images.numpy(), made.labels.numpy())
