@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # what measures is slow to import, and most commands need non
 # No table has more columns of text.
 WIDEST = 1000
 # What a cell of words has of a line.
-WORDS = 60
+WORDS = 36
 
 
 def print_whole(table: Table) -> None:
@@ -28,9 +28,20 @@ def print_whole(table: Table) -> None:
     console.print(table)
 
 
+def _narrow(title: str | None = None) -> Table:
+    return Table(
+        box=box.SIMPLE,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+        title=title,
+        title_justify="left",
+    )
+
+
 def metrics_table(rows: list[tuple[str, str, Metrics]]) -> Table:
     """A row for each model and variant."""
-    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    table = _narrow()
     for name in ("model", "variant", "data set"):
         table.add_column(name, no_wrap=True)
     guarded = any(m.accepted is not None for _, _, m in rows)
@@ -76,9 +87,7 @@ def _percent(share: float | None) -> str:
 def speed_table(path: Path, speeds: dict[str, Speed]) -> Table:
     """Images a second of one thread: a row a variant, a column a batch."""
     first = next(iter(speeds.values()))
-    table = Table(
-        box=box.SIMPLE, title=f"images/s by batch, one thread of {first.processor}", title_justify="left"
-    )
+    table = _narrow(f"images/s by batch, one thread of {first.processor}")
     for name in ("model", "variant"):
         table.add_column(name)
     for name in (*first.images_per_second, "best batch", "times fp32"):
@@ -92,9 +101,7 @@ def speed_table(path: Path, speeds: dict[str, Speed]) -> Table:
 
 def meaning_table(measured: "dict[str, Measured]", properties: tuple[str, ...]) -> Table:
     """A row a class: how well its whole pose tells each property (R squared), and the dimensions that have a name."""
-    table = Table(
-        box=box.SIMPLE, title="held-out R² of each property by the whole pose", title_justify="left"
-    )
+    table = _narrow("held-out R² of each property by the whole pose")
     table.add_column("class")
     for name in properties:
         table.add_column(name.replace(" ", "\n"), justify="right", no_wrap=True)
