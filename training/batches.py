@@ -2,7 +2,7 @@
 per-sample Python. Which samples a step sees is a function of (seed, epoch, step) alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -55,22 +55,23 @@ class DeviceData:
 
     def composed(self, seed: int) -> "DeviceData":
         """One scene for each image, always the same for a seed; the images themselves where there is no scene."""
-        if self._composer is None:
-            return self
-        made = self._composer.compose_all(seed=seed, epoch=VALIDATION_EPOCH)
-        return DeviceData(made.images, made.labels.squeeze(1), self.samples)
+        return self if self._composer is None else self._made(Augmentation(), [VALIDATION_EPOCH], seed)
 
     def copies(self, policy: Augmentation, count: int, *, seed: int) -> "DeviceData":
         """So many augmented copies of each image, or scenes of each; always the same for a seed, and of no epoch."""
+        return self._made(policy, [COPIES_EPOCH - copy for copy in range(count)], seed)
+
+    def _made(self, policy: Augmentation, epochs: Sequence[int], seed: int) -> "DeviceData":
+        """What each of some epochs makes of all images, as images."""
         rows = torch.arange(len(self), device=self.labels.device)
         made = [
-            self.examples(part, policy, seed=seed, epoch=COPIES_EPOCH - copy)
-            for copy in range(count)
+            self.examples(part, policy, seed=seed, epoch=epoch)
+            for epoch in epochs
             for part in torch.split(rows, CHUNK)
         ]
         images = torch.cat([to_bytes(each.images) for each in made])
         labels = torch.cat([each.labels for each in made]).squeeze(1)
-        return DeviceData(images, labels, self.samples.repeat(count))
+        return DeviceData(images, labels, self.samples.repeat(len(epochs)))
 
     @cached_property
     def _composer(self) -> Composer | None:
@@ -92,8 +93,8 @@ def split(data: Split, recipe: Recipe, device: torch.device) -> tuple[DeviceData
         raise DatasetError(
             f"{recipe.dataset}: has {len(data.labels)} images; at least 10 are needed to train and validate"
         )
-    training = _rows(data, _order(data, recipe.seed)[count:], device)
-    return training, held_out(data, recipe.seed, count, device).composed(recipe.seed)
+    order = _order(data, recipe.seed)
+    return _rows(data, order[count:], device), _rows(data, order[:count], device).composed(recipe.seed)
 
 
 def held_out_count(data: Split, validation: int) -> int:
