@@ -57,7 +57,7 @@ test-browser: chromium ## Run the tests of the playground in Chromium (ARGS=)
 	$(BIN)/python -m pytest tests/browser $(ARGS)
 
 screenshots: chromium ## Take the pictures of the playground in docs/images
-	$(BIN)/python -m tests.browser.screenshots --output docs/images
+	$(BIN)/python -m docs.tools.screenshots --output docs/images
 
 lint: lint-style lint-types lint-imports lint-images ## Check style, types, import rules and Dockerfiles (-k for all at once)
 
@@ -88,7 +88,7 @@ smoke: ## Build and run docker-compose.yml for real, and ask it for an answer
 # Photographs are drawn at 12 megapixels, which takes half an hour of one core: WORKERS=
 WORKERS := 1
 pictures: install-dev ## Read pictures as people make them; write docs/pictures.md's figures and sheets (WORKERS=)
-	$(BIN)/python -m tests.scenes.report --output docs --workers $(WORKERS) $(ARGS)
+	$(BIN)/python -m benchmarks.preprocessing.report --output docs --workers $(WORKERS) $(ARGS)
 
 results: install-train ## Draw and measure a shipped model for docs/results.md (BENCH_MODEL=, ARGS=)
 	$(BIN)/python -m training report $(BENCH_MODEL) $(ARGS)
@@ -97,14 +97,14 @@ figures: install-dev ## Draw the figures of docs/capsules.md
 	$(BIN)/python -m docs.examples.capsule_figures
 
 tutorial: install-dev ## Run docs/tutorial.md from top to bottom
-	$(BIN)/python -m pytest tests/tutorial.py $(ARGS)
+	$(BIN)/python -m pytest tests/docs/run_tutorial.py $(ARGS)
 
-openapi: install-dev ## Write tests/app/openapi.json, to which a test holds the OpenAPI document
-	WRITE_OPENAPI=1 $(BIN)/python -m pytest -q tests/app/test_openapi.py -k is_known
+openapi: install-dev ## Write tests/app/api/openapi.json, to which a test holds the OpenAPI document
+	WRITE_OPENAPI=1 $(BIN)/python -m pytest -q tests/app/api/test_openapi.py -k is_known
 
 FUZZ_MINUTES := 10
 fuzz: install-dev ## Feed damaged and absurd pictures to the decoder (FUZZ_MINUTES=)
-	$(BIN)/python -m tests.scenes.fuzz --minutes $(FUZZ_MINUTES) $(ARGS)
+	$(BIN)/python -m benchmarks.preprocessing.fuzz --minutes $(FUZZ_MINUTES) $(ARGS)
 
 # --------------------------------------------------------------------------------------------------------- benchmarks
 # Each prints a table and writes benchmarks/results/NAME.json (OUTPUT=); `make performance` puts them into the docs.
@@ -194,4 +194,4 @@ lock: install-dev ## Write requirements/*.txt from pyproject.toml (UPGRADE=1 for
 
 clean: ## Remove caches and build output; environments, data, runs and models stay
 	rm -rf build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis
-	find app benchmarks model training tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find app benchmarks capsnet model training tests -name __pycache__ -type d -prune -exec rm -rf {} +

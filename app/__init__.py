@@ -1,8 +1,5 @@
-"""The service: capsule networks over HTTP. Never imports PyTorch, and runs where it is not installed."""
+"""The service: capsule networks over HTTP. It never imports PyTorch, and runs where that is not installed."""
 
-import os
+from capsnet import __version__
 
-__version__ = "0.1.0"
-
-# ONNX Runtime reports its use to its makers unless it is told not to before it is imported.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+__all__ = ["__version__"]

@@ -3,20 +3,20 @@
 import contextlib
 import sys
 
-from app import logs
-from app.errors import StartError
-from app.listening import own_socket
-from app.security import warn_of_open_door
-from app.settings import Settings, warn_of_unknown_variables
-from app.store import find_models
-from app.workers import Supervisor
+from .api.middleware.auth import warn_of_open_door
+from .errors import StartError
+from .inference.model_repository import find_models
+from .observability import logging_config
+from .server.sockets import own_socket
+from .server.supervisor import Supervisor
+from .settings import Settings, warn_of_unknown_variables
 
 
 def main() -> None:
     """Start, or say in one line why not."""
     try:
         settings = Settings.load()
-        logs.configure(settings.log_format, settings.log_level)
+        logging_config.configure(settings.log_format, settings.log_level)
         warn_of_unknown_variables()
         warn_of_open_door(settings)
         if settings.workers > 1:
@@ -30,8 +30,8 @@ def main() -> None:
 
 def _serve(settings: Settings) -> None:
     """Serve in this process; the supervisor of several needs none of what is imported here."""
-    from app.main import create_app
-    from app.server import Server
+    from .api.application import create_app
+    from .server.server import Server
 
     with own_socket(settings) as listening:
         server = Server(create_app(settings), settings)
@@ -41,7 +41,7 @@ def _serve(settings: Settings) -> None:
 
 def _forget_worker(pid: int) -> None:
     """Tell the metrics that a worker's gauges no longer count."""
-    from app.metrics import worker_gone
+    from .observability.metrics import worker_gone
 
     worker_gone(pid)
 

@@ -24,7 +24,7 @@
             ├── DeadlineExceeded
             └── NotReady
 
-Knows no web library: `app.problems` turns a `Problem` into a response, `app.__main__` prints a `StartError`.
+Knows no web library: `app.api.problem_details` turns a `Problem` into a response, `app.__main__` prints a `StartError`.
 """
 
 import dataclasses

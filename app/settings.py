@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -10,8 +11,7 @@ import structlog
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.errors import SettingError, did_you_mean
-from app.rates import Rate
+from .errors import SettingError, did_you_mean
 
 PREFIX = "CAPSNET_"
 
@@ -52,6 +52,26 @@ def _origin(value: str) -> str:
 Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], NoDecode, BeforeValidator(_split)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
+
+
+SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
+WRITTEN = re.compile(rf"(\d{{1,9}})\s*/\s*({'|'.join(SECONDS)})", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Rate:
+    """So many requests in so many seconds."""
+
+    count: int
+    seconds: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Rate":
+        """`100/minute` as a rate; raises ValueError where it is none."""
+        found = WRITTEN.fullmatch(text.strip().lower())
+        if not found or not int(found[1]):
+            raise ValueError(f"should be a number and one of {', '.join(SECONDS)}, such as 100/minute")
+        return cls(int(found[1]), SECONDS[found[2]])
 
 
 def _rate(value: Any) -> Any:
@@ -214,6 +234,6 @@ def warn_of_unknown_variables() -> None:
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | READ_ELSEWHERE
     for name in sorted(os.environ):
         if name.upper().startswith(PREFIX) and name.upper() not in known:
-            structlog.get_logger("app.settings").warning(
+            structlog.get_logger(__name__).warning(
                 f"{name} is no setting of this service{did_you_mean(name.upper(), known)}"
             )

@@ -21,13 +21,14 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
-from app.device import count_gpus
+from app.inference.runtime.device import count_gpus
 from benchmarks import machine
 from benchmarks.contestants import ROOT
 from benchmarks.output import RESULTS, save
-from model.contract import IMAGE, LENGTHS, POSES, ModelCard, ModelConfig
-from model.export import Encoder
-from model.zoo import build
+from capsnet.card import IMAGE, LENGTHS, POSES, ModelCard
+from capsnet.config import ModelConfig
+from model.architectures.registry import build
+from model.export.exporter import Encoder
 
 ROUNDS = 5
 SIDE = {"cpu": 2048, "cuda": 8192}  # of the matrices whose product is the limit

@@ -23,13 +23,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.service import Service
+from app.inference.service import Service
 from app.settings import Settings
 from benchmarks import machine, pictures, wrk
 from benchmarks.contestants import PLAIN, ROOT, service
 from benchmarks.output import RESULTS, save
 from benchmarks.servers import Server, wait_until_answering
-from model.onnx_model import OnnxModel, open_variants
+from capsnet.onnx_model import OnnxModel, open_variants
 
 BATCH = 64
 RAW_BATCHES = (1, 4, 16, 64)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from training.timing import processor
+from training.evaluation.speed import processor
 
 PACKAGES = ("fastapi", "uvicorn", "onnxruntime-gpu", "onnxruntime", "numpy", "orjson", "pillow", "torch")
 

@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 from PIL import Image
 
-from training.datasets import load
+from training.data.datasets import load
 
 COUNT = 512
 BOUNDARY = "capsnetbenchmark"

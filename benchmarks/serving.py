@@ -21,8 +21,8 @@ from benchmarks import machine, pictures, wrk
 from benchmarks.contestants import CONTESTANTS, ROOT, Contestant, choose
 from benchmarks.output import RESULTS, save
 from benchmarks.servers import Server, ServerError, wait_until_answering
-from model.contract import CardError
-from model.onnx_model import open_variants
+from capsnet.card import CardError
+from capsnet.onnx_model import open_variants
 
 CHECKED = 8  # pictures whose answers are compared with the reference's
 TOLERANCE = 1e-3

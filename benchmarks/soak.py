@@ -27,7 +27,7 @@ from benchmarks.memory import Watch
 from benchmarks.openloop import request
 from benchmarks.output import RESULTS, save
 from benchmarks.servers import Server, wait_until_answering
-from model.onnx_model import open_variants
+from capsnet.onnx_model import open_variants
 
 TOLERANCE = 1e-3
 GROWTH = 1.0  # megabytes a minute

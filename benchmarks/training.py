@@ -30,14 +30,14 @@ from benchmarks import machine
 from benchmarks.gpu import SIDE, calls_a_second
 from benchmarks.output import RESULTS, save
 from benchmarks.report import markdown, training_rows
-from model.contract import InputSpec, ModelConfig
-from model.zoo import ARCHITECTURES, build
-from training.cli import fast_precision
-from training.datasets import DatasetInfo, Split
-from training.fit import Trainer
-from training.losses import RECONSTRUCTION_WEIGHT, margin_loss, reconstruction_loss
-from training.recipe import Recipe
-from training.runs import EpochResult, Position
+from capsnet.config import InputSpec, ModelConfig
+from model.architectures.registry import ARCHITECTURES, build
+from training.cli.fit import fast_precision
+from training.data.datasets import DatasetInfo, Split
+from training.trainer.config import Recipe
+from training.trainer.losses import RECONSTRUCTION_WEIGHT, margin_loss, reconstruction_loss
+from training.trainer.run_state import EpochResult, Position
+from training.trainer.trainer import Trainer
 
 SHIFT = 2  # pixels
 WARM = 2  # steps before the clock starts

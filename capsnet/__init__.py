@@ -1,20 +1,30 @@
-"""The service from Python: `Client`, its twin `AsyncClient`, and what they answer.
+"""Capsule networks without PyTorch: the models in this process, and the service over HTTP.
 
-    from app.client import Client
+    from capsnet import Client
 
     with Client("http://127.0.0.1:8000") as client:
         print(client.classify("seven.png").label)
 
-Needs neither a model nor a runtime for one, and imports nothing of the service. docs/client.md shows every call.
+docs/client.md shows every call. A name below is loaded when it is first asked for, so that the command starts quickly.
 """
 
-from app.client.asynchronous import AsyncClient
-from app.client.errors import CapsnetError
-from app.client.pictures import Picture, Png
-from app.client.results import Check, Classification, Model, Prediction, Reconstruction, Sweep
-from app.client.retry import DEFAULT_RETRIES, DEFAULT_TIMEOUT
-from app.client.synchronous import Client
-from app.client.transport import DEFAULT_SERVER
+import importlib
+import os
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# ONNX Runtime reports its use to its makers unless this is set before it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+if TYPE_CHECKING:
+    from capsnet.async_client import AsyncClient
+    from capsnet.client import Client
+    from capsnet.errors import CapsnetError
+    from capsnet.images import Picture, Png
+    from capsnet.results import Check, Classification, Model, Prediction, Reconstruction, Sweep
+    from capsnet.retry import DEFAULT_RETRIES, DEFAULT_TIMEOUT
+    from capsnet.transport import DEFAULT_SERVER
 
 __all__ = [
     "DEFAULT_RETRIES",
@@ -32,3 +42,34 @@ __all__ = [
     "Reconstruction",
     "Sweep",
 ]
+
+_MODULES = {
+    "DEFAULT_RETRIES": "retry",
+    "DEFAULT_SERVER": "transport",
+    "DEFAULT_TIMEOUT": "retry",
+    "AsyncClient": "async_client",
+    "CapsnetError": "errors",
+    "Check": "results",
+    "Classification": "results",
+    "Client": "client",
+    "Model": "results",
+    "Picture": "images",
+    "Png": "images",
+    "Prediction": "results",
+    "Reconstruction": "results",
+    "Sweep": "results",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for from its module."""
+    try:
+        module = importlib.import_module(f"capsnet.{_MODULES[name]}")
+    except KeyError:
+        raise AttributeError(f"module 'capsnet' has no attribute {name!r}") from None
+    return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    """List what can be imported."""
+    return sorted({*globals(), *__all__})

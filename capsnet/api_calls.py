@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 import httpx
 import orjson
 
-from app.client import results
-from app.client.errors import CapsnetError
-from app.client.pictures import Png
-from app.client.results import Classification, Json, Model, Reconstruction, Sweep
-from app.client.transport import Call, Parameters
+from capsnet import results
+from capsnet.errors import CapsnetError
+from capsnet.images import Png
+from capsnet.results import Classification, Json, Model, Reconstruction, Sweep
+from capsnet.transport import Call, Parameters
 
 Result = TypeVar("Result")
 

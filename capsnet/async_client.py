@@ -10,12 +10,12 @@ from typing import Self, TypeVar
 
 import httpx
 
-from app.client import calls
-from app.client.errors import CapsnetError
-from app.client.pictures import Picture, Png, read
-from app.client.results import Classification, Model, Reconstruction, Sweep
-from app.client.retry import DEFAULT_RETRIES, DEFAULT_TIMEOUT, Attempts, Notice, silent
-from app.client.transport import (
+from capsnet import api_calls
+from capsnet.errors import CapsnetError
+from capsnet.images import Picture, Png, read
+from capsnet.results import Classification, Model, Reconstruction, Sweep
+from capsnet.retry import DEFAULT_RETRIES, DEFAULT_TIMEOUT, Attempts, Notice, silent
+from capsnet.transport import (
     DEFAULT_SERVER,
     KEY_VARIABLE,
     SERVER_VARIABLE,
@@ -86,7 +86,7 @@ class AsyncClient:
         """As `Client.classify`."""
         options = {"preprocess": preprocess, "top_k": top_k, "verify": verify}
         data = await asyncio.to_thread(read, picture)
-        return await self.send(calls.classify(data, model=model or self.model, **options))
+        return await self.send(api_calls.classify(data, model=model or self.model, **options))
 
     async def reconstruct(
         self,
@@ -100,7 +100,7 @@ class AsyncClient:
         """As `Client.reconstruct`."""
         options = {"model": model or self.model, "label": label, "preprocess": preprocess}
         data = await asyncio.to_thread(read, picture)
-        return await self.send(calls.reconstruct(data, moves or {}, **options))
+        return await self.send(api_calls.reconstruct(data, moves or {}, **options))
 
     async def sweep(
         self,
@@ -118,21 +118,21 @@ class AsyncClient:
         options = {"model": model or self.model, "label": label, "preprocess": preprocess}
         bounds = {"min": minimum, "max": maximum, "steps": steps}
         data = await asyncio.to_thread(read, picture)
-        return await self.send(calls.sweep(data, dims, **bounds, **options))
+        return await self.send(api_calls.sweep(data, dims, **bounds, **options))
 
     async def decode(
         self, label: int | str, poses: Iterable[Iterable[float]], *, model: str | None = None
     ) -> list[Png]:
         """As `Client.decode`."""
-        return await self.send(calls.decode(label, poses, model or self.model))
+        return await self.send(api_calls.decode(label, poses, model or self.model))
 
     async def models(self) -> list[Model]:
         """As `Client.models`."""
-        return await self.send(calls.models())
+        return await self.send(api_calls.models())
 
     async def ready(self) -> bool:
         """As `Client.ready`."""
-        return await self.send(calls.ready())
+        return await self.send(api_calls.ready())
 
     async def _attempt(self, call: Call[Result], time_left: float) -> Result | CapsnetError:
         answer: httpx.Response | httpx.RequestError

@@ -9,10 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
-from app.client import calls
-from app.client.errors import CapsnetError
-from app.client.pictures import Picture, read, size
-from app.client.results import Classification
+from capsnet import api_calls
+from capsnet.errors import CapsnetError
+from capsnet.images import Picture, read, size
+from capsnet.results import Classification
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -96,8 +96,8 @@ def _classify(send: Send, options: Mapping[str, Any], files: Sequence[bytes]) ->
     """One request for all files; in halves where that is more than the service takes at once."""
     try:
         if len(files) == 1:
-            return [send(calls.classify(files[0], **options))]
-        outcomes: list[Outcome] = send(calls.classify_batch(files, **options))
+            return [send(api_calls.classify(files[0], **options))]
+        outcomes: list[Outcome] = send(api_calls.classify_batch(files, **options))
     except CapsnetError as error:
         if error.concerns_every_picture:
             raise

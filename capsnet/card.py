@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from capsnet.config import InputSpec, ModelConfig, UserError
+
 CARD_FILE = "card.json"
 DECODER_FILE = "decoder.onnx"
 
@@ -33,23 +35,11 @@ LABEL = "label"
 METADATA_NAME = "capsnet.name"
 METADATA_EXPORT_ID = "capsnet.export_id"
 
-Preprocess = Literal["mnist", "fashion", "resize"]
 Precision = Literal["fp32", "fp16", "int8"]
 
 
 # A model's name is a folder, a query parameter and a part of a path.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-
-
-class UserError(ValueError):
-    """Something that whoever typed the command, or wrote the file, can mend; the message says what and how.
-
-    The root of the project's own errors in `model` and `training`.
-    """
-
-
-class ConfigError(UserError):
-    """A setting of a network is outside its bounds."""
 
 
 class CardError(UserError):
@@ -68,85 +58,6 @@ def sha256(path: Path) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig:
-    """All that is needed to rebuild a network; stored in its checkpoint and in its card.
-
-    Attributes
-    ----------
-    architecture
-        A key of `model.zoo.ARCHITECTURES`.
-    num_classes
-        J, the number of class capsules.
-    channels, height, width
-        Shape of the image.
-    pose_dim
-        D, the number of dimensions of a class capsule.
-    primary_capsules
-        Capsules below the class capsules of `efficient`, and in groups of as many units of `cnn-small`; the other
-        architectures have their own number.
-    routing_iterations
-        Iterations of dynamic routing, which `capsnet` and `shared` have.
-    class_bias
-        Add a learned bias to every class capsule before the squash, as the official CapsNet code does.
-    detach_routing
-        Keep the gradient from flowing through the routing coefficients of all iterations but the last.
-    decoder_hidden
-        Widths of the decoder's hidden layers.
-
-    Raises
-    ------
-    ConfigError
-        If a value is outside its bounds; the message names the field and what is allowed.
-    """
-
-    architecture: str
-    num_classes: int = 10
-    channels: int = 1
-    height: int = 28
-    width: int = 28
-    pose_dim: int = 16
-    primary_capsules: int = 16
-    routing_iterations: int = 3
-    class_bias: bool = False
-    detach_routing: bool = False
-    decoder_hidden: tuple[int, ...] = (512, 1024)
-
-    def __post_init__(self) -> None:
-        bounds = {
-            "num_classes": (2, 10_000),
-            "channels": (1, 3),
-            "height": (20, 256),
-            "width": (20, 256),
-            "pose_dim": (1, 1024),
-            "primary_capsules": (1, 1024),
-            "routing_iterations": (1, 100),
-        }
-        for name, (low, high) in bounds.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ConfigError(f"{name} is {value}; it must lie between {low} and {high}")
-        if not self.decoder_hidden or min(self.decoder_hidden) < 1:
-            raise ConfigError(
-                f"decoder_hidden is {self.decoder_hidden}; it must list at least one positive width"
-            )
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
-        return (self.channels, self.height, self.width)
-
-
-@dataclass(frozen=True, kw_only=True)
-class InputSpec:
-    """The array that a network takes and how any picture becomes one (see `model.preprocess`)."""
-
-    channels: int
-    height: int
-    width: int
-    preprocess: Preprocess
-
-
-@dataclass(frozen=True, kw_only=True)
 class Graph:
     """One ONNX file beside the card."""
 
@@ -156,7 +67,7 @@ class Graph:
 
 @dataclass(frozen=True, kw_only=True)
 class Guard:
-    """What is usual for validation images of each class, and where strangeness begins (see `model.guard`).
+    """What is usual for validation images of each class, and where strangeness begins (see `capsnet.guard`).
 
     `distance` and `ink` are the medians of the reconstruction's distance and of the image's Euclidean norm, `p95` and
     `p99` the 95th and 99th percentiles of the strangeness.

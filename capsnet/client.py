@@ -11,13 +11,13 @@ from typing import Self, TypeVar
 
 import httpx
 
-from app.client import calls
-from app.client.errors import CapsnetError
-from app.client.many import DEFAULT_JOBS, classify_many
-from app.client.pictures import Picture, Png, read
-from app.client.results import Classification, Model, Reconstruction, Sweep
-from app.client.retry import DEFAULT_RETRIES, DEFAULT_TIMEOUT, Attempts, Notice, silent
-from app.client.transport import (
+from capsnet import api_calls
+from capsnet.batching import DEFAULT_JOBS, classify_many
+from capsnet.errors import CapsnetError
+from capsnet.images import Picture, Png, read
+from capsnet.results import Classification, Model, Reconstruction, Sweep
+from capsnet.retry import DEFAULT_RETRIES, DEFAULT_TIMEOUT, Attempts, Notice, silent
+from capsnet.transport import (
     DEFAULT_SERVER,
     KEY_VARIABLE,
     SERVER_VARIABLE,
@@ -128,7 +128,7 @@ class Client:
             Whether the guard compares the picture with what the winning capsule draws.
         """
         options = {"preprocess": preprocess, "top_k": top_k, "verify": verify}
-        return self.send(calls.classify(read(picture), model=model or self.model, **options))
+        return self.send(api_calls.classify(read(picture), model=model or self.model, **options))
 
     def classify_many(
         self,
@@ -162,7 +162,7 @@ class Client:
         `moves` says by how much to move which dimension: {3: 0.1} adds 0.1 to dimension 3, counted from 0.
         """
         options = {"model": model or self.model, "label": label, "preprocess": preprocess}
-        return self.send(calls.reconstruct(read(picture), moves or {}, **options))
+        return self.send(api_calls.reconstruct(read(picture), moves or {}, **options))
 
     def sweep(
         self,
@@ -179,21 +179,21 @@ class Client:
         """Move each of the dimensions `dims` of the pose (all, if None) by itself, from `minimum` to `maximum`."""
         options = {"model": model or self.model, "label": label, "preprocess": preprocess}
         bounds = {"min": minimum, "max": maximum, "steps": steps}
-        return self.send(calls.sweep(read(picture), dims, **bounds, **options))
+        return self.send(api_calls.sweep(read(picture), dims, **bounds, **options))
 
     def decode(
         self, label: int | str, poses: Iterable[Iterable[float]], *, model: str | None = None
     ) -> list[Png]:
         """Draw capsules of the class `label` from poses (N,D) alone; at most 1,024 of them."""
-        return self.send(calls.decode(label, poses, model or self.model))
+        return self.send(api_calls.decode(label, poses, model or self.model))
 
     def models(self) -> list[Model]:
         """The models in service."""
-        return self.send(calls.models())
+        return self.send(api_calls.models())
 
     def ready(self) -> bool:
         """Whether the service takes requests; waits for one that starts, within retries and timeout."""
-        return self.send(calls.ready())
+        return self.send(api_calls.ready())
 
     def _attempt(self, call: Call[Result], time_left: float) -> Result | CapsnetError:
         end = time.monotonic() + time_left

@@ -23,8 +23,8 @@ Legend: B images, K objects in each, J classes, C channels, H height, W width.
 
 import numpy as np
 
-from model.contract import Guard
-from model.objects import overlay, winners
+from capsnet.card import Guard
+from capsnet.multi_object import overlay, winners
 
 __all__ = ["distance", "doubt", "fit", "ink", "overlay", "strangeness", "thresholds", "winners"]
 

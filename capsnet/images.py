@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from app.client.errors import CapsnetError
+from capsnet.errors import CapsnetError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,8 +13,8 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime as ort
 
-from model.contract import IMAGE, LABEL, LENGTHS, POSES, ModelCard
-from model.objects import overlay, winners
+from capsnet.card import IMAGE, LABEL, LENGTHS, POSES, ModelCard
+from capsnet.multi_object import overlay, winners
 
 
 class Model(Protocol):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from app.client.pictures import Png, encode
+from capsnet.images import Png, encode
 
 if TYPE_CHECKING:  # NumPy takes a tenth of a second to import, and the command never needs it
     import numpy as np

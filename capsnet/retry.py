@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from app.client.errors import CapsnetError
+from capsnet.errors import CapsnetError
 
 DEFAULT_RETRIES = 5
 DEFAULT_TIMEOUT = 60.0

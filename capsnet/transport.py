@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 import httpx
 
-from app.client.errors import CapsnetError, not_the_service, unreachable
+from capsnet.errors import CapsnetError, not_the_service, unreachable
 
 Result = TypeVar("Result")
 

@@ -16,13 +16,11 @@ RUN python -m venv --without-pip /opt/venv \
 
 FROM python:3.11-slim AS code
 WORKDIR /srv/capsnet
-# What the service takes from model/, and nothing that would need PyTorch (tests/docker holds this list to the imports).
-COPY model/__init__.py model/components.py model/contract.py model/ground.py model/guard.py model/lines.py \
-    model/objects.py model/paper.py model/pictures.py model/preprocess.py model/strokes.py model/
 COPY docker/healthcheck.py ./
+COPY capsnet capsnet
 COPY app app
 # `unchecked-hash`: the file system is read-only, so a start need not compare sources with their bytecode.
-RUN python -m compileall -q --invalidation-mode unchecked-hash app model
+RUN python -m compileall -q --invalidation-mode unchecked-hash app capsnet
 
 FROM python:3.11-slim
 ARG VERSION=0.1.0

@@ -17,9 +17,10 @@ RUN python -m venv --without-pip /opt/venv \
 
 FROM python:3.11-slim AS code
 WORKDIR /srv/capsnet
+COPY capsnet capsnet
 COPY model model
 COPY training training
-RUN python -m compileall -q --invalidation-mode unchecked-hash model training
+RUN python -m compileall -q --invalidation-mode unchecked-hash capsnet model training
 
 FROM python:3.11-slim
 ARG VERSION=0.1.0

@@ -13,9 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from model.contract import ModelConfig, UserError
-from model.layers import CapsuleNetwork
-from model.zoo import build
+from capsnet.config import ModelConfig, UserError
+from model.architectures.registry import build
+from model.nn.layers import CapsuleNetwork
 
 FORMAT = "capsnet-checkpoint-1"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from training.datasets import Split, load
+from training.data.datasets import Split, load
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "tests" / "data"

@@ -1,0 +1,1 @@
+"""Train networks and measure them."""

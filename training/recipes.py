@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from model.contract import UserError
-from training.provenance import option
-from training.runs import BEST, LAST, STATE
+from capsnet.config import UserError
+from training.trainer.provenance import option
+from training.trainer.run_state import BEST, LAST, STATE
 
 Options = Mapping[str, str | int | float | bool]
 

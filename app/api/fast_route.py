@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import QueryParams
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.routes.replies import get_service, get_settings
+from .dependencies import get_service, get_settings
 
 # Query strings that are remembered, and the length up to which they are.
 MOST_QUERIES = 256
@@ -28,7 +28,7 @@ class Shortcut:
     """Middleware that calls the endpoint of one route itself.
 
     It demands of a request what `refuse_repeats`, `get_service` and `get_settings` do, and no other dependency that the
-    route may be given: `tests/app/test_shortcut.py` sees that it has no other.
+    route may be given: `tests/app/api/test_fast_route.py` sees that it has no other.
 
     Parameters
     ----------

@@ -14,14 +14,17 @@ import orjson
 from fastapi import Response
 from fastapi.exceptions import RequestValidationError
 
-from app.errors import BadRequest, TooLarge, did_you_mean, quote
-from app.inference import OUTPUTS
-from app.problems import explain
-from app.protocol import InferRequest, InputTensor
-from app.routes.bodies import OCTETS, validate_json
-from app.routes.documentation import HEADER_LENGTH
-from app.served import Floats, ServedModel
-from model.contract import IMAGE
+from capsnet.card import IMAGE
+
+from ..errors import BadRequest, TooLarge, did_you_mean, quote
+from ..inference.models import ServedModel
+from ..inference.tensors import OUTPUTS
+from ..inference.types import Floats
+from .multipart import OCTETS
+from .openapi import HEADER_LENGTH
+from .problem_details import explain
+from .request_body import validate_json
+from .schemas.kserve import InferRequest, InputTensor
 
 DATATYPE = "FP32"
 WIRE = np.dtype("<f4")

@@ -4,12 +4,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from app.answers import Problem, describe
-from app.problems import MEDIA_TYPE, is_protocol
-from app.protocol import InferRequest, ProtocolError
-from app.routes.bodies import FIELD, MOST_PICTURES, MULTIPART, OCTETS
-from app.routes.examples import add_examples
-from app.security import is_open
+from .middleware.auth import is_open
+from .multipart import FIELD, MULTIPART, OCTETS
+from .openapi_examples import add_examples
+from .problem_details import MEDIA_TYPE, is_protocol
+from .request_body import MOST_PICTURES
+from .schemas.kserve import InferRequest, ProtocolError
+from .schemas.responses import Problem, describe
 
 BINARY = {"type": "string", "format": "binary"}
 
@@ -169,7 +170,7 @@ def _content(media_type: str, schema: type[BaseModel]) -> dict[str, Any]:
 PICTURE_PROBLEMS = problems(400, 404, 408, 413, 415, 422, 500, 503)
 
 
-def complete(document: dict[str, Any], *, keys: bool) -> dict[str, Any]:
+def complete_openapi(document: dict[str, Any], *, keys: bool) -> dict[str, Any]:
     """Add to an OpenAPI document the schemas to which bodies and errors refer, the card in words, and examples.
 
     Each route that is not open to everybody says how a key is sent, and with `keys` that it must be.

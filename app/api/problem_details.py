@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.errors import (
+from ..errors import (
     LONGEST_ECHO,
     BadRequest,
     InvalidParameter,
@@ -21,7 +21,7 @@ from app.errors import (
     Violation,
 )
 
-log = structlog.get_logger("app.problems")
+log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 # Writes a value that a client sent: as much of it as is shown, whatever its size.

@@ -1,52 +1,13 @@
 """What the routes share: how they reach the service, and how they write answers."""
 
 import base64
-from collections import Counter
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import orjson
-from fastapi import Depends, Request, Response
+from fastapi import Request, Response
 
-from app.errors import InvalidParameter, NotReady, quote
-from app.schemas import MAX_PERTURBATIONS, REPEATABLE
-from app.served import ServedModel
-from app.service import Service
-from app.settings import Settings
-
-# More parameters than any request can need: pairs of `dim` and `delta`, and a few by themselves.
-MOST_PARAMETERS = 2 * MAX_PERTURBATIONS + 16
-
-
-async def get_service(request: Request) -> Service:
-    """The service, while it takes requests."""
-    if not request.app.state.open:
-        raise NotReady("the service is starting or shutting down")
-    service: Service = request.app.state.service
-    return service
-
-
-async def get_settings(request: Request) -> Settings:
-    """The settings of this application."""
-    settings: Settings = request.app.state.settings
-    return settings
-
-
-OpenService = Annotated[Service, Depends(get_service)]
-AppSettings = Annotated[Settings, Depends(get_settings)]
-
-
-async def refuse_repeats(request: Request) -> None:
-    """Refuse a parameter that is given twice where only one of the two could count, and a host of parameters."""
-    given = Counter(name for name, _ in request.query_params.multi_items())
-    if given.total() > MOST_PARAMETERS:
-        raise InvalidParameter.of(
-            "the query string", f"{given.total()} parameters long", f"at most {MOST_PARAMETERS} are read"
-        )
-    if twice := next((name for name in given if given[name] > 1 and name not in REPEATABLE), None):
-        values = ", ".join(map(repr, request.query_params.getlist(twice)))
-        raise InvalidParameter.of(f"query parameter {quote(twice)}", values, "may be given once")
-
+from ..inference.models import ServedModel
 
 JSON = (b"content-type", b"application/json")
 
@@ -94,3 +55,43 @@ def varying(reply: Response) -> Response:
     """Tell caches that the answer depends on what the client accepts."""
     reply.headers["Vary"] = "Accept"
     return reply
+
+
+PNG_TYPE = ("image", "png")
+
+
+JSON_TYPE = ("application", "json")
+
+
+def prefers_png(request: Request) -> bool:
+    """Whether the `Accept` header ranks image/png above application/json (RFC 9110, 12.5.1).
+
+    Of two equally wanted the one that is named more exactly counts as preferred; `*/*` alone leaves it at JSON.
+    """
+    ranges = [_parse_media_range(part) for part in ",".join(request.headers.getlist("accept")).split(",")]
+    quality, exactness = _preference(ranges, PNG_TYPE)
+    return quality > 0 and (quality, exactness) > _preference(ranges, JSON_TYPE)
+
+
+def _parse_media_range(part: str) -> tuple[str, str, float]:
+    """One media range as type, subtype and quality; one that makes no sense has the quality 0."""
+    media, *parameters = (piece.strip().lower() for piece in part.split(";"))
+    kind, _, subtype = media.partition("/")
+    quality = next((value[2:] for value in parameters if value.startswith("q=")), "1")
+    try:
+        return kind, subtype, min(max(float(quality), 0.0), 1.0)
+    except ValueError:
+        return kind, subtype, 0.0
+
+
+def _preference(ranges: list[tuple[str, str, float]], media: tuple[str, str]) -> tuple[float, int]:
+    """The quality of the most exact range that covers `media`, and how exact it is (2 is by name)."""
+    exactness, quality = max(
+        (
+            ((kind != "*") + (subtype != "*"), quality)
+            for kind, subtype, quality in ranges
+            if (kind, subtype) in (media, (media[0], "*"), ("*", "*"))
+        ),
+        default=(-1, 0.0),
+    )
+    return quality, exactness

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from app import capsules
-from app.errors import InvalidParameter, Problem
-from app.results import Classification
-from app.served import ServedModel
-from app.service import Service
+from ..errors import InvalidParameter, Problem
+from . import poses
+from .models import ServedModel
+from .results import Classification
+from .service import Service
 
 
-async def classify(
+async def classify_images(
     service: Service,
     files: Sequence[bytes],
     *,
@@ -26,7 +26,7 @@ async def classify(
         readable = [image for image in images if not isinstance(image, Problem)]
         sights = await service.look(served, readable, verify, deadline)
     found = (
-        Classification(served, sight.capsules, capsules.rank(sight.capsules.lengths, count), sight.check)
+        Classification(served, sight.capsules, poses.rank(sight.capsules.lengths, count), sight.check)
         for sight in sights
     )
     return [image if isinstance(image, Problem) else next(found) for image in images]

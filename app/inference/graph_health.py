@@ -8,7 +8,7 @@ import structlog
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-log = structlog.get_logger("app.pulse")
+log = structlog.get_logger(__name__)
 
 # So many batches in a row that fail are no accident.
 MOST_FAILURES = 3

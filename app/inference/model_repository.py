@@ -6,10 +6,11 @@ from pathlib import Path
 
 import structlog
 
-from app.errors import ModelError
-from model.contract import CARD_FILE, METADATA_EXPORT_ID, CardError, ModelCard
+from capsnet.card import CARD_FILE, METADATA_EXPORT_ID, CardError, ModelCard
 
-log = structlog.get_logger("app.store")
+from ..errors import ModelError
+
+log = structlog.get_logger(__name__)
 
 # An encoder that is faster and errs on at most this much more of the validation images is taken for `auto`.
 TOLERATED_ERROR = 0.0005

@@ -3,60 +3,21 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from app.batcher import Batcher, Observer, Queue
-from app.device import Device
-from app.engine import Engine
-from app.errors import InvalidParameter, ModelError, UnknownModel, did_you_mean, quote
-from app.pulse import Pulse
-from app.settings import Settings
-from app.steps import step
-from app.store import StoredModel
-from model import guard
-from model.contract import Guard, ModelCard
+from capsnet import guard
+from capsnet.card import Guard, ModelCard
 
-Floats = NDArray[np.float32]
-
-
-class Capsules(NamedTuple):
-    """What the encoder sees in one image: lengths (J,) and poses (J,D)."""
-
-    lengths: Floats
-    poses: Floats
-
-
-class Look(NamedTuple):
-    """An image (C,H,W) to classify, and whether its longest capsule is to be drawn again and compared."""
-
-    image: Floats
-    verify: bool
-
-
-@dataclass(frozen=True)
-class Check:
-    """How far the reconstruction is from the image, and whether the guard accepts that."""
-
-    distance: float
-    threshold: float
-    accepted: bool
-
-
-class Sight(NamedTuple):
-    """What the encoder sees in one image, and the guard's check where it was asked for."""
-
-    capsules: Capsules
-    check: Check | None
-
-
-class Drawing(NamedTuple):
-    """What the decoder is to draw: the capsule `label` of poses (J,D)."""
-
-    poses: Floats
-    label: int
+from ..errors import InvalidParameter, ModelError, UnknownModel, did_you_mean, quote
+from ..settings import Settings
+from .batching.batcher import Batcher, Observer, Queue
+from .batching.timing import step
+from .graph_health import Pulse
+from .model_repository import StoredModel
+from .runtime.device import Device
+from .runtime.engine import Engine
+from .types import Capsules, Check, Drawing, Floats, Look, Sight
 
 
 @dataclass(frozen=True)

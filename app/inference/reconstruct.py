@@ -8,13 +8,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from app import capsules
-from app.errors import InvalidParameter, Problem
-from app.pictures import png, sheet
-from app.results import Reconstruction, Sweep
-from app.served import Capsules, Drawing, Floats, ServedModel
-from app.service import Service
-from model import guard
+from capsnet import guard
+
+from ..errors import InvalidParameter, Problem
+from .models import ServedModel
+from .png import png, sheet
+from .poses import beside, perturb, place, rank, spread, sweep
+from .results import Reconstruction, Sweep
+from .service import Service
+from .types import Capsules, Drawing, Floats
 
 
 class Subject(NamedTuple):
@@ -25,7 +27,7 @@ class Subject(NamedTuple):
     label: int
 
 
-async def reconstruct(
+async def reconstruct_image(
     service: Service,
     data: bytes,
     *,
@@ -40,9 +42,9 @@ async def reconstruct(
     with service.admitted(1 + served.card.objects) as deadline:
         image, seen, index = await _look(service, served, data, preprocess, label, deadline)
         pose = seen.poses[index]
-        moved = capsules.perturb(pose, perturbations)
-        beside = capsules.beside(seen.lengths, index, served.card.objects)
-        drawings = [Drawing(seen.poses, each) for each in (index, *beside)]
+        moved = perturb(pose, perturbations)
+        others = beside(seen.lengths, index, served.card.objects)
+        drawings = [Drawing(seen.poses, each) for each in (index, *others)]
         drawings += _drawings(served, moved[None], [index])
         *drawn, perturbed = await served.decoder.submit(drawings, deadline)
         plain, together = drawn[0], guard.overlay(np.stack(drawn)[None])  # (1,K,C,H,W) -> (1,C,H,W)
@@ -62,7 +64,7 @@ async def reconstruct(
     )
 
 
-async def sweep(
+async def sweep_pose(
     service: Service,
     data: bytes,
     *,
@@ -82,10 +84,10 @@ async def sweep(
     served = service.models.get(model)
     _check_dims(served, "dims", dims or [])
     rows = list(range(served.card.config.pose_dim)) if dims is None else list(dims)
-    deltas = capsules.spread(lowest, highest, steps)
+    deltas = spread(lowest, highest, steps)
     with service.admitted(1 + len(rows) * steps) as deadline:
         image, seen, index = await _look(service, served, data, preprocess, label, deadline)
-        moved = capsules.sweep(seen.poses[index], rows, deltas)  # (N,D)
+        moved = sweep(seen.poses[index], rows, deltas)  # (N,D)
         drawings = [Drawing(seen.poses, index), *_drawings(served, moved, [index] * len(moved))]
         plain, *frames = await served.decoder.submit(drawings, deadline)
         if as_sheet:
@@ -106,7 +108,7 @@ async def sweep(
     )
 
 
-async def decode(
+async def decode_poses(
     service: Service, *, model: str | None, labels: Sequence[str | int], poses: Sequence[Sequence[float]]
 ) -> tuple[ServedModel, list[bytes]]:
     """Draw capsules with these poses (N,D) and as many labels or one for all, as PNG files, in order."""
@@ -135,12 +137,12 @@ async def _look(
     if isinstance(image, Problem):
         raise image
     (seen,) = await service.encode(served, [image], deadline)
-    return Subject(image, seen, capsules.rank(seen.lengths, 1)[0] if chosen is None else chosen)
+    return Subject(image, seen, rank(seen.lengths, 1)[0] if chosen is None else chosen)
 
 
 def _drawings(served: ServedModel, poses: Floats, labels: Sequence[int]) -> list[Drawing]:
     """Poses (N,D) of single capsules as the decoder takes them."""
-    placed = capsules.place(poses, labels, len(served.card.classes))  # (N,D) -> (N,J,D)
+    placed = place(poses, labels, len(served.card.classes))  # (N,D) -> (N,J,D)
     return list(map(Drawing, placed, labels))
 
 

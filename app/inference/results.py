@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.served import Capsules, Check, Floats, ServedModel
+from .models import ServedModel
+from .types import Capsules, Check, Floats
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
     bytes -> picture (C,H,W) -> lengths (J,), poses (J,D) -> images (C,H,W)
 
-The use cases themselves: `app.classification`, `app.drawing`, `app.inference`. What a step takes is a list, admitted to
-its queue whole or not at all. Legend: C channels, H height, W width, J class capsules, D pose dimensions.
+The use cases are in the modules `classify`, `reconstruct` and `tensors` beside this one. A step takes a list, which its
+queue admits whole or not at all. Legend: C channels, H height, W width, J class capsules, D pose dimensions.
 """
 
 import contextlib
@@ -15,30 +15,22 @@ from typing import Any, TypeVar
 
 import structlog
 
-from app.admission import Admission
-from app.batcher import Batcher, Queue
-from app.device import choose_device, cores_of_one
-from app.errors import NotAPicture, NotReady, Problem, TooLarge
-from app.served import (
-    Capsules,
-    Floats,
-    Look,
-    Models,
-    Observers,
-    ServedModel,
-    Sight,
-    choose_default,
-    serve_model,
-)
-from app.settings import Settings
-from app.store import find_models
-from model.contract import ModelCard
-from model.preprocess import ImageTooLarge, NotAnImage, decode, is_quick
+from capsnet.card import ModelCard
+from capsnet.preprocessing.pipeline import ImageTooLarge, NotAnImage, decode, is_quick
+
+from ..errors import NotAPicture, NotReady, Problem, TooLarge
+from ..settings import Settings
+from .batching.admission import Admission
+from .batching.batcher import Batcher, Queue
+from .model_repository import find_models
+from .models import Models, Observers, ServedModel, choose_default, serve_model
+from .runtime.device import choose_device, cores_of_one
+from .types import Capsules, Floats, Look, Sight
 
 Answer = TypeVar("Answer")
 Jobs = Queue[Callable[[], Any], Any]
 
-log = structlog.get_logger("app.service")
+log = structlog.get_logger(__name__)
 
 # More threads than these for picture files would only hand Python's lock round more often.
 MOST_THREADS = 8
@@ -127,7 +119,7 @@ class Service:
         Raises
         ------
         QueueFull, TooLarge
-            If there is none (`app.admission`).
+            If there is none (`app.inference.batching.admission`).
         """
         with self.admission.admitted(items):
             yield self._deadline()

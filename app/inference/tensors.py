@@ -7,16 +7,18 @@ from collections.abc import Collection
 
 import numpy as np
 
-from app.served import Drawing, Floats, ServedModel
-from app.service import Service
-from model import guard
-from model.contract import LENGTHS, POSES
+from capsnet import guard
+from capsnet.card import LENGTHS, POSES
+
+from .models import ServedModel
+from .service import Service
+from .types import Drawing, Floats
 
 RECONSTRUCTION = "reconstruction"
 OUTPUTS = (LENGTHS, POSES, RECONSTRUCTION)
 
 
-async def infer(
+async def run_tensors(
     service: Service, served: ServedModel, images: Floats, outputs: Collection[str]
 ) -> dict[str, Floats]:
     """The `outputs` for images (B,C,H,W) in [0,1]; nothing is drawn unless the reconstruction is among them.

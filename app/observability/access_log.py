@@ -4,7 +4,7 @@ import asyncio
 import sys
 from datetime import UTC, datetime
 
-from app.logs import renderer
+from .logging_config import renderer
 
 
 class AccessLog:
@@ -40,7 +40,7 @@ class AccessLog:
             "client": client[0] if client else "",
             "event": "request",
             "request_id": request_id,
-            "logger": "app.access",
+            "logger": "app.observability.access_log",
             "level": "info",
             "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
         }

@@ -19,7 +19,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
-from app.shares import Run
+from ..inference.batching.requests import Run
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Sized
 from typing import Any
 
-from app.siblings import Siblings
+from .connection_balancer import Siblings
 
 # Connections that are taken in one turn of the loop, and that can be waiting at the most (uvicorn's own bound).
 MOST = 64

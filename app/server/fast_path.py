@@ -15,15 +15,15 @@ from typing import Any, NamedTuple
 from fastapi import FastAPI
 from structlog.contextvars import bound_contextvars
 
-from app import problems
-from app.errors import NotReady, Problem
-from app.exchange import CLIENT_CLOSED_REQUEST, request_id
-from app.plain import Address, Head, client_of
-from app.routes import classify
-from app.routes.bodies import plain_picture
-from app.routes.replies import JSON
-from app.routes.shortcut import parameters_of
-from app.security import client_network, sent_key
+from ..api import problem_details
+from ..api.fast_route import parameters_of
+from ..api.middleware.auth import client_network, sent_key
+from ..api.middleware.request_context import CLIENT_CLOSED_REQUEST, request_id
+from ..api.multipart import plain_picture
+from ..api.responses import JSON
+from ..api.routes import classify
+from ..errors import NotReady, Problem
+from .http_head import Address, Head, client_of
 
 # Bodies up to so many bytes are taken: what one reading of a socket brings.
 LONGEST_BODY = 60_000
@@ -90,14 +90,16 @@ class FastPath:
             problem = NotReady("the service is shutting down")  # the grace that the server gives is over
         except Exception as error:  # noqa: BLE001  # nobody else would answer
             with bound_contextvars(request_id=identity):
-                problem = error if isinstance(error, Problem) else problems.unforeseen(head.path, error)
+                problem = (
+                    error if isinstance(error, Problem) else problem_details.unforeseen(head.path, error)
+                )
         finally:
             status = problem.status if problem else status
             state.bodies.held -= head.length
             seconds = time.perf_counter() - started
             state.metrics.end("POST", head.path, status, seconds, problem.kind if problem else None)
             state.access.add("POST", head.path, status, seconds, client=client, request_id=identity)
-        return Reply(problem.status, identity, *problems.as_bytes(problem, head.path, identity))
+        return Reply(problem.status, identity, *problem_details.as_bytes(problem, head.path, identity))
 
     def _enter(self, head: Head, client: Address | None) -> list[tuple[bytes, bytes]]:
         """Pass the door and the bounds that the long way has; the headers that the door adds."""

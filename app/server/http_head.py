@@ -11,7 +11,7 @@ from typing import NamedTuple
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from app.headers import ALWAYS, DATA_ALONE
+from ..api.middleware.security_headers import ALWAYS, DATA_ALONE
 
 HEAD = re.compile(
     rb"POST (/[a-z/]*)(?:\?([!\"$-~]*))? HTTP/1\.1\r\n((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)+)\r\n"

@@ -12,11 +12,11 @@ from typing import Protocol
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
-from app import problems
-from app.errors import Problem
-from app.exchange import request_id
-from app.paths import UNMATCHED
-from app.plain import Address, answer, client_of, whole_request
+from ..api import problem_details
+from ..api.middleware.request_context import request_id
+from ..api.route_names import UNMATCHED
+from ..errors import Problem
+from .http_head import Address, answer, client_of, whole_request
 
 # Requests that are refused or let in in one turn of the loop while the service is full.
 IN_A_TURN = 128
@@ -37,7 +37,7 @@ class Refusals:
         posted = (
             str(route.path) for route in iter_route_contexts(app.routes) if "POST" in (route.methods or ())
         )
-        self._paths = {path for path in posted if not problems.is_protocol(path)}
+        self._paths = {path for path in posted if not problem_details.is_protocol(path)}
         self._proxies = app.state.proxies
         self.arrived = 0  # whole requests whose answer is waited for
         self._line: deque[tuple[Waiting, bytes]] = deque()
@@ -99,5 +99,5 @@ class Refusals:
         self._state.metrics.begin()
         self._state.metrics.end(method, path or UNMATCHED, problem.status, 0.0, problem.kind)
         self._state.access.add(method, path or "-", problem.status, 0.0, client=client, request_id=identity)
-        more, body = problems.as_bytes(problem, path, identity)
+        more, body = problem_details.as_bytes(problem, path, identity)
         return answer(problem.status, identity, [*headers, *more], body)

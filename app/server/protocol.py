@@ -8,12 +8,12 @@ import structlog
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.errors import NotHttp, Problem, TooSlow
-from app.fastpath import FastPath, PictureRequest, Reply
-from app.overload import Refusals
-from app.plain import answer, read_head, without_upgrade
+from ..errors import NotHttp, Problem, TooSlow
+from .fast_path import FastPath, PictureRequest, Reply
+from .http_head import answer, read_head, without_upgrade
+from .load_shedding import Refusals
 
-log = structlog.get_logger("app.connection")
+log = structlog.get_logger(__name__)
 
 # Seconds for a last look at a connection that is to be closed because nothing came: any will do.
 LAST_LOOK = 0.01
@@ -34,7 +34,7 @@ class UpgradeError(Exception):
 class Connection(HttpToolsProtocol):
     """uvicorn's connection, which looks at the bytes of a request itself before uvicorn's parser has any of them.
 
-    A request may be refused from them (`app.overload`) or take the fast path (`app.fastpath`); until that is known its
+    A request may be refused from them (`load_shedding`) or take the fast path (`fast_path`); until that is known its
     beginning is kept here. Whatever is neither goes to the parser from its first byte on.
 
     What its client has sent and is not answered counts as arrived, but not where the client itself is what is waited

@@ -1,4 +1,4 @@
-"""The same application on a Ray cluster, as many replicas as its load asks for: `serve run app.ray_serve:app`.
+"""The same application on a Ray cluster, as many replicas as its load asks for: `serve run app.server.ray_serve:app`.
 
 Ray Serve listens, spreads requests over the replicas, starts more of them under load and replaces those that are lost.
 Each replica is the whole service on one core, with the settings that its environment has; the address, the port and the
@@ -8,10 +8,10 @@ number of processes are Ray's affair. Needs the extra `ray`.
 from fastapi import FastAPI
 from ray import serve
 
-from app import logs
-from app.device import available_cores
-from app.main import create_app
-from app.settings import Settings
+from ..api.application import create_app
+from ..inference.runtime.device import available_cores
+from ..observability import logging_config
+from ..settings import Settings
 
 # A replica with so many requests under way is busy, and another one is started. A batch of them fills a core well.
 BUSY = 16
@@ -23,7 +23,7 @@ MOST_UNDER_WAY = 64
 def build() -> FastAPI:
     """The application of one replica; raises StartError as `create_app` does."""
     settings = Settings.load()
-    logs.configure(settings.log_format, settings.log_level)
+    logging_config.configure(settings.log_format, settings.log_level)
     # Replicas on one machine share its cores as worker processes do.
     return create_app(settings.model_copy(update={"workers": available_cores()}))
 

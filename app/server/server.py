@@ -12,13 +12,13 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from app.acceptor import Acceptor, is_slow_to_accept
-from app.connection import connection
-from app.listening import url
-from app.settings import Settings
-from app.siblings import Siblings
+from ..settings import Settings
+from .acceptor import Acceptor, is_slow_to_accept
+from .connection_balancer import Siblings
+from .protocol import connection
+from .sockets import url
 
-log = structlog.get_logger("app.server")
+log = structlog.get_logger(__name__)
 
 # Seconds that a connection may be idle: longer than proxies keep theirs (nginx: 60), or one of them may send a request
 # over a connection at the moment at which it is closed here.

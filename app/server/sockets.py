@@ -2,8 +2,8 @@
 
 import socket
 
-from app.errors import StartError
-from app.settings import Settings
+from ..errors import StartError
+from ..settings import Settings
 
 
 def own_socket(settings: Settings) -> socket.socket:

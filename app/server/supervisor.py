@@ -1,8 +1,8 @@
 """Several processes on one port: started, watched over and ended by a supervisor that serves nothing itself.
 
 Each worker listens on a socket of its own on the same address (SO_REUSEPORT), the kernel spreads the connections over
-them, and who has more than another hands new ones on (`app.siblings`). One socket that all inherit would give nearly
-all of them to the worker that wakes first (docs/performance.md).
+them, and who has more than another hands new ones on (`connection_balancer`).
+One socket that all inherit would give nearly all of them to the worker that wakes first (docs/performance.md).
 """
 
 import asyncio
@@ -19,12 +19,12 @@ from typing import NamedTuple
 
 import structlog
 
-from app.errors import StartError
-from app.listening import own_socket, shared_socket, url
-from app.settings import Settings
-from app.siblings import Board
+from ..errors import StartError
+from ..settings import Settings
+from .connection_balancer import Board
+from .sockets import own_socket, shared_socket, url
 
-log = structlog.get_logger("app.workers")
+log = structlog.get_logger(__name__)
 
 # What a worker sends when it takes requests; anything else that it sends is the reason why it cannot start.
 READY = b"\x06"
@@ -37,7 +37,7 @@ LONGEST_PAUSE = 30.0
 # So many starts in a row that came to nothing are the end of all, where no other worker serves.
 MOST_FAILED_STARTS = 4
 
-# Seconds for workers to end by themselves, a moment more than they give themselves (`app.server`).
+# Seconds for workers to end by themselves, a moment more than they give themselves (`app.server.server`).
 PATIENCE = 9.5
 
 
@@ -126,7 +126,7 @@ class Supervisor:
             files = self._board.files(number)
             try:
                 process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "app.worker", *map(str, [its_end.fileno(), number, *files]),
+                    sys.executable, "-m", f"{__package__}.worker", *map(str, [its_end.fileno(), number, *files]),
                     pass_fds=[its_end.fileno(), *files], start_new_session=True,  # a Ctrl-C is for the supervisor
                 )  # fmt: skip
             except OSError as error:  # no memory or no process to be had, which may be so for a moment

@@ -1,8 +1,8 @@
-"""One of several processes on a port, as `app.workers` starts it: `python -m app.worker CHANNEL NUMBER FILE...`.
+"""Serve as one of several processes on a port: `python -m app.server.worker CHANNEL NUMBER FILE...`.
 
 CHANNEL is the number of an inherited socket whose other end the supervisor holds. Through it the worker says that it is
 ready, or why it cannot start; and when it closes, the supervisor is gone and the worker ends as well. NUMBER is the
-worker's own, and through the other inherited files (`app.siblings`) it shares connections with the others.
+worker's own, and through the other inherited files (`connection_balancer`) it shares connections with the others.
 """
 
 import asyncio
@@ -13,14 +13,14 @@ import sys
 
 from fastapi import FastAPI
 
-from app import logs
-from app.errors import StartError
-from app.listening import shared_socket
-from app.main import create_app
-from app.server import Server
-from app.settings import Settings
-from app.siblings import Siblings
-from app.workers import READY
+from ..api.application import create_app
+from ..errors import StartError
+from ..observability import logging_config
+from ..settings import Settings
+from .connection_balancer import Siblings
+from .server import Server
+from .sockets import shared_socket
+from .supervisor import READY
 
 
 class WorkerServer(Server):
@@ -49,7 +49,7 @@ def main() -> None:
     channel = socket.socket(fileno=channel_file)
     try:
         settings = Settings.load()
-        logs.configure(settings.log_format, settings.log_level)
+        logging_config.configure(settings.log_format, settings.log_level)
         server = WorkerServer(create_app(settings), settings, channel, Siblings(number, files))
     except StartError as error:
         channel.sendall(str(error).encode())

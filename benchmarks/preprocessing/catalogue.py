@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tests.scenes import screen
-from tests.scenes.clothes import product
-from tests.scenes.photo import CHALK, ENLARGEMENT, INK, MARKER, PENCIL, Setting, photograph
+from benchmarks.preprocessing import screen
+from benchmarks.preprocessing.photo import CHALK, ENLARGEMENT, INK, MARKER, PENCIL, Setting, photograph
+from benchmarks.preprocessing.product_photo import product
 
 Maker = Callable[[np.ndarray, np.random.Generator], bytes]
 

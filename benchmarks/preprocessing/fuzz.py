@@ -1,4 +1,4 @@
-"""Feed damaged and absurd pictures to the decoder for some minutes: `python -m tests.scenes.fuzz --minutes 10`.
+"""Feed damaged and absurd images to the decoder: `python -m benchmarks.preprocessing.fuzz --minutes 10`.
 
 A finding is an exception that is none of the two promised ones, an array of another shape or range, a picture that
 takes longer than two seconds of CPU time, or one that makes the process grow beyond a bound. Each is written to a file,
@@ -16,9 +16,9 @@ from typing import get_args
 
 import numpy as np
 
-from model.contract import InputSpec
-from model.preprocess import ImageTooLarge, NotAnImage, Way, decode
-from tests.scenes.damage import mutated, whole_files
+from benchmarks.preprocessing.damaged_files import mutated, whole_files
+from capsnet.config import InputSpec
+from capsnet.preprocessing.pipeline import ImageTooLarge, NotAnImage, Way, decode
 
 SPECS = (
     InputSpec(channels=1, height=28, width=28, preprocess="mnist"),

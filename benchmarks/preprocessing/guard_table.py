@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from model import guard
-from model.contract import Guard
-from model.onnx_model import Model
+from capsnet import guard
+from capsnet.card import Guard
+from capsnet.onnx_model import Model
 
 BATCH = 500
 

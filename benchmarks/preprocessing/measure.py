@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from model.contract import InputSpec
-from model.onnx_model import Model
-from model.preprocess import decode_uint8
-from tests.scenes import kinds
+from benchmarks.preprocessing import catalogue
+from capsnet.config import InputSpec
+from capsnet.onnx_model import Model
+from capsnet.preprocessing.pipeline import decode_uint8
 
 SPECS = {
     "digits": InputSpec(channels=1, height=28, width=28, preprocess="mnist"),
@@ -54,8 +54,8 @@ def read_kind(kind: str, rows: np.ndarray, *, enlargement: int, show: int = 0, w
 
 def _read(task: tuple[str, np.ndarray, int, int, bool]) -> tuple[np.ndarray, Image.Image | None]:
     kind, row, number, enlargement, show = task
-    data = kinds.make(kind, row, number, enlargement)
-    spec = SPECS["products" if kind in kinds.PRODUCTS else "digits"]
+    data = catalogue.make(kind, row, number, enlargement)
+    spec = SPECS["products" if kind in catalogue.PRODUCTS else "digits"]
     return decode_uint8(data, spec), thumbnail(data) if show else None
 
 
@@ -94,8 +94,8 @@ def cpu_milliseconds(data: bytes, repeats: int) -> float:
 def speeds(row: np.ndarray) -> dict[str, float]:
     """Milliseconds of CPU time by what is read."""
     timed: dict[str, Callable[[], tuple[bytes, int]]] = {
-        "12-megapixel JPEG, plain paper": lambda: (kinds.make("ink", row, 0), 9),
-        "12-megapixel JPEG, squared paper": lambda: (kinds.make("squared", row, 0), 9),
+        "12-megapixel JPEG, plain paper": lambda: (catalogue.make("ink", row, 0), 9),
+        "12-megapixel JPEG, squared paper": lambda: (catalogue.make("squared", row, 0), 9),
         "1-megapixel JPEG, plain paper": lambda: (_one_megapixel("ink", row), 25),
         "1-megapixel JPEG, squared paper": lambda: (_one_megapixel("squared", row), 25),
         "28 × 28 PNG": lambda: (_saved(Image.fromarray(row), "PNG"), 500),
@@ -104,7 +104,7 @@ def speeds(row: np.ndarray) -> dict[str, float]:
 
 
 def _one_megapixel(kind: str, row: np.ndarray) -> bytes:
-    image = Image.open(io.BytesIO(kinds.make(kind, row, 0, 2))).resize((1152, 864))
+    image = Image.open(io.BytesIO(catalogue.make(kind, row, 0, 2))).resize((1152, 864))
     return _saved(image, "JPEG", quality=85)
 
 

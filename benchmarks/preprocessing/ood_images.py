@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from model.contract import InputSpec
-from model.preprocess import decode_uint8
-from tests.scenes.grain import noise as smooth_noise
-from tests.scenes.screen import encode
+from benchmarks.preprocessing.noise import noise as smooth_noise
+from benchmarks.preprocessing.screen import encode
+from capsnet.config import InputSpec
+from capsnet.preprocessing.pipeline import decode_uint8
 
 SIZE = 28
 CANVAS = 280

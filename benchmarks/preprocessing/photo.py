@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image, ImageFilter
 
-from tests.scenes.grain import noise, stretched
-from tests.scenes.strokes import Trace, ink, trace
+from benchmarks.preprocessing.noise import noise, stretched
+from benchmarks.preprocessing.pen import Trace, ink, trace
 
 SCENE = (1008, 756)
 ENLARGEMENT = 4  # gives 12.2 megapixels

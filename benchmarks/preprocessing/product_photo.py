@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image, ImageFilter
 
-from tests.scenes.grain import noise
-from tests.scenes.screen import encode
+from benchmarks.preprocessing.noise import noise
+from benchmarks.preprocessing.screen import encode
 
 OUTLINE = 1.5  # a light sole is not all mixture
 FAINTEST = 6  # of 255: what a row shows at least where the garment is

@@ -1,4 +1,4 @@
-"""Write the figures and the contact sheets of docs/pictures.md: `python -m tests.scenes.report --output docs`."""
+"""Write figures and contact sheets of docs/pictures.md: `python -m benchmarks.preprocessing.report --output docs`."""
 
 import argparse
 import os
@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from model.contract import Guard, InputSpec
-from model.onnx_model import Model, open_variants
-from tests.scenes import kinds, outliers, trust
-from tests.scenes.measure import Reading, read_kind, speeds
-from tests.scenes.photo import ENLARGEMENT
-from tests.scenes.trust import Judged, judge
-from training.datasets import Split, load
+from benchmarks.preprocessing import catalogue, guard_table, ood_images
+from benchmarks.preprocessing.guard_table import Judged, judge
+from benchmarks.preprocessing.measure import Reading, read_kind, speeds
+from benchmarks.preprocessing.photo import ENLARGEMENT
+from capsnet.card import Guard
+from capsnet.config import InputSpec
+from capsnet.onnx_model import Model, open_variants
+from training.data.datasets import Split, load
 
 SHOWN = 5  # examples of a kind on a sheet
 CELL, SEEN, CAPTION = 112, 56, 14
@@ -42,10 +43,10 @@ def main() -> None:
     subjects = {name: subject for name, subject in found.items() if subject}
     rows: list[str] = []
     photographs: dict[str, list[Judged]] = {name: [] for name in subjects}
-    for group, members in kinds.GROUPS.items():
+    for group, members in catalogue.GROUPS.items():
         readings = {}
         for kind in members:
-            name = "fashion_mnist" if kind in kinds.PRODUCTS else "mnist"
+            name = "fashion_mnist" if kind in catalogue.PRODUCTS else "mnist"
             if name not in subjects:
                 continue
             readings[kind] = _reading(kind, subjects[name], options)
@@ -61,7 +62,7 @@ def main() -> None:
     groups = {name: _strangers(subject, photographs[name], options) for name, subject in subjects.items()}
     _insert(page, "guard", _guard_table(subjects, groups))
     drawn = {"test images": subjects["mnist"].judged, **groups["mnist"]}
-    trust.draw(drawn, options.output / "images" / "guard.png")
+    guard_table.draw(drawn, options.output / "images" / "guard.png")
 
 
 def _options() -> argparse.Namespace:
@@ -116,8 +117,8 @@ def _strangers(subject: Subject, photographs: list[Judged], options: argparse.Na
     """What the guard says of photographs that are read right, of the other data set, and of each kind of outlier."""
     other = "mnist" if subject.name == "fashion_mnist" else "fashion_mnist"
     images = {f"{other}, test images": load(other, "test", options.data).images}
-    for kind, maker in outliers.REPORTED.items():
-        images[kind] = outliers.make(maker, OUTLIERS, OUTLIER_SEED, subject.spec)[:, None]
+    for kind, maker in ood_images.REPORTED.items():
+        images[kind] = ood_images.make(maker, OUTLIERS, OUTLIER_SEED, subject.spec)[:, None]
     joined = zip(*((each.label, each.score, each.accepted) for each in photographs), strict=True)
     return {
         "pictures above, read right": Judged(*(np.concatenate(values) for values in joined)),
@@ -159,7 +160,7 @@ def _tables(rows: list[str], times: dict[str, float], count: int) -> str:
 
 def _guard_table(subjects: dict[str, Subject], groups: dict[str, dict[str, Judged]]) -> str:
     head = "| pictures | model | how many | refused | AUROC |\n| --- | --- | ---: | ---: | ---: |\n"
-    return head + "\n".join(trust.table(name, subjects[name].judged, groups[name]) for name in subjects)
+    return head + "\n".join(guard_table.table(name, subjects[name].judged, groups[name]) for name in subjects)
 
 
 def _insert(page: Path, name: str, text: str) -> None:

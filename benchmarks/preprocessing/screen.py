@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from model.components import find_components
-from tests.scenes.strokes import ink, trace
+from benchmarks.preprocessing.pen import ink, trace
+from capsnet.preprocessing.connected_components import find_components
 
 WINDOWS = (
     # desktop, frame, title bar, its writing, page

@@ -1,1 +1,1 @@
-"""The `capsnet` command: the service from a shell. Stands on `app.client`, and imports nothing of the service."""
+"""The `capsnet` command: the service from a shell. Stands on `capsnet`, and imports nothing of the service."""

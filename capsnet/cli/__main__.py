@@ -1,6 +1,6 @@
-"""`python -m app.shell`: the `capsnet` command where it is not installed."""
+"""`python -m capsnet.cli`: the `capsnet` command where it is not installed."""
 
-from app.shell.cli import main
+from capsnet.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -1,4 +1,4 @@
-"""What the commands do: pictures to `app.client`, its results to a writer."""
+"""What the commands do: pictures to `capsnet`, its results to a writer."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -7,15 +7,14 @@ from typing import Any, NamedTuple, TypeVar
 
 import typer
 
-from app.client import CapsnetError, Classification, Client, Picture, Reconstruction, Sweep
-from app.client.many import in_order
-from app.shell import rows
-from app.shell.options import Format
-from app.shell.run import leave, leaving_well, notice, outcomes, write
-from app.shell.saving import save
-from app.shell.sources import Source, find
-from app.shell.status import Status
-from app.shell.writers import Row, open_writer
+from capsnet import CapsnetError, Classification, Client, Picture, Reconstruction, Sweep
+from capsnet.batching import in_order
+from capsnet.cli import output as rows
+from capsnet.cli.exit_codes import Status
+from capsnet.cli.inputs import Source, find
+from capsnet.cli.options import Format
+from capsnet.cli.output import Row, open_writer, save
+from capsnet.cli.runner import leave, leaving_well, notice, outcomes, write
 
 Result = TypeVar("Result")
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.client.errors import CapsnetError
-from app.client.pictures import printable, unreadable
+from capsnet.errors import CapsnetError
+from capsnet.images import printable, unreadable
 
 STDIN = "-"
 

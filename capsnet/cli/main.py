@@ -1,12 +1,13 @@
-"""The commands and their options. The work is in `app.shell.commands`, imported late: help needs none of it."""
+"""The commands and their options. The work is in `capsnet.cli.commands`, imported late: help needs none of it."""
 
 import math
 from typing import Annotated
 
 import typer
 
-from app import __version__
-from app.shell.options import (
+from capsnet import __version__
+from capsnet.cli.exit_codes import HELP
+from capsnet.cli.options import (
     ApiKey,
     Form,
     Jobs,
@@ -19,9 +20,8 @@ from app.shell.options import (
     Server,
     Timeout,
 )
-from app.shell.status import HELP
 
-# As in `app.client`, which help must not import.
+# As in `capsnet`, which help must not import.
 SERVER = "http://127.0.0.1:8000"
 JOBS = 4
 RETRIES = 5
@@ -81,7 +81,7 @@ def classify(
     """Say which class is in each picture, and whether it is anything that the model knows."""
     if fail_on_refused and not verify:
         raise typer.BadParameter("needs the guard; leave --no-verify out", param_hint="--fail-on-refused")
-    from app.shell import commands
+    from capsnet.cli import commands
 
     connection = commands.Connection(server, api_key, model, retries, timeout)
     asked = {"preprocess": preprocess, "top_k": top_k, "verify": verify}
@@ -115,7 +115,7 @@ def reconstruct(
     moves = dict(map(parse_move, move or []))
     if len(moves) < len(move or []):
         raise typer.BadParameter("each dimension may be moved once", param_hint="--move")
-    from app.shell import commands
+    from capsnet.cli import commands
 
     connection = commands.Connection(server, api_key, model, retries, timeout)
     asked = {"moves": moves, "label": label, "preprocess": preprocess}
@@ -145,7 +145,7 @@ def sweep(
 ) -> None:
     """Draw the perturbation sheet of each picture: a row for each dimension of the pose, a column for each step."""
     rows = None if dims is None else parse_dims(dims)
-    from app.shell import commands
+    from capsnet.cli import commands
 
     connection = commands.Connection(server, api_key, model, retries, timeout)
     asked = {
@@ -164,7 +164,7 @@ def models(
     timeout: Timeout = TIMEOUT,
 ) -> None:
     """List the models in service."""
-    from app.shell import commands
+    from capsnet.cli import commands
 
     commands.models(commands.Connection(server, api_key, None, retries, timeout), form)
 

@@ -10,10 +10,10 @@ from typing import NoReturn, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from app.client import CapsnetError, Picture
-from app.shell.sources import Source
-from app.shell.status import Status
-from app.shell.writers import Row, Writer, problem_row
+from capsnet import CapsnetError, Picture
+from capsnet.cli.exit_codes import Status
+from capsnet.cli.inputs import Source
+from capsnet.cli.output import Row, Writer, problem_row
 
 Result = TypeVar("Result")
 

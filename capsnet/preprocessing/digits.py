@@ -3,9 +3,9 @@
 import numpy as np
 from PIL import Image
 
-from model.components import Components, find_components
-from model.lines import without_lines
-from model.paper import stroke_width
+from capsnet.preprocessing.connected_components import Components, find_components
+from capsnet.preprocessing.local_background import stroke_width
+from capsnet.preprocessing.ruled_lines import without_lines
 
 NOISE_LEVELS = 4.0  # standard deviations from the ground that are still ground
 LEAST_CONTRAST = 0.06  # fainter differences are no stroke

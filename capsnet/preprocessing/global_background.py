@@ -7,7 +7,7 @@ against the ground where it lies.
 import numpy as np
 from PIL import Image
 
-from model import pictures
+from capsnet.preprocessing import image_file
 
 SAMPLES_EDGE = 64  # longer edge of the picture that the ground is fitted to: it is smooth, so few samples do
 NOISE_LEVELS = 3.0  # standard deviations from the ground that are still ground
@@ -62,7 +62,7 @@ def estimate_ground(grey: np.ndarray) -> tuple[np.ndarray, float]:
     spread : float
         Standard deviation of the ground's pixels around it.
     """
-    small = np.asarray(pictures.shrink(Image.fromarray(grey), SAMPLES_EDGE), np.float32)
+    small = np.asarray(image_file.shrink(Image.fromarray(grey), SAMPLES_EDGE), np.float32)
     terms, values = _surface_terms(*small.shape), small.ravel()
     border = np.zeros(small.shape, bool)
     border[[0, -1]] = border[:, [0, -1]] = True

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from PIL import Image
 
-from model.ground import DEVIATION
+from capsnet.preprocessing.global_background import DEVIATION
 
 BRUSH = 0.25  # of the longer edge: nothing narrower is ground
 EVEN = 0.8  # a ground whose dark parts are at least this share of its bright ones

@@ -23,12 +23,12 @@ from typing import Literal, get_args
 import numpy as np
 from PIL import Image, ImageFilter
 
-from model import pictures
-from model.contract import InputSpec
-from model.ground import LEAST_CONTRAST, NOISE_LEVELS, contrast_to_ground
-from model.paper import stroke_contrast
-from model.pictures import MAX_PIXELS, ImageTooLarge, NotAnImage, size_of_plain_png
-from model.strokes import find_digits, normalised
+from capsnet.config import InputSpec
+from capsnet.preprocessing import image_file
+from capsnet.preprocessing.digits import find_digits, normalised
+from capsnet.preprocessing.global_background import LEAST_CONTRAST, NOISE_LEVELS, contrast_to_ground
+from capsnet.preprocessing.image_file import MAX_PIXELS, ImageTooLarge, NotAnImage, size_of_plain_png
+from capsnet.preprocessing.local_background import stroke_contrast
 
 __all__ = ["MAX_PIXELS", "ImageTooLarge", "NotAnImage", "Way", "decode", "decode_uint8", "is_quick"]
 
@@ -105,18 +105,18 @@ def decode_uint8(
         raise ValueError(f"preprocess is '{way}'; allowed: {', '.join(WAYS)}")
     if way in ("resize", "none"):
         colour = spec.channels == 3
-        image = pictures.read(
+        image = image_file.read(
             data, enough=2 * max(spec.height, spec.width), grey=not colour, max_pixels=max_pixels
         )
         return _channels_first(_resize(image, spec, "RGB" if colour else "L"), spec.channels)
-    image = pictures.read(data, enough=WORKING_EDGE, grey=True, max_pixels=max_pixels)
+    image = image_file.read(data, enough=WORKING_EDGE, grey=True, max_pixels=max_pixels)
     return _channels_first(_read_object(image, spec, way, objects), spec.channels)
 
 
 def _resize(image: Image.Image, spec: InputSpec, mode: str) -> np.ndarray:
     """The whole picture at the network's size, antialiased: uint8 (H,W) or (H,W,3)."""
     return np.asarray(
-        pictures.flatten(image, mode).resize((spec.width, spec.height), Image.Resampling.BICUBIC)
+        image_file.flatten(image, mode).resize((spec.width, spec.height), Image.Resampling.BICUBIC)
     )
 
 
@@ -131,11 +131,11 @@ def _channels_first(pixels: np.ndarray, channels: int) -> np.ndarray:
 
 def _read_object(image: Image.Image, spec: InputSpec, way: str, objects: int) -> np.ndarray:
     """Light strokes (`mnist`) or a light garment (`fashion`) on black: uint8 (H,W)."""
-    drawing = pictures.drawing_in_alpha(image)
-    grey = drawing or pictures.flatten(image, "L")
+    drawing = image_file.drawing_in_alpha(image)
+    grey = drawing or image_file.flatten(image, "L")
     if image.size == (spec.width, spec.height):
-        return pictures.grey_pixels(drawing) if drawing else light_on_dark(grey)
-    values = np.asarray(pictures.shrink(grey, WORKING_EDGE))
+        return image_file.grey_pixels(drawing) if drawing else light_on_dark(grey)
+    values = np.asarray(image_file.shrink(grey, WORKING_EDGE))
     if way == "fashion":
         return _garment(values, drawing is not None, spec)
     contrast, noise = (values / np.float32(255), 0.0) if drawing else stroke_contrast(values)
@@ -162,7 +162,7 @@ def light_on_dark(image: Image.Image) -> np.ndarray:
     none is turned, and of their negatives every one.
     """
     # Pillow and bytes: NumPy takes several times as long to begin with so few numbers as these do to be done.
-    darkest, lightest = pictures.range_of(image)
+    darkest, lightest = image_file.range_of(image)
     if darkest == lightest:
         return np.zeros((image.height, image.width), np.uint8)
     pixels, width = image.tobytes(), image.width

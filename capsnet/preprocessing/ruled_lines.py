@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from model.paper import extremes
+from capsnet.preprocessing.local_background import extremes
 
 STRIPS = 32  # columns of strips that the picture is summed up in
 STEEPEST = 0.36  # largest slope: 20 degrees

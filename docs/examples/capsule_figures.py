@@ -1,7 +1,7 @@
 """Draw the figures of docs/capsules.md into docs/images: `make figures`.
 
 The lengths and poses are those of the model in artifacts/mnist for docs/images/seven.png; the routing is that of
-`model.functional`, on a toy of six capsules that vote in a plane.
+`model.nn.functional`, on a toy of six capsules that vote in a plane.
 """
 
 from pathlib import Path
@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from model.functional import dynamic_routing, squash, squash_exponential
-from model.onnx_model import open_variants
-from model.preprocess import decode
+from capsnet.onnx_model import open_variants
+from capsnet.preprocessing.pipeline import decode
+from model.nn.functional import dynamic_routing, squash, squash_exponential
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "docs" / "images"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from training.datasets import DATA_VARIABLE, DEFAULT_FOLDER, load
+from training.data.datasets import DATA_VARIABLE, DEFAULT_FOLDER, load
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Write the playground's samples, `app/static/samples/`: a strip of pictures for each data set, and what is on it.
 
-    python -m tests.browser.samples
+    python -m docs.tools.samples
 
 The pictures are the second test images of each class in `tests/data`, unchanged, and at the end of a strip some that
 its models cannot know. See the README beside them for source and licence.
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from training.datasets import describe, load
+from training.data.datasets import describe, load
 
 Sample = tuple[str, np.ndarray]
 

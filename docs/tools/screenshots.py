@@ -1,6 +1,6 @@
 """Take the pictures of the playground that stand in the documentation.
 
-    python -m tests.browser.screenshots --output docs/images
+    python -m docs.tools.screenshots --output docs/images
 
 Each is made by a real browser from a real server with the shipped models. A picture is a PNG with a palette.
 """
@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.app.support import serving
+from tests.app.server_process import serving
 from tests.browser.support import PATIENCE, draw_and_wait, launch, sample, verdict
 
 # The two bows of a 3: ellipses with their middles one above the other, open to the left.

@@ -5,9 +5,9 @@
 
 from torch import Tensor, nn
 
-from model import functional
-from model.contract import ModelConfig
-from model.layers import ROUTING_CHOICES, CapsuleNetwork, DynamicRoutingCaps, float32_squash
+from capsnet.config import ModelConfig
+from model.nn import functional
+from model.nn.layers import ROUTING_CHOICES, CapsuleNetwork, DynamicRoutingCaps, float32_squash
 
 CHANNELS = 256
 TYPES = 32

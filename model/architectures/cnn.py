@@ -13,10 +13,10 @@ of one class alone. So a group stands where the pose of a capsule would, and a p
 import torch
 from torch import Tensor, nn
 
-from model import functional
-from model.contract import ModelConfig
-from model.efficient import encoder_layers, feature_count
-from model.layers import CapsuleNetwork
+from capsnet.config import ModelConfig
+from model.architectures.efficient_capsnet import encoder_layers, feature_count
+from model.nn import functional
+from model.nn.layers import CapsuleNetwork
 
 # The paper names dropout without its rate.
 DROPOUT = 0.5

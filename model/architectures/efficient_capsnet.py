@@ -9,9 +9,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from model import functional
-from model.contract import ModelConfig
-from model.layers import TRUNCATED, AttentionRoutingCaps, CapsuleNetwork, float32_squash
+from capsnet.config import ModelConfig
+from model.nn import functional
+from model.nn.layers import TRUNCATED, AttentionRoutingCaps, CapsuleNetwork, float32_squash
 
 PRIMARY_DIM = 8
 # From this size on the third convolution halves the map too, as in the authors' 36x36 variant.

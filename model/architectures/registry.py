@@ -1,11 +1,11 @@
 """Every architecture by its name. To add one, write its file and list it here; the tests find it by this dict."""
 
-from model.capsnet import CapsNet
-from model.cnn import CNN, ResidualCNN, SmallCNN
-from model.contract import ConfigError, ModelConfig
-from model.efficient import EfficientCapsNet
-from model.layers import CapsuleNetwork
-from model.shared import SharedCapsNet
+from capsnet.config import ConfigError, ModelConfig
+from model.architectures.capsnet import CapsNet
+from model.architectures.cnn import CNN, ResidualCNN, SmallCNN
+from model.architectures.efficient_capsnet import EfficientCapsNet
+from model.architectures.shared_capsnet import SharedCapsNet
+from model.nn.layers import CapsuleNetwork
 
 ARCHITECTURES: dict[str, type[CapsuleNetwork]] = {
     "capsnet": CapsNet,

@@ -9,9 +9,9 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from model import functional
-from model.contract import ModelConfig
-from model.layers import ROUTING_CHOICES, TRUNCATED, CapsuleNetwork, DynamicRoutingCaps
+from capsnet.config import ModelConfig
+from model.nn import functional
+from model.nn.layers import ROUTING_CHOICES, TRUNCATED, CapsuleNetwork, DynamicRoutingCaps
 
 PRIMARY_DIM = 32
 

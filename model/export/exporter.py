@@ -21,10 +21,26 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from model import contract, guard
-from model.contract import IMAGE, LABEL, LENGTHS, POSES, Graph, InputSpec, ModelCard, UserError, Variant
-from model.layers import CapsuleNetwork
-from model.onnx_model import Model, OnnxModel, redraw
+from capsnet import guard
+from capsnet.card import (
+    CARD_FILE,
+    DECODER_FILE,
+    IMAGE,
+    LABEL,
+    LENGTHS,
+    METADATA_EXPORT_ID,
+    METADATA_NAME,
+    POSES,
+    Graph,
+    Guard,
+    ModelCard,
+    Variant,
+    encoder_file,
+    sha256,
+)
+from capsnet.config import InputSpec, UserError
+from capsnet.onnx_model import Model, OnnxModel, redraw
+from model.nn.layers import CapsuleNetwork
 
 TOLERANCE = 1e-4  # largest difference of any output from PyTorch's
 BATCH_SIZES = (1, 7)
@@ -103,14 +119,14 @@ def export(
         write_graphs(
             network,
             temporary,
-            {contract.METADATA_NAME: description.name, contract.METADATA_EXPORT_ID: export_id},
+            {METADATA_NAME: description.name, METADATA_EXPORT_ID: export_id},
         )
-        model = OnnxModel(temporary / contract.encoder_file("fp32"), temporary / contract.DECODER_FILE)
+        model = OnnxModel(temporary / encoder_file("fp32"), temporary / DECODER_FILE)
         for size in BATCH_SIZES:
             compare(network, model, samples[:size])
         thresholds = fit_guard(model, validation, description.objects)
         card = _card(network, description, export_id, temporary, thresholds)
-        (temporary / contract.CARD_FILE).write_text(card.to_json(), encoding="utf-8")
+        (temporary / CARD_FILE).write_text(card.to_json(), encoding="utf-8")
         temporary.chmod(0o755)  # mkdtemp makes it private
         _replace(temporary, folder)
     finally:
@@ -125,8 +141,8 @@ def write_graphs(network: CapsuleNetwork, folder: Path, metadata: Mapping[str, s
     label = torch.zeros(2, dtype=torch.int64)
     image = torch.zeros(2, *config.image_shape)
     graphs = {
-        contract.encoder_file("fp32"): _trace(Encoder(network), {IMAGE: image}, [LENGTHS, POSES]),
-        contract.DECODER_FILE: _trace(network.decoder, {POSES: poses, LABEL: label}, [IMAGE]),
+        encoder_file("fp32"): _trace(Encoder(network), {IMAGE: image}, [LENGTHS, POSES]),
+        DECODER_FILE: _trace(network.decoder, {POSES: poses, LABEL: label}, [IMAGE]),
     }
     for file, graph in graphs.items():
         store_large_weights_as_half(graph)
@@ -219,7 +235,7 @@ def compare(network: CapsuleNetwork, model: Model, images: np.ndarray) -> None:
             )
 
 
-def fit_guard(model: Model, images: np.ndarray, objects: int = 1, batch: int = 500) -> contract.Guard:
+def fit_guard(model: Model, images: np.ndarray, objects: int = 1, batch: int = 500) -> Guard:
     """The guard's thresholds from images (N,C,H,W), of `objects` each, that the network was not fitted on."""
     distances, all_lengths = [], []
     for first in range(0, len(images), batch):
@@ -244,9 +260,9 @@ def _card(
     description: Description,
     export_id: str,
     folder: Path,
-    thresholds: contract.Guard,
+    thresholds: Guard,
 ) -> ModelCard:
-    encoder = contract.encoder_file("fp32")
+    encoder = encoder_file("fp32")
     return ModelCard(
         name=description.name,
         version=description.version,
@@ -255,11 +271,9 @@ def _card(
         input=description.input,
         objects=description.objects,
         parameters=network.parameter_counts(),
-        decoder=Graph(file=contract.DECODER_FILE, sha256=contract.sha256(folder / contract.DECODER_FILE)),
+        decoder=Graph(file=DECODER_FILE, sha256=sha256(folder / DECODER_FILE)),
         variants={
-            "fp32": Variant(
-                encoder=Graph(file=encoder, sha256=contract.sha256(folder / encoder)), guard=thresholds
-            )
+            "fp32": Variant(encoder=Graph(file=encoder, sha256=sha256(folder / encoder)), guard=thresholds)
         },
         export_id=export_id,
         training=description.training,
@@ -272,9 +286,7 @@ def _refuse_foreign_files(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise ExportError(f"{folder}: is a file; a model is a folder")
-    foreign = [
-        path.name for path in folder.iterdir() if path.name != contract.CARD_FILE and path.suffix != ".onnx"
-    ]
+    foreign = [path.name for path in folder.iterdir() if path.name != CARD_FILE and path.suffix != ".onnx"]
     if foreign:
         raise ExportError(
             f"{folder}: holds {foreign[0]!r}, which is no part of a model; choose another folder"

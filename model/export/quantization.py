@@ -20,8 +20,9 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from model.constants import Weights, drop_unused, fold_normalisations
-from model.contract import IMAGE, UserError
+from capsnet.card import IMAGE
+from capsnet.config import UserError
+from model.export.graph_weights import Weights, drop_unused, fold_normalisations
 
 # Convolutions that see fewer channels than this stay in float32 in the int8 variant.
 FEWEST_CHANNELS = 8

@@ -12,10 +12,10 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import numpy_helper
 from torch import Tensor
 
-from model.contract import CardError, ModelCard
-from model.export import HALF, Encoder
-from model.layers import CapsuleNetwork
-from model.zoo import build
+from capsnet.card import CardError, ModelCard
+from model.architectures.registry import build
+from model.export.exporter import HALF, Encoder
+from model.nn.layers import CapsuleNetwork
 
 # How many batches a normalisation has seen: no part of what a network computes, and so of no graph.
 COUNT = "num_batches_tracked"

@@ -12,11 +12,11 @@ import numpy as np
 import onnx
 from onnx import ModelProto
 
-from model.contract import CARD_FILE, Graph, ModelCard, Validation, Variant, encoder_file, sha256
-from model.export import fit_guard
-from model.objects import missed
-from model.onnx_model import Model, OnnxModel
-from model.quantize import QuantizationError, to_fp16, to_int8
+from capsnet.card import CARD_FILE, Graph, ModelCard, Validation, Variant, encoder_file, sha256
+from capsnet.multi_object import missed
+from capsnet.onnx_model import Model, OnnxModel
+from model.export.exporter import fit_guard
+from model.export.quantization import QuantizationError, to_fp16, to_int8
 
 # 0.05 points of accuracy.
 TOLERATED_ERROR = 0.0005

@@ -10,8 +10,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from model import agreement, functional
-from model.contract import ModelConfig
+from capsnet.config import ModelConfig
+from model.nn import functional, routing
 
 # Standard deviation of a standard normal distribution that is cut off at two: Keras' initialisers divide by it.
 TRUNCATED = 0.8796
@@ -82,7 +82,7 @@ class DynamicRoutingCaps(RoutedCaps):
 
     def route(self, u_hat: Tensor) -> Tensor:
         if torch.is_grad_enabled() and u_hat.requires_grad:
-            return agreement.dynamic_routing(
+            return routing.dynamic_routing(
                 u_hat, self.iterations, self.bias, squash=self.squash, detach=self.detach
             )
         poses, _ = functional.dynamic_routing(

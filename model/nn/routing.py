@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from model import functional
+from model.nn import functional
 
 Squash = Callable[[Tensor], Tensor]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.app.support import Server, png, serving
+from tests.app.server_process import Server, png, serving
 from tests.app.tiny_model import write_tiny_model
-from training.datasets import Split
+from training.data.datasets import Split
 
 
 @pytest.fixture(scope="session")

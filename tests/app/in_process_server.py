@@ -8,8 +8,8 @@ from pathlib import Path
 import uvicorn
 from uvicorn.server import ServerState
 
-from app.connection import Connection, connection
-from app.main import create_app
+from app.api.application import create_app
+from app.server.protocol import Connection, connection
 from app.settings import Settings
 
 

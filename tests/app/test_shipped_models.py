@@ -8,8 +8,8 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.app.support import Server, png, serving
-from training.datasets import Split, load
+from tests.app.server_process import Server, png, serving
+from training.data.datasets import Split, load
 
 
 @pytest.fixture(scope="module")

@@ -16,12 +16,12 @@ from typing import TypeVar
 import httpx
 import pytest
 
+from app.api.application import create_app
 from app.errors import StartError
-from app.main import create_app
-from app.server import LINGER
+from app.server.server import LINGER
 from app.settings import Settings
-from model.contract import Graph, sha256
-from tests.app.support import Server, assert_problem, is_ending, one_core, run_app, serving, wait_until
+from capsnet.card import Graph, sha256
+from tests.app.server_process import Server, assert_problem, is_ending, one_core, run_app, serving, wait_until
 from tests.app.tiny_model import write_card, write_tiny_model
 
 PROBES = 30

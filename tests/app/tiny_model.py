@@ -15,7 +15,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
-from model.contract import (
+from capsnet.card import (
     CARD_FILE,
     DECODER_FILE,
     IMAGE,
@@ -26,13 +26,12 @@ from model.contract import (
     POSES,
     Graph,
     Guard,
-    InputSpec,
     ModelCard,
-    ModelConfig,
     Variant,
     encoder_file,
     sha256,
 )
+from capsnet.config import InputSpec, ModelConfig
 
 SIZE = 28
 EXPORT_ID = "tiny-export"

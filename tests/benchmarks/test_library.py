@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks import openloop, pictures, report, servers, wrk
 from benchmarks.contestants import CONTENDERS, CONTESTANTS, choose
-from tests.app.support import Server, serving
+from tests.app.server_process import Server, serving
 from tests.app.tiny_model import write_tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
-from model.contract import PoseMeaning
-from tests.app.support import Server, serving
+from capsnet.card import PoseMeaning
+from tests.app.server_process import Server, serving
 from tests.app.tiny_model import write_card, write_tiny_model
 from tests.browser.support import PATIENCE, launch, verdict
 

@@ -6,7 +6,7 @@ import pytest
 from axe_core_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Page, expect
 
-from tests.app.support import Server
+from tests.app.server_process import Server
 from tests.browser.support import eventually, sample, verdict
 
 WIDTHS = {"telephone": (390, 844), "wall": (1920, 1080)}

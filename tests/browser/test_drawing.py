@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Request, expect
 
-from tests.app.support import Server, serving
+from tests.app.server_process import Server, serving
 from tests.browser.support import (
     ONE,
     SEVEN,

@@ -8,17 +8,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.app.support import png
-from tests.browser.support import (
-    HOLD_PICTURE,
-    draw,
-    eventually,
-    pixels,
-    sample,
-    verdict,
-    wait_for_another,
-)
-from training.datasets import Split
+from tests.app.server_process import png
+from tests.browser.support import HOLD_PICTURE, draw, eventually, pixels, sample, verdict, wait_for_another
+from training.data.datasets import Split
 
 DROP = """({ name, type, content }) => {
   const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));

@@ -7,7 +7,7 @@ import httpx
 import numpy as np
 from playwright.sync_api import Page, Route, expect
 
-from tests.app.support import Server, png
+from tests.app.server_process import Server, png
 from tests.browser.support import draw, eventually, pixels, sample, verdict, wait_for_another
 
 

@@ -12,9 +12,9 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from app.settings import Settings
-from tests.app.support import Server, free_port, png, serving
+from tests.app.server_process import Server, free_port, png, serving
 from tests.browser.support import ONE, PATIENCE, ZERO, draw, eventually, on_board, sample, verdict
-from training.datasets import Split
+from training.data.datasets import Split
 
 
 def test_a_server_that_is_gone_is_named_and_found_again(page: Page, models: Path, tmp_path: Path) -> None:

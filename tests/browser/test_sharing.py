@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.app.support import Server, png
+from tests.app.server_process import Server, png
 from tests.browser.support import (
     HOLD_PICTURE,
     SEVEN,
@@ -21,7 +21,7 @@ from tests.browser.support import (
     verdict,
     wait_for_another,
 )
-from training.datasets import Split
+from training.data.datasets import Split
 
 PNG = b"\x89PNG"
 

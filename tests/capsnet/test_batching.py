@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.client import CapsnetError, Classification, Client
-from app.client.many import BATCH_BYTES, BATCH_PICTURES, groups, in_order
-from tests.app.support import Server, png, serving
-from training.datasets import Split
+from capsnet import CapsnetError, Classification, Client
+from capsnet.batching import BATCH_BYTES, BATCH_PICTURES, groups, in_order
+from tests.app.server_process import Server, png, serving
+from training.data.datasets import Split
 
 
 def test_results_come_in_order_and_one_bad_picture_is_an_error_in_its_place(

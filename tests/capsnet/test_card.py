@@ -9,19 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.contract import (
+from capsnet.card import (
     CardError,
     Graph,
     Guard,
-    InputSpec,
     Metrics,
     ModelCard,
-    ModelConfig,
     PoseMeaning,
     Variant,
     encoder_file,
     sha256,
 )
+from capsnet.config import InputSpec, ModelConfig
 
 GUARD = Guard(distance=(3.0, 4.0), ink=(8.0, 9.0), p95=(1.0, 2.0), p99=(1.5, 2.5))
 METRICS = Metrics(

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.client import AsyncClient, CapsnetError, Client, Png
-from tests.app.support import Server
+from capsnet import AsyncClient, CapsnetError, Client, Png
+from tests.app.server_process import Server
 
 
 @pytest.fixture

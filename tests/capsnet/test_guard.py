@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from model import guard
-from model.contract import Guard
-from training.datasets import Split
+from capsnet import guard
+from capsnet.card import Guard
+from training.data.datasets import Split
 
 
 def mean_around(image: np.ndarray, y: int, x: int) -> float:

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model import guard
-from model.contract import InputSpec
-from model.onnx_model import open_variants
-from tests.scenes import outliers
-from tests.scenes.trust import auroc, judge
-from training.datasets import Split
+from benchmarks.preprocessing import ood_images
+from benchmarks.preprocessing.guard_table import auroc, judge
+from capsnet import guard
+from capsnet.config import InputSpec
+from capsnet.onnx_model import open_variants
+from training.data.datasets import Split
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGIT = InputSpec(channels=1, height=28, width=28, preprocess="mnist")
@@ -23,20 +23,20 @@ def test_auroc_is_the_share_of_pairs_in_order() -> None:
     assert auroc(good, odd) == pytest.approx(np.mean(pairs))
 
 
-@pytest.mark.parametrize("kinds", [outliers.REPORTED, outliers.DEVELOPED], ids=["reported", "developed"])
-def test_a_kind_gives_the_same_images_again_and_no_two_alike(kinds: dict[str, outliers.Maker]) -> None:
+@pytest.mark.parametrize("kinds", [ood_images.REPORTED, ood_images.DEVELOPED], ids=["reported", "developed"])
+def test_a_kind_gives_the_same_images_again_and_no_two_alike(kinds: dict[str, ood_images.Maker]) -> None:
     for kind, maker in kinds.items():
-        images = outliers.make(maker, 3, 1, DIGIT)
+        images = ood_images.make(maker, 3, 1, DIGIT)
         assert images.shape == (3, 28, 28)
         assert images.dtype == np.uint8
-        np.testing.assert_array_equal(images, outliers.make(maker, 3, 1, DIGIT))
+        np.testing.assert_array_equal(images, ood_images.make(maker, 3, 1, DIGIT))
         assert kind == "blank" or (images[0] != images[1]).any()
 
 
-@pytest.mark.parametrize("kind", list(outliers.REPORTED))
+@pytest.mark.parametrize("kind", list(ood_images.REPORTED))
 def test_the_shipped_model_refuses_what_it_was_not_trained_on(kind: str) -> None:
     card, variants = open_variants(ROOT / "artifacts" / "mnist")
-    images = outliers.make(outliers.REPORTED[kind], 12, 5, DIGIT)[:, None]
+    images = ood_images.make(ood_images.REPORTED[kind], 12, 5, DIGIT)[:, None]
     assert judge(variants["fp32"], card.variants["fp32"].guard, images).refused >= 0.7
 
 

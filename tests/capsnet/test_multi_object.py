@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from model.objects import missed, overlay, winners
+from capsnet.multi_object import missed, overlay, winners
 
 
 @given(arrays.arrays(np.float32, (4, 5), elements=st.sampled_from([0.0, 0.25, 0.5, 1.0])), st.integers(1, 5))

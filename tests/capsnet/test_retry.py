@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.client import AsyncClient, CapsnetError, Client
-from app.client.errors import seconds_of
-from app.client.retry import FIRST_PAUSE, Attempts
-from tests.app.scripted import Reply, scripted
-from tests.app.support import free_port, serving
-from tests.app.test_overload import begin
+from capsnet import AsyncClient, CapsnetError, Client
+from capsnet.errors import seconds_of
+from capsnet.retry import FIRST_PAUSE, Attempts
+from tests.app.api.test_request_limits import begin
+from tests.app.server_process import free_port, serving
+from tests.capsnet.scripted_server import Reply, scripted
 
 READY = Reply(200, b'{"status": "ready"}')
 FULL = Reply(

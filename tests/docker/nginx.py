@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.app.support import ROOT, free_port
+from tests.app.server_process import ROOT, free_port
 
 TEMPLATE = ROOT / "docker" / "nginx.conf.template"
 

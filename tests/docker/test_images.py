@@ -6,7 +6,7 @@ from pathlib import Path
 import grimp
 import pytest
 
-import app
+import capsnet
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILES = sorted((ROOT / "docker").glob("*.Dockerfile"))
@@ -48,26 +48,26 @@ def test_onnx_runtime_reports_to_nobody(dockerfile: Path) -> None:
 
 
 def test_images_carry_the_version_of_the_code(dockerfile: Path) -> None:
-    assert ("ARG", f"VERSION={app.__version__}") in instructions(dockerfile)
+    assert ("ARG", f"VERSION={capsnet.__version__}") in instructions(dockerfile)
 
 
 def test_code_is_copied_after_the_dependencies_are_installed(dockerfile: Path) -> None:
     text = dockerfile.read_text()
     installed = text.index("/tmp/requirements.txt")
-    assert installed < text.index("COPY model")
+    assert installed < text.index("COPY capsnet")
     assert text.index("COPY --from=dependencies") < text.index("COPY --from=code")
 
 
-def test_the_serving_image_holds_what_the_service_imports_of_model_and_no_more() -> None:
-    graph = grimp.build_graph("app", "model", cache_dir=None)
-    needed = {
-        name for name in graph.find_upstream_modules("app", as_package=True) if name.startswith("model")
+def test_the_serving_image_holds_the_packages_that_the_service_imports_and_no_other() -> None:
+    graph = grimp.build_graph("app", "capsnet", "model", "training", cache_dir=None)
+    needed = {name.partition(".")[0] for name in graph.find_upstream_modules("app", as_package=True)} | {
+        "app"
     }
     copied = {
-        source.removesuffix("/__init__.py").removesuffix(".py").replace("/", ".")
+        source
         for name, arguments in instructions(ROOT / "docker" / "serve.Dockerfile")
-        if name == "COPY"
+        if name == "COPY" and not arguments.startswith("--from")
         for source in arguments.split()[:-1]
-        if source.startswith("model/")
+        if (ROOT / source / "__init__.py").is_file()
     }
-    assert copied == needed | {"model"}
+    assert copied == needed

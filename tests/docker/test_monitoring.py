@@ -12,9 +12,9 @@ import httpx
 import pytest
 import yaml
 
-from tests.app.support import ROOT, Server, free_port, png, serving
+from tests.app.server_process import ROOT, Server, free_port, png, serving
 from tests.app.tiny_model import write_tiny_model
-from training.datasets import Split
+from training.data.datasets import Split
 
 FOLDER = ROOT / "docker" / "monitoring"
 DASHBOARD: dict[str, Any] = json.loads((FOLDER / "grafana" / "capsnet.json").read_text())

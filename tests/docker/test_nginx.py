@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.app.support import Server, assert_problem, png, serving, wait_until
+from tests.app.server_process import Server, assert_problem, png, serving, wait_until
 from tests.app.tiny_model import write_tiny_model
 from tests.docker.nginx import Proxy, proxying
-from training.datasets import Split
+from training.data.datasets import Split
 
 pytestmark = pytest.mark.skipif(
     shutil.which("nginx") is None, reason="needs nginx, as in Debian's nginx-light"

@@ -4,9 +4,9 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests.app.support import ROOT, free_port, serving
-from tests.terminal import COLUMNS, run_in_terminal
-from tests.test_documentation import NUMBER, TUTORIAL, blocks, with_capsnet
+from tests.app.server_process import ROOT, free_port, serving
+from tests.docs.terminal import COLUMNS, run_in_terminal
+from tests.docs.test_documentation import NUMBER, TUTORIAL, blocks, with_capsnet
 
 STEPS = [
     (command, output)

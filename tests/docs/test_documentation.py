@@ -1,5 +1,5 @@
 """What the documentation says is tried: every console block and every Python session is run, every other command's
-options and every table held to their source, every link opened. tests/tutorial.py runs the tutorial, in its order.
+options and every table held to their source, every link opened. run_tutorial.py runs the tutorial, in its order.
 
 In the expected output of a console block, white space and the lengths of rules do not count, `…` stands for anything,
 and numbers may differ in their last digits from one processor to another.
@@ -20,16 +20,16 @@ import pytest
 import typer
 import yaml
 
-from app.routes.examples import EXAMPLES
+from app.api.openapi_examples import EXAMPLES
 from app.settings import Settings
-from app.shell.cli import app as capsnet_app
-from model.contract import ModelCard
-from tests.app.support import Server, environment, serving
-from tests.terminal import run_in_terminal
+from capsnet.card import ModelCard
+from capsnet.cli.main import app as capsnet_app
+from tests.app.server_process import Server, environment, serving
+from tests.docs.terminal import run_in_terminal
 from training import recipes
 from training.cli import app as training_app
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 API_GUIDE = ROOT / "docs" / "api.md"
 CLIENT_GUIDE = ROOT / "docs" / "client.md"
@@ -105,7 +105,7 @@ def test_a_command_prints_what_the_page_says(
 
 def with_capsnet(folder: Path, server: str) -> dict[str, str]:
     """An environment in which `capsnet` is installed and `python` is this one."""
-    for name, module in {"capsnet": "-m app.shell", "python": ""}.items():
+    for name, module in {"capsnet": "-m capsnet.cli", "python": ""}.items():
         script = folder / name
         script.write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
         script.chmod(0o755)
@@ -178,7 +178,7 @@ def test_a_folder_of_digits_goes_through_the_client(
     assert "capsnet classify digits --format csv > digits.csv" in lines
     for module, *arguments in (
         ("docs.examples.digits", folder, count),
-        ("app.shell", "classify", folder, "--format", "csv"),
+        ("capsnet.cli", "classify", folder, "--format", "csv"),
     ):
         command = [sys.executable, "-m", module, *map(str, arguments)]
         result = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=True)

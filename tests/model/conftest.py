@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from model.contract import ModelConfig
-from model.export import export
-from model.zoo import build
+from capsnet.config import ModelConfig
+from model.architectures.registry import build
+from model.export.exporter import export
 from tests.model.descriptions import DESCRIPTION, Exported
-from training.datasets import Split
+from training.data.datasets import Split
 
 
 @pytest.fixture(scope="session")

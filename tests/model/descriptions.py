@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from model.contract import InputSpec
-from model.export import Description
-from model.layers import CapsuleNetwork
+from capsnet.config import InputSpec
+from model.export.exporter import Description
+from model.nn.layers import CapsuleNetwork
 
 Exported = tuple[CapsuleNetwork, Path]
 

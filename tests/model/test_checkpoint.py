@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from capsnet.config import ModelConfig
+from model.architectures.registry import ARCHITECTURES, build
 from model.checkpoint import CheckpointError, load_network, read_tensors, save_network, write_tensors
-from model.contract import ModelConfig
-from model.zoo import ARCHITECTURES, build
 
 
 @pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))

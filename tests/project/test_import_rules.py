@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 # Prints the top-level packages from outside the standard library that importing a module brings with it.
 PROGRAM = """
@@ -27,10 +27,10 @@ def packages_loaded_by(module: str) -> set[str]:
 @pytest.mark.parametrize(
     ("module", "allowed"),
     [
-        ("model.contract", {"model"}),
-        ("model.pictures", {"model", "numpy", "PIL", "defusedxml"}),
-        ("model.preprocess", {"model", "numpy", "PIL", "defusedxml"}),
-        ("model.guard", {"model", "numpy", "PIL", "defusedxml"}),
+        ("capsnet.card", {"capsnet"}),
+        ("capsnet.preprocessing.image_file", {"capsnet", "numpy", "PIL", "defusedxml"}),
+        ("capsnet.preprocessing.pipeline", {"capsnet", "numpy", "PIL", "defusedxml"}),
+        ("capsnet.guard", {"capsnet", "numpy", "PIL", "defusedxml"}),
     ],
 )
 def test_the_seam_loads_only_what_it_may(module: str, allowed: set[str]) -> None:
@@ -38,6 +38,16 @@ def test_the_seam_loads_only_what_it_may(module: str, allowed: set[str]) -> None
 
 
 def test_the_service_loads_neither_torch_nor_training() -> None:
-    loaded = packages_loaded_by("app.main")
+    loaded = packages_loaded_by("app.api.application")
     assert "fastapi" in loaded
-    assert loaded.isdisjoint({"torch", "training", "lightning_fabric", "onnx", "onnxscript", "safetensors"})
+    assert loaded.isdisjoint(
+        {"torch", "model", "training", "lightning_fabric", "onnx", "onnxscript", "safetensors"}
+    )
+
+
+def test_the_command_loads_no_runtime_and_no_server() -> None:
+    loaded = packages_loaded_by("capsnet.cli.main")
+    assert "typer" in loaded
+    assert loaded.isdisjoint(
+        {"fastapi", "numpy", "onnxruntime", "pydantic", "starlette", "structlog", "uvicorn"}
+    )

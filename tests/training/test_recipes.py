@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from model.zoo import ARCHITECTURES
-from tests.training.test_cli import run
-from training.augment import AUGMENTATIONS
+from model.architectures.registry import ARCHITECTURES
+from tests.training.cli.test_cli import run
 from training.cli import app
-from training.datasets import NAMES, describe
+from training.data.augmentation import AUGMENTATIONS
+from training.data.datasets import NAMES, describe
 from training.recipes import RECIPES, UnknownRecipe, commands
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
-from training.runs import EpochResult, Position
+from training.trainer.run_state import EpochResult, Position
 
 CURVES = "tensorboard"
 

@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from model.contract import Metrics, Speed, Validation
+from capsnet.card import Metrics, Speed, Validation
 
 if TYPE_CHECKING:  # what measures is slow to import, and most commands need none of it
-    from training.meaning import Measured
+    from training.evaluation.pose_meaning import Measured
 
 # No table has more columns of text.
 WIDEST = 1000

@@ -1,7 +1,7 @@
 """Augmentation of whole batches on the device: one affine and elastic warp a sample, then another pen, then a patch
 erased, each where a policy asks for it.
 
-Every random number comes from `training.draws`, keyed by (seed, epoch, sample).
+Every random number comes from `training.data.keyed_random`, keyed by (seed, epoch, sample).
 """
 
 import math
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training import draws
+from training.data import keyed_random
 
 # Streams of one epoch: the order, the warp, the elastic field and the scene must not share numbers.
 STREAMS = 4
@@ -78,7 +78,7 @@ def augment(images: Tensor, samples: Tensor, policy: Augmentation, *, seed: int,
     """Warped copies of images (B,C,H,W) in [0,1] whose indices in the data set are samples (B,)."""
     if policy == Augmentation():
         return images
-    u = draws.uniform(seed, epoch * STREAMS + WARP, samples, NUMBERS) * 2 - 1  # (B,10) in [-1,1)
+    u = keyed_random.uniform(seed, epoch * STREAMS + WARP, samples, NUMBERS) * 2 - 1  # (B,10) in [-1,1)
     if policy.bell:
         u[:, GEOMETRY], u[:, PEN] = bell(u[:, GEOMETRY]), bell(u[:, PEN])
     grid = warp_grid(images, u, policy)  # (B,H,W,2)
@@ -116,7 +116,7 @@ def warp_grid(images: Tensor, u: Tensor, policy: Augmentation) -> Tensor:
 def elastic_field(images: Tensor, samples: Tensor, policy: Augmentation, *, seed: int, epoch: int) -> Tensor:
     """Smooth random displacements (B,H,W,2): few control points, interpolated (after Simard et al. 2003)."""
     height, width = images.shape[2:]
-    coarse = draws.normal(seed, epoch * STREAMS + ELASTIC, samples, 2 * CONTROL * CONTROL)
+    coarse = keyed_random.normal(seed, epoch * STREAMS + ELASTIC, samples, 2 * CONTROL * CONTROL)
     field = F.interpolate(
         coarse.view(-1, 2, CONTROL, CONTROL), (height, width), mode="bicubic", align_corners=True
     )  # (B,2,H,W)

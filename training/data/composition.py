@@ -2,8 +2,8 @@
 
 MultiMNIST, and the translated and affine-transformed digits of Sabour, Frosst, Hinton 2017
 (https://arxiv.org/abs/1710.09829, sections 5.2 and 5.3), are scenes. They are never stored for training: each epoch
-makes its own, whole batches at a time on the device. Every random number comes from `training.draws`, keyed by (seed,
-epoch, sample).
+makes its own, whole batches at a time on the device. Every random number comes from `keyed_random`,
+keyed by (seed, epoch, sample).
 
 Legend: N images of the data set, B scenes, K objects in each, C channels, H height, W width, S side of the frame.
 """
@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training import draws
-from training.augment import SCENE, STREAMS, Augmentation, augment
+from training.data import keyed_random
+from training.data.augmentation import SCENE, STREAMS, Augmentation, augment
 
 # What is warped of an object after the first is keyed by a sample that no data set has.
 NEXT_OBJECT = 2**28
@@ -99,7 +99,7 @@ class Composer:
         Each object is warped as `policy` says before it is laid into the frame; its shift is the scene's alone.
         """
         scene, samples = self.scene, self.samples[rows]
-        u = draws.uniform(seed, epoch * STREAMS + SCENE, samples, 1 + 6 * scene.objects)
+        u = keyed_random.uniform(seed, epoch * STREAMS + SCENE, samples, 1 + 6 * scene.objects)
         places, turns = torch.split(u[:, 1:], [2 * scene.objects, 4 * scene.objects], dim=1)  # (B,2K), (B,4K)
         chosen = rows.unsqueeze(1)  # (B,1)
         if scene.objects == 2:

@@ -13,10 +13,11 @@ from typing import Literal, Protocol
 import numpy as np
 import torch
 
-from model.contract import InputSpec
-from training import cifar, folders, idx, norb
-from training.binary import DatasetError, located
-from training.scenes import Affine, Composer, Scene
+from capsnet.config import InputSpec
+from training.data import image_folder
+from training.data.composition import Affine, Composer, Scene
+from training.data.formats import cifar10, idx, smallnorb
+from training.data.formats.binary_file import DatasetError, located
 
 __all__ = [
     "DERIVED",
@@ -145,8 +146,8 @@ class Special:
 
 
 SPECIAL = {
-    "smallnorb": Special("smallNORB", norb.CLASSES, norb.INPUT, norb.read),
-    "cifar10": Special("CIFAR-10", cifar.CLASSES, cifar.INPUT, cifar.read),
+    "smallnorb": Special("smallNORB", smallnorb.CLASSES, smallnorb.INPUT, smallnorb.read),
+    "cifar10": Special("CIFAR-10", cifar10.CLASSES, cifar10.INPUT, cifar10.read),
 }
 
 
@@ -196,7 +197,7 @@ def describe(name: str, *, spec: InputSpec | None = None) -> DatasetInfo:
         If there is no such data set, or `spec` contradicts it.
     """
     if name.startswith(FOLDER_PREFIX):
-        classes = folders.class_names(_folder_of(name))
+        classes = image_folder.class_names(_folder_of(name))
         return DatasetInfo(name=name, classes=classes, input=spec or DEFAULT_INPUT)
     info = _info(name)
     if spec not in (None, info.input):
@@ -240,7 +241,7 @@ def load(
     """
     info = describe(name, spec=spec)
     if name.startswith(FOLDER_PREFIX):
-        images, labels = folders.read(_folder_of(name), info.classes, info.input)
+        images, labels = image_folder.read(_folder_of(name), info.classes, info.input)
         return Split(images, labels)
     root = folder or Path(os.environ.get(DATA_VARIABLE) or DEFAULT_FOLDER)
     if name in SPECIAL:

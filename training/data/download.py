@@ -21,7 +21,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from training.datasets import PUBLISHED, DatasetError
+from training.data.datasets import PUBLISHED, DatasetError
 
 MIRRORS: Mapping[str, Sequence[str]] = {
     "mnist": (
@@ -60,7 +60,7 @@ def download(
     Parameters
     ----------
     names
-        Keys of `training.datasets.PUBLISHED`.
+        Keys of `training.data.datasets.PUBLISHED`.
     folder
         Where the data sets are kept; made where it does not exist.
     mirrors

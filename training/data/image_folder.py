@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model import preprocess
-from model.contract import InputSpec
-from training import draws
-from training.binary import DatasetError
+from capsnet.config import InputSpec
+from capsnet.preprocessing import pipeline
+from training.data import keyed_random
+from training.data.formats.binary_file import DatasetError
 
 # A stream that no epoch uses, as `batches.SPLIT_STREAM` is.
 FOLDER_STREAM = 0xFFFE
@@ -55,7 +55,7 @@ def read(folder: Path, classes: tuple[str, ...], spec: InputSpec) -> tuple[np.nd
             raise DatasetError(f"{folder / name}: holds no pictures; every class needs at least one")
         paths += found
         labels += [label] * len(found)
-    order = draws.permutation(0, FOLDER_STREAM, len(paths), torch.device("cpu")).tolist()
+    order = keyed_random.permutation(0, FOLDER_STREAM, len(paths), torch.device("cpu")).tolist()
     paths, labels = [paths[index] for index in order], [labels[index] for index in order]
     images = np.empty((len(paths), spec.channels, spec.height, spec.width), np.uint8)
     for row, path in zip(images, paths, strict=True):
@@ -65,8 +65,8 @@ def read(folder: Path, classes: tuple[str, ...], spec: InputSpec) -> tuple[np.nd
 
 def _read_picture(path: Path, spec: InputSpec) -> np.ndarray:
     try:
-        return preprocess.decode_uint8(path.read_bytes(), spec)
-    except (preprocess.NotAnImage, preprocess.ImageTooLarge) as error:
+        return pipeline.decode_uint8(path.read_bytes(), spec)
+    except (pipeline.NotAnImage, pipeline.ImageTooLarge) as error:
         raise DatasetError(f"{path}: {error}") from None
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror or error})") from None

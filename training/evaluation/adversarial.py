@@ -20,10 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model import functional, guard
-from model.contract import Guard
-from model.layers import CapsuleNetwork
-from training.datasets import Split
+from capsnet import guard
+from capsnet.card import Guard
+from model.nn import functional
+from model.nn.layers import CapsuleNetwork
+from training.data.datasets import Split
 
 EPSILONS = (0.1, 0.3)
 BATCH = 100

@@ -8,16 +8,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model import guard
+from capsnet import guard
+from capsnet.card import CARD_FILE, CardError, Guard, Metrics, ModelCard, Speed
+from capsnet.config import InputSpec
+from capsnet.multi_object import missed
+from capsnet.onnx_model import Model, open_variants, redraw
 from model.checkpoint import load_network
-from model.contract import CARD_FILE, CardError, Guard, InputSpec, Metrics, ModelCard, Speed
-from model.layers import CapsuleNetwork
-from model.objects import missed
-from model.onnx_model import Model, open_variants, redraw
-from training.datasets import FOLDER_PREFIX, DatasetError, Split, describe, load, portable
-from training.held_out import HeldOut
-from training.losses import margin_loss, present
-from training.runs import Origin
+from model.nn.layers import CapsuleNetwork
+from training.data.datasets import FOLDER_PREFIX, DatasetError, Split, describe, load, portable
+from training.trainer.data_lineage import HeldOut
+from training.trainer.losses import margin_loss, present
+from training.trainer.run_state import Origin
 
 BATCH = 500
 

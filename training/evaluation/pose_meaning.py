@@ -15,10 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.contract import ModelCard, PoseMeaning, UserError
-from model.onnx_model import Model
-from training.datasets import Split
-from training.morphology import PROPERTIES, STROKES, measure
+from capsnet.card import ModelCard, PoseMeaning
+from capsnet.config import UserError
+from capsnet.onnx_model import Model
+from training.data.datasets import Split
+from training.evaluation.morphology import PROPERTIES, STROKES, measure
 
 CLEAR = 0.5
 LEAST_EFFECT, LEAST_AGREEMENT = 0.5, 0.9

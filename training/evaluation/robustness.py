@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from model.onnx_model import Model
-from training.datasets import DERIVED, Split, fixed_scenes
-from training.evaluate import look
-from training.scenes import Affine, Scene
+from capsnet.onnx_model import Model
+from training.data.composition import Affine, Scene
+from training.data.datasets import DERIVED, Split, fixed_scenes
+from training.evaluation.evaluate import look
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def measure_robustness(
     source
         The test images that scenes are made of.
     trained_on
-        A name in `training.datasets.DERIVED`, for which there are other test sets.
+        A name in `training.data.datasets.DERIVED`, for which there are other test sets.
     watch
         Told what is done.
     """

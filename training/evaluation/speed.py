@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from model.contract import Speed
-from model.onnx_model import open_variants
+from capsnet.card import Speed
+from capsnet.onnx_model import open_variants
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 ROUNDS = 7

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import torch
 
-from model.contract import CardError, InputSpec, Metrics
-from training.augment import AUGMENTATIONS, Augmentation
-from training.batches import held_out, held_out_count
-from training.datasets import Split, load, portable
-from training.evaluate import Candidate, check_classes, measure, open_candidate
-from training.held_out import HeldOut
-from training.runs import RunError
+from capsnet.card import CardError, Metrics
+from capsnet.config import InputSpec
+from training.data.augmentation import AUGMENTATIONS, Augmentation
+from training.data.datasets import Split, load, portable
+from training.evaluation.evaluate import Candidate, check_classes, measure, open_candidate
+from training.trainer.data_lineage import HeldOut
+from training.trainer.device_data import held_out, held_out_count
+from training.trainer.run_state import RunError
 
 # A data set, and how its pictures are read.
 Images = tuple[str, InputSpec]

@@ -12,10 +12,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from training.calibration import Bin
-from training.figures import label_row, save, show
-from training.meaning import CLEAR, Measured
-from training.robustness import AXES, Robustness
+from training.evaluation.calibration import Bin
+from training.evaluation.pose_meaning import CLEAR, Measured
+from training.evaluation.robustness import AXES, Robustness
+from training.reporting.reconstruction_plots import label_row, save, show
 
 INK, ACCENT, PALE = "#222222", "#c2410c", "#a8a29e"
 # Of networks side by side, in this order.

@@ -6,8 +6,8 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from model.onnx_model import Model, open_variants
-from training.datasets import Split
+from capsnet.onnx_model import Model, open_variants
+from training.data.datasets import Split
 
 # Through which the paper moves a dimension, and in how many steps.
 REACH, STEPS = 0.25, 11

@@ -14,22 +14,23 @@ from typing import Any
 import numpy as np
 import torch
 
+from capsnet.card import Guard, ModelCard
+from capsnet.config import InputSpec
+from capsnet.onnx_model import Model, open_variants
 from model.checkpoint import load_network
-from model.contract import Guard, InputSpec, ModelCard
-from model.export import fit_guard
-from model.layers import CapsuleNetwork
-from model.onnx_model import Model, open_variants
-from model.restore import restore
-from training import charts, figures
-from training.attacks import outcomes
-from training.batches import split
-from training.calibration import calibrate
-from training.datasets import DERIVED, DatasetError, Split, load
-from training.evaluate import BATCH, TorchModel, check_classes, check_unseen, look
-from training.meaning import MeaningError, measure_poses, properties_of
-from training.results import AFFINE_CHART, read_results
-from training.robustness import Robustness, further_tests, measure_robustness
-from training.runs import Origin
+from model.export.exporter import fit_guard
+from model.export.to_pytorch import restore
+from model.nn.layers import CapsuleNetwork
+from training.data.datasets import DERIVED, DatasetError, Split, load
+from training.evaluation.adversarial import outcomes
+from training.evaluation.calibration import calibrate
+from training.evaluation.evaluate import BATCH, TorchModel, check_classes, check_unseen, look
+from training.evaluation.pose_meaning import MeaningError, measure_poses, properties_of
+from training.evaluation.robustness import Robustness, further_tests, measure_robustness
+from training.reporting import plots, reconstruction_plots
+from training.reporting.results_page import AFFINE_CHART, read_results
+from training.trainer.device_data import split
+from training.trainer.run_state import Origin
 
 MISTAKES, PAIRS = 20, 8
 EXAMPLE = 2
@@ -81,10 +82,12 @@ def report_model(
     else:
         training = load(name, "train", data, spec=card.input)
         watch("what the decoder draws")
-        figures.reconstructions(
+        reconstruction_plots.reconstructions(
             folder, training, pictures / f"{card.name}-reconstructions.png", example=example
         )
-        figures.perturbations(model, training, pictures / f"{card.name}-perturbations.png", example=example)
+        reconstruction_plots.perturbations(
+            model, training, pictures / f"{card.name}-perturbations.png", example=example
+        )
         if test.fingerprint() == card.training.get("data"):
             watch(f"{name} is what the model was trained on: left out is what a test set is needed for")
         else:
@@ -204,7 +207,7 @@ def compare(output: Path) -> None:
         each["model"]: Robustness.read(each["affine"]) for each in read_results(output) if "affine" in each
     }
     if found:
-        charts.draw_robustness(found, output / "images" / AFFINE_CHART)
+        plots.draw_robustness(found, output / "images" / AFFINE_CHART)
 
 
 def keep(output: Path, name: str, found: dict[str, Any]) -> None:
@@ -220,9 +223,9 @@ def _tested(model: Model, card: ModelCard, test: Split, pictures: Path) -> dict[
     lengths, poses = look(model, test)
     winner, classes = lengths.argmax(axis=1), len(card.classes)
     counts = np.bincount(test.labels * classes + winner, minlength=classes**2).reshape(classes, classes)
-    charts.draw_confusion(counts, card.classes, pictures / f"{card.name}-confusion.png")
+    plots.draw_confusion(counts, card.classes, pictures / f"{card.name}-confusion.png")
     bins, error = calibrate(lengths, test.labels)
-    charts.draw_reliability(bins, error, pictures / f"{card.name}-reliability.png")
+    plots.draw_reliability(bins, error, pictures / f"{card.name}-reliability.png")
     lead = lengths.max(axis=1) - lengths[np.arange(len(lengths)), test.labels]
     worst = np.argsort(-lead)[: min(MISTAKES, int((winner != test.labels).sum()))]
     if len(worst):
@@ -232,7 +235,7 @@ def _tested(model: Model, card: ModelCard, test: Split, pictures: Path) -> dict[
         ]
         drawn = model.decode(poses[worst], winner[worst])
         images = test.images[worst].astype(np.float32) / 255
-        charts.draw_mistakes(images, drawn, captions, pictures / f"{card.name}-mistakes.png")
+        plots.draw_mistakes(images, drawn, captions, pictures / f"{card.name}-mistakes.png")
     return {
         "images": len(test.labels),
         "errors": int((winner != test.labels).sum()),
@@ -249,7 +252,7 @@ def _tested(model: Model, card: ModelCard, test: Split, pictures: Path) -> dict[
 def _meaning(model: Model, card: ModelCard, training: Split, pictures: Path) -> dict[str, Any]:
     """What pose dimensions mean, by class."""
     measured, properties = measure_poses(model, card, training), properties_of(card)
-    charts.draw_meaning(measured, properties, pictures / f"{card.name}-meaning.png")
+    plots.draw_meaning(measured, properties, pictures / f"{card.name}-meaning.png")
     return {
         "properties": properties,
         "classes": {
@@ -279,7 +282,7 @@ def _pairs(model: Model, card: ModelCard, test: Split, pictures: Path) -> dict[s
     own, other = (np.square(drawn - p).sum(axis=(2, 3, 4)).mean() for p in (parts, parts[:, ::-1]))
     captions = [" + ".join(card.classes[label] for label in pair) for pair in labels[:PAIRS]]
     images = test.images[:PAIRS].astype(np.float32) / 255
-    charts.draw_pairs(
+    plots.draw_pairs(
         images, parts[:PAIRS], drawn[:PAIRS], nothing[:PAIRS], captions, pictures / f"{card.name}-pairs.png"
     )
     return {

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from model.contract import CARD_FILE, ModelCard, ModelConfig
+from capsnet.card import CARD_FILE, ModelCard
+from capsnet.config import ModelConfig
 
 ARTIFACTS = Path("artifacts")
 AFFINE_CHART = "affine.png"

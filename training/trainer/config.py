@@ -5,11 +5,11 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from model.contract import ConfigError, InputSpec, ModelConfig
-from model.zoo import ARCHITECTURES
-from training.augment import AUGMENTATIONS, Augmentation
-from training.datasets import DatasetInfo
-from training.losses import RECONSTRUCTION_WEIGHT
+from capsnet.config import ConfigError, InputSpec, ModelConfig
+from model.architectures.registry import ARCHITECTURES
+from training.data.augmentation import AUGMENTATIONS, Augmentation
+from training.data.datasets import DatasetInfo
+from training.trainer.losses import RECONSTRUCTION_WEIGHT
 
 Schedule = Literal["cosine", "exponential"]
 Precision = Literal["bf16-mixed", "32-true"]
@@ -28,7 +28,7 @@ class Recipe:
     Attributes
     ----------
     dataset
-        A name that `training.datasets` knows.
+        A name that `training.data.datasets` knows.
     config
         The network.
     input
@@ -41,7 +41,7 @@ class Recipe:
     ema
         Decay of the moving average of the weights, a step; the averaged weights are what is validated and kept.
     augmentation
-        A key of `training.augment.AUGMENTATIONS`.
+        A key of `training.data.augmentation.AUGMENTATIONS`.
     reconstruction_weight
         Weight of the sum of squared pixel errors beside the margin loss.
     validation

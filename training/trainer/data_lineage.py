@@ -4,15 +4,15 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.contract import CardError, ModelCard
-from training.batches import held_out_count
-from training.datasets import DERIVED, Split, portable
-from training.recipe import Recipe
-from training.runs import Origin
+from capsnet.card import CardError, ModelCard
+from training.data.datasets import DERIVED, Split, portable
+from training.trainer.config import Recipe
+from training.trainer.device_data import held_out_count
+from training.trainer.run_state import Origin
 
 # Between the commands of stages.
 THEN = " && "
-# Their data set and seed are always written out (`training.provenance`), in this order.
+# Their data set and seed are always written out (`training.trainer.provenance`), in this order.
 FIT = re.compile(r"training fit --dataset (?P<dataset>.+?) --architecture .* --seed (?P<seed>\d+)")
 VALIDATION = re.compile(r" --validation (\d+)")
 
@@ -28,7 +28,7 @@ class Stage:
     def sees(self, dataset: str, data: Split, seed: int, count: int) -> bool:
         """Whether it may have been trained on some of the images that a seed holds out of `data`, a data set's.
 
-        Fewer images that a seed holds out are among more of them (`training.batches.held_out`).
+        Fewer images that a seed holds out are among more of them (`training.trainer.device_data.held_out`).
         """
         same = source_of(self.dataset) == source_of(dataset)
         return same and (self.seed != seed or held_out_count(data, self.validation) < count)

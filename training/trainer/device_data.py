@@ -9,11 +9,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from training import draws
-from training.augment import ORDER, STREAMS, Augmentation, augment
-from training.datasets import DatasetError, Split
-from training.recipe import Recipe
-from training.scenes import CHUNK, Composer, Examples, Scene, to_bytes
+from training.data import keyed_random
+from training.data.augmentation import ORDER, STREAMS, Augmentation, augment
+from training.data.composition import CHUNK, Composer, Examples, Scene, to_bytes
+from training.data.datasets import DatasetError, Split
+from training.trainer.config import Recipe
 
 # A stream that no epoch uses: epochs count from 0, four streams each.
 SPLIT_STREAM = 0xFFFF
@@ -108,7 +108,7 @@ def held_out(data: Split, seed: int, count: int, device: torch.device) -> Device
 
 
 def _order(data: Split, seed: int) -> Tensor:
-    return draws.permutation(seed, SPLIT_STREAM, len(data.labels), torch.device("cpu"))
+    return keyed_random.permutation(seed, SPLIT_STREAM, len(data.labels), torch.device("cpu"))
 
 
 def _rows(data: Split, chosen: Tensor, device: torch.device) -> DeviceData:
@@ -129,7 +129,7 @@ def batches(
 
     Of a global batch, process `rank` of `world` gets every world-th sample; together they see what one process would.
     """
-    order = draws.permutation(recipe.seed, epoch * STREAMS + ORDER, len(data), data.labels.device)
+    order = keyed_random.permutation(recipe.seed, epoch * STREAMS + ORDER, len(data), data.labels.device)
     for step in range(start, steps_an_epoch(data, recipe)):
         rows = order[step * recipe.batch_size : (step + 1) * recipe.batch_size][rank::world]
         made = data.examples(rows, recipe.policy, seed=recipe.seed, epoch=epoch)

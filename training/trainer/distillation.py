@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from model.layers import CapsuleNetwork
-from training.datasets import Split
-from training.earlier import Earlier, with_its_folder
-from training.recipe import Recipe
-from training.runs import RunError
+from model.nn.layers import CapsuleNetwork
+from training.data.datasets import Split
+from training.trainer.config import Recipe
+from training.trainer.pretrained import Earlier, with_its_folder
+from training.trainer.run_state import RunError
 
 
 @dataclass(frozen=True)

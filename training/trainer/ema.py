@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from model.layers import CapsuleNetwork
+from model.nn.layers import CapsuleNetwork
 
 
 class MovingAverage:

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model import functional
-from model.layers import CapsuleNetwork
+from model.nn import functional
+from model.nn.layers import CapsuleNetwork
 
 PRESENT = 0.9
 ABSENT = 0.1

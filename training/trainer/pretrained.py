@@ -8,15 +8,15 @@ from pathlib import Path
 
 from torch import Tensor
 
+from capsnet.card import ModelCard, sha256
 from model.checkpoint import load_network
-from model.contract import ModelCard, sha256
-from model.layers import CapsuleNetwork
-from model.restore import restore
-from training.batches import held_out_count
-from training.datasets import Split, portable
-from training.held_out import HeldOut
-from training.recipe import Recipe
-from training.runs import Origin, RunError
+from model.export.to_pytorch import restore
+from model.nn.layers import CapsuleNetwork
+from training.data.datasets import Split, portable
+from training.trainer.config import Recipe
+from training.trainer.data_lineage import HeldOut
+from training.trainer.device_data import held_out_count
+from training.trainer.run_state import Origin, RunError
 
 
 @dataclass(frozen=True, kw_only=True)

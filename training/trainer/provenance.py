@@ -4,13 +4,13 @@ from dataclasses import asdict
 
 import torch
 
-from model.contract import ModelConfig
-from training.datasets import FOLDER_PREFIX, portable
-from training.earlier import Start
-from training.held_out import THEN
-from training.recipe import Recipe
-from training.runs import Stop
-from training.teacher import Teacher
+from capsnet.config import ModelConfig
+from training.data.datasets import FOLDER_PREFIX, portable
+from training.trainer.config import Recipe
+from training.trainer.data_lineage import THEN
+from training.trainer.distillation import Teacher
+from training.trainer.pretrained import Start
+from training.trainer.run_state import Stop
 
 # Options whose default may change or depends on the machine are always written out.
 ALWAYS = ("epochs", "augmentation", "seed", "precision")

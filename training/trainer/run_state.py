@@ -19,12 +19,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from capsnet.config import UserError
 from model.checkpoint import CheckpointError, read_tensors, write_tensors
-from model.contract import UserError
-from model.layers import CapsuleNetwork
-from training.average import MovingAverage
-from training.datasets import Split, load
-from training.recipe import Recipe
+from model.nn.layers import CapsuleNetwork
+from training.data.datasets import Split, load
+from training.trainer.config import Recipe
+from training.trainer.ema import MovingAverage
 
 STATE, BEST, LAST, LOG = "state.safetensors", "best.safetensors", "last.safetensors", "log.csv"
 MOMENTS = ("exp_avg", "exp_avg_sq")

@@ -11,21 +11,21 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from capsnet.multi_object import missed
+from model.architectures.registry import build
 from model.checkpoint import save_network
-from model.layers import CapsuleNetwork
-from model.objects import missed
-from model.zoo import build
-from training import runs
-from training.augment import Augmentation
-from training.average import MovingAverage, take_statistics
-from training.batches import DeviceData, batches, split, steps_an_epoch
-from training.datasets import DatasetInfo, Split
-from training.earlier import Start
-from training.losses import class_loss, present, reconstruction_loss
-from training.recipe import Recipe
-from training.runs import EpochResult, Origin, Position, RunError, Stop
-from training.scenes import Examples
-from training.teacher import Teacher
+from model.nn.layers import CapsuleNetwork
+from training.data.augmentation import Augmentation
+from training.data.composition import Examples
+from training.data.datasets import DatasetInfo, Split
+from training.trainer import run_state
+from training.trainer.config import Recipe
+from training.trainer.device_data import DeviceData, batches, split, steps_an_epoch
+from training.trainer.distillation import Teacher
+from training.trainer.ema import MovingAverage, take_statistics
+from training.trainer.losses import class_loss, present, reconstruction_loss
+from training.trainer.pretrained import Start
+from training.trainer.run_state import EpochResult, Origin, Position, RunError, Stop
 
 SAVE_EVERY = 60.0  # seconds between two states within an epoch
 READ_EVERY = 20
@@ -114,10 +114,10 @@ class Trainer:
 
     def resume(self) -> bool:
         """Go on from the folder's state; whether there was one."""
-        if not (self.folder / runs.STATE).is_file():
+        if not (self.folder / run_state.STATE).is_file():
             return False
         optimizer = self.optimizer.optimizer
-        self.position = runs.load_state(self.folder, self.network, self.average, optimizer, self.origin)
+        self.position = run_state.load_state(self.folder, self.network, self.average, optimizer, self.origin)
         return True
 
     @property
@@ -216,10 +216,10 @@ class Trainer:
         history = [*position.history, result]
         self.position = Position(epoch=position.epoch + 1, history=history)
         if self.position.best is result:
-            self._save_network(runs.BEST, result)
-        self._save_network(runs.LAST, result)
+            self._save_network(run_state.BEST, result)
+        self._save_network(run_state.LAST, result)
         if self.fabric.is_global_zero:
-            runs.write_log(self.folder, history)
+            run_state.write_log(self.folder, history)
         self._save_state()
         return result
 
@@ -237,7 +237,9 @@ class Trainer:
     def _save_state(self) -> None:
         if self.fabric.is_global_zero:
             optimizer = self.optimizer.optimizer
-            runs.save_state(self.folder, self.network, self.average, optimizer, self.position, self.origin)
+            run_state.save_state(
+                self.folder, self.network, self.average, optimizer, self.position, self.origin
+            )
 
 
 def plain_images(data: DeviceData, seed: int) -> Iterator[Tensor]:

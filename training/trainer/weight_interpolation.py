@@ -10,13 +10,13 @@ from pathlib import Path
 import torch
 
 from model.checkpoint import load_network, read_tensors, save_network
-from training.average import take_statistics
-from training.batches import split
-from training.earlier import Earlier, fingerprint, with_its_folder
-from training.fit import plain_images, validate
-from training.held_out import THEN
-from training.provenance import option
-from training.runs import EpochResult, Origin, RunError
+from training.trainer.data_lineage import THEN
+from training.trainer.device_data import split
+from training.trainer.ema import take_statistics
+from training.trainer.pretrained import Earlier, fingerprint, with_its_folder
+from training.trainer.provenance import option
+from training.trainer.run_state import EpochResult, Origin, RunError
+from training.trainer.trainer import plain_images, validate
 
 
 def blend(earlier: Path, later: Path, output: Path, share: float, data: Path | None) -> EpochResult:

@@ -11,10 +11,10 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import SettingError, TooManyRequests, Unauthorized
-from app.paths import path_of
-from app.rates import Allowance, Buckets, Rate
-from app.settings import Settings
+from ...errors import SettingError, TooManyRequests, Unauthorized
+from ...settings import Rate, Settings
+from ..route_names import path_of
+from .rate_limit import Allowance, Buckets
 
 # What a person must see to learn what the service is, and a machine to learn whether it is well.
 OPEN_PATHS = frozenset(
@@ -196,7 +196,7 @@ def _rate_headers(rate: Rate, allowance: Allowance) -> dict[str, str]:
 def warn_of_open_door(settings: Settings) -> None:
     """Log a warning where the service listens beyond this machine and asks nobody for a key."""
     if not is_loopback(settings.host) and not (settings.api_keys or settings.api_keys_file):
-        structlog.get_logger("app.security").warning(
+        structlog.get_logger(__name__).warning(
             "whoever reaches this address may use the service: CAPSNET_API_KEYS is not set",
             host=settings.host,
         )

@@ -1,6 +1,6 @@
 """The bodies of all requests together."""
 
-from app.errors import QueueFull
+from ...errors import QueueFull
 
 
 class Bodies:

@@ -5,8 +5,8 @@ import asyncio
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app import problems
-from app.errors import NotReady
+from ...errors import NotReady
+from .. import problem_details
 
 
 class LastResort:
@@ -32,6 +32,6 @@ class LastResort:
             error = NotReady("the service is shutting down")  # the grace that the server gives is over
         except Exception as unforeseen:  # noqa: BLE001  # nobody else would answer
             error = unforeseen
-        response = await problems.respond(Request(scope), error)
+        response = await problem_details.respond(Request(scope), error)
         if not exchange.answered:
             await response(scope, receive, send)

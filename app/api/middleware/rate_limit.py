@@ -5,33 +5,15 @@ kept but the moment at which its bucket will be full again.
 """
 
 import math
-import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
-SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
-WRITTEN = re.compile(rf"(\d{{1,9}})\s*/\s*({'|'.join(SECONDS)})", re.ASCII)
+from ...settings import Rate
 
 # Clients that are remembered: some ten megabytes.
 MOST_CLIENTS = 65_536
-
-
-@dataclass(frozen=True)
-class Rate:
-    """So many requests in so many seconds."""
-
-    count: int
-    seconds: int
-
-    @classmethod
-    def parse(cls, text: str) -> "Rate":
-        """`100/minute` as a rate; raises ValueError where it is none."""
-        found = WRITTEN.fullmatch(text.strip().lower())
-        if not found or not int(found[1]):
-            raise ValueError(f"should be a number and one of {', '.join(SECONDS)}, such as 100/minute")
-        return cls(int(found[1]), SECONDS[found[2]])
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from typing import Any
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.access import AccessLog
-from app.bodies import Bodies, declared_length
-from app.errors import TooSlow
-from app.headers import ALWAYS, DATA_ALONE, POLICY
-from app.metrics import Metrics
-from app.paths import route_of
+from ...errors import TooSlow
+from ...observability.access_log import AccessLog
+from ...observability.metrics import Metrics
+from ..route_names import route_of
+from .body_budget import Bodies, declared_length
+from .security_headers import ALWAYS, DATA_ALONE, POLICY
 
 SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 

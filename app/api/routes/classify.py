@@ -5,24 +5,18 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app import answers, classification
-from app.answers import ClassifyAnswer
-from app.errors import Problem
-from app.problems import describe
-from app.results import Classification
-from app.routes.bodies import read_picture, read_pictures
-from app.routes.documentation import PICTURE_BODY, PICTURE_PROBLEMS, PICTURES_BODY
-from app.routes.replies import (
-    AppSettings,
-    JsonResponse,
-    OpenService,
-    as_json,
-    json,
-    model_fields,
-    prediction,
-)
-from app.schemas import ClassifyParameters
-from app.service import Service
+from ...errors import Problem
+from ...inference.classify import classify_images
+from ...inference.results import Classification
+from ...inference.service import Service
+from ..dependencies import AppSettings, OpenService
+from ..openapi import PICTURE_BODY, PICTURE_PROBLEMS, PICTURES_BODY
+from ..problem_details import describe
+from ..request_body import read_picture, read_pictures
+from ..responses import JsonResponse, as_json, json, model_fields, prediction
+from ..schemas import responses
+from ..schemas.requests import ClassifyParameters
+from ..schemas.responses import ClassifyAnswer
 
 router = APIRouter(tags=["pictures"])
 
@@ -63,7 +57,7 @@ SHORT: dict[str, Any] = {"route": router.routes[-1], "schema": ClassifyParameter
 
 @router.post(
     "/classify/batch",
-    response_model=list[ClassifyAnswer | answers.Problem],
+    response_model=list[ClassifyAnswer | responses.Problem],
     response_description="An answer or a problem for each picture, in order.",
     responses=PICTURE_PROBLEMS,
     openapi_extra=PICTURES_BODY,
@@ -90,7 +84,7 @@ async def classify_batch(
 async def _classify(
     service: Service, files: Sequence[bytes], parameters: ClassifyParameters
 ) -> list[Classification | Problem]:
-    return await classification.classify(
+    return await classify_images(
         service,
         files,
         model=parameters.model,

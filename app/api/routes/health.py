@@ -4,12 +4,13 @@ from collections.abc import Iterable
 
 from fastapi import APIRouter, Request, Response
 
-from app.answers import LiveAnswer, ReadyAnswer
-from app.errors import NotReady
-from app.routes.documentation import problems
-from app.routes.replies import OpenService, json
-from app.served import ServedModel
-from app.service import Service
+from ...errors import NotReady
+from ...inference.models import ServedModel
+from ...inference.service import Service
+from ..dependencies import OpenService
+from ..openapi import problems
+from ..responses import json
+from ..schemas.responses import LiveAnswer, ReadyAnswer
 
 router = APIRouter(prefix="/health", tags=["health"])
 

@@ -4,19 +4,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from app import __version__, inference
-from app.errors import TooLarge, UnknownVersion
-from app.protocol import (
-    InferAnswer,
-    ModelMetadata,
-    ModelReady,
-    ServerLive,
-    ServerMetadata,
-    ServerReady,
-)
-from app.routes import tensors
-from app.routes.bodies import read_body
-from app.routes.documentation import (
+from capsnet.card import IMAGE
+
+from ... import __version__
+from ...errors import TooLarge, UnknownVersion
+from ...inference.models import ServedModel
+from ...inference.tensors import OUTPUTS, run_tensors
+from .. import kserve_tensors
+from ..dependencies import AppSettings, OpenService
+from ..openapi import (
     HEADER_LENGTH,
     INFER_BODY,
     LENGTH_PARAMETER,
@@ -25,10 +21,10 @@ from app.routes.documentation import (
     VERSION_PARAMETER,
     protocol_errors,
 )
-from app.routes.health import require_ready
-from app.routes.replies import AppSettings, OpenService, json
-from app.served import ServedModel
-from model.contract import IMAGE
+from ..request_body import read_body
+from ..responses import json
+from ..schemas.kserve import InferAnswer, ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady
+from .health import require_ready
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
@@ -105,7 +101,7 @@ async def model_metadata(served: NamedModel) -> Response:
     card = served.card
     image = card.config.image_shape
     capsules = (card.config.num_classes, card.config.pose_dim)
-    shapes = dict(zip(inference.OUTPUTS, (capsules[:1], capsules, image), strict=True))
+    shapes = dict(zip(OUTPUTS, (capsules[:1], capsules, image), strict=True))
     return json(
         {
             "name": card.name,
@@ -142,17 +138,17 @@ async def infer(
     """
     shape = served.card.config.image_shape
     given = request.headers.get(HEADER_LENGTH)
-    longest = settings.max_upload if given is not None else tensors.longest_json(shape)
+    longest = settings.max_upload if given is not None else kserve_tensors.longest_json(shape)
     try:
         body = await read_body(request, min(settings.max_upload, longest))
     except TooLarge as error:
         if given is None:
             error.detail += f"; values as bytes, with the header {HEADER_LENGTH}, need less"
         raise
-    asked = tensors.parse(body, tensors.header_length(given, body), shape)
-    found = await inference.infer(service, served, asked.images, asked.outputs)
-    return tensors.reply(served, asked, found)
+    asked = kserve_tensors.parse(body, kserve_tensors.header_length(given, body), shape)
+    found = await run_tensors(service, served, asked.images, asked.outputs)
+    return kserve_tensors.reply(served, asked, found)
 
 
 def _tensor(name: str, shape: tuple[int, ...]) -> dict[str, Any]:
-    return {"name": name, "datatype": tensors.DATATYPE, "shape": [-1, *shape]}
+    return {"name": name, "datatype": kserve_tensors.DATATYPE, "shape": [-1, *shape]}

@@ -4,7 +4,7 @@ import asyncio
 
 from fastapi import APIRouter, Request, Response
 
-from app.metrics import Metrics
+from ...observability.metrics import Metrics
 
 router = APIRouter(tags=["health"])
 

@@ -5,11 +5,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
 
-from app.answers import Card, ModelsAnswer
-from app.routes.documentation import problems
-from app.routes.replies import OpenService, json
-from app.schemas import NoParameters
-from app.served import ServedModel
+from ...inference.models import ServedModel
+from ..dependencies import OpenService
+from ..openapi import problems
+from ..responses import json
+from ..schemas.requests import NoParameters
+from ..schemas.responses import Card, ModelsAnswer
 
 router = APIRouter(tags=["models"])
 

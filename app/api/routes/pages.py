@@ -13,9 +13,9 @@ from fastapi.responses import HTMLResponse
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from app.headers import PLAYGROUND, page_policy
+from ..middleware.security_headers import PLAYGROUND, page_policy
 
-STATIC = Path(__file__).resolve().parent.parent / "static"
+STATIC = Path(__file__).resolve().parents[2] / "static"
 
 # Not what the machine's own tables say: a browser runs no module of another type.
 mimetypes.add_type("text/javascript", ".js")

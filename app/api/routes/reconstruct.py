@@ -4,24 +4,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app import drawing
-from app.answers import DecodeAnswer, ReconstructAnswer
-from app.errors import InvalidParameter
-from app.results import Reconstruction
-from app.routes.accept import prefers_png
-from app.routes.bodies import read_json, read_picture
-from app.routes.documentation import PICTURE_BODY, PICTURE_PROBLEMS, PNG_ANSWER
-from app.routes.replies import (
-    AppSettings,
-    OpenService,
-    base64_png,
-    json,
-    model_fields,
-    png,
-    prediction,
-    varying,
-)
-from app.schemas import DecodeRequest, NoParameters, ReconstructParameters, longest_decode_body
+from ...errors import InvalidParameter
+from ...inference.reconstruct import decode_poses, reconstruct_image
+from ...inference.results import Reconstruction
+from ..dependencies import AppSettings, OpenService
+from ..openapi import PICTURE_BODY, PICTURE_PROBLEMS, PNG_ANSWER
+from ..request_body import read_json, read_picture
+from ..responses import base64_png, json, model_fields, png, prediction, prefers_png, varying
+from ..schemas.requests import DecodeRequest, NoParameters, ReconstructParameters, longest_decode_body
+from ..schemas.responses import DecodeAnswer, ReconstructAnswer
 
 router = APIRouter(tags=["pictures"])
 
@@ -53,7 +44,7 @@ async def reconstruct(
     """
     data = await read_picture(request, settings.max_upload)
     perturbations = list(zip(parameters.dim, parameters.delta, strict=True))
-    drawn = await drawing.reconstruct(
+    drawn = await reconstruct_image(
         service,
         data,
         model=parameters.model,
@@ -88,7 +79,7 @@ async def decode(
             f"{len(asked.all_poses)} long",
             "image/png is one picture; accept application/json",
         )
-    model, files = await drawing.decode(
+    model, files = await decode_poses(
         service, model=asked.model, labels=asked.all_labels, poses=asked.all_poses
     )
     reply = png(files[0]) if as_png else json({**model_fields(model), "images": list(map(base64_png, files))})

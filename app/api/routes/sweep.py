@@ -4,23 +4,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app import drawing
-from app.answers import SweepAnswer
-from app.results import Sweep
-from app.routes.accept import prefers_png
-from app.routes.bodies import read_picture
-from app.routes.documentation import PICTURE_BODY, PICTURE_PROBLEMS, PNG_ANSWER
-from app.routes.replies import (
-    AppSettings,
-    OpenService,
-    base64_png,
-    json,
-    model_fields,
-    png,
-    prediction,
-    varying,
-)
-from app.schemas import SweepParameters
+from ...inference.reconstruct import sweep_pose
+from ...inference.results import Sweep
+from ..dependencies import AppSettings, OpenService
+from ..openapi import PICTURE_BODY, PICTURE_PROBLEMS, PNG_ANSWER
+from ..request_body import read_picture
+from ..responses import base64_png, json, model_fields, png, prediction, prefers_png, varying
+from ..schemas.requests import SweepParameters
+from ..schemas.responses import SweepAnswer
 
 router = APIRouter(tags=["pictures"])
 
@@ -46,7 +37,7 @@ async def sweep(
     """
     data = await read_picture(request, settings.max_upload)
     as_png = prefers_png(request)
-    drawn = await drawing.sweep(
+    drawn = await sweep_pose(
         service,
         data,
         model=parameters.model,

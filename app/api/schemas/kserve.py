@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from app.answers import Answer
-from app.schemas import LONGEST_NAME, Parameters
+from .requests import LONGEST_NAME, Parameters
+from .responses import Answer
 
 # Parameters that would ask for another answer than the tensors; any other that is not known is passed over.
 NOT_OFFERED = ("classification", "shared_memory_region")

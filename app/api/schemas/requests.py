@@ -1,4 +1,4 @@
-"""What comes in: documentation and validation of parameters in one place. The answers are in `app.answers`.
+"""Parameters and bodies of requests: documentation and validation in one place.
 
 Only the routes import this. Lists fail at their first wrong element: a million errors take half a minute to build.
 """
@@ -23,7 +23,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from app.errors import did_you_mean
+from ...errors import did_you_mean
 
 MAX_DELTA = 2.0
 MAX_POSE = 1e6

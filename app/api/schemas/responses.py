@@ -6,18 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from model.contract import (
-    Graph,
-    Guard,
-    InputSpec,
-    Metrics,
-    ModelCard,
-    ModelConfig,
-    PoseMeaning,
-    Speed,
-    Validation,
-    Variant,
-)
+from capsnet.card import Graph, Guard, Metrics, ModelCard, PoseMeaning, Speed, Validation, Variant
+from capsnet.config import InputSpec, ModelConfig
 
 DISTANCE = (
     "How far the reconstruction is from what the network saw: the Euclidean distance over all pixels, each from 0 to "
@@ -156,7 +146,7 @@ class Card(ModelCard):
     serving: Serving
 
 
-# The fields of the card in words. Their types are those of `model.contract`, which cannot know pydantic.
+# The fields of the card in words. Their types are those of `capsnet.card`, which cannot know pydantic.
 CARD_FIELDS: dict[type, dict[str, str]] = {
     Card: {
         "name": "Name of the model.",

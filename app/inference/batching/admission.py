@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-from app.errors import QueueFull, TooLarge
+from ...errors import QueueFull, TooLarge
 
 # Items that are let in whatever they are expected to wait: so many tell how fast the service is, and where photographs
 # have made it slow, digits can make it fast again.

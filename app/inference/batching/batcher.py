@@ -24,8 +24,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from app.errors import NotReady, QueueFull, TooLarge
-from app.shares import Request, Run, Share, attempt, settle
+from ...errors import NotReady, QueueFull, TooLarge
+from .requests import Request, Run, Share, attempt, settle
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

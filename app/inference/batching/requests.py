@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
-from app.errors import DeadlineExceeded
-from app.steps import Step, take_notes
+from ...errors import DeadlineExceeded
+from .timing import Step, take_notes
 
 
 class Run(NamedTuple):

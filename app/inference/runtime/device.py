@@ -15,10 +15,10 @@ from pathlib import Path
 import onnxruntime
 import structlog
 
-from app.errors import DeviceError, ModelError
-from app.settings import Settings
+from ...errors import DeviceError, ModelError
+from ...settings import Settings
 
-log = structlog.get_logger("app.device")
+log = structlog.get_logger(__name__)
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"

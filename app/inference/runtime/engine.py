@@ -12,10 +12,11 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from app.binding import BoundGraph, batch_sizes
-from app.device import Device
-from app.errors import ModelError
-from model.contract import IMAGE, LABEL, LENGTHS, POSES
+from capsnet.card import IMAGE, LABEL, LENGTHS, POSES
+
+from ...errors import ModelError
+from .device import Device
+from .io_binding import BoundGraph, batch_sizes
 
 # Images in one run of the encoder on a processor: what a batch of 64 leaves in memory no longer fits its caches.
 RUN = 16
@@ -27,8 +28,8 @@ Run = Callable[[Mapping[str, NDArray[Any]]], list[NDArray[Any]]]
 class Engine:
     """An encoder and its decoder, loaded; safe to call from as many threads as the device has slots.
 
-    On a GPU batches run in fixed sizes and buffers (`app.binding`), on a CPU as they come, through the encoder `RUN`
-    images at a time.
+    On a GPU batches run in fixed sizes and buffers (`io_binding`), on a CPU as they come; the encoder
+    then takes `RUN` images at a time.
 
     Parameters
     ----------

@@ -12,11 +12,11 @@ import httpx
 import pytest
 from pydantic import TypeAdapter
 
-from app.answers import Card, LiveAnswer, ModelsAnswer, ReadyAnswer
-from app.main import create_app
+from app.api.application import create_app
+from app.api.schemas.responses import Card, LiveAnswer, ModelsAnswer, ReadyAnswer
 from app.settings import Settings
-from model.contract import ModelCard
-from tests.app.support import Server, assert_problem, serving
+from capsnet.card import ModelCard
+from tests.app.server_process import Server, assert_problem, serving
 from tests.app.tiny_model import runs_of, write_tiny_model
 
 

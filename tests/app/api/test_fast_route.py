@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import QueryParams
 
-from app.main import create_app
-from app.routes.classify import SHORT
-from app.routes.replies import get_service, get_settings, refuse_repeats
-from app.routes.shortcut import LONGEST_QUERY, _parameters
-from app.schemas import ClassifyParameters
+from app.api.application import create_app
+from app.api.dependencies import get_service, get_settings, refuse_repeats
+from app.api.fast_route import LONGEST_QUERY, _parameters
+from app.api.routes.classify import SHORT
+from app.api.schemas.requests import ClassifyParameters
 from app.settings import Settings
-from tests.app.support import Server
+from tests.app.server_process import Server
 
 QUERIES = [
     "verify=false",

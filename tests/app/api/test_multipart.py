@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.api.multipart import Form, plain_files
 from app.errors import BadRequest
-from app.routes.bodies import Form, plain_files
-from tests.app.support import Server, assert_problem, png, serving
+from tests.app.server_process import Server, assert_problem, png, serving
 
 LIMIT = 4096
 

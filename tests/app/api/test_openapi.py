@@ -18,11 +18,11 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from app.answers import CARD_FIELDS, Card
-from app.routes.examples import EXAMPLES
-from model import contract
-from model.contract import Metrics
-from tests.app.support import Server
+from app.api.openapi_examples import EXAMPLES
+from app.api.schemas.responses import CARD_FIELDS, Card
+from capsnet import card, config
+from capsnet.card import Metrics, ModelCard
+from tests.app.server_process import Server
 from tests.app.tiny_model import write_tiny_model
 
 ROUTES = [
@@ -124,7 +124,8 @@ def test_errors_are_problems_and_those_of_the_protocol_its_own(document: dict[st
 
 def test_the_card_is_documented_as_the_contract_has_it(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
-    assert CARD_FIELDS.keys() == {Card, *(kind for kind in vars(contract).values() if is_part_of_card(kind))}
+    kinds = {kind for each in (card, config) for kind in vars(each).values() if is_part_of_card(kind)}
+    assert CARD_FIELDS.keys() == {Card, *kinds}
     for kind, words in CARD_FIELDS.items():
         assert list(words) == [field.name for field in dataclasses.fields(kind)], kind
         assert schemas[kind.__name__]["properties"].keys() == words.keys()
@@ -133,15 +134,15 @@ def test_the_card_is_documented_as_the_contract_has_it(document: dict[str, Any])
 
 
 def is_part_of_card(kind: Any) -> bool:
-    return isinstance(kind, type) and dataclasses.is_dataclass(kind) and kind is not contract.ModelCard
+    return isinstance(kind, type) and dataclasses.is_dataclass(kind) and kind is not ModelCard
 
 
 def test_figures_of_a_model_without_a_guard_are_a_documented_answer(tmp_path: Path) -> None:
-    card = write_tiny_model(tmp_path / "mnist")
+    written = write_tiny_model(tmp_path / "mnist")
     metrics = Metrics(
         dataset="mnist", images=1, errors=0, error=0, margin_loss=0, reconstruction_mse=0, accepted=None
     )
-    answer = dataclasses.asdict(card.with_metrics({"fp32": metrics}))
+    answer = dataclasses.asdict(written.with_metrics({"fp32": metrics}))
     answer["serving"] = {
         "precision": "fp32",
         "precision_reason": "the model has no int8",

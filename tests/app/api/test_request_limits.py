@@ -14,8 +14,8 @@ import httpx
 import numpy as np
 import pytest
 
-from app.routes.tensors import longest_json
-from tests.app.support import Server, assert_problem, png, serving, wait_until
+from app.api.kserve_tensors import longest_json
+from tests.app.server_process import Server, assert_problem, png, serving, wait_until
 
 # Seconds that anybody may wait for `/health/live` beside the worst request; it is about a fifth of that.
 LONGEST_WAIT = 1.0

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from app.errors import ModelError
-from app.store import find_models
-from model.contract import Graph, ModelCard, Validation, Variant
+from app.inference.model_repository import find_models
+from capsnet.card import Graph, ModelCard, Validation, Variant
 from tests.app.tiny_model import write_card, write_tiny_model
 
 

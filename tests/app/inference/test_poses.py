@@ -12,12 +12,20 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from app import capsules
-from app.device import CPU, CUDA, Device, _cgroup_cores, available_cores, choose_device, count_gpus
-from app.engine import RUN, Engine
+from app.api.responses import prefers_png
 from app.errors import DeviceError
-from app.pictures import png, sheet
-from app.routes.accept import prefers_png
+from app.inference import poses
+from app.inference.png import png, sheet
+from app.inference.runtime.device import (
+    CPU,
+    CUDA,
+    Device,
+    _cgroup_cores,
+    available_cores,
+    choose_device,
+    count_gpus,
+)
+from app.inference.runtime.engine import RUN, Engine
 from app.settings import Settings
 from tests.app.tiny_model import write_tiny_model
 
@@ -26,7 +34,7 @@ lengths = arrays.arrays(np.float32, st.integers(1, 20), elements=st.floats(0, 1,
 
 @given(lengths, st.integers(1, 20))
 def test_rank_gives_the_longest_first_and_of_equals_the_lower_index(values: np.ndarray, count: int) -> None:
-    ranking = capsules.rank(values, count)
+    ranking = poses.rank(values, count)
     assert ranking == sorted(range(len(values)), key=lambda index: (-values[index], index))[:count]
 
 
@@ -38,7 +46,7 @@ def test_perturb_moves_what_it_is_told_and_leaves_its_argument(
     pose: np.ndarray, changes: dict[int, float]
 ) -> None:
     before = pose.copy()
-    moved = capsules.perturb(pose, changes.items())
+    moved = poses.perturb(pose, changes.items())
     assert np.array_equal(pose, before)
     for dim in range(16):
         assert moved[dim] == pose[dim] + np.float32(changes.get(dim, 0))
@@ -53,15 +61,15 @@ def test_perturb_moves_what_it_is_told_and_leaves_its_argument(
 def test_sweep_is_perturb_of_each_dimension_by_each_delta(
     pose: np.ndarray, dims: list[int], deltas: np.ndarray
 ) -> None:
-    moved = capsules.sweep(pose, dims, deltas)
-    expected = [capsules.perturb(pose, [(dim, delta)]) for dim in dims for delta in deltas]
+    moved = poses.sweep(pose, dims, deltas)
+    expected = [poses.perturb(pose, [(dim, delta)]) for dim in dims for delta in deltas]
     assert moved.shape == (len(expected), 5)
     assert np.array_equal(moved, np.reshape(expected, (-1, 5)))
 
 
 def test_place_puts_each_pose_into_its_row() -> None:
-    poses = capsules.place(np.array([[1, 2], [3, 4]], np.float32), [1, 0], 3)
-    assert poses.tolist() == [[[0, 0], [1, 2], [0, 0]], [[3, 4], [0, 0], [0, 0]]]
+    placed = poses.place(np.array([[1, 2], [3, 4]], np.float32), [1, 0], 3)
+    assert placed.tolist() == [[[0, 0], [1, 2], [0, 0]], [[3, 4], [0, 0], [0, 0]]]
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (2, "LA"), (3, "RGB")])

@@ -9,9 +9,9 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from app import metrics as app_metrics
-from app.metrics import REASONS
-from tests.app.support import Server, serving, wait_until
+from app.observability import metrics as app_metrics
+from app.observability.metrics import REASONS
+from tests.app.server_process import Server, serving, wait_until
 
 Labels = frozenset[tuple[str, str]]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.siblings import Board, Siblings
+from app.server.connection_balancer import Board, Siblings
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "send_fds"), reason="needs sockets that carry files")
 

@@ -15,14 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.connection import PATIENCE
+from app.api.multipart import plain_picture
 from app.errors import NotAPicture
-from app.fastpath import LONGEST_BODY
-from app.plain import answer, read_head
-from app.routes.bodies import plain_picture
-from tests.app.inside import within_this_process
-from tests.app.support import Server, png, serving, wait_until
-from tests.app.test_refusals import busy
+from app.server.fast_path import LONGEST_BODY
+from app.server.http_head import answer, read_head
+from app.server.protocol import PATIENCE
+from tests.app.in_process_server import within_this_process
+from tests.app.server.test_load_shedding import busy
+from tests.app.server_process import Server, png, serving, wait_until
 
 # Goes all the way: headers may be due that the fast path does not know.
 LONG_WAY = "Origin: https://example.org\r\n"
@@ -167,7 +167,7 @@ def test_at_the_end_what_came_is_answered(
             await over.wait()
             return b"{}"
 
-        monkeypatch.setattr("app.routes.classify.answer", wait)
+        monkeypatch.setattr("app.api.routes.classify.answer", wait)
         async with within_this_process(tiny_models) as (_, state, port):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             half_reader, half_writer = await asyncio.open_connection("127.0.0.1", port)
@@ -204,7 +204,7 @@ def test_an_end_that_begins_after_an_answer_was_made_closes_no_connection_that_w
                 kind.leaving = True
                 return made
 
-            monkeypatch.setattr("app.connection.answer", make)
+            monkeypatch.setattr("app.server.protocol.answer", make)
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(request(seven))
             head = await reader.readuntil(b"\r\n\r\n")
@@ -230,7 +230,7 @@ def test_an_answer_that_cannot_be_written_closes_the_connection(
         raise NotAPicture("\ud800")  # no JSON
 
     async def scenario() -> bytes:
-        monkeypatch.setattr("app.routes.classify.answer", fail)
+        monkeypatch.setattr("app.api.routes.classify.answer", fail)
         async with within_this_process(tiny_models) as (_, _, port):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(request(seven))

@@ -21,10 +21,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
-from app.connection import Connection
-from app.overload import IN_A_TURN
-from app.plain import whole_request
-from tests.app.support import Server, png, serving, wait_until
+from app.server.http_head import whole_request
+from app.server.load_shedding import IN_A_TURN
+from app.server.protocol import Connection
+from tests.app.server_process import Server, png, serving, wait_until
 
 HEAD = b"POST /classify?verify=false HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
 PLAIN = HEAD + b"Content-Length: 4\r\n\r\nbody"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.inside import within_this_process
-from tests.app.support import Server, serving
+from tests.app.in_process_server import within_this_process
+from tests.app.server_process import Server, serving
 
 HALF = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-"
 

@@ -16,9 +16,9 @@ import httpx
 import pytest
 
 from app.errors import StartError
+from app.server.supervisor import MOST_FAILED_STARTS, Supervisor, _End, _Losses
 from app.settings import Settings
-from app.workers import MOST_FAILED_STARTS, Supervisor, _End, _Losses
-from tests.app.support import Server, free_port, is_ending, run_app, serving, wait_until
+from tests.app.server_process import Server, free_port, is_ending, run_app, serving, wait_until
 from tests.app.tiny_model import write_card, write_tiny_model
 
 pytestmark = pytest.mark.skipif(

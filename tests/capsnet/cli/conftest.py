@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.support import png
-from training.datasets import Split
+from tests.app.server_process import png
+from training.data.datasets import Split
 
 
 @pytest.fixture(scope="session")

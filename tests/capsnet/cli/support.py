@@ -5,14 +5,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.app.support import ROOT, environment
+from tests.app.server_process import ROOT, environment
 
 LIMIT = 60  # seconds for one command on a busy machine
 
 
 def start(*words: str | Path, server: str, **more: Any) -> subprocess.Popen[bytes]:
     variables = environment(server=server) | {"PYTHONPATH": str(ROOT)} | more.pop("variables", {})
-    command = [sys.executable, "-m", "app.shell", *map(str, words)]
+    command = [sys.executable, "-m", "capsnet.cli", *map(str, words)]
     return subprocess.Popen(
         command, env=variables, stderr=subprocess.PIPE, **{"stdout": subprocess.PIPE, **more}
     )

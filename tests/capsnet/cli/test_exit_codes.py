@@ -18,12 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from app.shell.cli import app, parse_dims, parse_move
-from app.shell.status import Status
-from tests.app.scripted import Reply, scripted
-from tests.app.shell.support import LIMIT, capsnet, start
-from tests.app.support import ROOT, Server, environment, free_port, serving, wait_until
+from capsnet.cli.exit_codes import Status
+from capsnet.cli.main import app, parse_dims, parse_move
+from tests.app.server_process import ROOT, Server, environment, free_port, serving, wait_until
 from tests.app.tiny_model import write_card, write_tiny_model
+from tests.capsnet.cli.support import LIMIT, capsnet, start
+from tests.capsnet.scripted_server import Reply, scripted
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_a_server_that_stays_busy_is_told_from_pictures_that_fail(places: dict[s
 
 
 def test_a_reader_that_leaves_early_is_no_error(server: Server, folder: Path) -> None:
-    words = [sys.executable, "-m", "app.shell", "classify", str(folder)]
+    words = [sys.executable, "-m", "capsnet.cli", "classify", str(folder)]
     piped = f"set -o pipefail; {shlex.join(words)} | head -n 1"
     variables = environment(server=server.url) | {"PYTHONPATH": str(ROOT)}
     command = ["bash", "-c", piped]
@@ -163,11 +163,11 @@ def test_a_reader_that_leaves_early_is_no_error(server: Server, folder: Path) ->
 
 
 def test_help_imports_neither_client_nor_service() -> None:
-    program = "import sys, app.shell.cli; print(*sys.modules)"
+    program = "import sys, capsnet.cli.main; print(*sys.modules)"
     command = [sys.executable, "-c", program]
     loaded = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     assert {"httpx", "numpy", "PIL", "fastapi", "onnxruntime", "pydantic"}.isdisjoint(loaded)
-    program = "import sys, app.shell.commands; print(*sys.modules)"
+    program = "import sys, capsnet.cli.commands; print(*sys.modules)"
     command = [sys.executable, "-c", program]
     loaded = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     assert {"numpy", "PIL", "fastapi", "onnxruntime", "pydantic"}.isdisjoint(loaded)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.client import CapsnetError
-from app.client.pictures import printable
-from app.shell.sources import distinct, find
+from capsnet import CapsnetError
+from capsnet.cli.inputs import distinct, find
+from capsnet.images import printable
 
 
 @pytest.fixture

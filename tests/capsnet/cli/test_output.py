@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from app.shell.status import Status
-from tests.app.shell.support import capsnet
-from tests.app.support import ROOT, Server, environment
-from tests.terminal import run_in_terminal
+from capsnet.cli.exit_codes import Status
+from tests.app.server_process import ROOT, Server, environment
+from tests.capsnet.cli.support import capsnet
+from tests.docs.terminal import run_in_terminal
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "table"])
@@ -69,7 +69,7 @@ def test_a_picture_from_standard_input_and_a_quoted_pattern(
 
 def test_a_terminal_gets_a_table(server: Server, folder: Path) -> None:
     variables = environment(server=server.url) | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "app.shell", "classify", str(folder / "even")]
+    command = [sys.executable, "-m", "capsnet.cli", "classify", str(folder / "even")]
     status, shown = run_in_terminal(command, env=variables)
     assert status == Status.SOME_FAILED
     headings = next(line for line in shown.splitlines() if line.strip())

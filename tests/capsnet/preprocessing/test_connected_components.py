@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from model.components import find_components
+from capsnet.preprocessing.connected_components import find_components
 
 
 def flooded(mask: np.ndarray) -> list[set[tuple[int, int]]]:

@@ -12,20 +12,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.contract import InputSpec
-from model.preprocess import ImageTooLarge, NotAnImage, decode
-from tests.scenes.damage import declared, long_text, many_scans, mutated, whole_files
-from tests.scenes.fuzz import SPECS, examine
+from benchmarks.preprocessing.damaged_files import declared, long_text, many_scans, mutated, whole_files
+from benchmarks.preprocessing.fuzz import SPECS, examine
+from capsnet.config import InputSpec
+from capsnet.preprocessing.pipeline import ImageTooLarge, NotAnImage, decode
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 WHOLE = whole_files()
 MNIST = InputSpec(channels=1, height=28, width=28, preprocess="mnist")
 
 # Reads a file and prints by how many MiB the process grew at its highest.
 PROGRAM = """
 import resource, sys
-from model.contract import InputSpec
-from model.preprocess import ImageTooLarge, NotAnImage, decode
+from capsnet.card import InputSpec
+from capsnet.preprocessing.pipeline import ImageTooLarge, NotAnImage, decode
 spec = InputSpec(channels=1, height=28, width=28, preprocess="mnist")
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:

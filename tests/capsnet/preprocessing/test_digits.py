@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops, ImageDraw
 
-from model.lines import find_lines, without_lines
-from model.paper import closed, ink_is_dark, stroke_contrast, stroke_width
-from model.strokes import find_digits, normalised, widened
+from capsnet.preprocessing.digits import find_digits, normalised, widened
+from capsnet.preprocessing.local_background import closed, ink_is_dark, stroke_contrast, stroke_width
+from capsnet.preprocessing.ruled_lines import find_lines, without_lines
 
 
 def page(width: int = 480, height: int = 360, shade: int = 220) -> Image.Image:

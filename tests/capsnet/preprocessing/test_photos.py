@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.onnx_model import open_variants
-from tests.scenes import kinds
-from tests.scenes.measure import predictions, read_kind
-from training.datasets import Split
+from benchmarks.preprocessing import catalogue
+from benchmarks.preprocessing.measure import predictions, read_kind
+from capsnet.onnx_model import open_variants
+from training.data.datasets import Split
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PHOTOS, DRAWINGS = 4, 5  # of each kind
 OVERALL = 0.97
 
@@ -21,15 +21,15 @@ def read_right(digits: Split) -> dict[str, np.ndarray]:
     pytest.importorskip("pillow_heif")
     model = open_variants(ROOT / "artifacts" / "mnist")[1]["fp32"]
     result = {}
-    for kind in kinds.KINDS:
-        count = PHOTOS if kind in kinds.PHOTOS else DRAWINGS
+    for kind in catalogue.KINDS:
+        count = PHOTOS if kind in catalogue.PHOTOS else DRAWINGS
         reading = read_kind(kind, digits.images[:count, 0], enlargement=1)
         result[kind] = predictions(model, reading.seen) == digits.labels[:count]
     return result
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", kinds.KINDS)
+@pytest.mark.parametrize("kind", catalogue.KINDS)
 def test_a_kind_is_read(kind: str, read_right: dict[str, np.ndarray]) -> None:
     assert (~read_right[kind]).sum() <= 1
 

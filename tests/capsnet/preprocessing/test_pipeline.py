@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from model.contract import InputSpec
-from model.preprocess import ImageTooLarge, NotAnImage, Way, decode, decode_uint8, is_quick
-from training.datasets import Split, load
+from capsnet.config import InputSpec
+from capsnet.preprocessing.pipeline import ImageTooLarge, NotAnImage, Way, decode, decode_uint8, is_quick
+from training.data.datasets import Split, load
 
 MNIST = InputSpec(channels=1, height=28, width=28, preprocess="mnist")
 FASHION = InputSpec(channels=1, height=28, width=28, preprocess="fashion")

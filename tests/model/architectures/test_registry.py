@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from model.contract import ModelConfig
-from model.layers import CapsuleNetwork
-from model.zoo import ARCHITECTURES, CHOICES, build, refuse_unused
+from capsnet.config import ModelConfig
+from model.architectures.registry import ARCHITECTURES, CHOICES, build, refuse_unused
+from model.nn.layers import CapsuleNetwork
 
 every_architecture = pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
 # The 35 million parameters of the paper's CNN take seconds to draw, so the tests of many networks leave it out.

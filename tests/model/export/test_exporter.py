@@ -9,12 +9,13 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from model import contract, guard
-from model.contract import CardError, ModelCard, ModelConfig, sha256
-from model.export import ExportError, export
-from model.layers import CapsuleNetwork
-from model.onnx_model import open_variants
-from model.zoo import ARCHITECTURES, build
+from capsnet import guard
+from capsnet.card import METADATA_EXPORT_ID, METADATA_NAME, CardError, ModelCard, sha256
+from capsnet.config import ModelConfig
+from capsnet.onnx_model import open_variants
+from model.architectures.registry import ARCHITECTURES, build
+from model.export.exporter import ExportError, export
+from model.nn.layers import CapsuleNetwork
 from tests.model.descriptions import DESCRIPTION, Exported
 
 
@@ -57,7 +58,7 @@ def test_the_card_ties_the_files_together(exported: Path) -> None:
     for file, digest in graphs.items():
         assert sha256(exported / file) == digest
         properties = {p.key: p.value for p in onnx.load(exported / file).metadata_props}
-        assert properties == {contract.METADATA_NAME: "test", contract.METADATA_EXPORT_ID: card.export_id}
+        assert properties == {METADATA_NAME: "test", METADATA_EXPORT_ID: card.export_id}
 
 
 def test_names_types_and_free_batch_are_the_contracts(exported: Path) -> None:
@@ -94,7 +95,7 @@ def test_large_weights_are_stored_as_half(exported: Path) -> None:
 
 
 def test_nothing_of_this_machine_is_in_the_files(exported: Path) -> None:
-    here = str(Path(__file__).resolve().parents[2]).encode()
+    here = str(Path(__file__).resolve().parents[3]).encode()
     for file in exported.iterdir():
         assert here not in file.read_bytes()
         assert b"site-packages" not in file.read_bytes()

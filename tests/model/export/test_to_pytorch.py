@@ -10,14 +10,15 @@ import onnx
 import pytest
 import torch
 
-from model.contract import CARD_FILE, CardError, ModelCard, ModelConfig, sha256
-from model.export import export
-from model.onnx_model import open_variants
-from model.restore import restore
-from model.zoo import build
+from capsnet.card import CARD_FILE, CardError, ModelCard, sha256
+from capsnet.config import ModelConfig
+from capsnet.onnx_model import open_variants
+from model.architectures.registry import build
+from model.export.exporter import export
+from model.export.to_pytorch import restore
 from tests.model.descriptions import DESCRIPTION, Exported
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SHIPPED = sorted(path.parent.name for path in (ROOT / "artifacts").glob(f"*/{CARD_FILE}"))
 
 

@@ -9,12 +9,12 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from model.constants import fold_normalisations
-from model.contract import METADATA_EXPORT_ID, ModelCard
-from model.onnx_model import OnnxModel, open_variants
-from model.quantize import QuantizationError
-from model.variants import add_variants, read_precisions
-from model.zoo import ARCHITECTURES
+from capsnet.card import METADATA_EXPORT_ID, ModelCard
+from capsnet.onnx_model import OnnxModel, open_variants
+from model.architectures.registry import ARCHITECTURES
+from model.export.graph_weights import fold_normalisations
+from model.export.quantization import QuantizationError
+from model.export.variants import add_variants, read_precisions
 from tests.model.descriptions import Exported
 
 NEVER = 10  # a class that no network of these tests gives, so that every variant errs as often: always

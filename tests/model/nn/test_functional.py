@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from model import functional
-from model.functional import (
+from model.nn import functional
+from model.nn.functional import (
     attention_routing,
     capsules_from_channels,
     dynamic_routing,

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from model import agreement, functional
-from model.contract import ModelConfig
-from model.zoo import build
+from capsnet.config import ModelConfig
+from model.architectures.registry import build
+from model.nn import functional, routing
 
 SHAPE = (3, 4, 7, 5)  # (B,J,I,D)
 
@@ -24,11 +24,11 @@ def inputs() -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("squash", [functional.squash, partial(functional.squash, offset=0.5)])
 @pytest.mark.parametrize("biased", [False, True])
 def test_poses_and_gradients_are_those_of_the_plain_loop(
-    iterations: int, detach: bool, squash: agreement.Squash, biased: bool
+    iterations: int, detach: bool, squash: routing.Squash, biased: bool
 ) -> None:
     u_hat, bias = inputs()
     given = bias if biased else None
-    poses = agreement.dynamic_routing(u_hat, iterations, given, squash=squash, detach=detach)
+    poses = routing.dynamic_routing(u_hat, iterations, given, squash=squash, detach=detach)
     expected, _ = functional.dynamic_routing(u_hat, iterations, given, squash=squash, detach=detach)
     torch.testing.assert_close(poses, expected)
     wanted = (u_hat, bias) if biased else (u_hat,)
@@ -41,7 +41,7 @@ def test_poses_and_gradients_are_those_of_the_plain_loop(
 
 def test_the_gradient_is_the_slope() -> None:
     u_hat, bias = inputs()
-    assert torch.autograd.gradcheck(lambda u, b: agreement.dynamic_routing(u, 3, b), (u_hat, bias))
+    assert torch.autograd.gradcheck(lambda u, b: routing.dynamic_routing(u, 3, b), (u_hat, bias))
 
 
 @pytest.mark.parametrize("architecture", ["capsnet", "shared"])
@@ -67,5 +67,5 @@ def test_nothing_as_large_as_the_predictions_is_kept_but_they() -> None:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        agreement.dynamic_routing(u_hat, 3, bias)
+        routing.dynamic_routing(u_hat, 3, bias)
     assert [size for size in sizes if size >= u_hat.numel()] == [u_hat.numel()]

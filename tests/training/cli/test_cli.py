@@ -18,22 +18,22 @@ import pytest
 import torch
 from PIL import Image
 
+from capsnet.card import CardError, ModelCard
+from capsnet.onnx_model import open_variants
+from capsnet.preprocessing.pipeline import decode
 from model.checkpoint import load_network, read_tensors
-from model.contract import CardError, ModelCard
-from model.onnx_model import open_variants
-from model.preprocess import decode
-from training.batches import held_out
-from training.blend import blend
 from training.cli import main
-from training.datasets import Split, load
-from training.earlier import Start
-from training.evaluate import measure, open_candidate
-from training.recipe import Recipe
-from training.runs import BEST, LAST, LOG, STATE, RunError
-from training.teacher import Teacher
-from training.validation import Copies, validate_models
+from training.data.datasets import Split, load
+from training.evaluation.evaluate import measure, open_candidate
+from training.evaluation.validate import Copies, validate_models
+from training.trainer.config import Recipe
+from training.trainer.device_data import held_out
+from training.trainer.distillation import Teacher
+from training.trainer.pretrained import Start
+from training.trainer.run_state import BEST, LAST, LOG, STATE, RunError
+from training.trainer.weight_interpolation import blend
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def command(*words: str | Path) -> list[str]:

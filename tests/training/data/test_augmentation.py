@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from training import draws
-from training.augment import AUGMENTATIONS, Augmentation, augment, bell, redraw
-from training.datasets import Split
+from training.data import keyed_random
+from training.data.augmentation import AUGMENTATIONS, Augmentation, augment, bell, redraw
+from training.data.datasets import Split
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_a_pen_is_at_most_a_pixel_wider_on_each_side_and_leaves_a_thin_stroke() 
 
 
 def test_a_bell_has_its_third_deviation_at_the_largest_value() -> None:
-    drawn = bell(draws.uniform(0, 0, torch.arange(20_000), 2) * 2 - 1)
+    drawn = bell(keyed_random.uniform(0, 0, torch.arange(20_000), 2) * 2 - 1)
     assert float(drawn.std()) == pytest.approx(1 / 3, rel=0.01)
     assert float(drawn.mean()) == pytest.approx(0, abs=0.01)
     assert 0.95 < float(drawn.abs().max()) <= 1

@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lightning_fabric import Fabric
 
-from model.contract import ModelConfig
-from model.zoo import ARCHITECTURES, build
-from tests.training.test_fit import Watcher
-from training.augment import Augmentation
-from training.batches import DeviceData, batches, held_out, split
-from training.datasets import DERIVED, DatasetError, Split, describe, fixed_scenes, load
-from training.fit import Trainer
-from training.losses import present
-from training.recipe import Recipe, default_augmentation
-from training.scenes import Affine, Composer, Scene, shifted, transformed
+from capsnet.config import ModelConfig
+from model.architectures.registry import ARCHITECTURES, build
+from tests.training.trainer.test_trainer import Watcher
+from training.data.augmentation import Augmentation
+from training.data.composition import Affine, Composer, Scene, shifted, transformed
+from training.data.datasets import DERIVED, DatasetError, Split, describe, fixed_scenes, load
+from training.trainer.config import Recipe, default_augmentation
+from training.trainer.device_data import DeviceData, batches, held_out, split
+from training.trainer.losses import present
+from training.trainer.trainer import Trainer
 
 PAIRS = DERIVED["multimnist"].scene
 CPU = torch.device("cpu")

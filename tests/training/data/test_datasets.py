@@ -13,10 +13,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from model.contract import InputSpec
-from model.preprocess import decode_uint8
-from training import idx
-from training.datasets import IMAGES, LABELS, PUBLISHED, DatasetError, Part, Split, describe, load
+from capsnet.config import InputSpec
+from capsnet.preprocessing.pipeline import decode_uint8
+from training.data.datasets import IMAGES, LABELS, PUBLISHED, DatasetError, Part, Split, describe, load
+from training.data.formats import idx
 
 
 @pytest.fixture
@@ -216,7 +216,7 @@ def test_memory_follows_the_file_and_not_its_header(tmp_path: Path) -> None:
     path = tmp_path / "liar"
     path.write_bytes(struct.pack(">HBBIII", 0, 8, 3, 2_000_000, 32, 32) + b"abc")
     script = (
-        "import resource, sys; from pathlib import Path; from training import idx\n"
+        "import resource, sys; from pathlib import Path; from training.data.formats import idx\n"
         "used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used + 300_000_000,) * 2)\n"
         "try: idx.read(Path(sys.argv[1]), 3)\n"

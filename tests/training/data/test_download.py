@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from training import download as module
-from training.datasets import PUBLISHED, DatasetError, Published
-from training.download import DownloadError, download
+from training.data import download as module
+from training.data.datasets import PUBLISHED, DatasetError, Published
+from training.data.download import DownloadError, download
 
 FILES = {f"part-{i}": f"content of part {i} ".encode() * 40_000 for i in range(2)}
 ZIPPED = {name: gzip.compress(content, mtime=0) + b"" for name, content in FILES.items()}

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training import cifar, norb
-from training.datasets import DatasetError, Part, describe, load
+from training.data.datasets import DatasetError, Part, describe, load
+from training.data.formats import cifar10, smallnorb
 
 MAGIC = {"u1": 0x1E3D4C55, "<i4": 0x1E3D4C54}
 TOYS = {"train": 4, "test": 0}
@@ -38,7 +38,7 @@ def write_norb(folder: Path, part: Part, *, toy: int | None = None, zipped: bool
     paths = {}
     for kind, array in arrays.items():
         content = matrix(array)
-        paths[kind] = folder / (norb.NAMES[part].format(kind) + (".gz" if zipped else ""))
+        paths[kind] = folder / (smallnorb.NAMES[part].format(kind) + (".gz" if zipped else ""))
         paths[kind].write_bytes(gzip.compress(content) if zipped else content)
     return paths
 
@@ -128,7 +128,7 @@ def test_no_bytes_are_read_as_a_matrix_that_are_none(content: bytes) -> None:
     header = matrix(np.zeros((0,), np.int32))[:8]
     for stream in (io.BytesIO(content), io.BytesIO(header + content)):
         try:
-            found = norb.parse(stream, dtype="<i4", tail=())
+            found = smallnorb.parse(stream, dtype="<i4", tail=())
         except DatasetError:
             continue
         assert found.ndim == 1
@@ -137,9 +137,9 @@ def test_no_bytes_are_read_as_a_matrix_that_are_none(content: bytes) -> None:
 def write_cifar(folder: Path, part: Part, count: int = 3) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(1)
-    paths = [folder / file for file in cifar.FILES[part]]
+    paths = [folder / file for file in cifar10.FILES[part]]
     for path in paths:
-        records = random.integers(0, 256, (count, cifar.RECORD), dtype=np.uint8)
+        records = random.integers(0, 256, (count, cifar10.RECORD), dtype=np.uint8)
         records[:, 0] = random.integers(0, 10, count)
         path.write_bytes(records.tobytes())
     return paths
@@ -150,7 +150,7 @@ def test_cifar_is_colour_pictures_of_all_batches(folder: str, tmp_path: Path) ->
     paths = write_cifar(tmp_path / folder, "train")
     found = load("cifar10", "train", tmp_path, subset=True)
     assert found.images.shape == (15, 3, 32, 32)
-    record = paths[1].read_bytes()[cifar.RECORD : 2 * cifar.RECORD]  # the second of the second file
+    record = paths[1].read_bytes()[cifar10.RECORD : 2 * cifar10.RECORD]  # the second of the second file
     assert found.labels[4] == record[0]
     assert found.images[4, 2, 5, 7] == record[1 + 2 * 1024 + 5 * 32 + 7]  # blue, sixth row, eighth pixel
 

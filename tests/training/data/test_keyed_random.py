@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from training import draws
+from training.data import keyed_random
 
 
 @pytest.mark.parametrize(
@@ -17,29 +17,32 @@ from training import draws
 def test_philox_gives_the_published_answers(
     left: int, right: int, key: int, expected: tuple[int, int]
 ) -> None:
-    found = draws.philox(torch.tensor([left]), torch.tensor([right]), key)
+    found = keyed_random.philox(torch.tensor([left]), torch.tensor([right]), key)
     assert tuple(int(word) for word in found) == expected
 
 
 def test_a_sample_draws_the_same_in_any_batch() -> None:
-    together = draws.uniform(7, 3, torch.arange(100), 5)
-    alone = draws.uniform(7, 3, torch.tensor([42]), 5)
+    together = keyed_random.uniform(7, 3, torch.arange(100), 5)
+    alone = keyed_random.uniform(7, 3, torch.tensor([42]), 5)
     assert torch.equal(together[42:43], alone)
 
 
 def test_seed_stream_sample_and_position_all_matter() -> None:
-    base = draws.uniform(0, 0, torch.arange(1000), 4)
-    for other in (draws.uniform(1, 0, torch.arange(1000), 4), draws.uniform(0, 1, torch.arange(1000), 4)):
+    base = keyed_random.uniform(0, 0, torch.arange(1000), 4)
+    for other in (
+        keyed_random.uniform(1, 0, torch.arange(1000), 4),
+        keyed_random.uniform(0, 1, torch.arange(1000), 4),
+    ):
         assert float((base == other).float().mean()) < 0.001
     assert len(set(base.flatten().tolist())) > 3990
 
 
 def test_uniform_and_normal_have_their_moments() -> None:
-    u = draws.uniform(0, 0, torch.arange(50_000), 4)
+    u = keyed_random.uniform(0, 0, torch.arange(50_000), 4)
     assert 0 <= float(u.min()) < float(u.max()) < 1
     assert float(u.mean()) == pytest.approx(0.5, abs=0.005)
     assert float(u.var()) == pytest.approx(1 / 12, abs=0.002)
-    z = draws.normal(0, 0, torch.arange(50_000), 4)
+    z = keyed_random.normal(0, 0, torch.arange(50_000), 4)
     assert float(z.mean()) == pytest.approx(0, abs=0.01)
     assert float(z.std()) == pytest.approx(1, abs=0.01)
     assert torch.isfinite(z).all()
@@ -47,7 +50,7 @@ def test_uniform_and_normal_have_their_moments() -> None:
 
 def test_permutation_visits_every_sample_once_and_differs_by_epoch() -> None:
     cpu = torch.device("cpu")
-    first, second = (draws.permutation(0, stream, 1000, cpu) for stream in (0, 4))
+    first, second = (keyed_random.permutation(0, stream, 1000, cpu) for stream in (0, 4))
     assert torch.equal(first.sort().values, torch.arange(1000))
     assert torch.equal(second.sort().values, torch.arange(1000))
     assert not torch.equal(first, second)

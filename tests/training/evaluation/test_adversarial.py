@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from model.contract import ModelConfig
-from model.export import fit_guard
-from model.guard import distance
-from model.layers import CapsuleNetwork
-from model.zoo import build
-from training.attacks import ATTACKS, EPSILONS, outcomes, perturb
-from training.datasets import Split
-from training.evaluate import TorchModel
-from training.losses import class_loss, present, reconstruction_loss
+from capsnet.config import ModelConfig
+from capsnet.guard import distance
+from model.architectures.registry import build
+from model.export.exporter import fit_guard
+from model.nn.layers import CapsuleNetwork
+from training.data.datasets import Split
+from training.evaluation.adversarial import ATTACKS, EPSILONS, outcomes, perturb
+from training.evaluation.evaluate import TorchModel
+from training.trainer.losses import class_loss, present, reconstruction_loss
 
 
 @pytest.fixture(scope="module", params=["efficient", "cnn-small"])

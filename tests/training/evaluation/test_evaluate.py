@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from model import guard
-from model.export import export
-from model.layers import CapsuleNetwork
-from model.onnx_model import open_variants
-from model.variants import add_variants
-from model.zoo import build
+from capsnet import guard
+from capsnet.onnx_model import open_variants
+from model.architectures.registry import build
+from model.export.exporter import export
+from model.export.variants import add_variants
+from model.nn.layers import CapsuleNetwork
 from tests.model.descriptions import DESCRIPTION
-from tests.training.test_scenes import PAIRS, plan
-from training.datasets import Split, describe, fixed_scenes
-from training.evaluate import TorchModel, measure
+from tests.training.data.test_composition import PAIRS, plan
+from training.data.datasets import Split, describe, fixed_scenes
+from training.evaluation.evaluate import TorchModel, measure
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from skimage.transform import pyramid_expand
 
-from training.datasets import Split, load
-from training.morphology import PROPERTIES, enlarge, measure
+from training.data.datasets import Split, load
+from training.evaluation.morphology import PROPERTIES, enlarge, measure
 
 # Area, length, thickness, slant, width and height of training image 0, with what may lie between two skeletons.
 PUBLISHED = {

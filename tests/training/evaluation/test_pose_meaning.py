@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from model.contract import Graph, Guard, InputSpec, ModelCard, ModelConfig, Variant
-from training.datasets import Split
-from training.meaning import MeaningError, measure_poses, properties_of
-from training.morphology import PROPERTIES, measure
+from capsnet.card import Graph, Guard, ModelCard, Variant
+from capsnet.config import InputSpec, ModelConfig
+from training.data.datasets import Split
+from training.evaluation.morphology import PROPERTIES, measure
+from training.evaluation.pose_meaning import MeaningError, measure_poses, properties_of
 
 NONE = Graph(file="none", sha256="")
 GUARD = Guard(distance=(1, 1), ink=(1, 1), p95=(1, 1), p99=(1, 1))

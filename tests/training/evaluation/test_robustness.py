@@ -10,16 +10,23 @@ import pytest
 import torch
 from PIL import Image
 
-from model.contract import ModelConfig
-from model.export import export
-from model.zoo import build
+from capsnet.config import ModelConfig
+from model.architectures.registry import build
+from model.export.exporter import export
 from tests.model.descriptions import DESCRIPTION
-from training import report
-from training.datasets import DERIVED, Split, describe, fixed_scenes, load
-from training.evaluate import TorchModel, measure, replace_card
-from training.report import compare, report_model
-from training.results import fill
-from training.robustness import AXES, UNCHANGED, Robustness, deformed_by, further_tests, measure_robustness
+from training.data.datasets import DERIVED, Split, describe, fixed_scenes, load
+from training.evaluation.evaluate import TorchModel, measure, replace_card
+from training.evaluation.robustness import (
+    AXES,
+    UNCHANGED,
+    Robustness,
+    deformed_by,
+    further_tests,
+    measure_robustness,
+)
+from training.reporting import report
+from training.reporting.report import compare, report_model
+from training.reporting.results_page import fill
 
 TRANSLATED = "translated_mnist"
 SCENE = DERIVED[TRANSLATED].scene

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from model.contract import CardError, ModelCard
-from model.zoo import build
-from tests.training.test_fit import recipe
-from training.datasets import Split
-from training.earlier import Earlier
-from training.held_out import HeldOut, Stage, stages_of
-from training.provenance import provenance
-from training.runs import RunError
-from training.validation import Copies, validate_models
+from capsnet.card import CardError, ModelCard
+from model.architectures.registry import build
+from tests.training.trainer.test_trainer import recipe
+from training.data.datasets import Split
+from training.evaluation.validate import Copies, validate_models
+from training.trainer.data_lineage import HeldOut, Stage, stages_of
+from training.trainer.pretrained import Earlier
+from training.trainer.provenance import provenance
+from training.trainer.run_state import RunError
 
-ARTIFACTS = Path(__file__).resolve().parents[2] / "artifacts"
+ARTIFACTS = Path(__file__).resolve().parents[3] / "artifacts"
 
 
 def test_stages_are_read_out_of_the_commands() -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from training.losses import RECONSTRUCTION_WEIGHT, margin_loss, reconstruction_loss
+from training.trainer.losses import RECONSTRUCTION_WEIGHT, margin_loss, reconstruction_loss
 
 
 def one_hot(label: int) -> torch.Tensor:

@@ -13,21 +13,22 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
+from capsnet.config import InputSpec, ModelConfig
+from model.architectures.registry import ARCHITECTURES, build
 from model.checkpoint import load_network, read_tensors
-from model.contract import InputSpec, ModelConfig
-from model.layers import CapsuleNetwork
-from model.zoo import ARCHITECTURES, build
-from training import fit, runs
-from training.augment import AUGMENTATIONS
-from training.batches import batches, held_out, split
-from training.datasets import DatasetError, DatasetInfo, Split
-from training.earlier import Start
-from training.fit import Trainer, plain_images
-from training.progress import Display
-from training.provenance import provenance
-from training.recipe import Recipe
-from training.runs import EpochResult, Position, RunError, Stop
-from training.teacher import Teacher
+from model.nn.layers import CapsuleNetwork
+from training.cli.progress import Display
+from training.data.augmentation import AUGMENTATIONS
+from training.data.datasets import DatasetError, DatasetInfo, Split
+from training.trainer import run_state
+from training.trainer import trainer as trainer_module
+from training.trainer.config import Recipe
+from training.trainer.device_data import batches, held_out, split
+from training.trainer.distillation import Teacher
+from training.trainer.pretrained import Start
+from training.trainer.provenance import provenance
+from training.trainer.run_state import EpochResult, Position, RunError, Stop
+from training.trainer.trainer import Trainer, plain_images
 
 SPEC = InputSpec(channels=1, height=28, width=28, preprocess="mnist")
 INFO = DatasetInfo(name="mnist", classes=tuple("0123456789"), input=SPEC)
@@ -85,7 +86,7 @@ def test_a_resumed_step_drops_what_it_would_have_dropped(
         network.trunk.append(nn.Dropout(0.5))  # type: ignore[operator,union-attr]
         return network
 
-    monkeypatch.setattr(fit, "build", small)
+    monkeypatch.setattr(trainer_module, "build", small)
     plan = recipe(architecture="efficient", epochs=2)
     trainer(tmp_path / "unbroken", digits, plan).run(Watcher())
     trainer(tmp_path / "broken", digits, plan).run(Watcher(), Stop(until=1))
@@ -93,7 +94,7 @@ def test_a_resumed_step_drops_what_it_would_have_dropped(
     run = trainer(tmp_path / "broken", digits, plan)
     run.resume()
     run.run(Watcher())
-    unbroken, broken = (weights(tmp_path / name / runs.LAST) for name in ("unbroken", "broken"))
+    unbroken, broken = (weights(tmp_path / name / run_state.LAST) for name in ("unbroken", "broken"))
     assert all(torch.equal(unbroken[name], broken[name]) for name in unbroken)
 
 
@@ -103,7 +104,7 @@ def test_a_resumed_step_drops_what_it_would_have_dropped(
 def test_a_killed_and_resumed_run_ends_with_the_same_weights(
     architecture: str, digits: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fit, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(trainer_module, "SAVE_EVERY", 0.0)
     plan = recipe(architecture=architecture)
     trainer(tmp_path / "unbroken", digits, plan).run(Watcher())
     begun = []
@@ -120,12 +121,12 @@ def test_a_killed_and_resumed_run_ends_with_the_same_weights(
     assert begun[0] == (0, 0)
     assert begun[1][1] > 0
     assert begun[2][0] > 0
-    for name in (runs.STATE, runs.LAST, runs.BEST):
+    for name in (run_state.STATE, run_state.LAST, run_state.BEST):
         unbroken, broken = weights(tmp_path / "unbroken" / name), weights(tmp_path / "broken" / name)
         assert unbroken.keys() == broken.keys()
         assert all(torch.equal(unbroken[key], broken[key]) for key in unbroken)
     logs = [
-        list(csv.DictReader((tmp_path / n / runs.LOG).read_text().splitlines()))
+        list(csv.DictReader((tmp_path / n / run_state.LOG).read_text().splitlines()))
         for n in ("unbroken", "broken")
     ]
     for row in (*logs[0], *logs[1]):
@@ -145,7 +146,7 @@ def test_a_run_that_stops_early_is_the_beginning_of_the_whole(digits: Split, tmp
             run.resume()
         run.run(watcher, Stop(until=9))  # there is nothing after the last epoch
         assert [result.epoch for result in watcher.results] == [1, 2]
-    whole, parts = (weights(tmp_path / name / runs.LAST) for name in ("whole", "parts"))
+    whole, parts = (weights(tmp_path / name / run_state.LAST) for name in ("whole", "parts"))
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
 
 
@@ -161,12 +162,12 @@ def test_a_run_stops_at_the_first_epoch_that_is_good_enough(digits: Split, tmp_p
         run.resume()
         run.run(watcher, Stop(until_error=wanted))
         assert len(watcher.results) == (0 if attempt else first)
-    _, header = load_network(tmp_path / "parts" / runs.LAST)
+    _, header = load_network(tmp_path / "parts" / run_state.LAST)
     assert header["result"] | {"seconds": 0} == dataclasses.asdict(whole.results[first - 1]) | {"seconds": 0}
     run, watcher = trainer(tmp_path / "parts", digits, plan), Watcher()
     run.resume()
     run.run(watcher)  # and goes on as if it had not
-    whole_weights, parts = (weights(tmp_path / name / runs.LAST) for name in ("whole", "parts"))
+    whole_weights, parts = (weights(tmp_path / name / run_state.LAST) for name in ("whole", "parts"))
     assert len(watcher.results) == 4 - first
     assert all(torch.equal(whole_weights[key], parts[key]) for key in parts)
 
@@ -203,14 +204,14 @@ def test_commands_stand_in_order_and_each_once() -> None:
 def test_what_a_teacher_says_takes_the_place_of_the_labels(digits: Split, tmp_path: Path) -> None:
     """With all the weight it does so wholly, and with none not at all."""
     trainer(tmp_path / "teacher", digits, recipe(epochs=1)).run(Watcher())
-    network, _ = load_network(tmp_path / "teacher" / runs.LAST)
+    network, _ = load_network(tmp_path / "teacher" / run_state.LAST)
     teacher = Teacher(network.eval(), "teacher", "none")
     other_labels = dataclasses.replace(digits, labels=np.roll(digits.labels, 1))
 
     def taught(name: str, data: Split, weight: float, teacher: Teacher | None) -> dict[str, torch.Tensor]:
         plan = recipe(epochs=1, teacher_weight=weight, reconstruction_weight=0.0)  # the decoder needs labels
         trainer(tmp_path / name, data, plan, teacher=teacher).run(Watcher())
-        return weights(tmp_path / name / runs.LAST)
+        return weights(tmp_path / name / run_state.LAST)
 
     right, wrong = (taught(name, data, 1.0, teacher) for name, data in (("r", digits), ("w", other_labels)))
     ignored, alone = (taught(name, digits, 0.0, who) for name, who in (("i", teacher), ("a", None)))
@@ -222,7 +223,7 @@ def test_what_a_teacher_says_takes_the_place_of_the_labels(digits: Split, tmp_pa
 def test_who_looks_at_other_images_cannot_teach(digits: Split, tmp_path: Path) -> None:
     plan = recipe(epochs=1)
     trainer(tmp_path, digits, plan).run(Watcher())
-    read = partial(Teacher.read, tmp_path / runs.LAST, data=digits)
+    read = partial(Teacher.read, tmp_path / run_state.LAST, data=digits)
     assert read(plan, classes=INFO.classes).file == f"{tmp_path.name}/last.safetensors"
     larger = dataclasses.replace(plan, config=dataclasses.replace(plan.config, height=40, width=40))
     with pytest.raises(RunError, match=r"last.safetensors: cannot teach, since its images or classes"):
@@ -237,13 +238,13 @@ def test_training_learns_and_keeps_the_best_and_the_last(digits: Split, tmp_path
     best = trainer(tmp_path, digits, plan).run(watcher)
     assert watcher.results[-1].margin_loss < 0.5 * watcher.results[0].margin_loss
     assert best == min(watcher.results, key=lambda result: result.validation_margin_loss)
-    for name, result in ((runs.BEST, best), (runs.LAST, watcher.results[-1])):
+    for name, result in ((run_state.BEST, best), (run_state.LAST, watcher.results[-1])):
         network, header = load_network(tmp_path / name)
         assert header["result"] == dataclasses.asdict(result)
         assert header["classes"] == list(INFO.classes)
         assert Recipe.from_dict(header["recipe"]) == plan
         _, validation = split(digits, plan, torch.device("cpu"))
-        assert fit.validate(network, validation)[0] == result.validation_error
+        assert trainer_module.validate(network, validation)[0] == result.validation_error
 
 
 def test_bfloat16_leaves_weights_and_lengths_in_float32(digits: Split, tmp_path: Path) -> None:
@@ -255,7 +256,7 @@ def test_bfloat16_leaves_weights_and_lengths_in_float32(digits: Split, tmp_path:
     )
     run.run(Watcher())
     assert torch.bfloat16 in seen
-    network, _ = load_network(tmp_path / runs.BEST)
+    network, _ = load_network(tmp_path / run_state.BEST)
     lengths, poses = network.encode(torch.rand(1, 1, 28, 28))
     assert {t.dtype for t in (*network.state_dict().values(), lengths, poses)} <= {torch.float32, torch.int64}
 
@@ -385,7 +386,7 @@ def test_losses_read_some_steps_at_a_time_are_the_same(
     )
     assert each == some
     assert 1 < watchers[1].steps < watchers[0].steps
-    last = [weights(tmp_path / name / runs.LAST) for name in ("each", "some")]
+    last = [weights(tmp_path / name / run_state.LAST) for name in ("each", "some")]
     assert all(torch.equal(last[0][name], last[1][name]) for name in last[0])
 
 
@@ -401,7 +402,7 @@ def test_a_compiled_network_learns_the_same(
     trainer(tmp_path / "eager", digits, plan).run(Watcher())
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     trainer(tmp_path / "compiled", digits, plan, compiled=True).run(Watcher())
-    eager, compiled = (weights(tmp_path / name / runs.LAST) for name in ("eager", "compiled"))
+    eager, compiled = (weights(tmp_path / name / run_state.LAST) for name in ("eager", "compiled"))
     assert eager.keys() == compiled.keys()
     for name, value in eager.items():
         torch.testing.assert_close(compiled[name], value, rtol=1e-3, atol=1e-4)

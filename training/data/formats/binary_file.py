@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from model.contract import UserError
+from capsnet.config import UserError
 
 GZIP_MAGIC = b"\x1f\x8b"
 MAX_BYTES = 2**31  # no data set of this project comes near; a header that declares more is wrong

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from model.contract import InputSpec
-from training.binary import DatasetError, Stream, located, read_at_most, read_file
+from capsnet.config import InputSpec
+from training.data.formats.binary_file import DatasetError, Stream, located, read_at_most, read_file
 
 FOLDERS = ("cifar10", "cifar-10-batches-bin", "cifar10/cifar-10-batches-bin")
 HOME = "CIFAR-10's binary version is at https://www.cs.toronto.edu/~kriz/cifar.html"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.binary import DatasetError, Stream, read_at_most, read_exactly, read_file
+from training.data.formats.binary_file import DatasetError, Stream, read_at_most, read_exactly, read_file
 
 UNSIGNED_BYTE = 8
 

@@ -19,8 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from model.contract import InputSpec
-from training.binary import DatasetError, Stream, located, read_at_most, read_exactly, read_file
+from capsnet.config import InputSpec
+from training.data.formats.binary_file import (
+    DatasetError,
+    Stream,
+    located,
+    read_at_most,
+    read_exactly,
+    read_file,
+)
 
 FOLDERS = ("smallnorb",)
 HOME = "smallNORB is at https://cs.nyu.edu/~ylclab/data/norb-v1.0-small/"

@@ -17,10 +17,10 @@ import httpx
 import pytest
 import structlog
 
-from app.main import create_app
-from app.security import warn_of_open_door
+from app.api.application import create_app
+from app.api.middleware.auth import warn_of_open_door
 from app.settings import Settings
-from tests.app.support import Server, assert_problem, run_app, serving
+from tests.app.server_process import Server, assert_problem, run_app, serving
 
 KEYS = ["first-of-the-keys", "second-of-the-keys", "third-of-the-keys", "fourth-of-the-keys"]
 FILE_KEY = "one-out-of-the-file"

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.rates import SECONDS, Buckets, Rate
+from app.api.middleware.rate_limit import Buckets
+from app.settings import SECONDS, Rate
 
 
 @given(

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.answers import ClassifyAnswer
-from model import guard
-from model.contract import ModelCard
-from tests.app.support import Server, assert_problem, png
-from training.datasets import Split
+from app.api.schemas.responses import ClassifyAnswer
+from capsnet import guard
+from capsnet.card import ModelCard
+from tests.app.server_process import Server, assert_problem, png
+from training.data.datasets import Split
 
 FIELDS = {"model", "version", "predictions", "lengths", "poses", "reconstruction"}
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from app.answers import ClassifyAnswer, Problem
-from tests.app.support import Server, assert_problem, png, serving
-from training.datasets import Split
+from app.api.schemas.responses import ClassifyAnswer, Problem
+from tests.app.server_process import Server, assert_problem, png, serving
+from training.data.datasets import Split
 
 BROKEN = b"no picture"
 

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.api.kserve_tensors import header_length, longest_json, parse
+from app.api.schemas.kserve import InferAnswer
 from app.errors import BadRequest
-from app.inference import infer
-from app.protocol import InferAnswer
-from app.routes.tensors import header_length, longest_json, parse
-from app.service import Service
+from app.inference.service import Service
+from app.inference.tensors import run_tensors
 from app.settings import Settings
-from tests.app.support import Server, serving
+from tests.app.server_process import Server, serving
 
 PIXELS = 784
 INFER = "/v2/models/mnist/infer"
@@ -110,13 +110,13 @@ def test_what_is_not_asked_for_is_not_computed(tiny_models: Path) -> None:
         service = Service.load(Settings(models=tiny_models))
         blind = dataclasses.replace(service.models.get(None), decoder=None)  # type: ignore[arg-type]
         images = np.zeros((3, 1, 28, 28), np.float32)
-        found = await infer(service, blind, images, ["poses", "lengths"])
+        found = await run_tensors(service, blind, images, ["poses", "lengths"])
         assert {name: array.shape for name, array in found.items()} == {
             "poses": (3, 10, 16),
             "lengths": (3, 10),
         }
         with pytest.raises(AttributeError):
-            await infer(service, blind, images, ["reconstruction"])
+            await run_tensors(service, blind, images, ["reconstruction"])
         await service.close()
 
     asyncio.run(scenario())

@@ -10,8 +10,8 @@ import pytest
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
-from tests.app.support import Server, pixels_of, png
-from training.datasets import Split
+from tests.app.server_process import Server, pixels_of, png
+from training.data.datasets import Split
 
 COUNT = 16
 

@@ -4,9 +4,9 @@ import httpx
 import numpy as np
 import pytest
 
-from app.answers import DecodeAnswer, ReconstructAnswer
-from model.guard import distance
-from tests.app.support import assert_problem, pixels_of
+from app.api.schemas.responses import DecodeAnswer, ReconstructAnswer
+from capsnet.guard import distance
+from tests.app.server_process import assert_problem, pixels_of
 
 FIELDS = {
     "model",

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app.answers import SweepAnswer
-from app.capsules import spread
-from app.schemas import SweepParameters
-from tests.app.support import assert_problem, pixels_of, serving
+from app.api.schemas.requests import SweepParameters
+from app.api.schemas.responses import SweepAnswer
+from app.inference.poses import spread
+from tests.app.server_process import assert_problem, pixels_of, serving
 
 FIELDS = {"model", "version", "capsule", "pose", "dims", "deltas", "frames", "input", "reconstruction"}
 

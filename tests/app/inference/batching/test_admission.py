@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import admission
-from app.admission import ALWAYS, CALM, CROWDED, SHARE, Admission
 from app.errors import QueueFull, TooLarge
+from app.inference.batching import admission
+from app.inference.batching.admission import ALWAYS, CALM, CROWDED, SHARE, Admission
 
 
 class Clock:

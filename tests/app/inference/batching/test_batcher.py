@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.batcher import Batcher, Queue
 from app.errors import DeadlineExceeded, NotReady, QueueFull, TooLarge
+from app.inference.batching.batcher import Batcher, Queue
 
 LONG = 60.0
 
@@ -170,7 +170,7 @@ def test_what_waits_past_its_deadline_is_not_computed() -> None:
 
 def test_a_deadline_holds_where_no_slot_becomes_free(monkeypatch: pytest.MonkeyPatch) -> None:
     """A graph that hangs: who waits and who is in its batch is answered, and the batcher knows that it is lost."""
-    monkeypatch.setattr("app.batcher.STALLED", 0.3)
+    monkeypatch.setattr("app.inference.batching.batcher.STALLED", 0.3)
 
     async def scenario() -> None:
         gate = Gate()

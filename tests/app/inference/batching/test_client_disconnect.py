@@ -5,7 +5,7 @@ import socket
 import time
 from pathlib import Path
 
-from tests.app.support import Server, one_core, serving, wait_until
+from tests.app.server_process import Server, one_core, serving, wait_until
 
 LEAVERS = 10
 POSES = 600

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.binding import BoundGraph, batch_sizes
-from app.device import tensorrt_options
-from model.contract import IMAGE, LABEL, POSES
+from app.inference.runtime.device import tensorrt_options
+from app.inference.runtime.io_binding import BoundGraph, batch_sizes
+from capsnet.card import IMAGE, LABEL, POSES
 from tests.app.tiny_model import write_tiny_model
 
 SIZES = [1, 2, 4, 6]

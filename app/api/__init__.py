@@ -1,0 +1,1 @@
+"""Speak HTTP: routes, schemas, middleware and errors as problem details."""

@@ -1,0 +1,1 @@
+"""Answer from models and arrays; know nothing of HTTP."""

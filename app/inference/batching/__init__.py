@@ -1,0 +1,1 @@
+"""Gather items of several requests into batches."""

@@ -1,0 +1,46 @@
+"""What goes into the queues of a model, and what comes out."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+
+class Capsules(NamedTuple):
+    """What the encoder sees in one image: lengths (J,) and poses (J,D)."""
+
+    lengths: Floats
+    poses: Floats
+
+
+class Look(NamedTuple):
+    """An image (C,H,W) to classify, and whether its longest capsule is to be drawn again and compared."""
+
+    image: Floats
+    verify: bool
+
+
+@dataclass(frozen=True)
+class Check:
+    """How far the reconstruction is from the image, and whether the guard accepts that."""
+
+    distance: float
+    threshold: float
+    accepted: bool
+
+
+class Sight(NamedTuple):
+    """What the encoder sees in one image, and the guard's check where it was asked for."""
+
+    capsules: Capsules
+    check: Check | None
+
+
+class Drawing(NamedTuple):
+    """What the decoder is to draw: the capsule `label` of poses (J,D)."""
+
+    poses: Floats
+    label: int

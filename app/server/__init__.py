@@ -1,0 +1,1 @@
+"""Tune uvicorn; nothing but app.__main__ needs this package."""

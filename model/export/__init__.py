@@ -1,0 +1,1 @@
+"""Export to ONNX, make variants, and restore to PyTorch."""

@@ -1,0 +1,1 @@
+"""Layers, routing and their mathematics."""

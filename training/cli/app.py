@@ -1,0 +1,44 @@
+"""The application of the command line: options that commands share, and how errors are shown."""
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from capsnet.config import UserError
+from training.data.datasets import DATA_VARIABLE, DEFAULT_FOLDER
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+console = Console(stderr=True)
+
+
+DataFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", envvar=DATA_VARIABLE, help=f"Folder with the data sets; default: ./{DEFAULT_FOLDER}."
+    ),
+]
+
+
+def one_of(names: Iterable[str]) -> str:
+    """Help text that lists what may be chosen."""
+    return f"One of {', '.join(names)}."
+
+
+def main() -> None:
+    """Run a command; an error that the user can mend is one line, not a traceback."""
+    try:
+        app()
+    except (UserError, OSError) as error:
+        console.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+@app.callback()
+def commands() -> None:
+    """Train, evaluate and export capsule networks."""

@@ -1,0 +1,104 @@
+"""Measure models."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from capsnet.card import Metrics
+from training.cli.app import DataFolder, app, console, one_of
+from training.cli.tables import metrics_table, names_of, print_whole, speed_table
+from training.data.augmentation import AUGMENTATIONS
+from training.trainer.run_state import RunError
+
+# Augmented copies of each image that models are compared by.
+COPIES = 8
+
+
+@app.command()
+def evaluate(
+    models: Annotated[list[Path], typer.Argument(help="Exported models (folders) or checkpoints.")],
+    dataset: Annotated[str | None, typer.Option(help="Default: what each model was trained on.")] = None,
+    data: DataFolder = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a model and variant.")] = False,
+    write: Annotated[bool, typer.Option("--write-card", help="Stamp the figures into the card.")] = False,
+    speed: Annotated[
+        bool, typer.Option("--speed", help="Exported models: also time each encoder on one thread.")
+    ] = False,
+) -> None:
+    """Measure models on a test set: error, margin loss, reconstruction error, share accepted by the guard."""
+    from training.evaluation.evaluate import evaluate_model, write_card
+    from training.evaluation.speed import measure_speeds
+
+    rows = []
+    speeds = {path: measure_speeds(path) for path in models if speed and path.is_dir()}
+    for path in models:
+        figures = evaluate_model(path, dataset, data)
+        rows += [(path, variant, metrics) for variant, metrics in figures.items()]
+        if write and path.is_dir():  # a checkpoint has no card
+            write_card(path, figures, speeds.get(path, {}))
+    if as_json:
+        names = names_of(models)
+        for path, variant, metrics in rows:
+            typer.echo(json.dumps({"model": names[path], "variant": variant, **asdict(metrics)}))
+        return
+    _show(models, rows)
+    for path, measured in speeds.items():
+        print_whole(speed_table(path, measured))
+
+
+@app.command()
+def validate(
+    models: Annotated[list[Path], typer.Argument(help="Exported models (folders) or checkpoints.")],
+    augmentation: Annotated[
+        str | None, typer.Option(help=f"Measure on augmented copies instead. {one_of(AUGMENTATIONS)}")
+    ] = None,
+    copies: Annotated[
+        int | None, typer.Option(help=f"Of each image, with --augmentation; else {COPIES}.")
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="What all of them were trained on; needed where a folder:PATH has moved."),
+    ] = None,
+    data: DataFolder = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a model and variant.")] = False,
+) -> None:
+    """Measure models on the images held out of their training, to choose one without the test set.
+
+    Models of one data set and seed are measured on the same images. The best epoch of a run was chosen by them, which
+    favours it a little; augmented copies show more of a difference than the images themselves.
+    """
+    from training.evaluation.validate import Copies, validate_models
+
+    if augmentation is None and copies is not None:
+        raise RunError("--copies: are of what --augmentation makes of the images, and none is given")
+    made = None
+    if augmentation is not None:
+        made = Copies(augmentation=augmentation, count=COPIES if copies is None else copies)
+    found = validate_models(models, dataset, data, made)
+    if as_json:
+        names = names_of(models)
+        images = {"augmentation": augmentation, "copies": None if made is None else made.count}
+        for each in found:
+            what = {"model": names[each.path], "variant": each.variant, "held_out_by_seed": each.seed}
+            typer.echo(json.dumps({**what, **images, **asdict(each.metrics)}))
+        return
+    seeds = sorted({each.seed for each in found})
+    console.print(
+        f"held out by seed {', '.join(map(str, seeds))}"
+        + ("" if made is None else f", {made.count} × {made.augmentation}")
+        + ("" if len(seeds) == 1 else ": each seed holds out others, so compare models of one"),
+        highlight=False,
+        soft_wrap=True,
+    )
+    _show(
+        models,
+        [(each.path, each.variant, each.metrics if len(seeds) == 1 else each.with_seed()) for each in found],
+    )
+
+
+def _show(paths: list[Path], rows: list[tuple[Path, str, Metrics]]) -> None:
+    names = names_of(paths)
+    print_whole(metrics_table([(names[path], variant, metrics) for path, variant, metrics in rows]))

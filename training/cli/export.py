@@ -1,0 +1,74 @@
+"""Export checkpoints."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+
+from model.checkpoint import load_network
+from training.cli.app import DataFolder, app, console
+from training.cli.tables import in_words
+from training.data.datasets import portable
+from training.trainer.device_data import split
+from training.trainer.run_state import Origin
+
+# Fewer validation images than this say little about where a class ends.
+FEW_IMAGES = 200
+
+
+# Training images that int8 takes its ranges from.
+CALIBRATION_IMAGES = 512
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint, usually RUN/best.safetensors.")],
+    output: Annotated[Path, typer.Option(help="Folder of the model; its name is the model's name.")],
+    model_version: Annotated[str, typer.Option("--version", help="Version to write into the card.")] = "1",
+    variants: Annotated[str, typer.Option(help="More encoders, of int8,fp16; for example int8,fp16.")] = "",
+    data: DataFolder = None,
+) -> None:
+    """Export a checkpoint as two ONNX graphs and a card, compared with PyTorch before anything is kept.
+
+    The training set is read for its validation images, and for those that int8 takes its ranges from; the test set is
+    not. A variant that loses accuracy is refused with its figures, and the model stays without variants.
+    """
+    from model.export.exporter import Description
+    from model.export.exporter import export as export_network
+    from model.export.variants import add_variants, read_precisions
+
+    precisions = read_precisions(variants)
+    network, header = load_network(checkpoint)
+    origin = Origin.read(checkpoint, header)
+    recipe, training = origin.recipe, origin.images(checkpoint, data)
+    fitted, held_out = split(training, recipe, torch.device("cpu"))
+    if len(held_out) < FEW_IMAGES:
+        console.print(f"only {len(held_out)} validation images: the guard's thresholds will be rough")
+    name = output.resolve().name
+    description = Description(
+        name=name,
+        version=model_version,
+        classes=tuple(header["classes"]),
+        input=recipe.input,
+        objects=header["objects"],
+        training={
+            "dataset": portable(recipe.dataset),
+            "data": training.fingerprint(),
+            **header["provenance"],
+            "training_images": len(fitted),
+            "validation_images": len(held_out),
+            "best_epoch": header["result"]["epoch"],
+            "validation_error": header["result"]["validation_error"],
+        },
+    )
+    validation = held_out.floats(slice(None)).numpy()
+    samples = np.concatenate([validation[:7], fitted.first(7).numpy()])
+    card = export_network(network, description, output, samples, validation)
+    console.print(f"{output}: {name} version {card.version}, export {card.export_id}", highlight=False)
+    if precisions:
+        calibration = fitted.first(CALIBRATION_IMAGES).numpy()
+        card = add_variants(output, precisions, calibration, validation, held_out.labels.numpy())
+        for precision, variant in card.variants.items():
+            console.print(f"  {precision}: {in_words(variant.validation)}", highlight=False, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""Run the epochs of a training and keep its state."""
