@@ -3,9 +3,9 @@
 import contextlib
 import sys
 
-from .api.middleware.auth import warn_of_open_door
-from .errors import StartError
-from .inference.model_repository import find_models
+from .api.middleware.auth import warn_if_unauthenticated
+from .errors import StartupError
+from .inference.model_repository import discover_models
 from .observability import logging_config
 from .server.sockets import own_socket
 from .server.supervisor import Supervisor
@@ -18,13 +18,15 @@ def main() -> None:
         settings = Settings.load()
         logging_config.configure(settings.log_format, settings.log_level)
         warn_of_unknown_variables()
-        warn_of_open_door(settings)
+        warn_if_unauthenticated(settings)
         if settings.workers > 1:
-            find_models(settings.models)  # what is wrong with the files is said once and not by every worker
+            discover_models(
+                settings.models
+            )  # what is wrong with the files is said once and not by every worker
             Supervisor(settings, _forget_worker).run()
         else:
             _serve(settings)
-    except StartError as error:
+    except StartupError as error:
         sys.exit(f"capsnet: {error}")
 
 

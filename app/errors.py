@@ -1,21 +1,21 @@
 """Everything that can go wrong, in one tree.
 
     ServiceError
-    ├── StartError                  the service refuses to start; a sentence for whoever starts it
-    │   ├── SettingError            an environment variable holds what is not allowed
+    ├── StartupError                  the service refuses to start; a sentence for whoever starts it
+    │   ├── SettingsError            an environment variable holds what is not allowed
     │   ├── ModelError              a model folder is broken, incomplete or missing
     │   └── DeviceError             the device that was asked for cannot be had
     └── Problem                     an answer to a request (RFC 9457)
         ├── BadRequest         400  the body is not what the route reads
-        │   └── NotAPicture    400  its bytes are no picture
-        ├── NotHttp            400  no request that HTTP knows; closes the connection
+        │   └── InvalidImage    400  its bytes are no picture
+        ├── MalformedRequest            400  no request that HTTP knows; closes the connection
         ├── Unauthorized       401  no key, or a wrong one; carries WWW-Authenticate
         ├── UnknownRoute       404
         ├── UnknownModel       404
         ├── UnknownVersion     404
         ├── MethodNotAllowed   405  carries Allow
-        ├── TooSlow            408  took too long to come; closes the connection
-        ├── TooLarge           413  bytes, pixels or items over the limit
+        ├── RequestTimeout            408  took too long to come; closes the connection
+        ├── ContentTooLarge           413  bytes, pixels or items over the limit
         ├── UnsupportedMedia   415  a content type or encoding that is not read
         ├── InvalidParameter   422  a parameter outside its bounds
         ├── TooManyRequests    429  more than this client may; carries Retry-After
@@ -24,7 +24,8 @@
             ├── DeadlineExceeded
             └── NotReady
 
-Knows no web library: `app.api.problem_details` turns a `Problem` into a response, `app.__main__` prints a `StartError`.
+This module knows no web library. `app.api.problem_details` turns a `Problem` into a response; `app.__main__` prints a
+`StartupError`.
 """
 
 import dataclasses
@@ -40,19 +41,19 @@ class ServiceError(Exception):
     """Root of the tree."""
 
 
-class StartError(ServiceError):
+class StartupError(ServiceError):
     """The service refuses to start; the text is one sentence for whoever starts it."""
 
 
-class SettingError(StartError):
+class SettingsError(StartupError):
     """An environment variable holds a value that is not allowed."""
 
 
-class ModelError(StartError):
+class ModelError(StartupError):
     """A model folder is broken, incomplete or missing; the text begins with its path."""
 
 
-class DeviceError(StartError):
+class DeviceError(StartupError):
     """The device that was asked for cannot be had."""
 
 
@@ -118,18 +119,18 @@ class BadRequest(Problem):
     title = "The body cannot be read"
 
 
-class NotAPicture(BadRequest):
+class InvalidImage(BadRequest):
     """The bytes are no picture of a format that is read."""
 
     kind = "not-an-image"
     title = "Not an image"
 
 
-class NotHttp(Problem):
+class MalformedRequest(Problem):
     """The bytes are no request that HTTP knows."""
 
     status = 400
-    kind = "not-http"
+    kind = "malformed-request"
     title = "Not an HTTP request"
 
     def __init__(self, reason: str) -> None:
@@ -203,18 +204,18 @@ class MethodNotAllowed(Problem):
         )
 
 
-class TooSlow(Problem):
+class RequestTimeout(Problem):
     """A part of the request did not come in time."""
 
     status = 408
-    kind = "too-slow"
+    kind = "request-timeout"
     title = "The request took too long to come"
 
     def __init__(self, seconds: float, part: str = "body") -> None:
         super().__init__(f"the {part} did not come within {seconds:g} s", headers={"Connection": "close"})
 
 
-class TooLarge(Problem):
+class ContentTooLarge(Problem):
     """More bytes, pixels or items than the service takes."""
 
     status = 413

@@ -11,7 +11,7 @@ import structlog
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from .errors import SettingError, did_you_mean
+from .errors import SettingsError, did_you_mean
 
 PREFIX = "CAPSNET_"
 
@@ -203,13 +203,13 @@ class Settings(BaseSettings):
 
         Raises
         ------
-        SettingError
+        SettingsError
             If a variable holds what is not allowed; one line names variable, value and what is allowed.
         """
         try:
             return cls()
         except ValidationError as error:
-            raise SettingError("; ".join(map(_sentence, error.errors()))) from None
+            raise SettingsError("; ".join(map(_sentence, error.errors()))) from None
 
 
 def _sentence(error: Any) -> str:

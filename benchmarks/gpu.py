@@ -37,7 +37,7 @@ CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "prefer_nhwc": "1"}
 
 Run = Callable[[], object]
 # From images (B,C,H,W) to something that encodes them once, and waits until it is done.
-Way = Callable[[np.ndarray], Run]
+PreprocessMode = Callable[[np.ndarray], Run]
 
 
 def main(
@@ -65,7 +65,7 @@ def main(
 
 
 def by_batch(
-    way: Way, card: ModelCard, sizes: list[int], seconds: float, console: Console, name: str
+    way: PreprocessMode, card: ModelCard, sizes: list[int], seconds: float, console: Console, name: str
 ) -> dict[str, float]:
     """Images a second by batch; a way that this machine does not have says why and is left out."""
     rates = {}
@@ -95,9 +95,9 @@ def calls_a_second(run: Run, seconds: float) -> float:
     return statistics.median(rates)
 
 
-def onnx_ways(model: Path, card: ModelCard, has_gpu: bool) -> dict[str, Way]:
+def onnx_ways(model: Path, card: ModelCard, has_gpu: bool) -> dict[str, PreprocessMode]:
     """ONNX Runtime: every variant; on a GPU also captured as a CUDA graph, and through TensorRT."""
-    ways: dict[str, Way] = {}
+    ways: dict[str, PreprocessMode] = {}
     for precision, variant in card.variants.items():
         file = model / variant.encoder.file
         if not has_gpu:
@@ -111,12 +111,12 @@ def onnx_ways(model: Path, card: ModelCard, has_gpu: bool) -> dict[str, Way]:
     return ways
 
 
-def _plain(file: Path) -> Way:
+def _plain(file: Path) -> PreprocessMode:
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     return lambda images: lambda: session.run(None, {IMAGE: images})
 
 
-def _bound(file: Path, card: ModelCard, providers: list[tuple[str, dict[str, str]]]) -> Way:
+def _bound(file: Path, card: ModelCard, providers: list[tuple[str, dict[str, str]]]) -> PreprocessMode:
     """A session whose inputs and outputs stay on the GPU: a new one for each batch, as a CUDA graph has one shape."""
 
     def prepare(images: np.ndarray) -> Run:
@@ -136,7 +136,7 @@ def _bound(file: Path, card: ModelCard, providers: list[tuple[str, dict[str, str
     return prepare
 
 
-def torch_ways(config: ModelConfig, device: torch.device) -> dict[str, Way]:
+def torch_ways(config: ModelConfig, device: torch.device) -> dict[str, PreprocessMode]:
     """PyTorch with random weights, which cost as much as trained ones: eager and compiled."""
     encoder = Encoder(build(config)).eval().to(device)
     half = torch.float16 if device.type == "cuda" else torch.bfloat16
@@ -150,7 +150,7 @@ def torch_ways(config: ModelConfig, device: torch.device) -> dict[str, Way]:
     }
 
 
-def _torch(encoder: Callable[..., Any], device: torch.device, dtype: torch.dtype | None) -> Way:
+def _torch(encoder: Callable[..., Any], device: torch.device, dtype: torch.dtype | None) -> PreprocessMode:
     def prepare(images: np.ndarray) -> Run:
         batch = torch.from_numpy(images).to(device)
 

@@ -23,7 +23,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.inference.service import Service
+from app.inference.service import InferenceService
 from app.settings import Settings
 from benchmarks import machine, pictures, wrk
 from benchmarks.contestants import PLAIN, ROOT, service
@@ -111,7 +111,7 @@ def engine(model: Path, precision: str, together: int, seconds: float) -> float:
 
 async def _engine(model: Path, precision: str, together: int, seconds: float) -> float:
     images = list(pictures.floats(pictures.digits()))
-    running = Service.load(Settings(models=model, precision=precision, device="cpu"))
+    running = InferenceService.load(Settings(models=model, precision=precision, device="cpu"))
     queue = running.models.get(None).encoder
     start = time.monotonic()
 

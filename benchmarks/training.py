@@ -36,7 +36,7 @@ from training.cli.fit import fast_precision
 from training.data.datasets import DatasetInfo, Split
 from training.trainer.config import Recipe
 from training.trainer.losses import RECONSTRUCTION_WEIGHT, margin_loss, reconstruction_loss
-from training.trainer.run_state import EpochResult, Position
+from training.trainer.run_state import EpochResult, TrainingProgress
 from training.trainer.trainer import Trainer
 
 SHIFT = 2  # pixels
@@ -45,7 +45,7 @@ SPEC = InputSpec(channels=1, height=28, width=28, preprocess="mnist")
 INFO = DatasetInfo(name="mnist", classes=tuple("0123456789"), input=SPEC)
 
 # Runs for at least so many seconds; images a second.
-Way = Callable[[float], float]
+PreprocessMode = Callable[[float], float]
 
 
 def main(
@@ -85,7 +85,7 @@ def main(
     console.print(f"written: {path}", highlight=False)
 
 
-def in_turns(ways: dict[str, Way], rounds: int, seconds: float) -> dict[str, float]:
+def in_turns(ways: dict[str, PreprocessMode], rounds: int, seconds: float) -> dict[str, float]:
     """Images a second, the median of rounds in which each had its turn."""
     measured = [{name: way(seconds) for name, way in ways.items()} for _ in range(rounds)]
     return {name: round(statistics.median(each[name] for each in measured), 1) for name in ways}
@@ -122,11 +122,11 @@ class Stopwatch:
         self.seconds = seconds
         self.began: float | None = None
 
-    def start(self, position: Position, steps: int) -> None:
+    def start(self, position: TrainingProgress, steps: int) -> None:
         """Nothing is timed before the first steps."""
         self.first, self.steps = position.epoch * steps + position.step, steps
 
-    def step(self, position: Position, loss: float) -> None:
+    def step(self, position: TrainingProgress, loss: float) -> None:
         """Look at the clock after a step, or some."""
         done = position.epoch * self.steps + position.step - self.first
         if self.began is None:
@@ -140,7 +140,7 @@ class Stopwatch:
         """An epoch within a measurement is part of it."""
 
 
-def ours(recipe: Recipe, data: Split, device: torch.device, folder: Path) -> Way:
+def ours(recipe: Recipe, data: Split, device: torch.device, folder: Path) -> PreprocessMode:
     """The trainer behind `python -m training fit`, going on at each measurement where it stopped."""
     fabric = Fabric(accelerator=device.type, devices=1, precision=recipe.precision)
     trainer = Trainer(fabric, recipe, INFO, data, folder, {})
@@ -173,7 +173,7 @@ class ShiftedImages(Dataset[tuple[Tensor, int]]):
         return padded[:, top : top + height, left : left + width], int(self.data.labels[index])
 
 
-def plain(recipe: Recipe, data: Split, device: torch.device) -> Way:
+def plain(recipe: Recipe, data: Split, device: torch.device) -> PreprocessMode:
     """The loop as public repositories write it; on a GPU with as many loading processes as help it."""
     network = build(recipe.config).train().to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
@@ -187,7 +187,7 @@ def plain(recipe: Recipe, data: Split, device: torch.device) -> Way:
             yield from loader
 
     def run(seconds: float) -> float:
-        watch, position = Stopwatch(seconds), Position()
+        watch, position = Stopwatch(seconds), TrainingProgress()
         watch.start(position, 1)
         try:
             for images, labels in forever():

@@ -24,9 +24,9 @@ Legend: B images, K objects in each, J classes, C channels, H height, W width.
 import numpy as np
 
 from capsnet.card import Guard
-from capsnet.multi_object import overlay, winners
+from capsnet.multi_object import overlay, top_classes
 
-__all__ = ["distance", "doubt", "fit", "ink", "overlay", "strangeness", "thresholds", "winners"]
+__all__ = ["distance", "doubt", "fit", "ink", "overlay", "strangeness", "thresholds", "top_classes"]
 
 DOUBT_WEIGHT = 2.0
 
@@ -99,7 +99,7 @@ def strangeness(
     np.ndarray
         (B,).
     """
-    label = winners(lengths, objects)  # (B,K)
+    label = top_classes(lengths, objects)  # (B,K)
     doubts = DOUBT_WEIGHT * doubt(lengths, objects)
     scores: np.ndarray = (distances / _of(guard.distance, label) + doubts) / _fullness(guard, images, label)
     return scores
@@ -110,7 +110,7 @@ def thresholds(guard: Guard, images: np.ndarray, lengths: np.ndarray, objects: i
 
     Below 0 where no reconstruction would be near enough.
     """
-    label = winners(lengths, objects)  # (B,K)
+    label = top_classes(lengths, objects)  # (B,K)
     limits = _of(guard.p95, label) * _fullness(guard, images, label) - DOUBT_WEIGHT * doubt(lengths, objects)
     largest: np.ndarray = _of(guard.distance, label) * limits
     return largest
@@ -144,7 +144,7 @@ def fit(distances: np.ndarray, images: np.ndarray, lengths: np.ndarray, objects:
         )
     if not (np.isfinite(distances).all() and np.isfinite(lengths).all()):
         raise ValueError("a distance or a length is not finite")
-    label = winners(lengths, objects)  # (N,K)
+    label = top_classes(lengths, objects)  # (N,K)
     members = [(label == own).any(axis=1) for own in range(lengths.shape[1])]
     members = [own if own.sum() >= FEWEST_IMAGES else np.ones_like(own) for own in members]
     usual = Guard(

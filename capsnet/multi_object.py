@@ -6,7 +6,7 @@ Legend: B images, K objects in each, J classes, C channels, H height, W width.
 import numpy as np
 
 
-def winners(lengths: np.ndarray, objects: int = 1) -> np.ndarray:
+def top_classes(lengths: np.ndarray, objects: int = 1) -> np.ndarray:
     """The classes (B,K) of the longest capsules, longest first; of equals the lower index first.
 
     Parameters
@@ -32,7 +32,7 @@ def overlay(drawn: np.ndarray) -> np.ndarray:
     return together
 
 
-def missed(lengths: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def missed_count(lengths: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """How many of the objects in each image are not among as many longest capsules: (B,).
 
     Parameters
@@ -43,6 +43,6 @@ def missed(lengths: np.ndarray, labels: np.ndarray) -> np.ndarray:
         (B,) the class of the only object, or (B,K) the different classes of all.
     """
     classes = labels.reshape(len(labels), -1)  # (B,K)
-    found = winners(lengths, classes.shape[1])  # (B,K)
+    found = top_classes(lengths, classes.shape[1])  # (B,K)
     counts: np.ndarray = (classes[:, :, None] != found[:, None, :]).all(axis=2).sum(axis=1)
     return counts

@@ -14,7 +14,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 
 from capsnet.card import IMAGE, LABEL, LENGTHS, POSES, ModelCard
-from capsnet.multi_object import overlay, winners
+from capsnet.multi_object import overlay, top_classes
 
 
 class Model(Protocol):
@@ -50,7 +50,7 @@ class OnnxModel:
 
 def redraw(model: Model, lengths: np.ndarray, poses: np.ndarray, objects: int = 1) -> np.ndarray:
     """What the `objects` longest capsules of each image draw together, (B,C,H,W), from lengths (B,J), poses (B,J,D)."""
-    label = winners(lengths, objects)  # (B,K)
+    label = top_classes(lengths, objects)  # (B,K)
     drawn = [model.decode(poses, label[:, rank]) for rank in range(objects)]
     return overlay(np.stack(drawn, axis=1))  # (B,K,C,H,W) -> (B,C,H,W)
 

@@ -20,20 +20,20 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from .. import __version__
 from ..errors import Problem
-from ..inference.service import Service
+from ..inference.service import InferenceService
 from ..observability.access_log import AccessLog
 from ..observability.metrics import Metrics
 from ..observability.tracing import Tracing, asked_for
 from ..settings import Settings
 from . import problem_details
-from .dependencies import refuse_repeats
-from .fast_route import Shortcut
-from .middleware.auth import Door, Keys
-from .middleware.body_budget import Bodies
-from .middleware.error_handler import LastResort
-from .middleware.request_context import Exchanges
+from .dependencies import reject_duplicate_params
+from .fast_route import FastRouteMiddleware
+from .middleware.auth import ApiKeys, AuthMiddleware
+from .middleware.body_budget import BodyBudget
+from .middleware.error_handler import ErrorMiddleware
+from .middleware.request_context import RequestContextMiddleware
 from .middleware.security_headers import CORS
-from .middleware.tracing import Traces
+from .middleware.tracing import TracingMiddleware
 from .openapi import complete_openapi
 from .routes import classify, health, kserve, metrics, models, pages, reconstruct, sweep
 
@@ -60,7 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     Raises
     ------
-    StartError
+    StartupError
         If a model is broken, or the device cannot be had.
     """
     app = FastAPI(
@@ -74,13 +74,13 @@ def create_app(settings: Settings) -> FastAPI:
         # What FastAPI traces by itself ends where its routes begin; `tracing` sees the queues as well.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    keys = Keys.load(settings)
+    keys = ApiKeys.load(settings)
     app.state.settings = settings
     app.state.metrics = Metrics()
     app.state.access = AccessLog(settings.log_format, settings.log_level)
     app.state.tracing = Tracing(variable) if (variable := asked_for()) else None
     watching = [each for each in (app.state.metrics, app.state.tracing) if each]
-    app.state.service = Service.load(
+    app.state.service = InferenceService.load(
         settings, lambda model, stage: [each.queue(model, stage) for each in watching]
     )
     app.state.open = app.state.ready = False
@@ -88,7 +88,7 @@ def create_app(settings: Settings) -> FastAPI:
     for kind in (Problem, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, problem_details.respond)
     for family in (classify, reconstruct, sweep, models, health, metrics):
-        app.include_router(family.router, dependencies=[Depends(refuse_repeats)])
+        app.include_router(family.router, dependencies=[Depends(reject_duplicate_params)])
     app.include_router(kserve.router)
     app.include_router(pages.router)
     app.mount("/static", pages.playground)
@@ -98,24 +98,26 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _wrap(app: FastAPI, settings: Settings, keys: Keys) -> ASGIApp:
+def _wrap(app: FastAPI, settings: Settings, keys: ApiKeys) -> ASGIApp:
     """What every request passes, from the inside out. Most of it lies outside of FastAPI's own layers.
 
     So a request that takes the short way passes none of these.
     """
-    app.add_middleware(LastResort)  # inside FastAPI's, which would answer in its own words
-    layers: ASGIApp = Shortcut(app.build_middleware_stack(), **classify.SHORT)
+    app.add_middleware(ErrorMiddleware)  # inside FastAPI's, which would answer in its own words
+    layers: ASGIApp = FastRouteMiddleware(app.build_middleware_stack(), **classify.SHORT)
     app.state.door = app.state.proxies = None
     if keys or settings.rate_limit:
-        layers = app.state.door = Door(layers, keys=keys, rate=settings.rate_limit)
-    layers = LastResort(layers)
+        layers = app.state.door = AuthMiddleware(layers, keys=keys, rate=settings.rate_limit)
+    layers = ErrorMiddleware(layers)
     # Outside the door: a browser asks for leave without a key, and must be able to read a 401.
     if settings.cors_origins:
         layers = CORSMiddleware(layers, allow_origins=settings.cors_origins, **CORS)
     if app.state.tracing:
-        layers = Traces(layers, tracer=app.state.tracing.tracer)
-    bodies = app.state.bodies = Bodies(LARGEST_BODIES * settings.max_upload)
-    layers = Exchanges(layers, app.state.metrics, app.state.access, bodies, settings.request_timeout)
+        layers = TracingMiddleware(layers, tracer=app.state.tracing.tracer)
+    bodies = app.state.bodies = BodyBudget(LARGEST_BODIES * settings.max_upload)
+    layers = RequestContextMiddleware(
+        layers, app.state.metrics, app.state.access, bodies, settings.request_timeout
+    )
     if settings.trusted_proxies:
         trusted = list(settings.trusted_proxies)
         # uvicorn writes ASGI's types out where Starlette says "a mapping".
@@ -146,7 +148,7 @@ def _give_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _describe(service: Service, counted: Metrics) -> None:
+def _describe(service: InferenceService, counted: Metrics) -> None:
     """Say among the metrics what is served, and by what."""
     build = {
         "version": __version__,

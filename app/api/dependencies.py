@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from ..errors import InvalidParameter, NotReady, quote
-from ..inference.service import Service
+from ..inference.service import InferenceService
 from ..settings import Settings
 from .schemas.requests import MAX_PERTURBATIONS, REPEATABLE
 
@@ -14,11 +14,11 @@ from .schemas.requests import MAX_PERTURBATIONS, REPEATABLE
 MOST_PARAMETERS = 2 * MAX_PERTURBATIONS + 16
 
 
-async def get_service(request: Request) -> Service:
+async def get_service(request: Request) -> InferenceService:
     """The service, while it takes requests."""
     if not request.app.state.open:
         raise NotReady("the service is starting or shutting down")
-    service: Service = request.app.state.service
+    service: InferenceService = request.app.state.service
     return service
 
 
@@ -28,13 +28,13 @@ async def get_settings(request: Request) -> Settings:
     return settings
 
 
-OpenService = Annotated[Service, Depends(get_service)]
+OpenService = Annotated[InferenceService, Depends(get_service)]
 
 
 AppSettings = Annotated[Settings, Depends(get_settings)]
 
 
-async def refuse_repeats(request: Request) -> None:
+async def reject_duplicate_params(request: Request) -> None:
     """Refuse a parameter that is given twice where only one of the two could count, and a host of parameters."""
     given = Counter(name for name, _ in request.query_params.multi_items())
     if given.total() > MOST_PARAMETERS:

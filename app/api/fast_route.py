@@ -24,11 +24,11 @@ LONGEST_QUERY = 256
 Endpoint = Callable[[Request, Any, Any, Any], Awaitable[Response]]
 
 
-class Shortcut:
+class FastRouteMiddleware:
     """Middleware that calls the endpoint of one route itself.
 
-    It demands of a request what `refuse_repeats`, `get_service` and `get_settings` do, and no other dependency that the
-    route may be given: `tests/app/api/test_fast_route.py` sees that it has no other.
+    It checks what `reject_duplicate_params`, `get_service` and `get_settings` check. The route has no other dependency;
+    `tests/app/api/test_fast_route.py` holds it to that.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Shortcut:
         self._route = route
         self._endpoint: Endpoint = route.endpoint
         self._methods = route.methods or set()
-        self._remembered = parameters_of(schema)
+        self._remembered = cached_query_parser(schema)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         parameters = self._parameters(scope)
@@ -66,7 +66,7 @@ class Shortcut:
         return self._remembered(query)
 
 
-def parameters_of(schema: type[BaseModel]) -> Callable[[bytes], BaseModel | None]:
+def cached_query_parser(schema: type[BaseModel]) -> Callable[[bytes], BaseModel | None]:
     """What a query string says, where it is plain: short, each name once, and nothing wrong; remembered."""
     remembered = functools.lru_cache(MOST_QUERIES)(functools.partial(_parameters, schema))
     return lambda query: remembered(query) if len(query) <= LONGEST_QUERY else None

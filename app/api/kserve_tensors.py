@@ -16,8 +16,8 @@ from fastapi.exceptions import RequestValidationError
 
 from capsnet.card import IMAGE
 
-from ..errors import BadRequest, TooLarge, did_you_mean, quote
-from ..inference.models import ServedModel
+from ..errors import BadRequest, ContentTooLarge, did_you_mean, quote
+from ..inference.models import LoadedModel
 from ..inference.tensors import OUTPUTS
 from ..inference.types import Floats
 from .multipart import OCTETS
@@ -63,11 +63,13 @@ def parse(body: bytes, json_bytes: int, shape: tuple[int, int, int]) -> Asked:
 
     Raises
     ------
-    BadRequest, TooLarge
+    BadRequest, ContentTooLarge
         If it is not what the protocol or the model takes; names the tensor, what was found and what is allowed.
     """
     if json_bytes > (most := longest_json(shape)):
-        raise TooLarge(f"the JSON has {json_bytes} bytes; at most {most} are read, send the values as bytes")
+        raise ContentTooLarge(
+            f"the JSON has {json_bytes} bytes; at most {most} are read, send the values as bytes"
+        )
     try:
         request = validate_json(body[:json_bytes], InferRequest)
     except RequestValidationError as error:
@@ -86,7 +88,7 @@ def parse(body: bytes, json_bytes: int, shape: tuple[int, int, int]) -> Asked:
     return Asked(request.id, images, _wanted(request))
 
 
-def reply(served: ServedModel, asked: Asked, tensors: Mapping[str, Floats]) -> Response:
+def reply(served: LoadedModel, asked: Asked, tensors: Mapping[str, Floats]) -> Response:
     """The answer with the tensors that were asked for."""
     outputs, pieces = [], []
     for name, as_bytes in asked.outputs.items():

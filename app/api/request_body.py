@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect
 
-from ..errors import BadRequest, InvalidParameter, TooLarge, UnsupportedMedia, quote
+from ..errors import BadRequest, ContentTooLarge, InvalidParameter, UnsupportedMedia, quote
 from .middleware.body_budget import declared_length
 from .multipart import FIELD, MULTIPART, OCTETS, PLAIN_TYPE, Form, plain_files, plain_picture
 
@@ -25,7 +25,7 @@ async def read_picture(request: Request, limit: int) -> bytes:
 
     Raises
     ------
-    BadRequest, InvalidParameter, TooLarge, UnsupportedMedia
+    BadRequest, InvalidParameter, ContentTooLarge, UnsupportedMedia
         If there is no picture to be had; says what was found and what is read.
     """
     if PLAIN_TYPE.fullmatch(content_type := request.headers.get("content-type", "")):
@@ -54,7 +54,7 @@ async def read_pictures(request: Request, limit: int) -> list[bytes]:
 
     Raises
     ------
-    BadRequest, InvalidParameter, TooLarge, UnsupportedMedia
+    BadRequest, InvalidParameter, ContentTooLarge, UnsupportedMedia
         If there is none to be had, or more than `MOST_PICTURES`; a file of no bytes is for the decoder to refuse.
     """
     media, boundary = _content_type(request)
@@ -66,7 +66,9 @@ async def read_pictures(request: Request, limit: int) -> list[bytes]:
     files = plain_files(body, boundary)
     if files is not None and len(files) <= MOST_PICTURES:
         return files
-    excess = TooLarge(f"the form has more than {MOST_PICTURES} parts; send the pictures in several requests")
+    excess = ContentTooLarge(
+        f"the form has more than {MOST_PICTURES} parts; send the pictures in several requests"
+    )
     form = Form(body, boundary, MOST_PICTURES, excess)
     _refuse_other_fields(form)
     return [content for _, content in form.fields]
@@ -80,7 +82,7 @@ async def read_json(request: Request, limit: int, schema: type[Schema]) -> Schem
 
     Raises
     ------
-    RequestValidationError, TooLarge, UnsupportedMedia
+    RequestValidationError, ContentTooLarge, UnsupportedMedia
         If it is not JSON, or not what the schema allows.
     """
     kind, _ = parse_options_header(request.headers.get("content-type"))
@@ -103,7 +105,7 @@ async def read_body(request: Request, limit: int) -> bytes:
 
     Raises
     ------
-    TooLarge
+    ContentTooLarge
         If it is longer than `limit`.
     UnsupportedMedia
         If it is compressed: what it would grow to is unknown.
@@ -113,7 +115,7 @@ async def read_body(request: Request, limit: int) -> bytes:
     if encoding.lower() != "identity":
         raise UnsupportedMedia(f"the content encoding is {quote(encoding)}; send the body as it is")
     if (declared := declared_length(headers.get("content-length", "").encode("latin-1"))) > limit:
-        raise TooLarge(f"the body has {declared} bytes; at most {limit} are read")
+        raise ContentTooLarge(f"the body has {declared} bytes; at most {limit} are read")
     chunks: list[bytes] = []
     size = 0
     more = True
@@ -125,7 +127,7 @@ async def read_body(request: Request, limit: int) -> bytes:
         more = message.get("more_body", False)
         size += len(chunks[-1])
         if size > limit:
-            raise TooLarge(f"the body has more than the {limit} bytes that are read")
+            raise ContentTooLarge(f"the body has more than the {limit} bytes that are read")
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from fastapi import Request, Response
 
-from ..inference.models import ServedModel
+from ..inference.models import LoadedModel
 
 JSON = (b"content-type", b"application/json")
 
@@ -31,12 +31,12 @@ def json(content: Any) -> Response:
     return JsonResponse(as_json(content))
 
 
-def model_fields(served: ServedModel) -> dict[str, str]:
+def model_fields(served: LoadedModel) -> dict[str, str]:
     """The fields that say which model answered."""
     return {"model": served.card.name, "version": served.card.version}
 
 
-def prediction(served: ServedModel, index: int, length: Any) -> dict[str, Any]:
+def prediction(served: LoadedModel, index: int, length: Any) -> dict[str, Any]:
     """One capsule as `index`, `label` and `length`."""
     return {"index": index, "label": served.card.classes[index], "length": length}
 
@@ -51,7 +51,7 @@ def png(file: bytes) -> Response:
     return Response(file, media_type="image/png")
 
 
-def varying(reply: Response) -> Response:
+def vary_on_accept(reply: Response) -> Response:
     """Tell caches that the answer depends on what the client accepts."""
     reply.headers["Vary"] = "Accept"
     return reply

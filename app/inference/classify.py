@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from ..errors import InvalidParameter, Problem
 from . import poses
-from .models import ServedModel
+from .models import LoadedModel
 from .results import Classification
-from .service import Service
+from .service import InferenceService
 
 
 async def classify_images(
-    service: Service,
+    service: InferenceService,
     files: Sequence[bytes],
     *,
     model: str | None,
@@ -21,10 +21,10 @@ async def classify_images(
     """Classify picture files, in order; in the place of one that cannot be read, what is wrong with it."""
     served = service.models.get(model)
     count = _check_top_k(served, top_k)
-    with service.admitted(len(files)) as deadline:
-        images = await service.read(served, files, preprocess, deadline)
+    with service.admit(len(files)) as deadline:
+        images = await service.load_images(served, files, preprocess, deadline)
         readable = [image for image in images if not isinstance(image, Problem)]
-        sights = await service.look(served, readable, verify, deadline)
+        sights = await service.classify_images(served, readable, verify, deadline)
     found = (
         Classification(served, sight.capsules, poses.rank(sight.capsules.lengths, count), sight.check)
         for sight in sights
@@ -32,7 +32,7 @@ async def classify_images(
     return [image if isinstance(image, Problem) else next(found) for image in images]
 
 
-def _check_top_k(served: ServedModel, top_k: int | None) -> int:
+def _check_top_k(served: LoadedModel, top_k: int | None) -> int:
     """How many predictions to give: by default as many as the model looks for."""
     classes = len(served.card.classes)
     if top_k is not None and top_k > classes:

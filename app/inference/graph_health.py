@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 MOST_FAILURES = 3
 
 
-class Pulse:
+class GraphHealth:
     """Counts the batches that a graph has failed since it last gave results. `name` is what the log calls it."""
 
     def __init__(self, name: str) -> None:
@@ -22,32 +22,30 @@ class Pulse:
         self._failures = 0
 
     @property
-    def is_lost(self) -> bool:
+    def is_failing(self) -> bool:
         """Whether the last batches have all failed."""
         return self._failures >= MOST_FAILURES
 
-    def watch(
-        self, run: Callable[[list[Item]], Sequence[Result]]
-    ) -> Callable[[list[Item]], Sequence[Result]]:
+    def wrap(self, run: Callable[[list[Item]], Sequence[Result]]) -> Callable[[list[Item]], Sequence[Result]]:
         """The same `run`, its outcomes counted."""
 
         def watched(items: list[Item]) -> Sequence[Result]:
             try:
                 results = run(items)
             except Exception as error:
-                self._miss(error)
+                self.record_failure(error)
                 raise
-            self._beat()
+            self.record_success()
             return results
 
         return watched
 
-    def _miss(self, error: Exception) -> None:
+    def record_failure(self, error: Exception) -> None:
         self._failures += 1
         if self._failures == MOST_FAILURES:
             log.error("a graph fails", graph=self._name, batches=MOST_FAILURES, reason=str(error))
 
-    def _beat(self) -> None:
-        if self.is_lost:
+    def record_success(self) -> None:
+        if self.is_failing:
             log.warning("a graph runs again", graph=self._name)
         self._failures = 0

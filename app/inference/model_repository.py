@@ -17,7 +17,7 @@ TOLERATED_ERROR = 0.0005
 
 
 @dataclass(frozen=True)
-class StoredModel:
+class ModelFiles:
     """A model folder whose graphs are those of its card."""
 
     folder: Path
@@ -80,7 +80,7 @@ class StoredModel:
                 )
 
 
-def find_models(folder: Path) -> dict[str, StoredModel]:
+def discover_models(folder: Path) -> dict[str, ModelFiles]:
     """The models of a folder by name: one in each folder inside it, or the folder itself where it holds a card.
 
     Hidden folders and folders with neither a card nor a graph are passed over.
@@ -98,7 +98,7 @@ def find_models(folder: Path) -> dict[str, StoredModel]:
         )
     except OSError as error:
         raise ModelError(f"{folder}: cannot be read: {error.strerror}") from None
-    models: dict[str, StoredModel] = {}
+    models: dict[str, ModelFiles] = {}
     for candidate in candidates:
         model = open_model(candidate)
         if other := models.get(model.card.name):
@@ -120,7 +120,7 @@ def _looks_like_model(folder: Path) -> bool:
         return False
 
 
-def open_model(folder: Path) -> StoredModel:
+def open_model(folder: Path) -> ModelFiles:
     """Read a card and compare the SHA-256 of every graph it names.
 
     Raises
@@ -133,4 +133,4 @@ def open_model(folder: Path) -> StoredModel:
         card.check_files(folder)
     except CardError as error:
         raise ModelError(str(error)) from None
-    return StoredModel(folder, card)
+    return ModelFiles(folder, card)

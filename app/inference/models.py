@@ -12,37 +12,37 @@ from capsnet.card import Guard, ModelCard
 from ..errors import InvalidParameter, ModelError, UnknownModel, did_you_mean, quote
 from ..settings import Settings
 from .batching.batcher import Batcher, Observer, Queue
-from .batching.timing import step
-from .graph_health import Pulse
-from .model_repository import StoredModel
+from .batching.timing import timed
+from .graph_health import GraphHealth
+from .model_repository import ModelFiles
 from .runtime.device import Device
 from .runtime.engine import Engine
-from .types import Capsules, Check, Drawing, Floats, Look, Sight
+from .types import Capsules, ClassifyJob, ClassifyOutput, DecodeJob, Floats, ReconstructionCheck
 
 
 @dataclass(frozen=True)
-class ServedModel:
+class LoadedModel:
     """A model that answers."""
 
     card: ModelCard
     precision: str
     precision_reason: str
     provider: str
-    looks: Queue[Look, Sight]
+    classify_queue: Queue[ClassifyJob, ClassifyOutput]
     encoder: Queue[Floats, Capsules]
-    decoder: Queue[Drawing, Floats]
-    pulses: tuple[Pulse, Pulse]
+    decoder: Queue[DecodeJob, Floats]
+    graph_health: tuple[GraphHealth, GraphHealth]
 
     @property
     def fails(self) -> bool:
         """Whether one of its graphs has failed too often in a row to be trusted."""
-        return any(pulse.is_lost for pulse in self.pulses)
+        return any(pulse.is_failing for pulse in self.graph_health)
 
-    async def try_out(self, deadline: float) -> None:
+    async def probe(self, deadline: float) -> None:
         """Run both graphs on a blank image; raises whatever they raise."""
         blank = np.zeros(self.card.config.image_shape, np.float32)
         (seen,) = await self.encoder.submit([blank], deadline)
-        await self.decoder.submit([Drawing(seen.poses, 0)], deadline)
+        await self.decoder.submit([DecodeJob(seen.poses, 0)], deadline)
 
     def find_class(self, parameter: str, label: str | int) -> int:
         """The index of a class given by its name or, where no class has that name, by its index.
@@ -66,15 +66,15 @@ class ServedModel:
         )
 
 
-class Models:
+class ModelRegistry:
     """The models in service by name, and the one that answers where a request names none."""
 
-    def __init__(self, models: dict[str, ServedModel], default: str, device: Device) -> None:
+    def __init__(self, models: dict[str, LoadedModel], default: str, device: Device) -> None:
         self._models = models
         self.default = default
         self.device = device
 
-    def __iter__(self) -> Iterator[ServedModel]:
+    def __iter__(self) -> Iterator[LoadedModel]:
         return iter(self._models.values())
 
     @property
@@ -82,7 +82,7 @@ class Models:
         """The most dimensions that a pose of any of them has."""
         return max(model.card.config.pose_dim for model in self)
 
-    def get(self, name: str | None) -> ServedModel:
+    def get(self, name: str | None) -> LoadedModel:
         """The model called `name`, or the default one for None; raises UnknownModel."""
         if name is None:
             name = self.default
@@ -95,9 +95,9 @@ class Models:
 Observers = Callable[[str, str], Sequence[Observer]]
 
 
-def serve_model(
-    stored: StoredModel, device: Device, batcher: Batcher, settings: Settings, observers: Observers
-) -> ServedModel:
+def load_model(
+    stored: ModelFiles, device: Device, batcher: Batcher, settings: Settings, observers: Observers
+) -> LoadedModel:
     """Load a stored model onto the device and try it; raises ModelError."""
     card = stored.card
     precision, reason = stored.choose_precision(settings.precision, device.is_gpu)
@@ -106,47 +106,47 @@ def serve_model(
     engine.warm_up(card.config.image_shape, card.config.num_classes, card.config.pose_dim)
 
     def encode(images: list[Floats]) -> Sequence[Capsules]:
-        with step("encode"):
+        with timed("encode"):
             return list(map(Capsules, *engine.encode(np.stack(images))))
 
-    def draw(drawings: list[Drawing]) -> Sequence[Floats]:
+    def draw(drawings: list[DecodeJob]) -> Sequence[Floats]:
         poses, labels = zip(*drawings, strict=True)
-        with step("decode"):
+        with timed("decode"):
             return list(engine.decode(np.stack(poses), np.array(labels, np.int64)))
 
-    pulses = Pulse(f"{card.name}: encoder"), Pulse(f"{card.name}: decoder")
-    watched = pulses[0].watch(encode), pulses[1].watch(draw)
+    graph_health = GraphHealth(f"{card.name}: encoder"), GraphHealth(f"{card.name}: decoder")
+    watched = graph_health[0].wrap(encode), graph_health[1].wrap(draw)
     variant = card.variants[precision]
     look = partial(_look, *watched, variant.guard, card.objects)
-    return ServedModel(
+    return LoadedModel(
         card=card,
         precision=precision,
         precision_reason=reason,
         provider=engine.provider,
-        looks=batcher.queue(look, settings.max_batch, observers(card.name, "classify")),
+        classify_queue=batcher.queue(look, settings.max_batch, observers(card.name, "classify")),
         encoder=batcher.queue(watched[0], settings.max_batch, observers(card.name, "encode")),
         decoder=batcher.queue(watched[1], settings.max_batch, observers(card.name, "decode")),
-        pulses=pulses,
+        graph_health=graph_health,
     )
 
 
 def _look(
     encode: Callable[[list[Floats]], Sequence[Capsules]],
-    draw: Callable[[list[Drawing]], Sequence[Floats]],
+    draw: Callable[[list[DecodeJob]], Sequence[Floats]],
     limits: Guard,
     objects: int,
-    looks: list[Look],
-) -> list[Sight]:
+    looks: list[ClassifyJob],
+) -> list[ClassifyOutput]:
     """Encode images and check those that are to be checked, both graphs in one turn: a second turn would wait again."""
     seen = encode([look.image for look in looks])
-    checks: list[Check | None] = [None] * len(looks)
+    checks: list[ReconstructionCheck | None] = [None] * len(looks)
     chosen = [index for index, look in enumerate(looks) if look.verify]
     if chosen:
         images = [looks[index].image for index in chosen]
         found = _check(limits, objects, images, [seen[index] for index in chosen], draw)
         for index, check in zip(chosen, found, strict=True):
             checks[index] = check
-    return list(map(Sight, seen, checks))
+    return list(map(ClassifyOutput, seen, checks))
 
 
 def _check(
@@ -154,25 +154,25 @@ def _check(
     objects: int,
     images: list[Floats],
     seen: list[Capsules],
-    draw: Callable[[list[Drawing]], Sequence[Floats]],
-) -> list[Check]:
+    draw: Callable[[list[DecodeJob]], Sequence[Floats]],
+) -> list[ReconstructionCheck]:
     """Draw the longest capsules of each image again, and measure how far from the image that is."""
     stacked, lengths = np.stack(images), np.stack([each.lengths for each in seen])  # (B,C,H,W), (B,J)
     # One capsule of every image at a time, so that no batch is larger than the images' own.
     drawn = [
-        draw([Drawing(each.poses, int(label)) for each, label in zip(seen, labels, strict=True)])
-        for labels in guard.winners(lengths, objects).T
+        draw([DecodeJob(each.poses, int(label)) for each, label in zip(seen, labels, strict=True)])
+        for labels in guard.top_classes(lengths, objects).T
     ]
     together = guard.overlay(np.stack([np.stack(each) for each in drawn], axis=1))  # (B,K,C,H,W) -> (B,C,H,W)
     distances = guard.distance(stacked, together).tolist()
     thresholds = guard.thresholds(limits, stacked, lengths, objects).tolist()
     return [
-        Check(distance, threshold, accepted=distance <= threshold)
+        ReconstructionCheck(distance, threshold, accepted=distance <= threshold)
         for distance, threshold in zip(distances, thresholds, strict=True)
     ]
 
 
-def choose_default(stored: dict[str, StoredModel], settings: Settings) -> str:
+def choose_default(stored: dict[str, ModelFiles], settings: Settings) -> str:
     """The default model's name: the setting's, or where that was left unset and is not there, the first by name.
 
     Raises

@@ -15,7 +15,7 @@ def rank(lengths: Floats, count: int) -> list[int]:
     return [int(index) for index in np.argsort(-lengths, kind="stable")[:count]]
 
 
-def beside(lengths: Floats, label: int, objects: int) -> list[int]:
+def other_winners(lengths: Floats, label: int, objects: int) -> list[int]:
     """The longest capsules of lengths (J,) other than `label`, as many as make it `objects` with that one."""
     return [index for index in rank(lengths, objects) if index != label][: objects - 1]
 
@@ -28,7 +28,7 @@ def perturb(pose: Floats, changes: Iterable[tuple[int, float]]) -> Floats:
     return moved
 
 
-def spread(lowest: float, highest: float, steps: int) -> Floats:
+def linspace_exact(lowest: float, highest: float, steps: int) -> Floats:
     """Deltas (steps,), evenly from `lowest` to `highest`; both ends and, between opposites, the middle are exact."""
     upward = np.arange(steps) / (steps - 1)
     deltas: Floats = (lowest * upward[::-1] + highest * upward).astype(np.float32)
@@ -43,7 +43,7 @@ def sweep(pose: Floats, dims: Sequence[int], deltas: Floats) -> Floats:
     return moved.reshape(-1, len(pose))  # (dims,deltas,D) -> (N,D)
 
 
-def place(poses: Floats, labels: Sequence[int], num_classes: int) -> Floats:
+def scatter_poses(poses: Floats, labels: Sequence[int], num_classes: int) -> Floats:
     """Poses (N,J,D) that are zero but for `poses` (N,D) in the rows `labels`, as the decoder takes them."""
     placed = np.zeros((len(poses), num_classes, poses.shape[1]), np.float32)
     placed[np.arange(len(poses)), labels] = poses

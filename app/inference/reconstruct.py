@@ -11,12 +11,12 @@ import numpy as np
 from capsnet import guard
 
 from ..errors import InvalidParameter, Problem
-from .models import ServedModel
+from .models import LoadedModel
 from .png import png, sheet
-from .poses import beside, perturb, place, rank, spread, sweep
+from .poses import linspace_exact, other_winners, perturb, rank, scatter_poses, sweep
 from .results import Reconstruction, Sweep
-from .service import Service
-from .types import Capsules, Drawing, Floats
+from .service import InferenceService
+from .types import Capsules, DecodeJob, Floats
 
 
 class Subject(NamedTuple):
@@ -28,7 +28,7 @@ class Subject(NamedTuple):
 
 
 async def reconstruct_image(
-    service: Service,
+    service: InferenceService,
     data: bytes,
     *,
     model: str | None,
@@ -39,16 +39,16 @@ async def reconstruct_image(
     """Draw a picture file again, as it is and with the pose moved by `(dim, delta)` pairs."""
     served = service.models.get(model)
     _check_dims(served, "dim", [dim for dim, _ in perturbations])
-    with service.admitted(1 + served.card.objects) as deadline:
+    with service.admit(1 + served.card.objects) as deadline:
         image, seen, index = await _look(service, served, data, preprocess, label, deadline)
         pose = seen.poses[index]
         moved = perturb(pose, perturbations)
-        others = beside(seen.lengths, index, served.card.objects)
-        drawings = [Drawing(seen.poses, each) for each in (index, *others)]
+        others = other_winners(seen.lengths, index, served.card.objects)
+        drawings = [DecodeJob(seen.poses, each) for each in (index, *others)]
         drawings += _drawings(served, moved[None], [index])
         *drawn, perturbed = await served.decoder.submit(drawings, deadline)
         plain, together = drawn[0], guard.overlay(np.stack(drawn)[None])  # (1,K,C,H,W) -> (1,C,H,W)
-        input_png, plain_png, perturbed_png = await service.work(
+        input_png, plain_png, perturbed_png = await service.run_in_thread(
             lambda: [png(each) for each in (image, plain, perturbed)], deadline
         )
     return Reconstruction(
@@ -65,7 +65,7 @@ async def reconstruct_image(
 
 
 async def sweep_pose(
-    service: Service,
+    service: InferenceService,
     data: bytes,
     *,
     model: str | None,
@@ -84,15 +84,15 @@ async def sweep_pose(
     served = service.models.get(model)
     _check_dims(served, "dims", dims or [])
     rows = list(range(served.card.config.pose_dim)) if dims is None else list(dims)
-    deltas = spread(lowest, highest, steps)
-    with service.admitted(1 + len(rows) * steps) as deadline:
+    deltas = linspace_exact(lowest, highest, steps)
+    with service.admit(1 + len(rows) * steps) as deadline:
         image, seen, index = await _look(service, served, data, preprocess, label, deadline)
         moved = sweep(seen.poses[index], rows, deltas)  # (N,D)
-        drawings = [Drawing(seen.poses, index), *_drawings(served, moved, [index] * len(moved))]
+        drawings = [DecodeJob(seen.poses, index), *_drawings(served, moved, [index] * len(moved))]
         plain, *frames = await served.decoder.submit(drawings, deadline)
         if as_sheet:
-            return await service.work(lambda: sheet(frames, columns=steps), deadline)
-        input_png, plain_png, *files = await service.work(
+            return await service.run_in_thread(lambda: sheet(frames, columns=steps), deadline)
+        input_png, plain_png, *files = await service.run_in_thread(
             lambda: [png(each) for each in (image, plain, *frames)], deadline
         )
     return Sweep(
@@ -109,8 +109,12 @@ async def sweep_pose(
 
 
 async def decode_poses(
-    service: Service, *, model: str | None, labels: Sequence[str | int], poses: Sequence[Sequence[float]]
-) -> tuple[ServedModel, list[bytes]]:
+    service: InferenceService,
+    *,
+    model: str | None,
+    labels: Sequence[str | int],
+    poses: Sequence[Sequence[float]],
+) -> tuple[LoadedModel, list[bytes]]:
     """Draw capsules with these poses (N,D) and as many labels or one for all, as PNG files, in order."""
     served = service.models.get(model)
     if len(labels) == 1:
@@ -118,14 +122,14 @@ async def decode_poses(
     else:
         indices = [served.find_class(f"field 'labels[{n}]'", label) for n, label in enumerate(labels)]
     drawings = _drawings(served, _as_poses(served, poses), indices)
-    with service.admitted(len(drawings)) as deadline:
+    with service.admit(len(drawings)) as deadline:
         images = await served.decoder.submit(drawings, deadline)
-        return served, await service.work(lambda: [png(image) for image in images], deadline)
+        return served, await service.run_in_thread(lambda: [png(image) for image in images], deadline)
 
 
 async def _look(
-    service: Service,
-    served: ServedModel,
+    service: InferenceService,
+    served: LoadedModel,
     data: bytes,
     preprocess: str | None,
     label: str | None,
@@ -133,20 +137,20 @@ async def _look(
 ) -> Subject:
     """See what is in a picture file, and choose the capsule of the class `label` or else the longest."""
     chosen = None if label is None else served.find_class("query parameter 'label'", label)
-    (image,) = await service.read(served, [data], preprocess, deadline)
+    (image,) = await service.load_images(served, [data], preprocess, deadline)
     if isinstance(image, Problem):
         raise image
     (seen,) = await service.encode(served, [image], deadline)
     return Subject(image, seen, rank(seen.lengths, 1)[0] if chosen is None else chosen)
 
 
-def _drawings(served: ServedModel, poses: Floats, labels: Sequence[int]) -> list[Drawing]:
+def _drawings(served: LoadedModel, poses: Floats, labels: Sequence[int]) -> list[DecodeJob]:
     """Poses (N,D) of single capsules as the decoder takes them."""
-    placed = place(poses, labels, len(served.card.classes))  # (N,D) -> (N,J,D)
-    return list(map(Drawing, placed, labels))
+    placed = scatter_poses(poses, labels, len(served.card.classes))  # (N,D) -> (N,J,D)
+    return list(map(DecodeJob, placed, labels))
 
 
-def _check_dims(served: ServedModel, parameter: str, dims: Sequence[int]) -> None:
+def _check_dims(served: LoadedModel, parameter: str, dims: Sequence[int]) -> None:
     size = served.card.config.pose_dim
     if wrong := next((dim for dim in dims if dim >= size), None):
         raise InvalidParameter.of(
@@ -156,7 +160,7 @@ def _check_dims(served: ServedModel, parameter: str, dims: Sequence[int]) -> Non
         )
 
 
-def _as_poses(served: ServedModel, poses: Sequence[Sequence[float]]) -> Floats:
+def _as_poses(served: LoadedModel, poses: Sequence[Sequence[float]]) -> Floats:
     """Poses (N,D), each checked to have the model's D."""
     size = served.card.config.pose_dim
     for index, pose in enumerate(poses):

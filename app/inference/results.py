@@ -4,25 +4,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .models import ServedModel
-from .types import Capsules, Check, Floats
+from .models import LoadedModel
+from .types import Capsules, Floats, ReconstructionCheck
 
 
 @dataclass(frozen=True)
 class Classification:
     """What is in a picture: all capsules, the indices of the longest, and the check where it was asked for."""
 
-    model: ServedModel
+    model: LoadedModel
     capsules: Capsules
     ranking: list[int]
-    check: Check | None
+    check: ReconstructionCheck | None
 
 
 @dataclass(frozen=True)
 class Reconstruction:
     """A picture drawn again from one of its capsules, as it is and perturbed; the pictures are PNG files."""
 
-    model: ServedModel
+    model: LoadedModel
     label: int
     length: np.float32
     pose: Floats
@@ -37,7 +37,7 @@ class Reconstruction:
 class Sweep:
     """A capsule's pose moved one dimension at a time; the pictures are PNG files, `frames` [dim][step] of them."""
 
-    model: ServedModel
+    model: LoadedModel
     label: int
     length: np.float32
     pose: Floats

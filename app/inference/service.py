@@ -16,16 +16,16 @@ from typing import Any, TypeVar
 import structlog
 
 from capsnet.card import ModelCard
-from capsnet.preprocessing.pipeline import ImageTooLarge, NotAnImage, decode, is_quick
+from capsnet.preprocessing.pipeline import ImageTooLarge, NotAnImage, decode, is_cheap_to_decode
 
-from ..errors import NotAPicture, NotReady, Problem, TooLarge
+from ..errors import ContentTooLarge, InvalidImage, NotReady, Problem
 from ..settings import Settings
 from .batching.admission import Admission
 from .batching.batcher import Batcher, Queue
-from .model_repository import find_models
-from .models import Models, Observers, ServedModel, choose_default, serve_model
+from .model_repository import discover_models
+from .models import LoadedModel, ModelRegistry, Observers, choose_default, load_model
 from .runtime.device import choose_device, cores_of_one
-from .types import Capsules, Floats, Look, Sight
+from .types import Capsules, ClassifyJob, ClassifyOutput, Floats
 
 Answer = TypeVar("Answer")
 Jobs = Queue[Callable[[], Any], Any]
@@ -40,16 +40,18 @@ MOST_THREADS = 8
 SMALL_PICTURE = 12_500_000
 
 # Seconds that a batch may keep the event loop, where a process has one core.
-MOMENT = 0.005
+INLINE_BUDGET_S = 0.005
 
 # Quick picture files that a thread reads in one turn.
 QUICK_TOGETHER = 32
 
 
-class Service:
+class InferenceService:
     """The models behind their queues, and the steps on the way through them."""
 
-    def __init__(self, settings: Settings, models: Models, slots: Batcher, observers: Observers) -> None:
+    def __init__(
+        self, settings: Settings, models: ModelRegistry, slots: Batcher, observers: Observers
+    ) -> None:
         self._settings = settings
         self.admission = Admission(settings.max_queue, settings.max_wait)
         self._slots = slots
@@ -63,27 +65,27 @@ class Service:
         self._large_jobs: Jobs = self._large_thread.queue(_run_all, 1, observers("", "large_pictures"))
 
     @classmethod
-    def load(cls, settings: Settings, observers: Observers = lambda model, stage: ()) -> "Service":
+    def load(cls, settings: Settings, observers: Observers = lambda model, stage: ()) -> "InferenceService":
         """Load every model in the settings' folder. `observers` hear what each queue does.
 
         Raises
         ------
-        StartError
+        StartupError
             If a model is broken, or the device cannot be had.
         """
-        stored = find_models(settings.models)
+        stored = discover_models(settings.models)
         default = choose_default(stored, settings)
         device = choose_device(settings, stored[default].decoder)
-        slots = Batcher(device.slots, settings.max_queue, "slot", 0.0 if device.is_gpu else MOMENT)
+        slots = Batcher(device.slots, settings.max_queue, "slot", 0.0 if device.is_gpu else INLINE_BUDGET_S)
         served = {
-            name: serve_model(model, device, slots, settings, observers) for name, model in stored.items()
+            name: load_model(model, device, slots, settings, observers) for name, model in stored.items()
         }
         for name, model in served.items():
             log.info(
                 "model loaded", model=name, version=model.card.version, precision=model.precision,
                 precision_reason=model.precision_reason, provider=model.provider,
             )  # fmt: skip
-        return cls(settings, Models(served, default, device), slots, observers)
+        return cls(settings, ModelRegistry(served, default, device), slots, observers)
 
     async def close(self) -> None:
         """Refuse new work and finish what was accepted."""
@@ -91,7 +93,7 @@ class Service:
         await self._large_thread.close()
         await self._slots.close()
 
-    async def check(self, models: Iterable[ServedModel]) -> None:
+    async def check_health(self, models: Iterable[LoadedModel]) -> None:
         """See that these models run; one that has failed its last batches is tried on a blank image.
 
         A picture cannot make a blank image fail, and a model that nobody asks any more can recover.
@@ -105,7 +107,7 @@ class Service:
             raise NotReady(f"a batch on {self.models.device.provider} does not come back")
         for served in [model for model in models if model.fails]:
             try:
-                await served.try_out(self._deadline())
+                await served.probe(self._deadline())
             except Problem:
                 raise
             except Exception as error:  # noqa: BLE001  # the runtime's own exceptions share no other base
@@ -113,12 +115,12 @@ class Service:
                 raise NotReady(f"model {served.card.name!r} fails on {served.provider}: {reason}") from None
 
     @contextlib.contextmanager
-    def admitted(self, items: int) -> Iterator[float]:
+    def admit(self, items: int) -> Iterator[float]:
         """A place for a request of so many items until it is answered; gives its deadline.
 
         Raises
         ------
-        QueueFull, TooLarge
+        QueueFull, ContentTooLarge
             If there is none (`app.inference.batching.admission`).
         """
         with self.admission.admitted(items):
@@ -127,17 +129,17 @@ class Service:
     def _deadline(self) -> float:
         return time.monotonic() + self._settings.request_timeout
 
-    async def work(self, job: Callable[[], Answer], deadline: float) -> Answer:
+    async def run_in_thread(self, job: Callable[[], Answer], deadline: float) -> Answer:
         """Run a job in one of the threads for picture files."""
         answers: list[Answer] = await self._jobs.submit([job], deadline)
         return answers[0]
 
-    async def read(
-        self, served: ServedModel, files: Sequence[bytes], preprocess: str | None, deadline: float
+    async def load_images(
+        self, served: LoadedModel, files: Sequence[bytes], preprocess: str | None, deadline: float
     ) -> list[Floats | Problem]:
         """Picture files to the arrays (C,H,W) that the network takes; in the place of one, what is wrong with it."""
         limit = self._settings.max_pixels
-        quick = [index for index, data in enumerate(files) if is_quick(data, served.card.input)]
+        quick = [index for index, data in enumerate(files) if is_cheap_to_decode(data, served.card.input)]
         if len(files) == len(quick) == 1:
             return [_read(files[0], served.card, preprocess, limit)]
         # A thread's turn takes longer than to read a few quick files.
@@ -152,20 +154,22 @@ class Service:
         for group, found in zip(groups, await self._jobs.submit(jobs, deadline), strict=True):
             images.update(zip(group, found, strict=True))
         # Known from their headers, before anything was decoded.
-        large = [index for index, image in images.items() if isinstance(image, TooLarge)]
+        large = [index for index, image in images.items() if isinstance(image, ContentTooLarge)]
         again = [partial(read, files[index], max_pixels=limit) for index in large]
         images.update(zip(large, await self._large_jobs.submit(again, deadline), strict=True))
         return [images[index] for index in range(len(files))]
 
-    async def look(
-        self, served: ServedModel, images: Sequence[Floats], verify: bool, deadline: float
-    ) -> list[Sight]:
+    async def classify_images(
+        self, served: LoadedModel, images: Sequence[Floats], verify: bool, deadline: float
+    ) -> list[ClassifyOutput]:
         """Images (C,H,W) to their capsules and, with `verify`, how far the longest capsule's drawing is from each."""
-        sights = await served.looks.submit([Look(image, verify) for image in images], deadline)
+        sights = await served.classify_queue.submit(
+            [ClassifyJob(image, verify) for image in images], deadline
+        )
         _check_finite(served, [sight.capsules for sight in sights])
         return sights
 
-    async def encode(self, served: ServedModel, images: Sequence[Floats], deadline: float) -> list[Capsules]:
+    async def encode(self, served: LoadedModel, images: Sequence[Floats], deadline: float) -> list[Capsules]:
         """Images (C,H,W) to their capsules."""
         seen = await served.encoder.submit(images, deadline)
         _check_finite(served, seen)
@@ -187,11 +191,11 @@ def _read(data: bytes, card: ModelCard, preprocess: str | None, max_pixels: int)
     try:
         return decode(data, card.input, preprocess=preprocess, max_pixels=max_pixels, objects=card.objects)
     except ImageTooLarge as error:
-        return TooLarge(str(error))
+        return ContentTooLarge(str(error))
     except NotAnImage as error:
-        return NotAPicture(str(error))
+        return InvalidImage(str(error))
 
 
-def _check_finite(served: ServedModel, seen: Sequence[Capsules]) -> None:
+def _check_finite(served: LoadedModel, seen: Sequence[Capsules]) -> None:
     if not all(math.isfinite(each.lengths.max()) for each in seen):  # a NaN is the largest of all
         raise FloatingPointError(f"model {served.card.name!r} gave lengths that are not finite")

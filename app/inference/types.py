@@ -16,7 +16,7 @@ class Capsules(NamedTuple):
     poses: Floats
 
 
-class Look(NamedTuple):
+class ClassifyJob(NamedTuple):
     """An image (C,H,W) to classify, and whether its longest capsule is to be drawn again and compared."""
 
     image: Floats
@@ -24,7 +24,7 @@ class Look(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Check:
+class ReconstructionCheck:
     """How far the reconstruction is from the image, and whether the guard accepts that."""
 
     distance: float
@@ -32,14 +32,14 @@ class Check:
     accepted: bool
 
 
-class Sight(NamedTuple):
+class ClassifyOutput(NamedTuple):
     """What the encoder sees in one image, and the guard's check where it was asked for."""
 
     capsules: Capsules
-    check: Check | None
+    check: ReconstructionCheck | None
 
 
-class Drawing(NamedTuple):
+class DecodeJob(NamedTuple):
     """What the decoder is to draw: the capsule `label` of poses (J,D)."""
 
     poses: Floats

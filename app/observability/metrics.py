@@ -19,7 +19,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
-from ..inference.batching.requests import Run
+from ..inference.batching.requests import BatchRun
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -195,11 +195,11 @@ class QueueMetrics:
         self._failures = series.failures.labels(model, stage)
         self._steps = {name: steps.labels(model) for name, steps in series.steps.items() if model}
 
-    def waiting(self, items: int) -> None:
+    def on_queue_size(self, items: int) -> None:
         """So many items wait now."""
         self._items.set(items)
 
-    def ran(self, items: int, run: Run) -> None:
+    def on_batch(self, items: int, run: BatchRun) -> None:
         """A batch of so many items was run."""
         self._batch.observe(items)
         self._run.observe(run.ended - run.started)
@@ -208,7 +208,7 @@ class QueueMetrics:
         if run.error is not None:
             self._failures.inc()
 
-    def answered(self, arrived: float, runs: Sequence[Run]) -> None:
+    def on_complete(self, arrived: float, runs: Sequence[BatchRun]) -> None:
         """A request that came at that moment has its answer, from these batches."""
         self._wait.observe((runs[0].started if runs else time.monotonic()) - arrived)
 

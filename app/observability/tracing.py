@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from opentelemetry import trace
 
 from .. import __version__
-from ..errors import SettingError
-from ..inference.batching.requests import Run
-from ..inference.batching.timing import Step
+from ..errors import SettingsError
+from ..inference.batching.requests import BatchRun
+from ..inference.batching.timing import Timing
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -28,19 +28,19 @@ def asked_for() -> str | None:
 
     Raises
     ------
-    SettingError
+    SettingsError
         If it asks for what is not there.
     """
     exporter = os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
     if exporter == "none" or os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return None
     if exporter not in ("", "otlp"):
-        raise SettingError(f"OTEL_TRACES_EXPORTER is {exporter!r}: should be 'otlp' or 'none'")
+        raise SettingsError(f"OTEL_TRACES_EXPORTER is {exporter!r}: should be 'otlp' or 'none'")
     variables = [*ENDPOINTS, *(["OTEL_TRACES_EXPORTER"] if exporter else [])]
     variable = next((name for name in variables if os.environ.get(name)), None)
     for name in PROTOCOLS if variable else ():
         if os.environ.get(name, "http/protobuf") != "http/protobuf":
-            raise SettingError(f"{name} is {os.environ[name]!r}: spans are sent as 'http/protobuf' alone")
+            raise SettingsError(f"{name} is {os.environ[name]!r}: spans are sent as 'http/protobuf' alone")
     return variable
 
 
@@ -49,7 +49,7 @@ class Tracing:
 
     Raises
     ------
-    SettingError
+    SettingsError
         If OpenTelemetry's SDK is not installed.
     """
 
@@ -60,7 +60,7 @@ class Tracing:
             from opentelemetry.sdk.trace import TracerProvider
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
         except ImportError as error:
-            raise SettingError(
+            raise SettingsError(
                 f"{variable} asks for traces, which need pip install 'capsnet-service[otel]' ({error})"
             ) from None
         ours = Resource.create({"service.name": "capsnet", "service.version": __version__})
@@ -91,19 +91,19 @@ class QueueSpans:
         self._attributes = {"capsnet.stage": stage} | ({"capsnet.model": model} if model else {})
         self._epoch = time.time_ns() - time.monotonic_ns()
 
-    def waiting(self, items: int) -> None:
+    def on_queue_size(self, items: int) -> None:
         """Not a matter of one request."""
 
-    def ran(self, items: int, run: Run) -> None:
+    def on_batch(self, items: int, run: BatchRun) -> None:
         """Not a matter of one request."""
 
-    def answered(self, arrived: float, runs: Sequence[Run]) -> None:
+    def on_complete(self, arrived: float, runs: Sequence[BatchRun]) -> None:
         """The wait, and the steps that followed it, as spans of the request that this is called for."""
         if not trace.get_current_span().is_recording():
             return
         self._add("queue wait", arrived, runs[0].started if runs else time.monotonic())
         for run in runs:
-            for name, started, ended in run.steps or [Step(self._stage, run.started, run.ended)]:
+            for name, started, ended in run.steps or [Timing(self._stage, run.started, run.ended)]:
                 self._add(name, started, ended)
 
     def _add(self, name: str, start: float, end: float) -> None:

@@ -16,8 +16,8 @@ from fastapi import FastAPI
 from structlog.contextvars import bound_contextvars
 
 from ..api import problem_details
-from ..api.fast_route import parameters_of
-from ..api.middleware.auth import client_network, sent_key
+from ..api.fast_route import cached_query_parser
+from ..api.middleware.auth import extract_api_key, rate_limit_key
 from ..api.middleware.request_context import CLIENT_CLOSED_REQUEST, request_id
 from ..api.multipart import plain_picture
 from ..api.responses import JSON
@@ -52,7 +52,7 @@ class FastPath:
     def __init__(self, app: FastAPI) -> None:
         self._state = app.state
         self._path = str(classify.SHORT["route"].path)
-        self._parameters = parameters_of(classify.SHORT["schema"])
+        self._parameters = cached_query_parser(classify.SHORT["schema"])
         self._longest = min(LONGEST_BODY, app.state.settings.max_upload)
 
     def may_take(self, head: Head) -> bool:
@@ -78,7 +78,7 @@ class FastPath:
         problem: Problem | None = None
         status = CLIENT_CLOSED_REQUEST
         state.metrics.begin()
-        state.bodies.held += head.length
+        state.bodies.used += head.length
         try:
             headers = self._enter(head, client)
             body = await classify.answer(state.service, request.picture, request.parameters)
@@ -95,7 +95,7 @@ class FastPath:
                 )
         finally:
             status = problem.status if problem else status
-            state.bodies.held -= head.length
+            state.bodies.used -= head.length
             seconds = time.perf_counter() - started
             state.metrics.end("POST", head.path, status, seconds, problem.kind if problem else None)
             state.access.add("POST", head.path, status, seconds, client=client, request_id=identity)
@@ -104,6 +104,6 @@ class FastPath:
     def _enter(self, head: Head, client: Address | None) -> list[tuple[bytes, bytes]]:
         """Pass the door and the bounds that the long way has; the headers that the door adds."""
         door = self._state.door
-        rate = {} if door is None else door.admit(sent_key(head.get), client_network(client))
-        self._state.bodies.require(0)
+        rate = {} if door is None else door.authenticate(extract_api_key(head.get), rate_limit_key(client))
+        self._state.bodies.reserve(0)
         return [(name.lower().encode(), value.encode()) for name, value in rate.items()]

@@ -50,7 +50,7 @@ class Refusals:
         """
         if not data.startswith(b"POST "):  # a probe, or what is no request
             return False
-        if not self._line and self._state.service.admission.refusal(arrived=self.arrived) is None:
+        if not self._line and self._state.service.admission.check(arrived=self.arrived) is None:
             return False
         if not self._line:
             asyncio.get_running_loop().call_soon(self._work_off)
@@ -71,7 +71,7 @@ class Refusals:
 
         `headers` are those that the server adds to every answer.
         """
-        problem = self._state.service.admission.refusal(arrived=self.arrived)
+        problem = self._state.service.admission.check(arrived=self.arrived)
         if problem is None or not self._state.ready:
             return None
         head = whole_request(data)

@@ -8,7 +8,7 @@ import structlog
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from ..errors import NotHttp, Problem, TooSlow
+from ..errors import MalformedRequest, Problem, RequestTimeout
 from .fast_path import FastPath, PictureRequest, Reply
 from .http_head import answer, read_head, without_upgrade
 from .load_shedding import Refusals
@@ -149,7 +149,7 @@ class Connection(HttpToolsProtocol):
         if not self._is_answered():  # it came behind another request, whose answer is not yet written
             self._watch_head()
         elif self._in_head:
-            self._refuse(TooSlow(self.head_seconds, "head of the request"))
+            self._refuse(RequestTimeout(self.head_seconds, "head of the request"))
         elif self.timeout_keep_alive_task is None:
             self.transport.close()
 
@@ -157,7 +157,7 @@ class Connection(HttpToolsProtocol):
         """Say what the parser found no HTTP in, as every other error is said."""
         found = sys.exception()
         own = found and found.__context__
-        self._refuse(NotHttp(str(own if isinstance(own, UpgradeError) else found or msg)))
+        self._refuse(MalformedRequest(str(own if isinstance(own, UpgradeError) else found or msg)))
 
     def _refuse(self, problem: Problem) -> None:
         """Answer what is no whole request, and close."""

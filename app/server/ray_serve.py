@@ -21,7 +21,7 @@ MOST_UNDER_WAY = 64
 
 
 def build() -> FastAPI:
-    """The application of one replica; raises StartError as `create_app` does."""
+    """The application of one replica; raises StartupError as `create_app` does."""
     settings = Settings.load()
     logging_config.configure(settings.log_format, settings.log_level)
     # Replicas on one machine share its cores as worker processes do.

@@ -2,7 +2,7 @@
 
 import socket
 
-from ..errors import StartError
+from ..errors import StartupError
 from ..settings import Settings
 
 
@@ -11,7 +11,7 @@ def own_socket(settings: Settings) -> socket.socket:
 
     Raises
     ------
-    StartError
+    StartupError
         If the address cannot be had.
     """
     return _bound(settings, socket.SO_REUSEADDR)
@@ -22,7 +22,7 @@ def shared_socket(settings: Settings) -> socket.socket:
 
     Raises
     ------
-    StartError
+    StartupError
         If the address cannot be had.
     """
     return _bound(settings, socket.SO_REUSEADDR, socket.SO_REUSEPORT)
@@ -44,7 +44,7 @@ def _bound(settings: Settings, *options: int) -> socket.socket:
     except (OSError, UnicodeError) as error:  # a label of a name may be too long to be asked for
         sock.close()
         reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise StartError(
+        raise StartupError(
             f"cannot listen on {settings.host}:{settings.port} (CAPSNET_HOST, CAPSNET_PORT): {reason}"
         ) from None
     return sock

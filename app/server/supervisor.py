@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import structlog
 
-from ..errors import StartError
+from ..errors import StartupError
 from ..settings import Settings
 from .connection_balancer import Board
 from .sockets import own_socket, shared_socket, url
@@ -63,7 +63,7 @@ class Supervisor:
 
         Raises
         ------
-        StartError
+        StartupError
             If the address or a folder for the counts cannot be had, or the workers cannot start; says why.
         """
         with (
@@ -104,7 +104,7 @@ class Supervisor:
 
         Raises
         ------
-        StartError
+        StartupError
             If workers cannot start, and none serves.
         """
         losses = _Losses()
@@ -114,7 +114,7 @@ class Supervisor:
                 return
             losses.count(end)
             if not self._ready and (hopeless := losses.hopeless(end, self._ever_ready)):
-                raise StartError(hopeless)
+                raise StartupError(hopeless)
             log.error(f"{end}; another takes its place", in_seconds=losses.pause)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), losses.pause)
@@ -195,20 +195,20 @@ class _Losses:
 
 
 def _folder() -> tempfile.TemporaryDirectory[str]:
-    """A folder for the workers' counts, removed at the end; raises StartError if it cannot be had."""
+    """A folder for the workers' counts, removed at the end; raises StartupError if it cannot be had."""
     try:
         return tempfile.TemporaryDirectory(prefix="capsnet-metrics-")
     except OSError as error:
-        raise StartError(
+        raise StartupError(
             f"CAPSNET_WORKERS above 1 needs a folder for temporary files, which TMPDIR may name: {error}"
         ) from None
 
 
 @contextlib.contextmanager
 def _reserved(settings: Settings) -> Iterator[None]:
-    """Hold the address while workers come and go; raises StartError if it cannot be had."""
+    """Hold the address while workers come and go; raises StartupError if it cannot be had."""
     if not hasattr(socket, "SO_REUSEPORT"):
-        raise StartError(
+        raise StartupError(
             "CAPSNET_WORKERS above 1 needs a system on which processes can share a port, such as Linux"
         )
     own_socket(settings).close()  # refused where others share the address among themselves

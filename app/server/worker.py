@@ -14,7 +14,7 @@ import sys
 from fastapi import FastAPI
 
 from ..api.application import create_app
-from ..errors import StartError
+from ..errors import StartupError
 from ..observability import logging_config
 from ..settings import Settings
 from .connection_balancer import Siblings
@@ -51,7 +51,7 @@ def main() -> None:
         settings = Settings.load()
         logging_config.configure(settings.log_format, settings.log_level)
         server = WorkerServer(create_app(settings), settings, channel, Siblings(number, files))
-    except StartError as error:
+    except StartupError as error:
         channel.sendall(str(error).encode())
         sys.exit(1)
     with contextlib.suppress(KeyboardInterrupt):

@@ -18,13 +18,13 @@ import numpy as np
 
 from benchmarks.preprocessing.damaged_files import mutated, whole_files
 from capsnet.config import InputSpec
-from capsnet.preprocessing.pipeline import ImageTooLarge, NotAnImage, Way, decode
+from capsnet.preprocessing.pipeline import ImageTooLarge, NotAnImage, PreprocessMode, decode
 
 SPECS = (
     InputSpec(channels=1, height=28, width=28, preprocess="mnist"),
     InputSpec(channels=3, height=32, width=48, preprocess="resize"),
 )
-WAYS = get_args(Way)
+WAYS = get_args(PreprocessMode)
 LONGEST = 2.0  # seconds of CPU time
 MAX_PIXELS = 4_000_000
 MOST_MEMORY = 256  # MiB that one file may add to the process at its highest

@@ -79,7 +79,7 @@ class Setting:
 
 
 @dataclass
-class Scene:
+class CompositionSpec:
     """A picture in the making: reflectance (h,w,3) in [0,1], and what must not be drawn over."""
 
     reflectance: np.ndarray
@@ -108,7 +108,7 @@ def photograph(
     return _saved(image, setting, rng)
 
 
-def _stage(setting: Setting, rng: np.random.Generator) -> Scene:
+def _stage(setting: Setting, rng: np.random.Generator) -> CompositionSpec:
     """An empty page or board, and where the digit will stand."""
     size = SCENE if rng.random() < 0.6 else SCENE[::-1]
     height = rng.uniform(*setting.height) * min(size)
@@ -116,7 +116,7 @@ def _stage(setting: Setting, rng: np.random.Generator) -> Scene:
     room = np.maximum(np.array(size) / 2 - 0.75 * height, 0) * (0.35 if setting.edge else 0.6)
     middle = np.array(size) / 2 + rng.uniform(-1, 1, 2) * room
     angle = rng.uniform(*setting.turn) * rng.choice([-1, 1])
-    scene = Scene(_ground(setting.ground, size, rng), middle, height, angle, rng, size)
+    scene = CompositionSpec(_ground(setting.ground, size, rng), middle, height, angle, rng, size)
     if setting.lines != "none":
         _rule(scene, setting.lines)
     return scene
@@ -140,7 +140,7 @@ def _ground(kind: str, size: tuple[int, int], rng: np.random.Generator) -> np.nd
     return (tone / 255 * (1 + cloud[..., None])).astype(np.float32)
 
 
-def _rule(scene: Scene, lines: str) -> None:
+def _rule(scene: CompositionSpec, lines: str) -> None:
     """Print lines on the page, turned as the writing is and seen a little from the side."""
     rng, (width, height) = scene.rng, scene.size
     spacing = scene.height / (rng.uniform(0.9, 2.4) if lines == "ruled" else rng.uniform(1.5, 4.0))
@@ -164,12 +164,12 @@ def _lattice(position: np.ndarray, spacing: float, thickness: float) -> np.ndarr
     return np.clip((thickness - distance * 2) / 2 + 0.5, 0, 1)
 
 
-def _cover(scene: Scene, cover: np.ndarray, colour: np.ndarray) -> None:
+def _cover(scene: CompositionSpec, cover: np.ndarray, colour: np.ndarray) -> None:
     """Lay a colour on the scene, `cover` (h,w) of it."""
     scene.reflectance += cover[..., None] * (colour - scene.reflectance)
 
 
-def _write(scene: Scene, pen: Pen, positions: np.ndarray, height: float) -> None:
+def _write(scene: CompositionSpec, pen: Pen, positions: np.ndarray, height: float) -> None:
     """Draw lines through positions (n,2) in pixels; the tip goes by the height of what is written."""
     rng = scene.rng
     stroke = ink(positions, scene.size, height * rng.uniform(*pen.width), rng, uneven=pen.uneven)
@@ -179,7 +179,7 @@ def _write(scene: Scene, pen: Pen, positions: np.ndarray, height: float) -> None
     _cover(scene, stroke * tooth * slow * rng.uniform(*pen.strength), colour)
 
 
-def _stray_marks(scene: Scene, pen: Pen, row: np.ndarray) -> None:
+def _stray_marks(scene: CompositionSpec, pen: Pen, row: np.ndarray) -> None:
     """Dots, ticks and dashes around the digit, and now and then a neighbour that the frame cuts."""
     rng = scene.rng
     for _ in range(rng.integers(2, 7)):
@@ -196,7 +196,7 @@ def _stray_marks(scene: Scene, pen: Pen, row: np.ndarray) -> None:
         _neighbour(scene, pen, trace(row[::-1]))
 
 
-def _neighbour(scene: Scene, pen: Pen, other: Trace) -> None:
+def _neighbour(scene: CompositionSpec, pen: Pen, other: Trace) -> None:
     """Other writing, most of it outside the frame."""
     side = scene.rng.integers(2)
     place = np.array([scene.rng.uniform(0.2, 0.8) * scene.size[0], (0, scene.size[1])[side]])
@@ -205,11 +205,11 @@ def _neighbour(scene: Scene, pen: Pen, other: Trace) -> None:
         _write(scene, pen, other.points * scene.height * 0.8 + place, scene.height)
 
 
-def _too_near(scene: Scene, place: np.ndarray, length: float) -> bool:
+def _too_near(scene: CompositionSpec, place: np.ndarray, length: float) -> bool:
     return bool(np.max(np.abs(place - scene.middle)) < scene.height * 0.72 + length)
 
 
-def _paper_edge(scene: Scene) -> None:
+def _paper_edge(scene: CompositionSpec) -> None:
     """A table beside the paper on one or two sides, and the paper's thin shadow on it."""
     rng, (width, height) = scene.rng, scene.size
     y, x = np.mgrid[:height, :width].astype(np.float32)
@@ -228,7 +228,7 @@ def _paper_edge(scene: Scene) -> None:
         scene.reflectance += cover * (table * (grain * shade)[..., None] - scene.reflectance)
 
 
-def _light(scene: Scene, setting: Setting) -> np.ndarray:
+def _light(scene: CompositionSpec, setting: Setting) -> np.ndarray:
     """Light on the page: float32 (h,w), 1 where it is brightest."""
     rng, (width, height) = scene.rng, scene.size
     y, x = np.mgrid[:height, :width].astype(np.float32)
@@ -246,7 +246,7 @@ def _light(scene: Scene, setting: Setting) -> np.ndarray:
     return np.asarray(light.astype(np.float32))
 
 
-def _shadow(scene: Scene, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _shadow(scene: CompositionSpec, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The edge of a hand's or a telephone's shadow, through the digit or beside it."""
     rng = scene.rng
     heading, radius = rng.uniform(0, 2 * np.pi), rng.uniform(0.8, 4) * scene.size[0]

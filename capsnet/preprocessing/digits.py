@@ -5,7 +5,7 @@ from PIL import Image
 
 from capsnet.preprocessing.connected_components import Components, find_components
 from capsnet.preprocessing.local_background import stroke_width
-from capsnet.preprocessing.ruled_lines import without_lines
+from capsnet.preprocessing.ruled_lines import remove_ruled_lines
 
 NOISE_LEVELS = 4.0  # standard deviations from the ground that are still ground
 LEAST_CONTRAST = 0.06  # fainter differences are no stroke
@@ -23,7 +23,7 @@ USUAL = 0.125  # width of MNIST's strokes, in shares of the digit's longer edge
 THINNEST, THICKEST = 0.10, 0.16  # as they are between these
 
 
-def find_digits(contrast: np.ndarray, noise: float, count: int = 1) -> np.ndarray | None:
+def segment_digits(contrast: np.ndarray, noise: float, count: int = 1) -> np.ndarray | None:
     """Crop to the digit, or to the likeliest `count`, of which several may be one by overlap; None where there is none.
 
     Parameters
@@ -43,7 +43,7 @@ def find_digits(contrast: np.ndarray, noise: float, count: int = 1) -> np.ndarra
     floor = max(NOISE_LEVELS * noise, LEAST_CONTRAST)
     parts = find_components(contrast > floor, contrast)
     if _streaked(parts):
-        contrast = without_lines(contrast, floor)
+        contrast = remove_ruled_lines(contrast, floor)
         parts = find_components(contrast > floor, contrast)
     if not len(parts):
         return None
@@ -147,7 +147,7 @@ def _frames(parts: Components) -> np.ndarray:
     return np.asarray(inside.any(axis=1))
 
 
-def normalised(strokes: np.ndarray, height: int, width: int) -> np.ndarray:
+def normalize_stroke_width(strokes: np.ndarray, height: int, width: int) -> np.ndarray:
     """Scale into a box and bring the strokes to their usual width, whatever the pen: float32, at most (height,width).
 
     `strokes` float32 (h,w) in [0,1], cropped to the digit.
@@ -160,15 +160,15 @@ def normalised(strokes: np.ndarray, height: int, width: int) -> np.ndarray:
         change = (USUAL - share) * max(height, width) * times / (1 + USUAL - share)
         room = int(np.ceil(change / 2))
         fitted = _fitted(strokes, height * times - 2 * room, width * times - 2 * room)
-        large = widened(np.pad(fitted / fitted.max(), room), change / 2)
+        large = dilate(np.pad(fitted / fitted.max(), room), change / 2)
     elif share > THICKEST:
         change = (share - THICKEST) * max(height, width) * times
-        thin = 1 - widened(1 - np.pad(large, 1), change / 2)
+        thin = 1 - dilate(1 - np.pad(large, 1), change / 2)
         large = thin if thin.max() > 0.5 else large
     return _fitted(_cropped(large), height, width)
 
 
-def widened(strokes: np.ndarray, radius: float) -> np.ndarray:
+def dilate(strokes: np.ndarray, radius: float) -> np.ndarray:
     """Largest value within a disc around each pixel: float32 (h,w)."""
     reach = int(radius)
     if reach == 0:

@@ -126,7 +126,7 @@ def read(data: bytes, *, enough: int, grey: bool, max_pixels: int = MAX_PIXELS) 
         image.load()
     except Exception as error:  # noqa: BLE001
         raise NotAnImage(_damaged(kind, error)) from None
-    turn, reduced = _turn(image), _reduce(image, enough)
+    turn, reduced = exif_transpose(image), _reduce(image, enough)
     return reduced if turn is None else reduced.transpose(turn)
 
 
@@ -146,7 +146,7 @@ def grey_pixels(image: Image.Image) -> np.ndarray:
     return np.frombuffer(image.tobytes(), np.uint8).reshape(height, width)
 
 
-def range_of(image: Image.Image) -> tuple[int, int]:
+def min_max(image: Image.Image) -> tuple[int, int]:
     """The least and the greatest value of a picture of one band."""
     least, greatest = image.getextrema()
     return int(least), int(greatest)  # type: ignore[arg-type]  # one band, so two numbers
@@ -170,7 +170,7 @@ def shrink(image: Image.Image, longest: int) -> Image.Image:
     return image.resize(_scaled(image.size, scale), Image.Resampling.BOX)
 
 
-def drawing_in_alpha(image: Image.Image) -> Image.Image | None:
+def alpha_as_drawing(image: Image.Image) -> Image.Image | None:
     """The transparency as a grey picture, where it alone is the drawing: all that is opaque has one colour.
 
     None for an opaque picture, and for one whose colours say something.
@@ -278,7 +278,7 @@ def _reduce(image: Image.Image, enough: int) -> Image.Image:
     return reduced
 
 
-def _turn(image: Image.Image) -> Image.Transpose | None:
+def exif_transpose(image: Image.Image) -> Image.Transpose | None:
     """How to turn the picture as EXIF says; EXIF data that cannot be read turns nothing."""
     if "exif" not in image.info:
         return None
@@ -297,7 +297,7 @@ def _opacity(image: Image.Image) -> Image.Image | None:
 
 def _is_wide(image: Image.Image) -> bool:
     """Whether a 16-bit picture uses its 16 bits, or is an 8-bit one put into them as it is."""
-    return range_of(image)[1] > 255
+    return min_max(image)[1] > 255
 
 
 def _to_eight_bits(image: Image.Image, wide: bool) -> Image.Image:

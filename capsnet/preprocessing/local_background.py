@@ -44,11 +44,11 @@ def stroke_contrast(grey: np.ndarray) -> tuple[np.ndarray, float]:
     """
     smooth = blurred(grey)
     span = max(3, round(BRUSH * max(grey.shape)) | 1)
-    if not ink_is_dark(grey):
+    if not is_dark_on_light(grey):
         grey, smooth = 255 - grey, 255 - smooth
-    ground = closed(smooth, span)
+    ground = morphological_closing(smooth, span)
     if _is_uneven(ground):
-        ground = closed(smooth, min(span, _narrowest_brush(_contrast(ground, smooth))))
+        ground = morphological_closing(smooth, min(span, _narrowest_brush(_contrast(ground, smooth))))
     contrast = _contrast(ground, grey)
     bare, noise = _bare_ground(contrast[::SAMPLED, ::SAMPLED])
     contrast -= np.float32(bare)
@@ -110,15 +110,15 @@ def _thirds(values: np.ndarray) -> np.ndarray:
     return total
 
 
-def closed(values: np.ndarray, span: int) -> np.ndarray:
+def morphological_closing(values: np.ndarray, span: int) -> np.ndarray:
     """Fill in what is dark and narrower than a square of `span` (odd) pixels: uint8 (h,w).
 
     The picture goes on beyond its edges as it ends, so that a table in its corner is as wide as a table is.
     """
     # Each axis is made longer only while it must be: the fewer pixels, the quicker.
-    tall = extremes(_continued(values, span - 1, 0), span, 0, np.maximum)
-    large = extremes(_continued(tall, span - 1, 1), span, 1, np.maximum)
-    return extremes(extremes(large, span, 1, np.minimum), span, 0, np.minimum)
+    tall = running_extremum(_continued(values, span - 1, 0), span, 0, np.maximum)
+    large = running_extremum(_continued(tall, span - 1, 1), span, 1, np.maximum)
+    return running_extremum(running_extremum(large, span, 1, np.minimum), span, 0, np.minimum)
 
 
 def _continued(values: np.ndarray, room: int, axis: int) -> np.ndarray:
@@ -129,7 +129,7 @@ def _continued(values: np.ndarray, room: int, axis: int) -> np.ndarray:
     return np.concatenate([before, values, after], axis=axis)
 
 
-def extremes(values: np.ndarray, span: int, axis: int, extreme: np.ufunc) -> np.ndarray:
+def running_extremum(values: np.ndarray, span: int, axis: int, extreme: np.ufunc) -> np.ndarray:
     """Extreme of every `span` neighbours along an axis of values (h,w) or (n,), by doubling: shorter by span - 1."""
     if values.ndim == 1 or axis == 0:
         return _extremes(values, span, extreme)
@@ -148,7 +148,7 @@ def _extremes(values: np.ndarray, span: int, extreme: np.ufunc) -> np.ndarray:
     return values
 
 
-def ink_is_dark(grey: np.ndarray) -> bool:
+def is_dark_on_light(grey: np.ndarray) -> bool:
     """Whether strokes are darker than the ground, judged by what brushes of many widths fill in: uint8 (h,w).
 
     What lies between the strokes of a digit is as light as the strokes are dark, but wider, so that only wide brushes
@@ -156,8 +156,8 @@ def ink_is_dark(grey: np.ndarray) -> bool:
     """
     small = blurred(np.asarray(Image.fromarray(grey).reduce(max(1, round(max(grey.shape) / POLARITY_EDGE)))))
     spans = sorted({max(3, round(share * max(small.shape)) | 1) for share in BRUSHES})
-    dark = sum(_energy(closed(small, span), small) / span**1.5 for span in spans)
-    light = sum(_energy(closed(255 - small, span), 255 - small) / span**1.5 for span in spans)
+    dark = sum(_energy(morphological_closing(small, span), small) / span**1.5 for span in spans)
+    light = sum(_energy(morphological_closing(255 - small, span), 255 - small) / span**1.5 for span in spans)
     return bool(dark >= light)
 
 

@@ -25,15 +25,23 @@ from PIL import Image, ImageFilter
 
 from capsnet.config import InputSpec
 from capsnet.preprocessing import image_file
-from capsnet.preprocessing.digits import find_digits, normalised
+from capsnet.preprocessing.digits import normalize_stroke_width, segment_digits
 from capsnet.preprocessing.global_background import LEAST_CONTRAST, NOISE_LEVELS, contrast_to_ground
 from capsnet.preprocessing.image_file import MAX_PIXELS, ImageTooLarge, NotAnImage, size_of_plain_png
 from capsnet.preprocessing.local_background import stroke_contrast
 
-__all__ = ["MAX_PIXELS", "ImageTooLarge", "NotAnImage", "Way", "decode", "decode_uint8", "is_quick"]
+__all__ = [
+    "MAX_PIXELS",
+    "ImageTooLarge",
+    "NotAnImage",
+    "PreprocessMode",
+    "decode",
+    "decode_uint8",
+    "is_cheap_to_decode",
+]
 
-Way = Literal["mnist", "fashion", "resize", "none"]
-WAYS = get_args(Way)
+PreprocessMode = Literal["mnist", "fashion", "resize", "none"]
+WAYS = get_args(PreprocessMode)
 
 # Longer edge of the picture in which the object is sought: enough for a thin pen, few enough to be quick.
 WORKING_EDGE = 480
@@ -61,7 +69,7 @@ def decode(
     spec
         The array that the network takes.
     preprocess
-        A `Way` to take instead of the spec's.
+        A `PreprocessMode` to take instead of the spec's.
     max_pixels
         Limit on the pixels that the picture declares.
     objects
@@ -79,13 +87,13 @@ def decode(
     ImageTooLarge
         If the picture declares more pixels than `max_pixels`.
     ValueError
-        If `preprocess` is not a `Way`.
+        If `preprocess` is not a `PreprocessMode`.
     """
     pixels = decode_uint8(data, spec, preprocess=preprocess, max_pixels=max_pixels, objects=objects)
     return pixels / np.float32(255)
 
 
-def is_quick(data: bytes, spec: InputSpec) -> bool:
+def is_cheap_to_decode(data: bytes, spec: InputSpec) -> bool:
     """Whether a file decodes sooner than a thread wakes: a plain PNG of the network's own size, where that is small."""
     own = (spec.width, spec.height)
     return len(data) <= QUICK_BYTES and math.prod(own) <= QUICK_PIXELS and size_of_plain_png(data) == own
@@ -131,22 +139,22 @@ def _channels_first(pixels: np.ndarray, channels: int) -> np.ndarray:
 
 def _read_object(image: Image.Image, spec: InputSpec, way: str, objects: int) -> np.ndarray:
     """Light strokes (`mnist`) or a light garment (`fashion`) on black: uint8 (H,W)."""
-    drawing = image_file.drawing_in_alpha(image)
+    drawing = image_file.alpha_as_drawing(image)
     grey = drawing or image_file.flatten(image, "L")
     if image.size == (spec.width, spec.height):
         return image_file.grey_pixels(drawing) if drawing else light_on_dark(grey)
     values = np.asarray(image_file.shrink(grey, WORKING_EDGE))
     if way == "fashion":
-        return _garment(values, drawing is not None, spec)
+        return _fashion_item(values, drawing is not None, spec)
     contrast, noise = (values / np.float32(255), 0.0) if drawing else stroke_contrast(values)
-    strokes = find_digits(contrast, noise, objects)
+    strokes = segment_digits(contrast, noise, objects)
     if strokes is None:
         return np.zeros((spec.height, spec.width), np.uint8)
-    box = normalised(strokes, round(spec.height * DIGIT_SHARE), round(spec.width * DIGIT_SHARE))
-    return place_by_mass(box / box.max(), spec.height, spec.width)
+    box = normalize_stroke_width(strokes, round(spec.height * DIGIT_SHARE), round(spec.width * DIGIT_SHARE))
+    return center_by_mass(box / box.max(), spec.height, spec.width)
 
 
-def _garment(values: np.ndarray, alone: bool, spec: InputSpec) -> np.ndarray:
+def _fashion_item(values: np.ndarray, alone: bool, spec: InputSpec) -> np.ndarray:
     """A garment on black in its greys; `alone` where the values are its own and there is no ground: uint8 (H,W)."""
     contrast, noise = (values / np.float32(255), 0.0) if alone else contrast_to_ground(values)
     found = find_object(contrast, noise)
@@ -162,7 +170,7 @@ def light_on_dark(image: Image.Image) -> np.ndarray:
     none is turned, and of their negatives every one.
     """
     # Pillow and bytes: NumPy takes several times as long to begin with so few numbers as these do to be done.
-    darkest, lightest = image_file.range_of(image)
+    darkest, lightest = image_file.min_max(image)
     if darkest == lightest:
         return np.zeros((image.height, image.width), np.uint8)
     pixels, width = image.tobytes(), image.width
@@ -198,7 +206,7 @@ def fit_into(values: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.asarray(Image.fromarray(values).resize(size, Image.Resampling.BILINEAR))
 
 
-def place_by_mass(values: np.ndarray, height: int, width: int) -> np.ndarray:
+def center_by_mass(values: np.ndarray, height: int, width: int) -> np.ndarray:
     """Lay on black with the centre of mass on the frame's middle, as MNIST's is: uint8 (height,width)."""
     row = (values.sum(axis=1) @ np.arange(values.shape[0])) / values.sum()
     column = (values.sum(axis=0) @ np.arange(values.shape[1])) / values.sum()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from capsnet.preprocessing.local_background import extremes
+from capsnet.preprocessing.local_background import running_extremum
 
 STRIPS = 32  # columns of strips that the picture is summed up in
 STEEPEST = 0.36  # largest slope: 20 degrees
@@ -37,7 +37,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Band:
+class RuledLine:
     """The pixels of a line, by their places in the flattened picture, and its contrast.
 
     Attributes
@@ -55,7 +55,7 @@ class Band:
     contrast: float
 
 
-def without_lines(contrast: np.ndarray, floor: float) -> np.ndarray:
+def remove_ruled_lines(contrast: np.ndarray, floor: float) -> np.ndarray:
     """Take away lines that lie and lines that stand: float32 (h,w); `floor` is the faintest contrast of a stroke."""
     contrast = np.ascontiguousarray(contrast)
     lying, standing = find_bands(contrast, floor), find_bands(contrast, floor, standing=True)
@@ -68,7 +68,7 @@ def without_lines(contrast: np.ndarray, floor: float) -> np.ndarray:
     return result
 
 
-def _emptied(contrast: np.ndarray, bands: list[Band]) -> np.ndarray:
+def _emptied(contrast: np.ndarray, bands: list[RuledLine]) -> np.ndarray:
     """The contrast without the pixels of lines, strokes across them included unless they are darker: flat."""
     result = contrast.flatten()
     for band in bands:
@@ -77,7 +77,7 @@ def _emptied(contrast: np.ndarray, bands: list[Band]) -> np.ndarray:
     return result
 
 
-def find_bands(contrast: np.ndarray, floor: float, *, standing: bool = False) -> list[Band]:
+def find_bands(contrast: np.ndarray, floor: float, *, standing: bool = False) -> list[RuledLine]:
     """The pixels of all lines that are nearer to lying than to standing, or to `standing`; contrast float32 (h,w)."""
     turned = contrast.T if standing else contrast
     down, along = (1, contrast.shape[1]) if standing else (contrast.shape[1], 1)
@@ -103,7 +103,7 @@ def find_bands(contrast: np.ndarray, floor: float, *, standing: bool = False) ->
         own = offsets[max(first - 1, 0) : last + 2]  # with a row on either side, where there is one
         places = down * _inside(rows_of_middle + own[:, None], height) + columns
         inner = places[first - max(first - 1, 0) :][: last + 1 - first]
-        bands.append(Band(inner, places[[0, -1]], max(float(profile.max()), floor / 2)))
+        bands.append(RuledLine(inner, places[[0, -1]], max(float(profile.max()), floor / 2)))
     return bands
 
 
@@ -181,7 +181,7 @@ def _inside(rows: np.ndarray, height: int) -> np.ndarray:
     return np.asarray(np.minimum(np.maximum(rows, 0), height - 1))
 
 
-def _clear(contrast: np.ndarray, others: np.ndarray, band: Band) -> None:
+def _clear(contrast: np.ndarray, others: np.ndarray, band: RuledLine) -> None:
     """Clear a line, but for what is darker than it and what goes on at both of its sides: a stroke. Both are flat."""
     above, below = _wider(others.take(band.beside), len(band.places))
     own = contrast.take(band.places)
@@ -193,4 +193,4 @@ def _clear(contrast: np.ndarray, others: np.ndarray, band: Band) -> None:
 def _wider(values: np.ndarray, reach: int) -> np.ndarray:
     """Largest neighbour within `reach` along each row: (n,w)."""
     nothing = np.zeros((len(values), reach), values.dtype)
-    return extremes(np.concatenate([nothing, values, nothing], axis=1), 2 * reach + 1, 1, np.maximum)
+    return running_extremum(np.concatenate([nothing, values, nothing], axis=1), 2 * reach + 1, 1, np.maximum)

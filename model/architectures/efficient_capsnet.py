@@ -30,7 +30,7 @@ def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.S
     )
 
 
-def last_map(size: int, stride: int) -> int:
+def trunk_output_size(size: int, stride: int) -> int:
     """Height or width of the last feature map of the trunk for an image of `size` pixels."""
     third = (size - 6 - 3) // stride + 1
     return (third - 3) // 2 + 1
@@ -38,10 +38,10 @@ def last_map(size: int, stride: int) -> int:
 
 def gathering_kernel(size: int, stride: int) -> int:
     """Size of the depthwise kernel that gathers a whole map: odd, so an even map (36x36 has one of 6) loses a line."""
-    return (last_map(size, stride) - 1) // 2 * 2 + 1
+    return (trunk_output_size(size, stride) - 1) // 2 * 2 + 1
 
 
-class Gather(nn.Conv2d):
+class GlobalDepthwiseConv(nn.Conv2d):
     """A depthwise convolution that looks once, from the first corner: in training a product and a sum.
 
     As a convolution that step's backward pass alone takes a quarter of the time of training on a CPU.
@@ -63,7 +63,7 @@ def feature_count(config: ModelConfig) -> int:
     return config.primary_capsules * PRIMARY_DIM
 
 
-def encoder_layers(config: ModelConfig) -> tuple[nn.Sequential, Gather]:
+def encoder_layers(config: ModelConfig) -> tuple[nn.Sequential, GlobalDepthwiseConv]:
     """The trunk of four convolutions, and the one that gathers its whole last map: (B,C,H,W) -> (B,F,1,1)."""
     features = feature_count(config)
     stride = 2 if max(config.height, config.width) >= LARGE else 1
@@ -74,7 +74,7 @@ def encoder_layers(config: ModelConfig) -> tuple[nn.Sequential, Gather]:
         convolution(64, features, 3, stride=2),
     )
     kernel = (gathering_kernel(config.height, stride), gathering_kernel(config.width, stride))
-    return trunk, Gather(features, features, kernel, stride=2, groups=features)
+    return trunk, GlobalDepthwiseConv(features, features, kernel, stride=2, groups=features)
 
 
 class EfficientCapsNet(CapsuleNetwork):

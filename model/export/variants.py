@@ -13,7 +13,7 @@ import onnx
 from onnx import ModelProto
 
 from capsnet.card import CARD_FILE, Graph, ModelCard, Validation, Variant, encoder_file, sha256
-from capsnet.multi_object import missed
+from capsnet.multi_object import missed_count
 from capsnet.onnx_model import Model, OnnxModel
 from model.export.exporter import fit_guard
 from model.export.quantization import QuantizationError, to_fp16, to_int8
@@ -118,7 +118,7 @@ class Exact:
 
     def _compare(self, lengths: np.ndarray, poses: np.ndarray) -> Validation:
         """Lengths (N,J) against the labels, poses (N,J,D) against those in fp32."""
-        errors = int(missed(lengths, self._labels).sum())
+        errors = int(missed_count(lengths, self._labels).sum())
         return Validation(
             images=len(self._labels),
             errors=errors,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import SettingError
+from app.errors import SettingsError
 from app.settings import Settings
 
 
@@ -59,7 +59,7 @@ def test_a_wrong_value_is_named_with_what_is_allowed(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, allowed: str
 ) -> None:
     monkeypatch.setenv(f"CAPSNET_{name}", value)
-    with pytest.raises(SettingError) as refused:
+    with pytest.raises(SettingsError) as refused:
         Settings.load()
     assert str(refused.value).startswith(f"CAPSNET_{name} is {value!r}: ")
     assert allowed in str(refused.value)

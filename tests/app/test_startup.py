@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from app.api.application import create_app
-from app.errors import StartError
+from app.errors import StartupError
 from app.server.server import LINGER
 from app.settings import Settings
 from capsnet.card import Graph, sha256
@@ -33,7 +33,7 @@ def refusal(monkeypatch: pytest.MonkeyPatch, **settings: object) -> str:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # makes any machine one without a GPU
     for name, value in settings.items():
         monkeypatch.setenv(f"CAPSNET_{name.upper()}", str(value))
-    with pytest.raises(StartError) as refused:
+    with pytest.raises(StartupError) as refused:
         create_app(Settings.load())
     return str(refused.value)
 

@@ -181,8 +181,10 @@ def test_one_in_twenty_pairs_is_refused() -> None:
     fitted = guard.fit(distances, images, lengths, 2)
     refused = distances > guard.thresholds(fitted, images, lengths, 2)
     assert refused.mean() == pytest.approx(0.05, abs=0.01)
-    shown = (guard.winners(lengths, 2) == 3).any(axis=1)
+    shown = (guard.top_classes(lengths, 2) == 3).any(axis=1)
     assert fitted.distance[3] == np.median(distances[shown])
     single = lengths.copy()
-    np.put_along_axis(single, guard.winners(lengths, 2)[:, 1:], 0.05, axis=1)  # one of the two is not there
+    np.put_along_axis(
+        single, guard.top_classes(lengths, 2)[:, 1:], 0.05, axis=1
+    )  # one of the two is not there
     assert (distances > guard.thresholds(fitted, images, single, 2)).mean() > 0.5

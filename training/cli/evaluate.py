@@ -9,9 +9,9 @@ import typer
 
 from capsnet.card import Metrics
 from training.cli.app import DataFolder, app, console, one_of
-from training.cli.tables import metrics_table, names_of, print_whole, speed_table
+from training.cli.tables import metrics_table, names_of, print_full_width, speed_table
 from training.data.augmentation import AUGMENTATIONS
-from training.trainer.run_state import RunError
+from training.trainer.run_state import TrainingError
 
 # Augmented copies of each image that models are compared by.
 COPIES = 8
@@ -46,7 +46,7 @@ def evaluate(
         return
     _show(models, rows)
     for path, measured in speeds.items():
-        print_whole(speed_table(path, measured))
+        print_full_width(speed_table(path, measured))
 
 
 @app.command()
@@ -73,7 +73,7 @@ def validate(
     from training.evaluation.validate import Copies, validate_models
 
     if augmentation is None and copies is not None:
-        raise RunError("--copies: are of what --augmentation makes of the images, and none is given")
+        raise TrainingError("--copies: are of what --augmentation makes of the images, and none is given")
     made = None
     if augmentation is not None:
         made = Copies(augmentation=augmentation, count=COPIES if copies is None else copies)
@@ -101,4 +101,4 @@ def validate(
 
 def _show(paths: list[Path], rows: list[tuple[Path, str, Metrics]]) -> None:
     names = names_of(paths)
-    print_whole(metrics_table([(names[path], variant, metrics) for path, variant, metrics in rows]))
+    print_full_width(metrics_table([(names[path], variant, metrics) for path, variant, metrics in rows]))

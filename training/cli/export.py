@@ -12,7 +12,7 @@ from training.cli.app import DataFolder, app, console
 from training.cli.tables import in_words
 from training.data.datasets import portable
 from training.trainer.device_data import split
-from training.trainer.run_state import Origin
+from training.trainer.run_state import RunIdentity
 
 # Fewer validation images than this say little about where a class ends.
 FEW_IMAGES = 200
@@ -41,7 +41,7 @@ def export(
 
     precisions = read_precisions(variants)
     network, header = load_network(checkpoint)
-    origin = Origin.read(checkpoint, header)
+    origin = RunIdentity.read(checkpoint, header)
     recipe, training = origin.recipe, origin.images(checkpoint, data)
     fitted, held_out = split(training, recipe, torch.device("cpu"))
     if len(held_out) < FEW_IMAGES:

@@ -15,7 +15,7 @@ from training.data.datasets import NAMES, describe, load
 from training.trainer.config import TEACHER_WEIGHT, Precision, Recipe, Schedule, default_augmentation
 from training.trainer.pretrained import Start, fingerprint
 from training.trainer.provenance import provenance
-from training.trainer.run_state import STATE, RunError, Stop
+from training.trainer.run_state import STATE, Stop, TrainingError
 
 Accelerator = Literal["auto", "cpu", "cuda"]
 
@@ -90,12 +90,12 @@ def fit(
     """Train a network; safe to kill at any moment and to go on with --resume."""
     from lightning_fabric import Fabric  # slow to import, and only this command needs it
 
-    from training.cli.progress import Display
+    from training.cli.progress import ProgressDisplay
     from training.trainer.distillation import Teacher
     from training.trainer.trainer import Trainer
 
     if teacher is None and teacher_weight is not None:
-        raise RunError("--teacher-weight: says how much to learn from a --teacher, and there is none")
+        raise TrainingError("--teacher-weight: says how much to learn from a --teacher, and there is none")
     info = describe(dataset, spec=_folder_input(dataset, image_size, channels, preprocess))
     config = ModelConfig(
         architecture=architecture,
@@ -132,8 +132,10 @@ def fit(
     )
     refuse_unused(config)
     if not resume and (output / STATE).exists():
-        raise RunError(f"{output}: holds a run already; give --resume to go on with it, or another --output")
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # `Display` says what is in use
+        raise TrainingError(
+            f"{output}: holds a run already; give --resume to go on with it, or another --output"
+        )
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # `ProgressDisplay` says what is in use
     fabric = Fabric(accelerator=_accelerator(accelerator), devices=devices, precision=recipe.precision)
     fabric.launch()
     training = load(dataset, "train", data, spec=info.input)
@@ -150,7 +152,7 @@ def fit(
         console.print(
             f"other classes than {start_from} has: {', '.join(trainer.fresh)} begin fresh", highlight=False
         )
-    with Display(console, epochs, batch_size, output, where=where, quiet=quiet) as display:
+    with ProgressDisplay(console, epochs, batch_size, output, where=where, quiet=quiet) as display:
         best = trainer.run(display, stop)
     if not quiet:
         console.print(f"best epoch {best.epoch}: validation error {100 * best.validation_error:.2f} %")
@@ -196,7 +198,9 @@ def _accelerator(wanted: Accelerator) -> str:
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise RunError("--accelerator cuda: PyTorch finds no CUDA device; --accelerator cpu trains without")
+        raise TrainingError(
+            "--accelerator cuda: PyTorch finds no CUDA device; --accelerator cpu trains without"
+        )
     return wanted
 
 

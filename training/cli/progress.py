@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
-from training.trainer.run_state import EpochResult, Position
+from training.trainer.run_state import EpochResult, TrainingProgress
 
 CURVES = "tensorboard"
 
 
-class Display:
+class ProgressDisplay:
     """A progress bar for the running epoch and a line for each finished one.
 
     Where the output is no terminal, the bar is left out and the lines remain.
@@ -36,7 +36,7 @@ class Display:
             transient=True,
         )
 
-    def __enter__(self) -> "Display":
+    def __enter__(self) -> "ProgressDisplay":
         self.bar.start()
         return self
 
@@ -47,7 +47,7 @@ class Display:
         if self.writer is not None:
             self.writer.close()
 
-    def start(self, position: Position, steps: int) -> None:
+    def start(self, position: TrainingProgress, steps: int) -> None:
         """Say where the run stands, and draw the curves up to there anew: what a kill has cut off is whole again."""
         if not self.quiet:
             shutil.rmtree(self.folder / CURVES, ignore_errors=True)
@@ -61,7 +61,7 @@ class Display:
             "", total=steps, epoch=position.epoch + 1, epochs=self.epochs, loss=0.0, speed=0.0
         )
 
-    def step(self, position: Position, loss: float) -> None:
+    def step(self, position: TrainingProgress, loss: float) -> None:
         """Move the bar."""
         speed = position.step * self.batch_size / max(position.seconds, 1e-9)
         self.bar.update(self.task, completed=position.step, epoch=position.epoch + 1, loss=loss, speed=speed)

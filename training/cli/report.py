@@ -9,7 +9,7 @@ import typer
 from rich.status import Status
 
 from training.cli.app import DataFolder, app, console
-from training.cli.tables import meaning_table, print_whole
+from training.cli.tables import meaning_table, print_full_width
 from training.data.datasets import load
 
 
@@ -35,7 +35,7 @@ def meaning(
         )
     columns = properties_of(card)
     names = {label: named for label, each in measured.items() if (named := each.named(columns))}
-    print_whole(meaning_table(measured, columns))
+    print_full_width(meaning_table(measured, columns))
     if write:
         replace_card(model, replace(card, pose_meaning=names))
 

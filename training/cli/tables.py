@@ -20,7 +20,7 @@ WIDEST = 1000
 WORDS = 36
 
 
-def print_whole(table: Table) -> None:
+def print_full_width(table: Table) -> None:
     """Print a table with every figure in it, also where the terminal is narrower: its lines are broken there."""
     console = Console()
     needed = Measurement.get(console, console.options.update_width(WIDEST), table).maximum

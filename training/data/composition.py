@@ -40,7 +40,7 @@ class Affine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scene:
+class CompositionSpec:
     """How an image is made of a data set's own.
 
     Attributes
@@ -74,7 +74,7 @@ class Examples(NamedTuple):
     parts: Tensor
 
 
-class Composer:
+class SceneComposer:
     """Makes scenes of a data set's images.
 
     Parameters
@@ -87,7 +87,7 @@ class Composer:
         (N,) the class of each, and its index in the published file, which its random numbers are keyed by.
     """
 
-    def __init__(self, scene: Scene, images: Tensor, labels: Tensor, samples: Tensor) -> None:
+    def __init__(self, scene: CompositionSpec, images: Tensor, labels: Tensor, samples: Tensor) -> None:
         self.scene, self.images, self.labels, self.samples = scene, images, labels, samples
         self._by_class = labels.argsort(stable=True)  # (N,) rows
         self._counts = labels.bincount()  # (J,)

@@ -15,7 +15,7 @@ import torch
 
 from capsnet.config import InputSpec
 from training.data import image_folder
-from training.data.composition import Affine, Composer, Scene
+from training.data.composition import Affine, CompositionSpec, SceneComposer
 from training.data.formats import cifar10, idx, smallnorb
 from training.data.formats.binary_file import DatasetError, located
 
@@ -60,7 +60,7 @@ class Split:
 
     images: np.ndarray
     labels: np.ndarray
-    scene: Scene | None = None
+    scene: CompositionSpec | None = None
     parts: np.ndarray | None = None
 
     def fingerprint(self) -> str:
@@ -160,17 +160,21 @@ class Derived:
 
     title: str
     source: str
-    scene: Scene
+    scene: CompositionSpec
     train_on: str | None = None
 
 
 DERIVED = {
-    "multimnist": Derived(title="MultiMNIST", source="mnist", scene=Scene(side=36, shift=4, objects=2)),
-    "translated_mnist": Derived(title="Translated MNIST", source="mnist", scene=Scene(side=40, shift=6)),
+    "multimnist": Derived(
+        title="MultiMNIST", source="mnist", scene=CompositionSpec(side=36, shift=4, objects=2)
+    ),
+    "translated_mnist": Derived(
+        title="Translated MNIST", source="mnist", scene=CompositionSpec(side=40, shift=6)
+    ),
     "affnist": Derived(
         title="Affine-transformed MNIST",
         source="mnist",
-        scene=Scene(side=40, shift=None, affine=Affine(rotation=20, shear=0.2, scale=0.2)),
+        scene=CompositionSpec(side=40, shift=None, affine=Affine(rotation=20, shear=0.2, scale=0.2)),
         train_on="translated_mnist",
     ),
 }
@@ -255,10 +259,10 @@ def load(
     return replace(source, scene=derived.scene) if part == "train" else fixed_scenes(source, derived.scene)
 
 
-def fixed_scenes(source: Split, scene: Scene) -> Split:
+def fixed_scenes(source: Split, scene: CompositionSpec) -> Split:
     """The scenes of a test set, one for each image: the same ones wherever and whenever they are made."""
     images, labels = torch.from_numpy(source.images), torch.from_numpy(source.labels)
-    composer = Composer(scene, images, labels, torch.arange(len(labels)))
+    composer = SceneComposer(scene, images, labels, torch.arange(len(labels)))
     made = composer.compose_all(seed=TEST_SEED, epoch=0)
     labels = made.labels.squeeze(1)  # (N,K), or (N,) of single objects
     return Split(made.images.numpy(), labels.numpy(), parts=made.parts.numpy())

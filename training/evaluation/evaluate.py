@@ -11,14 +11,14 @@ import torch
 from capsnet import guard
 from capsnet.card import CARD_FILE, CardError, Guard, Metrics, ModelCard, Speed
 from capsnet.config import InputSpec
-from capsnet.multi_object import missed
+from capsnet.multi_object import missed_count
 from capsnet.onnx_model import Model, open_variants, redraw
 from model.checkpoint import load_network
 from model.nn.layers import CapsuleNetwork
 from training.data.datasets import FOLDER_PREFIX, DatasetError, Split, describe, load, portable
-from training.trainer.data_lineage import HeldOut
+from training.trainer.data_lineage import DataLineage
 from training.trainer.losses import margin_loss, present
-from training.trainer.run_state import Origin
+from training.trainer.run_state import RunIdentity
 
 BATCH = 500
 
@@ -54,7 +54,7 @@ class Candidate:
     objects: int
     trained_on: str
     training_data: str
-    held_out: HeldOut | None
+    held_out: DataLineage | None
 
 
 def evaluate_model(path: Path, dataset: str | None, folder: Path | None) -> dict[str, Metrics]:
@@ -113,14 +113,14 @@ def open_candidate(path: Path) -> Candidate:
         }
         held_out = None
         with contextlib.suppress(CardError):
-            held_out = HeldOut.of_model(path, card)
+            held_out = DataLineage.of_model(path, card)
         return Candidate(
             variants, card.classes, card.input, card.objects, training["dataset"], training["data"], held_out
         )
     network, header = load_network(path)
-    origin = Origin.read(path, header)
+    origin = RunIdentity.read(path, header)
     recipe = origin.recipe
-    held_out = HeldOut.of_run(origin, str(header["provenance"]["command"]))
+    held_out = DataLineage.of_run(origin, str(header["provenance"]["command"]))
     only: dict[str, tuple[Model, Guard | None]] = {"checkpoint": (TorchModel(network), None)}
     return Candidate(
         only, tuple(header["classes"]), recipe.input, header["objects"], recipe.dataset, origin.data, held_out
@@ -140,7 +140,7 @@ def measure(model: Model, data: Split, dataset: str, thresholds: Guard | None) -
         labels = data.labels[first : first + BATCH]
         lengths, poses = model.encode(images)
         drawn = redraw(model, lengths, poses, objects)
-        misses = missed(lengths, labels)
+        misses = missed_count(lengths, labels)
         wrong += int(misses.sum())
         inexact += int((misses > 0).sum())
         targets = present(torch.from_numpy(labels), lengths.shape[1])

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from capsnet.onnx_model import Model
-from training.data.composition import Affine, Scene
+from training.data.composition import Affine, CompositionSpec
 from training.data.datasets import DERIVED, Split, fixed_scenes
 from training.evaluation.evaluate import look
 
 
 @dataclass(frozen=True)
-class Axis:
+class Deformation:
     """One kind of deformation: what is said of it, how far the test set goes either way, and how far this does."""
 
     label: str
@@ -29,10 +29,10 @@ class Axis:
 # By the names of `Affine`, whose change of size is here that of both axes together; and shifts that are drawn evenly up
 # to so many pixels, because the test set's go further than those of training.
 AXES = {
-    "shift": Axis("shift up to, pixels", 10, (0, 2, 4, 6, 7, 8, 9, 10)),
-    "rotation": Axis("rotation, °", 20, (-60, -50, -40, -30, -20, -10, 0, 10, 20, 30, 40, 50, 60)),
-    "shear": Axis("shear", 0.2, (-0.6, -0.5, -0.4, -0.3, -0.2, -0.1, 0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)),
-    "scale": Axis("change of size", 0.2, (-0.5, -0.4, -0.3, -0.2, -0.1, 0, 0.1, 0.2, 0.3, 0.4, 0.5)),
+    "shift": Deformation("shift up to, pixels", 10, (0, 2, 4, 6, 7, 8, 9, 10)),
+    "rotation": Deformation("rotation, °", 20, (-60, -50, -40, -30, -20, -10, 0, 10, 20, 30, 40, 50, 60)),
+    "shear": Deformation("shear", 0.2, (-0.6, -0.5, -0.4, -0.3, -0.2, -0.1, 0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)),
+    "scale": Deformation("change of size", 0.2, (-0.5, -0.4, -0.3, -0.2, -0.1, 0, 0.1, 0.2, 0.3, 0.4, 0.5)),
 }
 UNCHANGED = {"rotation": 0.0, "shear": 0.0, "scale": 0.0}
 # Of so many test images one is deformed by each strength; a share of 2,000 is known to a percentage point.
@@ -40,7 +40,7 @@ EVERY = 5
 
 
 @dataclass(frozen=True)
-class Robustness:
+class RobustnessCurve:
     """What a network knows of a test set.
 
     Attributes
@@ -61,7 +61,7 @@ class Robustness:
     deformed: dict[str, list[tuple[float, float]]]
 
     @classmethod
-    def read(cls, values: Mapping[str, Any]) -> "Robustness":
+    def read(cls, values: Mapping[str, Any]) -> "RobustnessCurve":
         """What `dataclasses.asdict` made of one, out of a JSON file, among other values."""
         return cls(**{each.name: values[each.name] for each in fields(cls)})
 
@@ -73,7 +73,7 @@ def further_tests(dataset: str) -> tuple[str, ...]:
 
 def measure_robustness(
     model: Model, source: Split, trained_on: str, watch: Callable[[str], None]
-) -> Robustness:
+) -> RobustnessCurve:
     """Test a network on deformed digits.
 
     Parameters
@@ -99,10 +99,10 @@ def measure_robustness(
             (strength, share_right(model, fixed_scenes(few, deformed_by(scene, kind, strength))))
             for strength in axis.strengths
         ]
-    return Robustness(len(source.labels), accuracy, len(few.labels), deformed)
+    return RobustnessCurve(len(source.labels), accuracy, len(few.labels), deformed)
 
 
-def deformed_by(scene: Scene, kind: str, strength: float) -> Scene:
+def deformed_by(scene: CompositionSpec, kind: str, strength: float) -> CompositionSpec:
     """A scene whose objects are all deformed as far as this, or shifted up to it, and else as they were."""
     if kind == "shift":
         return replace(scene, shift=int(strength), affine=Affine(**UNCHANGED, exact=True))

@@ -16,9 +16,9 @@ from capsnet.config import InputSpec
 from training.data.augmentation import AUGMENTATIONS, Augmentation
 from training.data.datasets import Split, load, portable
 from training.evaluation.evaluate import Candidate, check_classes, measure, open_candidate
-from training.trainer.data_lineage import HeldOut
+from training.trainer.data_lineage import DataLineage
 from training.trainer.device_data import held_out, held_out_count
-from training.trainer.run_state import RunError
+from training.trainer.run_state import TrainingError
 
 # A data set, and how its pictures are read.
 Images = tuple[str, InputSpec]
@@ -32,7 +32,7 @@ class Copies:
 
     Raises
     ------
-    RunError
+    TrainingError
         If there is no such augmentation, or the number is none from 1 to 100.
     """
 
@@ -41,11 +41,11 @@ class Copies:
 
     def __post_init__(self) -> None:
         if self.augmentation not in AUGMENTATIONS:
-            raise RunError(
+            raise TrainingError(
                 f"--augmentation: is {self.augmentation!r}; it must be one of {', '.join(AUGMENTATIONS)}"
             )
         if not 1 <= self.count <= MOST_COPIES:
-            raise RunError(f"--copies: is {self.count}; it must lie between 1 and {MOST_COPIES}")
+            raise TrainingError(f"--copies: is {self.count}; it must lie between 1 and {MOST_COPIES}")
 
     @property
     def policy(self) -> Augmentation:
@@ -91,7 +91,7 @@ def validate_models(
     ------
     CardError, CheckpointError, DatasetError
         If a model or its images cannot be read, or do not fit together.
-    RunError
+    TrainingError
         If the images are not those that a model was trained on, or an earlier stage of it was trained on them.
     """
     opened = [(path, *_open(path, dataset)) for path in paths]
@@ -103,14 +103,16 @@ def validate_models(
             loaded[images] = load(name, "train", folder, spec=spec)
         data = loaded[images]
         if data.fingerprint() != source.data:
-            raise RunError(
+            raise TrainingError(
                 f"{path}: was trained on other images than those of {name}; --dataset names those that it was"
             )
         if copies is not None and copies.policy == Augmentation() and data.scene is None:
-            raise RunError(f"--augmentation {copies.augmentation}: the copies of an image would be equal")
+            raise TrainingError(
+                f"--augmentation {copies.augmentation}: the copies of an image would be equal"
+            )
         count = held_out_count(data, source.validation)
         if stage := source.seen(name, data, source.seed, count):
-            raise RunError(
+            raise TrainingError(
                 f"{path}: a stage before the last was trained on images that validated the last one "
                 f"(on {stage.dataset} with --seed {stage.seed} and {stage.validation} images held out)"
             )
@@ -132,7 +134,7 @@ def validate_models(
     ]
 
 
-def _open(path: Path, dataset: str | None) -> tuple[Candidate, HeldOut, Images]:
+def _open(path: Path, dataset: str | None) -> tuple[Candidate, DataLineage, Images]:
     candidate = open_candidate(path)
     if candidate.held_out is None:
         raise CardError(f"{path}: its card does not say how it was trained")

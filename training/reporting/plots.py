@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 
 from training.evaluation.calibration import Bin
 from training.evaluation.pose_meaning import CLEAR, Measured
-from training.evaluation.robustness import AXES, Robustness
+from training.evaluation.robustness import AXES, RobustnessCurve
 from training.reporting.reconstruction_plots import label_row, save, show
 
 INK, ACCENT, PALE = "#222222", "#c2410c", "#a8a29e"
@@ -146,7 +146,7 @@ def draw_pairs(
     save(figure, output)
 
 
-def draw_robustness(found: Mapping[str, Robustness], output: Path) -> None:
+def draw_robustness(found: Mapping[str, RobustnessCurve], output: Path) -> None:
     """Networks by name: the share that each knows of its test sets, then under each deformation at each strength.
 
     How far the deformations of the test set go is shaded.

@@ -26,11 +26,11 @@ from training.evaluation.adversarial import outcomes
 from training.evaluation.calibration import calibrate
 from training.evaluation.evaluate import BATCH, TorchModel, check_classes, check_unseen, look
 from training.evaluation.pose_meaning import MeaningError, measure_poses, properties_of
-from training.evaluation.robustness import Robustness, further_tests, measure_robustness
+from training.evaluation.robustness import RobustnessCurve, further_tests, measure_robustness
 from training.reporting import plots, reconstruction_plots
 from training.reporting.results_page import AFFINE_CHART, read_results
 from training.trainer.device_data import split
-from training.trainer.run_state import Origin
+from training.trainer.run_state import RunIdentity
 
 MISTAKES, PAIRS = 20, 8
 EXAMPLE = 2
@@ -167,7 +167,7 @@ def _exported(folder: Path) -> _Victim:
 def _checkpoint(path: Path, data: Path | None) -> _Victim:
     """With the guard that an export would write into the card, from the run's validation images."""
     network, header = load_network(path)
-    origin = Origin.read(path, header)
+    origin = RunIdentity.read(path, header)
     recipe = origin.recipe
     _, held_out = split(origin.images(path, data), recipe, torch.device("cpu"))
     objects = header["objects"]
@@ -204,7 +204,9 @@ def _affine(model: Model, card: ModelCard, dataset: str, data: Path | None, watc
 def compare(output: Path) -> None:
     """Draw what puts models side by side, out of everything that has been kept."""
     found = {
-        each["model"]: Robustness.read(each["affine"]) for each in read_results(output) if "affine" in each
+        each["model"]: RobustnessCurve.read(each["affine"])
+        for each in read_results(output)
+        if "affine" in each
     }
     if found:
         plots.draw_robustness(found, output / "images" / AFFINE_CHART)

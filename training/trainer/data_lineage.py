@@ -8,7 +8,7 @@ from capsnet.card import CardError, ModelCard
 from training.data.datasets import DERIVED, Split, portable
 from training.trainer.config import Recipe
 from training.trainer.device_data import held_out_count
-from training.trainer.run_state import Origin
+from training.trainer.run_state import RunIdentity
 
 # Between the commands of stages.
 THEN = " && "
@@ -35,7 +35,7 @@ class Stage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeldOut:
+class DataLineage:
     """What a network was trained on, and which images validated it.
 
     Attributes
@@ -55,7 +55,7 @@ class HeldOut:
     stages: tuple[Stage, ...]
 
     @classmethod
-    def of_run(cls, origin: Origin, command: str) -> "HeldOut":
+    def of_run(cls, origin: RunIdentity, command: str) -> "DataLineage":
         """Out of what a run was made of, and all commands that made it."""
         recipe = origin.recipe
         return cls(
@@ -67,7 +67,7 @@ class HeldOut:
         )
 
     @classmethod
-    def of_model(cls, folder: Path, card: ModelCard) -> "HeldOut":
+    def of_model(cls, folder: Path, card: ModelCard) -> "DataLineage":
         """Out of the card of the model in a folder; raises CardError if it does not say how it was trained."""
         made = card.training
         stages = stages_of(str(made.get("command", "")))

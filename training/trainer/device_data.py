@@ -11,7 +11,7 @@ from torch import Tensor
 
 from training.data import keyed_random
 from training.data.augmentation import ORDER, STREAMS, Augmentation, augment
-from training.data.composition import CHUNK, Composer, Examples, Scene, to_bytes
+from training.data.composition import CHUNK, CompositionSpec, Examples, SceneComposer, to_bytes
 from training.data.datasets import DatasetError, Split
 from training.trainer.config import Recipe
 
@@ -32,7 +32,7 @@ class DeviceData:
     images: Tensor
     labels: Tensor
     samples: Tensor
-    scene: Scene | None = None
+    scene: CompositionSpec | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -74,8 +74,10 @@ class DeviceData:
         return DeviceData(images, labels, self.samples.repeat(len(epochs)))
 
     @cached_property
-    def _composer(self) -> Composer | None:
-        return None if self.scene is None else Composer(self.scene, self.images, self.labels, self.samples)
+    def _composer(self) -> SceneComposer | None:
+        return (
+            None if self.scene is None else SceneComposer(self.scene, self.images, self.labels, self.samples)
+        )
 
 
 def split(data: Split, recipe: Recipe, device: torch.device) -> tuple[DeviceData, DeviceData]:

@@ -16,7 +16,7 @@ from model.nn.layers import CapsuleNetwork
 from training.data.datasets import Split
 from training.trainer.config import Recipe
 from training.trainer.pretrained import Earlier, with_its_folder
-from training.trainer.run_state import RunError
+from training.trainer.run_state import TrainingError
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,14 @@ class Teacher:
         ------
         CheckpointError, CardError
             If it cannot be read.
-        RunError
+        TrainingError
             If it looks at other images or tells other classes apart, or if images that validate the new run may have
             been among those that it was trained on.
         """
         before = Earlier.read(path)
         before.check_held_out(path, recipe, data)
         if (before.classes, before.network.config.image_shape) != (classes, recipe.config.image_shape):
-            raise RunError(f"{path}: cannot teach, since its images or classes are others")
+            raise TrainingError(f"{path}: cannot teach, since its images or classes are others")
         return cls(before.network.requires_grad_(False), with_its_folder(path), before.command)
 
     @torch.no_grad()

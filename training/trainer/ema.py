@@ -41,7 +41,7 @@ class MovingAverage:
 
 
 @torch.no_grad()
-def take_statistics(network: CapsuleNetwork, batches: Iterable[Tensor]) -> None:
+def recompute_batchnorm(network: CapsuleNetwork, batches: Iterable[Tensor]) -> None:
     """Take a network's BatchNorm statistics anew, from batches of images (B,C,H,W) that are not augmented."""
     layers = [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     if not layers:

@@ -14,9 +14,9 @@ from model.export.to_pytorch import restore
 from model.nn.layers import CapsuleNetwork
 from training.data.datasets import Split, portable
 from training.trainer.config import Recipe
-from training.trainer.data_lineage import HeldOut
+from training.trainer.data_lineage import DataLineage
 from training.trainer.device_data import held_out_count
-from training.trainer.run_state import Origin, RunError
+from training.trainer.run_state import RunIdentity, TrainingError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class Earlier:
     network: CapsuleNetwork
     command: str
     classes: tuple[str, ...]
-    held_out: HeldOut
+    held_out: DataLineage
 
     @classmethod
     def read(cls, path: Path) -> "Earlier":
@@ -59,13 +59,13 @@ class Earlier:
             network=network,
             command=command,
             classes=tuple(header["classes"]),
-            held_out=HeldOut.of_run(Origin.read(path, header), command),
+            held_out=DataLineage.of_run(RunIdentity.read(path, header), command),
         )
 
     @classmethod
     def _of_model(cls, folder: Path) -> "Earlier":
         network, card = restore(folder)
-        held_out = HeldOut.of_model(folder, card)
+        held_out = DataLineage.of_model(folder, card)
         return cls(
             network=network, command=str(card.training["command"]), classes=card.classes, held_out=held_out
         )
@@ -77,7 +77,7 @@ class Earlier:
 
         Raises
         ------
-        RunError
+        TrainingError
             Naming `source`.
         """
         mine = self.held_out
@@ -85,12 +85,12 @@ class Earlier:
         same_images = mine.data == data.fingerprint()
         same_name = mine.dataset == portable(recipe.dataset)
         if (same_images and (mine.seed != recipe.seed or most < wanted)) or (same_name and not same_images):
-            raise RunError(
+            raise TrainingError(
                 f"{source}: had other validation images; give its data, --seed {mine.seed} and a --validation of at "
                 f"most {most if same_images else 'what it had'}"
             )
         if stage := mine.seen(recipe.dataset, data, recipe.seed, wanted):
-            raise RunError(
+            raise TrainingError(
                 f"{source}: was trained on images that are to validate this run, in a stage on {stage.dataset} with "
                 f"--seed {stage.seed} and {stage.validation} images held out"
             )
@@ -112,13 +112,13 @@ class Start:
         ------
         CheckpointError, CardError
             If it cannot be read.
-        RunError
+        TrainingError
             If it is of another network, whatever its number of classes, or had other validation images.
         """
         before = Earlier.read(path)
         config = before.network.config
         if replace(config, num_classes=recipe.config.num_classes) != recipe.config:
-            raise RunError(f"{path}: is of another network, {config}")
+            raise TrainingError(f"{path}: is of another network, {config}")
         before.check_held_out(path, recipe, data)
         file = with_its_folder(path) if path.is_dir() else path.name
         return cls(before.network.state_dict(), file, before.command)

@@ -30,7 +30,7 @@ STATE, BEST, LAST, LOG = "state.safetensors", "best.safetensors", "last.safetens
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
-class RunError(UserError):
+class TrainingError(UserError):
     """A run cannot be started or resumed; the message says why and what to do."""
 
 
@@ -57,7 +57,7 @@ class EpochResult:
 
 
 @dataclass
-class Position:
+class TrainingProgress:
     """Where a run stands: the epoch and the step within it that come next, and the sums of the epoch so far."""
 
     epoch: int = 0
@@ -106,7 +106,7 @@ class Stop:
 
 
 @dataclass(frozen=True)
-class Origin:
+class RunIdentity:
     """What a run was made of: its recipe and a fingerprint of its data. Both are in every checkpoint."""
 
     recipe: Recipe
@@ -117,7 +117,7 @@ class Origin:
         return {"recipe": self.recipe.to_dict(), "data": self.data}
 
     @classmethod
-    def read(cls, source: Path, header: dict[str, Any]) -> "Origin":
+    def read(cls, source: Path, header: dict[str, Any]) -> "RunIdentity":
         """The origin out of a checkpoint's header; raises CheckpointError if it is not there."""
         try:
             return cls(Recipe.from_dict(header["recipe"]), str(header["data"]))
@@ -129,26 +129,28 @@ class Origin:
 
         Raises
         ------
-        RunError
+        TrainingError
             Naming what differs.
         """
-        other = Origin.read(source, header)
+        other = RunIdentity.read(source, header)
         old, new = other.recipe.to_dict(), self.recipe.to_dict()
         differing = [f"{key} was {old[key]!r} and is {new[key]!r}" for key in old if old[key] != new[key]]
         if differing:
-            raise RunError(f"{source}: is of a run with other settings ({'; '.join(differing)})")
+            raise TrainingError(f"{source}: is of a run with other settings ({'; '.join(differing)})")
         other.check_images(source, self.data)
 
     def images(self, source: Path, folder: Path | None) -> Split:
-        """The images that the run was made of, from the folder of the data sets; raises RunError if they changed."""
+        """Return the images of the run, from the folder of the data sets; raises TrainingError if they changed."""
         images = load(self.recipe.dataset, "train", folder, spec=self.recipe.input)
         self.check_images(source, images.fingerprint())
         return images
 
     def check_images(self, source: Path, data: str) -> None:
-        """Refuse images whose fingerprint is another than those of `source` had; raises RunError."""
+        """Refuse images whose fingerprint is another than those of `source` had; raises TrainingError."""
         if self.data != data:
-            raise RunError(f"{source}: is of a run on other images; {self.recipe.dataset} has changed since")
+            raise TrainingError(
+                f"{source}: is of a run on other images; {self.recipe.dataset} has changed since"
+            )
 
 
 def save_state(
@@ -156,8 +158,8 @@ def save_state(
     network: CapsuleNetwork,
     average: MovingAverage,
     optimizer: torch.optim.Optimizer,
-    position: Position,
-    origin: "Origin",
+    position: TrainingProgress,
+    origin: "RunIdentity",
 ) -> None:
     """Write everything that a resumed run needs."""
     tensors = {f"network.{name}": t for name, t in network.state_dict().items()}
@@ -173,13 +175,13 @@ def load_state(
     network: CapsuleNetwork,
     average: MovingAverage,
     optimizer: torch.optim.Optimizer,
-    origin: "Origin",
-) -> Position:
+    origin: "RunIdentity",
+) -> TrainingProgress:
     """Put a run back to where its state says, and say where that is.
 
     Raises
     ------
-    RunError
+    TrainingError
         If the folder holds a run of another recipe or on other data; the message names what differs.
     CheckpointError
         If the state cannot be read.
@@ -198,7 +200,7 @@ def load_state(
             }
     values = header["position"]
     history = [EpochResult(**row) for row in values.pop("history")]
-    return Position(**values, history=history)
+    return TrainingProgress(**values, history=history)
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from capsnet.multi_object import missed
+from capsnet.multi_object import missed_count
 from model.architectures.registry import build
 from model.checkpoint import save_network
 from model.nn.layers import CapsuleNetwork
@@ -22,10 +22,10 @@ from training.trainer import run_state
 from training.trainer.config import Recipe
 from training.trainer.device_data import DeviceData, batches, split, steps_an_epoch
 from training.trainer.distillation import Teacher
-from training.trainer.ema import MovingAverage, take_statistics
+from training.trainer.ema import MovingAverage, recompute_batchnorm
 from training.trainer.losses import class_loss, present, reconstruction_loss
 from training.trainer.pretrained import Start
-from training.trainer.run_state import EpochResult, Origin, Position, RunError, Stop
+from training.trainer.run_state import EpochResult, RunIdentity, Stop, TrainingError, TrainingProgress
 
 SAVE_EVERY = 60.0  # seconds between two states within an epoch
 READ_EVERY = 20
@@ -33,13 +33,13 @@ VALIDATION_BATCH = 500
 CALIBRATION_IMAGES = 5000
 
 
-class Reporter(Protocol):
+class TrainingCallback(Protocol):
     """What the loop tells whoever watches it."""
 
-    def start(self, position: Position, steps: int) -> None:
+    def start(self, position: TrainingProgress, steps: int) -> None:
         """The run begins, or goes on, at `position`; an epoch has `steps` steps."""
 
-    def step(self, position: Position, loss: float) -> None:
+    def step(self, position: TrainingProgress, loss: float) -> None:
         """A step is done."""
 
     def epoch(self, result: EpochResult, *, best: bool) -> None:
@@ -70,7 +70,7 @@ class Trainer:
 
     Raises
     ------
-    RunError
+    TrainingError
         If the batch cannot be shared evenly by the processes.
     """
 
@@ -88,12 +88,12 @@ class Trainer:
         compiled: bool = False,
     ) -> None:
         if recipe.batch_size % fabric.world_size:
-            raise RunError(
+            raise TrainingError(
                 f"a batch of {recipe.batch_size} cannot be shared by {fabric.world_size} processes"
             )
         self.fabric, self.recipe, self.info, self.folder = fabric, recipe, info, folder
         self.provenance = provenance
-        self.origin = Origin(recipe, data.fingerprint())
+        self.origin = RunIdentity(recipe, data.fingerprint())
         self.training, self.validation = split(data, recipe, fabric.device)
         self.steps = steps_an_epoch(self.training, recipe)
         torch.manual_seed(recipe.seed)
@@ -110,7 +110,7 @@ class Trainer:
         self.teacher = teacher
         if teacher is not None:
             teacher.network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.position = Position()
+        self.position = TrainingProgress()
 
     def resume(self) -> bool:
         """Go on from the folder's state; whether there was one."""
@@ -125,7 +125,7 @@ class Trainer:
         """Whether the last epoch of the schedule is done."""
         return self.position.epoch >= self.recipe.epochs
 
-    def run(self, reporter: Reporter, stop: Stop | None = None) -> EpochResult:
+    def run(self, reporter: TrainingCallback, stop: Stop | None = None) -> EpochResult:
         """Train to the last epoch, or only to an earlier one to stop after; the best one's result."""
         reporter.start(self.position, self.steps)
         best = self.position.best
@@ -137,7 +137,7 @@ class Trainer:
             reporter.epoch(result, best=result is best)
         return best
 
-    def _train_epoch(self, reporter: Reporter) -> None:
+    def _train_epoch(self, reporter: TrainingCallback) -> None:
         position = self.position
         self.network.train()
         started = saved = time.monotonic()
@@ -171,7 +171,7 @@ class Trainer:
         for each in losses:
             if not all(map(math.isfinite, each)):
                 number = position.epoch * self.steps + position.step
-                raise RunError(f"the loss is {each[0]} at step {number}; try a smaller --learning-rate")
+                raise TrainingError(f"the loss is {each[0]} at step {number}; try a smaller --learning-rate")
             position.sums = [a + b for a, b in zip(position.sums, each, strict=True)]
             position.step += 1
         return losses[-1][0]
@@ -201,7 +201,7 @@ class Trainer:
         """Validate, keep what is worth keeping, and move to the next epoch."""
         position = self.position
         loss, margin, drawn = (total / self.steps for total in position.sums)
-        take_statistics(self.average.network, plain_images(self.training, self.recipe.seed))
+        recompute_batchnorm(self.average.network, plain_images(self.training, self.recipe.seed))
         error, validation_margin = validate(self.average.network, self.validation)
         result = EpochResult(
             epoch=position.epoch + 1,
@@ -214,7 +214,7 @@ class Trainer:
             seconds=position.seconds,
         )
         history = [*position.history, result]
-        self.position = Position(epoch=position.epoch + 1, history=history)
+        self.position = TrainingProgress(epoch=position.epoch + 1, history=history)
         if self.position.best is result:
             self._save_network(run_state.BEST, result)
         self._save_network(run_state.LAST, result)
@@ -260,6 +260,6 @@ def validate(network: CapsuleNetwork, data: DeviceData) -> tuple[float, float]:
         labels = data.labels[rows]
         lengths, poses = network.encode(data.floats(rows).contiguous(memory_format=torch.channels_last))
         targets = present(labels, network.config.num_classes)
-        wrong += int(missed(lengths.cpu().numpy(), labels.cpu().numpy()).sum())
+        wrong += int(missed_count(lengths.cpu().numpy(), labels.cpu().numpy()).sum())
         margin += float(class_loss(network, lengths, poses, targets).sum())
     return wrong / data.labels.numel(), margin / len(data)

@@ -12,10 +12,10 @@ import torch
 from model.checkpoint import load_network, read_tensors, save_network
 from training.trainer.data_lineage import THEN
 from training.trainer.device_data import split
-from training.trainer.ema import take_statistics
+from training.trainer.ema import recompute_batchnorm
 from training.trainer.pretrained import Earlier, fingerprint, with_its_folder
 from training.trainer.provenance import option
-from training.trainer.run_state import EpochResult, Origin, RunError
+from training.trainer.run_state import EpochResult, RunIdentity, TrainingError
 from training.trainer.trainer import plain_images, validate
 
 
@@ -41,7 +41,7 @@ def blend(earlier: Path, later: Path, output: Path, share: float, data: Path | N
 
     Raises
     ------
-    RunError
+    TrainingError
         If the later network's run did not begin with the earlier one, or its images have changed since. Between
         networks that were trained apart there is none that works. If `output` is another file.
     CheckpointError, CardError
@@ -50,21 +50,23 @@ def blend(earlier: Path, later: Path, output: Path, share: float, data: Path | N
         If there is no earlier one.
     """
     network, header = load_network(later)
-    origin = Origin.read(later, header)
+    origin = RunIdentity.read(later, header)
     if origin.recipe.start != fingerprint(earlier):
-        raise RunError(f"{later}: began with other weights than {earlier}; give what its --start-from named")
+        raise TrainingError(
+            f"{later}: began with other weights than {earlier}; give what its --start-from named"
+        )
     ends = {"earlier": fingerprint(earlier), "later": fingerprint(later), "share": share}
     if output.exists():
         there = read_tensors(output)[1]
         if there.get("between") != ends:
-            raise RunError(f"{output}: is another network; give another --output")
+            raise TrainingError(f"{output}: is another network; give another --output")
         return EpochResult(**there["result"])
     begun = Earlier.read(earlier).network.state_dict()
     training, validation = split(origin.images(later, data), origin.recipe, torch.device("cpu"))
     for name, weight in network.state_dict().items():
         if weight.is_floating_point() and weight.shape == begun[name].shape:
             weight.copy_(torch.lerp(begun[name], weight, share))
-    take_statistics(network, plain_images(training, origin.recipe.seed))
+    recompute_batchnorm(network, plain_images(training, origin.recipe.seed))
     error, margin = validate(network, validation)
     result = replace(EpochResult(**header["result"]), validation_error=error, validation_margin_loss=margin)
     words = ["python -m training blend", *map(with_its_folder, (earlier, later)), option("share", share)]

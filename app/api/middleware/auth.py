@@ -11,10 +11,10 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ...errors import SettingError, TooManyRequests, Unauthorized
+from ...errors import SettingsError, TooManyRequests, Unauthorized
 from ...settings import Rate, Settings
 from ..route_names import path_of
-from .rate_limit import Allowance, Buckets
+from .rate_limit import RateLimiter, RateLimitResult
 
 # What a person must see to learn what the service is, and a machine to learn whether it is well.
 OPEN_PATHS = frozenset(
@@ -35,7 +35,7 @@ OPEN_FOLDERS = ("/docs/", "/static/")
 IPV6_PREFIX = 64
 
 
-class Keys:
+class ApiKeys:
     """The keys that open the service. Only their hashes are kept."""
 
     def __init__(self, keys: Iterable[str]) -> None:
@@ -45,12 +45,12 @@ class Keys:
         return bool(self._digests)
 
     @classmethod
-    def load(cls, settings: Settings) -> "Keys":
+    def load(cls, settings: Settings) -> "ApiKeys":
         """The keys of the settings and of their file.
 
         Raises
         ------
-        SettingError
+        SettingsError
             If the file cannot be read or holds no key, or a key could not be sent in a header.
         """
         keys = [key.get_secret_value() for key in settings.api_keys]
@@ -60,7 +60,7 @@ class Keys:
             keys += _read_keys(settings.api_keys_file)
         return cls(keys)
 
-    def find(self, key: bytes) -> int | None:
+    def match(self, key: bytes) -> int | None:
         """Which key this is. Compares all of them in full, so that the time taken tells nothing of how near it came."""
         digest = _digest(key)
         found = None
@@ -70,7 +70,7 @@ class Keys:
         return found
 
 
-class Door:
+class AuthMiddleware:
     """Lets in who has a key, as often as the rate allows; what is open to everybody is not counted.
 
     Raises
@@ -79,16 +79,18 @@ class Door:
         In place of the answer. Whoever has no key is counted by address, so keys cannot be guessed faster than that.
     """
 
-    def __init__(self, app: ASGIApp, keys: Keys, rate: Rate | None) -> None:
+    def __init__(self, app: ASGIApp, keys: ApiKeys, rate: Rate | None) -> None:
         self._app = app
         self._keys = keys
-        self._buckets = Buckets(rate) if rate else None
+        self._buckets = RateLimiter(rate) if rate else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or is_open(path_of(scope)):
             await self._app(scope, receive, send)
             return
-        headers = self.admit(sent_key(Headers(scope=scope).get), client_network(scope.get("client")))
+        headers = self.authenticate(
+            extract_api_key(Headers(scope=scope).get), rate_limit_key(scope.get("client"))
+        )
 
         async def send_with_rate(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -97,7 +99,7 @@ class Door:
 
         await self._app(scope, receive, send_with_rate if headers else send)
 
-    def admit(self, given: bytes, client: Hashable) -> dict[str, str]:
+    def authenticate(self, given: bytes, client: Hashable) -> dict[str, str]:
         """Let in a client that shows this key; the headers that tell it what its rate leaves it, if there is one.
 
         Raises
@@ -105,7 +107,7 @@ class Door:
         TooManyRequests, Unauthorized
             If it is not let in.
         """
-        key = self._keys.find(given) if given else None
+        key = self._keys.match(given) if given else None
         headers = {} if self._buckets is None else self._count(self._buckets, client if key is None else key)
         if self._keys and key is None:
             problem = Unauthorized(given=bool(given))
@@ -113,9 +115,9 @@ class Door:
             raise problem
         return headers
 
-    def _count(self, buckets: Buckets, client: Hashable) -> dict[str, str]:
+    def _count(self, buckets: RateLimiter, client: Hashable) -> dict[str, str]:
         """Take one request from the client's bucket; the headers that say what is left in it."""
-        allowance = buckets.take(client)
+        allowance = buckets.acquire(client)
         headers = _rate_headers(buckets.rate, allowance)
         if not allowance.granted:
             problem = TooManyRequests(buckets.rate.count, buckets.rate.seconds, allowance.retry)
@@ -129,7 +131,7 @@ def is_open(path: str) -> bool:
     return path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)
 
 
-def sent_key(header: Callable[[str], str | None]) -> bytes:
+def extract_api_key(header: Callable[[str], str | None]) -> bytes:
     """The key in `Authorization: Bearer` or, where that is of another scheme, in `X-API-Key`; empty for none.
 
     `header` gives a header by its name, if there is one.
@@ -139,7 +141,7 @@ def sent_key(header: Callable[[str], str | None]) -> bytes:
     return given.encode("latin-1")
 
 
-def client_network(client: tuple[str, int] | None) -> Hashable:
+def rate_limit_key(client: tuple[str, int] | None) -> Hashable:
     """Whom to count a request for: the client's IPv4 address, or the network of its IPv6 address."""
     return _network_of(client[0]) if client else None
 
@@ -165,12 +167,12 @@ def _read_keys(file: Path) -> list[str]:
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()  # some editors begin a file with a mark
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingError(f"CAPSNET_API_KEYS_FILE is {str(file)!r}: {error}") from None
+        raise SettingsError(f"CAPSNET_API_KEYS_FILE is {str(file)!r}: {error}") from None
     keys = {number: key for number, line in enumerate(lines, 1) if (key := line.strip())}
     for number, key in keys.items():
         _check(key, f"CAPSNET_API_KEYS_FILE is {str(file)!r}: line {number}")
     if not keys:
-        raise SettingError(f"CAPSNET_API_KEYS_FILE is {str(file)!r}: it holds no key; one a line is read")
+        raise SettingsError(f"CAPSNET_API_KEYS_FILE is {str(file)!r}: it holds no key; one a line is read")
     return list(keys.values())
 
 
@@ -178,12 +180,12 @@ def _check(key: str, place: str) -> None:
     """Refuse a key that no header could bring."""
     for position, sign in enumerate(key, 1):
         if not ("!" <= sign <= "~"):
-            raise SettingError(
+            raise SettingsError(
                 f"{place}: sign {position} is {sign!a}; a key may hold letters, digits and signs of ASCII, no spaces"
             )
 
 
-def _rate_headers(rate: Rate, allowance: Allowance) -> dict[str, str]:
+def _rate_headers(rate: Rate, allowance: RateLimitResult) -> dict[str, str]:
     """The headers of draft-ietf-httpapi-ratelimit-headers-06, which most clients and proxies know."""
     return {
         "RateLimit-Policy": f"{rate.count};w={rate.seconds}",
@@ -193,7 +195,7 @@ def _rate_headers(rate: Rate, allowance: Allowance) -> dict[str, str]:
     }
 
 
-def warn_of_open_door(settings: Settings) -> None:
+def warn_if_unauthenticated(settings: Settings) -> None:
     """Log a warning where the service listens beyond this machine and asks nobody for a key."""
     if not is_loopback(settings.host) and not (settings.api_keys or settings.api_keys_file):
         structlog.get_logger(__name__).warning(

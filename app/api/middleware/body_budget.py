@@ -3,7 +3,7 @@
 from ...errors import QueueFull
 
 
-class Bodies:
+class BodyBudget:
     """Counts the bytes of bodies from their arrival until their requests are answered.
 
     Bytes that have come are counted and not lengths that were declared: to take the room of others a client must send.
@@ -17,11 +17,11 @@ class Bodies:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self.held = 0
+        self.used = 0
 
-    def require(self, more: int) -> None:
+    def reserve(self, more: int) -> None:
         """See that there is room for so many bytes more; raises QueueFull."""
-        if self.held + more > self._limit:
+        if self.used + more > self._limit:
             raise QueueFull(
                 f"the bodies of other requests fill the {self._limit} bytes that there are for them"
             )

@@ -9,7 +9,7 @@ from ...errors import NotReady
 from .. import problem_details
 
 
-class LastResort:
+class ErrorMiddleware:
     """Answers with a problem where an error got past everything else and nothing was answered yet."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -17,7 +17,7 @@ MOST_CLIENTS = 65_536
 
 
 @dataclass(frozen=True)
-class Allowance:
+class RateLimitResult:
     """What a client is told: whether it may, what it has left, and in how many seconds that will be more.
 
     `reset` is when its bucket will be full, `retry` when it may ask again; both in whole seconds, rounded up.
@@ -29,7 +29,7 @@ class Allowance:
     retry: int
 
 
-class Buckets:
+class RateLimiter:
     """One bucket a client: full it holds `rate.count` requests, and it fills evenly.
 
     Parameters
@@ -54,7 +54,7 @@ class Buckets:
     def __len__(self) -> int:
         return len(self._full_at)
 
-    def take(self, client: Hashable) -> Allowance:
+    def acquire(self, client: Hashable) -> RateLimitResult:
         """Take one request out of the client's bucket, if there is one in it."""
         now = self._clock()
         full_at = max(self._full_at.pop(client, now), now)
@@ -66,7 +66,7 @@ class Buckets:
         self._full_at[client] = full_at  # as the last: in the order of their requests
         if len(self._full_at) > self._most:
             self._full_at.popitem(last=False)
-        return Allowance(
+        return RateLimitResult(
             granted=granted,
             remaining=max(int(room / self._interval + 1e-6), 0),
             reset=math.ceil(full_at - now),

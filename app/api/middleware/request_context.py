@@ -14,11 +14,11 @@ from typing import Any
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ...errors import TooSlow
+from ...errors import RequestTimeout
 from ...observability.access_log import AccessLog
 from ...observability.metrics import Metrics
 from ..route_names import route_of
-from .body_budget import Bodies, declared_length
+from .body_budget import BodyBudget, declared_length
 from .security_headers import ALWAYS, DATA_ALONE, POLICY
 
 SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -27,36 +27,36 @@ SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 CLIENT_CLOSED_REQUEST = 499
 
 # Seconds between two looks at the exchanges that are open.
-LOOK = 0.05
+TIMEOUT_CHECK_S = 0.05
 
 
-class Exchanges:
-    """The outermost layer: makes an `Exchange` of every request and looks after those that are open.
+class RequestContextMiddleware:
+    """The outermost layer: makes an `RequestContext` of every request and looks after those that are open.
 
     Parameters
     ----------
     bodies
         The bytes of all bodies together.
     seconds
-        Time for one body to come, from the beginning of its request; then `TooSlow`.
+        Time for one body to come, from the beginning of its request; then `RequestTimeout`.
     """
 
     def __init__(
-        self, app: ASGIApp, metrics: Metrics, access: AccessLog, bodies: Bodies, seconds: float
+        self, app: ASGIApp, metrics: Metrics, access: AccessLog, bodies: BodyBudget, seconds: float
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._access = access
         self._bodies = bodies
         self._seconds = seconds
-        self._open: set[Exchange] = set()
+        self._open: set[RequestContext] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = Exchange(scope, receive, send, self._bodies, self._seconds)
+        exchange = RequestContext(scope, receive, send, self._bodies, self._seconds)
         self._begin(exchange)
         try:
             await self._app(exchange.scope, exchange.receive, exchange.send)
@@ -67,14 +67,14 @@ class Exchanges:
         finally:
             self._end(exchange)
 
-    def _begin(self, exchange: "Exchange") -> None:
+    def _begin(self, exchange: "RequestContext") -> None:
         structlog.contextvars.bind_contextvars(request_id=exchange.state["request_id"])
         self._metrics.begin()
         self._open.add(exchange)
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(LOOK, self._look)
+            self._timer = asyncio.get_running_loop().call_later(TIMEOUT_CHECK_S, self._check_timeouts)
 
-    def _end(self, exchange: "Exchange") -> None:
+    def _end(self, exchange: "RequestContext") -> None:
         self._open.discard(exchange)
         exchange.close()
         seconds = time.perf_counter() - exchange.started
@@ -90,16 +90,18 @@ class Exchanges:
             trace_id=exchange.state.get("trace_id", ""),
         )
 
-    def _look(self) -> None:
+    def _check_timeouts(self) -> None:
         """One timer for all: to set up and take down one or two for each request took longer than to answer it."""
         now = time.perf_counter()
         for exchange in tuple(self._open):
-            exchange.look(now)
+            exchange.check_timeouts(now)
         again = bool(self._open)
-        self._timer = asyncio.get_running_loop().call_later(LOOK, self._look) if again else None
+        self._timer = (
+            asyncio.get_running_loop().call_later(TIMEOUT_CHECK_S, self._check_timeouts) if again else None
+        )
 
 
-class Exchange:
+class RequestContext:
     """One request and its answer.
 
     A HEAD request is handled as GET; the server leaves the body out. A client who leaves has the handling of its
@@ -113,7 +115,9 @@ class Exchange:
         "status", "task",
     )  # fmt: skip
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, bodies: Bodies, seconds: float) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, bodies: BodyBudget, seconds: float
+    ) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # servers run applications in tasks
         self.task = task
@@ -152,12 +156,12 @@ class Exchange:
         ------
         QueueFull
             If the bodies of other requests leave no room.
-        TooSlow
+        RequestTimeout
             If it does not come in time.
         """
         if self._complete:  # what comes now is the client's leaving
             return await self._receive()
-        self._bodies.require(self._expected)
+        self._bodies.reserve(self._expected)
         self._receiving = True
         try:
             message = await self._receive()
@@ -165,17 +169,17 @@ class Exchange:
             if not self._overdue:
                 raise
             self.task.uncancel()
-            raise TooSlow(self._seconds) from None
+            raise RequestTimeout(self._seconds) from None
         finally:
             self._receiving = False
         self._expected = 0  # while the rest comes, what others send may find room first
         size = len(message.get("body", b""))
         self._size += size
-        self._bodies.held += size
+        self._bodies.used += size
         self._complete = not message.get("more_body", False)
         return message
 
-    def look(self, now: float) -> None:
+    def check_timeouts(self, now: float) -> None:
         """Give up a body that does not come; begin to listen where an answer takes long."""
         if self._receiving:
             if not self._complete and not self._overdue and now - self.started > self._seconds:
@@ -183,16 +187,16 @@ class Exchange:
                 self.task.cancel()
         elif self._complete and not self.answered and self._listener is None:
             if self._arrived:  # it had arrived when last was looked
-                self._listener = asyncio.create_task(self._listen())
+                self._listener = asyncio.create_task(self._watch_disconnect())
             self._arrived = True
 
     def close(self) -> None:
         """The exchange is over."""
-        self._bodies.held -= self._size
+        self._bodies.used -= self._size
         if self._listener is not None:
             self._listener.cancel()
 
-    async def _listen(self) -> None:
+    async def _watch_disconnect(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         if not self.answered:  # who is being answered is told by the server

@@ -10,7 +10,7 @@ from ..route_names import path_of, route_of
 from .auth import is_open
 
 
-class Traces:
+class TracingMiddleware:
     """A span round every request but those of probes and pages, as pure ASGI."""
 
     def __init__(self, app: ASGIApp, tracer: trace.Tracer) -> None:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from ...errors import Problem
 from ...inference.classify import classify_images
 from ...inference.results import Classification
-from ...inference.service import Service
+from ...inference.service import InferenceService
 from ..dependencies import AppSettings, OpenService
 from ..openapi import PICTURE_BODY, PICTURE_PROBLEMS, PICTURES_BODY
 from ..problem_details import describe
@@ -43,7 +43,7 @@ async def classify(
     return JsonResponse(await answer(service, data, parameters))
 
 
-async def answer(service: Service, data: bytes, parameters: ClassifyParameters) -> bytes:
+async def answer(service: InferenceService, data: bytes, parameters: ClassifyParameters) -> bytes:
     """What `/classify` says of a picture file, as JSON; raises a Problem where there is one."""
     (found,) = await _classify(service, [data], parameters)
     if not isinstance(found, Classification):
@@ -82,7 +82,7 @@ async def classify_batch(
 
 
 async def _classify(
-    service: Service, files: Sequence[bytes], parameters: ClassifyParameters
+    service: InferenceService, files: Sequence[bytes], parameters: ClassifyParameters
 ) -> list[Classification | Problem]:
     return await classify_images(
         service,

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from fastapi import APIRouter, Request, Response
 
 from ...errors import NotReady
-from ...inference.models import ServedModel
-from ...inference.service import Service
+from ...inference.models import LoadedModel
+from ...inference.service import InferenceService
 from ..dependencies import OpenService
 from ..openapi import problems
 from ..responses import json
@@ -33,8 +33,8 @@ async def ready(request: Request, service: OpenService) -> Response:
     return json({"status": "ready", "provider": models.device.provider, "models": names})
 
 
-async def require_ready(request: Request, service: Service, models: Iterable[ServedModel]) -> None:
+async def require_ready(request: Request, service: InferenceService, models: Iterable[LoadedModel]) -> None:
     """Raise NotReady where the service shuts down, or one of these models fails."""
     if not request.app.state.ready:
         raise NotReady("the service is shutting down")
-    await service.check(models)
+    await service.check_health(models)

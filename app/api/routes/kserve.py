@@ -7,8 +7,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from capsnet.card import IMAGE
 
 from ... import __version__
-from ...errors import TooLarge, UnknownVersion
-from ...inference.models import ServedModel
+from ...errors import ContentTooLarge, UnknownVersion
+from ...inference.models import LoadedModel
 from ...inference.tensors import OUTPUTS, run_tensors
 from .. import kserve_tensors
 from ..dependencies import AppSettings, OpenService
@@ -29,7 +29,7 @@ from .health import require_ready
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
 
-async def get_model(request: Request, service: OpenService) -> ServedModel:
+async def get_model(request: Request, service: OpenService) -> LoadedModel:
     """The model that the path names; where it names a version as well, that must be the one in service."""
     served = service.models.get(request.path_params["name"])
     version = request.path_params.get("version", served.card.version)
@@ -38,7 +38,7 @@ async def get_model(request: Request, service: OpenService) -> ServedModel:
     return served
 
 
-NamedModel = Annotated[ServedModel, Depends(get_model)]
+NamedModel = Annotated[LoadedModel, Depends(get_model)]
 
 # The paths of a model, with and without its version, take their parameters from `get_model`.
 MODEL: dict[str, Any] = {"parameters": [NAME_PARAMETER]}
@@ -141,7 +141,7 @@ async def infer(
     longest = settings.max_upload if given is not None else kserve_tensors.longest_json(shape)
     try:
         body = await read_body(request, min(settings.max_upload, longest))
-    except TooLarge as error:
+    except ContentTooLarge as error:
         if given is None:
             error.detail += f"; values as bytes, with the header {HEADER_LENGTH}, need less"
         raise

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
 
-from ...inference.models import ServedModel
+from ...inference.models import LoadedModel
 from ..dependencies import OpenService
 from ..openapi import problems
 from ..responses import json
@@ -31,7 +31,7 @@ async def show_model(
     return json(_card(service.models.get(name)))
 
 
-def _card(model: ServedModel) -> dict[str, Any]:
+def _card(model: LoadedModel) -> dict[str, Any]:
     serving = {
         "precision": model.precision,
         "precision_reason": model.precision_reason,

@@ -10,7 +10,7 @@ from ...inference.results import Reconstruction
 from ..dependencies import AppSettings, OpenService
 from ..openapi import PICTURE_BODY, PICTURE_PROBLEMS, PNG_ANSWER
 from ..request_body import read_json, read_picture
-from ..responses import base64_png, json, model_fields, png, prediction, prefers_png, varying
+from ..responses import base64_png, json, model_fields, png, prediction, prefers_png, vary_on_accept
 from ..schemas.requests import DecodeRequest, NoParameters, ReconstructParameters, longest_decode_body
 from ..schemas.responses import DecodeAnswer, ReconstructAnswer
 
@@ -53,7 +53,7 @@ async def reconstruct(
         perturbations=perturbations,
     )
     reply = png(drawn.perturbed) if prefers_png(request) else json(_answer(drawn, perturbations))
-    return varying(reply)
+    return vary_on_accept(reply)
 
 
 @router.post(
@@ -83,7 +83,7 @@ async def decode(
         service, model=asked.model, labels=asked.all_labels, poses=asked.all_poses
     )
     reply = png(files[0]) if as_png else json({**model_fields(model), "images": list(map(base64_png, files))})
-    return varying(reply)
+    return vary_on_accept(reply)
 
 
 def _answer(drawn: Reconstruction, perturbations: list[tuple[int, float]]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from ...inference.results import Sweep
 from ..dependencies import AppSettings, OpenService
 from ..openapi import PICTURE_BODY, PICTURE_PROBLEMS, PNG_ANSWER
 from ..request_body import read_picture
-from ..responses import base64_png, json, model_fields, png, prediction, prefers_png, varying
+from ..responses import base64_png, json, model_fields, png, prediction, prefers_png, vary_on_accept
 from ..schemas.requests import SweepParameters
 from ..schemas.responses import SweepAnswer
 
@@ -49,7 +49,7 @@ async def sweep(
         steps=parameters.steps,
         as_sheet=as_png,
     )
-    return varying(png(drawn) if isinstance(drawn, bytes) else json(_answer(drawn)))
+    return vary_on_accept(png(drawn) if isinstance(drawn, bytes) else json(_answer(drawn)))
 
 
 def _answer(drawn: Sweep) -> dict[str, Any]:

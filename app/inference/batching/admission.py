@@ -4,26 +4,26 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-from ...errors import QueueFull, TooLarge
+from ...errors import ContentTooLarge, QueueFull
 
 # Items that are let in whatever they are expected to wait: so many tell how fast the service is, and where photographs
 # have made it slow, digits can make it fast again.
-ALWAYS = 64
+MIN_ADMITTED_ITEMS = 64
 
 # Somebody was refused, so more come than can be borne, and whoever is let in waits as long as anybody may. Until nobody
 # was refused for so many seconds only this part of the wait is allowed: a burst is borne, and in a crowd the answers
 # that there are come soon.
-CALM = 1.0
-CROWDED = 0.3
+COOLDOWN_S = 1.0
+OVERLOAD_WAIT_FACTOR = 0.3
 
 # A large request counts as so many items at most: it takes turns with the others, and a few clients that send batches
 # of 64 must not keep each other out.
-SHARE = 16
+MAX_ITEM_WEIGHT = 16
 
 # Seconds over which answers are counted, and how many items there must be in the house all that time: where fewer wait
 # it is they that are slow to come, and not the service.
-WINDOW = 0.25
-BUSY = 16
+RATE_WINDOW_S = 0.25
+BUSY_ITEMS = 16
 
 
 class Admission:
@@ -38,7 +38,7 @@ class Admission:
     max_items
         Most items at a time.
     max_wait
-        Most seconds that a request may expect to wait for those before it; in a crowd `CROWDED` of them.
+        Most seconds that a request may expect to wait for those before it; in a crowd `OVERLOAD_WAIT_FACTOR` of them.
     """
 
     def __init__(self, max_items: int, max_wait: float) -> None:
@@ -51,7 +51,7 @@ class Admission:
         self._since = 0.0
         self._crowded_until = 0.0
 
-    def refusal(self, items: int = 1, *, arrived: int = 0) -> QueueFull | None:
+    def check(self, items: int = 1, *, arrived: int = 0) -> QueueFull | None:
         """Why a request of so many items would be refused now, if it would.
 
         `arrived` requests have come, whether or not they have been let in already.
@@ -59,12 +59,12 @@ class Admission:
         ahead = max(self._ahead, arrived)
         if self._held + items > self._max_items:
             return QueueFull(f"{self._held} items are waiting or in work, of at most {self._max_items}")
-        if self._pace is None or ahead < ALWAYS:
+        if self._pace is None or ahead < MIN_ADMITTED_ITEMS:
             return None
         now = time.monotonic()
-        wait = self._max_wait * (CROWDED if now < self._crowded_until else 1)
+        wait = self._max_wait * (OVERLOAD_WAIT_FACTOR if now < self._crowded_until else 1)
         if ahead >= self._pace * wait:
-            self._crowded_until = now + CALM
+            self._crowded_until = now + COOLDOWN_S
             return QueueFull(
                 f"{ahead} items are waiting or in work, and {self._pace:.0f} are answered a second; "
                 f"a request may wait for {wait:g} s"
@@ -80,15 +80,17 @@ class Admission:
 
         Raises
         ------
-        QueueFull, TooLarge
+        QueueFull, ContentTooLarge
             If there is no room for all of them, or they would wait too long.
         """
         if items > self._max_items:
-            raise TooLarge(f"the request holds {items} items; at most {self._max_items} are taken at a time")
-        if (refusal := self.refusal(items)) is not None:
-            raise refusal
-        share = min(items, SHARE)
-        if self._ahead < BUSY <= self._ahead + share:
+            raise ContentTooLarge(
+                f"the request holds {items} items; at most {self._max_items} are taken at a time"
+            )
+        if (check := self.check(items)) is not None:
+            raise check
+        share = min(items, MAX_ITEM_WEIGHT)
+        if self._ahead < BUSY_ITEMS <= self._ahead + share:
             self._answered, self._since = 0, time.monotonic()
         self._held += items
         self._ahead += share
@@ -101,10 +103,10 @@ class Admission:
 
     def _count(self, items: int) -> None:
         """Measure the pace, in windows that were busy from end to end."""
-        if self._ahead < BUSY:
+        if self._ahead < BUSY_ITEMS:
             return
         now = time.monotonic()
         self._answered += items
-        if (seconds := now - self._since) >= WINDOW:
+        if (seconds := now - self._since) >= RATE_WINDOW_S:
             self._pace = self._answered / seconds
             self._answered, self._since = 0, now

@@ -24,32 +24,32 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from ...errors import NotReady, QueueFull, TooLarge
-from .requests import Request, Run, Share, attempt, settle
+from ...errors import ContentTooLarge, NotReady, QueueFull
+from .requests import BatchRun, PendingRequest, RequestSlice, deliver, run_batch
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 # Seconds between two looks for requests whose deadline has passed although no slot became free.
-LOOK = 0.25
+EXPIRY_CHECK_S = 0.25
 
 # How much the last batch counts beside those before it, where the next one's time is foretold.
-LEARNING = 0.2
+THROUGHPUT_SMOOTHING = 0.2
 
 # A batch that has not come back after so many seconds never will, as far as anybody can tell.
-STALLED = 30.0
+STALLED_S = 30.0
 
 
 class Observer(Protocol):
     """What hears of a queue's doings. Called on the event loop's thread, it must be quick."""
 
-    def waiting(self, items: int) -> None:
+    def on_queue_size(self, items: int) -> None:
         """So many items wait now."""
 
-    def ran(self, items: int, run: Run) -> None:
+    def on_batch(self, items: int, run: BatchRun) -> None:
         """A batch of so many items was run."""
 
-    def answered(self, arrived: float, runs: Sequence[Run]) -> None:
+    def on_complete(self, arrived: float, runs: Sequence[BatchRun]) -> None:
         """A request that came at that moment has its answer, from these batches; called in its `submit`'s context."""
 
 
@@ -68,10 +68,12 @@ class Batcher:
         Seconds that a batch may take on the event loop, if there is one slot; with 0 all batches run in threads.
     """
 
-    def __init__(self, slots: int, max_queue: int, name: str = "batcher", moment: float = 0.0) -> None:
+    def __init__(
+        self, slots: int, max_queue: int, name: str = "batcher", inline_budget_s: float = 0.0
+    ) -> None:
         self.slots = slots
         self.max_queue = max_queue
-        self._moment = moment if slots == 1 else 0.0
+        self._inline_budget_s = inline_budget_s if slots == 1 else 0.0
         self._will_run = False
         self._free = slots
         self._latest = 0.0  # of the turns that were given to requests
@@ -102,7 +104,7 @@ class Batcher:
     @property
     def is_stalled(self) -> bool:
         """Whether a slot has been on one batch for so long that it must be lost."""
-        longest_ago = time.monotonic() - STALLED
+        longest_ago = time.monotonic() - STALLED_S
         return any(batch.started < longest_ago for batch in self._running.values())
 
     async def close(self) -> None:
@@ -118,12 +120,14 @@ class Batcher:
         if self._closed:
             raise NotReady("the service is shutting down")
         if count > self.max_queue:
-            raise TooLarge(f"the request holds {count} items; at most {self.max_queue} may wait at a time")
+            raise ContentTooLarge(
+                f"the request holds {count} items; at most {self.max_queue} may wait at a time"
+            )
         if (waiting := self.waiting) + count > self.max_queue:
             raise QueueFull(f"{waiting} items are waiting, of at most {self.max_queue}")
         self._unfinished += 1
         if self._look is None:
-            self._look = asyncio.get_running_loop().call_later(LOOK, self._drop_expired)
+            self._look = asyncio.get_running_loop().call_later(EXPIRY_CHECK_S, self._drop_expired)
 
     def _leave(self) -> None:
         """Count a request out."""
@@ -136,17 +140,19 @@ class Batcher:
         now = time.monotonic()
         for queue in self._queues:
             for request in queue._requests:
-                request.is_dead(now)
+                request.is_expired(now)
         for batch in self._running.values():
             for share in batch.shares:
-                share.request.is_dead(now)
+                share.request.is_expired(now)
         again = self._unfinished > 0
-        self._look = asyncio.get_running_loop().call_later(LOOK, self._drop_expired) if again else None
+        self._look = (
+            asyncio.get_running_loop().call_later(EXPIRY_CHECK_S, self._drop_expired) if again else None
+        )
 
     def _fill_slots(self) -> None:
         """Start batches as long as a slot is free and something waits."""
         while self._free and (queue := self._oldest()):
-            if queue._fit_into(self._moment):
+            if queue.items_within(self._inline_budget_s):
                 self._run_soon()
                 return
             if shares := queue._take(self.slots):
@@ -157,14 +163,18 @@ class Batcher:
         if not self._will_run:
             self._will_run = True
             # In no request's context: it is a batch of many.
-            asyncio.get_running_loop().call_soon(self._run_here, context=contextvars.Context())
+            asyncio.get_running_loop().call_soon(self.run_inline, context=contextvars.Context())
 
-    def _run_here(self) -> None:
+    def run_inline(self) -> None:
         self._will_run = False
         queue = self._oldest() if self._free else None
-        if queue and (room := queue._fit_into(self._moment)) and (shares := queue._take(self.slots, room)):
-            self._settle(
-                queue, shares, attempt(queue._run, [item for share in shares for item in share.items])
+        if (
+            queue
+            and (room := queue.items_within(self._inline_budget_s))
+            and (shares := queue._take(self.slots, room))
+        ):
+            self._deliver(
+                queue, shares, run_batch(queue._run, [item for share in shares for item in share.items])
             )
         else:
             self._fill_slots()
@@ -172,21 +182,21 @@ class Batcher:
     def _oldest(self) -> "Queue[Any, Any] | None":
         """The queue whose head has the first turn."""
         waiting = [queue for queue in self._queues if queue._requests]
-        return min(waiting, key=lambda queue: queue._requests[0].turn, default=None)
+        return min(waiting, key=lambda queue: queue._requests[0].priority, default=None)
 
-    def _last_turn(self) -> float:
+    def next_priority(self) -> float:
         """A turn behind all that were given."""
         self._latest = math.nextafter(self._latest, math.inf)
         return self._latest
 
-    def _start(self, queue: "Queue[Any, Any]", shares: list["Share"]) -> None:
+    def _start(self, queue: "Queue[Any, Any]", shares: list["RequestSlice"]) -> None:
         """Run a batch in a thread; where none can be had, its callers get that error and no others."""
         items = [item for share in shares for item in share.items]
         try:
-            future = asyncio.wrap_future(self._threads.submit(attempt, queue._run, items))
+            future = asyncio.wrap_future(self._threads.submit(run_batch, queue._run, items))
         except RuntimeError as error:
             now = time.monotonic()
-            settle(shares, Run([], error, now, now, []))
+            deliver(shares, BatchRun([], error, now, now, []))
             return
         self._free -= 1
         self._running[future] = _Batch(time.monotonic(), queue, shares)
@@ -196,14 +206,14 @@ class Batcher:
         """Hand the results back, free the slot, and fill it again."""
         self._free += 1
         batch = self._running.pop(future)
-        self._settle(batch.queue, batch.shares, future.result())
+        self._deliver(batch.queue, batch.shares, future.result())
 
-    def _settle(self, queue: "Queue[Any, Any]", shares: list["Share"], run: Run) -> None:
-        items = settle(shares, run)
-        queue._learn(items, run)
+    def _deliver(self, queue: "Queue[Any, Any]", shares: list["RequestSlice"], run: BatchRun) -> None:
+        items = deliver(shares, run)
+        queue.update_throughput(items, run)
         self._fill_slots()
         for observer in queue._observers:
-            observer.ran(items, run)
+            observer.on_batch(items, run)
 
 
 class Queue(Generic[Item, Result]):
@@ -222,7 +232,7 @@ class Queue(Generic[Item, Result]):
         self._max_batch = max_batch
         self._pace: float | None = None  # seconds an item
         self.waiting = 0
-        self._requests: deque[Request] = deque()
+        self._requests: deque[PendingRequest] = deque()
 
     async def submit(self, items: Sequence[Item], deadline: float) -> list[Result]:
         """Wait for the results of `items`, in their order.
@@ -236,7 +246,7 @@ class Queue(Generic[Item, Result]):
 
         Raises
         ------
-        QueueFull, TooLarge, NotReady
+        QueueFull, ContentTooLarge, NotReady
             If the items are not admitted.
         DeadlineExceeded
             If the deadline has passed.
@@ -246,7 +256,7 @@ class Queue(Generic[Item, Result]):
         if not items:
             return []
         self._batcher._admit(len(items))
-        request = Request(items, deadline)
+        request = PendingRequest(items, deadline)
         self._batcher._latest = max(self._batcher._latest, deadline)
         self._requests.append(request)
         self.waiting += len(items)
@@ -262,30 +272,32 @@ class Queue(Generic[Item, Result]):
             request.waiting, request.items = 0, ()
             self._batcher._leave()
             for observer in self._observers:
-                observer.answered(request.arrived, request.runs)
+                observer.on_complete(request.arrived, request.runs)
 
     def _report_waiting(self) -> None:
         for observer in self._observers:
-            observer.waiting(self.waiting)
+            observer.on_queue_size(self.waiting)
 
-    def _fit_into(self, seconds: float) -> int:
+    def items_within(self, seconds: float) -> int:
         """How many items are expected to run in so many seconds; 0 while that is not known."""
         return int(seconds / self._pace) if self._pace else 0
 
-    def _learn(self, items: int, run: Run) -> None:
+    def update_throughput(self, items: int, run: BatchRun) -> None:
         """Take a batch into account that was run."""
         if run.error is None:
             pace = (run.ended - run.started) / items
-            self._pace = pace if self._pace is None else self._pace + (pace - self._pace) * LEARNING
+            self._pace = (
+                pace if self._pace is None else self._pace + (pace - self._pace) * THROUGHPUT_SMOOTHING
+            )
 
-    def _take(self, slots: int, most: int | None = None) -> list["Share"]:
+    def _take(self, slots: int, most: int | None = None) -> list["RequestSlice"]:
         """Remove the next batch: one slot's share of what waits here in turn, at most so much, without the dead."""
         room = min(self._max_batch, -(-self.waiting // slots), most or self._max_batch)
-        batch: list[Share] = []
+        batch: list[RequestSlice] = []
         now = time.monotonic()
         while self._requests:
             request = self._requests[0]
-            if request.is_dead(now):
+            if request.is_expired(now):
                 self._requests.popleft()
                 continue
             if not room:
@@ -296,7 +308,7 @@ class Queue(Generic[Item, Result]):
             batch.append(share)
             self._requests.popleft()
             if request.waiting:
-                request.turn = self._batcher._last_turn()
+                request.priority = self._batcher.next_priority()
                 self._requests.append(request)
         self._report_waiting()
         return batch
@@ -307,4 +319,4 @@ class _Batch(NamedTuple):
 
     started: float
     queue: Queue[Any, Any]
-    shares: list[Share]
+    shares: list[RequestSlice]

@@ -6,60 +6,72 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 from ...errors import DeadlineExceeded
-from .timing import Step, take_notes
+from .timing import Timing, collect_timings
 
 
-class Run(NamedTuple):
+class BatchRun(NamedTuple):
     """One batch: its results or its error, and when that was; moments are those of `time.monotonic()`."""
 
     results: Sequence[Any]
     error: Exception | None
     started: float
     ended: float
-    steps: list[Step]
+    steps: list[Timing]
 
 
-class Share:
+class RequestSlice:
     """The part of a request that runs in one batch."""
 
     __slots__ = ("items", "request", "start")
 
-    def __init__(self, request: "Request", start: int, items: Sequence[Any]) -> None:
+    def __init__(self, request: "PendingRequest", start: int, items: Sequence[Any]) -> None:
         self.request = request
         self.start = start
         self.items = items
 
 
-class Request:
+class PendingRequest:
     """The items of one `submit` and the future that answers it."""
 
-    __slots__ = ("answer", "arrived", "deadline", "items", "missing", "results", "runs", "turn", "waiting")
+    __slots__ = (
+        "answer",
+        "arrived",
+        "deadline",
+        "items",
+        "priority",
+        "remaining",
+        "results",
+        "runs",
+        "waiting",
+    )
 
     def __init__(self, items: Sequence[Any], deadline: float) -> None:
         self.items = items
         self.deadline = deadline
-        self.turn = deadline  # whose is lowest is served first; after a share the request gets a later one
+        self.priority = (
+            deadline  # whose is lowest is served first; after a share the request gets a later one
+        )
         self.waiting = len(items)
-        self.missing = len(items)
+        self.remaining = len(items)
         self.results: list[Any] = [None] * len(items)
         self.arrived = time.monotonic()
-        self.runs: list[Run] = []
+        self.runs: list[BatchRun] = []
         self.answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
 
-    def is_dead(self, now: float) -> bool:
+    def is_expired(self, now: float) -> bool:
         """Whether nobody waits for it any more; a request past its deadline is answered so here."""
         if not self.answer.done() and now > self.deadline:
             self.answer.set_exception(DeadlineExceeded("the request's time passed before it was worked off"))
         return self.answer.done()
 
-    def take(self, room: int) -> Share:
+    def take(self, room: int) -> RequestSlice:
         """Remove the next items, at most `room`."""
         start = len(self.items) - self.waiting
-        share = Share(self, start, self.items[start : start + room])
+        share = RequestSlice(self, start, self.items[start : start + room])
         self.waiting -= len(share.items)
         return share
 
-    def settle(self, share: Share, results: Sequence[Any], run: Run) -> None:
+    def deliver(self, share: RequestSlice, results: Sequence[Any], run: BatchRun) -> None:
         """Enter the results of one share; answer when none is missing, or at the first error."""
         self.runs.append(run)
         if self.answer.done():  # cancelled, or failed in another batch
@@ -68,23 +80,23 @@ class Request:
             self.answer.set_exception(run.error)
             return
         self.results[share.start : share.start + len(results)] = results
-        self.missing -= len(results)
-        if not self.missing:
+        self.remaining -= len(results)
+        if not self.remaining:
             self.answer.set_result(self.results)
 
 
-def settle(shares: list[Share], run: Run) -> int:
+def deliver(shares: list[RequestSlice], run: BatchRun) -> int:
     """Give each request of a batch its part of the results, or the error; how many items that were."""
     position = 0
     for share in shares:
-        share.request.settle(share, run.results[position : position + len(share.items)], run)
+        share.request.deliver(share, run.results[position : position + len(share.items)], run)
         position += len(share.items)
     return position
 
 
-def attempt(run: Callable[[list[Any]], Sequence[Any]], items: list[Any]) -> Run:
+def run_batch(run: Callable[[list[Any]], Sequence[Any]], items: list[Any]) -> BatchRun:
     """Call `run`; an error is a value here, so that nothing can escape and leave callers waiting."""
-    steps = take_notes()
+    steps = collect_timings()
     started = time.monotonic()
     results: Sequence[Any] = []
     error: Exception | None = None
@@ -95,4 +107,4 @@ def attempt(run: Callable[[list[Any]], Sequence[Any]], items: list[Any]) -> Run:
     except BaseException as raised:  # noqa: BLE001  # whatever it is, somebody waits for an answer
         carried = isinstance(raised, Exception) and not isinstance(raised, StopIteration)
         error = cast(Exception, raised) if carried else RuntimeError(f"a batch raised {raised!r}")
-    return Run(results, error, started, time.monotonic(), steps)
+    return BatchRun(results, error, started, time.monotonic(), steps)

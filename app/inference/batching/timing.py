@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from typing import NamedTuple
 
 
-class Step(NamedTuple):
+class Timing(NamedTuple):
     """What was done from one moment to another, both of `time.monotonic()`."""
 
     name: str
@@ -15,22 +15,22 @@ class Step(NamedTuple):
     ended: float
 
 
-_noted: ContextVar[list[Step] | None] = ContextVar("noted", default=None)
+_noted: ContextVar[list[Timing] | None] = ContextVar("noted", default=None)
 
 
 @contextlib.contextmanager
-def step(name: str) -> Iterator[None]:
+def timed(name: str) -> Iterator[None]:
     """Note how long the block takes, where somebody takes notes."""
     started = time.monotonic()
     try:
         yield
     finally:
         if (steps := _noted.get()) is not None:
-            steps.append(Step(name, started, time.monotonic()))
+            steps.append(Timing(name, started, time.monotonic()))
 
 
-def take_notes() -> list[Step]:
+def collect_timings() -> list[Timing]:
     """A list to which the steps that follow in this thread are added."""
-    steps: list[Step] = []
+    steps: list[Timing] = []
     _noted.set(steps)
     return steps

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from starlette.datastructures import QueryParams
 
 from app.api.application import create_app
-from app.api.dependencies import get_service, get_settings, refuse_repeats
+from app.api.dependencies import get_service, get_settings, reject_duplicate_params
 from app.api.fast_route import LONGEST_QUERY, _parameters
 from app.api.routes.classify import SHORT
 from app.api.schemas.requests import ClassifyParameters
@@ -49,7 +49,7 @@ def test_the_route_demands_nothing_that_the_short_way_does_not(
     ]
     (context,) = contexts
     demanded = {dependency.call for dependency in context.dependant.dependencies}
-    assert demanded == {refuse_repeats, get_service, get_settings}
+    assert demanded == {reject_duplicate_params, get_service, get_settings}
 
 
 names = st.sampled_from(["model", "preprocess", "top_k", "verify", "Verify", "x"])

@@ -186,7 +186,7 @@ def test_a_body_that_does_not_come_is_408_and_its_connection_closed(
             response.begin()
             problem = json.loads(response.read())
             assert (response.status, response.headers["Connection"]) == (408, "close")
-            assert problem["type"] == "urn:problem-type:capsnet:too-slow"
+            assert problem["type"] == "urn:problem-type:capsnet:request-timeout"
             assert problem["detail"] == "the body did not come within 1 s"
             assert connection.recv(1) == b""
         assert running.client.post("/classify", files={"file": seven}).status_code == 200

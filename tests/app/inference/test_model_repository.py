@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import ModelError
-from app.inference.model_repository import find_models
+from app.inference.model_repository import discover_models
 from capsnet.card import Graph, ModelCard, Validation, Variant
 from tests.app.tiny_model import write_card, write_tiny_model
 
@@ -15,7 +15,7 @@ from tests.app.tiny_model import write_card, write_tiny_model
 def test_finds_models_by_the_name_on_their_card(tmp_path: Path) -> None:
     write_tiny_model(tmp_path / "a")
     write_tiny_model(tmp_path / "b", name="leaves")
-    assert {name: model.folder.name for name, model in find_models(tmp_path).items()} == {
+    assert {name: model.folder.name for name, model in discover_models(tmp_path).items()} == {
         "mnist": "a",
         "leaves": "b",
     }
@@ -23,7 +23,7 @@ def test_finds_models_by_the_name_on_their_card(tmp_path: Path) -> None:
 
 def test_takes_the_folder_of_a_single_model(tmp_path: Path) -> None:
     write_tiny_model(tmp_path / "mine", name="leaves")
-    assert list(find_models(tmp_path / "mine")) == ["leaves"]
+    assert list(discover_models(tmp_path / "mine")) == ["leaves"]
 
 
 def test_passes_over_what_is_no_model(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_passes_over_what_is_no_model(tmp_path: Path) -> None:
     write_tiny_model(tmp_path / ".half-written")
     (tmp_path / "notes").mkdir()
     (tmp_path / "README.md").write_text("models")
-    assert list(find_models(tmp_path)) == ["mnist"]
+    assert list(discover_models(tmp_path)) == ["mnist"]
 
 
 def test_passes_over_what_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,12 +46,12 @@ def test_passes_over_what_may_not_be_read(tmp_path: Path, monkeypatch: pytest.Mo
         return exists(path, **options)
 
     monkeypatch.setattr(Path, "exists", refusing)
-    assert list(find_models(tmp_path)) == ["mnist"]
+    assert list(discover_models(tmp_path)) == ["mnist"]
 
 
 def refusal(folder: Path) -> str:
     with pytest.raises(ModelError) as refused:
-        find_models(folder)
+        discover_models(folder)
     return str(refused.value)
 
 
@@ -143,7 +143,7 @@ def test_auto_takes_the_fast_variant_only_where_the_card_says_it_is_as_good(
 ) -> None:
     card = write_tiny_model(tmp_path / "mnist")
     write_card(tmp_path / "mnist", with_variant(card, precision, error, exact))
-    (model,) = find_models(tmp_path).values()
+    (model,) = discover_models(tmp_path).values()
     taken, why = model.choose_precision("auto", on_gpu)
     assert taken == chosen
     assert why.startswith(reason)

@@ -68,7 +68,7 @@ def test_sweep_is_perturb_of_each_dimension_by_each_delta(
 
 
 def test_place_puts_each_pose_into_its_row() -> None:
-    placed = poses.place(np.array([[1, 2], [3, 4]], np.float32), [1, 0], 3)
+    placed = poses.scatter_poses(np.array([[1, 2], [3, 4]], np.float32), [1, 0], 3)
     assert placed.tolist() == [[[0, 0], [1, 2], [0, 0]], [[3, 4], [0, 0], [0, 0]]]
 
 

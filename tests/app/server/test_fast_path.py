@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.api.multipart import plain_picture
-from app.errors import NotAPicture
+from app.errors import InvalidImage
 from app.server.fast_path import LONGEST_BODY
 from app.server.http_head import answer, read_head
 from app.server.protocol import PATIENCE
@@ -227,7 +227,7 @@ def test_an_answer_that_cannot_be_written_closes_the_connection(
     """A bug that no input shows must not leave a client waiting."""
 
     async def fail(*_: object) -> bytes:
-        raise NotAPicture("\ud800")  # no JSON
+        raise InvalidImage("\ud800")  # no JSON
 
     async def scenario() -> bytes:
         monkeypatch.setattr("app.api.routes.classify.answer", fail)

@@ -38,7 +38,7 @@ def test_what_is_no_http_is_a_problem_like_any_other(server: Server, data: bytes
     assert head.startswith(b"HTTP/1.1 400 ")
     assert b"\r\nconnection: close" in head
     assert b"\r\ncontent-type: application/problem+json" in head
-    assert problem["type"] == "urn:problem-type:capsnet:not-http"
+    assert problem["type"] == "urn:problem-type:capsnet:malformed-request"
     assert reason in str(problem["detail"])
     assert f"\r\nx-request-id: {problem['request_id']}".encode() in head
     assert 'route="unmatched",status="400"' in server.client.get("/metrics").text

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.errors import StartError
+from app.errors import StartupError
 from app.server.supervisor import MOST_FAILED_STARTS, Supervisor, _End, _Losses
 from app.settings import Settings
 from tests.app.server_process import Server, free_port, is_ending, run_app, serving, wait_until
@@ -199,7 +199,7 @@ def test_a_worker_that_cannot_be_forked_is_one_that_did_not_start(
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", refuse)
     supervisor = Supervisor(Settings(models=tiny_models, workers=2, port=free_port()), print)
-    with pytest.raises(StartError, match=r"could not be started: .*temporarily unavailable"):
+    with pytest.raises(StartupError, match=r"could not be started: .*temporarily unavailable"):
         supervisor.run()
     supervisor = Supervisor(Settings(models=tiny_models, workers=2, port=free_port()), print)
     supervisor._ever_ready, supervisor._ready = True, 1  # another one serves
@@ -226,7 +226,7 @@ def test_without_a_folder_for_the_counts_workers_are_refused_in_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
-    with pytest.raises(StartError, match=r"TMPDIR may name: .*gone"):
+    with pytest.raises(StartupError, match=r"TMPDIR may name: .*gone"):
         Supervisor(Settings(workers=2), lambda pid: None).run()
 
 

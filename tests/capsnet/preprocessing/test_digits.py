@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops, ImageDraw
 
-from capsnet.preprocessing.digits import find_digits, normalised, widened
-from capsnet.preprocessing.local_background import closed, ink_is_dark, stroke_contrast, stroke_width
-from capsnet.preprocessing.ruled_lines import find_lines, without_lines
+from capsnet.preprocessing.digits import dilate, normalize_stroke_width, segment_digits
+from capsnet.preprocessing.local_background import (
+    is_dark_on_light,
+    morphological_closing,
+    stroke_contrast,
+    stroke_width,
+)
+from capsnet.preprocessing.ruled_lines import find_lines, remove_ruled_lines
 
 
 def page(width: int = 480, height: int = 360, shade: int = 220) -> Image.Image:
@@ -27,10 +32,10 @@ def test_closing_fills_what_is_narrow_and_leaves_what_is_wide() -> None:
     values[:, 40:] = 120  # a shadow
     values[20:26, 10:70] = 50  # a stroke
     shadow = np.where(np.arange(90) < 40, 200, 120)
-    np.testing.assert_array_equal(closed(values, 15), np.broadcast_to(shadow, (60, 90)))
+    np.testing.assert_array_equal(morphological_closing(values, 15), np.broadcast_to(shadow, (60, 90)))
     narrow = np.full((9, 9), 200, np.uint8)
     narrow[:, :2] = 10  # as wide as a table is, if the picture went on
-    np.testing.assert_array_equal(closed(narrow, 5), narrow)
+    np.testing.assert_array_equal(morphological_closing(narrow, 5), narrow)
 
 
 @pytest.mark.parametrize("width", [3, 8])
@@ -48,8 +53,8 @@ def test_the_rim_of_a_round_shadow_is_no_stroke(width: int) -> None:
 @pytest.mark.parametrize("width", [2, 8, 40])
 def test_the_polarity_is_that_of_the_strokes(width: int) -> None:
     grey = np.asarray(seven(page(), width=width))
-    assert ink_is_dark(grey)
-    assert not ink_is_dark(255 - grey)
+    assert is_dark_on_light(grey)
+    assert not is_dark_on_light(255 - grey)
 
 
 def test_a_stroke_counts_as_much_in_the_shade() -> None:
@@ -76,7 +81,7 @@ def test_ruled_lines_go_and_strokes_stay(slope: float) -> None:
                 ruled[max(at, 0) : max(at + 2, 0), column], 0.3
             )
     assert len(find_lines(ruled, 0.06)) >= 6
-    clean = without_lines(ruled, 0.06)
+    clean = remove_ruled_lines(ruled, 0.06)
     stroke = ink > 0.3
     assert (clean[~stroke] > 0.06).mean() < 0.3 * (ruled[~stroke] > 0.06).mean()
     # What is left are the corners, where a line crosses too little of the picture to be told from a stroke.
@@ -87,13 +92,13 @@ def test_squares_go_with_their_corners() -> None:
     squared = np.zeros((360, 480), np.float32)
     squared[10::30] = squared[11::30] = 0.3
     squared[:, 14::30] = squared[:, 15::30] = 0.3
-    assert without_lines(squared, 0.06).max() < 0.06
+    assert remove_ruled_lines(squared, 0.06).max() < 0.06
 
 
 def test_a_page_without_lines_has_none() -> None:
     contrast = np.asarray(seven(page(shade=0), shade=255), np.float32) / 255
     assert find_lines(contrast, 0.06) == []
-    np.testing.assert_array_equal(without_lines(contrast, 0.06), contrast)
+    np.testing.assert_array_equal(remove_ruled_lines(contrast, 0.06), contrast)
 
 
 def test_the_digit_is_found_among_other_marks() -> None:
@@ -104,7 +109,7 @@ def test_the_digit_is_found_among_other_marks() -> None:
     pen.rectangle((60, 20, 460, 340), outline=255)  # a frame
     pen.line((80, 300, 110, 310), fill=255, width=8)  # a dash
     pen.ellipse((400, 40, 410, 50), fill=255)  # a dot
-    found, expected = find_digits(np.asarray(image, np.float32) / 255, 0.0), find_digits(alone, 0.0)
+    found, expected = segment_digits(np.asarray(image, np.float32) / 255, 0.0), segment_digits(alone, 0.0)
     assert found is not None
     np.testing.assert_array_equal(found, expected)
 
@@ -112,16 +117,16 @@ def test_the_digit_is_found_among_other_marks() -> None:
 def test_a_piece_near_the_digit_is_part_of_it() -> None:
     image = seven(page(shade=0), shade=255)
     ImageDraw.Draw(image).line((190, 180, 205, 180), fill=255, width=8)  # its crossbar, a little short
-    found = find_digits(np.asarray(image, np.float32) / 255, 0.0)
+    found = segment_digits(np.asarray(image, np.float32) / 255, 0.0)
     assert found is not None
     assert found.shape[1] > 108
 
 
 @pytest.mark.parametrize("width", [1, 2, 4, 10, 20, 30, 40])
 def test_strokes_come_to_their_usual_width(width: int) -> None:
-    drawn = find_digits(np.asarray(seven(page(shade=0), shade=255, width=width), np.float32) / 255, 0.0)
+    drawn = segment_digits(np.asarray(seven(page(shade=0), shade=255, width=width), np.float32) / 255, 0.0)
     assert drawn is not None
-    box = normalised(drawn, 80, 80)
+    box = normalize_stroke_width(drawn, 80, 80)
     assert max(box.shape) == 80
     assert 0.085 < stroke_width(box > 0.5) / 80 < 0.2
 
@@ -136,13 +141,13 @@ def test_widening_draws_a_disc_around_a_point() -> None:
     point = np.zeros((21, 21), np.float32)
     point[10, 10] = 1
     y, x = np.mgrid[-10:11, -10:11]
-    np.testing.assert_array_equal(widened(point, 6.0) > 0, x * x + y * y <= 36)
+    np.testing.assert_array_equal(dilate(point, 6.0) > 0, x * x + y * y <= 36)
 
 
 def test_a_hairline_across_a_large_picture_is_widened() -> None:
     hair = np.zeros((480, 300), np.float32)
     hair[:, 150] = hair[0] = 1
-    box = normalised(hair, 20, 20)
+    box = normalize_stroke_width(hair, 20, 20)
     assert max(box.shape) == 20
     assert box.max() > 0.9
 
@@ -153,7 +158,7 @@ def test_as_many_digits_are_found_as_are_looked_for() -> None:
     two = ImageChops.lighter(one, beside)
     ImageDraw.Draw(two).ellipse((20, 320, 30, 330), fill=255)  # a dot
     alone, first, both = (
-        find_digits(np.asarray(image, np.float32) / 255, 0.0, count)
+        segment_digits(np.asarray(image, np.float32) / 255, 0.0, count)
         for image, count in ((one, 2), (two, 1), (two, 2))
     )
     assert alone is not None

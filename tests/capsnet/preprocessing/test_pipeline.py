@@ -12,12 +12,19 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from capsnet.config import InputSpec
-from capsnet.preprocessing.pipeline import ImageTooLarge, NotAnImage, Way, decode, decode_uint8, is_quick
+from capsnet.preprocessing.pipeline import (
+    ImageTooLarge,
+    NotAnImage,
+    PreprocessMode,
+    decode,
+    decode_uint8,
+    is_cheap_to_decode,
+)
 from training.data.datasets import Split, load
 
 MNIST = InputSpec(channels=1, height=28, width=28, preprocess="mnist")
 FASHION = InputSpec(channels=1, height=28, width=28, preprocess="fashion")
-WAYS: tuple[str, ...] = get_args(Way)
+WAYS: tuple[str, ...] = get_args(PreprocessMode)
 COLOUR = InputSpec(channels=3, height=32, width=48, preprocess="resize")
 
 
@@ -397,16 +404,16 @@ def test_absurd_shapes_are_read(size: tuple[int, int], way: str) -> None:
 
 def test_only_a_plain_png_of_the_own_small_size_is_quick(digits: Split) -> None:
     row = digits.images[0, 0]
-    assert is_quick(encode(row), MNIST)
-    assert is_quick(encode(np.zeros((32, 48, 3), np.uint8)), COLOUR)
-    assert not is_quick(encode(np.pad(row, 1)), MNIST)  # has to be cropped
-    assert not is_quick(encode(row, "BMP"), MNIST)
-    assert not is_quick(encode(row)[:20], MNIST)
+    assert is_cheap_to_decode(encode(row), MNIST)
+    assert is_cheap_to_decode(encode(np.zeros((32, 48, 3), np.uint8)), COLOUR)
+    assert not is_cheap_to_decode(encode(np.pad(row, 1)), MNIST)  # has to be cropped
+    assert not is_cheap_to_decode(encode(row, "BMP"), MNIST)
+    assert not is_cheap_to_decode(encode(row)[:20], MNIST)
     large = InputSpec(channels=1, height=256, width=256, preprocess="mnist")
-    assert not is_quick(encode(np.zeros((256, 256), np.uint8)), large)
+    assert not is_cheap_to_decode(encode(np.zeros((256, 256), np.uint8)), large)
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     colour = InputSpec(channels=3, height=64, width=64, preprocess="resize")
-    assert not is_quick(encode(noise), colour)  # 12 KB
+    assert not is_cheap_to_decode(encode(noise), colour)  # 12 KB
 
 
 @pytest.mark.parametrize("kind", ["zTXt", "iTXt", "iCCP"])
@@ -416,4 +423,4 @@ def test_a_png_with_a_part_that_unpacks_to_more_is_not_quick(digits: Split, kind
     chunk = struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part))
     bomb = plain[:33] + chunk + plain[33:]  # after the header
     assert len(bomb) < 8192
-    assert not is_quick(bomb, MNIST)
+    assert not is_cheap_to_decode(bomb, MNIST)

@@ -30,7 +30,7 @@ from training.trainer.config import Recipe
 from training.trainer.device_data import held_out
 from training.trainer.distillation import Teacher
 from training.trainer.pretrained import Start
-from training.trainer.run_state import BEST, LAST, LOG, STATE, RunError
+from training.trainer.run_state import BEST, LAST, LOG, STATE, TrainingError
 from training.trainer.weight_interpolation import blend
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -326,7 +326,7 @@ def test_augmented_copies_are_the_same_for_all_models_and_each_time(
     assert "held out by seed 0, 2 × hands" in shown.stderr
     row = rf"^mine +fp32 +folder:pictures +{2 * plain.metrics.images} .*\d\.\d{{5}} +\d\.\d{{5}} +\d+\.\d\d$"
     assert re.search(row, shown.stdout, re.MULTILINE), shown.stdout
-    with pytest.raises(RunError, match="was trained on other images than those of folder:"):
+    with pytest.raises(TrainingError, match="was trained on other images than those of folder:"):
         validate_models([exported], f"folder:{others}", None, None)
 
 
@@ -356,7 +356,7 @@ def test_a_blend_is_not_validated_on_other_pictures(
     extra = pictures / "zero" / "extra.png"
     Image.fromarray(digits.images[3, 0]).save(extra)
     try:
-        with pytest.raises(RunError, match="has changed since"):
+        with pytest.raises(TrainingError, match="has changed since"):
             blend(trained / BEST, further / BEST, tmp_path / "none.safetensors", 0.5, None)
     finally:
         extra.unlink()
@@ -388,20 +388,20 @@ def test_an_exported_model_is_refused_where_it_does_not_fit(
     assert teach(exported, recipe, data).file == f"{exported.parent.name}/mine"
     another = replace(recipe, seed=5)
     for read in (Start.read, teach):
-        with pytest.raises(RunError, match="mine: had other validation images"):
+        with pytest.raises(TrainingError, match="mine: had other validation images"):
             read(exported, another, data)
     changed = Split(data.images[1:], data.labels[1:])
     Start.read(exported, replace(another, dataset="folder:elsewhere"), changed)
-    with pytest.raises(RunError, match="mine: had other validation images"):
+    with pytest.raises(TrainingError, match="mine: had other validation images"):
         Start.read(exported, recipe, changed)
     assert len(data.labels) // 10 > 4
     Start.read(exported, replace(recipe, validation=4), data)  # four of those that were held out
     fewer = tmp_path / "fewer"
     run(*fit_words(pictures, fewer, "--epochs", "1", "--validation", "4"))
-    with pytest.raises(RunError, match=r"give its data, --seed 0 and a --validation of at most 4$"):
+    with pytest.raises(TrainingError, match=r"give its data, --seed 0 and a --validation of at most 4$"):
         Start.read(fewer / LAST, recipe, data)
     wider = replace(recipe, config=replace(recipe.config, primary_capsules=16))
-    with pytest.raises(RunError, match=r"mine: is of another network, ModelConfig\("):
+    with pytest.raises(TrainingError, match=r"mine: is of another network, ModelConfig\("):
         Start.read(exported, wider, data)
     silent = shutil.copytree(exported, tmp_path / "silent")
     card = json.loads((silent / "card.json").read_text())

@@ -14,7 +14,7 @@ from capsnet.config import ModelConfig
 from model.architectures.registry import ARCHITECTURES, build
 from tests.training.trainer.test_trainer import Watcher
 from training.data.augmentation import Augmentation
-from training.data.composition import Affine, Composer, Scene, shifted, transformed
+from training.data.composition import Affine, CompositionSpec, SceneComposer, shifted, transformed
 from training.data.datasets import DERIVED, DatasetError, Split, describe, fixed_scenes, load
 from training.trainer.config import Recipe, default_augmentation
 from training.trainer.device_data import DeviceData, batches, held_out, split
@@ -25,7 +25,7 @@ PAIRS = DERIVED["multimnist"].scene
 CPU = torch.device("cpu")
 
 
-def sources(data: Split, scene: Scene = PAIRS) -> DeviceData:
+def sources(data: Split, scene: CompositionSpec = PAIRS) -> DeviceData:
     images, labels = torch.from_numpy(data.images), torch.from_numpy(data.labels)
     return DeviceData(images, labels, torch.arange(len(labels)), scene)
 
@@ -91,8 +91,8 @@ def test_a_scene_belongs_to_its_sample_and_epoch_whatever_the_batch(digits: Spli
 
 
 def test_the_two_digits_are_warped_each_in_its_own_way(digits: Split) -> None:
-    same = Composer(
-        Scene(side=36, shift=0, objects=2),
+    same = SceneComposer(
+        CompositionSpec(side=36, shift=0, objects=2),
         torch.from_numpy(digits.images[[0, 0]]),
         torch.tensor([0, 1]),
         torch.arange(2),
@@ -201,11 +201,11 @@ def test_an_affine_transformation_is_what_it_says() -> None:
     image[0, 0, 10:31, 18:23] = 1.0  # an upright bar, 21 by 5 pixels
     u = torch.tensor([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, -1]])
     made = transformed(image.expand(4, -1, -1, -1), u, Affine(rotation=20, shear=0.2, scale=0.2))[:, 0]
-    turned, sheared, widened, flattened = (extent(each) for each in made)
+    turned, sheared, dilate, flattened = (extent(each) for each in made)
     assert turned[0] == pytest.approx(21 * np.cos(0.349) + 5 * np.sin(0.349), abs=1.5)
     assert turned[1] == pytest.approx(5 * np.cos(0.349) + 21 * np.sin(0.349), abs=1.5)
     assert sheared == pytest.approx((21, 5 + 0.2 * 21), abs=1.5)
-    assert widened == pytest.approx((21, 6), abs=1)
+    assert dilate == pytest.approx((21, 6), abs=1)
     assert flattened == pytest.approx((0.8 * 21, 5), abs=1)
     assert made.sum(dim=(1, 2)) == pytest.approx([105, 105, 126, 84], rel=0.03)
 

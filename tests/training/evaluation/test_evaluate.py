@@ -56,7 +56,7 @@ def test_a_model_of_two_objects_is_exported_with_a_guard_of_both(
     _, models = open_variants(tmp_path / "pairs")
     model = models["fp32"]
     lengths, poses = model.encode(images)
-    sure = guard.winners(lengths, 2)
+    sure = guard.top_classes(lengths, 2)
     one, other = (model.decode(poses, sure[:, rank]) for rank in (0, 1))
     distances = guard.distance(images, np.minimum(one + other, 1))
     shown = (sure == sure[0, 0]).any(axis=1)

@@ -19,7 +19,7 @@ from training.evaluation.evaluate import TorchModel, measure, replace_card
 from training.evaluation.robustness import (
     AXES,
     UNCHANGED,
-    Robustness,
+    RobustnessCurve,
     deformed_by,
     further_tests,
     measure_robustness,
@@ -115,7 +115,7 @@ def test_shares_are_those_that_a_measurement_finds(model: TorchModel, digits: Sp
         few = Split(digits.images[::5], digits.labels[::5])
         last = fixed_scenes(few, deformed_by(SCENE, kind, axis.strengths[-1]))
         assert found.deformed[kind][-1][1] == pytest.approx(1 - measure(model, last, "", None).error)
-    assert Robustness.read(json.loads(json.dumps(asdict(found)))).accuracy == found.accuracy
+    assert RobustnessCurve.read(json.loads(json.dumps(asdict(found)))).accuracy == found.accuracy
 
 
 def test_a_report_puts_networks_side_by_side(

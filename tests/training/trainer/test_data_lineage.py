@@ -10,10 +10,10 @@ from model.architectures.registry import build
 from tests.training.trainer.test_trainer import recipe
 from training.data.datasets import Split
 from training.evaluation.validate import Copies, validate_models
-from training.trainer.data_lineage import HeldOut, Stage, stages_of
+from training.trainer.data_lineage import DataLineage, Stage, stages_of
 from training.trainer.pretrained import Earlier
 from training.trainer.provenance import provenance
-from training.trainer.run_state import RunError
+from training.trainer.run_state import TrainingError
 
 ARTIFACTS = Path(__file__).resolve().parents[3] / "artifacts"
 
@@ -45,14 +45,16 @@ def test_a_stage_sees_what_another_seed_or_a_larger_cut_holds_out(digits: Split)
 def test_an_early_stage_counts_too(first: str, refused: bool, digits: Split) -> None:
     fit = "python -m training fit --dataset {} --architecture shared --epochs 1 {}"
     command = " && ".join([fit.format("mnist", first), fit.format("fashion_mnist", "--seed 0")])
-    held_out = HeldOut(
+    held_out = DataLineage(
         dataset="fashion_mnist", data="another", seed=0, validation=20, stages=stages_of(command)
     )
     before = Earlier(
         network=build(recipe().config), command=command, classes=tuple("0123456789"), held_out=held_out
     )
     if refused:
-        with pytest.raises(RunError, match=r"last\.safetensors: was trained on images that are to validate"):
+        with pytest.raises(
+            TrainingError, match=r"last\.safetensors: was trained on images that are to validate"
+        ):
             before.check_held_out(Path("last.safetensors"), recipe(validation=20), digits)
     else:
         before.check_held_out(Path("last.safetensors"), recipe(validation=20), digits)
@@ -63,10 +65,10 @@ def test_an_early_stage_counts_too(first: str, refused: bool, digits: Split) -> 
 )
 def test_a_card_that_does_not_say_what_was_held_out_is_refused(change: dict[str, object]) -> None:
     card = ModelCard.load(ARTIFACTS / "mnist")
-    assert HeldOut.of_model(ARTIFACTS / "mnist", card).validation == 2500
+    assert DataLineage.of_model(ARTIFACTS / "mnist", card).validation == 2500
     changed = replace(card, training={**card.training, **change})
     with pytest.raises(CardError, match="does not say how it was trained"):
-        HeldOut.of_model(ARTIFACTS / "mnist", changed)
+        DataLineage.of_model(ARTIFACTS / "mnist", changed)
 
 
 def test_models_of_several_data_sets_have_the_validation_errors_of_their_cards(data_folder: Path) -> None:
@@ -82,11 +84,11 @@ def test_models_of_several_data_sets_have_the_validation_errors_of_their_cards(d
 
 
 def test_copies_that_would_be_equal_are_refused(data_folder: Path) -> None:
-    with pytest.raises(RunError, match="--augmentation none: the copies of an image would be equal"):
+    with pytest.raises(TrainingError, match="--augmentation none: the copies of an image would be equal"):
         validate_models([ARTIFACTS / "mnist"], None, data_folder, Copies(augmentation="none", count=2))
 
 
 @pytest.mark.parametrize("count", [0, 101])
 def test_copies_are_of_a_number_that_can_be(count: int) -> None:
-    with pytest.raises(RunError, match=f"--copies: is {count}; it must lie between 1 and 100"):
+    with pytest.raises(TrainingError, match=f"--copies: is {count}; it must lie between 1 and 100"):
         Copies(augmentation="hands", count=count)

@@ -17,7 +17,7 @@ from capsnet.config import InputSpec, ModelConfig
 from model.architectures.registry import ARCHITECTURES, build
 from model.checkpoint import load_network, read_tensors
 from model.nn.layers import CapsuleNetwork
-from training.cli.progress import Display
+from training.cli.progress import ProgressDisplay
 from training.data.augmentation import AUGMENTATIONS
 from training.data.datasets import DatasetError, DatasetInfo, Split
 from training.trainer import run_state
@@ -27,7 +27,7 @@ from training.trainer.device_data import batches, held_out, split
 from training.trainer.distillation import Teacher
 from training.trainer.pretrained import Start
 from training.trainer.provenance import provenance
-from training.trainer.run_state import EpochResult, Position, RunError, Stop
+from training.trainer.run_state import EpochResult, Stop, TrainingError, TrainingProgress
 from training.trainer.trainer import Trainer, plain_images
 
 SPEC = InputSpec(channels=1, height=28, width=28, preprocess="mnist")
@@ -47,10 +47,10 @@ class Watcher:
         self.results: list[EpochResult] = []
         self.steps, self.stop_after = 0, stop_after
 
-    def start(self, position: Position, steps: int) -> None:
+    def start(self, position: TrainingProgress, steps: int) -> None:
         self.begun_at = (position.epoch, position.step)
 
-    def step(self, position: Position, loss: float) -> None:
+    def step(self, position: TrainingProgress, loss: float) -> None:
         self.steps += 1
         if self.steps == self.stop_after:
             raise KeyboardInterrupt
@@ -226,9 +226,9 @@ def test_who_looks_at_other_images_cannot_teach(digits: Split, tmp_path: Path) -
     read = partial(Teacher.read, tmp_path / run_state.LAST, data=digits)
     assert read(plan, classes=INFO.classes).file == f"{tmp_path.name}/last.safetensors"
     larger = dataclasses.replace(plan, config=dataclasses.replace(plan.config, height=40, width=40))
-    with pytest.raises(RunError, match=r"last.safetensors: cannot teach, since its images or classes"):
+    with pytest.raises(TrainingError, match=r"last.safetensors: cannot teach, since its images or classes"):
         read(larger, classes=INFO.classes)
-    with pytest.raises(RunError, match=r"last.safetensors: cannot teach, since its images or classes"):
+    with pytest.raises(TrainingError, match=r"last.safetensors: cannot teach, since its images or classes"):
         read(plan, classes=tuple("abcdefghij"))
 
 
@@ -266,7 +266,7 @@ def test_the_curves_of_a_resumed_run_are_whole(digits: Split, tmp_path: Path) ->
     for stop_after in (12, None):
         run = trainer(tmp_path, digits, recipe(epochs=3))
         run.resume()
-        display = Display(Console(quiet=True), 3, 32, tmp_path, where="", quiet=False)
+        display = ProgressDisplay(Console(quiet=True), 3, 32, tmp_path, where="", quiet=False)
         watcher = Watcher(stop_after)
         if stop_after is None:
             with display:
@@ -282,7 +282,7 @@ def test_resuming_with_other_settings_is_refused_by_name(digits: Split, tmp_path
     trainer(tmp_path, digits, recipe(epochs=1)).run(Watcher())
     other = trainer(tmp_path, digits, recipe(epochs=1, seed=5, learning_rate=0.5))
     with pytest.raises(
-        RunError, match=r"other settings \(learning_rate was 0\.001 and is 0\.5; seed was 0 and is 5"
+        TrainingError, match=r"other settings \(learning_rate was 0\.001 and is 0\.5; seed was 0 and is 5"
     ):
         other.resume()
 
@@ -290,7 +290,7 @@ def test_resuming_with_other_settings_is_refused_by_name(digits: Split, tmp_path
 def test_resuming_on_other_images_is_refused(digits: Split, tmp_path: Path) -> None:
     trainer(tmp_path, digits, recipe(epochs=1)).run(Watcher())
     other = trainer(tmp_path, Split(digits.images[::-1].copy(), digits.labels), recipe(epochs=1))
-    with pytest.raises(RunError, match="mnist has changed since"):
+    with pytest.raises(TrainingError, match="mnist has changed since"):
         other.resume()
 
 
@@ -298,7 +298,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(digits: Split, tmp_path: Path) 
     run = trainer(tmp_path, digits, recipe())
     with torch.no_grad():
         next(run.network.parameters()).fill_(float("nan"))
-    with pytest.raises(RunError, match="the loss is nan at step 0"):
+    with pytest.raises(TrainingError, match="the loss is nan at step 0"):
         run.run(Watcher())
 
 

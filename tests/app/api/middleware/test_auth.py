@@ -18,7 +18,7 @@ import pytest
 import structlog
 
 from app.api.application import create_app
-from app.api.middleware.auth import warn_of_open_door
+from app.api.middleware.auth import warn_if_unauthenticated
 from app.settings import Settings
 from tests.app.server_process import Server, assert_problem, run_app, serving
 
@@ -312,6 +312,6 @@ def test_a_service_that_is_open_to_the_world_without_keys_is_warned_of(
     settings: dict[str, str], warned: bool
 ) -> None:
     with structlog.testing.capture_logs() as events:
-        warn_of_open_door(Settings(**settings))  # type: ignore[arg-type]
+        warn_if_unauthenticated(Settings(**settings))  # type: ignore[arg-type]
     assert [event["log_level"] for event in events] == ["warning"] * warned
     assert all("CAPSNET_API_KEYS" in event["event"] for event in events)

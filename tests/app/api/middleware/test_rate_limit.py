@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.middleware.rate_limit import Buckets
+from app.api.middleware.rate_limit import RateLimiter
 from app.settings import SECONDS, Rate
 
 
@@ -37,12 +37,12 @@ def test_what_is_nearly_a_rate_is_refused(text: str) -> None:
 def test_a_bucket_is_one_that_fills_evenly(rate: Rate, pauses: list[float]) -> None:
     """Against a plain count of tokens, which is the other way to think of the same."""
     now = 0.0
-    buckets = Buckets(rate, clock=lambda: now)
+    buckets = RateLimiter(rate, clock=lambda: now)
     tokens, speed = float(rate.count), rate.count / rate.seconds
     for pause in pauses:
         now += pause
         tokens = min(rate.count, tokens + pause * speed)
-        allowance = buckets.take("x")
+        allowance = buckets.acquire("x")
         if abs(tokens - round(tokens)) > 1e-4:  # else rounding decides
             assert allowance.granted == (tokens >= 1)
             assert allowance.remaining == int(tokens - allowance.granted)
@@ -54,24 +54,24 @@ def test_a_bucket_is_one_that_fills_evenly(rate: Rate, pauses: list[float]) -> N
 
 def test_whoever_waits_as_told_is_let_in() -> None:
     now = 0.0
-    buckets = Buckets(Rate(7, 60), clock=lambda: now)
+    buckets = RateLimiter(Rate(7, 60), clock=lambda: now)
     for _ in range(7):
-        assert buckets.take("x").granted
+        assert buckets.acquire("x").granted
     for _ in range(100):
-        refused = buckets.take("x")
+        refused = buckets.acquire("x")
         assert not refused.granted
         now += refused.retry
-        assert buckets.take("x").granted
+        assert buckets.acquire("x").granted
 
 
 def test_clients_do_not_take_from_one_another() -> None:
-    buckets = Buckets(Rate(1, 3600))
-    assert [buckets.take(client).granted for client in "aabbc"] == [True, False, True, False, True]
+    buckets = RateLimiter(Rate(1, 3600))
+    assert [buckets.acquire(client).granted for client in "aabbc"] == [True, False, True, False, True]
 
 
 def test_however_many_clients_there_are_no_more_are_remembered_and_never_the_last() -> None:
-    buckets = Buckets(Rate(1, 3600), most=100)
+    buckets = RateLimiter(Rate(1, 3600), most=100)
     for client in range(10_000):
-        assert buckets.take(client).granted
-        assert not buckets.take(client).granted
+        assert buckets.acquire(client).granted
+        assert not buckets.acquire(client).granted
         assert len(buckets) <= 100

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from app.api.kserve_tensors import header_length, longest_json, parse
 from app.api.schemas.kserve import InferAnswer
 from app.errors import BadRequest
-from app.inference.service import Service
+from app.inference.service import InferenceService
 from app.inference.tensors import run_tensors
 from app.settings import Settings
 from tests.app.server_process import Server, serving
@@ -107,7 +107,7 @@ def test_what_is_not_asked_for_is_not_computed(tiny_models: Path) -> None:
     """A model without its decoder still gives lengths and poses."""
 
     async def scenario() -> None:
-        service = Service.load(Settings(models=tiny_models))
+        service = InferenceService.load(Settings(models=tiny_models))
         blind = dataclasses.replace(service.models.get(None), decoder=None)  # type: ignore[arg-type]
         images = np.zeros((3, 1, 28, 28), np.float32)
         found = await run_tensors(service, blind, images, ["poses", "lengths"])

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from app.api.schemas.requests import SweepParameters
 from app.api.schemas.responses import SweepAnswer
-from app.inference.poses import spread
+from app.inference.poses import linspace_exact
 from tests.app.server_process import assert_problem, pixels_of, serving
 
 FIELDS = {"model", "version", "capsule", "pose", "dims", "deltas", "frames", "input", "reconstruction"}
@@ -122,7 +122,7 @@ def test_any_text_is_a_list_of_dimensions_or_refused(text: str) -> None:
 @settings(deadline=None)
 @given(st.floats(-2, 2), st.floats(0.001, 2), st.integers(2, 51))
 def test_deltas_are_even_and_exact_at_their_ends(lowest: float, width: float, steps: int) -> None:
-    deltas = spread(lowest, lowest + width, steps)
+    deltas = linspace_exact(lowest, lowest + width, steps)
     assert np.allclose(deltas, np.linspace(lowest, lowest + width, steps), atol=1e-6)
     assert (deltas[0], deltas[-1]) == (np.float32(lowest), np.float32(lowest + width))
-    assert spread(-width, width, 2 * steps - 1)[steps - 1] == 0
+    assert linspace_exact(-width, width, 2 * steps - 1)[steps - 1] == 0

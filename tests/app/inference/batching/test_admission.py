@@ -7,9 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.errors import QueueFull, TooLarge
+from app.errors import ContentTooLarge, QueueFull
 from app.inference.batching import admission
-from app.inference.batching.admission import ALWAYS, CALM, CROWDED, SHARE, Admission
+from app.inference.batching.admission import (
+    COOLDOWN_S,
+    MAX_ITEM_WEIGHT,
+    MIN_ADMITTED_ITEMS,
+    OVERLOAD_WAIT_FACTOR,
+    Admission,
+)
 
 
 class Clock:
@@ -81,8 +87,8 @@ def test_before_the_pace_is_known_only_items_are_counted(clock: Clock) -> None:
 def test_under_load_so_many_are_let_in_as_are_answered_within_a_part_of_the_wait(clock: Clock) -> None:
     crowd = Crowd(Admission(max_items=10_000, max_wait=0.5), clock)
     crowd.come_together(300)
-    assert serve(crowd, rate=1000, seconds=20) == pytest.approx(500 * CROWDED, abs=5)
-    assert serve(crowd, rate=2000, seconds=20) == pytest.approx(1000 * CROWDED, abs=10)
+    assert serve(crowd, rate=1000, seconds=20) == pytest.approx(500 * OVERLOAD_WAIT_FACTOR, abs=5)
+    assert serve(crowd, rate=2000, seconds=20) == pytest.approx(1000 * OVERLOAD_WAIT_FACTOR, abs=10)
 
 
 def test_a_burst_may_fill_the_whole_wait_and_a_crowd_may_not_until_it_is_gone(clock: Clock) -> None:
@@ -95,16 +101,16 @@ def test_a_burst_may_fill_the_whole_wait_and_a_crowd_may_not_until_it_is_gone(cl
     assert crowd.fill() == pytest.approx(500, abs=5)  # the last of them is refused: a crowd
     for _ in range(200):
         crowd.answer(0.001)
-        assert door.refusal() is not None
-    clock.now += CALM
-    assert door.refusal() is None
+        assert door.check() is not None
+    clock.now += COOLDOWN_S
+    assert door.check() is None
     assert crowd.fill() == pytest.approx(500, abs=5)
 
 
 def test_a_service_that_was_slow_is_found_to_be_quick_again(clock: Clock) -> None:
     crowd = Crowd(Admission(max_items=10_000, max_wait=0.1), clock)
-    assert serve(crowd, rate=50, seconds=200) == ALWAYS
-    assert serve(crowd, rate=5000, seconds=5) == pytest.approx(500 * CROWDED, abs=5)
+    assert serve(crowd, rate=50, seconds=200) == MIN_ADMITTED_ITEMS
+    assert serve(crowd, rate=5000, seconds=5) == pytest.approx(500 * OVERLOAD_WAIT_FACTOR, abs=5)
 
 
 def test_slow_clients_do_not_make_the_service_slow(clock: Clock) -> None:
@@ -133,22 +139,24 @@ def test_a_large_request_counts_as_a_share_of_it(clock: Clock) -> None:
     crowd = Crowd(Admission(max_items=10_000, max_wait=0.1), clock)
     serve(crowd, rate=1000, seconds=5)
     crowd.leave()
-    assert [crowd.come(1000) for _ in range(ALWAYS // SHARE + 1)] == [True] * (ALWAYS // SHARE) + [False]
+    assert [crowd.come(1000) for _ in range(MIN_ADMITTED_ITEMS // MAX_ITEM_WEIGHT + 1)] == [True] * (
+        MIN_ADMITTED_ITEMS // MAX_ITEM_WEIGHT
+    ) + [False]
 
 
 def test_more_items_than_there_is_room_for_at_all_are_too_large(clock: Clock) -> None:
-    with pytest.raises(TooLarge, match="at most 10"), Admission(10, 1).admitted(11):
+    with pytest.raises(ContentTooLarge, match="at most 10"), Admission(10, 1).admitted(11):
         pass
 
 
 def test_a_refusal_says_why(clock: Clock) -> None:
     door = Admission(max_items=10_000, max_wait=0.1)
     serve(Crowd(door, clock), rate=1000, seconds=5)
-    refusal = door.refusal()
-    assert refusal is not None
-    assert f"are answered a second; a request may wait for {0.1 * CROWDED:g} s" in refusal.detail
-    assert refusal.headers == {"Retry-After": "1"}
-    assert Admission(5, 0.1).refusal(arrived=100) is None  # the pace is not known
+    check = door.check()
+    assert check is not None
+    assert f"are answered a second; a request may wait for {0.1 * OVERLOAD_WAIT_FACTOR:g} s" in check.detail
+    assert check.headers == {"Retry-After": "1"}
+    assert Admission(5, 0.1).check(arrived=100) is None  # the pace is not known
 
 
 @given(st.lists(st.tuples(st.integers(1, 40), st.booleans()), max_size=60))
@@ -175,5 +183,5 @@ def test_whatever_comes_and_goes_the_bound_holds_and_all_is_given_back(steps: li
     for _, stack in inside:
         stack.close()
     with door.admitted(64):
-        assert door.refusal() is not None
-    assert door.refusal() is None
+        assert door.check() is not None
+    assert door.check() is None

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.errors import DeadlineExceeded, NotReady, QueueFull, TooLarge
+from app.errors import ContentTooLarge, DeadlineExceeded, NotReady, QueueFull
 from app.inference.batching.batcher import Batcher, Queue
 
 LONG = 60.0
@@ -137,7 +137,7 @@ def test_a_request_is_admitted_whole_or_not_at_all() -> None:
         await until(lambda: batcher.waiting == 3)
         with pytest.raises(QueueFull, match="3 items are waiting, of at most 5"):
             await queue.submit([4, 5, 6], soon())
-        with pytest.raises(TooLarge, match="6 items; at most 5"):
+        with pytest.raises(ContentTooLarge, match="6 items; at most 5"):
             await queue.submit([0] * 6, soon())
         fits = asyncio.create_task(queue.submit([7, 8], soon()))
         await until(lambda: batcher.waiting == 5)
@@ -170,7 +170,7 @@ def test_what_waits_past_its_deadline_is_not_computed() -> None:
 
 def test_a_deadline_holds_where_no_slot_becomes_free(monkeypatch: pytest.MonkeyPatch) -> None:
     """A graph that hangs: who waits and who is in its batch is answered, and the batcher knows that it is lost."""
-    monkeypatch.setattr("app.inference.batching.batcher.STALLED", 0.3)
+    monkeypatch.setattr("app.inference.batching.batcher.STALLED_S", 0.3)
 
     async def scenario() -> None:
         gate = Gate()
@@ -296,8 +296,8 @@ def test_what_takes_a_moment_is_run_on_the_loop_and_no_more_of_it_at_a_time() ->
         time.sleep(0.01 * len(items))
         return double(items)
 
-    async def scenario(slots: int, moment: float) -> list[tuple[int, bool]]:
-        batcher = Batcher(slots, max_queue=100, moment=moment)
+    async def scenario(slots: int, inline_budget_s: float) -> list[tuple[int, bool]]:
+        batcher = Batcher(slots, max_queue=100, inline_budget_s=inline_budget_s)
         queue = batcher.queue(run, max_batch=8)
         batches.clear()
         assert await queue.submit([0], soon()) == [0]  # how long an item takes is not known yet
@@ -325,7 +325,7 @@ def test_an_error_on_the_loop_stays_inside_its_batch_and_callers_who_leave_are_n
         return double(items)
 
     async def scenario() -> None:
-        batcher = Batcher(slots=1, max_queue=100, moment=1.0)
+        batcher = Batcher(slots=1, max_queue=100, inline_budget_s=1.0)
         queue, other = (batcher.queue(run, max_batch=8) for _ in range(2))
         for each in (queue, other):
             await each.submit([0], soon())
@@ -381,7 +381,7 @@ requests = st.lists(
     st.sampled_from([0.0, 0.002, 1.0]),
 )
 def test_nothing_is_lost_swapped_or_answered_twice(
-    requests: list[Asked], slots: int, max_batch: int, seconds: float, moment: float
+    requests: list[Asked], slots: int, max_batch: int, seconds: float, inline_budget_s: float
 ) -> None:
     """Every request gets its own results in order or its own end, and once; nothing runs twice; then all is empty."""
     seen: list[tuple[int, int]] = []
@@ -395,7 +395,7 @@ def test_nothing_is_lost_swapped_or_answered_twice(
         return [(request, index) for request, index, _ in items]
 
     async def scenario() -> None:
-        batcher = Batcher(slots=slots, max_queue=10_000, moment=moment)
+        batcher = Batcher(slots=slots, max_queue=10_000, inline_budget_s=inline_budget_s)
         queues = [batcher.queue(run, max_batch) for _ in range(3)]
         answers = [0] * len(requests)
 
