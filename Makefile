@@ -1,7 +1,8 @@
 # Everything a developer types. `make` alone lists it.
 #
 # One environment, .venv, grows with what is asked of it: `make serve` puts in what serving needs (no PyTorch),
-# `make train` and `make install-dev` the rest. An install is repeated only when its lock file has changed.
+# `make train` and `make install-dev` the rest. An install is repeated only when its lock file has changed. ONNX Runtime
+# comes in one of two packages: the large one where NVIDIA's driver is, the small one elsewhere (RUNTIME=).
 
 HOST := $(CAPSNET_HOST)
 PORT := $(CAPSNET_PORT)
@@ -26,6 +27,9 @@ export ORT_DISABLE_TELEMETRY := 1
 
 VENV := .venv
 BIN := $(VENV)/bin
+# Which package of ONNX Runtime: gpu where NVIDIA's driver answers, else cpu. RUNTIME= on the command line chooses.
+RUNTIME := $(shell { [ -e /proc/driver/nvidia/version ] || nvidia-smi -L; } >/dev/null 2>&1 && echo gpu || echo cpu)
+RUNTIME_INSTALLED := $(VENV)/runtime-$(RUNTIME).installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # The first of these that is new enough; name another with PYTHON=
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -35,7 +39,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 .DELETE_ON_ERROR:
 .PHONY: help serve test test-browser chromium screenshots train smoke pictures results figures tutorial openapi fuzz lock clean \
 	lint lint-style lint-types lint-imports lint-images install-serve install-train install-dev \
-	bench-serving bench-limit bench-overload bench-gpu bench-training soak performance
+	wheel-check bench-serving bench-limit bench-overload bench-gpu bench-training soak performance
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +88,9 @@ train: install-train ## Train a network and export it to artifacts/ (DATASET=, A
 smoke: ## Build and run docker-compose.yml for real, and ask it for an answer
 	@bash tests/docker/smoke.sh || { status=$$?; [ $$status -eq 75 ] || exit $$status; \
 		echo "SKIPPED: make smoke could not run on this machine; the images are NOT tested" >&2; }
+
+wheel-check: ## Build the wheel, install it in a fresh environment, and use it from an empty folder
+	PYTHON=$(PYTHON) bash tests/project/check_wheel.sh
 
 # Photographs are drawn at 12 megapixels, which takes half an hour of one core: WORKERS=
 WORKERS := 1
@@ -146,9 +153,9 @@ performance: install-dev ## Put the measured figures into docs/performance.md
 
 # ------------------------------------------------------------------------------------------------------- environments
 
-install-serve: $(VENV)/serve.installed
-install-train: $(VENV)/train.installed
-install-dev: $(VENV)/dev.installed ## Install what development needs (TORCH_INDEX= for a CPU-only torch)
+install-serve: $(RUNTIME_INSTALLED) $(VENV)/serve.installed
+install-train: $(RUNTIME_INSTALLED) $(VENV)/train.installed
+install-dev: $(RUNTIME_INSTALLED) $(VENV)/dev.installed ## Install what development needs (TORCH_INDEX= for a CPU-only torch)
 
 $(BIN)/python:
 	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer is needed, and none was found; name one with PYTHON=" >&2; exit 1; }
@@ -156,7 +163,13 @@ $(BIN)/python:
 		{ echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-# The lock files agree with one another, so that a larger installation contains each smaller one.
+# Both packages of ONNX Runtime install the same files, so one goes before the other comes. The lock files agree with one
+# another, so that a larger installation contains each smaller one, and only runtime-*.txt names a runtime.
+$(VENV)/runtime-%.installed: requirements/runtime-%.txt | $(BIN)/python
+	$(PIP) uninstall --quiet --yes onnxruntime onnxruntime-gpu 2>/dev/null
+	$(PIP) install -r $<
+	@rm -f $(VENV)/runtime-*.installed && touch $@
+
 $(VENV)/serve.installed: requirements/serve.txt | $(BIN)/python
 	$(PIP) install -r $<
 	@touch $@
@@ -179,18 +192,18 @@ endef
 # --------------------------------------------------------------------------------------------------------- lock files
 
 # Exact versions for every platform and every Python from 3.11, without an index's address. The largest comes first and
-# constrains the others. The CPU image takes the small onnxruntime wheel on every platform.
+# constrains the others. The runtimes are apart, because an environment has one of them: what each needs besides is held
+# to the same versions.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --no-annotate \
-	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 ALIKE := --constraint requirements/dev.txt
 
 lock: install-dev ## Write requirements/*.txt from pyproject.toml (UPGRADE=1 for the newest versions)
-	$(LOCK) --extra dev $(if $(UPGRADE),--upgrade) --output-file requirements/dev.txt
-	$(LOCK) --extra train $(ALIKE) --output-file requirements/train.txt
-	$(LOCK) $(ALIKE) --output-file requirements/serve.txt
-	$(LOCK) $(ALIKE) --override requirements/cpu-override.in --excludes requirements/cpu-exclude.in \
-		--output-file requirements/serve-cpu.txt
-	$(LOCK) $(ALIKE) --extra gpu --output-file requirements/serve-gpu.txt
+	$(LOCK) pyproject.toml --extra dev $(if $(UPGRADE),--upgrade) --output-file requirements/dev.txt
+	$(LOCK) pyproject.toml $(ALIKE) --extra serve --extra train --output-file requirements/train.txt
+	$(LOCK) pyproject.toml $(ALIKE) --extra serve --output-file requirements/serve.txt
+	$(LOCK) pyproject.toml $(ALIKE) --extra gpu $(if $(UPGRADE),--upgrade) --output-file requirements/runtime-gpu.txt
+	$(LOCK) pyproject.toml $(ALIKE) --extra cpu $(if $(UPGRADE),--upgrade) --output-file requirements/runtime-cpu.txt
 
 clean: ## Remove caches and build output; environments, data, runs and models stay
 	rm -rf build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis

@@ -1,14 +1,16 @@
-"""`python -m app`: serve the models on the address that the settings name."""
+"""`python -m app`: serve the models on the address that the settings name.
+
+With `CAPSNET_SERVER=uvicorn` that is plain uvicorn; the package `server` is then not needed.
+"""
 
 import contextlib
+import os
 import sys
+from typing import Any
 
 from .api.middleware.auth import warn_if_unauthenticated
 from .errors import StartupError
-from .inference.model_repository import discover_models
 from .observability import logging_config
-from .server.sockets import own_socket
-from .server.supervisor import Supervisor
 from .settings import Settings, warn_of_unknown_variables
 
 
@@ -19,26 +21,57 @@ def main() -> None:
         logging_config.configure(settings.log_format, settings.log_level)
         warn_of_unknown_variables()
         warn_if_unauthenticated(settings)
-        if settings.workers > 1:
-            discover_models(
-                settings.models
-            )  # what is wrong with the files is said once and not by every worker
-            Supervisor(settings, _forget_worker).run()
+        if os.environ.get("CAPSNET_SERVER") == "uvicorn":
+            _serve_plainly(settings)
+        elif settings.workers > 1:
+            _supervise(settings)
         else:
             _serve(settings)
     except StartupError as error:
         sys.exit(f"capsnet: {error}")
 
 
+def _supervise(settings: Settings) -> None:
+    """Serve with several processes."""
+    from .inference.model_repository import discover_models
+    from .server.supervisor import Supervisor
+
+    discover_models(settings.models)  # what is wrong with the files is said once and not by every worker
+    Supervisor(settings, _forget_worker).run()
+
+
 def _serve(settings: Settings) -> None:
     """Serve in this process; the supervisor of several needs none of what is imported here."""
     from .api.application import create_app
     from .server.server import Server
+    from .server.sockets import own_socket
 
     with own_socket(settings) as listening:
         server = Server(create_app(settings), settings)
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again after it has ended in order
             server.run([listening])
+
+
+def _serve_plainly(settings: Settings) -> None:
+    """Serve on uvicorn as it is."""
+    import uvicorn
+
+    if settings.workers == 1:
+        from .api.application import create_app
+
+        application: Any = create_app(settings)
+    else:
+        application = f"{__package__}.main:app"
+    uvicorn.run(
+        application,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # the application looks at them, where a proxy is trusted
+    )
 
 
 def _forget_worker(pid: int) -> None:

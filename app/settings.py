@@ -11,6 +11,8 @@ import structlog
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from capsnet.shipped_models import default_models
+
 from .errors import SettingsError, did_you_mean
 
 PREFIX = "CAPSNET_"
@@ -76,12 +78,6 @@ class Rate:
 
 def _rate(value: Any) -> Any:
     return Rate.parse(value) if isinstance(value, str) else value
-
-
-def default_models() -> Path:
-    """The `artifacts` folder beside the package, as in a clone, or else in the working folder."""
-    beside = Path(__file__).resolve().parent.parent / "artifacts"
-    return beside if beside.is_dir() else Path("artifacts")
 
 
 def default_cache() -> Path:

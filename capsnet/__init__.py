@@ -1,6 +1,8 @@
 """Capsule networks without PyTorch: the models in this process, and the service over HTTP.
 
-    from capsnet import Client
+    from capsnet import Client, load
+
+    print(load("mnist")("seven.png").label)
 
     with Client("http://127.0.0.1:8000") as client:
         print(client.classify("seven.png").label)
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from capsnet.client import Client
     from capsnet.errors import CapsnetError
     from capsnet.images import Picture, Png
+    from capsnet.predictor import Predictor, load
     from capsnet.results import Check, Classification, Model, Prediction, Reconstruction, Sweep
     from capsnet.retry import DEFAULT_RETRIES, DEFAULT_TIMEOUT
     from capsnet.transport import DEFAULT_SERVER
@@ -39,8 +42,10 @@ __all__ = [
     "Picture",
     "Png",
     "Prediction",
+    "Predictor",
     "Reconstruction",
     "Sweep",
+    "load",
 ]
 
 _MODULES = {
@@ -56,8 +61,10 @@ _MODULES = {
     "Picture": "images",
     "Png": "images",
     "Prediction": "results",
+    "Predictor": "predictor",
     "Reconstruction": "results",
     "Sweep": "results",
+    "load": "predictor",
 }
 
 

@@ -38,6 +38,9 @@ METADATA_EXPORT_ID = "capsnet.export_id"
 Precision = Literal["fp32", "fp16", "int8"]
 
 
+# `auto` takes a faster encoder that errs on at most this much more of the validation images.
+TOLERATED_ERROR = 0.0005
+
 # A model's name is a folder, a query parameter and a part of a path.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -215,6 +218,22 @@ class ModelCard:
             for precision, variant in self.variants.items()
         }
         return dataclasses.replace(self, variants=variants)
+
+    def fastest_precision(self, on_gpu: bool) -> tuple[str, str]:
+        """Return the fastest precision on a device that is measured to be as good as fp32, and the reason."""
+        precision, device = ("fp16", "a GPU") if on_gpu else ("int8", "a CPU")
+        variant, exact = self.variants.get(precision), self.variants["fp32"]
+        if variant is None:
+            return "fp32", f"the model has no {precision}"
+        if variant.validation is None or exact.validation is None:
+            return "fp32", f"the card does not compare the errors of {precision} and fp32"
+        error, least = variant.validation.error, exact.validation.error
+        errors = (
+            f"{precision} errs on {100 * error:.2f} % of the validation images, fp32 on {100 * least:.2f} %"
+        )
+        if error > least + TOLERATED_ERROR:
+            return "fp32", errors
+        return precision, f"fastest on {device}: {errors}"
 
     def to_json(self) -> str:
         """The card as indented JSON, ending in a newline."""

@@ -1,11 +1,14 @@
 """The one error of the client, with the fields of the problem that the service answered (RFC 9457)."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
+if TYPE_CHECKING:  # results in this process need no connection
+    import httpx
 
 OWN_TYPE = "urn:problem-type:capsnet-client:"
 TRANSIENT = {429, 502, 503, 504}
@@ -82,7 +85,7 @@ class CapsnetError(Exception):
         return {name: value for name, value in fields.items() if value not in (None, "", [])}
 
     @classmethod
-    def from_problem(cls, problem: Mapping[str, Any], retry_after: float | None = None) -> "CapsnetError":
+    def from_problem(cls, problem: Mapping[str, Any], retry_after: float | None = None) -> CapsnetError:
         """The error for a problem object of the service."""
         urn = str(problem.get("type", "about:blank"))
         return cls(
@@ -98,7 +101,7 @@ class CapsnetError(Exception):
         )
 
     @classmethod
-    def from_response(cls, response: httpx.Response) -> "CapsnetError":
+    def from_response(cls, response: httpx.Response) -> CapsnetError:
         """The error for an answer that is no success, whoever gave it: the service or a proxy before it."""
         wait = seconds_of(response.headers.get("retry-after", ""))
         if response.headers.get("content-type", "").startswith("application/problem+json"):

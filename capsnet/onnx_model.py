@@ -11,7 +11,13 @@ import numpy as np
 # ONNX Runtime reports its use to its makers unless it is told not to before it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-import onnxruntime as ort
+try:
+    import onnxruntime as ort
+except ImportError as error:
+    raise ImportError(
+        f"ONNX Runtime cannot be imported ({error}). Install it with pip install 'capsnet-service[cpu]', "
+        "or with 'capsnet-service[gpu]' for an NVIDIA GPU; never both"
+    ) from error
 
 from capsnet.card import IMAGE, LABEL, LENGTHS, POSES, ModelCard
 from capsnet.multi_object import overlay, top_classes

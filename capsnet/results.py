@@ -1,4 +1,7 @@
-"""What the client answers. Legend: J class capsules, D pose dimensions."""
+"""What the client and a model in this process answer; a notebook shows each result with its images.
+
+Legend: C channels, H height, W width, J class capsules, D pose dimensions.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from capsnet import notebook
 from capsnet.images import Png, encode
 
 if TYPE_CHECKING:  # NumPy takes a tenth of a second to import, and the command never needs it
@@ -41,7 +45,8 @@ class Check:
 class Classification:
     """What is in a picture: its classes, longest capsule first, and the lengths and poses of all capsules.
 
-    `reconstruction` is the guard's check, or None where none was asked for; `answer` is the JSON as it came.
+    `reconstruction` is the guard's check, or None where none was asked for; `answer` is the JSON as it came. A model in
+    this process adds `images`, (C,H,W) in [0,1]: what it saw, and what it drew for the guard.
     """
 
     model: str
@@ -49,6 +54,7 @@ class Classification:
     predictions: tuple[Prediction, ...]
     reconstruction: Check | None
     answer: Json = field(repr=False)
+    images: tuple[Floats | None, ...] = field(default=(), repr=False)
 
     @property
     def label(self) -> str:
@@ -75,6 +81,25 @@ class Classification:
         """The pose of the longest capsule, (D,)."""
         pose: Floats = self.poses[self.predictions[0].index]
         return pose
+
+    @property
+    def input(self) -> Png | None:
+        """What the network saw; None where a service answered, which does not send it."""
+        return self._image(0)
+
+    @property
+    def drawn(self) -> Png | None:
+        """What the longest capsules draw together, where this process drew it for the guard."""
+        return self._image(1)
+
+    def _image(self, index: int) -> Png | None:
+        from capsnet.png import png as as_png
+
+        image = self.images[index] if index < len(self.images) else None
+        return None if image is None else Png(as_png(image))
+
+    def _repr_html_(self) -> str:
+        return notebook.classification_html(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +136,9 @@ class Reconstruction(Drawn):
         """The moved pose, (D,)."""
         return floats(self.answer["perturbed_pose"])
 
+    def _repr_html_(self) -> str:
+        return notebook.reconstruction_html(self)
+
 
 @dataclass(frozen=True, eq=False)
 class Sweep(Drawn):
@@ -129,6 +157,9 @@ class Sweep(Drawn):
 
         rows = [np.hstack([frame.pixels() for frame in row]) for row in self.frames]
         return encode(np.vstack(rows))
+
+    def _repr_html_(self) -> str:
+        return notebook.sweep_html(self)
 
 
 @dataclass(frozen=True)
@@ -154,7 +185,22 @@ def png(text: str) -> Png:
     return Png(base64.b64decode(text, validate=True))
 
 
-def classification(answer: Json) -> Classification:
+def movements(moves: Mapping[int, float] | None, dim: int | None, delta: float | None) -> Mapping[int, float]:
+    """Return the movements of a pose, given as a mapping or as one dimension and its delta.
+
+    Raises
+    ------
+    TypeError
+        If both are given, or one half of the pair.
+    """
+    if dim is None and delta is None:
+        return moves or {}
+    if moves is not None or dim is None or delta is None:
+        raise TypeError("give either moves={3: 0.1} or both dim=3 and delta=0.1")
+    return {dim: delta}
+
+
+def classification(answer: Json, images: tuple[Floats | None, ...] = ()) -> Classification:
     """The answer of POST /classify."""
     check = answer.get("reconstruction")
     return Classification(
@@ -163,6 +209,7 @@ def classification(answer: Json) -> Classification:
         predictions=tuple(Prediction(**each) for each in answer["predictions"]),
         reconstruction=None if check is None else Check(**check),
         answer=answer,
+        images=images,
     )
 
 

@@ -1,4 +1,4 @@
-# The service. One file for both devices, which differ in their lock file alone:
+# The service. One file for both devices, which differ in the lock file of ONNX Runtime alone:
 #
 #   docker build -f docker/serve.Dockerfile -t capsnet-service:cpu .
 #   docker build -f docker/serve.Dockerfile -t capsnet-service:gpu --build-arg DEVICE=gpu .
@@ -8,11 +8,11 @@
 
 FROM python:3.11-slim AS dependencies
 ARG DEVICE=cpu
-COPY requirements/serve-${DEVICE}.txt /tmp/requirements.txt
+COPY requirements/serve.txt requirements/runtime-${DEVICE}.txt /tmp/requirements/
 # The environment itself holds no pip; pip compiles to bytecode as it installs, because nothing can be written later.
 RUN python -m venv --without-pip /opt/venv \
     && python -m pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check \
-       -r /tmp/requirements.txt
+       -r /tmp/requirements/serve.txt -r /tmp/requirements/runtime-${DEVICE}.txt
 
 FROM python:3.11-slim AS code
 WORKDIR /srv/capsnet

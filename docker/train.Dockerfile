@@ -3,17 +3,17 @@
 #   docker build -f docker/train.Dockerfile -t capsnet-service:train .
 #
 # torch comes from pip's own index, on Linux with CUDA; --build-arg TORCH_INDEX=https://… takes it from another one,
-# such as PyTorch's index of CPU-only builds.
+# such as PyTorch's index of CPU-only builds. Exports are proven on the CPU, so ONNX Runtime is the small package.
 
 FROM python:3.11-slim AS dependencies
 ARG TORCH_INDEX=""
-COPY requirements/train.txt /tmp/requirements.txt
+COPY requirements/train.txt requirements/runtime-cpu.txt /tmp/requirements/
 RUN python -m venv --without-pip /opt/venv \
     && install() { python -m pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check "$@"; } \
     && if [ -n "$TORCH_INDEX" ]; then \
-         install --no-deps --index-url "$TORCH_INDEX" "$(grep '^torch==' /tmp/requirements.txt)"; \
+         install --no-deps --index-url "$TORCH_INDEX" "$(grep '^torch==' /tmp/requirements/train.txt)"; \
        fi \
-    && install -r /tmp/requirements.txt
+    && install -r /tmp/requirements/train.txt -r /tmp/requirements/runtime-cpu.txt
 
 FROM python:3.11-slim AS code
 WORKDIR /srv/capsnet

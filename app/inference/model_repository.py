@@ -12,9 +12,6 @@ from ..errors import ModelError
 
 log = structlog.get_logger(__name__)
 
-# An encoder that is faster and errs on at most this much more of the validation images is taken for `auto`.
-TOLERATED_ERROR = 0.0005
-
 
 @dataclass(frozen=True)
 class ModelFiles:
@@ -42,27 +39,12 @@ class ModelFiles:
         """
         variants = self.card.variants
         if wanted == "auto":
-            return self._fastest("fp16", "a GPU") if on_gpu else self._fastest("int8", "a CPU")
+            return self.card.fastest_precision(on_gpu)
         if wanted not in variants:
             raise ModelError(
                 f"{self.folder}: CAPSNET_PRECISION is {wanted!r}, but the model has only {', '.join(variants)}"
             )
         return wanted, "CAPSNET_PRECISION asks for it"
-
-    def _fastest(self, precision: str, device: str) -> tuple[str, str]:
-        """The precision that is fastest on a device where the card has a measurement that it is as good as fp32."""
-        variant, exact = self.card.variants.get(precision), self.card.variants["fp32"]
-        if variant is None:
-            return "fp32", f"the model has no {precision}"
-        if variant.validation is None or exact.validation is None:
-            return "fp32", f"the card does not compare the errors of {precision} and fp32"
-        error, least = variant.validation.error, exact.validation.error
-        errors = (
-            f"{precision} errs on {100 * error:.2f} % of the validation images, fp32 on {100 * least:.2f} %"
-        )
-        if error > least + TOLERATED_ERROR:
-            return "fp32", errors
-        return precision, f"fastest on {device}: {errors}"
 
     def check_metadata(self, metadata: Mapping[Path, Mapping[str, str]]) -> None:
         """See that each graph, by its own metadata, comes from the export that wrote the card.

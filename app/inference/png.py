@@ -1,29 +1,5 @@
-"""Arrays to PNG files, 8-bit, at their own size."""
+"""The functions of `capsnet.png`, under the name that this package imports."""
 
-import io
-from collections.abc import Sequence
-from typing import Any
+from capsnet.png import png, sheet
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
-MODES = {1: "L", 2: "LA", 3: "RGB"}
-
-
-def png(image: NDArray[np.floating[Any]]) -> bytes:
-    """The PNG of an image (C,H,W) in [0,1] with one to three channels."""
-    channels, height, width = image.shape
-    pixels = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
-    interleaved = pixels.transpose(1, 2, 0).tobytes()  # (C,H,W) -> (H,W,C)
-    file = io.BytesIO()
-    Image.frombytes(MODES[channels], (width, height), interleaved).save(file, "PNG")
-    return file.getvalue()
-
-
-def sheet(images: Sequence[NDArray[np.floating[Any]]], columns: int) -> bytes:
-    """One PNG of images (C,H,W) in rows of `columns`, edge to edge."""
-    channels, height, width = images[0].shape
-    rows = len(images) // columns
-    grid = np.stack(images).reshape(rows, columns, channels, height, width)
-    return png(grid.transpose(2, 0, 3, 1, 4).reshape(channels, rows * height, columns * width))
+__all__ = ["png", "sheet"]

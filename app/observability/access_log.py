@@ -40,7 +40,7 @@ class AccessLog:
             "client": client[0] if client else "",
             "event": "request",
             "request_id": request_id,
-            "logger": "app.observability.access_log",
+            "logger": __name__,
             "level": "info",
             "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
         }

@@ -1,6 +1,7 @@
 """The commands and their options. The work is in `capsnet.cli.commands`, imported late: help needs none of it."""
 
 import math
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -167,6 +168,36 @@ def models(
     from capsnet.cli import commands
 
     commands.models(commands.Connection(server, api_key, None, retries, timeout), form)
+
+
+@app.command()
+def serve(
+    models: Annotated[
+        Path | None,
+        typer.Option(
+            "--models", metavar="FOLDER", help="Folder of the models; by default those of this installation."
+        ),
+    ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            "--host", help="Address to listen on, 127.0.0.1 by default; 0.0.0.0 is every interface."
+        ),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=1, max=65535, help="TCP port, 8000 by default.")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, max=256, help="Processes that share the port, 1 by default."),
+    ] = None,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+) -> None:
+    """Run the service here. Other settings come from the environment; options go before it."""
+    from capsnet.cli.serve import serve as run
+
+    options = {"models": models, "host": host, "port": port, "workers": workers}
+    run({name: value for name, value in options.items() if value is not None}, open_browser)
 
 
 def parse_move(text: str) -> tuple[int, float]:

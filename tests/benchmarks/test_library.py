@@ -134,7 +134,7 @@ def test_every_contender_has_its_file_and_its_pinned_versions() -> None:
             assert any((CONTENDERS / f"{word}.py").exists() for word in words)
             pins = (ROOT / "benchmarks" / "requirements" / f"{contestant.environment}.txt").read_text()
             assert all(re.fullmatch(r"[\w.-]+==\S+", line) for line in pins.splitlines() if line[0] != "#")
-            serving = (ROOT / "requirements" / "serve-cpu.txt").read_text()
+            serving = (ROOT / "requirements" / "runtime-cpu.txt").read_text()
             (runtime,) = re.findall(r"^onnxruntime==\S+", serving, re.MULTILINE)
             assert runtime in pins.splitlines()  # all run the graph with the same runtime
 

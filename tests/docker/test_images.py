@@ -53,7 +53,7 @@ def test_images_carry_the_version_of_the_code(dockerfile: Path) -> None:
 
 def test_code_is_copied_after_the_dependencies_are_installed(dockerfile: Path) -> None:
     text = dockerfile.read_text()
-    installed = text.index("/tmp/requirements.txt")
+    installed = text.index("-r /tmp/requirements/")
     assert installed < text.index("COPY capsnet")
     assert text.index("COPY --from=dependencies") < text.index("COPY --from=code")
 

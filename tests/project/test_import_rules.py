@@ -45,6 +45,11 @@ def test_the_service_loads_neither_torch_nor_training() -> None:
     )
 
 
+def test_a_model_in_this_process_needs_no_connection() -> None:
+    loaded = packages_loaded_by("capsnet.predictor")
+    assert loaded <= {"capsnet", "defusedxml", "numpy", "orjson", "PIL"}
+
+
 def test_the_command_loads_no_runtime_and_no_server() -> None:
     loaded = packages_loaded_by("capsnet.cli.main")
     assert "typer" in loaded

@@ -12,14 +12,17 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
-# Each lock file and the extras that it holds besides the dependencies of serving.
+# Each lock file and the extras that it holds besides the dependencies of the library.
 LOCKS = {
-    "serve": (),
-    "serve-cpu": (),
-    "serve-gpu": ("gpu",),
-    "train": ("train",),
-    "dev": ("heic", "otel", "train", "dev"),
+    "runtime-cpu": ("cpu",),
+    "runtime-gpu": ("gpu",),
+    "serve": ("serve",),
+    "train": ("serve", "train"),
+    "dev": ("heic", "otel", "serve", "train", "dev"),
 }
+RUNTIMES = {"onnxruntime", "onnxruntime-gpu"}
+# What only a runtime brings with it.
+OF_A_RUNTIME = {"flatbuffers", "protobuf"}
 
 
 def lines(name: str) -> list[str]:
@@ -49,8 +52,6 @@ def test_every_line_is_one_exact_version_and_names_no_index(name: str) -> None:
 def test_every_dependency_is_locked_within_its_range(name: str) -> None:
     pins = locked(name)
     for requirement in declared(LOCKS[name]):
-        if name == "serve-cpu" and requirement.name == "onnxruntime-gpu":
-            continue
         (version,) = pins[canonicalize_name(requirement.name)].specifier
         assert requirement.specifier.contains(version.version), f"{requirement}: run `make lock`"
 
@@ -59,17 +60,32 @@ def test_every_dependency_is_locked_within_its_range(name: str) -> None:
 def test_a_larger_environment_contains_the_smaller_one(name: str) -> None:
     everything = locked("dev")
     for package, pin in locked(name).items():
-        if not package.startswith("nvidia-"):
+        if package not in RUNTIMES | OF_A_RUNTIME and not package.startswith("nvidia-"):
             assert pin.specifier == everything[package].specifier
 
 
-def test_the_runtime_of_each_image() -> None:
-    assert "onnxruntime-gpu" not in locked("serve-cpu")
-    assert locked("serve-cpu")["onnxruntime"].marker is None
-    assert "nvidia-cudnn-cu13" in locked("serve-gpu")
+def test_a_runtime_is_named_by_its_own_file_alone() -> None:
+    cpu, gpu = locked("runtime-cpu"), locked("runtime-gpu")
+    assert cpu["onnxruntime"].marker is None
+    assert "onnxruntime-gpu" not in cpu
+    assert "nvidia-cudnn-cu13" in gpu
+    assert all(gpu[package].specifier == pin.specifier for package, pin in cpu.items())
+    assert gpu["onnxruntime-gpu"].specifier == cpu["onnxruntime"].specifier
+    for name in LOCKS.keys() - {"runtime-cpu", "runtime-gpu"}:
+        assert locked(name).keys().isdisjoint(RUNTIMES)
 
 
-@pytest.mark.parametrize("name", [name for name in LOCKS if name.startswith("serve")])
+@pytest.mark.parametrize(
+    ("system", "machine"), [("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64")]
+)
+def test_the_gpu_file_installs_one_runtime(system: str, machine: str) -> None:
+    here = {"sys_platform": system, "platform_machine": machine}
+    pins = locked("runtime-gpu")
+    installed = [name for name in RUNTIMES if (marker := pins[name].marker) is None or marker.evaluate(here)]
+    assert len(installed) == 1
+
+
+@pytest.mark.parametrize("name", ["serve", "runtime-cpu", "runtime-gpu"])
 def test_serving_installs_nothing_of_training(name: str) -> None:
     assert locked(name).keys().isdisjoint({"torch", "lightning-fabric", "onnx", "onnxscript", "safetensors"})
 

@@ -165,13 +165,16 @@ def _gpu(settings: Settings, probe: Path) -> Device:
     if not count_gpus():
         raise DeviceError("the NVIDIA driver offers no GPU")
     if device.provider not in onnxruntime.get_available_providers():
-        raise DeviceError(f"this build of ONNX Runtime has no {device.provider}; install onnxruntime-gpu")
+        raise DeviceError(
+            f"this build of ONNX Runtime has no {device.provider}; `make serve RUNTIME=gpu` "
+            "or pip install 'capsnet-service[gpu]' brings the one that has"
+        )
     with contextlib.redirect_stdout(io.StringIO()) as said:
         onnxruntime.preload_dlls()
         try:
             device.session(probe)
         except DeviceError as error:
-            hint = "are CUDA and cuDNN installed, as `pip install onnxruntime-gpu[cuda,cudnn]` does?"
+            hint = "are CUDA and cuDNN installed, as pip install 'capsnet-service[gpu]' does?"
             missing = next(iter(said.getvalue().splitlines()), "")
             raise DeviceError(f"{error}; {hint} {missing}".rstrip()) from None
     return device

@@ -1,0 +1,101 @@
+"""Write results as HTML for notebooks: small, without scripts or colours of their own, with a text for each image."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from capsnet.images import Png
+    from capsnet.results import Check, Classification, Prediction, Reconstruction, Sweep
+
+# Width in CSS pixels of one image of the network's size, and of a column of a sweep.
+IMAGE_WIDTH = 112
+FRAME_WIDTH = 40
+
+# Classes of a classification that are listed, longest first.
+MAX_CLASSES = 5
+
+
+def classification_html(found: Classification) -> str:
+    """Return a classification: its images where it has them, the longest capsules as bars, the guard's word."""
+    label = escape(found.label)
+    figures = []
+    if found.input is not None:
+        figures.append(figure(found.input, "what the network saw", "input"))
+    if found.drawn is not None:
+        figures.append(figure(found.drawn, f"drawing of the class {label}", "reconstruction"))
+    verdict = "" if found.reconstruction is None else _paragraph(_verdict(found.reconstruction))
+    return _section(f"{label}, length {found.length:.3f}", found.model, figures, _lengths(found) + verdict)
+
+
+def reconstruction_html(drawn: Reconstruction) -> str:
+    """Return a reconstruction: the input, what its capsule draws, and what the moved pose draws."""
+    label = escape(drawn.capsule.label)
+    figures = [
+        figure(drawn.input, "what the network saw", "input"),
+        figure(drawn.reconstruction, f"drawing of the class {label}", "reconstruction"),
+    ]
+    if drawn.moves:
+        moved = ", ".join(f"{dim}: {delta:+g}" for dim, delta in drawn.moves.items())
+        figures.append(figure(drawn.perturbed, f"drawing with the pose moved, {moved}", f"moved {moved}"))
+    distance = _paragraph(f"Distance of the reconstruction from the input: {drawn.distance:.2f}")
+    return _section(_heading(drawn.capsule), drawn.model, figures, distance)
+
+
+def sweep_html(swept: Sweep) -> str:
+    """Return a sweep: the input, what its capsule draws, and the sheet of all frames."""
+    label = escape(swept.capsule.label)
+    dims = ", ".join(map(str, swept.dims))
+    reach = f"from {swept.deltas[0]:+g} to {swept.deltas[-1]:+g} in {len(swept.deltas)} steps"
+    text = f"sheet of the class {label}: a row for each of the dimensions {dims}, {reach}"
+    figures = [
+        figure(swept.input, "what the network saw", "input"),
+        figure(swept.reconstruction, f"drawing of the class {label}", "reconstruction"),
+        figure(swept.sheet(), text, f"dimensions {dims}; {reach}", FRAME_WIDTH * len(swept.deltas)),
+    ]
+    return _section(_heading(swept.capsule), swept.model, figures, "")
+
+
+def figure(image: Png, text: str, caption: str, width: int = IMAGE_WIDTH) -> str:
+    """Return an image with its text for those who cannot see it and a caption, both of them HTML already."""
+    data = base64.b64encode(image).decode("ascii")
+    return (
+        f'<figure style="display:inline-block;margin:0 1em 0 0;vertical-align:top;max-width:{width}px">'
+        f'<img src="data:image/png;base64,{data}" alt="{text}" width="{width}" '
+        f'style="image-rendering:pixelated;max-width:100%">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _section(heading: str, model: str, figures: Iterable[str], rest: str) -> str:
+    return f"<div><p><strong>{heading}</strong> (model {escape(model)})</p>{''.join(figures)}{rest}</div>"
+
+
+def _heading(capsule: Prediction) -> str:
+    return f"{escape(capsule.label)}, length {capsule.length:.3f}"
+
+
+def _paragraph(text: str) -> str:
+    return f"<p>{text}</p>"
+
+
+def _verdict(check: Check) -> str:
+    word = "accepted" if check.accepted else "refused as out-of-distribution"
+    return f"Guard: {word}; distance {check.distance:.2f}, threshold {check.threshold:.2f}"
+
+
+def _lengths(found: Classification) -> str:
+    """The predictions as a table with a bar for each length."""
+    rows = "".join(_row(each) for each in found.predictions[:MAX_CLASSES])
+    return (
+        '<table><thead><tr><th scope="col">class</th><th scope="col">length</th><th scope="col"></th></tr></thead>'
+        f"<tbody>{rows}</tbody></table>"
+    )
+
+
+def _row(each: Prediction) -> str:
+    meter = f'<meter value="{each.length:.3f}" aria-label="length {each.length:.3f}"></meter>'
+    return f'<tr><th scope="row">{escape(each.label)}</th><td>{each.length:.3f}</td><td>{meter}</td></tr>'
