@@ -34,7 +34,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, Self, TypeVar
+
+Found = TypeVar("Found")
 
 
 class ServiceError(Exception):
@@ -110,6 +112,25 @@ class Problem(ServiceError):
         self.errors = tuple(dataclasses.asdict(error) for error in errors)
         self.headers = dict(headers)
 
+    def with_headers(self, headers: dict[str, str]) -> Self:
+        """Add headers to the response, and return the problem itself."""
+        self.headers |= headers
+        return self
+
+
+def unwrap(found: Found | Problem) -> Found:
+    """Return what was found, or raise the problem that stands in its place.
+
+    A variable that keeps what is raised makes a cycle with the traceback, and that would keep the body of the request
+    until the garbage collector runs. So call this on an expression.
+    """
+    if not isinstance(found, Problem):
+        return found
+    try:
+        raise found
+    finally:
+        del found
+
 
 class BadRequest(Problem):
     """The body is not what the route reads."""
@@ -135,6 +156,18 @@ class MalformedRequest(Problem):
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"the request is no valid HTTP: {reason}", headers={"Connection": "close"})
+
+
+class HeadTooLarge(Problem):
+    """The head of a request, or its trailers, is longer than what is read."""
+
+    status = 431
+    kind = "head-too-large"
+    title = "The head of the request is too large"
+
+    def __init__(self, limit: int) -> None:
+        detail = f"the head of the request, or its trailers, has more than the {limit} bytes that are read"
+        super().__init__(detail, headers={"Connection": "close"})
 
 
 class Unauthorized(Problem):

@@ -153,7 +153,11 @@ class PoseMeaning:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """The truth about a model, in `card.json` beside its graphs. The names of the fields are a promise to users."""
+    """The truth about a model, in `card.json` beside its graphs. The names of the fields are a promise to users.
+
+    With `members` above 1, or `mirrored`, the lengths are means over several networks, or over each image and its
+    mirror image. They are not the lengths of the poses then, which are those of the first network and the plain image.
+    """
 
     name: str
     version: str
@@ -164,6 +168,8 @@ class ModelCard:
     variants: dict[str, Variant]
     export_id: str
     objects: int = 1
+    members: int = 1
+    mirrored: bool = False
     parameters: dict[str, int] = field(default_factory=dict)
     pose_meaning: dict[str, tuple[PoseMeaning, ...]] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
@@ -189,6 +195,7 @@ class ModelCard:
                 1 <= self.objects <= self.config.num_classes,
                 f"'objects' is {self.objects}; it must lie between 1 and the number of classes",
             ),
+            (self.members >= 1, f"'members' is {self.members}; it must be at least 1"),
         ]:
             if not ok:
                 raise CardError(problem)

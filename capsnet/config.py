@@ -32,8 +32,8 @@ class ModelConfig:
     pose_dim
         D, the number of dimensions of a class capsule.
     primary_capsules
-        Capsules below the class capsules of `efficient`, and in groups of as many units of `cnn-small`; the other
-        architectures have their own number.
+        Capsules below the class capsules of `efficient` and `residual`, and in groups of as many units of `cnn-small`;
+        the other architectures have their own number.
     routing_iterations
         Iterations of dynamic routing, which `capsnet` and `shared` have.
     class_bias

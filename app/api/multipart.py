@@ -1,6 +1,7 @@
 """Multipart forms, parsed in memory."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from python_multipart.exceptions import FormParserError
@@ -64,10 +65,10 @@ class Form:
     BadRequest
         If the body is not a complete form.
     Problem
-        `excess`, at once, if it has more than `most_parts` parts.
+        What `excess` makes, at once, if it has more than `most_parts` parts.
     """
 
-    def __init__(self, body: bytes, boundary: bytes, most_parts: int, excess: Problem) -> None:
+    def __init__(self, body: bytes, boundary: bytes, most_parts: int, excess: Callable[[], Problem]) -> None:
         self.fields: list[tuple[str, bytes]] = []
         self._most_parts, self._excess = most_parts, excess
         self._header, self._value = b"", b""
@@ -96,7 +97,7 @@ class Form:
 
     def _begin_part(self) -> None:
         if len(self.fields) == self._most_parts:
-            raise self._excess
+            raise self._excess()
         self._name, self._content = None, []
 
     def _add_header(self, data: bytes, start: int, end: int) -> None:

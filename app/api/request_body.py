@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect
 
-from ..errors import BadRequest, ContentTooLarge, InvalidParameter, UnsupportedMedia, quote
+from ..errors import BadRequest, ContentTooLarge, InvalidParameter, Problem, UnsupportedMedia, quote
 from .middleware.body_budget import declared_length
 from .multipart import FIELD, MULTIPART, OCTETS, PLAIN_TYPE, Form, plain_files, plain_picture
 
@@ -43,6 +43,16 @@ async def read_picture(request: Request, limit: int) -> bytes:
     return _not_empty(_only_file(body, boundary) if media == MULTIPART else body)
 
 
+def _too_many_pictures() -> Problem:
+    return ContentTooLarge(
+        f"the form has more than {MOST_PICTURES} parts; send the pictures in several requests"
+    )
+
+
+def _too_many_parts() -> Problem:
+    return BadRequest(f"the form has more than {MOST_PARTS} parts; one, {FIELD!r}, is read")
+
+
 def _not_empty(data: bytes) -> bytes:
     if not data:
         raise BadRequest("the picture is empty: 0 bytes")
@@ -66,10 +76,7 @@ async def read_pictures(request: Request, limit: int) -> list[bytes]:
     files = plain_files(body, boundary)
     if files is not None and len(files) <= MOST_PICTURES:
         return files
-    excess = ContentTooLarge(
-        f"the form has more than {MOST_PICTURES} parts; send the pictures in several requests"
-    )
-    form = Form(body, boundary, MOST_PICTURES, excess)
+    form = Form(body, boundary, MOST_PICTURES, _too_many_pictures)
     _refuse_other_fields(form)
     return [content for _, content in form.fields]
 
@@ -143,8 +150,7 @@ def _named(media: str) -> str:
 
 def _only_file(body: bytes, boundary: bytes) -> bytes:
     """The content of the field `file`, which must be the form's only field."""
-    excess = BadRequest(f"the form has more than {MOST_PARTS} parts; one, {FIELD!r}, is read")
-    form = Form(body, boundary, MOST_PARTS, excess)
+    form = Form(body, boundary, MOST_PARTS, _too_many_parts)
     if (count := [name for name, _ in form.fields].count(FIELD)) > 1:
         raise InvalidParameter.of(
             f"field {FIELD!r}",

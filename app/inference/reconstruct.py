@@ -10,7 +10,7 @@ import numpy as np
 
 from capsnet import guard
 
-from ..errors import InvalidParameter, Problem
+from ..errors import InvalidParameter, unwrap
 from .models import LoadedModel
 from .png import png, sheet
 from .poses import linspace_exact, other_winners, perturb, rank, scatter_poses, sweep
@@ -137,9 +137,7 @@ async def _look(
 ) -> Subject:
     """See what is in a picture file, and choose the capsule of the class `label` or else the longest."""
     chosen = None if label is None else served.find_class("query parameter 'label'", label)
-    (image,) = await service.load_images(served, [data], preprocess, deadline)
-    if isinstance(image, Problem):
-        raise image
+    image = unwrap((await service.load_images(served, [data], preprocess, deadline))[0])
     (seen,) = await service.encode(served, [image], deadline)
     return Subject(image, seen, rank(seen.lengths, 1)[0] if chosen is None else chosen)
 

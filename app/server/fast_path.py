@@ -99,7 +99,10 @@ class FastPath:
             seconds = time.perf_counter() - started
             state.metrics.end("POST", head.path, status, seconds, problem.kind if problem else None)
             state.access.add("POST", head.path, status, seconds, client=client, request_id=identity)
-        return Reply(problem.status, identity, *problem_details.as_bytes(problem, head.path, identity))
+        try:
+            return Reply(problem.status, identity, *problem_details.as_bytes(problem, head.path, identity))
+        finally:
+            del problem  # its traceback has this frame, and that cycle would keep the picture
 
     def _enter(self, head: Head, client: Address | None) -> list[tuple[bytes, bytes]]:
         """Pass the door and the bounds that the long way has; the headers that the door adds."""

@@ -25,7 +25,7 @@ IN_A_TURN = 128
 class Waiting(Protocol):
     """A connection that stands in line."""
 
-    def go_on(self, data: bytes) -> None:
+    def resume(self, data: bytes) -> None:
         """Refuse what stood in line, or let it in."""
 
 
@@ -61,7 +61,7 @@ class Refusals:
         try:
             for _ in range(min(IN_A_TURN, len(self._line))):
                 connection, data = self._line.popleft()
-                connection.go_on(data)
+                connection.resume(data)
         finally:  # whatever becomes of one, the others have their turn
             if self._line:
                 asyncio.get_running_loop().call_soon(self._work_off)

@@ -1,27 +1,39 @@
-"""One connection: uvicorn's, with the short refusal and the fast path before it."""
+"""One HTTP connection: uvicorn's protocol, with limits, load shedding and the fast path before its parser."""
 
 import asyncio
+import re
 import sys
 from collections.abc import Callable
 
+import httptools
 import structlog
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from ..errors import MalformedRequest, Problem, RequestTimeout
+from ..errors import HeadTooLarge, MalformedRequest, Problem, RequestTimeout
+from .client_transport import ClientTransport
 from .fast_path import FastPath, PictureRequest, Reply
 from .http_head import answer, read_head, without_upgrade
 from .load_shedding import Refusals
 
 log = structlog.get_logger(__name__)
 
+# Bytes of the head of one request, its URL included, and bytes of its trailers.
+MAX_HEAD_BYTES = 65_536
+
+# The parser gets no more bytes at a time, so that the end of a head is noticed soon.
+FEED_BYTES = 65_536
+
 # Seconds for a last look at a connection that is to be closed because nothing came: any will do.
-LAST_LOOK = 0.01
+LAST_LOOK_S = 0.01
 
 # Seconds that the rest of a request has to come before it takes the long way, where it has all its time.
-PATIENCE = 0.05
+FAST_PATH_WAIT_S = 0.05
 
 DECLARES_BODY = (b"content-length", b"transfer-encoding")
+
+# What a head begins with; anything else is for the parser to refuse at once.
+METHOD = re.compile(rb"[A-Z]{1,20}(?: |\Z)")
 
 
 class UpgradeError(Exception):
@@ -31,56 +43,69 @@ class UpgradeError(Exception):
         return "the request has a body and offers to go on in another protocol, which is not spoken here"
 
 
-class Connection(HttpToolsProtocol):
-    """uvicorn's connection, which looks at the bytes of a request itself before uvicorn's parser has any of them.
+class CapsnetProtocol(HttpToolsProtocol):
+    """uvicorn's connection, which looks at the bytes of a request before uvicorn's parser has any of them.
 
-    A request may be refused from them (`load_shedding`) or take the fast path (`fast_path`); until that is known its
-    beginning is kept here. Whatever is neither goes to the parser from its first byte on.
+    The service may refuse a request from its bytes (`load_shedding`), or answer it on the fast path (`fast_path`).
+    Until that is known, its beginning is kept here. All other requests go to the parser from their first byte.
 
-    What its client has sent and is not answered counts as arrived, but not where the client itself is what is waited
-    for: many that never read an answer would fill the house, and nobody would be in it.
+    A whole request counts as arrived until it is answered. It does not count while its client reads no answers: many
+    such clients would fill the service although nothing is in work.
     """
 
     refusals: Refusals
     fast: FastPath
-    head_seconds: float  # in which the head of a request must come
-    watchers: list[Callable[[], None]]  # are told that there is one connection more, or less
+    head_seconds: float  # in which the head of a request must come, and the rest of a body after the answer
+    on_connections_changed: list[Callable[[], None]]
+    transport: ClientTransport
+    draining = False  # of all connections of a server: each answer is the last one on its connection
     _between = True  # the parser has no part of a request
     _in_head = False  # it has the beginning of one
-    _overdue: asyncio.TimerHandle | None = None  # the end of the time for the rest of it
+    _in_trailers = False  # it has the last chunk of a body, or the size of a chunk and none of its bytes
+    _line_bytes = 0  # of the present head or trailers
+    _deadline: asyncio.TimerHandle | None = None  # of the rest of a head
+    _body_deadline: asyncio.TimerHandle | None = None  # of the rest of a body that is answered already
     _counted = False
-    _in_line = False
-    leaving = False  # of all connections of a server: each answer is the last one on its connection
+    _lost = False
+    _deferred = False
     _ends = False  # after the answers that are owed
     _task: asyncio.Task[None] | None = None  # answers a request on the fast path
-    _behind = b""  # came meanwhile
-    _begun = b""  # the beginning of a request that may take the fast path
-    _patience: asyncio.TimerHandle | None = None
+    _pipelined = b""  # came meanwhile
+    _partial = b""  # the beginning of a request
+    _wait: asyncio.TimerHandle | None = None
+    _refused = False  # nothing more is read
+    _refusal: Problem | None = None  # waits for the answers that are owed before it
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """The beginning."""
-        super().connection_made(transport)
-        self._rest()
-        for watcher in self.watchers:
-            watcher()
+        """Begin to wait for a request."""
+        super().connection_made(ClientTransport(transport, self.loop, self._may_send))
+        self._arm_keep_alive()
+        for tell in self.on_connections_changed:
+            tell()
+
+    def _may_send(self) -> bool:
+        """Return whether the client may be sending what nobody will read."""
+        return self._refused or not self._between or bool(self._partial or self._pipelined)
 
     def data_received(self, data: bytes) -> None:
-        """Take what has come, or have it stand in line."""
-        if self._task is not None:
-            self._behind += data
+        """Take what has come, or defer it while the service is full."""
+        if self.transport.lingers or self._refused:
+            self.transport.discard(len(data))
+        elif self._task is not None:
+            self._pipelined += data
             self.transport.pause_reading()
-        elif self._begun:
-            self._let_in(self._begun + data)
+        elif self._partial:
+            self._dispatch(self._partial + data)
         elif self._is_free() and self.refusals.puts_off(self, data):
-            self._in_line = True
+            self._deferred = True
             self._unset_keepalive_if_required()
             self.transport.pause_reading()
         else:
-            self._let_in(data)
+            self._dispatch(data)
 
-    def go_on(self, data: bytes) -> None:
-        """Refuse what stood in line, or let it in."""
-        self._in_line = False
+    def resume(self, data: bytes) -> None:
+        """Refuse what was deferred, or let it in."""
+        self._deferred = False
         if self.transport.is_closing():
             return
         self.transport.resume_reading()
@@ -88,14 +113,15 @@ class Connection(HttpToolsProtocol):
         if self._is_free():
             refused = self.refusals.answer(data, self.client, self._headers(last=last))
         if refused is None:
-            self._let_in(data)
+            self._dispatch(data)
         else:
             self._write(refused, last=last)
 
-    def _let_in(self, data: bytes) -> None:
-        """Answer on the fast path what may take it, and leave all else to uvicorn.
+    def _dispatch(self, data: bytes) -> None:
+        """Answer on the fast path what may take it, and leave all else to uvicorn's parser.
 
-        Many clients send head and body one after the other, so a body has a moment to come.
+        Many clients send head and body one after the other, so a body has a moment to come. A head that is not whole is
+        kept: what is done with it must not depend on how the network cut it.
         """
         head = read_head(data) if self._is_free() else None
         if head is not None and self.fast.may_take(head):
@@ -106,65 +132,120 @@ class Connection(HttpToolsProtocol):
             # More than that is the next request, and the parser knows best where it begins.
             request = self.fast.read(head, data[head.size :]) if missing == 0 else None
             if request is not None:
-                self._begin(request)
+                self._start_fast_path(request)
                 return
-        self._pass_on(data)
+        if self._between and head is None and _is_part_of_head(data):
+            self._keep_head(data)
+        else:
+            self._forward_to_parser(data)
 
     def _wait_for_more(self, data: bytes) -> None:
-        self._begun = data
-        if self._patience is None:
+        self._partial = data
+        if self._wait is None:
             self._unset_keepalive_if_required()
-            self._patience = self.loop.call_later(PATIENCE, self._wait_no_longer)
+            self._wait = self.loop.call_later(FAST_PATH_WAIT_S, self._wait_no_longer)
 
     def _wait_no_longer(self) -> None:
-        self._pass_on(self._begun)
+        self._forward_to_parser(self._partial)
 
     def _stop_waiting(self) -> None:
-        self._begun = b""
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+        self._partial = b""
+        if self._wait is not None:
+            self._wait.cancel()
+            self._wait = None
 
-    def _pass_on(self, data: bytes) -> None:
+    def _keep_head(self, data: bytes) -> None:
+        """Keep the beginning of a head until the rest comes."""
+        self._partial = data
+        self._unset_keepalive_if_required()
+        if len(data) > MAX_HEAD_BYTES:
+            self._refuse(HeadTooLarge(MAX_HEAD_BYTES))
+        else:
+            self._watch_head()
+
+    def _forward_to_parser(self, data: bytes) -> None:
         """Leave what has come to uvicorn."""
         self._stop_waiting()
-        super().data_received(without_upgrade(data) if self._between else data)
-        if self.leaving and self._between and self.cycle is not None:
+        self._unset_keepalive_if_required()
+        if self._between:
+            data = without_upgrade(data)
+        for start in range(0, len(data), FEED_BYTES):
+            self._feed(data[start : start + FEED_BYTES])
+            if self._refused or self.parser is None:
+                return
+        if self.draining and self._between and self.cycle is not None:
             self.cycle.keep_alive = False
         self._watch_head()
         if self._ends:
             super().shutdown()
 
+    def _feed(self, data: bytes) -> None:
+        """Give bytes to the parser, and count those of heads and trailers."""
+        in_lines = self._in_head or self._in_trailers
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # the offer is passed over
+        except httptools.HttpParserError as error:
+            own = error.__context__
+            reason = str(own if isinstance(own, UpgradeError) else error)
+            self._refuse(own if isinstance(own, HeadTooLarge) else MalformedRequest(reason))
+            return
+        if not (self._in_head or self._in_trailers):
+            self._line_bytes = 0
+        elif in_lines:
+            self._line_bytes += len(data)
+            if self._line_bytes > MAX_HEAD_BYTES:
+                self._refuse(HeadTooLarge(MAX_HEAD_BYTES))
+
     def _watch_head(self) -> None:
-        """Have the head of a request an end, however its bytes drip; blank lines before it are part of it."""
+        """Give the head of a request a deadline, however its bytes drip; blank lines before it are part of it."""
         waits = self._in_head or (self._is_free() and not self.transport.is_closing())
-        if not waits and self._overdue is not None:
-            self._overdue.cancel()
-            self._overdue = None
-        elif waits and self._overdue is None:
-            self._overdue = self.loop.call_later(self.head_seconds, self._end_of_head)
+        if not waits and self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        elif waits and self._deadline is None:
+            self._deadline = self.loop.call_later(self.head_seconds, self._end_of_head)
 
     def _end_of_head(self) -> None:
-        self._overdue = None
+        self._deadline = None
         if not self._is_answered():  # it came behind another request, whose answer is not yet written
             self._watch_head()
-        elif self._in_head:
+        elif self._in_head or self._partial:
             self._refuse(RequestTimeout(self.head_seconds, "head of the request"))
         elif self.timeout_keep_alive_task is None:
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
-        """Say what the parser found no HTTP in, as every other error is said."""
-        found = sys.exception()
-        own = found and found.__context__
-        self._refuse(MalformedRequest(str(own if isinstance(own, UpgradeError) else found or msg)))
+        """Refuse what the parser found no HTTP in."""
+        self._refuse(MalformedRequest(str(sys.exception() or msg)))
 
     def _refuse(self, problem: Problem) -> None:
-        """Answer what is no whole request, and close."""
+        """Answer what is no whole request, behind the answers that are owed, and close."""
+        if self._refused:
+            return
+        own = not self._between and not self._in_head  # the request has been handed to the application
+        self._refused = True
+        self._stop_waiting()
+        if own and self.cycle.response_started:
+            self.transport.close()
+            return
+        if own:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            if self.pipeline:
+                self.pipeline.popleft()
+        owed = self.pipeline or not (own or self._is_answered())
+        if owed:
+            self._refusal = problem
+        else:
+            self._write_refusal(problem)
+
+    def _write_refusal(self, problem: Problem) -> None:
         self.transport.write(self.refusals.refuse(problem, self.client, self.server_state.default_headers))
         self.transport.close()
 
-    def _begin(self, request: PictureRequest) -> None:
+    def _start_fast_path(self, request: PictureRequest) -> None:
         self._stop_waiting()
         self._unset_keepalive_if_required()
         self._task = self.loop.create_task(self._answer(request))
@@ -190,112 +271,159 @@ class Connection(HttpToolsProtocol):
         """Write a whole answer, and turn to what comes next."""
         self.transport.write(data)
         self.server_state.total_requests += 1
-        if self._behind:
-            behind, self._behind = self._behind, b""
+        if self._pipelined:
+            pipelined, self._pipelined = self._pipelined, b""
             self.transport.resume_reading()
-            self.data_received(behind)
+            self.data_received(pipelined)
         elif last:
             self.transport.close()
         else:
-            self._rest()
+            self._arm_keep_alive()
 
     def _is_last(self) -> bool:
-        """Whether the answer that is written now is the last one here.
+        """Return whether the answer that is written now is the last one here.
 
         Asked once an answer: a signal can come between any two lines, and what was not said must not be done.
         """
-        return (self._ends or self.leaving) and not self._behind
+        return (self._ends or self.draining) and not self._pipelined
 
     def _headers(self, *, last: bool) -> list[tuple[bytes, bytes]]:
-        """What the server adds to an answer; the last one says so, or its client would send one more in vain."""
+        """Return what the server adds to an answer; the last one says so, or its client would send one more in vain."""
         headers = self.server_state.default_headers
         return [*headers, (b"connection", b"close")] if last else headers
 
-    def _rest(self) -> None:
+    def _arm_keep_alive(self) -> None:
         """Wait for a next request, but not for ever."""
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )
 
     def shutdown(self) -> None:
-        """The server ends: close where nothing is owed, else after the answers that are."""
-        if self._task is not None or self._in_line:
+        """Close where nothing is owed, else after the answers that are: the server ends."""
+        if self.transport.lingers:
+            self.transport.close_now()
+        elif self._task is not None or self._deferred:
             self._ends = True
-        elif self._begun:
+        elif self._partial:
             self._ends = True
-            self._pass_on(self._begun)
+            self._forward_to_parser(self._partial)
         else:
             super().shutdown()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Nothing has come for a while, or it has and nobody looked: timers come before sockets in a turn of the loop.
+        """Close an idle connection after one more turn of the loop.
 
-        So the sockets have one more turn; a request that is found there takes this back.
+        In a turn timers come before sockets. A request that is found in the next turn takes this back.
         """
-        self.timeout_keep_alive_task = self.loop.call_later(LAST_LOOK, super().timeout_keep_alive_handler)
+        self.timeout_keep_alive_task = self.loop.call_later(LAST_LOOK_S, super().timeout_keep_alive_handler)
 
     def on_message_begin(self) -> None:
-        """A request's first byte."""
+        """Note a request's first byte."""
         self._between, self._in_head = False, True
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; a trailer is none, whatever it is called (RFC 9110, section 6.5.1)."""
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        """The end of a request's head."""
+        """Note the end of a request's head."""
         self._in_head = False
         if self.parser.should_upgrade() and any(name in DECLARES_BODY for name, _ in self.headers):
             raise UpgradeError
         super().on_headers_complete()
 
+    def on_chunk_header(self) -> None:
+        """Note the size of a chunk: of the last one no bytes come, only trailers."""
+        self._in_trailers = True
+
+    def on_body(self, body: bytes) -> None:
+        """Hand a piece of the body to the application."""
+        self._in_trailers = False
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
-        """A request's last byte."""
+        """Note a request's last byte."""
         super().on_message_complete()
-        self._between = True
+        self._between, self._in_trailers = True, False
+        self._stop_body_deadline()
         self._count()
 
     def on_response_complete(self) -> None:
-        """An answer's last byte; of requests that came one behind the other, not the last one's."""
+        """Note an answer's last byte; of pipelined requests, not the last one's."""
         self._count()
         super().on_response_complete()
+        if not self._is_answered() or self.transport.is_closing():
+            return
+        if self._refusal is not None and not self.pipeline:
+            self._unset_keepalive_if_required()
+            self._write_refusal(self._refusal)
+        elif not self._between and not self._in_head and self._body_deadline is None:
+            self._body_deadline = self.loop.call_later(self.head_seconds, self.transport.abort)
+
+    def _stop_body_deadline(self) -> None:
+        if self._body_deadline is not None:
+            self._body_deadline.cancel()
+            self._body_deadline = None
 
     def pause_writing(self) -> None:
-        """The client does not read."""
+        """Stop writing, because the client does not read; not for ever."""
         super().pause_writing()
+        self.transport.watch_reader()
         self._count()
 
     def resume_writing(self) -> None:
-        """It reads again."""
+        """Write again."""
         super().resume_writing()
         self._count()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The end."""
+        """Forget all that was to be done here."""
         super().connection_lost(exc)
+        self.transport.stop_timers()
         self._stop_waiting()
-        for timer in (self._overdue, self.timeout_keep_alive_task):
+        self._stop_body_deadline()
+        for timer in (self._deadline, self.timeout_keep_alive_task):
             if timer is not None:
                 timer.cancel()
         if self._task is not None:
             self._task.cancel()
-        self._count(lost=True)
-        for watcher in self.watchers:
-            watcher()
+        self._lost = True
+        self._count()
+        for tell in self.on_connections_changed:
+            tell()
 
     def _is_free(self) -> bool:
-        """Whether a request begins here and nothing is owed for those before it."""
+        """Return whether a request begins here and nothing is owed for those before it."""
         return self._between and self._is_answered() and not self.flow.write_paused
 
     def _is_answered(self) -> bool:
-        """Whether nothing is owed for what was read so far."""
+        """Return whether nothing is owed for what was read so far."""
         return self._task is None and (self.cycle is None or self.cycle.response_complete)
 
-    def _count(self, *, lost: bool = False) -> None:
-        """Have a whole request counted as long as its answer is waited for."""
-        waits = self._between and not self._is_answered() and not self.flow.write_paused and not lost
+    def _count(self) -> None:
+        """Count a whole request as long as its answer is waited for."""
+        waits = self._between and not self._is_answered() and not self.flow.write_paused and not self._lost
         self.refusals.arrived += waits - self._counted
         self._counted = waits
 
 
-def connection(app: FastAPI, head_seconds: float) -> type[Connection]:
-    """The class of the connections of a server of this application."""
-    own = {"refusals": Refusals(app), "fast": FastPath(app), "head_seconds": head_seconds, "watchers": []}
-    return type("Connection", (Connection,), own)
+def _is_part_of_head(data: bytes) -> bool:
+    """Return whether bytes begin a head in lines that end as they must, and are not yet all of it."""
+    return (
+        b"\r\n\r\n" not in data
+        and METHOD.match(data) is not None
+        and data.count(b"\n") == data.count(b"\r\n")
+    )
+
+
+def protocol_class(app: FastAPI, head_seconds: float) -> type[CapsnetProtocol]:
+    """Return the class of the connections of a server of this application."""
+    own = {
+        "refusals": Refusals(app),
+        "fast": FastPath(app),
+        "head_seconds": head_seconds,
+        "on_connections_changed": [],
+    }
+    return type("Connection", (CapsnetProtocol,), own)

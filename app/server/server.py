@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from ..settings import Settings
 from .acceptor import Acceptor, is_slow_to_accept
 from .connection_balancer import Siblings
-from .protocol import connection
+from .protocol import protocol_class
 from .sockets import url
 
 log = structlog.get_logger(__name__)
@@ -50,7 +50,7 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, app: FastAPI, settings: Settings, siblings: Siblings | None = None) -> None:
-        self._protocol = connection(app, settings.request_timeout)
+        self._protocol = protocol_class(app, settings.request_timeout)
         self._siblings = siblings
         self._url = url(settings)
         super().__init__(
@@ -79,7 +79,7 @@ class Server(uvicorn.Server):
                 signal.raise_signal(sig)
             return
         self._state.ready = False
-        self._protocol.leaving = True
+        self._protocol.draining = True
         self._end = time.monotonic() + LINGER
         last = threading.Timer(LAST_MOMENT, _end_by_force)
         last.daemon = True
@@ -98,7 +98,7 @@ class Server(uvicorn.Server):
                 listening.fileno(), self._connection, self.server_state.connections, self._siblings
             )
             self._acceptors.append(acceptor)
-            self._protocol.watchers.append(acceptor.publish)
+            self._protocol.on_connections_changed.append(acceptor.publish)
         if self._siblings is not None:
             for server in self.servers:
                 server.close()

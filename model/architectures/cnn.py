@@ -1,8 +1,8 @@
 """Convolutional networks without capsules, for comparison: what is gained is measured against them, not asserted.
 
 Sabour et al. 2017 (https://arxiv.org/abs/1710.09829, section 5) compare with the large one, `CNN`. `SmallCNN` is
-Efficient-CapsNet with its capsules taken out: the same trunk and the same number of parameters. `ResidualCNN` is no
-comparison but a teacher (`fit --teacher`): four residual blocks of He et al. 2016 (https://arxiv.org/abs/1512.03385).
+Efficient-CapsNet with its capsules taken out: the same trunk and the same number of parameters. `ResidualCNN` is the
+trunk of `model.architectures.residual_capsnet` without capsules: four residual blocks of He et al. 2016 (https://arxiv.org/abs/1512.03385).
 
 All can be asked what a capsule network is asked, in the way of Qin et al. 2019, "Detecting and Diagnosing Adversarial
 Images with Class-Conditional Capsule Reconstructions" (https://arxiv.org/abs/1907.02957). It is their CNN+CR: the last
@@ -114,23 +114,32 @@ class ResidualBlock(nn.Module):
         return torch.relu(self.body(maps) + self.shortcut(maps))
 
 
+def residual_trunk(channels: int, features: int = 128) -> nn.Sequential:
+    """Return a convolution and four residual blocks: maps (B,F,H/4,W/4), rounded up, from images (B,C,H,W).
+
+    The convolutions start at Kaiming's initialisation by their outputs (https://arxiv.org/abs/1502.01852).
+    """
+    trunk = nn.Sequential(
+        nn.Conv2d(channels, 32, 3, padding=1, bias=False),
+        nn.BatchNorm2d(32),
+        nn.ReLU(),
+        ResidualBlock(32, 64, 2),
+        ResidualBlock(64, 64, 1),
+        ResidualBlock(64, features, 2),
+        ResidualBlock(features, features, 1),
+    )
+    for module in trunk.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    return trunk
+
+
 class ResidualCNN(GroupedClassifier):
-    """A convolution and four residual blocks of up to 128 channels, then the mean over the last map."""
+    """The trunk of `residual` without its capsules: the mean over the last map of 128 channels, and a layer."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        self.trunk = nn.Sequential(
-            nn.Conv2d(config.channels, 32, 3, padding=1, bias=False),
-            nn.BatchNorm2d(32),
-            nn.ReLU(),
-            ResidualBlock(32, 64, 2),
-            ResidualBlock(64, 64, 1),
-            ResidualBlock(64, 128, 2),
-            ResidualBlock(128, 128, 1),
-        )
-        for module in self.trunk.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.trunk = residual_trunk(config.channels)
         self.group(128)
 
     def features(self, images: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from capsnet.config import ConfigError, ModelConfig
 from model.architectures.capsnet import CapsNet
 from model.architectures.cnn import CNN, ResidualCNN, SmallCNN
 from model.architectures.efficient_capsnet import EfficientCapsNet
+from model.architectures.residual_capsnet import ResidualCapsNet
 from model.architectures.shared_capsnet import SharedCapsNet
 from model.nn.layers import CapsuleNetwork
 
@@ -13,6 +14,7 @@ ARCHITECTURES: dict[str, type[CapsuleNetwork]] = {
     "cnn-residual": ResidualCNN,
     "cnn-small": SmallCNN,
     "efficient": EfficientCapsNet,
+    "residual": ResidualCapsNet,
     "shared": SharedCapsNet,
 }
 

@@ -17,8 +17,11 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from onnx_ir.passes import common
+from onnxscript import optimizer
 from torch import Tensor, nn
 
 from capsnet import guard
@@ -40,6 +43,7 @@ from capsnet.card import (
 )
 from capsnet.config import InputSpec, UserError
 from capsnet.onnx_model import Model, OnnxModel, redraw
+from model.export.ensemble import Ensemble
 from model.nn.layers import CapsuleNetwork
 
 TOLERANCE = 1e-4  # largest difference of any output from PyTorch's
@@ -169,11 +173,30 @@ def _trace(module: nn.Module, inputs: dict[str, Tensor], outputs: list[str]) -> 
             dynamic_shapes=[{0: batch}] * len(inputs),
             opset_version=OPSET,
             dynamo=True,
+            optimize=False,
             verbose=False,
         )
+    _simplify(program.model)  # type: ignore[union-attr]
     graph: onnx.ModelProto = program.model_proto  # type: ignore[union-attr]
     _forget_origins(graph)
     return graph
+
+
+def _simplify(graph: onnx_ir.Model) -> None:
+    """Fold constants and remove what is stored or computed twice.
+
+    The exporter's own optimisation also works a normalisation into the convolution before it, from where
+    `model.export.to_pytorch` could not have it back. ONNX Runtime does that when it loads the graph.
+    """
+    optimizer.inline(graph)
+    optimizer.fold_constants(graph)
+    onnx_ir.passes.Sequential(
+        common.RemoveUnusedNodesPass(),
+        common.RemoveUnusedOpsetsPass(),
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        common.DeduplicateInitializersPass(),
+        common.CommonSubexpressionEliminationPass(),
+    )(graph)
 
 
 def _forget_origins(graph: onnx.ModelProto) -> None:
@@ -248,7 +271,8 @@ def fit_guard(model: Model, images: np.ndarray, objects: int = 1, batch: int = 5
 
 def _export_id(network: CapsuleNetwork, description: Description) -> str:
     """A name for exactly these weights under this description; two exports of the same have the same."""
-    digest = hashlib.sha256(repr((description, network.config)).encode())
+    mirrored = isinstance(network, Ensemble) and network.mirrored
+    digest = hashlib.sha256(repr((description, network.config)).encode() + b"mirrored" * mirrored)
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.contiguous().numpy().tobytes())
@@ -270,6 +294,8 @@ def _card(
         classes=description.classes,
         input=description.input,
         objects=description.objects,
+        members=len(network.members) if isinstance(network, Ensemble) else 1,
+        mirrored=isinstance(network, Ensemble) and network.mirrored,
         parameters=network.parameter_counts(),
         decoder=Graph(file=DECODER_FILE, sha256=sha256(folder / DECODER_FILE)),
         variants={

@@ -54,15 +54,21 @@ def _results(item: NodeProto | TensorProto) -> list[str]:
 
 
 def fold_normalisations(model: ModelProto) -> ModelProto:
-    """A copy without the BatchNormalizations that lie before a convolution alone, which takes over their factors.
+    """Return a copy without the BatchNormalizations whose factors a convolution beside them can take over.
 
-    Efficient-CapsNet normalises *after* the ReLU, so that it is the next convolution and not the last one that can take
-    a normalisation in. Only one without padding can: a padded zero is not normalised.
+    Residual networks normalise right after a convolution, which takes the factors. Efficient-CapsNet normalises *after*
+    the ReLU, so that the next convolution takes them. That one can only without padding: a padded zero is not
+    normalised.
     """
     folded = ModelProto()
     folded.CopyFrom(model)
     graph, weights = folded.graph, Weights(folded.graph)
     for normalisation in [node for node in graph.node if node.op_type == "BatchNormalization"]:
+        before = [node for node in graph.node if normalisation.input[0] in node.output]
+        if before and _gives_factors_alone(before[0], graph, weights):
+            _fold_back(normalisation, before[0], weights)
+            graph.node.remove(normalisation)
+            continue
         readers = [node for node in graph.node if normalisation.output[0] in node.input]
         if len(readers) == 1 and _takes_factors(readers[0], weights):
             _fold(normalisation, readers[0], weights)
@@ -86,16 +92,51 @@ def _takes_factors(node: NodeProto, weights: Weights) -> bool:
     )
 
 
+def _gives_factors_alone(node: NodeProto, graph: GraphProto, weights: Weights) -> bool:
+    """Return whether this is a convolution whose weights are known and whose output one node reads."""
+    readers = [other for other in graph.node if node.output[0] in other.input]
+    return node.op_type == "Conv" and len(readers) == 1 and all(name in weights for name in node.input[1:])
+
+
+def _factors(normalisation: NodeProto, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
+    """Return a and b (C,) of a normalisation that computes a x + b of each channel."""
+    scale, shift, mean, variance = (weights[name] for name in normalisation.input[1:])
+    a = scale / np.sqrt(variance + attributes(normalisation).get("epsilon", 1e-5))
+    return a, shift - a * mean
+
+
+def _bias(convolution: NodeProto, weights: Weights) -> np.ndarray | int:
+    """Return the bias (O,) of a convolution, or 0 where it has none."""
+    return weights[convolution.input[2]] if len(convolution.input) == 3 else 0
+
+
+def _fold_back(normalisation: NodeProto, convolution: NodeProto, weights: Weights) -> None:
+    """Have a convolution compute a (W x + c) + b as (a W) x + (a c + b), and give the normalisation's output.
+
+    W is (O,I,H,W), a, b and c are one number an output channel.
+    """
+    a, b = _factors(normalisation, weights)
+    kernel = weights[convolution.input[1]] * a[:, None, None, None]
+    bias = (a * _bias(convolution, weights) + b).astype(np.float32)
+    image = convolution.input[0]
+    del convolution.input[:]
+    convolution.input.extend(
+        [
+            image,
+            weights.add(f"{convolution.name}.kernel", kernel),
+            weights.add(f"{convolution.name}.bias", bias),
+        ]
+    )
+    convolution.output[0] = normalisation.output[0]
+
+
 def _fold(normalisation: NodeProto, convolution: NodeProto, weights: Weights) -> None:
     """Have a convolution compute W (a x + b) + c as (W a) x + (W b + c).
 
     W is (O,I,H,W), a and b are one number an input channel; O output channels, I input channels a group.
     """
-    scale, shift, mean, variance = (weights[name] for name in normalisation.input[1:])
-    a = scale / np.sqrt(variance + attributes(normalisation).get("epsilon", 1e-5))
-    b = shift - a * mean
-    kernel = weights[convolution.input[1]]
-    bias = weights[convolution.input[2]] if len(convolution.input) == 3 else 0  # the exporter drops zeros
+    a, b = _factors(normalisation, weights)
+    kernel, bias = weights[convolution.input[1]], _bias(convolution, weights)
     group = int(attributes(convolution).get("group", 1))
     of_output = np.arange(len(kernel)) // (len(kernel) // group)  # (O,): the group of each output channel
     a, b = (values.reshape(group, -1)[of_output, :, None, None] for values in (a, b))  # (O,I,1,1)

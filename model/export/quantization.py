@@ -29,6 +29,8 @@ FEWEST_CHANNELS = 8
 CALIBRATION_BATCH = 64
 # What the fp16 variant computes in half precision; Conv is the only one of them that has weights of its own.
 HALF = ("Conv", "Relu", "MaxPool")
+# It does this too where both of its inputs are in half precision: the sum of a residual block.
+SUM = "Add"
 
 
 class QuantizationError(UserError):
@@ -108,13 +110,14 @@ def to_fp16(encoder: ModelProto) -> ModelProto:
         for index, name in enumerate(node.input[1:], start=1):
             values = weights[name].astype(np.float16)
             node.input[index] = weights.add(f"{node.name}.half.{index}", values)
-    wide = {name for node in graph.node if node.op_type not in HALF for name in node.output} | {IMAGE}
-    halves: set[str] = set()
-    nodes = [
-        each
-        for node in graph.node
-        for each in (_halve(node, halves) if node.op_type in HALF else _widen(node, wide, halves))
-    ]
+    wide, halves = {IMAGE}, set[str]()
+    nodes = []
+    for node in graph.node:
+        if node.op_type in HALF or (node.op_type == SUM and halves.issuperset(node.input)):
+            nodes += _halve(node, halves)
+        else:
+            nodes += _widen(node, wide, halves)
+            wide.update(node.output)
     del graph.node[:]
     graph.node.extend(nodes)
     drop_unused(graph)
@@ -124,10 +127,12 @@ def to_fp16(encoder: ModelProto) -> ModelProto:
 def _halve(node: NodeProto, halves: set[str]) -> list[NodeProto]:
     """The node computing in fp16, behind a Cast where its input is in float32 alone."""
     source, result = node.input[0], node.output[0]
-    node.input[0], node.output[0] = f"{source}.half", f"{result}.half"
     cast = helper.make_node("Cast", [source], [f"{source}.half"], to=TensorProto.FLOAT16)
     nodes = [node] if source in halves else [cast, node]
     halves |= {source, result}
+    node.input[0], node.output[0] = f"{source}.half", f"{result}.half"
+    if node.op_type == SUM:
+        node.input[1] = f"{node.input[1]}.half"
     return nodes
 
 

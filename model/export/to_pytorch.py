@@ -14,6 +14,7 @@ from torch import Tensor
 
 from capsnet.card import CardError, ModelCard
 from model.architectures.registry import build
+from model.export.ensemble import Ensemble
 from model.export.exporter import HALF, Encoder
 from model.nn.layers import CapsuleNetwork
 
@@ -24,9 +25,11 @@ COUNT = "num_batches_tracked"
 def restore(folder: Path) -> tuple[CapsuleNetwork, ModelCard]:
     """The network of an exported model, in float32, on the CPU and in evaluation mode, and the model's card.
 
+    It is an `Ensemble` where the model is made of several networks, or looks at mirrored images too.
+
     Large weights are those that the export has rounded to fp16: the network computes what the fp32 graphs compute.
-    Two architectures may not come back: in an export of `cnn-residual` the normalisation right after a convolution is
-    part of it, and a `shared` matrix of fewer than 8,192 numbers (a pose of 16) is stored in another shape.
+    One architecture may not come back: a `shared` matrix of fewer than 8,192 numbers (a pose of 16) is stored in
+    another shape.
 
     Raises
     ------
@@ -38,6 +41,8 @@ def restore(folder: Path) -> tuple[CapsuleNetwork, ModelCard]:
     encoder, decoder = folder / card.variants["fp32"].encoder.file, folder / card.decoder.file
     stored = _weights(encoder) | {f"network.decoder.{name}": w for name, w in _weights(decoder).items()}
     network = build(card.config)
+    if card.members > 1 or card.mirrored:
+        network = Ensemble([network] * card.members, mirrored=card.mirrored)
     whole = Encoder(network)
     state = whole.state_dict()
     for name, weight in state.items():

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import io
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -33,6 +34,11 @@ class Server:
     @property
     def port(self) -> int:
         return httpx.URL(self.url).port or 0
+
+    def memory(self) -> int:
+        """Return the resident memory of the process in bytes."""
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
+        return int(pages) * resource.getpagesize()
 
     def resident(self, key: str = "VmRSS") -> int:
         """Its memory in kB; with the key VmHWM the most that it ever was."""

@@ -4,7 +4,7 @@ import contextlib
 import re
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import httpx
@@ -38,13 +38,41 @@ def configuration(port: int, backends: Sequence[int], folder: Path) -> str:
     return text.replace("/tmp/", f"{folder}/")
 
 
+# What somebody writes who reads one page of nginx's documentation; only bodies may be large.
+PLAIN = """
+user root;
+pid {folder}/pid;
+events {{}}
+http {{
+  access_log /dev/stdout;
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  client_max_body_size 100m;
+  server {{
+    listen 127.0.0.1:{port};
+    location = /metrics {{ return 200; }}
+    location / {{ proxy_pass http://127.0.0.1:{backend}; }}
+  }}
+}}
+"""
+
+
+def plain_configuration(port: int, backends: Sequence[int], folder: Path) -> str:
+    """Return a configuration that sets nothing but where requests go."""
+    return PLAIN.format(folder=folder, port=port, backend=backends[0])
+
+
 @contextlib.contextmanager
-def proxying(backends: Sequence[int], folder: Path) -> Iterator[Proxy]:
+def proxying(
+    backends: Sequence[int],
+    folder: Path,
+    configure: Callable[[int, Sequence[int], Path], str] = configuration,
+) -> Iterator[Proxy]:
     """A proxy before processes on these ports, stopped at the end."""
     folder.mkdir()
     port = free_port()
     file = folder / "nginx.conf"
-    file.write_text(configuration(port, backends, folder))
+    file.write_text(configure(port, backends, folder))
     with (folder / "log").open("w") as log, (folder / "errors").open("w") as errors:
         process = subprocess.Popen(
             ["nginx", "-p", folder, "-c", file, "-g", "daemon off;"], stdout=log, stderr=errors

@@ -14,7 +14,7 @@ import pytest
 
 from tests.app.server_process import Server, assert_problem, png, serving, wait_until
 from tests.app.tiny_model import write_tiny_model
-from tests.docker.nginx import Proxy, proxying
+from tests.docker.nginx import Proxy, plain_configuration, proxying
 from training.data.datasets import Split
 
 pytestmark = pytest.mark.skipif(
@@ -162,3 +162,16 @@ def test_only_what_is_safe_is_sent_again(tmp_path: Path, method: str, tries: int
     assert response.headers["content-type"] == "application/problem+json"
     problem = response.json()
     assert (problem["status"], problem["request_id"]) == (503, response.headers["x-request-id"])
+
+
+def test_an_early_refusal_passes_an_nginx_in_which_nothing_is_set(
+    servers: list[Server], tmp_path: Path
+) -> None:
+    """It sends `Connection: close` and the whole body; a reset would make 502 of each of these answers."""
+    with proxying([servers[0].port], tmp_path / "plain", plain_configuration) as proxy:
+        large = bytes(5_000_000)
+        for _ in range(3):
+            assert_problem(classify(proxy, large), 413)
+            assert_problem(classify(proxy, large, **{"Content-Type": "text/plain"}), 415)
+            assert_problem(proxy.client.post("/nothing", content=large), 404)
+            assert_problem(proxy.client.post("/classify?top_k=x", content=large), 422)

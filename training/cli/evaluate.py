@@ -9,7 +9,7 @@ import typer
 
 from capsnet.card import Metrics
 from training.cli.app import DataFolder, app, console, one_of
-from training.cli.tables import metrics_table, names_of, print_full_width, speed_table
+from training.cli.tables import epochs_table, metrics_table, names_of, print_full_width, speed_table
 from training.data.augmentation import AUGMENTATIONS
 from training.trainer.run_state import TrainingError
 
@@ -24,14 +24,26 @@ def evaluate(
     data: DataFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a model and variant.")] = False,
     write: Annotated[bool, typer.Option("--write-card", help="Stamp the figures into the card.")] = False,
+    every_epoch: Annotated[
+        bool, typer.Option("--every-epoch", help="Runs: measure every epoch that was kept (--keep-epochs).")
+    ] = False,
     speed: Annotated[
         bool, typer.Option("--speed", help="Exported models: also time each encoder on one thread.")
     ] = False,
 ) -> None:
-    """Measure models on a test set: error, margin loss, reconstruction error, share accepted by the guard."""
-    from training.evaluation.evaluate import evaluate_model, write_card
+    """Measure models on a test set: error, margin loss, reconstruction error, share accepted by the guard.
+
+    With `--every-epoch` the paths are runs. Their table says which epoch the validation images chose, and which was
+    best on the test set. The second figure is chosen on the test set: it compares with public figures of that kind and
+    with no other.
+    """
+    from training.evaluation.evaluate import evaluate_epochs, evaluate_model, write_card
     from training.evaluation.speed import measure_speeds
 
+    if every_epoch:
+        for path in models:
+            print_full_width(epochs_table(path, evaluate_epochs(path, dataset, data)))
+        return
     rows = []
     speeds = {path: measure_speeds(path) for path in models if speed and path.is_dir()}
     for path in models:

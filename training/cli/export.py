@@ -7,12 +7,10 @@ import numpy as np
 import torch
 import typer
 
-from model.checkpoint import load_network
 from training.cli.app import DataFolder, app, console
 from training.cli.tables import in_words
 from training.data.datasets import portable
 from training.trainer.device_data import split
-from training.trainer.run_state import RunIdentity
 
 # Fewer validation images than this say little about where a class ends.
 FEW_IMAGES = 200
@@ -24,13 +22,19 @@ CALIBRATION_IMAGES = 512
 
 @app.command()
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint, usually RUN/best.safetensors.")],
+    checkpoints: Annotated[
+        list[Path],
+        typer.Argument(help="Usually RUN/best.safetensors. Of several: mean lengths, poses of the first."),
+    ],
     output: Annotated[Path, typer.Option(help="Folder of the model; its name is the model's name.")],
+    mirrored: Annotated[
+        bool, typer.Option("--mirrored", help="Take the mean over each image and its mirror image.")
+    ] = False,
     model_version: Annotated[str, typer.Option("--version", help="Version to write into the card.")] = "1",
     variants: Annotated[str, typer.Option(help="More encoders, of int8,fp16; for example int8,fp16.")] = "",
     data: DataFolder = None,
 ) -> None:
-    """Export a checkpoint as two ONNX graphs and a card, compared with PyTorch before anything is kept.
+    """Export checkpoints as two ONNX graphs and a card, compared with PyTorch before anything is kept.
 
     The training set is read for its validation images, and for those that int8 takes its ranges from; the test set is
     not. A variant that loses accuracy is refused with its figures, and the model stays without variants.
@@ -38,11 +42,11 @@ def export(
     from model.export.exporter import Description
     from model.export.exporter import export as export_network
     from model.export.variants import add_variants, read_precisions
+    from training.trainer.sources import read_source
 
     precisions = read_precisions(variants)
-    network, header = load_network(checkpoint)
-    origin = RunIdentity.read(checkpoint, header)
-    recipe, training = origin.recipe, origin.images(checkpoint, data)
+    source = read_source(checkpoints, data, mirrored=mirrored)
+    header, recipe, training = source.header, source.recipe, source.images
     fitted, held_out = split(training, recipe, torch.device("cpu"))
     if len(held_out) < FEW_IMAGES:
         console.print(f"only {len(held_out)} validation images: the guard's thresholds will be rough")
@@ -57,15 +61,16 @@ def export(
             "dataset": portable(recipe.dataset),
             "data": training.fingerprint(),
             **header["provenance"],
+            "command": source.command,
             "training_images": len(fitted),
             "validation_images": len(held_out),
             "best_epoch": header["result"]["epoch"],
-            "validation_error": header["result"]["validation_error"],
+            "validation_error": source.validation_error(held_out),
         },
     )
     validation = held_out.floats(slice(None)).numpy()
     samples = np.concatenate([validation[:7], fitted.first(7).numpy()])
-    card = export_network(network, description, output, samples, validation)
+    card = export_network(source.network, description, output, samples, validation)
     console.print(f"{output}: {name} version {card.version}, export {card.export_id}", highlight=False)
     if precisions:
         calibration = fitted.first(CALIBRATION_IMAGES).numpy()

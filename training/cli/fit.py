@@ -56,6 +56,9 @@ def fit(
     ] = None,
     data: DataFolder = None,
     seed: Annotated[int, typer.Option(help="Of weights, split, order and augmentation.")] = 0,
+    split_seed: Annotated[
+        int | None, typer.Option(help="Of the validation images alone.", show_default="that of --seed")
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Images a step, over all devices together.")] = 128,
     learning_rate: Annotated[float, typer.Option(help="Adam's peak rate.")] = 1e-3,
     schedule: Annotated[Schedule, typer.Option()] = "cosine",
@@ -65,10 +68,11 @@ def fit(
     ema: Annotated[
         float, typer.Option(help="Decay of the moving average of the weights; 0 for none.")
     ] = 0.999,
+    weight_decay: Annotated[float, typer.Option(help="Decoupled, of weights but not of biases.")] = 0.0,
     augmentation: Annotated[str | None, typer.Option(help=one_of(AUGMENTATIONS))] = None,
     reconstruction_weight: Annotated[float, typer.Option(help="Of the summed squared error.")] = 0.0005,
     validation: Annotated[int, typer.Option(help="Images cut off to validate; at most a tenth.")] = 5000,
-    primary_capsules: Annotated[int, typer.Option(help="Of efficient and cnn-small.")] = 16,
+    primary_capsules: Annotated[int, typer.Option(help="Of efficient, residual and cnn-small.")] = 16,
     routing_iterations: Annotated[int, typer.Option(help="Of capsnet and shared.")] = 3,
     pose_dim: Annotated[int, typer.Option(help="Dimensions of a class capsule.")] = 16,
     class_bias: Annotated[bool, typer.Option("--class-bias", help="Learned bias a class capsule.")] = False,
@@ -83,6 +87,10 @@ def fit(
     ] = "auto",
     devices: Annotated[int, typer.Option(help="Devices or processes.", min=1)] = 1,
     precision: Annotated[Precision | None, typer.Option(help="Default: bfloat16 where it is fast.")] = None,
+    keep_epochs: Annotated[
+        bool,
+        typer.Option("--keep-epochs", help="Keep the weights of every epoch, for evaluate --every-epoch."),
+    ] = False,
     compiled: Annotated[
         bool, typer.Option("--compile", help="With torch.compile, which needs a C++ compiler; for GPUs.")
     ] = False,
@@ -121,10 +129,12 @@ def fit(
         floor=floor,
         warmup=warmup,
         ema=ema,
+        weight_decay=weight_decay,
         augmentation=augmentation or default_augmentation(info),
         reconstruction_weight=reconstruction_weight,
         validation=validation,
         seed=seed,
+        split_seed=split_seed,
         precision=precision or fast_precision(accelerator),
         start="" if start_from is None else fingerprint(start_from),
         teacher="" if teacher is None else fingerprint(teacher),
@@ -143,7 +153,18 @@ def fit(
     taught_by = None if teacher is None else Teacher.read(teacher, recipe, training, info.classes)
     stop = Stop(until=until, until_error=until_error)
     made_by = provenance(recipe, start, stop, taught_by)
-    trainer = Trainer(fabric, recipe, info, training, output, made_by, start, taught_by, compiled=compiled)
+    trainer = Trainer(
+        fabric,
+        recipe,
+        info,
+        training,
+        output,
+        made_by,
+        start,
+        taught_by,
+        compiled=compiled,
+        keep_epochs=keep_epochs,
+    )
     if resume:
         trainer.resume()
     quiet = not fabric.is_global_zero

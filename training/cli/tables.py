@@ -12,6 +12,7 @@ from rich.table import Table
 from capsnet.card import Metrics, Speed, Validation
 
 if TYPE_CHECKING:  # what measures is slow to import, and most commands need none of it
+    from training.evaluation.evaluate import MeasuredEpoch
     from training.evaluation.pose_meaning import Measured
 
 # No table has more columns of text.
@@ -62,6 +63,27 @@ def metrics_table(rows: list[tuple[str, str, Metrics]]) -> Table:
             f"{m.reconstruction_mse:.5f}",
             *[_percent(m.accepted)] * guarded,
             *[_percent(m.exact_match_error)] * several,
+        )
+    return table
+
+
+def epochs_table(run: Path, epochs: Sequence["MeasuredEpoch"]) -> Table:
+    """Return a row for each epoch, and which one the validation images and which one the test images would choose."""
+    chosen = min(epochs, key=lambda each: each.result.validation_margin_loss)
+    best = min(epochs, key=lambda each: each.metrics.error)
+    table = _narrow(title=run.resolve().name)
+    for name in ("epoch", "validation\nerror %", "validation\nmargin", "test\nerrors", "test\nerror %"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("chosen by", no_wrap=True)
+    for each in epochs:
+        by = ["validation images"] * (each is chosen) + ["test set (best epoch on test)"] * (each is best)
+        table.add_row(
+            f"{each.result.epoch}",
+            f"{100 * each.result.validation_error:.2f}",
+            f"{each.result.validation_margin_loss:.5f}",
+            f"{each.metrics.errors:,}",
+            f"{100 * each.metrics.error:.2f}",
+            ", ".join(by),
         )
     return table
 

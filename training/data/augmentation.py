@@ -5,7 +5,9 @@ Every random number comes from `training.data.keyed_random`, keyed by (seed, epo
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +21,11 @@ ORDER, WARP, ELASTIC, SCENE = range(STREAMS)
 CONTROL = 5  # control points of the elastic field on each axis
 NUMBERS = 10  # uniform numbers of a sample's warp, patch and pen
 GEOMETRY, PATCH, PEN = slice(0, 6), slice(7, 9), slice(9, 10)
+# Of random erasing: as many numbers again, then those of the pixels to fill in, as far as a stream has them.
+ERASING = slice(NUMBERS, NUMBERS + 6)
+FILLED = 2**15
+# Random erasing's share of images, smallest share of the area, and smallest ratio of the sides (and its inverse).
+ERASED_SHARE, SMALLEST_AREA, NARROWEST = 0.5, 0.02, 0.3
 THINNER = 0.6  # of the way to the smallest neighbour, at most: a thin stroke taken all of it would be gone
 
 
@@ -42,6 +49,11 @@ class Augmentation:
         Largest change of a stroke's width: 1 is one pixel on each of its sides more, or 0.6 of one less.
     erase
         Side of one square patch set to zero, in pixels.
+    erase_area
+        Largest share of the area, from 0.02 on, of one rectangle of half of the samples that random pixels replace
+        (Zhong et al. 2017, https://arxiv.org/abs/1708.04896).
+    plain
+        Share of the samples that are neither warped nor drawn with another pen.
     flip
         Mirror half of the samples left to right.
     bell
@@ -56,6 +68,8 @@ class Augmentation:
     elastic: float = 0.0
     stroke: float = 0.0
     erase: int = 0
+    erase_area: float = 0.0
+    plain: float = 0.0
     flip: bool = False
     bell: bool = False
 
@@ -70,6 +84,10 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "gentle": Augmentation(rotation=7, scale=0.07, shear=0.07, shift=1.0, elastic=0.4),
     "clothes": Augmentation(rotation=5, scale=0.08, shift=2.0, erase=6, flip=True),
     "gentle-clothes": Augmentation(rotation=2, scale=0.04, shift=1.0, flip=True),
+    "erased-clothes": Augmentation(rotation=5, scale=0.08, shift=2.0, erase_area=0.4, flip=True),
+    "half-handwriting": Augmentation(
+        rotation=30, scale=0.3, shear=0.35, shift=4.0, elastic=0.5, bell=True, plain=0.5
+    ),
     "photos": Augmentation(rotation=10, scale=0.15, shear=0.1, shift=2.0, flip=True),
 }
 
@@ -87,7 +105,18 @@ def augment(images: Tensor, samples: Tensor, policy: Augmentation, *, seed: int,
     warped = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     if policy.stroke:
         warped = redraw(warped, u[:, PEN] * policy.stroke)
-    return erase(warped, u[:, PATCH], policy.erase) if policy.erase else warped
+    if policy.plain or policy.erase_area:
+        more = keyed_random.uniform(seed, epoch * STREAMS + WARP, samples, ERASING.stop)[
+            :, ERASING
+        ]  # (B,6) in [0,1)
+    if policy.plain:
+        warped = torch.where((more[:, 0] < policy.plain).view(-1, 1, 1, 1), images, warped)
+    if policy.erase:
+        warped = erase(warped, u[:, PATCH], policy.erase)
+    if policy.erase_area:
+        fill = partial(_random_pixels, seed, epoch * STREAMS + WARP)
+        warped = erase_randomly(warped, samples, more[:, 1:], policy.erase_area, fill)
+    return warped
 
 
 def bell(u: Tensor) -> Tensor:
@@ -150,3 +179,43 @@ def erase(images: Tensor, u: Tensor, side: int) -> Tensor:
     x = torch.arange(width, device=images.device).view(1, 1, 1, -1)
     inside = (y >= top) & (y < top + side) & (x >= left) & (x < left + side)
     return images.masked_fill(inside, 0.0)
+
+
+def erase_randomly(
+    images: Tensor, samples: Tensor, u: Tensor, largest: float, fill: Callable[[Tensor, int], Tensor]
+) -> Tensor:
+    """Replace one rectangle of half of the images (B,C,H,W) by random pixels.
+
+    Parameters
+    ----------
+    images, samples
+        (B,C,H,W) in [0,1], and the index (B,) of each in the data set.
+    u
+        (B,5) in [0,1): whether, area, ratio of the sides, and place down and across.
+    largest
+        Largest share of the area; it is drawn evenly from 0.02 on, and the logarithm of the ratio evenly too.
+    fill
+        Gives numbers (n,count) in [0,1) for samples (n,).
+    """
+    chosen = (u[:, 0] < ERASED_SHARE).nonzero()[:, 0]  # (n,)
+    u, shape = u[chosen], images.shape[1:]
+    height, width = shape[1:]
+    area = (SMALLEST_AREA + u[:, 1] * (largest - SMALLEST_AREA)) * height * width  # (n,)
+    ratio = torch.exp((u[:, 2] * 2 - 1) * -math.log(NARROWEST))
+    tall = (area * ratio).sqrt().round().clamp(1, height)
+    wide = (area / ratio).sqrt().round().clamp(1, width)
+    top, left = (u[:, 3] * (height - tall + 1)).floor(), (u[:, 4] * (width - wide + 1)).floor()
+    y, x = torch.arange(height, device=u.device), torch.arange(width, device=u.device)
+    rows = (y >= top[:, None]) & (y < (top + tall)[:, None])  # (n,H)
+    columns = (x >= left[:, None]) & (x < (left + wide)[:, None])  # (n,W)
+    inside = (rows[:, :, None] & columns[:, None, :]).unsqueeze(1)  # (n,1,H,W)
+    count = math.prod(shape)
+    pixels = fill(samples[chosen], min(count, FILLED))
+    pixels = pixels.repeat(1, -(-count // pixels.shape[1]))[:, :count].view(-1, *shape)  # (n,C,H,W)
+    erased = torch.where(inside, pixels, images[chosen])
+    return images.index_copy(0, chosen, erased)
+
+
+def _random_pixels(seed: int, stream: int, samples: Tensor, count: int) -> Tensor:
+    """Return numbers (n,count) in [0,1) for samples (n,), behind those that other steps draw."""
+    return keyed_random.uniform(seed, stream, samples, ERASING.stop + count)[:, ERASING.stop :]

@@ -13,12 +13,12 @@ from capsnet.card import CARD_FILE, CardError, Guard, Metrics, ModelCard, Speed
 from capsnet.config import InputSpec
 from capsnet.multi_object import missed_count
 from capsnet.onnx_model import Model, open_variants, redraw
-from model.checkpoint import load_network
+from model.checkpoint import load_network, read_tensors
 from model.nn.layers import CapsuleNetwork
 from training.data.datasets import FOLDER_PREFIX, DatasetError, Split, describe, load, portable
 from training.trainer.data_lineage import DataLineage
 from training.trainer.losses import margin_loss, present
-from training.trainer.run_state import RunIdentity
+from training.trainer.run_state import EpochResult, RunIdentity, kept_epochs
 
 BATCH = 500
 
@@ -82,6 +82,32 @@ def evaluate_model(path: Path, dataset: str | None, folder: Path | None) -> dict
     return {
         v: measure(model, data, portable(name), guard) for v, (model, guard) in candidate.variants.items()
     }
+
+
+@dataclass(frozen=True)
+class MeasuredEpoch:
+    """An epoch of a run: what the log says of it, and its figures on a test set."""
+
+    result: EpochResult
+    metrics: Metrics
+
+
+def evaluate_epochs(run: Path, dataset: str | None, folder: Path | None) -> list[MeasuredEpoch]:
+    """Measure every epoch that a run has kept on a test set, in order.
+
+    Raises
+    ------
+    TrainingError
+        If the run has kept none.
+    CheckpointError, DatasetError
+        As `evaluate_model` raises them.
+    """
+    measured = []
+    for path in kept_epochs(run):
+        result = EpochResult(**read_tensors(path)[1]["result"])
+        (metrics,) = evaluate_model(path, dataset, folder).values()
+        measured.append(MeasuredEpoch(result, metrics))
+    return measured
 
 
 def check_classes(path: Path, classes: tuple[str, ...], spec: InputSpec, objects: int, dataset: str) -> None:

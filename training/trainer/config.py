@@ -40,6 +40,9 @@ class Recipe:
         epoch down to `floor`. The first `warmup` steps rise linearly.
     ema
         Decay of the moving average of the weights, a step; the averaged weights are what is validated and kept.
+    weight_decay
+        Share of every weight matrix and kernel that a step of rate 1 takes away, apart from the gradient (Loshchilov,
+        Hutter 2017, https://arxiv.org/abs/1711.05101); biases and normalisations keep theirs.
     augmentation
         A key of `training.data.augmentation.AUGMENTATIONS`.
     reconstruction_weight
@@ -47,7 +50,10 @@ class Recipe:
     validation
         Images cut off the training set to choose the epoch with; at most a tenth of the set.
     seed
-        Of the initial weights, the split, the order and the augmentation.
+        Of the initial weights, the order and the augmentation.
+    split_seed
+        Of the images held out for validation; None for `seed`. Runs of different seeds and one split seed hold out the
+        same images, so that they can be compared in pairs, averaged, and teach together.
     precision
         Of the convolutions; routing and squash are float32 in either.
     start
@@ -74,10 +80,12 @@ class Recipe:
     floor: float = 1e-6
     warmup: int = 200
     ema: float = 0.999
+    weight_decay: float = 0.0
     augmentation: str = "none"
     reconstruction_weight: float = RECONSTRUCTION_WEIGHT
     validation: int = 5000
     seed: int = 0
+    split_seed: int | None = None
     precision: Precision = "32-true"
     start: str = ""
     teacher: str = ""
@@ -92,6 +100,7 @@ class Recipe:
             "floor": (0.0, 1.0),
             "warmup": (0, 1_000_000),
             "ema": (0.0, 0.999_999),
+            "weight_decay": (0.0, 10.0),
             "reconstruction_weight": (0.0, 1000.0),
             "validation": (1, 1_000_000),
             "seed": (0, 2**32 - 1),
@@ -100,6 +109,8 @@ class Recipe:
             value = getattr(self, name)
             if not (low <= value <= high and math.isfinite(value)):
                 raise ConfigError(f"{name} is {value}; it must lie between {low} and {high}")
+        if self.split_seed is not None and not 0 <= self.split_seed < 2**32:
+            raise ConfigError(f"split_seed is {self.split_seed}; it must lie between 0 and {2**32 - 1}")
         if self.config.architecture not in ARCHITECTURES:
             known = ", ".join(sorted(ARCHITECTURES))
             raise ConfigError(f"architecture is {self.config.architecture!r}; known are {known}")
@@ -112,6 +123,11 @@ class Recipe:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(allowed)}"
                 )
+
+    @property
+    def held_out_by(self) -> int:
+        """Return the seed that chooses the validation images."""
+        return self.seed if self.split_seed is None else self.split_seed
 
     @property
     def policy(self) -> Augmentation:

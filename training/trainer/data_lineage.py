@@ -15,6 +15,8 @@ THEN = " && "
 # Their data set and seed are always written out (`training.trainer.provenance`), in this order.
 FIT = re.compile(r"training fit --dataset (?P<dataset>.+?) --architecture .* --seed (?P<seed>\d+)")
 VALIDATION = re.compile(r" --validation (\d+)")
+# Where images were held out by another seed than the run's own.
+SPLIT = re.compile(r" --split-seed (\d+)")
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class DataLineage:
         return cls(
             dataset=portable(recipe.dataset),
             data=origin.data,
-            seed=recipe.seed,
+            seed=recipe.held_out_by,
             validation=recipe.validation,
             stages=stages_of(command),
         )
@@ -97,10 +99,12 @@ def stages_of(command: str) -> tuple[Stage, ...]:
     found = []
     for words in command.split(THEN):
         if fit := FIT.search(words):
-            validation = VALIDATION.search(words)
+            validation, own = VALIDATION.search(words), SPLIT.search(words)
             found.append(
                 Stage(
-                    fit["dataset"], int(fit["seed"]), int(validation[1]) if validation else Recipe.validation
+                    fit["dataset"],
+                    int(own[1] if own else fit["seed"]),
+                    int(validation[1]) if validation else Recipe.validation,
                 )
             )
     return tuple(found)

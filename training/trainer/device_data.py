@@ -81,7 +81,7 @@ class DeviceData:
 
 
 def split(data: Split, recipe: Recipe, device: torch.device) -> tuple[DeviceData, DeviceData]:
-    """The training images and the validation images cut off them, chosen by the seed.
+    """The training images and the validation images cut off them, chosen by the split seed.
 
     Where images are made into scenes, each part's are made of its own images alone.
 
@@ -95,8 +95,8 @@ def split(data: Split, recipe: Recipe, device: torch.device) -> tuple[DeviceData
         raise DatasetError(
             f"{recipe.dataset}: has {len(data.labels)} images; at least 10 are needed to train and validate"
         )
-    order = _order(data, recipe.seed)
-    return _rows(data, order[count:], device), _rows(data, order[:count], device).composed(recipe.seed)
+    order, seed = _order(data, recipe.held_out_by), recipe.held_out_by
+    return _rows(data, order[count:], device), _rows(data, order[:count], device).composed(seed)
 
 
 def held_out_count(data: Split, validation: int) -> int:

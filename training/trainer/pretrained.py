@@ -10,6 +10,7 @@ from torch import Tensor
 
 from capsnet.card import ModelCard, sha256
 from model.checkpoint import load_network
+from model.export.ensemble import Ensemble
 from model.export.to_pytorch import restore
 from model.nn.layers import CapsuleNetwork
 from training.data.datasets import Split, portable
@@ -84,15 +85,17 @@ class Earlier:
         wanted, most = (held_out_count(data, each.validation) for each in (recipe, mine))
         same_images = mine.data == data.fingerprint()
         same_name = mine.dataset == portable(recipe.dataset)
-        if (same_images and (mine.seed != recipe.seed or most < wanted)) or (same_name and not same_images):
+        if (same_images and (mine.seed != recipe.held_out_by or most < wanted)) or (
+            same_name and not same_images
+        ):
             raise TrainingError(
-                f"{source}: had other validation images; give its data, --seed {mine.seed} and a --validation of at "
-                f"most {most if same_images else 'what it had'}"
+                f"{source}: had other validation images; give its data, --split-seed {mine.seed} and a --validation "
+                f"of at most {most if same_images else 'what it had'}"
             )
-        if stage := mine.seen(recipe.dataset, data, recipe.seed, wanted):
+        if stage := mine.seen(recipe.dataset, data, recipe.held_out_by, wanted):
             raise TrainingError(
                 f"{source}: was trained on images that are to validate this run, in a stage on {stage.dataset} with "
-                f"--seed {stage.seed} and {stage.validation} images held out"
+                f"--split-seed {stage.seed} and {stage.validation} images held out"
             )
 
 
@@ -116,6 +119,8 @@ class Start:
             If it is of another network, whatever its number of classes, or had other validation images.
         """
         before = Earlier.read(path)
+        if isinstance(before.network, Ensemble):
+            raise TrainingError(f"{path}: is an ensemble; start from a checkpoint of one of its networks")
         config = before.network.config
         if replace(config, num_classes=recipe.config.num_classes) != recipe.config:
             raise TrainingError(f"{path}: is of another network, {config}")

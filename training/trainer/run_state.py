@@ -3,6 +3,7 @@
 state.safetensors  everything to resume from: weights, their average, Adam's moments, counters, the history so far
 best.safetensors   the averaged weights of the epoch that was best on the validation images
 last.safetensors   the averaged weights after the last finished epoch
+epochs/            the averaged weights of every epoch, if they are kept
 log.csv            one row an epoch
 tensorboard/       the same curves as events
 
@@ -26,8 +27,28 @@ from training.data.datasets import Split, load
 from training.trainer.config import Recipe
 from training.trainer.ema import MovingAverage
 
+EPOCHS = "epochs"
 STATE, BEST, LAST, LOG = "state.safetensors", "best.safetensors", "last.safetensors", "log.csv"
 MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+def epoch_file(epoch: int) -> str:
+    """Return the name, below the run's folder, of the checkpoint of an epoch that is kept."""
+    return f"{EPOCHS}/epoch-{epoch:03d}.safetensors"
+
+
+def kept_epochs(folder: Path) -> list[Path]:
+    """Return the checkpoints of all epochs that a run has kept, in order.
+
+    Raises
+    ------
+    TrainingError
+        If there are none.
+    """
+    found = sorted((folder / EPOCHS).glob("epoch-*.safetensors"))
+    if not found:
+        raise TrainingError(f"{folder}: has kept no epochs; `fit --keep-epochs` keeps them")
+    return found
 
 
 class TrainingError(UserError):

@@ -67,6 +67,8 @@ class Trainer:
         Whose answers to learn beside the labels.
     compiled
         Have torch.compile make the network's kernels, which takes it a while at the first step.
+    keep_epochs
+        Keep the averaged weights of every epoch, in the folder `epochs`.
 
     Raises
     ------
@@ -86,6 +88,7 @@ class Trainer:
         teacher: Teacher | None = None,
         *,
         compiled: bool = False,
+        keep_epochs: bool = False,
     ) -> None:
         if recipe.batch_size % fabric.world_size:
             raise TrainingError(
@@ -103,11 +106,12 @@ class Trainer:
         self._drops = any(isinstance(layer, nn.Dropout) for layer in self.network.modules())
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         fused = fabric.device.type in ("cpu", "cuda")
-        optimizer = torch.optim.Adam(self.network.parameters(), lr=recipe.learning_rate, fused=fused)
+        groups = decay_groups(self.network, recipe.weight_decay)
+        optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=fused)
         network: Any = torch.compile(self.network) if compiled else self.network
         self.model, self.optimizer = fabric.setup(network, optimizer)
         self.average = MovingAverage(self.network, recipe.ema)
-        self.teacher = teacher
+        self.teacher, self.keep_epochs = teacher, keep_epochs
         if teacher is not None:
             teacher.network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.position = TrainingProgress()
@@ -210,7 +214,7 @@ class Trainer:
             reconstruction_loss=drawn,
             validation_error=error,
             validation_margin_loss=validation_margin,
-            learning_rate=self.optimizer.param_groups[0]["lr"],
+            learning_rate=self.recipe.rate((position.epoch + 1) * self.steps - 1, self.steps),
             seconds=position.seconds,
         )
         history = [*position.history, result]
@@ -218,6 +222,8 @@ class Trainer:
         if self.position.best is result:
             self._save_network(run_state.BEST, result)
         self._save_network(run_state.LAST, result)
+        if self.keep_epochs:
+            self._save_network(run_state.epoch_file(result.epoch), result)
         if self.fabric.is_global_zero:
             run_state.write_log(self.folder, history)
         self._save_state()
@@ -240,6 +246,14 @@ class Trainer:
             run_state.save_state(
                 self.folder, self.network, self.average, optimizer, self.position, self.origin
             )
+
+
+def decay_groups(network: CapsuleNetwork, decay: float) -> list[dict[str, Any]]:
+    """Return the parameters of a network in two groups: weights of two axes and more, which decay, and all others."""
+    named = list(network.named_parameters())
+    decayed = [p for name, p in named if name.endswith("weight") and p.dim() > 1]
+    others = [p for name, p in named if not (name.endswith("weight") and p.dim() > 1)]
+    return [{"params": decayed, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
 
 
 def plain_images(data: DeviceData, seed: int) -> Iterator[Tensor]:

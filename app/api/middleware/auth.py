@@ -110,9 +110,7 @@ class AuthMiddleware:
         key = self._keys.match(given) if given else None
         headers = {} if self._buckets is None else self._count(self._buckets, client if key is None else key)
         if self._keys and key is None:
-            problem = Unauthorized(given=bool(given))
-            problem.headers |= headers
-            raise problem
+            raise Unauthorized(given=bool(given)).with_headers(headers)
         return headers
 
     def _count(self, buckets: RateLimiter, client: Hashable) -> dict[str, str]:
@@ -120,9 +118,9 @@ class AuthMiddleware:
         allowance = buckets.acquire(client)
         headers = _rate_headers(buckets.rate, allowance)
         if not allowance.granted:
-            problem = TooManyRequests(buckets.rate.count, buckets.rate.seconds, allowance.retry)
-            problem.headers |= headers
-            raise problem
+            raise TooManyRequests(buckets.rate.count, buckets.rate.seconds, allowance.retry).with_headers(
+                headers
+            )
         return headers
 
 

@@ -20,7 +20,7 @@ class ErrorMiddleware:
             await self._app(scope, receive, send)
             return
         exchange = scope["state"]["exchange"]
-        error: Exception
+        # No variable may keep an exception: its traceback has this frame, and that cycle would keep the body.
         try:
             await self._app(scope, receive, send)
             return
@@ -29,9 +29,9 @@ class ErrorMiddleware:
         except asyncio.CancelledError:
             if exchange.has_left:
                 raise
-            error = NotReady("the service is shutting down")  # the grace that the server gives is over
-        except Exception as unforeseen:  # noqa: BLE001  # nobody else would answer
-            error = unforeseen
-        response = await problem_details.respond(Request(scope), error)
+            # The grace that the server gives is over.
+            response = await problem_details.respond(Request(scope), NotReady("the service is shutting down"))
+        except Exception as error:  # noqa: BLE001  # nothing else would answer
+            response = await problem_details.respond(Request(scope), error)
         if not exchange.answered:
             await response(scope, receive, send)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from ...errors import Problem
+from ...errors import Problem, unwrap
 from ...inference.classify import classify_images
 from ...inference.results import Classification
 from ...inference.service import InferenceService
@@ -45,9 +45,7 @@ async def classify(
 
 async def answer(service: InferenceService, data: bytes, parameters: ClassifyParameters) -> bytes:
     """What `/classify` says of a picture file, as JSON; raises a Problem where there is one."""
-    (found,) = await _classify(service, [data], parameters)
-    if not isinstance(found, Classification):
-        raise found
+    found = unwrap((await _classify(service, [data], parameters))[0])
     return as_json(_answer(found))
 
 

@@ -158,6 +158,8 @@ CARD_FIELDS: dict[type, dict[str, str]] = {
         "variants": "The encoders by precision.",
         "export_id": "Id of the export that wrote graphs and card.",
         "objects": "How many objects the model looks for in a picture.",
+        "members": "Networks whose mean the lengths are; above 1 they are not the lengths of the poses.",
+        "mirrored": "Whether the lengths are means over an image and its mirror image.",
         "parameters": "Numbers of trained parameters.",
         "pose_meaning": "What pose dimensions change, by class, where it is known.",
         "training": "Data, command and seed that made the model.",

@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-from ...errors import ContentTooLarge, QueueFull
+from ...errors import ContentTooLarge, QueueFull, unwrap
 
 # Items that are let in whatever they are expected to wait: so many tell how fast the service is, and where photographs
 # have made it slow, digits can make it fast again.
@@ -87,8 +87,7 @@ class Admission:
             raise ContentTooLarge(
                 f"the request holds {items} items; at most {self._max_items} are taken at a time"
             )
-        if (check := self.check(items)) is not None:
-            raise check
+        unwrap(self.check(items))
         share = min(items, MAX_ITEM_WEIGHT)
         if self._ahead < BUSY_ITEMS <= self._ahead + share:
             self._answered, self._since = 0, time.monotonic()

@@ -273,6 +273,7 @@ class Queue(Generic[Item, Result]):
             self._batcher._leave()
             for observer in self._observers:
                 observer.on_complete(request.arrived, request.runs)
+            del request  # its answer may be an exception, whose traceback has this frame
 
     def _report_waiting(self) -> None:
         for observer in self._observers:

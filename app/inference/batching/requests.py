@@ -107,4 +107,7 @@ def run_batch(run: Callable[[list[Any]], Sequence[Any]], items: list[Any]) -> Ba
     except BaseException as raised:  # noqa: BLE001  # whatever it is, somebody waits for an answer
         carried = isinstance(raised, Exception) and not isinstance(raised, StopIteration)
         error = cast(Exception, raised) if carried else RuntimeError(f"a batch raised {raised!r}")
-    return BatchRun(results, error, started, time.monotonic(), steps)
+    try:
+        return BatchRun(results, error, started, time.monotonic(), steps)
+    finally:
+        del error  # its traceback has this frame, and that cycle would keep the items

@@ -19,7 +19,7 @@ from app.api.multipart import plain_picture
 from app.errors import InvalidImage
 from app.server.fast_path import LONGEST_BODY
 from app.server.http_head import answer, read_head
-from app.server.protocol import PATIENCE
+from app.server.protocol import FAST_PATH_WAIT_S
 from tests.app.in_process_server import within_this_process
 from tests.app.server.test_load_shedding import busy
 from tests.app.server_process import Server, png, serving, wait_until
@@ -105,7 +105,7 @@ def test_a_request_may_come_in_pieces(server: Server, seven: bytes) -> None:
     with Client(server) as client:
         expected = client.ask(whole)[2]
         for cuts in ([head], [10, head + 5], [head, head + 5, head + 6], [len(whole) - 1]):
-            for pause in (0.005, 1.5 * PATIENCE):
+            for pause in (0.005, 1.5 * FAST_PATH_WAIT_S):
                 for start, end in zip([0, *cuts], [*cuts, len(whole)], strict=True):
                     client.socket.sendall(whole[start:end])
                     time.sleep(pause)
@@ -173,9 +173,9 @@ def test_at_the_end_what_came_is_answered(
             half_reader, half_writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(request(seven, "X-Request-ID: first\r\n"))
             half_writer.write(request(seven, "X-Request-ID: half\r\n")[:-1])
-            await asyncio.sleep(PATIENCE / 5)
+            await asyncio.sleep(FAST_PATH_WAIT_S / 5)
             writer.write(request(seven, "X-Request-ID: behind\r\n"))
-            await asyncio.sleep(PATIENCE / 5)
+            await asyncio.sleep(FAST_PATH_WAIT_S / 5)
             for each in list(state.connections):
                 each.shutdown()
             half_writer.write(seven[-1:])
@@ -201,7 +201,7 @@ def test_an_end_that_begins_after_an_answer_was_made_closes_no_connection_that_w
 
             def make(*what: Any) -> bytes:
                 made = answer(*what)
-                kind.leaving = True
+                kind.draining = True
                 return made
 
             monkeypatch.setattr("app.server.protocol.answer", make)

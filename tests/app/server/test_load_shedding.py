@@ -23,7 +23,7 @@ from uvicorn.server import ServerState
 
 from app.server.http_head import whole_request
 from app.server.load_shedding import IN_A_TURN
-from app.server.protocol import Connection
+from app.server.protocol import CapsnetProtocol
 from tests.app.server_process import Server, png, serving, wait_until
 
 HEAD = b"POST /classify?verify=false HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
@@ -238,6 +238,9 @@ class Sink(asyncio.Transport):
     def resume_reading(self) -> None:
         pass
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
 
 KEEP_ALIVE = 0.2
 
@@ -261,12 +264,17 @@ class LongWay:
         return False
 
 
-def kind_of_connection(app: Any, refusals: Nobody | None = None) -> Callable[[], Connection]:
+def kind_of_connection(app: Any, refusals: Nobody | None = None) -> Callable[[], CapsnetProtocol]:
     """Makes connections to an application that speaks ASGI."""
     config = uvicorn.Config(app, lifespan="off", timeout_keep_alive=KEEP_ALIVE)  # type: ignore[arg-type]
     config.load()
-    ways = {"refusals": refusals or Nobody(), "fast": LongWay(), "watchers": []}
-    kind: type[Connection] = type("Kind", (Connection,), ways)
+    ways = {
+        "refusals": refusals or Nobody(),
+        "fast": LongWay(),
+        "head_seconds": 30.0,
+        "on_connections_changed": [],
+    }
+    kind: type[CapsnetProtocol] = type("Kind", (CapsnetProtocol,), ways)
     state = ServerState()
     return lambda: kind(config, state, {})
 

@@ -27,6 +27,7 @@ def network(**values: object) -> CapsuleNetwork:
         ({"architecture": "efficient", "height": 36, "width": 36}, 154_656),
         ({"architecture": "cnn", "pose_dim": 1}, 35_445_522),
         ({"architecture": "cnn-small"}, 161_824),
+        ({"architecture": "residual"}, 684_672),
         ({"architecture": "shared", "pose_dim": 30, "routing_iterations": 5}, 22_848),
     ],
 )
@@ -107,7 +108,8 @@ def test_without_a_label_the_longest_capsule_is_drawn(architecture: str) -> None
 
 def test_an_unknown_architecture_is_named_with_the_known_ones() -> None:
     with pytest.raises(
-        ValueError, match="'capsnett'; known are capsnet, cnn, cnn-residual, cnn-small, efficient, shared"
+        ValueError,
+        match="'capsnett'; known are capsnet, cnn, cnn-residual, cnn-small, efficient, residual, shared",
     ):
         build(ModelConfig(architecture="capsnett"))
 

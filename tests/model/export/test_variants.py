@@ -99,15 +99,17 @@ def test_the_same_images_give_the_same_bytes(
         assert file.read_bytes() == (again / file.name).read_bytes()
 
 
+@pytest.mark.parametrize("architecture", ["efficient", "residual"])
 def test_folded_normalisations_change_nothing_but_the_last_digits(
-    model: Path, images: np.ndarray, tmp_path: Path
+    architecture: str, plain: dict[str, Path], images: np.ndarray, tmp_path: Path
 ) -> None:
+    model = plain[architecture]
     folded = fold_normalisations(onnx.load(model / "encoder.onnx"))
     assert "BatchNormalization" not in {node.op_type for node in folded.graph.node}
     onnx.save(folded, tmp_path / "folded.onnx")
-    plain = OnnxModel(model / "encoder.onnx", model / "decoder.onnx")
+    exact = OnnxModel(model / "encoder.onnx", model / "decoder.onnx")
     fast = OnnxModel(tmp_path / "folded.onnx", model / "decoder.onnx")
-    for expected, found in zip(plain.encode(images), fast.encode(images), strict=True):
+    for expected, found in zip(exact.encode(images), fast.encode(images), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 

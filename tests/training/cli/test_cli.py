@@ -398,7 +398,9 @@ def test_an_exported_model_is_refused_where_it_does_not_fit(
     Start.read(exported, replace(recipe, validation=4), data)  # four of those that were held out
     fewer = tmp_path / "fewer"
     run(*fit_words(pictures, fewer, "--epochs", "1", "--validation", "4"))
-    with pytest.raises(TrainingError, match=r"give its data, --seed 0 and a --validation of at most 4$"):
+    with pytest.raises(
+        TrainingError, match=r"give its data, --split-seed 0 and a --validation of at most 4$"
+    ):
         Start.read(fewer / LAST, recipe, data)
     wider = replace(recipe, config=replace(recipe.config, primary_capsules=16))
     with pytest.raises(TrainingError, match=r"mine: is of another network, ModelConfig\("):

@@ -38,8 +38,9 @@ def test_pictures_stay_pictures_and_change(images: torch.Tensor, name: str) -> N
     result = warped(images, AUGMENTATIONS[name])
     assert result.shape == images.shape
     assert 0 <= float(result.min()) <= float(result.max()) <= 1 + 1e-6
-    changed = (result - images).abs().mean(dim=(1, 2, 3))
-    assert float(changed.min()) > 0.001
+    changed = (result - images).abs().mean(dim=(1, 2, 3)) > 0.001
+    expected = 1 - AUGMENTATIONS[name].plain
+    assert float(changed.float().mean()) == pytest.approx(expected, abs=0 if expected == 1 else 0.2)
 
 
 def test_a_sample_is_the_same_in_any_batch_and_another_in_each_epoch(images: torch.Tensor) -> None:
@@ -49,6 +50,38 @@ def test_a_sample_is_the_same_in_any_batch_and_another_in_each_epoch(images: tor
     torch.testing.assert_close(together[5:6], alone)
     assert not torch.allclose(together, warped(images, policy, epoch=1))
     assert not torch.allclose(together, warped(images, policy, seed=1))
+
+
+def test_some_samples_stay_as_they_are(images: torch.Tensor) -> None:
+    policy = Augmentation(rotation=30, plain=0.5)
+    many = images.repeat(8, 1, 1, 1)
+    same = (warped(many, policy) == many).flatten(1).all(dim=1)
+    assert float(same.float().mean()) == pytest.approx(0.5, abs=0.08)
+    turned = warped(many, Augmentation(rotation=30))  # all others are as they would be without
+    assert torch.equal(warped(many, policy)[~same], turned[~same])
+
+
+def test_random_erasing_fills_one_rectangle_of_half_of_the_samples() -> None:
+    grey = torch.full((2000, 2, 20, 30), 2.0)  # no pixel is as bright
+    erased = warped(grey, Augmentation(erase_area=0.4)) < 1.5
+    assert torch.equal(erased[:, 0], erased[:, 1])
+    flags = erased[:, 0]  # (B,H,W)
+    hit = flags.flatten(1).any(dim=1)
+    assert float(hit.float().mean()) == pytest.approx(0.5, abs=0.05)
+    areas = flags[hit].flatten(1).float().mean(dim=1)
+    assert float(areas.min()) >= 0.015
+    assert 0.35 < float(areas.max()) <= 0.42
+    rows, columns = flags[hit].any(dim=2).sum(dim=1), flags[hit].any(dim=1).sum(dim=1)
+    torch.testing.assert_close(rows * columns, flags[hit].flatten(1).sum(dim=1))  # a rectangle without holes
+    filled = warped(grey, Augmentation(erase_area=0.4))[erased]
+    assert float(filled.mean()) == pytest.approx(0.5, abs=0.01)
+    assert 0 <= float(filled.min()) < 0.01 < 0.99 < float(filled.max()) < 1
+
+
+def test_random_erasing_is_the_same_in_any_batch(images: torch.Tensor) -> None:
+    policy = AUGMENTATIONS["erased-clothes"]
+    alone = augment(images[20:40], torch.arange(20, 40), policy, seed=0, epoch=0)
+    torch.testing.assert_close(warped(images, policy)[20:40], alone)
 
 
 def test_shifts_reach_as_far_as_they_may_and_no_farther(images: torch.Tensor) -> None:

@@ -1,6 +1,6 @@
 """Figures of a model that looks for two objects, against a count in plain Python; its export judges as they do."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +10,16 @@ import torch
 from capsnet import guard
 from capsnet.onnx_model import open_variants
 from model.architectures.registry import build
+from model.checkpoint import save_network
 from model.export.exporter import export
 from model.export.variants import add_variants
 from model.nn.layers import CapsuleNetwork
 from tests.model.descriptions import DESCRIPTION
 from tests.training.data.test_composition import PAIRS, plan
+from training.cli.tables import epochs_table
 from training.data.datasets import Split, describe, fixed_scenes
-from training.evaluation.evaluate import TorchModel, measure
+from training.evaluation.evaluate import MeasuredEpoch, TorchModel, evaluate_epochs, measure
+from training.trainer.run_state import EpochResult, RunIdentity, epoch_file
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +66,23 @@ def test_a_model_of_two_objects_is_exported_with_a_guard_of_both(
     assert card.variants["fp32"].guard.distance[sure[0, 0]] == pytest.approx(
         np.median(distances[shown]), rel=1e-5
     )
+
+
+def test_every_epoch_is_measured_and_the_one_the_test_set_would_choose_is_named(
+    network: CapsuleNetwork, digits: Split, scenes: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for epoch, margin in ((1, 0.2), (2, 0.1)):
+        header = {
+            **RunIdentity(plan(), digits.fingerprint()).header(),
+            "classes": describe("multimnist").classes,
+            "objects": 2,
+            "result": asdict(EpochResult(epoch, 1.0, 1.0, 1.0, 0.5, margin, 1e-3, 1.0)),
+            "provenance": {"command": "none"},
+        }
+        save_network(tmp_path / epoch_file(epoch), network, header)
+    monkeypatch.setattr("training.evaluation.evaluate.load", lambda *_, **__: scenes)
+    first, second = evaluate_epochs(tmp_path, None, None)
+    assert first.metrics == second.metrics == measure(TorchModel(network), scenes, "multimnist", None)
+    better = MeasuredEpoch(first.result, replace(first.metrics, errors=0, error=0.0))
+    table = epochs_table(tmp_path, [better, second])
+    assert list(table.columns[-1].cells) == ["test set (best epoch on test)", "validation images"]

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from capsnet.card import CardError, ModelCard
 from model.architectures.registry import build
@@ -11,9 +12,10 @@ from tests.training.trainer.test_trainer import recipe
 from training.data.datasets import Split
 from training.evaluation.validate import Copies, validate_models
 from training.trainer.data_lineage import DataLineage, Stage, stages_of
+from training.trainer.device_data import split
 from training.trainer.pretrained import Earlier
 from training.trainer.provenance import provenance
-from training.trainer.run_state import TrainingError
+from training.trainer.run_state import RunIdentity, TrainingError
 
 ARTIFACTS = Path(__file__).resolve().parents[3] / "artifacts"
 
@@ -21,10 +23,33 @@ ARTIFACTS = Path(__file__).resolve().parents[3] / "artifacts"
 def test_stages_are_read_out_of_the_commands() -> None:
     first = provenance(recipe(seed=3, validation=40))["command"]
     second = provenance(replace(recipe(), dataset="folder:my own --leaves"))["command"]
-    assert stages_of(f"{first} && python -m training blend a b --share 0.5 && {second}") == (
+    third = provenance(recipe(seed=3, split_seed=1))["command"]
+    assert stages_of(f"{first} && python -m training blend a b --share 0.5 && {second} && {third}") == (
         Stage("mnist", 3, 40),
         Stage("folder:my own --leaves", 0, 5000),
+        Stage("mnist", 1, 5000),
     )
+
+
+def test_runs_of_one_split_seed_hold_out_the_same_images(digits: Split) -> None:
+    runs = [recipe(seed=seed, split_seed=split_seed) for seed, split_seed in [(0, None), (1, 0), (1, None)]]
+    own, same, other = (split(digits, each, torch.device("cpu"))[1].samples for each in runs)
+    assert torch.equal(own, same)
+    assert not torch.equal(own, other)
+
+
+def test_an_earlier_network_of_another_seed_and_the_same_split_seed_may_be_used(digits: Split) -> None:
+    mine = recipe(seed=1, split_seed=0, validation=20)
+    command = str(provenance(mine)["command"])
+    held_out = DataLineage.of_run(RunIdentity(mine, digits.fingerprint()), command)
+    before = Earlier(
+        network=build(mine.config), command=command, classes=tuple("0123456789"), held_out=held_out
+    )
+    before.check_held_out(Path("last.safetensors"), recipe(validation=20), digits)
+    with pytest.raises(
+        TrainingError, match=r"give its data, --split-seed 0 and a --validation of at most 20"
+    ):
+        before.check_held_out(Path("last.safetensors"), recipe(seed=1, validation=20), digits)
 
 
 def test_a_stage_sees_what_another_seed_or_a_larger_cut_holds_out(digits: Split) -> None:

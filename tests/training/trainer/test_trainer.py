@@ -71,6 +71,36 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
     return read_tensors(path)[0]
 
 
+def test_every_epoch_can_be_kept(digits: Split, tmp_path: Path) -> None:
+    run = trainer(tmp_path, digits, recipe(epochs=2))
+    run.keep_epochs = True
+    run.run(Watcher())
+    kept = run_state.kept_epochs(tmp_path)
+    assert [path.name for path in kept] == ["epoch-001.safetensors", "epoch-002.safetensors"]
+    last = weights(tmp_path / run_state.LAST)
+    assert all(torch.equal(weights(kept[-1])[name], last[name]) for name in last)
+
+
+def test_a_run_that_has_kept_no_epochs_says_how_to(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="has kept no epochs; `fit --keep-epochs` keeps them"):
+        run_state.kept_epochs(tmp_path)
+
+
+def test_weights_decay_and_biases_do_not(digits: Split, tmp_path: Path) -> None:
+    """At a rate that learns nothing, what is taken away is what the decay takes."""
+    plan = recipe(epochs=1, learning_rate=1e-6, weight_decay=10.0, schedule="exponential", ema=0.0, warmup=0)
+    run = trainer(tmp_path, digits, plan)
+    before = {name: p.detach().clone() for name, p in run.network.named_parameters()}
+    run.run(Watcher())
+    steps = run.steps
+    for name, parameter in run.network.named_parameters():
+        expected = (1 - 1e-5) ** steps if name.endswith("weight") else 1.0
+        change = (parameter.detach() - before[name] * expected).abs().max()
+        assert float(change) <= 1.1e-6 * steps, name  # Adam's own steps of 1e-6
+    decayed = run.optimizer.param_groups[0]["params"]
+    assert {p.dim() for p in decayed} == {2, 4}
+
+
 def test_statistics_are_taken_of_each_image_alike(digits: Split, tmp_path: Path) -> None:
     """A short batch at the end would count as much as a full one."""
     many = Split(np.resize(digits.images, (561, 1, 28, 28)), np.resize(digits.labels, 561))

@@ -151,7 +151,8 @@ def test_more_items_than_there_is_room_for_at_all_are_too_large(clock: Clock) ->
 
 def test_a_refusal_says_why(clock: Clock) -> None:
     door = Admission(max_items=10_000, max_wait=0.1)
-    serve(Crowd(door, clock), rate=1000, seconds=5)
+    crowd = Crowd(door, clock)
+    serve(crowd, rate=1000, seconds=5)
     check = door.check()
     assert check is not None
     assert f"are answered a second; a request may wait for {0.1 * OVERLOAD_WAIT_FACTOR:g} s" in check.detail

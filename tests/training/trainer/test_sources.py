@@ -1,0 +1,79 @@
+"""What an export is made of: checkpoints that hold out the same images, and mirrored images where they are known."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.architectures.registry import build
+from model.checkpoint import save_network
+from model.export.ensemble import Ensemble
+from tests.training.trainer.test_trainer import recipe
+from training.data.datasets import Split
+from training.trainer.config import Recipe
+from training.trainer.device_data import split
+from training.trainer.provenance import provenance
+from training.trainer.run_state import EpochResult, RunIdentity, TrainingError
+from training.trainer.sources import SourceError, read_source
+from training.trainer.trainer import validate
+
+RESULT = EpochResult(3, 0.1, 0.1, 30.0, 0.05, 0.04, 1e-4, 60.0)
+
+
+@pytest.fixture
+def here(digits: Split, monkeypatch: pytest.MonkeyPatch) -> Split:
+    """The sample of the digits in the place of the training set."""
+    monkeypatch.setattr("training.trainer.run_state.load", lambda *_, **__: digits)
+    return digits
+
+
+def checkpoint(path: Path, made_by: Recipe, data: Split) -> Path:
+    torch.manual_seed(made_by.seed)
+    header = {
+        **RunIdentity(made_by, data.fingerprint()).header(),
+        "classes": list("0123456789"),
+        "objects": 1,
+        "result": asdict(RESULT),
+        "provenance": provenance(made_by),
+    }
+    save_network(path, build(made_by.config), header)
+    return path
+
+
+def test_one_checkpoint_is_its_network(here: Split, tmp_path: Path) -> None:
+    source = read_source([checkpoint(tmp_path / "a.safetensors", recipe(), here)], None, mirrored=False)
+    _, held_out = split(here, source.recipe, torch.device("cpu"))
+    assert not isinstance(source.network, Ensemble)
+    assert source.command == provenance(recipe())["command"]
+    assert source.validation_error(held_out) == RESULT.validation_error
+
+
+def test_checkpoints_of_one_split_seed_answer_together(here: Split, tmp_path: Path) -> None:
+    made = [recipe(seed=seed, split_seed=0, augmentation="clothes") for seed in (0, 1)]
+    paths = [checkpoint(tmp_path / f"{each.seed}.safetensors", each, here) for each in made]
+    source = read_source(paths, None, mirrored=True)
+    assert isinstance(source.network, Ensemble)
+    assert (len(source.network.members), source.network.mirrored) == (2, True)
+    *fits, export = source.command.split(" && ")
+    assert fits == [provenance(each)["command"] for each in made]
+    assert export.endswith("/0.safetensors " + export.split()[-2] + " --mirrored")
+    _, held_out = split(here, source.recipe, torch.device("cpu"))
+    assert source.validation_error(held_out) == validate(source.network, held_out)[0]
+
+
+def test_a_network_that_was_trained_on_the_validation_images_of_the_first_is_refused(
+    here: Split, tmp_path: Path
+) -> None:
+    paths = [
+        checkpoint(tmp_path / f"{seed}.safetensors", recipe(seed=seed, validation=20), here)
+        for seed in (0, 1)
+    ]
+    with pytest.raises(TrainingError, match=r"1\.safetensors: had other validation images"):
+        read_source(paths, None, mirrored=False)
+
+
+def test_mirrored_images_are_for_networks_that_know_them(here: Split, tmp_path: Path) -> None:
+    path = checkpoint(tmp_path / "a.safetensors", recipe(augmentation="digits"), here)
+    with pytest.raises(SourceError, match=r"was not trained on mirrored images \(augmentation digits\)"):
+        read_source([path], None, mirrored=True)

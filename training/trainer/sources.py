@@ -1,0 +1,92 @@
+"""What an export is made of: one checkpoint, or several whose networks answer together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from capsnet.config import UserError
+from model.checkpoint import read_tensors
+from model.export.ensemble import Ensemble
+from model.nn.layers import CapsuleNetwork
+from training.data.datasets import Split
+from training.trainer.config import Recipe
+from training.trainer.data_lineage import THEN
+from training.trainer.device_data import DeviceData
+from training.trainer.pretrained import Earlier, with_its_folder
+from training.trainer.run_state import RunIdentity
+from training.trainer.trainer import validate
+
+
+class SourceError(UserError):
+    """Checkpoints cannot be exported together, or not with mirrored images; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """The network to export, and how it came to be.
+
+    Attributes
+    ----------
+    network
+        In evaluation mode; an `Ensemble` of several checkpoints or of mirrored images.
+    header, recipe, images
+        Of the first checkpoint: its header, its recipe, and the images that it was trained on.
+    command
+        All the commands that made the network, each once.
+    """
+
+    network: CapsuleNetwork
+    header: dict[str, Any]
+    recipe: Recipe
+    images: Split
+    command: str
+
+    def validation_error(self, held_out: DeviceData) -> float:
+        """Return the share of the objects in the validation images that the network misses."""
+        if isinstance(self.network, Ensemble):
+            return validate(self.network, held_out)[0]
+        error: float = self.header["result"]["validation_error"]
+        return error
+
+
+def read_source(checkpoints: Sequence[Path], data: Path | None, *, mirrored: bool) -> Source:
+    """Read the checkpoints of an export; the training images lie below the folder `data`.
+
+    Raises
+    ------
+    CheckpointError
+        If one cannot be read.
+    TrainingError
+        If the images have changed since, or a network was trained on images that validate the first.
+    SourceError
+        If they know other classes, or were not trained on mirrored images and are to be shown them.
+    ConfigError
+        If the networks are not of one kind.
+    """
+    first, *others = checkpoints
+    before = Earlier.read(first)
+    header = read_tensors(first)[1]
+    origin = RunIdentity.read(first, header)
+    images = origin.images(first, data)
+    members, commands = [before], before.command.split(THEN)
+    for path in others:
+        other = Earlier.read(path)
+        other.check_held_out(path, origin.recipe, images)
+        if other.classes != before.classes:
+            raise SourceError(f"{path}: knows the classes {', '.join(other.classes)}, and {first} others")
+        members.append(other)
+        commands += [each for each in other.command.split(THEN) if each not in commands]
+    if mirrored and not origin.recipe.policy.flip:
+        raise SourceError(
+            f"{first}: was not trained on mirrored images (augmentation {origin.recipe.augmentation}), "
+            "so --mirrored would show it what it does not know"
+        )
+    network = before.network
+    if others or mirrored:
+        network = Ensemble([member.network for member in members], mirrored=mirrored).eval()
+        words = ["python -m training export", *map(with_its_folder, checkpoints)]
+        commands.append(" ".join([*words, *(["--mirrored"] if mirrored else [])]))
+    return Source(
+        network=network, header=header, recipe=origin.recipe, images=images, command=THEN.join(commands)
+    )
