@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Self, TypeVar
@@ -11,18 +10,13 @@ from typing import Self, TypeVar
 import httpx
 
 from capsnet import api_calls
+from capsnet.base_client import BaseClient
 from capsnet.errors import CapsnetError
 from capsnet.images import Picture, Png, read
 from capsnet.results import Classification, Model, Reconstruction, Sweep
-from capsnet.retry import DEFAULT_RETRIES, DEFAULT_TIMEOUT, Attempts, Notice, silent
 from capsnet.transport import (
-    DEFAULT_SERVER,
-    KEY_VARIABLE,
-    SERVER_VARIABLE,
     Call,
-    address,
     arguments,
-    headers,
     late,
     outcome,
 )
@@ -30,27 +24,13 @@ from capsnet.transport import (
 Result = TypeVar("Result")
 
 
-class AsyncClient:
+class AsyncClient(BaseClient):
     """A connection to one service. Parameters, calls and errors are those of `Client`.
 
     There is no `classify_many`: `asyncio.gather` has as many calls under way as it is given.
     """
 
-    def __init__(
-        self,
-        server: str | None = None,
-        *,
-        api_key: str | None = None,
-        model: str | None = None,
-        retries: int = DEFAULT_RETRIES,
-        timeout: float = DEFAULT_TIMEOUT,
-        notice: Notice = silent,
-    ) -> None:
-        url = address(server or os.environ.get(SERVER_VARIABLE) or DEFAULT_SERVER)
-        key = headers(api_key or os.environ.get(KEY_VARIABLE))
-        self.server = str(url.copy_with(userinfo=b""))
-        self.model = model
-        self._retries, self._timeout, self._notice = retries, timeout, notice
+    def _open(self, url: httpx.URL, key: dict[str, str]) -> None:
         self._http = httpx.AsyncClient(base_url=url, headers=key)
 
     async def __aenter__(self) -> Self:
@@ -67,7 +47,7 @@ class AsyncClient:
 
     async def send(self, call: Call[Result]) -> Result:
         """As `Client.send`."""
-        attempts = Attempts(self._retries, self._timeout, self._notice)
+        attempts = self._attempts()
         while True:
             result = await self._attempt(call, attempts.time_left())
             if not isinstance(result, CapsnetError):
@@ -86,21 +66,23 @@ class AsyncClient:
         """As `Client.classify`."""
         options = {"preprocess": preprocess, "top_k": top_k, "verify": verify}
         data = await asyncio.to_thread(read, picture)
-        return await self.send(api_calls.classify(data, model=model or self.model, **options))
+        return await self.send(self._classify(data, model, **options))
 
     async def reconstruct(
         self,
         picture: Picture,
         *,
         moves: Mapping[int, float] | None = None,
+        dim: int | None = None,
+        delta: float | None = None,
         label: int | str | None = None,
         model: str | None = None,
         preprocess: str | None = None,
     ) -> Reconstruction:
         """As `Client.reconstruct`."""
-        options = {"model": model or self.model, "label": label, "preprocess": preprocess}
+        options = {"label": label, "preprocess": preprocess}
         data = await asyncio.to_thread(read, picture)
-        return await self.send(api_calls.reconstruct(data, moves or {}, **options))
+        return await self.send(self._reconstruct(data, moves, dim, delta, model, **options))
 
     async def sweep(
         self,
@@ -115,16 +97,15 @@ class AsyncClient:
         preprocess: str | None = None,
     ) -> Sweep:
         """As `Client.sweep`."""
-        options = {"model": model or self.model, "label": label, "preprocess": preprocess}
-        bounds = {"min": minimum, "max": maximum, "steps": steps}
+        options = {"label": label, "preprocess": preprocess}
         data = await asyncio.to_thread(read, picture)
-        return await self.send(api_calls.sweep(data, dims, **bounds, **options))
+        return await self.send(self._sweep(data, dims, (minimum, maximum, steps), model, **options))
 
     async def decode(
         self, label: int | str, poses: Iterable[Iterable[float]], *, model: str | None = None
     ) -> list[Png]:
         """As `Client.decode`."""
-        return await self.send(api_calls.decode(label, poses, model or self.model))
+        return await self.send(self._decode(label, poses, model))
 
     async def models(self) -> list[Model]:
         """As `Client.models`."""

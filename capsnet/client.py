@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,19 +11,14 @@ from typing import Self, TypeVar
 import httpx
 
 from capsnet import api_calls
+from capsnet.base_client import BaseClient
 from capsnet.batching import DEFAULT_JOBS, classify_many
 from capsnet.errors import CapsnetError
 from capsnet.images import Picture, Png, read
 from capsnet.results import Classification, Model, Reconstruction, Sweep
-from capsnet.retry import DEFAULT_RETRIES, DEFAULT_TIMEOUT, Attempts, Notice, silent
 from capsnet.transport import (
-    DEFAULT_SERVER,
-    KEY_VARIABLE,
-    SERVER_VARIABLE,
     Call,
-    address,
     arguments,
-    headers,
     late,
     outcome,
 )
@@ -32,7 +26,7 @@ from capsnet.transport import (
 Result = TypeVar("Result")
 
 
-class Client:
+class Client(BaseClient):
     """A connection to one service. Usable from several threads; close it, or use it in a `with` statement.
 
     Parameters
@@ -62,21 +56,7 @@ class Client:
     Every call raises `CapsnetError` where there is no answer, or where the answer is a problem.
     """
 
-    def __init__(
-        self,
-        server: str | None = None,
-        *,
-        api_key: str | None = None,
-        model: str | None = None,
-        retries: int = DEFAULT_RETRIES,
-        timeout: float = DEFAULT_TIMEOUT,
-        notice: Notice = silent,
-    ) -> None:
-        url = address(server or os.environ.get(SERVER_VARIABLE) or DEFAULT_SERVER)
-        key = headers(api_key or os.environ.get(KEY_VARIABLE))
-        self.server = str(url.copy_with(userinfo=b""))
-        self.model = model
-        self._retries, self._timeout, self._notice = retries, timeout, notice
+    def _open(self, url: httpx.URL, key: dict[str, str]) -> None:
         self._http = httpx.Client(base_url=url, headers=key)
         self._closed = threading.Event()
 
@@ -95,7 +75,7 @@ class Client:
 
     def send(self, call: Call[Result]) -> Result:
         """Make a call, again where that may help, and read its answer."""
-        attempts = Attempts(self._retries, self._timeout, self._notice)
+        attempts = self._attempts()
         while True:
             result = self._attempt(call, attempts.time_left())
             if not isinstance(result, CapsnetError):
@@ -116,8 +96,9 @@ class Client:
 
         Parameters
         ----------
-        picture : str, Path, bytes, binary file or numpy.ndarray
-            A path, the bytes of a picture file, an open file, or pixels of uint8, (H,W) or (H,W,3).
+        picture : str, Path, bytes, binary file, PIL.Image.Image or numpy.ndarray
+            A path, the bytes of an image file, an open file, an image of Pillow, or an array: uint8 or floats from 0
+            to 1, of shape (H,W), (H,W,1), (H,W,3) or (H,W,4).
         model : str, optional
             Another model than the client's.
         preprocess : str, optional
@@ -128,7 +109,7 @@ class Client:
             Whether the guard compares the picture with what the winning capsule draws.
         """
         options = {"preprocess": preprocess, "top_k": top_k, "verify": verify}
-        return self.send(api_calls.classify(read(picture), model=model or self.model, **options))
+        return self.send(self._classify(read(picture), model, **options))
 
     def classify_many(
         self,
@@ -145,24 +126,27 @@ class Client:
         Small pictures travel in batches, `jobs` requests are under way at a time, and no more pictures are in memory
         than those need. What is wrong with every picture (no server, no such model) is raised.
         """
-        options = {"model": model or self.model, "preprocess": preprocess, "top_k": top_k, "verify": verify}
-        return classify_many(self.send, pictures, options, jobs)
+        options = {"preprocess": preprocess, "top_k": top_k, "verify": verify}
+        return classify_many(self.send, pictures, self._options(model, options), jobs)
 
     def reconstruct(
         self,
         picture: Picture,
         *,
         moves: Mapping[int, float] | None = None,
+        dim: int | None = None,
+        delta: float | None = None,
         label: int | str | None = None,
         model: str | None = None,
         preprocess: str | None = None,
     ) -> Reconstruction:
         """Draw a picture again from its longest capsule, or from that of the class `label`, and with its pose moved.
 
-        `moves` says by how much to move which dimension: {3: 0.1} adds 0.1 to dimension 3, counted from 0.
+        `moves` says by how much to move which dimension: {3: 0.1} adds 0.1 to dimension 3, counted from 0. One
+        movement may be given as `dim=3, delta=0.1` instead.
         """
-        options = {"model": model or self.model, "label": label, "preprocess": preprocess}
-        return self.send(api_calls.reconstruct(read(picture), moves or {}, **options))
+        options = {"label": label, "preprocess": preprocess}
+        return self.send(self._reconstruct(read(picture), moves, dim, delta, model, **options))
 
     def sweep(
         self,
@@ -177,15 +161,14 @@ class Client:
         preprocess: str | None = None,
     ) -> Sweep:
         """Move each of the dimensions `dims` of the pose (all, if None) by itself, from `minimum` to `maximum`."""
-        options = {"model": model or self.model, "label": label, "preprocess": preprocess}
-        bounds = {"min": minimum, "max": maximum, "steps": steps}
-        return self.send(api_calls.sweep(read(picture), dims, **bounds, **options))
+        options = {"label": label, "preprocess": preprocess}
+        return self.send(self._sweep(read(picture), dims, (minimum, maximum, steps), model, **options))
 
     def decode(
         self, label: int | str, poses: Iterable[Iterable[float]], *, model: str | None = None
     ) -> list[Png]:
         """Draw capsules of the class `label` from poses (N,D) alone; at most 1,024 of them."""
-        return self.send(api_calls.decode(label, poses, model or self.model))
+        return self.send(self._decode(label, poses, model))
 
     def models(self) -> list[Model]:
         """The models in service."""

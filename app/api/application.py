@@ -34,7 +34,7 @@ from .middleware.error_handler import ErrorMiddleware
 from .middleware.request_context import RequestContextMiddleware
 from .middleware.security_headers import CORS
 from .middleware.tracing import TracingMiddleware
-from .openapi import complete_openapi
+from .openapi import complete_openapi, operation_id
 from .routes import classify, health, kserve, metrics, models, pages, reconstruct, sweep
 
 # Bodies of the largest size that are in memory together; of smaller ones as many as fill the same room.
@@ -71,6 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         lifespan=_lifespan,
+        generate_unique_id_function=operation_id,
         # What FastAPI traces by itself ends where its routes begin; `tracing` sees the queues as well.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )

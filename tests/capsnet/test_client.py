@@ -1,6 +1,7 @@
 """Every call of both clients, against a real service and what plain HTTP says of the same picture."""
 
 import asyncio
+import inspect
 import io
 import math
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from capsnet import AsyncClient, CapsnetError, Client, Png
+from capsnet import AsyncClient, CapsnetError, Client, Png, Predictor
 from tests.app.server_process import Server
 
 
@@ -71,6 +72,24 @@ def test_reconstruct_moves_the_pose(client: httpx.Client, connection: Client, se
     for picture in (drawn.input, drawn.reconstruction, drawn.perturbed):
         assert picture.pixels().shape == (28, 28)
     assert drawn.perturbed != drawn.reconstruction
+
+
+def test_a_movement_may_be_given_as_a_pair(connection: Client, seven: bytes) -> None:
+    moved = connection.reconstruct(seven, dim=3, delta=0.5)
+    assert moved.answer == connection.reconstruct(seven, moves={3: 0.5}).answer
+    with pytest.raises(TypeError, match="both dim=3 and delta"):
+        connection.reconstruct(seven, moves={3: 0.5}, dim=3, delta=0.5)
+
+
+def test_clients_and_models_take_the_same_parameters() -> None:
+    assert inspect.signature(Client) == inspect.signature(AsyncClient)
+    for name in ("classify", "reconstruct", "sweep", "decode"):
+        own, other, here = (
+            list(inspect.signature(getattr(kind, name)).parameters)
+            for kind in (Client, AsyncClient, Predictor)
+        )
+        assert own == other
+        assert [each for each in own if each != "model"] == here
 
 
 def test_the_sheet_is_that_of_the_service(client: httpx.Client, connection: Client, seven: bytes) -> None:

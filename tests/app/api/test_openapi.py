@@ -70,6 +70,15 @@ def test_has_the_routes_of_the_service(document: dict[str, Any]) -> None:
     assert sorted(name for name, _ in operations(document)) == sorted(ROUTES)
 
 
+def test_operation_ids_are_names(document: dict[str, Any]) -> None:
+    ids = [operation["operationId"] for _, operation in operations(document)]
+    assert {"classify", "classify_batch", "reconstruct", "sweep", "decode", "list_models", "infer"} <= set(
+        ids
+    )
+    assert len(set(ids)) == len(ids) == len(ROUTES)
+    assert all(each.isidentifier() and len(each) <= 25 for each in ids)
+
+
 def test_the_document_is_the_one_that_is_known(document: dict[str, Any]) -> None:
     if os.environ.get("WRITE_OPENAPI"):
         SNAPSHOT.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

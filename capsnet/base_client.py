@@ -1,0 +1,78 @@
+"""What both clients share: where the service is, how often they ask, and each call as a request. Sends nothing."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import httpx
+
+from capsnet import api_calls
+from capsnet.images import Png
+from capsnet.results import Classification, Reconstruction, Sweep, movements
+from capsnet.retry import DEFAULT_RETRIES, DEFAULT_TIMEOUT, Attempts, Notice, silent
+from capsnet.transport import DEFAULT_SERVER, KEY_VARIABLE, SERVER_VARIABLE, Call, address, headers
+
+
+class BaseClient(ABC):
+    """The settings of a client, and its calls as requests. `Client` documents the parameters."""
+
+    def __init__(
+        self,
+        server: str | None = None,
+        *,
+        api_key: str | None = None,
+        model: str | None = None,
+        retries: int = DEFAULT_RETRIES,
+        timeout: float = DEFAULT_TIMEOUT,
+        notice: Notice = silent,
+    ) -> None:
+        url = address(server or os.environ.get(SERVER_VARIABLE) or DEFAULT_SERVER)
+        self._open(url, headers(api_key or os.environ.get(KEY_VARIABLE)))
+        self.server = str(url.copy_with(userinfo=b""))
+        self.model = model
+        self._retries, self._timeout, self._notice = retries, timeout, notice
+
+    @abstractmethod
+    def _open(self, url: httpx.URL, key: dict[str, str]) -> None:
+        """Make the connections, with the headers that carry the key."""
+
+    def _attempts(self) -> Attempts:
+        """The attempts at one call."""
+        return Attempts(self._retries, self._timeout, self._notice)
+
+    def _options(self, model: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters of a call, with the client's own model where the call names none."""
+        return {"model": model or self.model, **options}
+
+    def _classify(self, data: bytes, model: str | None, **options: Any) -> Call[Classification]:
+        return api_calls.classify(data, **self._options(model, options))
+
+    def _reconstruct(
+        self,
+        data: bytes,
+        moves: Mapping[int, float] | None,
+        dim: int | None,
+        delta: float | None,
+        model: str | None,
+        **options: Any,
+    ) -> Call[Reconstruction]:
+        return api_calls.reconstruct(data, movements(moves, dim, delta), **self._options(model, options))
+
+    def _sweep(
+        self,
+        data: bytes,
+        dims: Iterable[int] | None,
+        bounds: tuple[float, float, int],
+        model: str | None,
+        **options: Any,
+    ) -> Call[Sweep]:
+        named = dict(zip(("min", "max", "steps"), bounds, strict=True))
+        return api_calls.sweep(data, dims, **named, **self._options(model, options))
+
+    def _decode(
+        self, label: int | str, poses: Iterable[Iterable[float]], model: str | None
+    ) -> Call[list[Png]]:
+        return api_calls.decode(label, poses, model or self.model)
