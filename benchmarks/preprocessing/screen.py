@@ -168,14 +168,14 @@ def thin(row: np.ndarray, rng: np.random.Generator) -> bytes:
 
 def thick(row: np.ndarray, rng: np.random.Generator) -> bytes:
     """A brush, as wide as it can be with the loops still open."""
-    loops = _loops(drawn(row, (200, 200), rng, width=(0.03, 0.03), turn=0))
+    open_loops = loops(drawn(row, (200, 200), rng, width=(0.03, 0.03), turn=0))
     for width in (0.2, 0.18, 0.16, 0.14):
-        if _loops(drawn(row, (200, 200), rng, width=(width, width), turn=0)) == loops:
+        if loops(drawn(row, (200, 200), rng, width=(width, width), turn=0)) == open_loops:
             break
     return encode(scan(row, rng, height=(0.5, 0.8), width=(width * 0.8, width * 0.9)))
 
 
-def _loops(cover: np.ndarray) -> int:
+def loops(cover: np.ndarray) -> int:
     """How many loops a drawing on an empty page closes, beside specks."""
     empty = find_components(cover < 0.5, cover)
     return int((empty.pixels > 60).sum()) - 1

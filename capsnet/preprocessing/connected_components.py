@@ -49,6 +49,15 @@ class Components:
         """Widths of the boxes, int64 (N,)."""
         return np.asarray(self.right - self.left)
 
+    @property
+    def contact(self) -> np.ndarray:
+        """Number of pixels on the mask's edges, those at corners twice, int64 (N,)."""
+        height, width = self.shape
+        row, left = np.divmod(self.starts, _stride(width))
+        long = (self.ends - self.starts) * ((row == 0).astype(int) + (row == height - 1))
+        ends = (left == 1).astype(int) + (left + self.ends - self.starts == width + 1)
+        return np.bincount(self.label, long + ends, len(self)).astype(np.int64)
+
     def mask(self, chosen: np.ndarray) -> np.ndarray:
         """Pixels of the components that are chosen, bool (N,): bool (h,w)."""
         runs = chosen[self.label]

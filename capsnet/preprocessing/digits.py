@@ -4,7 +4,9 @@ import numpy as np
 from PIL import Image
 
 from capsnet.preprocessing.connected_components import Components, find_components
+from capsnet.preprocessing.crossing_lines import line_pixels, parts_of_lines
 from capsnet.preprocessing.local_background import stroke_width
+from capsnet.preprocessing.outlines import fill_outline
 from capsnet.preprocessing.ruled_lines import remove_ruled_lines
 
 NOISE_LEVELS = 4.0  # standard deviations from the ground that are still ground
@@ -13,6 +15,19 @@ FAINTEST = 0.35  # of a digit's own strokes; what is fainter beside them is not 
 FULL = 0.8  # of the strokes' level, from which on they count as full
 NEAR = 0.12  # of the digit's height: pieces no farther away belong to it
 LEAST_PIECE = 0.004  # of the digit's weight
+
+LEAST_LENGTH = 0.012  # of the picture's longer edge: what is shorter is no digit
+LEAST_PIXELS = 8  # of its strokes
+LEAST_STRENGTH = 0.1  # mean contrast: what is fainter all over is a change of tone
+HAIRLINE = (
+    0.02  # of its length: what is thinner and ends at the picture's edge is a ruled line, or half as thin
+)
+CLOSE = 0.75  # of the picture's height and width: a close crop, of which one stroke may lie apart
+ALONG = 0.5  # of its length: what touches the edge for longer lies along it
+
+
+SLENDER = 0.4  # of its length: what is narrower may be a line across the picture
+LONG = 0.6  # of the picture's height or width: what is longer may be several
 
 MOST_INSIDE = 20  # components, the heaviest, that may have a frame around them
 LEAST_INSIDE = 0.1  # of the frame's weight
@@ -41,11 +56,22 @@ def segment_digits(contrast: np.ndarray, noise: float, count: int = 1) -> np.nda
         float32 (h,w): 1 on full strokes, 0 on the ground.
     """
     floor = max(NOISE_LEVELS * noise, LEAST_CONTRAST)
-    parts = find_components(contrast > floor, contrast)
-    if _streaked(parts):
-        contrast = remove_ruled_lines(contrast, floor)
+    mask = contrast > floor
+    parts = find_components(mask, contrast)
+    clean = remove_ruled_lines(contrast, floor) if _streaked(parts) else contrast
+    if clean is not contrast:
+        parts = find_components(clean > floor, clean)
+    if len(parts) and _may_be_line(parts, int(np.argmax(_likelihood(parts)))):
+        lines = line_pixels(mask)
+        crossing = parts_of_lines(parts, clean > floor, lines) if lines is not None else np.zeros(1, bool)
+        if crossing.any():
+            clean = np.where(parts.mask(crossing), np.float32(0), clean)
+            parts = find_components(clean > floor, clean)
+    contrast = clean
+    if len(parts) and (filled := fill_outline(contrast, parts)) is not None:
+        contrast = filled
         parts = find_components(contrast > floor, contrast)
-    if not len(parts):
+    if not _may_be_digits(parts).any():
         return None
     # The digit's own strokes say how faint a part of it can be; what is fainter may have joined it to something else.
     mask = parts.mask(_digits(parts, count))
@@ -56,6 +82,14 @@ def segment_digits(contrast: np.ndarray, noise: float, count: int = 1) -> np.nda
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     return np.where(mask[box], np.minimum(contrast[box] / (FULL * level), np.float32(1)), np.float32(0))
+
+
+def _may_be_line(parts: Components, main: int) -> bool:
+    """Tell whether a component may be a line that crosses the picture, or some of them."""
+    tall, wide = int(parts.height[main]), int(parts.width[main])
+    slender = min(tall, wide) < SLENDER * max(tall, wide)
+    long = tall > LONG * parts.shape[0] or wide > LONG * parts.shape[1]
+    return slender or long or not _inner(parts)[main]
 
 
 def _streaked(parts: Components) -> bool:
@@ -124,6 +158,21 @@ def _inner(parts: Components) -> np.ndarray:
     return (parts.top > 0) & (parts.left > 0) & (parts.bottom < height) & (parts.right < width)
 
 
+def _may_be_digits(parts: Components) -> np.ndarray:
+    """Tell which components are large, dark and wide enough for a digit: bool (N,)."""
+    longest = np.maximum(parts.height, parts.width)
+    large = (longest >= LEAST_LENGTH * max(parts.shape)) & (parts.pixels >= LEAST_PIXELS)
+    dark = parts.weight >= LEAST_STRENGTH * parts.pixels
+    width = parts.pixels / (longest * longest)  # of its strokes, as a share of its length
+    inner = _inner(parts)
+    thin = (width < HAIRLINE) & ~inner | (width < HAIRLINE / 2)
+    # A close crop touches all edges; what else lies along an edge is a table, a rail or a shadow.
+    height, length = parts.shape
+    close = (parts.height >= CLOSE * height) & (parts.width >= CLOSE * length)
+    along = ~inner & ~close & (parts.contact > ALONG * longest)
+    return np.asarray(large & dark & ~thin & ~along)
+
+
 def _likelihood(parts: Components) -> np.ndarray:
     """How much a component looks like somebody's digit: large, dark, central, whole, no bar and no frame."""
     height, width = parts.shape
@@ -135,7 +184,8 @@ def _likelihood(parts: Components) -> np.ndarray:
     score = parts.weight**0.5 * np.hypot(tall, wide) * central
     score = np.where(_inner(parts), score, 0.03 * score)
     score = np.where(wide > 2.5 * tall, 0.2 * score, score)
-    return np.asarray(np.where(_frames(parts) & (fill < MOST_FRAME), 0.05 * score, score))
+    score = np.where(_frames(parts) & (fill < MOST_FRAME), 0.05 * score, score)
+    return np.asarray(np.where(_may_be_digits(parts), score, 1e-6 * score))
 
 
 def _frames(parts: Components) -> np.ndarray:

@@ -21,7 +21,7 @@ import math
 from typing import Literal, get_args
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageChops, ImageFilter
 
 from capsnet.config import InputSpec
 from capsnet.preprocessing import image_file
@@ -46,6 +46,12 @@ WAYS = get_args(PreprocessMode)
 # Longer edge of the picture in which the object is sought: enough for a thin pen, few enough to be quick.
 WORKING_EDGE = 480
 DIGIT_SHARE = 20 / 28  # of the frame that LeCun's digits fill
+# What tells a row of a data set from a scene of the same size. Of MNIST's 70,000 rows the digit's box is 19 or 20 of
+# the 28 pixels long, its middle at most 5.5 pixels from the frame's, and more than half of the pixels are black.
+SIZE_TOLERANCE = 0.05  # of the frame
+MOST_OFF = 0.4  # between the box's middle and the frame's, of half of the frame
+MOST_BLACK = 16  # of 255: what lossy compression makes of black
+LEAST_GROUND = 0.5  # of the pixels
 # A file of a data set's row is far below both; 8 KB of nothing but headers are read in a millisecond.
 QUICK_BYTES = 8192
 QUICK_PIXELS = 64 * 64
@@ -142,7 +148,9 @@ def _read_object(image: Image.Image, spec: InputSpec, way: str, objects: int) ->
     drawing = image_file.alpha_as_drawing(image)
     grey = drawing or image_file.flatten(image, "L")
     if image.size == (spec.width, spec.height):
-        return image_file.grey_pixels(drawing) if drawing else light_on_dark(grey)
+        row = image_file.grey_pixels(drawing) if drawing else light_on_dark(grey)
+        if way == "fashion" or _is_row(grey, row, objects):
+            return row
     values = np.asarray(image_file.shrink(grey, WORKING_EDGE))
     if way == "fashion":
         return _fashion_item(values, drawing is not None, spec)
@@ -161,6 +169,45 @@ def _fashion_item(values: np.ndarray, alone: bool, spec: InputSpec) -> np.ndarra
     if found is None:
         return np.zeros((spec.height, spec.width), np.uint8)
     return place_by_box(fit_into(found, spec.height, spec.width), spec.height, spec.width)
+
+
+def _is_row(image: Image.Image, row: np.ndarray, objects: int) -> bool:
+    """Tell a row of a data set of digits from a scene of the same size, by its black ground and its centred digit.
+
+    Parameters
+    ----------
+    image
+        The grey picture.
+    row
+        The same light on dark, uint8 (H,W).
+    objects
+        How many digits the row may show; of several, only the ground is looked at.
+    """
+    # Pillow's search for what is not black takes a tenth of the time of NumPy's, and settles it for exact rows.
+    if objects == 1 and (
+        _is_centred(image.getbbox(), row.shape) or _is_centred(ImageChops.invert(image).getbbox(), row.shape)
+    ):
+        return True
+    if np.mean(row <= MOST_BLACK) < LEAST_GROUND:
+        return False
+    ink = row > 2 * MOST_BLACK
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    if not len(rows):
+        return True
+    if objects > 1:
+        return bool(np.mean([row[0], row[-1], row[:, 0], row[:, -1]]) <= MOST_BLACK)
+    return _is_centred((int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1), row.shape)
+
+
+def _is_centred(box: tuple[int, int, int, int] | None, shape: tuple[int, ...]) -> bool:
+    """Tell whether a box (left, top, right, bottom) is as large as a data set's digits are, and near the middle."""
+    if box is None:
+        return True
+    left, top, right, bottom = box
+    height, width = shape
+    size = max((right - left) / width, (bottom - top) / height)
+    off = max(abs(left + right - width) / width, abs(top + bottom - height) / height)
+    return abs(size - DIGIT_SHARE) < SIZE_TOLERANCE and off <= MOST_OFF
 
 
 def light_on_dark(image: Image.Image) -> np.ndarray:

@@ -1,0 +1,66 @@
+"""Fill outline digits: a contour around a body as bare as the ground; the body becomes ink, as if written."""
+
+import numpy as np
+
+from capsnet.preprocessing.connected_components import Components, find_components
+from capsnet.preprocessing.local_background import running_extremum, stroke_width
+
+MOST_INK = 0.25  # of the square of its length, that a contour covers
+LONGEST = 0.75  # of the contour's length, that the body at least has
+WINDING = 7.5  # widths: a body is longer than the hole of a narrow 0
+WIDEST = 1.6  # mean widths: nowhere is a stroke wider, but in a few corners
+CORNERS = 0.05  # of the body
+ROUND = 0.7  # of its box, that a contour with all in it covers if it is a ring or a box
+FEW = 0.05  # of the contour: other ink in a ring that is no digit
+MOST_WIDTH = 0.3  # of its length
+
+
+def fill_outline(contrast: np.ndarray, parts: Components) -> np.ndarray | None:
+    """Fill the body of an outline digit with its contour's contrast: float32 (h,w); None where there is none.
+
+    Parameters
+    ----------
+    contrast
+        float32 (h,w) in [0,1].
+    parts
+        Components of its strokes.
+    """
+    outer = int(np.argmax(parts.height * parts.width))
+    longest = max(int(parts.height[outer]), int(parts.width[outer]))
+    if parts.pixels[outer] > MOST_INK * longest * longest:
+        return None
+    rows = slice(int(parts.top[outer]), int(parts.bottom[outer]))
+    columns = slice(int(parts.left[outer]), int(parts.right[outer]))
+    ink = parts.mask(np.ones(len(parts), bool))[rows, columns]
+    # The box is one pixel larger on each side, so that all bare ground around the contour is one component.
+    bare = np.pad(~ink, 1, constant_values=True)
+    regions = find_components(bare, np.ones(bare.shape, np.float32))
+    size = np.maximum(regions.height, regions.width)
+    inner = (regions.top > 0) & (size >= LONGEST * longest)
+    if not inner.any():
+        return None
+    main = int(np.argmax(np.where(inner, regions.pixels, 0)))
+    enclosed = int(regions.pixels[regions.top > 0].sum())
+    # A ring or a box around a digit is round or square, and what lies in it is no contour around a hole.
+    holes, other_ink = enclosed - regions.pixels[main], ink.sum() - parts.pixels[outer]
+    if enclosed + ink.sum() > ROUND * ink.size and other_ink > holes + FEW * parts.pixels[outer]:
+        return None
+    body = regions.mask(np.arange(len(regions)) == main)[1:-1, 1:-1]
+    if not _is_stroke(body, longest):
+        return None
+    filled = contrast.copy()
+    level = float(np.percentile(contrast[rows, columns][ink], 75))
+    filled[rows, columns] = np.where(body, np.float32(level), contrast[rows, columns])
+    return filled
+
+
+def _is_stroke(body: np.ndarray, longest: int) -> bool:
+    """Tell whether a region bool (h,w) is long, winding and as wide everywhere as a stroke."""
+    width = stroke_width(body)
+    if width > MOST_WIDTH * longest or body.sum() < WINDING * width * width:
+        return False
+    span = round(WIDEST * width)
+    if span < min(body.shape):
+        wide = running_extremum(running_extremum(body, span, 0, np.minimum), span, 1, np.minimum)
+        return bool(wide.sum() < CORNERS * body.sum())
+    return True

@@ -1,0 +1,43 @@
+"""Kinds of pictures that people reported, each held to its bar on a small sample (all: docs/pictures.md)."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.preprocessing import reported
+from benchmarks.preprocessing.guard_table import Judged, judge
+from benchmarks.preprocessing.measure import SPECS
+from capsnet.onnx_model import open_variants
+from capsnet.preprocessing.pipeline import decode_uint8
+from training.data.datasets import load
+
+ROOT = Path(__file__).resolve().parents[3]
+COUNT = 40  # of each kind
+SLACK = 2  # pictures: so few of them may miss a bar that more of them reach
+
+# Kinds that do not reach their bar yet.
+SHORT = {"european-1", "underlined", "circled", "seven-segments", "crossed-out"}
+
+
+def judged(kind: str, data_folder: Path) -> tuple[Judged, np.ndarray]:
+    """Read some pictures of a kind: what the guard says, and their labels int64 (n,)."""
+    card, variants = open_variants(ROOT / "artifacts" / "mnist")
+    digits = load("mnist", "test", data_folder)
+    made = [reported.make(kind, digits, number) for number in range(COUNT)]
+    seen = np.stack([decode_uint8(data, SPECS["digits"]) for data, _ in made])
+    return judge(variants["fp32"], card.variants["fp32"].guard, seen), np.array([label for _, label in made])
+
+
+@pytest.mark.slow
+@pytest.mark.data
+@pytest.mark.parametrize("kind", reported.KINDS)
+def test_a_reported_kind_reaches_its_bar(kind: str, data_folder: Path) -> None:
+    if kind in SHORT:
+        pytest.xfail("this kind does not reach its bar yet")
+    result, labels = judged(kind, data_folder)
+    right = result.label == labels
+    harm = result.accepted & ~right
+    bar = reported.KINDS[kind]
+    assert right.sum() >= bar.read * COUNT - SLACK
+    assert harm.sum() <= bar.harm * COUNT + SLACK
