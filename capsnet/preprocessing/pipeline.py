@@ -25,10 +25,12 @@ from PIL import Image, ImageChops, ImageFilter
 
 from capsnet.config import InputSpec
 from capsnet.preprocessing import image_file
+from capsnet.preprocessing.colour_contrast import colour_contrast
 from capsnet.preprocessing.digits import normalize_stroke_width, segment_digits
 from capsnet.preprocessing.global_background import LEAST_CONTRAST, NOISE_LEVELS, contrast_to_ground
 from capsnet.preprocessing.image_file import MAX_PIXELS, ImageTooLarge, NotAnImage, size_of_plain_png
 from capsnet.preprocessing.local_background import stroke_contrast
+from capsnet.preprocessing.panels import find_panel
 
 __all__ = [
     "MAX_PIXELS",
@@ -46,6 +48,8 @@ WAYS = get_args(PreprocessMode)
 # Longer edge of the picture in which the object is sought: enough for a thin pen, few enough to be quick.
 WORKING_EDGE = 480
 DIGIT_SHARE = 20 / 28  # of the frame that LeCun's digits fill
+FAINT = 0.2  # contrast: where nothing is stronger, the colours may say more
+LEAST_COLOURED = 8  # pixels of the shorter edge
 # What tells a row of a data set from a scene of the same size. Of MNIST's 70,000 rows the digit's box is 19 or 20 of
 # the 28 pixels long, its middle at most 5.5 pixels from the frame's, and more than half of the pixels are black.
 SIZE_TOLERANCE = 0.05  # of the frame
@@ -124,7 +128,16 @@ def decode_uint8(
         )
         return _channels_first(_resize(image, spec, "RGB" if colour else "L"), spec.channels)
     image = image_file.read(data, enough=WORKING_EDGE, grey=True, max_pixels=max_pixels)
-    return _channels_first(_read_object(image, spec, way, objects), spec.channels)
+    found = _read_object(image, spec, way, objects)
+    if found is None and way == "mnist":
+        # Nothing differs in brightness. A JPEG was decoded without its colours.
+        if image.mode == "L" and not data.startswith(image_file.PNG_HEADER):
+            image = image_file.read(data, enough=WORKING_EDGE, grey=False, max_pixels=max_pixels)
+        found = _read_coloured(image, spec, objects)
+        found = _read_object(image, spec, way, objects, least=0.0) if found is None else found
+    if found is None:
+        found = np.zeros((spec.height, spec.width), np.uint8)
+    return _channels_first(found, spec.channels)
 
 
 def _resize(image: Image.Image, spec: InputSpec, mode: str) -> np.ndarray:
@@ -143,8 +156,13 @@ def _channels_first(pixels: np.ndarray, channels: int) -> np.ndarray:
     return np.repeat(pixels[None], channels, axis=0)
 
 
-def _read_object(image: Image.Image, spec: InputSpec, way: str, objects: int) -> np.ndarray:
-    """Light strokes (`mnist`) or a light garment (`fashion`) on black: uint8 (H,W)."""
+def _read_object(
+    image: Image.Image, spec: InputSpec, way: str, objects: int, least: float = FAINT
+) -> np.ndarray | None:
+    """Light strokes (`mnist`) or a light garment (`fashion`) on black: uint8 (H,W).
+
+    None where nothing stands out, or where no stroke has the `least` contrast.
+    """
     drawing = image_file.alpha_as_drawing(image)
     grey = drawing or image_file.flatten(image, "L")
     if image.size == (spec.width, spec.height):
@@ -154,20 +172,43 @@ def _read_object(image: Image.Image, spec: InputSpec, way: str, objects: int) ->
     values = np.asarray(image_file.shrink(grey, WORKING_EDGE))
     if way == "fashion":
         return _fashion_item(values, drawing is not None, spec)
-    contrast, noise = (values / np.float32(255), 0.0) if drawing else stroke_contrast(values)
-    strokes = segment_digits(contrast, noise, objects)
+    if drawing:
+        return _digit(segment_digits(values / np.float32(255), 0.0, objects), spec)
+    if panel := find_panel(values):
+        contrast, noise = stroke_contrast(np.ascontiguousarray(values[panel]))
+        if (strokes := segment_digits(contrast, noise, objects)) is not None:
+            return _digit(strokes, spec)
+    contrast, noise = stroke_contrast(values)
+    if contrast.max() < least:
+        return None
+    return _digit(segment_digits(contrast, noise, objects), spec)
+
+
+def _read_coloured(image: Image.Image, spec: InputSpec, objects: int) -> np.ndarray | None:
+    """Light strokes on black, of ink as bright as its ground: uint8 (H,W); None where the colours differ little."""
+    if image.mode in image_file.GREY_MODES or min(image.size) < LEAST_COLOURED:
+        return None
+    pixels = np.asarray(image_file.shrink(image_file.flatten(image, "RGB"), WORKING_EDGE))
+    values = colour_contrast(pixels)
+    if values is None:
+        return None
+    return _digit(segment_digits(*stroke_contrast(values), objects), spec)
+
+
+def _digit(strokes: np.ndarray | None, spec: InputSpec) -> np.ndarray | None:
+    """Strokes float32 (h,w) at their usual width, placed as a data set's are: uint8 (H,W)."""
     if strokes is None:
-        return np.zeros((spec.height, spec.width), np.uint8)
+        return None
     box = normalize_stroke_width(strokes, round(spec.height * DIGIT_SHARE), round(spec.width * DIGIT_SHARE))
     return center_by_mass(box / box.max(), spec.height, spec.width)
 
 
-def _fashion_item(values: np.ndarray, alone: bool, spec: InputSpec) -> np.ndarray:
+def _fashion_item(values: np.ndarray, alone: bool, spec: InputSpec) -> np.ndarray | None:
     """A garment on black in its greys; `alone` where the values are its own and there is no ground: uint8 (H,W)."""
     contrast, noise = (values / np.float32(255), 0.0) if alone else contrast_to_ground(values)
     found = find_object(contrast, noise)
     if found is None:
-        return np.zeros((spec.height, spec.width), np.uint8)
+        return None
     return place_by_box(fit_into(found, spec.height, spec.width), spec.height, spec.width)
 
 
