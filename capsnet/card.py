@@ -90,7 +90,9 @@ class Metrics:
     where an image shows one, that is the share of images classified wrongly. `margin_loss` is the mean margin loss,
     `reconstruction_mse` the mean squared pixel error of what the longest capsules draw together, `accepted` the share
     of images that the guard lets pass (None where the model has no guard yet). `exact_match_error` is the share of
-    images of several objects in which any was missed (None where an image shows one).
+    images of several objects in which any was missed (None where an image shows one). `draw_errors` are the errors
+    of several draws of a test set that is composed of another's images, of which the first is `error` (None where there
+    was one).
     """
 
     dataset: str
@@ -101,6 +103,7 @@ class Metrics:
     reconstruction_mse: float
     accepted: float | None
     exact_match_error: float | None = None
+    draw_errors: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

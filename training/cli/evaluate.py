@@ -9,8 +9,8 @@ import typer
 
 from capsnet.card import Metrics
 from training.cli.app import DataFolder, app, console, one_of
-from training.cli.tables import epochs_table, metrics_table, names_of, print_full_width, speed_table
 from training.data.augmentation import AUGMENTATIONS
+from training.reporting.tables import epochs_table, metrics_table, names_of, print_full_width, speed_table
 from training.trainer.run_state import TrainingError
 
 # Augmented copies of each image that models are compared by.
@@ -24,6 +24,9 @@ def evaluate(
     data: DataFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a model and variant.")] = False,
     write: Annotated[bool, typer.Option("--write-card", help="Stamp the figures into the card.")] = False,
+    draws: Annotated[
+        int, typer.Option(min=1, help="Of the scenes of a composed test set, such as multimnist.")
+    ] = 1,
     every_epoch: Annotated[
         bool, typer.Option("--every-epoch", help="Runs: measure every epoch that was kept (--keep-epochs).")
     ] = False,
@@ -47,7 +50,7 @@ def evaluate(
     rows = []
     speeds = {path: measure_speeds(path) for path in models if speed and path.is_dir()}
     for path in models:
-        figures = evaluate_model(path, dataset, data)
+        figures = evaluate_model(path, dataset, data, draws)
         rows += [(path, variant, metrics) for variant, metrics in figures.items()]
         if write and path.is_dir():  # a checkpoint has no card
             write_card(path, figures, speeds.get(path, {}))

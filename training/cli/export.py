@@ -8,8 +8,8 @@ import torch
 import typer
 
 from training.cli.app import DataFolder, app, console
-from training.cli.tables import in_words
 from training.data.datasets import portable
+from training.reporting.tables import in_words
 from training.trainer.device_data import split
 
 # Fewer validation images than this say little about where a class ends.

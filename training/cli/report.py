@@ -9,8 +9,8 @@ import typer
 from rich.status import Status
 
 from training.cli.app import DataFolder, app, console
-from training.cli.tables import meaning_table, print_full_width
 from training.data.datasets import load
+from training.reporting.tables import meaning_table, print_full_width
 
 
 @app.command()
@@ -54,6 +54,10 @@ def report(
         int | None,
         typer.Option(help="Class whose pose is moved, counted from 0.", show_default="2, or the last", min=0),
     ] = None,
+    attack: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this attack, beside what others did before; may repeat. Default: all."),
+    ] = None,
     attack_images: Annotated[
         int | None,
         typer.Option(
@@ -78,7 +82,15 @@ def report(
             if path.suffix != ".safetensors":
                 report_model(path, dataset, data, output, example=example, watch=watch)
             if path.suffix == ".safetensors" or attack_images is not None:
-                report_attacks(path, dataset, data, output, images=attack_images or ATTACKED, watch=watch)
+                report_attacks(
+                    path,
+                    dataset,
+                    data,
+                    output,
+                    images=attack_images or ATTACKED,
+                    watch=watch,
+                    names=attack or (),
+                )
     compare(output)
     for page in fill(output):
         console.print(f"{page}", highlight=False)

@@ -223,6 +223,7 @@ def load(
     *,
     spec: InputSpec | None = None,
     subset: bool = False,
+    draw: int = 0,
 ) -> Split:
     """Read one part of a data set, and no other file.
 
@@ -237,6 +238,8 @@ def load(
         variable CAPSNET_DATA, or else ./data.
     subset
         Accept any number of images instead of exactly the published files.
+    draw
+        Which draw of a test set that is made of another's images; 0 for the one that figures are of.
 
     Raises
     ------
@@ -256,14 +259,16 @@ def load(
     if part == "train" and derived.train_on:
         raise DatasetError(f"{name} is a test set; the data set to train on for it is {derived.train_on}")
     source = _load_published(root, derived.source, part, subset)
-    return replace(source, scene=derived.scene) if part == "train" else fixed_scenes(source, derived.scene)
+    return (
+        replace(source, scene=derived.scene) if part == "train" else fixed_scenes(source, derived.scene, draw)
+    )
 
 
-def fixed_scenes(source: Split, scene: CompositionSpec) -> Split:
-    """The scenes of a test set, one for each image: the same ones wherever and whenever they are made."""
+def fixed_scenes(source: Split, scene: CompositionSpec, draw: int = 0) -> Split:
+    """The scenes of a draw of a test set, one for each image: the same ones wherever and whenever they are made."""
     images, labels = torch.from_numpy(source.images), torch.from_numpy(source.labels)
     composer = SceneComposer(scene, images, labels, torch.arange(len(labels)))
-    made = composer.compose_all(seed=TEST_SEED, epoch=0)
+    made = composer.compose_all(seed=TEST_SEED + draw, epoch=0)
     labels = made.labels.squeeze(1)  # (N,K), or (N,) of single objects
     return Split(made.images.numpy(), labels.numpy(), parts=made.parts.numpy())
 

@@ -3,8 +3,11 @@
 FGSM  one step against the gradient's sign (Goodfellow, Shlens, Szegedy 2014, https://arxiv.org/abs/1412.6572)
 BIM   many small steps (Kurakin, Goodfellow, Bengio 2016, https://arxiv.org/abs/1607.02533)
 PGD   the same from a random start (Madry et al. 2017, https://arxiv.org/abs/1706.06083)
-aware PGD that knows the guard: as soon as an image is taken for something else, its steps make the reconstruction
-      nearer instead (in the way of R-PGD, Qin et al. 2019, https://arxiv.org/abs/1907.02957)
+aware PGD that knows of reconstructions: as soon as an image is taken for something else, its steps make the
+      reconstruction nearer instead (in the way of R-PGD, Qin et al. 2019, https://arxiv.org/abs/1907.02957)
+adaptive PGD that knows the guard: its steps then lower the guard's own anomaly score over its threshold. More steps,
+      which become shorter, and several starts, of which the one that the guard accepts most readily counts (an adaptive
+      attack as Tramer et al. 2020 ask for, https://arxiv.org/abs/2002.08347)
 
 No pixel moves by more than epsilon or leaves [0, 1]; the attacker knows all weights. The loss that rises is the lead of
 the best wrong class over the right one, in lengths or, for a CNN, in logits. It is not the margin loss: that has no
@@ -13,11 +16,12 @@ gradient at all once every length is beyond its margin, and a network would look
 Legend: B images, J classes, C channels, H height, W width.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from capsnet import guard
@@ -44,12 +48,23 @@ class Attack:
         Begin anywhere within epsilon instead of at the image.
     aware
         Once the network is fooled, make what its winner draws nearer, for the guard.
+    adaptive
+        Once the network is fooled, lower the guard's score instead, and shorten the steps evenly to none.
+    starts
+        How often to begin anew, each time from another random start.
     """
 
     steps: int
     stride: float
     random_start: bool = False
     aware: bool = False
+    adaptive: bool = False
+    starts: int = 1
+
+    @property
+    def selects(self) -> bool:
+        """Whether the best image of all steps counts, not the last."""
+        return self.aware or self.adaptive
 
 
 ATTACKS: dict[str, Attack] = {
@@ -57,6 +72,7 @@ ATTACKS: dict[str, Attack] = {
     "BIM": Attack(steps=10, stride=0.15),
     "PGD": Attack(steps=20, stride=0.125, random_start=True),
     "aware PGD": Attack(steps=20, stride=0.125, random_start=True, aware=True),
+    "adaptive PGD": Attack(steps=60, stride=0.125, random_start=True, adaptive=True, starts=3),
 }
 
 
@@ -78,8 +94,15 @@ class Outcome:
     undetected: float
 
 
-def outcomes(network: CapsuleNetwork, data: Split, thresholds: Guard, *, seed: int = 0) -> Iterator[Outcome]:
-    """Attack every image with every attack at every epsilon; the first outcome is that of no attack at all.
+def outcomes(
+    network: CapsuleNetwork,
+    data: Split,
+    thresholds: Guard,
+    *,
+    names: Collection[str] = ATTACKS,
+    seed: int = 0,
+) -> Iterator[Outcome]:
+    """Attack every image with some attacks at every epsilon; the first outcome is that of no attack at all.
 
     Parameters
     ----------
@@ -89,15 +112,17 @@ def outcomes(network: CapsuleNetwork, data: Split, thresholds: Guard, *, seed: i
         Images that the network was not trained on, with their classes.
     thresholds
         Of the network's guard.
+    names
+        Of the attacks, keys of `ATTACKS`; all by default.
     seed
         Of the random starts.
     """
     yield _outcome(network, data, thresholds, "none", 0.0, data.images.astype(np.float32) / 255)
-    for name, attack in ATTACKS.items():
+    for name, attack in ((name, ATTACKS[name]) for name in ATTACKS if name in names):
         for epsilon in EPSILONS:
             generator = torch.Generator().manual_seed(seed)
             changed = [
-                perturb(network, images, labels, attack, epsilon, generator).numpy()
+                perturb(network, images, labels, attack, epsilon, generator, thresholds).numpy()
                 for images, labels in _batches(data)
             ]
             yield _outcome(network, data, thresholds, name, epsilon, np.concatenate(changed))
@@ -110,45 +135,79 @@ def perturb(
     attack: Attack,
     epsilon: float,
     generator: torch.Generator,
+    thresholds: Guard,
 ) -> Tensor:
     """Changed images (B,C,H,W), each within epsilon of its own and in [0,1], for classes (B,).
 
-    Of an attack that knows the guard, the one of its images that fooled the network with the nearest reconstruction;
-    of the others the last.
+    Of an attack that selects, the one of its images that fooled the network with the nearest reconstruction, or with
+    the lowest score of the guard with these thresholds; of the others the last.
     """
     low, high = (images - epsilon).clamp_min(0), (images + epsilon).clamp_max(1)
-    current = images
-    if attack.random_start:
-        noise = torch.rand(images.shape, generator=generator) * 2 - 1
-        current = (images + epsilon * noise).clamp(low, high)
-    best, nearest = current, torch.full((len(images),), torch.inf)
-    for _ in range(attack.steps + attack.aware):  # an aware attack looks once more at what its last step did
-        direction, fooled, distance = _gradient(network, current, labels, aware=attack.aware)
-        better = fooled & (distance < nearest)
-        best, nearest = torch.where(_wide(better), current, best), torch.where(better, distance, nearest)
-        last = current
-        current = (current + attack.stride * epsilon * direction.sign()).clamp(low, high)
-    if not attack.aware:
+    best, lowest = images, torch.full((len(images),), torch.inf)
+    for _ in range(attack.starts):
+        current = images
+        if attack.random_start:
+            noise = torch.rand(images.shape, generator=generator) * 2 - 1
+            current = (images + epsilon * noise).clamp(low, high)
+        for step in range(
+            attack.steps + attack.selects
+        ):  # who selects looks once more at what the last step did
+            direction, fooled, score = _gradient(network, current, labels, attack, thresholds)
+            better = fooled & (score < lowest)
+            best, lowest = torch.where(_wide(better), current, best), torch.where(better, score, lowest)
+            last = current
+            stride = attack.stride * (1 - step / attack.steps if attack.adaptive else 1)
+            current = (current + stride * epsilon * direction.sign()).clamp(low, high)
+    if not attack.selects:
         return current
-    return torch.where(_wide(nearest < torch.inf), best, last)
+    return torch.where(_wide(lowest < torch.inf), best, last)
 
 
 def _gradient(
-    network: CapsuleNetwork, images: Tensor, labels: Tensor, *, aware: bool
+    network: CapsuleNetwork, images: Tensor, labels: Tensor, attack: Attack, thresholds: Guard
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Where to (B,C,H,W) each image should move, whether (B,) it fools the network, and its distance (B,)."""
+    """Where to (B,C,H,W) each image should move, whether (B,) it fools the network, and what (B,) it is selected by."""
     images = images.detach().requires_grad_()
     lengths, poses = network.encode(images)
     lead = _lead(network, lengths, poses, labels)  # (B,)
-    fooled, distance = lead.detach() > 0, torch.zeros(len(images))
+    fooled, score = lead.detach() > 0, torch.zeros(len(images))
     aim = lead
-    if aware:
+    if attack.selects:
         drawn = network.decode(poses, lengths.argmax(dim=1))
-        squared = (drawn - images).square().flatten(1).sum(dim=1)  # (B,)
-        aim = torch.where(fooled, -squared, lead)
-        distance = squared.detach().sqrt()
+        if attack.adaptive:
+            score = excess(thresholds, images, drawn, lengths)
+        else:
+            score = (drawn - images).square().flatten(1).sum(dim=1)  # (B,)
+        aim = torch.where(fooled, -score, lead)
     (direction,) = torch.autograd.grad(aim.sum(), images)
-    return direction, fooled, distance
+    return direction, fooled, score.detach()
+
+
+def excess(thresholds: Guard, images: Tensor, drawn: Tensor, lengths: Tensor) -> Tensor:
+    """Return the guard's anomaly score of each image over its threshold, less 1: (B,), above 0 where it is refused.
+
+    `capsnet.guard.strangeness` with a gradient, for one object in an image.
+
+    Parameters
+    ----------
+    thresholds
+        Of the guard.
+    images, drawn
+        (B,C,H,W) in [0,1], and what the longest capsules draw.
+    lengths
+        (B,J).
+    """
+    label = lengths.argmax(dim=1)
+    usual, ink, p95 = (
+        torch.tensor(figures)[label] for figures in (thresholds.distance, thresholds.ink, thresholds.p95)
+    )
+    blurred = F.avg_pool2d(images - drawn, 3, stride=1, padding=1)  # black beyond the frame
+    distance = functional.norm(blurred.flatten(1))[:, 0]  # (B,)
+    first, second = lengths.topk(2, dim=1).values.unbind(dim=1)
+    doubt = guard.DOUBT_WEIGHT * (1 - first + second)
+    share = functional.norm(images.flatten(1))[:, 0] / ink
+    score = (distance / usual + doubt) / share.clamp(guard.SMALLEST, 1).sqrt()
+    return score / p95 - 1
 
 
 def _lead(network: CapsuleNetwork, lengths: Tensor, poses: Tensor, labels: Tensor) -> Tensor:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training.evaluation.intervals import wilson
+
 BINS = 15
-# Of a normal distribution: 95 % lie within so many standard deviations.
-NORMAL_95 = 1.96
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,6 @@ def _bin(longest: np.ndarray, right: np.ndarray, place: int, bins: int) -> Bin:
     if not count:
         return Bin(low, high, 0, 0.0, 0.0, (0.0, 0.0))
     share = float(right.mean())
-    z = NORMAL_95
-    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    interval = (max(0.0, share - middle + half), max(0.0, middle + half - share))
+    lowest, highest = wilson(int(right.sum()), count)
+    interval = (max(0.0, share - lowest), max(0.0, highest - share))
     return Bin(low, high, count, float(longest.mean()), share, interval)

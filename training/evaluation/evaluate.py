@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from capsnet.multi_object import missed_count
 from capsnet.onnx_model import Model, open_variants, redraw
 from model.checkpoint import load_network, read_tensors
 from model.nn.layers import CapsuleNetwork
-from training.data.datasets import FOLDER_PREFIX, DatasetError, Split, describe, load, portable
+from training.data.datasets import DERIVED, FOLDER_PREFIX, DatasetError, Split, describe, load, portable
 from training.trainer.data_lineage import DataLineage
 from training.trainer.losses import margin_loss, present
 from training.trainer.run_state import EpochResult, RunIdentity, kept_epochs
@@ -57,7 +57,9 @@ class Candidate:
     held_out: DataLineage | None
 
 
-def evaluate_model(path: Path, dataset: str | None, folder: Path | None) -> dict[str, Metrics]:
+def evaluate_model(
+    path: Path, dataset: str | None, folder: Path | None, draws: int = 1
+) -> dict[str, Metrics]:
     """Figures of every variant of an exported model, or of the one network of a checkpoint.
 
     Parameters
@@ -68,20 +70,33 @@ def evaluate_model(path: Path, dataset: str | None, folder: Path | None) -> dict
         What to measure on; by default the test part of what the model was trained on.
     folder
         Where the data sets lie.
+    draws
+        How many draws to measure of a test set that is composed of another's images; `draw_errors` are their errors.
 
     Raises
     ------
     CardError, CheckpointError, DatasetError
-        If the model or the data set cannot be read, they do not fit together, or the model was trained on these images.
+        If the model or the data set cannot be read, they do not fit together, or the model was trained on these images;
+        if there are several draws of images that are as they are.
     """
     candidate = open_candidate(path)
     name = dataset or candidate.trained_on
     check_classes(path, candidate.classes, candidate.input, candidate.objects, name)
     data = load(name, "test", folder, spec=candidate.input)
     check_unseen(path, candidate.training_data, name, data)
-    return {
+    figures = {
         v: measure(model, data, portable(name), guard) for v, (model, guard) in candidate.variants.items()
     }
+    if draws == 1:
+        return figures
+    if name not in DERIVED:
+        raise DatasetError(f"{name}: is a set of images that are as they are, so there is one draw of it")
+    errors = {v: [metrics.error] for v, metrics in figures.items()}
+    for draw in range(1, draws):
+        data = load(name, "test", folder, spec=candidate.input, draw=draw)
+        for v, (model, _) in candidate.variants.items():
+            errors[v].append(measure(model, data, portable(name), None).error)
+    return {v: replace(metrics, draw_errors=tuple(errors[v])) for v, metrics in figures.items()}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ decoder draws, come from training images.
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from model.export.exporter import fit_guard
 from model.export.to_pytorch import restore
 from model.nn.layers import CapsuleNetwork
 from training.data.datasets import DERIVED, DatasetError, Split, load
-from training.evaluation.adversarial import outcomes
+from training.evaluation.adversarial import ATTACKS, outcomes
 from training.evaluation.calibration import calibrate
 from training.evaluation.evaluate import BATCH, TorchModel, check_classes, check_unseen, look
 from training.evaluation.pose_meaning import MeaningError, measure_poses, properties_of
@@ -35,6 +35,7 @@ from training.trainer.run_state import RunIdentity
 MISTAKES, PAIRS = 20, 8
 EXAMPLE = 2
 ATTACKED = 1000  # of the test images, unless told otherwise
+ORDER = ["none", *ATTACKS]
 Watch = Callable[[str], None]
 
 
@@ -102,7 +103,14 @@ def report_model(
 
 
 def report_attacks(
-    path: Path, dataset: str | None, data: Path | None, output: Path, *, images: int, watch: Watch
+    path: Path,
+    dataset: str | None,
+    data: Path | None,
+    output: Path,
+    *,
+    images: int,
+    watch: Watch,
+    names: Collection[str] = (),
 ) -> None:
     """Attack a network, which needs its gradients; numbers go into results/NAME.json.
 
@@ -114,12 +122,16 @@ def report_attacks(
         As `report_model` takes them.
     images
         How many of the test set to attack, from its beginning.
+    names
+        Of the attacks; what others did before, to as many images, stays. All by default.
 
     Raises
     ------
     CardError, CheckpointError, DatasetError
         If the network or the data set cannot be read, or several objects are shown in an image.
     """
+    if unknown := set(names) - ATTACKS.keys():
+        raise DatasetError(f"--attack: is {min(unknown)!r}; it must be one of {', '.join(ATTACKS)}")
     victim = _exported(path) if path.is_dir() else _checkpoint(path, data)
     if victim.objects > 1:
         raise DatasetError(f"{path}: finds several objects in an image; attacks are on one")
@@ -129,11 +141,28 @@ def report_attacks(
     check_unseen(path, victim.training_data, name, test)
     attacked = Split(test.images[:images], test.labels[:images])
     rows = []
-    for outcome in outcomes(victim.network.requires_grad_(False), attacked, victim.guard):
+    for outcome in outcomes(
+        victim.network.requires_grad_(False), attacked, victim.guard, names=names or ATTACKS
+    ):
         watch(f"{outcome.attack} at {outcome.epsilon}")
         rows.append(asdict(outcome))
+    if names:
+        rows = _with_earlier(output, victim.name, rows)
     found = {"model": victim.name, "architecture": victim.network.config.architecture, "attacks": rows}
     keep(output, victim.name, found)
+
+
+def _with_earlier(output: Path, name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows of attacks, behind those that a model's results have of other attacks on as many images."""
+    new = {(row["attack"], row["epsilon"]) for row in rows}
+    earlier = [
+        row
+        for result in read_results(output)
+        if result["model"] == name
+        for row in result.get("attacks", [])
+        if (row["attack"], row["epsilon"]) not in new and row["images"] == rows[0]["images"]
+    ]
+    return sorted([*earlier, *rows], key=lambda row: ORDER.index(row["attack"]))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ A table stands between `<!-- figures: NAME -->` and `<!-- end -->`; what has not
 it would be. Numbers come from results/NAME.json beside the page, and from the cards of the models that ship.
 """
 
+import csv
 import json
 import re
 from collections.abc import Callable, Iterable
@@ -12,10 +13,35 @@ from typing import Any
 
 from capsnet.card import CARD_FILE, ModelCard
 from capsnet.config import ModelConfig
+from training.evaluation.intervals import fisher_p
+from training.reporting.tables import draws, interval
+from training.trainer.data_lineage import stages_of
 
 ARTIFACTS = Path("artifacts")
 AFFINE_CHART = "affine.png"
 PLACE = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+SEED = re.compile(r"training fit .*? --seed (\d+)")
+# The log of every stage of a model that ships: NAME/stage-1.csv and so on.
+LOGS = Path("docs") / "results" / "logs"
+# Published errors in percent, of 10,000 test images. Most are the best epoch on the test set.
+ANCHOR_IMAGES = 10_000
+ANCHORS = {
+    "mnist": {
+        "HVC, single (Byerly et al. 2021)": 0.17,
+        "HVC, ensemble chosen on the test set (same)": 0.13,
+        "Max-Min CapsNet, single": 0.20,
+        "Max-Min CapsNet, ensemble": 0.17,
+        "CapsNet (Sabour et al. 2017), mean of 3, ± 0.005": 0.25,
+        "Efficient-CapsNet (Mazzia et al. 2021)": 0.26,
+    },
+    "fashion_mnist": {
+        "DeepCaps (Rajasegaran et al. 2019), ensemble": 5.27,
+        "DeepCaps, single": 5.54,
+        "Multi-level DCNet": 5.35,
+        "ResNet-20 with random erasing (Zhong et al. 2017), a CNN": 4.02,
+        "WRN-28-10 with random erasing (same), a CNN": 3.65,
+    },
+}
 Result = dict[str, Any]
 
 
@@ -42,8 +68,8 @@ def read_results(output: Path) -> list[Result]:
 def section(name: str, results: list[Result]) -> str:
     """The text of one place in the page, ending in a newline."""
     own = [result for result in results if name in result]
-    if name == "errors":
-        return _errors()
+    if name in CARDS:
+        return CARDS[name](_cards())
     return (
         TABLES[name](own) if own else f"Not run; `python -m training report {COMMANDS[name]}` measures it.\n"
     )
@@ -55,17 +81,21 @@ def markdown(heading: list[str], rows: Iterable[list[str]], left: int = 1) -> st
     return "".join(f"| {' | '.join(cells)} |\n" for cells in [heading, rule, *rows])
 
 
-def _errors() -> str:
-    """What the cards of the shipped models say."""
-    cards = [ModelCard.load(path.parent) for path in sorted(ARTIFACTS.glob(f"*/{CARD_FILE}"))]
+def _cards() -> list[ModelCard]:
+    return [ModelCard.load(path.parent) for path in sorted(ARTIFACTS.glob(f"*/{CARD_FILE}"))]
+
+
+def _errors(cards: list[ModelCard]) -> str:
+    """Return what the cards of the shipped models say of the test set."""
     rows = [
         [
             f"`{card.name}`",
-            _architecture(card.config),
-            f"{card.parameters['encoder']:,}",
+            _architecture(card),
             precision,
             f"{m.errors} of {m.images * card.objects:,}",
             f"{100 * m.error:.2f}",
+            interval(m),
+            draws(m) or "–",
             "" if m.accepted is None else f"{100 * m.accepted:.1f}",
             f"`python -m training evaluate artifacts/{card.name}`",
         ]
@@ -76,21 +106,89 @@ def _errors() -> str:
     heading = [
         "model",
         "architecture",
-        "encoder's parameters",
         "variant",
         "errors",
         "error %",
+        "95 % (Wilson)",
+        "ten draws %",
         "accepted %",
         "command",
     ]
-    return markdown(heading, rows, left=2)
+    return markdown(heading, rows, left=3)
 
 
-def _architecture(config: ModelConfig) -> str:
-    """The name of an architecture, and in how many primary capsules it is not the paper's."""
-    if config.primary_capsules == ModelConfig.primary_capsules:
-        return config.architecture
-    return f"{config.architecture}, {config.primary_capsules} primary capsules"
+def _compute(cards: list[ModelCard]) -> str:
+    """Return what each shipped model costs: to train, and for an image."""
+    heading = [
+        "model",
+        "seeds",
+        "encoder's parameters",
+        "multiply-adds an image",
+        "images seen",
+        "core-hours",
+    ]
+    return markdown(heading, [_compute_of(card) for card in cards])
+
+
+def _compute_of(card: ModelCard) -> list[str]:
+    command = str(card.training.get("command", ""))
+    stages = stages_of(command)
+    whole = card.training["training_images"] + card.training["validation_images"]
+    seen = sum(stage.epochs * (whole - min(stage.validation, whole // 10)) for stage in stages)
+    seeds = sorted(set(SEED.findall(command)), key=int)
+    logs = sorted((LOGS / card.name).glob("*.csv"))
+    hours = (
+        sum(float(row["seconds"]) for log in logs for row in csv.DictReader(log.open(encoding="utf-8")))
+        / 3600
+    )
+    return [
+        f"`{card.name}`",
+        ", ".join(seeds),
+        f"{card.parameters['encoder']:,}",
+        f"{multiply_adds(card) / 1e6:.0f} M",
+        f"{seen / 1e6:.1f} M",
+        f"{hours:.1f}" if logs else "log not kept",
+    ]
+
+
+def multiply_adds(card: ModelCard) -> int:
+    """Return the multiply-adds of an encoder for one image: convolutions and products of matrices."""
+    import torch  # slow to import
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from model.architectures.registry import build
+
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        build(card.config).eval().encode(torch.zeros(1, *card.config.image_shape))
+    views = card.members * (2 if card.mirrored else 1)
+    return views * int(counter.get_total_flops()) // 2
+
+
+def _anchors(cards: list[ModelCard]) -> str:
+    """Return published errors on 10,000 test images beside the shipped models', and Fisher's p of each pair."""
+    rows = []
+    for card in cards:
+        m = card.variants["fp32"].metrics
+        if m is None or card.training.get("dataset") not in ANCHORS or m.images != ANCHOR_IMAGES:
+            continue
+        for name, percent in ANCHORS[card.training["dataset"]].items():
+            errors = round(percent / 100 * m.images)
+            p = fisher_p(m.errors, errors, m.images)
+            rows.append([f"`{card.name}`", name, f"{100 * m.error:.2f}", f"{percent:.2f}", f"{p:.2g}"])
+    return markdown(["model", "published", "error %", "published error %", "Fisher's p"], rows, left=2)
+
+
+def _architecture(card: ModelCard) -> str:
+    """Return the name of an architecture, with what is not as usual: primary capsules, networks, mirrored images."""
+    config = card.config
+    words = [config.architecture]
+    if config.primary_capsules != ModelConfig.primary_capsules:
+        words.append(f"{config.primary_capsules} primary capsules")
+    if card.members > 1:
+        words.append(f"{card.members} networks")
+    if card.mirrored:
+        words.append("mirrored images too")
+    return ", ".join(words)
 
 
 def _calibration(results: list[Result]) -> str:
@@ -195,6 +293,11 @@ def _affine(results: list[Result]) -> str:
     return f"{markdown(heading, rows, left=2)}\n![{caption}](images/{AFFINE_CHART})\n"
 
 
+CARDS: dict[str, Callable[[list[ModelCard]], str]] = {
+    "errors": _errors,
+    "compute": _compute,
+    "anchors": _anchors,
+}
 TABLES: dict[str, Callable[[list[Result]], str]] = {
     "calibration": _calibration,
     "meaning": _meaning,

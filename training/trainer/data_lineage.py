@@ -1,7 +1,7 @@
 """Which images a network has been trained on, in all its stages, and which were held out to validate it."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from capsnet.card import CardError, ModelCard
@@ -15,17 +15,24 @@ THEN = " && "
 # Their data set and seed are always written out (`training.trainer.provenance`), in this order.
 FIT = re.compile(r"training fit --dataset (?P<dataset>.+?) --architecture .* --seed (?P<seed>\d+)")
 VALIDATION = re.compile(r" --validation (\d+)")
+# Its epochs, and the one to stop after where that is an earlier one.
+EPOCHS, UNTIL = re.compile(r" --epochs (\d+)"), re.compile(r" --until (\d+)")
 # Where images were held out by another seed than the run's own.
 SPLIT = re.compile(r" --split-seed (\d+)")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One run of `fit`: on which data set, by which seed images were held out of it, and how many it was to be."""
+    """One run of `fit`.
+
+    `dataset` is what it was trained on, `seed` chose the `validation` images that were held out, and `epochs` says
+    after how many it was to end, where its command says so.
+    """
 
     dataset: str
     seed: int
     validation: int
+    epochs: int = field(default=0, compare=False)
 
     def sees(self, dataset: str, data: Split, seed: int, count: int) -> bool:
         """Whether it may have been trained on some of the images that a seed holds out of `data`, a data set's.
@@ -105,6 +112,7 @@ def stages_of(command: str) -> tuple[Stage, ...]:
                     fit["dataset"],
                     int(own[1] if own else fit["seed"]),
                     int(validation[1]) if validation else Recipe.validation,
+                    int(epochs[1]) if (epochs := UNTIL.search(words) or EPOCHS.search(words)) else 0,
                 )
             )
     return tuple(found)

@@ -219,6 +219,7 @@ CARD_FIELDS: dict[type, dict[str, str]] = {
         "reconstruction_mse": "Mean squared error of a reconstructed pixel.",
         "accepted": "Share of the test images that the guard accepts, 0 to 1, where the model has a guard.",
         "exact_match_error": "Share of the images of several objects in which any was wrong, 0 to 1.",
+        "draw_errors": "The errors of several draws of a composed test set, of which `error` is the first.",
     },
     PoseMeaning: {
         "dim": "Pose dimension, from 0.",

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from capsnet.config import ModelConfig
 from model.architectures.registry import build
-from model.nn import functional, routing
+from model.nn import functional, layers, routing
 
 SHAPE = (3, 4, 7, 5)  # (B,J,I,D)
 
@@ -69,3 +69,21 @@ def test_nothing_as_large_as_the_predictions_is_kept_but_they() -> None:
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         routing.dynamic_routing(u_hat, 3, bias)
     assert [size for size in sizes if size >= u_hat.numel()] == [u_hat.numel()]
+
+
+def test_images_are_routed_in_chunks_in_training_with_the_same_poses_and_gradients(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(0)
+    digits = build(ModelConfig(architecture="capsnet")).get_submodule("digits").train()
+    u = torch.randn(5, 1152, 8)
+    found = []
+    for chunk in (2, 5):
+        monkeypatch.setattr(layers, "CHUNK", chunk)
+        poses = digits(u)
+        digits.zero_grad()
+        torch.autograd.backward(poses.square().sum())
+        found.append((poses.detach(), digits.get_parameter("weight").grad))
+    (poses, gradient), (whole_poses, whole_gradient) = found
+    torch.testing.assert_close(poses, whole_poses)
+    torch.testing.assert_close(gradient, whole_gradient)

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from capsnet.config import ModelConfig
-from capsnet.guard import distance
+from capsnet.guard import distance, strangeness
 from model.architectures.registry import build
 from model.export.exporter import fit_guard
 from model.nn.layers import CapsuleNetwork
 from training.data.datasets import Split
-from training.evaluation.adversarial import ATTACKS, EPSILONS, outcomes, perturb
+from training.evaluation.adversarial import ATTACKS, EPSILONS, excess, outcomes, perturb
 from training.evaluation.evaluate import TorchModel
 from training.trainer.losses import class_loss, present, reconstruction_loss
 
@@ -41,7 +41,9 @@ def test_no_pixel_moves_further_than_epsilon_or_leaves_the_range(
 ) -> None:
     images = torch.from_numpy(digits.images[:8]).float() / 255
     labels = torch.from_numpy(digits.labels[:8])
-    changed = perturb(network, images, labels, ATTACKS[name], epsilon, torch.Generator().manual_seed(0))
+    thresholds = fit_guard(TorchModel(network), digits.images[:40].astype(np.float32) / 255)
+    generator = torch.Generator().manual_seed(0)
+    changed = perturb(network, images, labels, ATTACKS[name], epsilon, generator, thresholds)
     assert float((changed - images).abs().max()) <= epsilon + 1e-6
     assert 0 <= float(changed.min()) <= float(changed.max()) <= 1
     assert float((changed - images).abs().max()) > epsilon / 2
@@ -65,10 +67,39 @@ def test_an_attack_that_knows_the_guard_stays_nearer_to_its_drawing(
     images = torch.from_numpy(digits.images[:40]).float() / 255
     labels = torch.from_numpy(digits.labels[:40])
     model, apart = TorchModel(network), {}
+    thresholds = fit_guard(model, images.numpy())
     for name in ("PGD", "aware PGD"):
         changed = perturb(
-            network, images, labels, ATTACKS[name], 0.3, torch.Generator().manual_seed(0)
+            network, images, labels, ATTACKS[name], 0.3, torch.Generator().manual_seed(0), thresholds
         ).numpy()
         lengths, poses = model.encode(changed)
         apart[name] = distance(changed, model.decode(poses, lengths.argmax(axis=1))).mean()
     assert apart["aware PGD"] < apart["PGD"]
+
+
+def test_the_score_that_an_adaptive_attack_lowers_is_the_guards_own(
+    network: CapsuleNetwork, digits: Split
+) -> None:
+    images = torch.from_numpy(digits.images[:60]).float() / 255
+    model = TorchModel(network)
+    thresholds = fit_guard(model, images.numpy())
+    noisy = (images + 0.1 * torch.rand(images.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+    lengths, _, drawn = network(noisy)
+    found = excess(thresholds, noisy, drawn, lengths)
+    distances = distance(noisy.numpy(), drawn.numpy())
+    scores = strangeness(thresholds, distances, noisy.numpy(), lengths.numpy())
+    expected = scores / np.array(thresholds.p95)[lengths.argmax(dim=1).numpy()] - 1
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_an_adaptive_attack_is_accepted_more_often_than_one_that_knows_of_reconstructions_alone(
+    network: CapsuleNetwork, digits: Split
+) -> None:
+    data = Split(digits.images[:40], digits.labels[:40])
+    thresholds = fit_guard(TorchModel(network), data.images.astype(np.float32) / 255)
+    names = ("aware PGD", "adaptive PGD")
+    found = {
+        each.attack: each for each in outcomes(network, data, thresholds, names=names) if each.epsilon != 0.1
+    }
+    assert found.keys() == {"none", *names}
+    assert found["adaptive PGD"].undetected >= found["aware PGD"].undetected

@@ -16,9 +16,9 @@ from model.export.variants import add_variants
 from model.nn.layers import CapsuleNetwork
 from tests.model.descriptions import DESCRIPTION
 from tests.training.data.test_composition import PAIRS, plan
-from training.cli.tables import epochs_table
 from training.data.datasets import Split, describe, fixed_scenes
 from training.evaluation.evaluate import MeasuredEpoch, TorchModel, evaluate_epochs, measure
+from training.reporting.tables import epochs_table
 from training.trainer.run_state import EpochResult, RunIdentity, epoch_file
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean, stdev
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -10,6 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from capsnet.card import Metrics, Speed, Validation
+from training.evaluation.intervals import wilson
 
 if TYPE_CHECKING:  # what measures is slow to import, and most commands need none of it
     from training.evaluation.evaluate import MeasuredEpoch
@@ -47,8 +49,9 @@ def metrics_table(rows: list[tuple[str, str, Metrics]]) -> Table:
         table.add_column(name, no_wrap=True)
     guarded = any(m.accepted is not None for _, _, m in rows)
     several = any(m.exact_match_error is not None for _, _, m in rows)
-    figures = ["images", "errors", "error\n%", "margin", "MSE"]
-    figures += ["accepted\n%"] * guarded + ["any wrong\n%"] * several
+    drawn = any(m.draw_errors for _, _, m in rows)
+    figures = ["images", "errors", "error\n%", "95 % of\nWilson", "margin", "MSE"]
+    figures += ["accepted\n%"] * guarded + ["any wrong\n%"] * several + ["mean of\ndraws %"] * drawn
     for name in figures:
         table.add_column(name, justify="right", no_wrap=True)
     for model, variant, m in rows:
@@ -59,12 +62,29 @@ def metrics_table(rows: list[tuple[str, str, Metrics]]) -> Table:
             f"{m.images:,}",
             f"{m.errors:,}",
             f"{100 * m.error:.2f}",
+            interval(m),
             f"{m.margin_loss:.5f}",
             f"{m.reconstruction_mse:.5f}",
             *[_percent(m.accepted)] * guarded,
             *[_percent(m.exact_match_error)] * several,
+            *[draws(m)] * drawn,
         )
     return table
+
+
+def interval(metrics: Metrics) -> str:
+    """Return Wilson's interval of 95 % of an error, in percent."""
+    count = round(metrics.errors / metrics.error) if metrics.error else metrics.images
+    low, high = wilson(metrics.errors, count)
+    return f"{100 * low:.2f}–{100 * high:.2f}"
+
+
+def draws(metrics: Metrics) -> str:
+    """Return the mean and the standard deviation of the errors of several draws, in percent; empty for one."""
+    if metrics.draw_errors is None or len(metrics.draw_errors) < 2:
+        return ""
+    percent = [100 * error for error in metrics.draw_errors]
+    return f"{mean(percent):.2f} ± {stdev(percent):.2f}"
 
 
 def epochs_table(run: Path, epochs: Sequence["MeasuredEpoch"]) -> Table:
