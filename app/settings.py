@@ -142,12 +142,11 @@ class Settings(BaseSettings):
         description="Most items that a process holds, waiting or in work; a request beyond it is answered 503.",
     )
     max_wait: float = Field(
-        0.1,
+        2.0,
         gt=0,
         le=3600,
         description="Seconds that a request may expect to wait for those before it, "
-        "by the rate at which the last ones were answered; a request beyond it is answered 503, and three tenths of "
-        "it are allowed until nobody was refused for a second.",
+        "by the rate at which the last ones were answered; a request beyond it is answered 503.",
     )
     request_timeout: float = Field(
         30.0,

@@ -10,12 +10,6 @@ from ...errors import ContentTooLarge, QueueFull, unwrap
 # have made it slow, digits can make it fast again.
 MIN_ADMITTED_ITEMS = 64
 
-# Somebody was refused, so more come than can be borne, and whoever is let in waits as long as anybody may. Until nobody
-# was refused for so many seconds only this part of the wait is allowed: a burst is borne, and in a crowd the answers
-# that there are come soon.
-COOLDOWN_S = 1.0
-OVERLOAD_WAIT_FACTOR = 0.3
-
 # A large request counts as so many items at most: it takes turns with the others, and a few clients that send batches
 # of 64 must not keep each other out.
 MAX_ITEM_WEIGHT = 16
@@ -38,7 +32,7 @@ class Admission:
     max_items
         Most items at a time.
     max_wait
-        Most seconds that a request may expect to wait for those before it; in a crowd `OVERLOAD_WAIT_FACTOR` of them.
+        Most seconds that a request may expect to wait for those before it.
     """
 
     def __init__(self, max_items: int, max_wait: float) -> None:
@@ -49,7 +43,6 @@ class Admission:
         self._pace: float | None = None  # items a second, while busy
         self._answered = 0
         self._since = 0.0
-        self._crowded_until = 0.0
 
     def check(self, items: int = 1, *, arrived: int = 0) -> QueueFull | None:
         """Why a request of so many items would be refused now, if it would.
@@ -61,13 +54,10 @@ class Admission:
             return QueueFull(f"{self._held} items are waiting or in work, of at most {self._max_items}")
         if self._pace is None or ahead < MIN_ADMITTED_ITEMS:
             return None
-        now = time.monotonic()
-        wait = self._max_wait * (OVERLOAD_WAIT_FACTOR if now < self._crowded_until else 1)
-        if ahead >= self._pace * wait:
-            self._crowded_until = now + COOLDOWN_S
+        if ahead >= self._pace * self._max_wait:
             return QueueFull(
                 f"{ahead} items are waiting or in work, and {self._pace:.0f} are answered a second; "
-                f"a request may wait for {wait:g} s"
+                f"a request may wait for {self._max_wait:g} s"
             )
         return None
 

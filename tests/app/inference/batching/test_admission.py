@@ -10,10 +10,8 @@ from hypothesis import strategies as st
 from app.errors import ContentTooLarge, QueueFull
 from app.inference.batching import admission
 from app.inference.batching.admission import (
-    COOLDOWN_S,
     MAX_ITEM_WEIGHT,
     MIN_ADMITTED_ITEMS,
-    OVERLOAD_WAIT_FACTOR,
     Admission,
 )
 
@@ -84,33 +82,17 @@ def test_before_the_pace_is_known_only_items_are_counted(clock: Clock) -> None:
     assert crowd.fill() == 1000
 
 
-def test_under_load_so_many_are_let_in_as_are_answered_within_a_part_of_the_wait(clock: Clock) -> None:
+def test_under_load_so_many_are_let_in_as_are_answered_within_the_wait(clock: Clock) -> None:
     crowd = Crowd(Admission(max_items=10_000, max_wait=0.5), clock)
     crowd.come_together(300)
-    assert serve(crowd, rate=1000, seconds=20) == pytest.approx(500 * OVERLOAD_WAIT_FACTOR, abs=5)
-    assert serve(crowd, rate=2000, seconds=20) == pytest.approx(1000 * OVERLOAD_WAIT_FACTOR, abs=10)
-
-
-def test_a_burst_may_fill_the_whole_wait_and_a_crowd_may_not_until_it_is_gone(clock: Clock) -> None:
-    door = Admission(max_items=10_000, max_wait=0.5)
-    crowd = Crowd(door, clock)
-    crowd.come_together(300)
-    for _ in range(400):  # a thousand a second, and as many come: nobody has to be refused
-        crowd.answer(0.001)
-        assert crowd.come()
-    assert crowd.fill() == pytest.approx(500, abs=5)  # the last of them is refused: a crowd
-    for _ in range(200):
-        crowd.answer(0.001)
-        assert door.check() is not None
-    clock.now += COOLDOWN_S
-    assert door.check() is None
-    assert crowd.fill() == pytest.approx(500, abs=5)
+    assert serve(crowd, rate=1000, seconds=20) == pytest.approx(500, abs=5)
+    assert serve(crowd, rate=2000, seconds=20) == pytest.approx(1000, abs=10)
 
 
 def test_a_service_that_was_slow_is_found_to_be_quick_again(clock: Clock) -> None:
     crowd = Crowd(Admission(max_items=10_000, max_wait=0.1), clock)
     assert serve(crowd, rate=50, seconds=200) == MIN_ADMITTED_ITEMS
-    assert serve(crowd, rate=5000, seconds=5) == pytest.approx(500 * OVERLOAD_WAIT_FACTOR, abs=5)
+    assert serve(crowd, rate=5000, seconds=5) == pytest.approx(500, abs=5)
 
 
 def test_slow_clients_do_not_make_the_service_slow(clock: Clock) -> None:
@@ -136,7 +118,7 @@ def test_the_hours_before_a_crowd_came_do_not_make_the_service_slow(clock: Clock
 
 
 def test_a_large_request_counts_as_a_share_of_it(clock: Clock) -> None:
-    crowd = Crowd(Admission(max_items=10_000, max_wait=0.1), clock)
+    crowd = Crowd(Admission(max_items=10_000, max_wait=0.03), clock)
     serve(crowd, rate=1000, seconds=5)
     crowd.leave()
     assert [crowd.come(1000) for _ in range(MIN_ADMITTED_ITEMS // MAX_ITEM_WEIGHT + 1)] == [True] * (
@@ -155,7 +137,7 @@ def test_a_refusal_says_why(clock: Clock) -> None:
     serve(crowd, rate=1000, seconds=5)
     check = door.check()
     assert check is not None
-    assert f"are answered a second; a request may wait for {0.1 * OVERLOAD_WAIT_FACTOR:g} s" in check.detail
+    assert f"are answered a second; a request may wait for {0.1:g} s" in check.detail
     assert check.headers == {"Retry-After": "1"}
     assert Admission(5, 0.1).check(arrived=100) is None  # the pace is not known
 
