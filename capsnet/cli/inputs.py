@@ -14,7 +14,7 @@ from capsnet.images import printable, unreadable
 STDIN = "-"
 
 # What is taken from a folder; a file that is named is sent whatever it is called.
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".heic", ".heif"}
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".dib"}
 
 
 @dataclass(frozen=True)

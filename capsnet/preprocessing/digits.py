@@ -22,7 +22,7 @@ LEAST_STRENGTH = 0.1  # mean contrast: what is fainter all over is a change of t
 HAIRLINE = (
     0.02  # of its length: what is thinner and ends at the picture's edge is a ruled line, or half as thin
 )
-CLOSE = 0.75  # of the picture's height and width: a close crop, of which one stroke may lie apart
+CLOSE = 0.8  # of the picture's height and width: a close crop
 ALONG = 0.5  # of its length: what touches the edge for longer lies along it
 
 

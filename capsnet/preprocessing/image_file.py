@@ -51,6 +51,8 @@ MAX_SCANS = 32
 RUN_LENGTHS = (1, 2)
 MAX_RUN_LENGTH_PIXELS = 1_000_000
 
+# What the signatures of PNG, JPEG, GIF, WebP and BMP files become in base64.
+BASE64_STARTS = (b"iVBORw0KGgo", b"/9j/", b"R0lGOD", b"UklGR", b"Qk0")
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 HEIF_PLUGIN = "pillow_heif"
 
@@ -199,8 +201,30 @@ def _recognise(data: bytes) -> str:
             )
         importlib.import_module(HEIF_PLUGIN).register_heif_opener()
         return "HEIF"
+    if name := _other_format(data):
+        raise NotAnImage(f"{name}; allowed are {allowed}")
     begins = f"the bytes begin with {data[:8].hex(' ')}" if data else "there are no bytes"
     raise NotAnImage(f"not a picture of an allowed format ({allowed}): {begins}")
+
+
+def _other_format(data: bytes) -> str | None:
+    """Name what the bytes are, and what to send instead; None where that is not known."""
+    start = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start[:5].lower() == b"data:":
+        return "this is a data URL, not an image file: decode what follows its comma and send those bytes"
+    if start.startswith(BASE64_STARTS):
+        return "this is an image file as base64 text: decode it and send the bytes"
+    if start.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return "this is a TIFF file, which is not read here: save it as PNG"
+    if start.startswith(b"%PDF-"):
+        return "this is a PDF file, not an image file: export its page as PNG"
+    if start[:4].lower() == b"<svg" or (
+        start.startswith((b"<?xml", b"<!")) and b"<svg" in data[:4096].lower()
+    ):
+        return "this is an SVG drawing, which is not read here: export it as PNG"
+    if data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis"):
+        return "this is an AVIF file, which is not read here: save it as PNG or JPEG"
+    return None
 
 
 def _damaged(kind: str, error: Exception) -> str:

@@ -288,11 +288,29 @@ def test_an_unknown_way_is_refused() -> None:
 
 
 def test_other_formats_are_refused_and_the_allowed_ones_named() -> None:
-    for data in (b"", b"hello", b"%PDF-1.7 ...", encode(np.zeros((9, 9), np.uint8), "TIFF")):
+    for data in (b"", b"hello"):
         with pytest.raises(
             NotAnImage, match=r"not a picture of an allowed format .PNG, JPEG, WebP, BMP, GIF"
         ):
             decode(data, MNIST)
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"data:image/png;base64,iVBORw0KGgo=", "this is a data URL.* send those bytes"),
+        (b"iVBORw0KGgoAAAANSUhEUg==", "base64 text: decode it"),
+        (b"/9j/4AAQSkZJRg==", "base64 text: decode it"),
+        (encode(np.zeros((9, 9), np.uint8), "TIFF"), "a TIFF file.*save it as PNG"),
+        (b"%PDF-1.7 ...", "a PDF file.*export its page as PNG"),
+        (b'\xef\xbb\xbf<?xml version="1.0"?>\n<svg width="9"/>', "an SVG drawing.*export it as PNG"),
+        (b"\0\0\0\x1cftypavif" + bytes(40), "an AVIF file.*save it as PNG or JPEG"),
+    ],
+    ids=["data URL", "base64 PNG", "base64 JPEG", "TIFF", "PDF", "SVG", "AVIF"],
+)
+def test_what_is_no_image_file_is_named(data: bytes, sentence: str) -> None:
+    with pytest.raises(NotAnImage, match=sentence + ".*; allowed are PNG, JPEG"):
+        decode(data, MNIST)
 
 
 def test_a_huge_declared_size_is_refused_before_decoding() -> None:
