@@ -1,9 +1,15 @@
 """The application for any ASGI server: `uvicorn app.main:app`, `fastapi run app/main.py`, gunicorn."""
 
+import sys
+
 from .api.application import create_app
+from .errors import StartupError
 from .observability import logging_config
 from .settings import Settings
 
-settings = Settings.load()
-logging_config.configure(settings.log_format, settings.log_level)
-app = create_app(settings)
+try:
+    settings = Settings.load()
+    logging_config.configure(settings.log_format, settings.log_level)
+    app = create_app(settings)
+except StartupError as error:
+    sys.exit(f"capsnet: {error}")

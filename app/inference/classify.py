@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from capsnet.poses import rank
+
 from ..errors import InvalidParameter, Problem
-from . import poses
 from .models import LoadedModel
 from .results import Classification
 from .service import InferenceService
@@ -26,7 +27,7 @@ async def classify_images(
         readable = [image for image in images if not isinstance(image, Problem)]
         sights = await service.classify_images(served, readable, verify, deadline)
     found = (
-        Classification(served, sight.capsules, poses.rank(sight.capsules.lengths, count), sight.check)
+        Classification(served, sight.capsules, rank(sight.capsules.lengths, count), sight.check)
         for sight in sights
     )
     return [image if isinstance(image, Problem) else next(found) for image in images]

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from capsnet import guard
+from capsnet.png import png, sheet
+from capsnet.poses import linspace_exact, other_winners, perturb, rank, scatter_poses, sweep
 
 from ..errors import InvalidParameter, unwrap
 from .models import LoadedModel
-from .png import png, sheet
-from .poses import linspace_exact, other_winners, perturb, rank, scatter_poses, sweep
 from .results import Reconstruction, Sweep
 from .service import InferenceService
 from .types import Capsules, DecodeJob, Floats

@@ -12,14 +12,21 @@ import numpy as np
 import onnx
 from onnx import ModelProto
 
-from capsnet.card import CARD_FILE, Graph, ModelCard, Validation, Variant, encoder_file, sha256
+from capsnet.card import (
+    CARD_FILE,
+    TOLERATED_ERROR,
+    Graph,
+    ModelCard,
+    Validation,
+    Variant,
+    encoder_file,
+    sha256,
+)
 from capsnet.multi_object import missed_count
 from capsnet.onnx_model import Model, OnnxModel
 from model.export.exporter import fit_guard
 from model.export.quantization import QuantizationError, to_fp16, to_int8
 
-# 0.05 points of accuracy.
-TOLERATED_ERROR = 0.0005
 BATCH = 500
 # Beside fp32, which every export has.
 PRECISIONS = ("int8", "fp16")

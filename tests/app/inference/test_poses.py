@@ -14,8 +14,6 @@ from PIL import Image
 
 from app.api.responses import prefers_png
 from app.errors import DeviceError
-from app.inference import poses
-from app.inference.png import png, sheet
 from app.inference.runtime.device import (
     CPU,
     CUDA,
@@ -27,6 +25,8 @@ from app.inference.runtime.device import (
 )
 from app.inference.runtime.engine import RUN, Engine
 from app.settings import Settings
+from capsnet import poses
+from capsnet.png import png, sheet
 from tests.app.tiny_model import write_tiny_model
 
 lengths = arrays.arrays(np.float32, st.integers(1, 20), elements=st.floats(0, 1, width=32))

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from app.api.schemas.requests import SweepParameters
 from app.api.schemas.responses import SweepAnswer
-from app.inference.poses import linspace_exact
+from capsnet.poses import linspace_exact
 from tests.app.server_process import assert_problem, pixels_of, serving
 
 FIELDS = {"model", "version", "capsule", "pose", "dims", "deltas", "frames", "input", "reconstruction"}
