@@ -98,7 +98,6 @@ RESIDUAL_CLOTHES: tuple[Options, ...] = (
     {
         "epochs": 8,
         "batch_size": 64,
-        "learning_rate": 0.001,
         "ema": 0.9995,
         "augmentation": "gentle-clothes",
     },
@@ -177,14 +176,14 @@ RECIPES = {
         architecture="residual",
         network={"validation": 2500, "split_seed": 0},
         stages=RESIDUAL_CLOTHES,
-        export={"mirrored": True, "variants": "int8,fp16"},
+        export={"mirrored": True, "variants": "fp16"},
     ),
     "multimnist": Row(
         dataset="multimnist",
         architecture="residual",
         network={"split_seed": 0},
         stages=RESIDUAL_PAIRS,
-        export={"variants": "int8,fp16"},
+        export={"variants": "fp16"},
         draws=10,
     ),
     "fashion_mnist-efficient": Row(

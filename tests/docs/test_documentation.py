@@ -265,8 +265,13 @@ def test_each_shipped_model_was_made_by_the_recipe_of_its_name() -> None:
     readme = (ROOT / "README.md").read_text()
     for path in (ROOT / "artifacts").glob("*/card.json"):
         card = ModelCard.load(path.parent)
-        made = [words.split()[3:] for words in str(card.training["command"]).split(" && ")]
-        recipe = [words for words in recipes.commands(card.name, 0, ROOT) if words[0] in ("fit", "blend")]
+        kinds = ("fit", "blend")
+        made = [
+            words.split()[3:]
+            for words in str(card.training["command"]).split(" && ")
+            if words.split()[3] in kinds
+        ]
+        recipe = [words for words in recipes.commands(card.name, 0, ROOT) if words[0] in kinds]
         assert list(map(options, made)) == list(map(options, recipe))
         assert f"python -m training recipe {card.name} --seed 0\n" in readme
 

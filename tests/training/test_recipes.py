@@ -104,6 +104,6 @@ def test_a_teacher_is_trained_first_and_the_stages_with_a_weight_learn_from_it(t
 def test_a_residual_row_is_exported_with_its_options_and_pairs_are_drawn_ten_times(tmp_path: Path) -> None:
     *fits, export, evaluate = commands("fashion_mnist", 1, tmp_path)
     assert all(words[words.index("--split-seed") + 1] == "0" for words in fits)
-    assert export[-3:] == ["--mirrored", "--variants", "int8,fp16"]
+    assert export[-3:] == ["--mirrored", "--variants", "fp16"]
     assert evaluate[-1] == "--write-card"
     assert commands("multimnist", 0, tmp_path)[-1][-2:] == ["--draws", "10"]

@@ -56,7 +56,7 @@ def report(
     ] = None,
     attack: Annotated[
         list[str] | None,
-        typer.Option(help="Only this attack, beside what others did before; may repeat. Default: all."),
+        typer.Option(help="Only this attack and nothing else, beside what others did before; may repeat."),
     ] = None,
     attack_images: Annotated[
         int | None,
@@ -79,9 +79,9 @@ def report(
     with console.status("reading") as status:
         for path in models:
             watch = partial(_watch, status, path.resolve().name)
-            if path.suffix != ".safetensors":
+            if path.suffix != ".safetensors" and not attack:
                 report_model(path, dataset, data, output, example=example, watch=watch)
-            if path.suffix == ".safetensors" or attack_images is not None:
+            if path.suffix == ".safetensors" or attack or attack_images is not None:
                 report_attacks(
                     path,
                     dataset,

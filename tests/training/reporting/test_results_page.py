@@ -10,7 +10,7 @@ from training.reporting.results_page import multiply_adds, section
 from training.reporting.tables import draws, interval
 from training.trainer.data_lineage import stages_of
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_wilson_and_fisher_give_the_known_figures() -> None:
