@@ -7,6 +7,9 @@ urllib, and a default nginx answered all of them with 502.
 """
 
 import asyncio
+import contextlib
+import socket
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -46,7 +49,6 @@ class ClientTransport(asyncio.Transport):
         self.write = transport.write  # type: ignore[method-assign]
         self.pause_reading = transport.pause_reading  # type: ignore[method-assign]
         self.resume_reading = transport.resume_reading  # type: ignore[method-assign]
-        self.abort = transport.abort  # type: ignore[method-assign]
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Return what the transport knows of its socket."""
@@ -95,6 +97,20 @@ class ClientTransport(asyncio.Transport):
             self._lingering.cancel()
             self._lingering = None
         self._transport.close()
+
+    def abort(self) -> None:
+        """Reset the connection, so that the system too forgets what was not read."""
+        if (sock := self._transport.get_extra_info("socket")) is not None:
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._transport.abort()
+
+    def note_progress(self) -> None:
+        """Take it that the client reads: what it was given is gone."""
+        if self._reader_check is not None:
+            self._reader_check.cancel()
+            self._reader_check = None
+        self.watch_reader()
 
     def watch_reader(self) -> None:
         """Abort the connection if its client takes too little of what is written."""

@@ -63,6 +63,7 @@ class CapsnetProtocol(HttpToolsProtocol):
     _in_head = False  # it has the beginning of one
     _in_trailers = False  # it has the last chunk of a body, or the size of a chunk and none of its bytes
     _line_bytes = 0  # of the present head or trailers
+    _began = False  # the present head or trailers, within the present piece
     _deadline: asyncio.TimerHandle | None = None  # of the rest of a head
     _body_deadline: asyncio.TimerHandle | None = None  # of the rest of a body that is answered already
     _counted = False
@@ -182,6 +183,7 @@ class CapsnetProtocol(HttpToolsProtocol):
     def _feed(self, data: bytes) -> None:
         """Give bytes to the parser, and count those of heads and trailers."""
         in_lines = self._in_head or self._in_trailers
+        self._began = False
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -193,7 +195,7 @@ class CapsnetProtocol(HttpToolsProtocol):
             return
         if not (self._in_head or self._in_trailers):
             self._line_bytes = 0
-        elif in_lines:
+        elif in_lines and not self._began:
             self._line_bytes += len(data)
             if self._line_bytes > MAX_HEAD_BYTES:
                 self._refuse(HeadTooLarge(MAX_HEAD_BYTES))
@@ -230,13 +232,13 @@ class CapsnetProtocol(HttpToolsProtocol):
         if own and self.cycle.response_started:
             self.transport.close()
             return
+        waits = own and bool(self.pipeline)  # the application has it behind another request
         if own:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-            if self.pipeline:
-                self.pipeline.popleft()
-        owed = self.pipeline or not (own or self._is_answered())
-        if owed:
+        if waits:
+            self.pipeline.popleft()
+        if waits or self.pipeline or not (own or self._is_answered()):
             self._refusal = problem
         else:
             self._write_refusal(problem)
@@ -320,6 +322,7 @@ class CapsnetProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Note a request's first byte."""
         self._between, self._in_head = False, True
+        self._line_bytes, self._began = 0, True
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -337,6 +340,7 @@ class CapsnetProtocol(HttpToolsProtocol):
     def on_chunk_header(self) -> None:
         """Note the size of a chunk: of the last one no bytes come, only trailers."""
         self._in_trailers = True
+        self._line_bytes, self._began = 0, True
 
     def on_body(self, body: bytes) -> None:
         """Hand a piece of the body to the application."""
@@ -353,13 +357,15 @@ class CapsnetProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Note an answer's last byte; of pipelined requests, not the last one's."""
         self._count()
+        last = not self.pipeline
         super().on_response_complete()
-        if not self._is_answered() or self.transport.is_closing():
+        if self.transport.is_closing():
             return
-        if self._refusal is not None and not self.pipeline:
-            self._unset_keepalive_if_required()
-            self._write_refusal(self._refusal)
-        elif not self._between and not self._in_head and self._body_deadline is None:
+        if self._refusal is not None:
+            if last:
+                self._unset_keepalive_if_required()
+                self._write_refusal(self._refusal)
+        elif self._is_answered() and not self._between and not self._in_head and self._body_deadline is None:
             self._body_deadline = self.loop.call_later(self.head_seconds, self.transport.abort)
 
     def _stop_body_deadline(self) -> None:
@@ -376,6 +382,7 @@ class CapsnetProtocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         """Write again."""
         super().resume_writing()
+        self.transport.note_progress()
         self._count()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -193,6 +193,7 @@ class RequestContext:
     def close(self) -> None:
         """The exchange is over."""
         self._bodies.used -= self._size
+        self.state.pop("exchange", None)  # a cycle, which would keep the body
         if self._listener is not None:
             self._listener.cancel()
 

@@ -205,3 +205,23 @@ def test_rejected_uploads_leave_the_memory(server: Server) -> None:
         answer = server.client.post(path, content=body, headers={"Content-Type": media})
         assert 400 <= answer.status_code < 500, answer.text
     assert server.memory() - before < 50_000_000
+
+
+def test_many_short_heads_are_not_one_long_one(server: Server) -> None:
+    """Pieces that always end within a head: 200 kB in all."""
+    stream = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Filler: " + b"a" * 900 + b"\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        client.sendall(stream[:100])
+        for _ in range(200):
+            client.sendall(stream[100:] + stream[:100])
+            while b"HTTP/1.1 200 " not in client.recv(65536):
+                pass
+
+
+def test_a_bad_body_behind_a_request_in_work_is_told_behind_its_answer(server: Server, seven: bytes) -> None:
+    head = b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        client.sendall(head % len(seven) + seven + CHUNKED + b"zz\r\n")
+        data = b"".join(iter(lambda: client.recv(65536), b""))
+    assert data.startswith(b"HTTP/1.1 200 ")
+    assert data.count(b"HTTP/1.1 400 ") == 1
