@@ -38,7 +38,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help serve test test-browser chromium screenshots train smoke pictures results figures tutorial openapi fuzz lock clean \
-	lint lint-style lint-types lint-imports lint-images install-serve install-train install-dev \
+	lint lint-style lint-types lint-imports lint-images lint-english install-serve install-train install-dev \
 	wheel-check bench-serving bench-limit bench-overload bench-gpu bench-training soak performance
 
 help: ## Show this list
@@ -77,6 +77,10 @@ lint-imports: install-dev
 
 lint-images: install-dev
 	$(BIN)/hadolint docker/*.Dockerfile
+
+# BASE= names the commit after which subjects are checked; the last tag without it.
+lint-english: install-dev ## Check words and sentence lengths in the documents, and commit subjects (BASE=)
+	$(BIN)/python -m docs.tools.check_english --base '$(BASE)'
 
 train: install-train ## Train a network and export it to artifacts/ (DATASET=, ARCHITECTURE=, EPOCHS=, ARGS=)
 	$(if $(DATA_NAME),,$(error DATASET=$(DATASET) names no data set))
