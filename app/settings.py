@@ -81,8 +81,8 @@ def _rate(value: Any) -> Any:
 
 
 def default_cache() -> Path:
-    """`capsnet/tensorrt` in the user's folder for caches."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "capsnet" / "tensorrt"
+    """Return `capsnet/tensorrt` in the user's folder for caches; `Device` looks for that when it needs it."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "capsnet" / "tensorrt"
 
 
 class Settings(BaseSettings):

@@ -1,5 +1,6 @@
 """Request bodies: read within the limit, and the picture or the JSON in them. Nothing is spooled to disk."""
 
+import codecs
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -99,9 +100,9 @@ async def read_json(request: Request, limit: int, schema: type[Schema]) -> Schem
 
 
 def validate_json(body: bytes, schema: type[Schema]) -> Schema:
-    """JSON as the schema has it; raises RequestValidationError."""
+    """Return JSON as the schema has it, also behind a byte-order mark; raises RequestValidationError."""
     try:
-        return schema.model_validate_json(body)
+        return schema.model_validate_json(body.removeprefix(codecs.BOM_UTF8))
     except ValidationError as error:
         details: list[Any] = [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
         raise RequestValidationError(details) from None

@@ -3,7 +3,6 @@
 import logging
 import sys
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import orjson
@@ -51,13 +50,22 @@ def renderer(log_format: str) -> Callable[[dict[str, Any]], str]:
     """What makes a line of an event: for whoever writes so many that the way through `logging` takes too long."""
     if log_format == "json":
         return _dumps
-    return partial(_console(), None, "info")
+    console = _console()
+    return lambda event: console(None, "info", _escape(None, "info", event))
 
 
 def _renderers(log_format: str) -> list[Any]:
     if log_format == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_dumps)]
-    return [_console()]
+    return [_escape, _console()]
+
+
+def _escape(_: Any, __: str, event: Any) -> Any:
+    """Write out control characters, or what a client sends could move the cursor and forge lines."""
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[key] = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in value)
+    return event
 
 
 def _console() -> structlog.dev.ConsoleRenderer:

@@ -24,6 +24,9 @@ MAX_HEAD_BYTES = 65_536
 # The parser gets no more bytes at a time, so that the end of a head is noticed soon.
 FEED_BYTES = 65_536
 
+# What the system writes before the IPv4 address of a client on a socket for IPv6 and IPv4.
+IPV4_MAPPED = "::ffff:"
+
 # Seconds for a last look at a connection that is to be closed because nothing came: any will do.
 LAST_LOOK_S = 0.01
 
@@ -80,6 +83,8 @@ class CapsnetProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begin to wait for a request."""
         super().connection_made(ClientTransport(transport, self.loop, self._may_send))
+        if self.client is not None and self.client[0].startswith(IPV4_MAPPED):
+            self.client = (self.client[0].removeprefix(IPV4_MAPPED), self.client[1])
         self._arm_keep_alive()
         for tell in self.on_connections_changed:
             tell()

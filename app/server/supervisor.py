@@ -76,8 +76,9 @@ class Supervisor:
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._asked_to_end, number)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                loop.add_signal_handler(number, self._asked_to_end, number)
         numbers = range(self._settings.workers)
         keepers = [asyncio.create_task(self._keep_one_running(number)) for number in numbers]
         stop = asyncio.create_task(self._stopping.wait())

@@ -69,3 +69,15 @@ def test_a_wrong_value_is_named_with_what_is_allowed(
 def test_every_setting_is_described() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description, name
+
+
+def test_a_user_without_a_home_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a container's numeric user; only TensorRT, where it is asked for, has a use for the folder."""
+
+    def unknown(_: int) -> None:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    assert Settings.load().tensorrt_cache.parts[-2:] == ("capsnet", "tensorrt")

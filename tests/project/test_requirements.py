@@ -93,3 +93,9 @@ def test_serving_installs_nothing_of_training(name: str) -> None:
 @pytest.mark.parametrize("name", ["train", "dev"])
 def test_the_choice_of_cuda_is_left_to_the_wheel_of_torch(name: str) -> None:
     assert not [package for package in locked(name) if package == "triton" or package.startswith("nvidia-")]
+
+
+@pytest.mark.parametrize("name", ["httptools", "python-multipart", "uvicorn"])
+def test_a_package_whose_internals_are_used_is_pinned(name: str) -> None:
+    (requirement,) = (each for each in declared(("serve",)) if each.name == name)
+    assert [each.operator for each in requirement.specifier] == ["=="]

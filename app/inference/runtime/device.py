@@ -84,7 +84,8 @@ class Device:
         if not self.is_gpu:
             return [CPU]
         if self.provider == TENSORRT:
-            return [(TENSORRT, tensorrt_options(graph, self.cache, max_batch)), (CUDA, CUDA_OPTIONS)]
+            options = tensorrt_options(graph, self.cache.expanduser(), max_batch)
+            return [(TENSORRT, options), (CUDA, CUDA_OPTIONS)]
         return [(CUDA, CUDA_OPTIONS | ({"enable_cuda_graph": "1"} if self.records else {}))]
 
 

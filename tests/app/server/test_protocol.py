@@ -112,3 +112,12 @@ def test_a_connection_on_which_nothing_comes_is_closed(tiny_models: Path) -> Non
             return time.monotonic() - started
 
     assert 0.9 < asyncio.run(scenario()) < 5
+
+
+def test_garbage_behind_garbage_is_one_refusal_and_no_traceback(tiny_models: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", models=tiny_models) as running:
+        head, _ = answer_to(running, *[b"\x16\x03\x01 TLS\r\n\r\n" * 100] * 20, pause=0.01)
+        assert head.startswith(b"HTTP/1.1 400 ")
+        text = running.log.read_text()
+    assert "Traceback" not in text
+    assert text.count("status=400") == 1

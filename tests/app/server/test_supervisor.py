@@ -241,3 +241,13 @@ def test_pauses_double_while_workers_are_short_lived_and_a_long_life_ends_the_ro
     assert losses.hopeless(_End(True, "", -11, 1.0), True) == ""
     losses.count(_End(True, "", -11, 60.0))
     assert losses.pause == 0.0
+
+
+def test_a_hangup_ends_in_order_and_leaves_no_folder(tiny_models: Path, tmp_path: Path) -> None:
+    with two_workers(tiny_models, tmp_path / "log") as running:
+        variables = Path(f"/proc/{workers_of(running)[0]}/environ").read_bytes().split(b"\0")
+        (folder,) = (line.partition(b"=")[2] for line in variables if line.startswith(b"PROMETHEUS_MULTI"))
+        assert Path(folder.decode()).is_dir()
+        running.process.send_signal(signal.SIGHUP)
+        assert running.process.wait(20) == 0
+    assert not Path(folder.decode()).exists()
