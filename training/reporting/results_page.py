@@ -138,7 +138,11 @@ def _compute_of(card: ModelCard) -> list[str]:
     seeds = sorted(set(SEED.findall(command)), key=int)
     logs = sorted((LOGS / card.name).glob("*.csv"))
     hours = (
-        sum(float(row["seconds"]) for log in logs for row in csv.DictReader(log.open(encoding="utf-8")))
+        sum(
+            float(row["seconds"])
+            for log in logs
+            for row in csv.DictReader(log.read_text(encoding="utf-8").splitlines())
+        )
         / 3600
     )
     return [
