@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import sys
 from collections.abc import Callable
 
 import httptools
@@ -195,8 +194,7 @@ class CapsnetProtocol(HttpToolsProtocol):
             pass  # the offer is passed over
         except httptools.HttpParserError as error:
             own = error.__context__
-            reason = str(own if isinstance(own, UpgradeError) else error)
-            self._refuse(own if isinstance(own, HeadTooLarge) else MalformedRequest(reason))
+            self._refuse(MalformedRequest(str(own if isinstance(own, UpgradeError) else error)))
             return
         if not (self._in_head or self._in_trailers):
             self._line_bytes = 0
@@ -222,10 +220,6 @@ class CapsnetProtocol(HttpToolsProtocol):
             self._refuse(RequestTimeout(self.head_seconds, "head of the request"))
         elif self.timeout_keep_alive_task is None:
             self.transport.close()
-
-    def send_400_response(self, msg: str) -> None:
-        """Refuse what the parser found no HTTP in."""
-        self._refuse(MalformedRequest(str(sys.exception() or msg)))
 
     def _refuse(self, problem: Problem) -> None:
         """Answer what is no whole request, behind the answers that are owed, and close."""
