@@ -183,10 +183,12 @@ def _trace(module: nn.Module, inputs: dict[str, Tensor], outputs: list[str]) -> 
 
 
 def _simplify(graph: onnx_ir.Model) -> None:
-    """Fold constants and remove what is stored or computed twice.
+    """Fold constants and remove what is computed twice.
 
-    The exporter's own optimisation also works a normalisation into the convolution before it, from where
-    `model.export.to_pytorch` could not have it back. ONNX Runtime does that when it loads the graph.
+    Equal weights stay apart, because `model.export.to_pytorch` asks for each by its name. The two normalisations whose
+    sum ends a residual block get equal gradients, and so equal shifts. The exporter's own optimisation also works a
+    normalisation into the convolution before it, from where it cannot be had back. ONNX Runtime does that when it loads
+    the graph.
     """
     optimizer.inline(graph)
     optimizer.fold_constants(graph)
@@ -194,7 +196,6 @@ def _simplify(graph: onnx_ir.Model) -> None:
         common.RemoveUnusedNodesPass(),
         common.RemoveUnusedOpsetsPass(),
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
-        common.DeduplicateInitializersPass(),
         common.CommonSubexpressionEliminationPass(),
     )(graph)
 

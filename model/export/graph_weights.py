@@ -33,7 +33,7 @@ class Weights:
     def add(self, name: str, values: np.ndarray) -> str:
         """Store `values`, in their own type, under a name of their own; gives the name.
 
-        A weight is never changed in its place: the exporter stores equal ones once, for several nodes.
+        A weight is never changed in its place: several nodes may read it.
         """
         self._graph.initializer.append(numpy_helper.from_array(values, name))
         self._stored[name] = self._graph.initializer[-1]
