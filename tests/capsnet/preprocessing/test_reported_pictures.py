@@ -16,16 +16,16 @@ ROOT = Path(__file__).resolve().parents[3]
 COUNT = 40  # of each kind
 SLACK = 2  # pictures: so few of them may miss a bar that more of them reach
 
-# Kinds below their bar; docs/pictures.md has their figures.
+# Kinds below their bar (docs/pictures.md): how many are read now, and how many are wrong and accepted. They must not fall.
 SHORT = {
-    "one-at-edge",
-    "outline",
-    "european-1",
-    "slashed-0",
-    "underlined",
-    "circled",
-    "seven-segments",
-    "crossed-out",
+    "one-at-edge": (31, 0),
+    "outline": (35, 2),
+    "european-1": (29, 5),
+    "slashed-0": (34, 1),
+    "underlined": (33, 3),
+    "circled": (30, 0),
+    "seven-segments": (19, 3),
+    "crossed-out": (0, 6),
 }
 
 
@@ -43,12 +43,11 @@ def judged(kind: str, data_folder: Path) -> tuple[Judged, np.ndarray]:
 @pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize("kind", reported.KINDS)
-def test_a_reported_kind_reaches_its_bar(kind: str, data_folder: Path) -> None:
+def test_a_reported_kind_reaches_its_bar_or_stays_where_it_is(kind: str, data_folder: Path) -> None:
     result, labels = judged(kind, data_folder)
     right = result.label == labels
     harm = result.accepted & ~right
     bar = reported.KINDS[kind]
-    if kind in SHORT:
-        pytest.xfail("below its bar")
-    assert right.sum() >= bar.read * COUNT - SLACK
-    assert harm.sum() <= bar.harm * COUNT + SLACK
+    least, most = SHORT.get(kind, (bar.read * COUNT, bar.harm * COUNT))
+    assert right.sum() >= least - SLACK
+    assert harm.sum() <= most + SLACK
