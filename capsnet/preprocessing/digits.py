@@ -14,6 +14,12 @@ LEAST_CONTRAST = 0.06  # fainter differences are no stroke
 FAINTEST = 0.35  # of a digit's own strokes; what is fainter beside them is not a part of it
 FULL = 0.8  # of the strokes' level, from which on they count as full
 NEAR = 0.12  # of the digit's height: pieces no farther away belong to it
+LINK = 0.3  # of the first piece's length, that a piece has at least which leads to another
+ALIKE = 0.7  # of the first piece's darkness, that the others of a chain have at least
+CHAIN_NEAR = 0.25  # of a piece's length: the next of a chain is no farther away
+CHAIN = (
+    2.7  # lengths of the first piece, that a chain is at most high: two segments and the gaps between them
+)
 LEAST_PIECE = 0.004  # of the digit's weight
 
 LEAST_LENGTH = 0.012  # of the picture's longer edge: what is shorter is no digit
@@ -65,6 +71,8 @@ def segment_digits(contrast: np.ndarray, noise: float, count: int = 1) -> np.nda
         lines = line_pixels(mask)
         crossing = parts_of_lines(parts, clean > floor, lines) if lines is not None else np.zeros(1, bool)
         if crossing.any():
+            # Where one line crosses the picture, another straight piece at its edge is hardly a 1.
+            crossing |= ~_inner(parts) & _slender(parts)
             clean = np.where(parts.mask(crossing), np.float32(0), clean)
             parts = find_components(clean > floor, clean)
     contrast = clean
@@ -86,10 +94,14 @@ def segment_digits(contrast: np.ndarray, noise: float, count: int = 1) -> np.nda
 
 def _may_be_line(parts: Components, main: int) -> bool:
     """Tell whether a component may be a line that crosses the picture, or some of them."""
-    tall, wide = int(parts.height[main]), int(parts.width[main])
-    slender = min(tall, wide) < SLENDER * max(tall, wide)
-    long = tall > LONG * parts.shape[0] or wide > LONG * parts.shape[1]
-    return slender or long or not _inner(parts)[main]
+    long = parts.height[main] > LONG * parts.shape[0] or parts.width[main] > LONG * parts.shape[1]
+    return bool(_slender(parts)[main] or long or not _inner(parts)[main])
+
+
+def _slender(parts: Components) -> np.ndarray:
+    """Find components much narrower than long: bool (N,)."""
+    shorter, longer = np.minimum(parts.height, parts.width), np.maximum(parts.height, parts.width)
+    return np.asarray(shorter < SLENDER * longer)
 
 
 def _streaked(parts: Components) -> bool:
@@ -121,21 +133,38 @@ def _is_another(parts: Components, other: int, main: int) -> bool:
 
 
 def _with_pieces(parts: Components, main: int) -> np.ndarray:
-    """A component and the pieces near it: bool (N,)."""
-    reach = NEAR * max(parts.height[main], parts.width[main])
-    near = (
+    """Find a component and the pieces of its digit: bool (N,).
+
+    A digit of a display is a chain of pieces: each is near the next, and all are alike.
+    """
+    longest = np.maximum(parts.height, parts.width)
+    strength = parts.weight / parts.pixels
+    usual = (parts.weight > LEAST_PIECE * parts.weight[main]) & (strength > 0.4 * strength[main])
+    usual &= _inner(parts) | ~_inner(parts)[main]
+    usual &= (longest <= 1.2 * longest[main]) & ~_around(parts, main)
+    found = usual & _near(parts, main, NEAR)
+    found[main] = True
+    alike = usual & (strength > ALIKE * strength[main])
+    links = alike & (longest >= LINK * longest[main])
+    chain, seen = found.copy(), np.zeros(len(parts), bool)
+    while (new := chain & ~seen & links).any():
+        following = int(np.argmax(new))
+        seen[following] = True
+        chain |= alike & _near(parts, following, CHAIN_NEAR)
+    tall = parts.bottom[chain].max() - parts.top[chain].min()
+    wide = parts.right[chain].max() - parts.left[chain].min()
+    return chain if wide <= tall <= CHAIN * longest[main] else found
+
+
+def _near(parts: Components, main: int, share: float) -> np.ndarray:
+    """Find the components no farther from another than a share of its length, to either side: bool (N,)."""
+    reach = share * max(parts.height[main], parts.width[main])
+    return np.asarray(
         (parts.left <= parts.right[main] + reach)
         & (parts.right >= parts.left[main] - reach)
         & (parts.top <= parts.bottom[main] + reach)
         & (parts.bottom >= parts.top[main] - reach)
     )
-    strength = parts.weight / parts.pixels
-    near &= (parts.weight > LEAST_PIECE * parts.weight[main]) & (strength > 0.4 * strength[main])
-    near &= _inner(parts) | ~_inner(parts)[main]
-    longest = 1.2 * max(parts.height[main], parts.width[main])
-    near &= (parts.height <= longest) & (parts.width <= longest) & ~_around(parts, main)
-    near[main] = True
-    return np.asarray(near)
 
 
 def _around(parts: Components, inner: int | np.ndarray) -> np.ndarray:
