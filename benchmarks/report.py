@@ -60,9 +60,9 @@ def section(name: str) -> str:
     if not path.exists():
         return f"Not measured yet: `make {COMMANDS[name]}`.\n"
     content = json.loads(path.read_text(encoding="utf-8"))
-    about = " ".join(machine.in_words(content["machine"]).split("\n"))
+    about = ". ".join(machine.in_words(content["machine"]).split("\n"))
     options = ", ".join(f"{key} {value}" for key, value in content["options"].items())
-    return f"{TABLES[name](content['figures'])}\n`make {COMMANDS[name]}` on {about} ({options}).\n"
+    return f"{TABLES[name](content['figures'])}\n`make {COMMANDS[name]}` on {about}. Options: {options}.\n"
 
 
 def markdown(heading: list[str], rows: Iterable[list[str]]) -> str:
