@@ -7,7 +7,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..route_names import path_of, route_of
-from .auth import is_open
+from ..authentication import is_open
 
 
 class TracingMiddleware:
