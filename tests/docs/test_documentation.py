@@ -68,7 +68,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def assert_like(found: str, expected: str) -> None:
     found, expected = (re.sub("─+", "─", "".join(text.split())) for text in (found, expected))
-    # Texts and, between them, what is compared otherwise: a string that is cut short, anything at all, a number.
+    # Texts and, between them, parts compared otherwise: a string that is cut short, anything at all, a number.
     parts = re.split(f'("[^"…]*…"|…|{NUMBER})', expected)
     pattern = "".join(re.escape(part) if index % 2 == 0 else _like(part) for index, part in enumerate(parts))
     match = re.fullmatch(pattern, found)

@@ -23,7 +23,7 @@ LINES = (ACCENT, "#1d4ed8", "#15803d", "#7e22ce", INK)
 
 
 def draw_confusion(counts: np.ndarray, classes: Sequence[str], output: Path) -> None:
-    """How often each class (rows) was taken for each (columns), (J,J); what is right is left pale."""
+    """How often each class (rows) was taken for each (columns), (J,J); right answers are left pale."""
     wrong = counts.astype(float)
     np.fill_diagonal(wrong, np.nan)
     figure = Figure(figsize=(5.2, 4.8), layout="constrained", facecolor="white")
@@ -125,7 +125,7 @@ def draw_pairs(
     captions: Sequence[str],
     output: Path,
 ) -> None:
-    """Pairs: images (B,C,H,W), their parts and what is drawn for each (B,2,C,H,W), and what for an absent class."""
+    """Pairs: images (B,C,H,W), their parts and the drawing for each (B,2,C,H,W), and that for an absent class."""
     rows = [images, parts[:, 0], drawn[:, 0], parts[:, 1], drawn[:, 1], absent]
     names = [
         "image",

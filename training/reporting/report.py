@@ -57,7 +57,7 @@ def report_model(
     example
         Class whose pose is moved; by default the third, which of digits is the 2, or the last of two.
     watch
-        Told what is done, and what is left out and why.
+        Told each step, and each omission with its reason.
 
     Raises
     ------

@@ -185,7 +185,7 @@ def _anchors(cards: list[ModelCard]) -> str:
 
 
 def _architecture(card: ModelCard) -> str:
-    """Return the name of an architecture, with what is not as usual: primary capsules, networks, mirrored images."""
+    """Return the name of an architecture, with everything unusual: primary capsules, networks, mirrored images."""
     config = card.config
     words = [config.architecture]
     if config.primary_capsules != ModelConfig.primary_capsules:

@@ -1,4 +1,4 @@
-"""Networks side by side on deformed digits: what they are shown, what is counted, and what the page says of it."""
+"""Networks side by side on deformed digits: their test images, the counts, and the text of the page."""
 
 import json
 import shutil
