@@ -67,7 +67,7 @@ test-browser: chromium ## Run the tests of the playground in Chromium (ARGS=)
 screenshots: chromium ## Take the pictures of the playground in docs/images
 	$(BIN)/python -m docs.tools.screenshots --output docs/images
 
-lint: lint-style lint-types lint-imports lint-images ## Check style, types, import rules and Dockerfiles (-k for all at once)
+lint: lint-style lint-types lint-imports lint-images lint-english ## Check style, types, import rules, Dockerfiles and English (-k for all at once)
 
 lint-style: install-dev
 	$(BIN)/ruff check

@@ -6,6 +6,7 @@ import pytest
 
 from docs.tools.check_english import (
     MAX_WORDS,
+    ROOT,
     check_pages,
     check_subject,
     check_words,
@@ -43,6 +44,10 @@ def test_comments_docstrings_and_texts_of_sources_are_checked(tmp_path: Path) ->
         "app/module.py:1: “nobody”",
         "app/module.py:5: “everybody”",
     ]
+
+
+def test_the_project_holds_its_own_rules() -> None:
+    assert check_pages(ROOT, verbose=False) + check_words(ROOT) == []
 
 
 @pytest.mark.parametrize(
