@@ -302,3 +302,26 @@ def test_every_make_target_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"^make ([a-z-]+)|`make ([a-z-]+)", page.read_text(), re.MULTILINE))
     assert {first or second for first, second in named} <= targets
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 180
+
+
+def test_the_index_lists_every_page() -> None:
+    index = ROOT / "docs" / "README.md"
+    listed = set(re.findall(r"\]\(([^)#]+)\)", index.read_text()))
+    pages = {page.relative_to(index.parent).as_posix() for page in index.parent.rglob("*.md")} - {"README.md"}
+    assert pages <= listed
+
+
+def test_the_messages_of_the_troubleshooting_page_exist() -> None:
+    text = (ROOT / "docs" / "troubleshooting.md").read_text()
+    first = text[text.index("| the message contains |") :].split("\n\n")[0]
+    sources = (
+        "".join(path.read_text() for folder in ("app", "capsnet") for path in (ROOT / folder).rglob("*.py"))
+        + (ROOT / "Makefile").read_text()
+    )
+    for message in re.findall(r"^\| `([^`…]+)` \|", first, re.MULTILINE):
+        constant = message.replace("CUDAExecutionProvider", "{device.provider}")
+        assert constant in sources, message
