@@ -11,7 +11,7 @@ from capsnet.preprocessing.ruled_lines import remove_ruled_lines
 
 NOISE_LEVELS = 4.0  # standard deviations from the ground that are still ground
 LEAST_CONTRAST = 0.06  # fainter differences are no stroke
-FAINTEST = 0.35  # of a digit's own strokes; what is fainter beside them is not a part of it
+FAINTEST = 0.35  # of a digit's own strokes; fainter pixels beside them are not a part of it
 FULL = 0.8  # of the strokes' level, from which on they count as full
 NEAR = 0.12  # of the digit's height: pieces no farther away belong to it
 LINK = 0.3  # of the first piece's length, that a piece has at least which leads to another
@@ -22,24 +22,24 @@ CHAIN = (
 )
 LEAST_PIECE = 0.004  # of the digit's weight
 
-LEAST_LENGTH = 0.012  # of the picture's longer edge: what is shorter is no digit
+LEAST_LENGTH = 0.012  # of the picture's longer edge: shorter components are no digit
 LEAST_PIXELS = 8  # of its strokes
-LEAST_STRENGTH = 0.1  # mean contrast: what is fainter all over is a change of tone
+LEAST_STRENGTH = 0.1  # mean contrast: a fainter component is a change of tone
 HAIRLINE = (
-    0.02  # of its length: what is thinner and ends at the picture's edge is a ruled line, or half as thin
+    0.02  # of its length: a thinner one that ends at the picture's edge is a ruled line, or half as thin
 )
 CLOSE = 0.8  # of the picture's height and width: a close crop
 ALONG = 0.5  # of its length: what touches the edge for longer lies along it
 
 
-SLENDER = 0.4  # of its length: what is narrower may be a line across the picture
-LONG = 0.6  # of the picture's height or width: what is longer may be several
+SLENDER = 0.4  # of its length: a narrower one may be a line across the picture
+LONG = 0.6  # of the picture's height or width: a longer one may be several
 
 MOST_INSIDE = 20  # components, the heaviest, that may have a frame around them
 LEAST_INSIDE = 0.1  # of the frame's weight
-MOST_FRAME = 0.3  # of its box, that a frame covers
+MOST_FRAME = 0.3  # of its extent, that a frame covers
 
-FINE = 80  # pixels to the longer edge of the box in which strokes are brought to their width
+FINE = 80  # pixels to the longer edge of the canvas in which strokes are brought to their width
 USUAL = 0.125  # width of MNIST's strokes, in shares of the digit's longer edge
 THINNEST, THICKEST = 0.10, 0.16  # as they are between these
 
@@ -81,7 +81,7 @@ def segment_digits(contrast: np.ndarray, noise: float, count: int = 1) -> np.nda
         parts = find_components(contrast > floor, contrast)
     if not _may_be_digits(parts).any():
         return None
-    # The digit's own strokes say how faint a part of it can be; what is fainter may have joined it to something else.
+    # The digit's own strokes say how faint a part of it can be; fainter pixels may have joined it to something else.
     mask = parts.mask(_digits(parts, count))
     mask &= contrast > FAINTEST * np.percentile(contrast[mask], 75)
     parts = find_components(mask, contrast)
@@ -168,7 +168,7 @@ def _near(parts: Components, main: int, share: float) -> np.ndarray:
 
 
 def _around(parts: Components, inner: int | np.ndarray) -> np.ndarray:
-    """Whether a component's box lies around another's on all sides: bool (N,), or (N,M) for `inner` (M,)."""
+    """Whether a component's extent lies around another's on all sides: bool (N,), or (N,M) for `inner` (M,)."""
     top, bottom, left, right = (
         np.expand_dims(side, tuple(range(1, 1 + np.ndim(inner))))
         for side in (parts.top, parts.bottom, parts.left, parts.right)
@@ -203,7 +203,7 @@ def _may_be_digits(parts: Components) -> np.ndarray:
 
 
 def _likelihood(parts: Components) -> np.ndarray:
-    """How much a component looks like somebody's digit: large, dark, central, whole, no bar and no frame."""
+    """How much a component looks like a digit: large, dark, central, whole, no bar and no frame."""
     height, width = parts.shape
     tall, wide = parts.height.astype(float), parts.width.astype(float)
     x = (parts.left + parts.right) / width - 1
@@ -227,7 +227,7 @@ def _frames(parts: Components) -> np.ndarray:
 
 
 def normalize_stroke_width(strokes: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Scale into a box and bring the strokes to their usual width, whatever the pen: float32, at most (height,width).
+    """Scale into a canvas and bring the strokes of any pen to their usual width: float32, at most (height,width).
 
     `strokes` float32 (h,w) in [0,1], cropped to the digit.
     """

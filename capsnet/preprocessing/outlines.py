@@ -13,7 +13,7 @@ EVEN = 0.8  # least width over the largest: of 350 narrow zeros' holes at most 0
 SLICES = 20  # of a body's length, in which its width is measured; a tenth of them at each end is left out
 WIDEST = 1.6  # mean widths: nowhere is a stroke wider, but in a few corners
 CORNERS = 0.05  # of the body
-ROUND = 0.7  # of its box, that a contour with all in it covers if it is a ring or a box
+ROUND = 0.7  # of its extent, that a contour with all in it covers if it is a ring or a square
 FEW = 0.05  # of the contour: other ink in a ring that is no digit
 MOST_WIDTH = 0.3  # of its length
 
@@ -35,7 +35,7 @@ def fill_outline(contrast: np.ndarray, parts: Components) -> np.ndarray | None:
     rows = slice(int(parts.top[outer]), int(parts.bottom[outer]))
     columns = slice(int(parts.left[outer]), int(parts.right[outer]))
     ink = parts.mask(np.ones(len(parts), bool))[rows, columns]
-    # The box is one pixel larger on each side, so that all bare ground around the contour is one component.
+    # The extent is one pixel larger on each side, so that all bare ground around the contour is one component.
     bare = np.pad(~ink, 1, constant_values=True)
     regions = find_components(bare, np.ones(bare.shape, np.float32))
     size = np.maximum(regions.height, regions.width)
@@ -44,7 +44,7 @@ def fill_outline(contrast: np.ndarray, parts: Components) -> np.ndarray | None:
         return None
     main = int(np.argmax(np.where(inner, regions.pixels, 0)))
     enclosed = int(regions.pixels[regions.top > 0].sum())
-    # A ring or a box around a digit is round or square, and what lies in it is no contour around a hole.
+    # A ring or a frame around a digit is round or square, and what lies in it is no contour around a hole.
     holes, other_ink = enclosed - regions.pixels[main], ink.sum() - parts.pixels[outer]
     if enclosed + ink.sum() > ROUND * ink.size and other_ink > holes + FEW * parts.pixels[outer]:
         return None
