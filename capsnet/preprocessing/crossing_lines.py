@@ -69,7 +69,7 @@ def _line_pixels(mask: np.ndarray) -> np.ndarray:
     slope = np.arange(len(shifts))[:, None]
     upright[slope, rows, places] = upright[slope, rows, places + 1] = True
     total = upright.view(np.uint8).sum(axis=1, dtype=np.uint8)  # (slopes,w)
-    ends = upright[:, :END].any(axis=1) | upright[:, -END:].any(axis=1)
+    ends = np.asarray(upright[:, :END].any(axis=1) | upright[:, -END:].any(axis=1))
     for number, covered in enumerate(total):
         inside = _chosen(covered / height, ends[number], room, width, height)
         if inside.any():
@@ -79,7 +79,7 @@ def _line_pixels(mask: np.ndarray) -> np.ndarray:
 
 
 def _chosen(covered: np.ndarray, ends: np.ndarray, room: int, width: int, height: int) -> np.ndarray:
-    """Tell which columns belong to lines: bool (w,), by their coverage (w,) at one slope and whether they reach an end."""
+    """Tell which columns belong to lines, by their coverage (w,) and whether they reach an end (w,): bool (w,)."""
     position = (np.arange(len(covered)) - room) / width
     outer = (position < OUTER) | (position > 1 - OUTER)
     chosen = (covered >= COVERED) | (outer & ends & (covered >= COVERED_OUTSIDE))

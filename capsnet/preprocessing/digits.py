@@ -153,7 +153,7 @@ def _with_pieces(parts: Components, main: int) -> np.ndarray:
         chain |= alike & _near(parts, following, CHAIN_NEAR)
     tall = parts.bottom[chain].max() - parts.top[chain].min()
     wide = parts.right[chain].max() - parts.left[chain].min()
-    return chain if wide <= tall <= CHAIN * longest[main] else found
+    return np.asarray(chain if wide <= tall <= CHAIN * longest[main] else found)
 
 
 def _near(parts: Components, main: int, share: float) -> np.ndarray:
