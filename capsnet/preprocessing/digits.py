@@ -157,7 +157,7 @@ def _with_pieces(parts: Components, main: int) -> np.ndarray:
     tall = parts.bottom[chain].max() - parts.top[chain].min()
     wide = parts.right[chain].max() - parts.left[chain].min()
     found = np.asarray(chain if wide <= tall <= CHAIN * longest[main] else found)
-    return found & ~_underlines(parts, found)
+    return np.asarray(found & ~_underlines(parts, found))
 
 
 def _underlines(parts: Components, found: np.ndarray) -> np.ndarray:
