@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from capsnet.card import CARD_FILE, ModelCard
@@ -70,8 +71,11 @@ def section(name: str, results: list[Result]) -> str:
     own = [result for result in results if name in result]
     if name in CARDS:
         return CARDS[name](_cards())
+    command = "directions" if name == "directions" else "report"
     return (
-        TABLES[name](own) if own else f"Not run; `python -m training report {COMMANDS[name]}` measures it.\n"
+        TABLES[name](own)
+        if own
+        else f"Not run; `python -m training {command} {COMMANDS[name]}` measures it.\n"
     )
 
 
@@ -223,6 +227,28 @@ def _meaning_of(meaning: Result) -> str:
     return markdown(["class", "dimensions with a meaning (held-out R² alone)", *properties], rows, left=2)
 
 
+def _directions(results: list[Result]) -> str:
+    """Return a row for each model and property: medians over the classes, and the classes that are named."""
+    heading = [
+        "model", "property", "classes named", "linearity R²", "agreement", "vector R²", "map R²", "drawn slope",
+        "drawn R²", "leak", "length",
+    ]  # fmt: skip
+    keys = ("linearity", "agreement", "by_vector", "by_map", "drawn_slope", "drawn_r2", "leak", "length")
+    rows = []
+    for result in results:
+        classes = result["directions"]["classes"]
+        for index, first in enumerate(next(iter(classes.values()))):
+            found = {label: each[index] for label, each in classes.items()}
+            named = [label for label, each in found.items() if not each["failed"]]
+            count = f"{len(named)} of {len(found)}"
+            if 0 < len(named) < len(found):
+                count += f": {', '.join(named)}"
+            figures = (f"{median(each[key] for each in found.values()):.2f}" for key in keys)
+            rows.append([f"`{result['model']}`", f"{first['property']}, {first['unit']}", count, *figures])
+    counts = ", ".join(f"`{r['model']}` {r['directions']['images']}" for r in results)
+    return f"{markdown(heading, rows, left=3)}\nTraining images of each class: {counts}; a third of them score.\n"
+
+
 def _attacks(results: list[Result]) -> str:
     heading = [
         "attack",
@@ -305,6 +331,7 @@ CARDS: dict[str, Callable[[list[ModelCard]], str]] = {
 TABLES: dict[str, Callable[[list[Result]], str]] = {
     "calibration": _calibration,
     "meaning": _meaning,
+    "directions": _directions,
     "attacks": _attacks,
     "pairs": _pairs,
     "affine": _affine,
@@ -312,6 +339,7 @@ TABLES: dict[str, Callable[[list[Result]], str]] = {
 COMMANDS = {
     "calibration": "artifacts/mnist",
     "meaning": "artifacts/mnist",
+    "directions": "artifacts/mnist --output docs",
     "attacks": "runs/mnist/best.safetensors",
     "pairs": "artifacts/multimnist",
     "affine": "runs/translated-efficient-seed-0/translated-efficient runs/translated-cnn-seed-0/translated-cnn",

@@ -30,6 +30,7 @@ ROUTES = [
     "post /classify/batch",
     "post /reconstruct",
     "post /sweep",
+    "post /transform",
     "post /decode",
     "get /models",
     "get /models/{name}",

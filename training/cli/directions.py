@@ -1,0 +1,83 @@
+"""Measure the directions of poses."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from training.cli.app import DataFolder, app, console
+from training.data.datasets import load
+from training.reporting.tables import directions_table, print_full_width
+
+if TYPE_CHECKING:
+    from training.evaluation.pose_directions import MeasuredDirection
+
+# Of each class; enough for a map of sixteen dimensions.
+IMAGES = 120
+
+
+@app.command()
+def directions(
+    model: Annotated[Path, typer.Argument(help="Exported model.")],
+    data: DataFolder = None,
+    dataset: Annotated[str | None, typer.Option(help="Default: what the model was trained on.")] = None,
+    images: Annotated[int, typer.Option(min=60, help="Training images of each class.")] = IMAGES,
+    write: Annotated[bool, typer.Option("--write-card", help="Stamp what holds into the card.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder such as docs: gets results/NAME.json and pictures/NAME-interpolation.png; fills results.md."
+        ),
+    ] = None,
+) -> None:
+    """Measure how the pose moves as an image turns, slants, widens, thickens or shifts, and keep what holds.
+
+    Training images of each class are transformed in nine steps and read through the exported encoder. One direction for
+    the class is compared with a linear map of the pose, both on held-out images.
+    """
+    from capsnet.onnx_model import open_variants
+    from training.evaluation.evaluate import check_classes, replace_card
+    from training.evaluation.pose_directions import measure_directions
+    from training.reporting.direction_plots import interpolation
+    from training.reporting.report import keep
+    from training.reporting.results_page import fill
+
+    card, variants = open_variants(model)
+    name = dataset or str(card.training["dataset"])
+    check_classes(model, card.classes, card.input, card.objects, name)
+    training = load(name, "train", data, spec=card.input)
+    with console.status("measuring") as status:
+        measured = measure_directions(
+            variants["fp32"],
+            card,
+            training,
+            limit=images,
+            watch=lambda label: status.update(f"measuring class {label}"),
+        )
+    print_full_width(directions_table(measured))
+    if write:
+        named = {
+            label: holding
+            for label, rows in measured.items()
+            if (holding := tuple(row.direction for row in rows if row.holds))
+        }
+        replace_card(model, replace(card, pose_directions=named))
+    if output is not None:
+        found = {label: [_kept(row) for row in rows] for label, rows in measured.items()}
+        what = {"model": card.name, "version": card.version}
+        keep(output, card.name, what | {"directions": {"images": images, "classes": found}})
+        if card.objects == 1:
+            interpolation(
+                variants["fp32"], card, training, output / "pictures" / f"{card.name}-interpolation.png"
+            )
+        fill(output)
+
+
+def _kept(row: "MeasuredDirection") -> dict[str, Any]:
+    """The scores of a measured direction as results/NAME.json keeps them: the card has the vectors."""
+    whole = asdict(row)
+    direction = whole.pop("direction")
+    matrix = direction.pop("matrix")
+    del direction["vector"]
+    return direction | whole | {"by": "vector" if matrix is None else "map"}
