@@ -20,6 +20,7 @@ EXAMPLES = {
         f"curl -s -F file=@{PICTURE} -H 'Accept: image/png' -o sheet.png "
         f"'{HERE}/sweep?dims=0,3&min=-0.25&max=0.25&steps=11'"
     ),
+    "post /explain": f"curl -s -F file=@{PICTURE} -H 'Accept: image/png' -o evidence.png '{HERE}/explain?label=7'",
     "post /transform": f"curl -s -F file=@{PICTURE} '{HERE}/transform?by=rotation&min=-20&max=20&steps=9'",
     "post /decode": (
         "curl -s -H 'Content-Type: application/json' "

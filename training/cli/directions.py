@@ -1,9 +1,10 @@
-"""Measure the directions of poses."""
+"""Measure the directions of poses, and whether explanations are faithful."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 
 from training.cli.app import DataFolder, app, console
@@ -71,6 +72,30 @@ def directions(
             interpolation(
                 variants["fp32"], card, training, output / "pictures" / f"{card.name}-interpolation.png"
             )
+        fill(output)
+
+
+@app.command()
+def faithfulness(
+    model: Annotated[Path, typer.Argument(help="Exported model that looks for one object.")],
+    data: DataFolder = None,
+    images: Annotated[int, typer.Option(min=1, help="Test images, from the first.")] = 100,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder such as docs: gets results/NAME.json; fills results.md.")
+    ] = None,
+) -> None:
+    """Measure whether what occlusion ranks first is evidence: cover it, and see how soon the capsule shortens."""
+    from capsnet.onnx_model import open_variants
+    from training.evaluation.faithfulness import measure_faithfulness
+    from training.reporting.report import keep
+    from training.reporting.results_page import fill
+
+    card, variants = open_variants(model)
+    test = load(str(card.training["dataset"]), "test", data, spec=card.input)
+    found = asdict(measure_faithfulness(variants["fp32"], test.images[:images].astype(np.float32) / 255))
+    console.print(", ".join(f"{name} {value:.3g}" for name, value in found.items()), highlight=False)
+    if output is not None:
+        keep(output, card.name, {"model": card.name, "version": card.version, "faithfulness": found})
         fill(output)
 
 

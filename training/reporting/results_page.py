@@ -71,7 +71,7 @@ def section(name: str, results: list[Result]) -> str:
     own = [result for result in results if name in result]
     if name in CARDS:
         return CARDS[name](_cards())
-    command = "directions" if name == "directions" else "report"
+    command = name if name in OWN_COMMANDS else "report"
     return (
         TABLES[name](own)
         if own
@@ -249,6 +249,29 @@ def _directions(results: list[Result]) -> str:
     return f"{markdown(heading, rows, left=3)}\nTraining images of each class: {counts}; a third of them score.\n"
 
 
+def _faithfulness(results: list[Result]) -> str:
+    """Return how long the capsule stays as ever more tiles are covered: the highest ranked first, or any."""
+    heading = [
+        "model",
+        "test images",
+        "mean length, ranked first",
+        "mean length, random",
+        "ranked lower in % of images",
+    ]
+    rows = [
+        [
+            f"`{result['model']}`",
+            f"{found['images']:,}",
+            f"{found['ranked']:.3f}",
+            f"{found['random']:.3f}",
+            f"{100 * found['lower']:.1f}",
+        ]
+        for result in results
+        if (found := result["faithfulness"])
+    ]
+    return markdown(heading, rows)
+
+
 def _attacks(results: list[Result]) -> str:
     heading = [
         "attack",
@@ -332,14 +355,18 @@ TABLES: dict[str, Callable[[list[Result]], str]] = {
     "calibration": _calibration,
     "meaning": _meaning,
     "directions": _directions,
+    "faithfulness": _faithfulness,
     "attacks": _attacks,
     "pairs": _pairs,
     "affine": _affine,
 }
+# Sections that a command of their own name measures.
+OWN_COMMANDS = ("directions", "faithfulness")
 COMMANDS = {
     "calibration": "artifacts/mnist",
     "meaning": "artifacts/mnist",
     "directions": "artifacts/mnist --output docs",
+    "faithfulness": "artifacts/mnist --output docs",
     "attacks": "runs/mnist/best.safetensors",
     "pairs": "artifacts/multimnist",
     "affine": "runs/translated-efficient-seed-0/translated-efficient runs/translated-cnn-seed-0/translated-cnn",

@@ -31,6 +31,7 @@ ROUTES = [
     "post /reconstruct",
     "post /sweep",
     "post /transform",
+    "post /explain",
     "post /decode",
     "get /models",
     "get /models/{name}",
