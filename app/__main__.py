@@ -8,7 +8,7 @@ import os
 import sys
 from typing import Any
 
-from .api.middleware.auth import warn_if_unauthenticated
+from .api.authentication import warn_if_unauthenticated
 from .errors import StartupError
 from .observability import logging_config
 from .settings import Settings, warn_of_unknown_variables

@@ -39,8 +39,8 @@ def reconstruction_html(drawn: Reconstruction) -> str:
         figure(drawn.reconstruction, f"drawing of the class {label}", "reconstruction"),
     ]
     if drawn.moves or drawn.directions:
-        changes = {**drawn.directions, **drawn.moves}
-        moved = ", ".join(f"{escape(str(name))}: {amount:+g}" for name, amount in changes.items())
+        changes = [*drawn.directions.items(), *drawn.moves.items()]
+        moved = ", ".join(f"{escape(str(name))}: {amount:+g}" for name, amount in changes)
         figures.append(figure(drawn.perturbed, f"drawing with the pose moved, {moved}", f"moved {moved}"))
     distance = _paragraph(f"Distance of the reconstruction from the input: {drawn.distance:.2f}")
     return _section(_heading(drawn.capsule), drawn.model, figures, distance)

@@ -101,7 +101,8 @@ def thicken(images: Floats, amount: float) -> Floats:
         change = change + part * _spread(large, whole + 1, choose)
     count, channels, height, width = images.shape
     small: Floats = change.reshape(count, channels, height, SCALE, width, SCALE).mean(axis=(3, 5))
-    return np.clip(images + small, 0, 1).astype(np.float32)
+    changed: Floats = np.clip(images + small, 0, 1).astype(np.float32)
+    return changed
 
 
 def enlarge(images: Floats) -> Floats:

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from .middleware.auth import is_open
+from .authentication import is_open
 from .multipart import FIELD, MULTIPART, OCTETS
 from .openapi_examples import add_examples
 from .problem_details import MEDIA_TYPE, is_protocol

@@ -10,7 +10,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect
 
 from ..errors import BadRequest, ContentTooLarge, InvalidParameter, Problem, UnsupportedMedia, quote
-from .middleware.body_budget import declared_length
+from .body_budget import declared_length
 from .multipart import FIELD, MULTIPART, OCTETS, PLAIN_TYPE, Form, plain_files, plain_picture
 
 Schema = TypeVar("Schema", bound=BaseModel)

@@ -47,7 +47,8 @@ async def transform_image(
             jobs += drawings_of(served, foretold, [index] * steps)
         drawn = await served.decoder.submit(jobs, deadline)
         files = await service.run_in_thread(lambda: [png(each) for each in (*images, *drawn)], deadline)
-    inputs, plain, others = files[:steps], files[steps : 2 * steps], files[2 * steps :] or [None] * steps
+    inputs, plain = files[:steps], files[steps : 2 * steps]
+    others: list[bytes | None] = [*files[2 * steps :]] or [None] * steps
     return Transformation(
         model=served,
         label=index,

@@ -12,6 +12,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from ..api.state import state_of
 from ..settings import Settings
 from .acceptor import Acceptor, is_slow_to_accept
 from .connection_balancer import Siblings
@@ -41,7 +42,7 @@ LAST_MOMENT = LINGER + GRACE + 1
 
 
 class Server(uvicorn.Server):
-    """Serves an application whose `state.ready` is what its readiness probe says.
+    """Serves an application whose `AppState.is_ready` is what its readiness probe says.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=GRACE,
             )
         )
-        self._state = app.state
+        self._state = state_of(app)
         self._end = 0.0
         self._acceptors: list[Acceptor] = []
 
@@ -78,7 +79,7 @@ class Server(uvicorn.Server):
                 signal.signal(sig, signal.SIG_DFL)
                 signal.raise_signal(sig)
             return
-        self._state.ready = False
+        self._state.is_ready = False
         self._protocol.draining = True
         self._end = time.monotonic() + LINGER
         last = threading.Timer(LAST_MOMENT, _end_by_force)

@@ -205,8 +205,8 @@ def classify_row(file: str, found: Classification) -> Row:
 
 def reconstruct_row(file: str, drawn: Reconstruction, saved: Sequence[str]) -> Row:
     """The row of a reconstruction."""
-    changes = {**drawn.directions, **drawn.moves}
-    moved = ", ".join(f"{name}: {amount:+g}" for name, amount in changes.items())
+    changes = [*drawn.directions.items(), *drawn.moves.items()]
+    moved = ", ".join(f"{name}: {amount:+g}" for name, amount in changes)
     cells = {"distance": f"{drawn.distance:.2f}", "moved": moved}
     return _drawn_row(file, drawn, saved, cells)
 

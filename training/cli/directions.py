@@ -102,7 +102,7 @@ def faithfulness(
 def _kept(row: "MeasuredDirection") -> dict[str, Any]:
     """The scores of a measured direction as results/NAME.json keeps them: the card has the vectors."""
     whole = asdict(row)
-    direction = whole.pop("direction")
+    direction: dict[str, Any] = whole.pop("direction")
     matrix = direction.pop("matrix")
     del direction["vector"]
     return direction | whole | {"by": "vector" if matrix is None else "map"}

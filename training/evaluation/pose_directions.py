@@ -171,7 +171,7 @@ def _measure(model: Model, card: ModelCard, scenes: _Scenes, label: int, name: s
         length=_length(given[~fitted], held, reach),
     )
     drawn = _drawn(model, card, given[~fitted][:DRAWN], held[:DRAWN], label, name, amounts)
-    direction = replace(first, **drawn)
+    direction = replace(first, drawn_slope=drawn["slope"], drawn_r2=drawn["r2"], leak=drawn["leak"])
     return MeasuredDirection(direction, by_vector, by_map, _failed(direction))
 
 
@@ -234,7 +234,7 @@ def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _length(given: np.ndarray, directions: np.ndarray, reach: float) -> float:
     """The mean length at the worse end of the direction, as a share of the length as given; at most 1."""
-    ends = [np.linalg.norm(given + side * reach * directions, axis=1).mean() for side in (-1, 1)]
+    ends = [float(np.linalg.norm(given + side * reach * directions, axis=1).mean()) for side in (-1, 1)]
     whole = float(np.linalg.norm(given, axis=1).mean())
     return round(1 - max(abs(end - whole) for end in ends) / whole, 3)
 
@@ -268,8 +268,8 @@ def _drawn(
     astray = (seen - slope * wanted)[:, [0, -1]] / REACHES
     shares = np.sqrt(np.square(astray).mean(axis=(0, 1)))  # (P,)
     return {
-        "drawn_slope": round(slope, 3),
-        "drawn_r2": round(float(1 - rest / max(np.square(found).sum(), TINY)), 3),
+        "slope": round(slope, 3),
+        "r2": round(float(1 - rest / max(np.square(found).sum(), TINY)), 3),
         "leak": round(max(float(share) for index, share in enumerate(shares) if index not in own), 3),
     }
 

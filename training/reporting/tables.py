@@ -167,10 +167,10 @@ def directions_table(measured: "dict[str, list[MeasuredDirection]]") -> Table:
     for label, rows in measured.items():
         for row in rows:
             d = row.direction
-            figures = (d.linearity, d.agreement, row.by_vector, row.by_map)
-            figures += (d.drawn_slope, d.drawn_r2, d.leak, d.length)
+            read = (d.linearity, d.agreement, row.by_vector, row.by_map)
+            drawn = (d.drawn_slope, d.drawn_r2, d.leak, d.length)
             by = "by vector" if d.matrix is None else "by map"
-            cells = (f"{each:.2f}" for each in figures)
+            cells = (f"{each:.2f}" for each in (*read, *drawn))
             table.add_row(label, d.property, *cells, by if row.holds else f"no: {', '.join(row.failed)}")
     return table
 

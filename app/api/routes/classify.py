@@ -49,8 +49,8 @@ async def answer(service: InferenceService, data: bytes, parameters: ClassifyPar
     return as_json(_answer(found))
 
 
-# Most requests are for this route, so it has a short way (see `shortcut`).
-SHORT: dict[str, Any] = {"route": router.routes[-1], "schema": ClassifyParameters}
+# Most requests are for this route, so it has a shorter way (see `fast_route`).
+FAST_ROUTE: dict[str, Any] = {"route": router.routes[-1], "schema": ClassifyParameters}
 
 
 @router.post(

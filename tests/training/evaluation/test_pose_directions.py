@@ -134,12 +134,13 @@ def test_a_card_holds_directions_to_its_classes_and_dimensions() -> None:
     )  # fmt: skip
     card = dataclasses.replace(CARD, pose_directions={"wide": (good,)})
     assert ModelCard.from_json(card.to_json()) == card
-    for wrong, words in [
+    cases: list[tuple[dict[str, tuple[PoseDirection, ...]], str]] = [
         ({"round": (good,)}, "of no class"),
         ({"wide": (good, good)}, "twice"),
         ({"wide": (dataclasses.replace(good, vector=(0.0,)),)}, "4 dimensions"),
         ({"wide": (dataclasses.replace(good, matrix=((0.0,) * 4,)),)}, "4 dimensions"),
         ({"wide": (dataclasses.replace(good, minimum=1.0),)}, "either side of 0"),
-    ]:
+    ]
+    for wrong, words in cases:
         with pytest.raises(CardError, match=words):
             dataclasses.replace(CARD, pose_directions=wrong)

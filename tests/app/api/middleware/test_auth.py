@@ -18,7 +18,7 @@ import pytest
 import structlog
 
 from app.api.application import create_app
-from app.api.middleware.auth import warn_if_unauthenticated
+from app.api.authentication import warn_if_unauthenticated
 from app.settings import Settings
 from tests.app.server_process import Server, assert_problem, run_app, serving
 

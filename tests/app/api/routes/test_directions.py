@@ -76,7 +76,7 @@ def test_the_transformed_picture_is_read_step_by_step(client: httpx.Client, seve
     assert [step["amount"] for step in answer["steps"]] == [-10, 0, 10, 20]
     pose = np.array(answer["pose"])
     plain = pixels_of(ask(client, "/reconstruct", seven).json()["input"])
-    slanted = transform(plain[None, None].astype(np.float32) / 255, "slant", 20.0)
+    slanted = transform((plain[None, None] / 255).astype(np.float32), "slant", 20.0)
     assert pixels_of(answer["steps"][3]["input"]) == pytest.approx(slanted[0, 0] * 255, abs=1)
     for step in answer["steps"]:
         assert np.array(step["foretold"]) - pose == pytest.approx(

@@ -1,6 +1,6 @@
 """The bodies of all requests together."""
 
-from ...errors import QueueFull
+from ..errors import QueueFull
 
 
 class BodyBudget:

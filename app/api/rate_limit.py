@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
-from ...settings import Rate
+from ..settings import Rate
 
 # Clients that are remembered: some ten megabytes.
 MOST_CLIENTS = 65_536
