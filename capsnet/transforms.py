@@ -35,7 +35,7 @@ class Property:
 
 
 PROPERTIES: dict[str, Property] = {
-    "rotation": Property("degrees", "turned clockwise", 25.0, 180.0),
+    "rotation": Property("degrees", "turned clockwise", 15.0, 180.0),
     "slant": Property("degrees", "slanted to the right", 25.0, 60.0),
     "width": Property("per cent", "made wider", 24.0, 75.0),
     "height": Property("per cent", "made higher", 16.0, 75.0),

@@ -1,5 +1,6 @@
 """Measure the directions of poses, and whether explanations are faithful."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from training.cli.app import DataFolder, app, console
+from capsnet.card import PoseDirection
+from capsnet.transforms import PROPERTIES
+from training.cli.app import DataFolder, app, console, one_of
 from training.data.datasets import load
 from training.reporting.tables import directions_table, print_full_width
 
@@ -24,6 +27,13 @@ def directions(
     data: DataFolder = None,
     dataset: Annotated[str | None, typer.Option(help="Default: what the model was trained on.")] = None,
     images: Annotated[int, typer.Option(min=60, help="Training images of each class.")] = IMAGES,
+    properties: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--property",
+            help=f"Only this one, beside what others measured before; may repeat. {one_of(PROPERTIES)}",
+        ),
+    ] = None,
     write: Annotated[bool, typer.Option("--write-card", help="Stamp what holds into the card.")] = False,
     output: Annotated[
         Path | None,
@@ -42,7 +52,7 @@ def directions(
     from training.evaluation.pose_directions import measure_directions
     from training.reporting.direction_plots import interpolation
     from training.reporting.report import keep
-    from training.reporting.results_page import fill
+    from training.reporting.results_page import fill, read_results
 
     card, variants = open_variants(model)
     name = dataset or str(card.training["dataset"])
@@ -53,6 +63,7 @@ def directions(
             variants["fp32"],
             card,
             training,
+            names=properties or PROPERTIES,
             limit=images,
             watch=lambda label: status.update(f"measuring class {label}"),
         )
@@ -61,11 +72,17 @@ def directions(
         named = {
             label: holding
             for label, rows in measured.items()
-            if (holding := tuple(row.direction for row in rows if row.holds))
+            if (holding := _named(card.pose_directions.get(label, ()), rows))
         }
         replace_card(model, replace(card, pose_directions=named))
     if output is not None:
         found = {label: [_kept(row) for row in rows] for label, rows in measured.items()}
+        for before in read_results(output) if properties else []:
+            if before["model"] == card.name and "directions" in before:
+                found = {
+                    label: _beside(before["directions"]["classes"][label], rows)
+                    for label, rows in found.items()
+                }
         what = {"model": card.name, "version": card.version}
         keep(output, card.name, what | {"directions": {"images": images, "classes": found}})
         if card.objects == 1:
@@ -97,6 +114,20 @@ def faithfulness(
     if output is not None:
         keep(output, card.name, {"model": card.name, "version": card.version, "faithfulness": found})
         fill(output)
+
+
+def _named(before: Sequence[PoseDirection], rows: "Sequence[MeasuredDirection]") -> tuple[PoseDirection, ...]:
+    """What the card names of a class: what holds now, and what stood there of properties that were not measured."""
+    measured = {row.direction.property for row in rows}
+    all_named = [each for each in before if each.property not in measured]
+    all_named += [row.direction for row in rows if row.holds]
+    return tuple(sorted(all_named, key=lambda each: list(PROPERTIES).index(each.property)))
+
+
+def _beside(before: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Scores of a class, in the place of those of the same property that were kept before."""
+    new = {row["property"]: row for row in rows}
+    return [new.get(row["property"], row) for row in before]
 
 
 def _kept(row: "MeasuredDirection") -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 Training images are transformed in `STEPS` steps, and the exported encoder reads the pose of each. The pose then moves
 by `amount · d`. Two models of d are compared on held-out images: one *vector* for the class, and a *map* of the pose,
-`vector + matrix · pose`. The simplest one that holds is taken. A direction is kept if, on held-out images,
+`vector + matrix · pose`. The map is taken only where it holds and the vector does not. A direction holds if, on
+held-out images,
 
 - the poses of each image lie near a line (`LEAST_LINEARITY`, R squared), and the lines are near to parallel
   (`LEAST_AGREEMENT`, cosine with d);
@@ -13,8 +14,8 @@ by `amount · d`. Two models of d are compared on held-out images: one *vector* 
 Legend: N images, S steps, D pose dimensions, P properties of a drawing.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -23,7 +24,7 @@ from capsnet.card import ModelCard, PoseDirection
 from capsnet.config import UserError
 from capsnet.onnx_model import Model
 from capsnet.transforms import PROPERTIES, matrix, transform, warp
-from training.data.datasets import Split
+from training.data.datasets import Split, fixed_scenes
 from training.evaluation.morphology import measure
 
 LEAST_LINEARITY, LEAST_AGREEMENT, LEAST_FORETOLD = 0.8, 0.7, 0.5
@@ -31,12 +32,15 @@ SLOPES, LEAST_DRAWN, MOST_LEAK, LEAST_LENGTH = (0.6, 1.4), 0.8, 0.35, 0.9
 STEPS = 9
 # Images of a class: at most so many are read, of which the last third scores; so many are drawn.
 IMAGES, FEWEST, DRAWN = 120, 45, 12
+# Of a set whose scenes are composed, so many first images are made into scenes.
+COMPOSED = 3000
 # How strongly the map is held towards the vector, in variances of a pose dimension.
 RIDGE = 3e-3
 # Properties that the registration of two drawings tells apart, in this order; size is width and height together.
 REGISTERED = ("rotation", "slant", "width", "height", "shift_x", "shift_y")
 KINDS = (*REGISTERED, "weight")
-REACHES = np.array([PROPERTIES[name].reach for name in KINDS])
+# Movements of other properties are compared with these: 25 degrees, 24 and 16 per cent, pixels.
+REACHES = np.array([25.0, 25.0, 24.0, 16.0, 2.0, 2.0, 1.0])
 ROUNDS, BLUR, PROBE, DAMPING = 4, 0.7, 0.02, 1e-3
 TINY = 1e-12
 
@@ -80,6 +84,7 @@ def measure_directions(
     card: ModelCard,
     data: Split,
     *,
+    names: Collection[str] = PROPERTIES,
     limit: int = IMAGES,
     watch: Callable[[str], None] = lambda label: None,
 ) -> dict[str, list[MeasuredDirection]]:
@@ -91,6 +96,8 @@ def measure_directions(
         An exported model.
     data
         Its training images. Of images of several objects one is transformed, and the others stay.
+    names
+        The properties to measure, of those that the model's images have.
     limit
         Images of each class at most.
     watch
@@ -101,12 +108,15 @@ def measure_directions(
     DirectionError
         If a class has too few images that the model classifies rightly.
     """
+    if data.scene is not None:
+        data = fixed_scenes(Split(data.images[:COMPOSED], data.labels[:COMPOSED]), data.scene)
     found = {}
     for label, name in enumerate(card.classes):
         watch(name)
         generator = np.random.default_rng(label)
         scenes = _scenes(data, label, limit, generator)
-        found[name] = [_measure(model, card, scenes, label, prop) for prop in properties_of(card)]
+        chosen = [each for each in properties_of(card) if each in names]
+        found[name] = [_measure(model, card, scenes, label, each) for each in chosen]
     return found
 
 
@@ -152,26 +162,33 @@ def _measure(model: Model, card: ModelCard, scenes: _Scenes, label: int, name: s
     vector, offset, turn = _fit(given[fitted], slopes[fitted])
     alone, mapped = np.broadcast_to(vector, slopes.shape), offset + given @ turn.T  # (N,D)
     by_vector, by_map = (_foretold(moved[~fitted], amounts, each[~fitted]) for each in (alone, mapped))
-    takes_map = by_vector < LEAST_FORETOLD <= by_map
-    chosen = mapped if takes_map else alone
-    held = chosen[~fitted]
-    first = PoseDirection(
-        property=name,
-        unit=PROPERTIES[name].unit,
-        minimum=-reach,
-        maximum=reach,
-        vector=_rounded(offset if takes_map else vector),
-        matrix=tuple(map(_rounded, turn)) if takes_map else None,
-        linearity=round(float(np.median(_linearity(poses[~fitted], amounts))), 3),
-        agreement=round(float(np.median(_cosine(slopes[~fitted], held))), 3),
-        foretold=round(by_map if takes_map else by_vector, 3),
-        drawn_slope=0.0,
-        drawn_r2=0.0,
-        leak=0.0,
-        length=_length(given[~fitted], held, reach),
-    )
-    drawn = _drawn(model, card, given[~fitted][:DRAWN], held[:DRAWN], label, name, amounts)
-    direction = replace(first, drawn_slope=drawn["slope"], drawn_r2=drawn["r2"], leak=drawn["leak"])
+    linearity = round(float(np.median(_linearity(poses[~fitted], amounts))), 3)
+
+    def scored(
+        directions: np.ndarray, foretold: float, start: np.ndarray, matrix: np.ndarray | None
+    ) -> PoseDirection:
+        held = directions[~fitted]
+        drawn = _drawn(model, card, given[~fitted][:DRAWN], held[:DRAWN], label, name, amounts)
+        return PoseDirection(
+            property=name,
+            unit=PROPERTIES[name].unit,
+            minimum=-reach,
+            maximum=reach,
+            vector=_rounded(start),
+            matrix=None if matrix is None else tuple(map(_rounded, matrix)),
+            linearity=linearity,
+            agreement=round(float(np.median(_cosine(slopes[~fitted], held))), 3),
+            foretold=round(foretold, 3),
+            drawn_slope=drawn["slope"],
+            drawn_r2=drawn["r2"],
+            leak=drawn["leak"],
+            length=_length(given[~fitted], held, reach),
+        )
+
+    direction = scored(alone, by_vector, vector, None)
+    if _failed(direction) and linearity >= LEAST_LINEARITY and by_map >= LEAST_FORETOLD:
+        other = scored(mapped, by_map, offset, turn)
+        direction = direction if _failed(other) else other
     return MeasuredDirection(direction, by_vector, by_map, _failed(direction))
 
 
@@ -325,7 +342,7 @@ def _composed(images: np.ndarray, shares: np.ndarray) -> np.ndarray:
 
 
 def _composed_matrix(shares: np.ndarray) -> np.ndarray:
-    amounts = {name: share * PROPERTIES[name].reach for name, share in zip(REGISTERED, shares, strict=True)}
+    amounts = dict(zip(REGISTERED, (shares * REACHES[: len(REGISTERED)]).tolist(), strict=True))
     linear = np.eye(2)
     for name in ("width", "height", "slant", "rotation"):
         linear = matrix(name, amounts[name])[:, :2] @ linear
