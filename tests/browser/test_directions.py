@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.support import PATIENCE, eventually, number, open_numbers, pixels, wait_for_another
+from tests.browser.support import PATIENCE, eventually, number, open_numbers, pixels
 
 
 def slide(page: Page, slider: Locator, start: float, end: float) -> None:
@@ -18,12 +18,10 @@ def slide(page: Page, slider: Locator, start: float, end: float) -> None:
     page.mouse.up()
 
 
-def lean(canvas: Locator) -> float:
-    """How far the light of a canvas leans to the right, from its moments."""
+def middle(canvas: Locator) -> float:
+    """How far to the right the light of a canvas lies, in its pixels."""
     light = pixels(canvas)[..., 0].astype(float)
-    y, x = np.mgrid[: light.shape[0], : light.shape[1]]
-    down, across = ((light * axis).sum() / light.sum() for axis in (y, x))
-    return -float((light * (x - across) * (y - down)).sum() / (light * (y - down) ** 2).sum())
+    return float((light * np.arange(light.shape[1])).sum() / light.sum())
 
 
 @pytest.fixture
@@ -35,18 +33,16 @@ def turned(playground: Page) -> Page:
 
 
 def test_a_named_handle_moves_the_whole_pose_and_the_drawing(playground: Page) -> None:
-    moved, handle = playground.locator("#moved"), playground.get_by_label("Slant", exact=True)
+    moved, handle = playground.locator("#moved"), playground.get_by_label("Left, right", exact=True)
     expect(playground.locator("#dim-0")).to_be_hidden()  # the nameless numbers stand behind the names
-    before, given = pixels(moved), [number(playground, dim) for dim in range(16)]
+    before, given, start = pixels(moved), [number(playground, dim) for dim in range(16)], middle(moved)
     slide(playground, handle, 0.5, 0.9)
-    eventually(playground, lambda: float(handle.input_value()) > 15)
-    wait_for_another(playground, moved, before)
-    eventually(playground, lambda: lean(moved) > 0.1)
-    leaning = lean(moved)
+    eventually(playground, lambda: float(handle.input_value()) > 1.2)
+    eventually(playground, lambda: middle(moved) > start + 0.8)  # in pixels, as the handle says
     changed = [abs(number(playground, dim) - old) > 0.004 for dim, old in enumerate(given)]
     assert sum(changed) >= 4
     slide(playground, handle, 0.9, 0.1)
-    eventually(playground, lambda: lean(moved) < leaning - 0.2)
+    eventually(playground, lambda: middle(moved) < start - 0.8)
     playground.get_by_role("button", name="Reset").click()
     eventually(playground, lambda: bool((pixels(moved) == before).all()))
     assert float(handle.input_value()) == 0
@@ -57,18 +53,19 @@ def test_the_numbers_are_there_for_those_who_want_them(playground: Page) -> None
     expect(playground.locator("#dim-0")).to_be_visible()
 
 
-def test_the_picture_is_slanted_and_its_pose_and_drawing_follow(turned: Page) -> None:
-    turned.get_by_label("Change", exact=True).select_option("slant")
+def test_the_picture_is_dragged_and_its_pose_and_drawing_follow(turned: Page) -> None:
+    turned.get_by_label("Change", exact=True).select_option("shift_x")
+    expect(turned.locator("#turn")).to_be_enabled()
     expect(turned.locator("#turn-words")).to_contain_text("The line foretells")
     canvas, read, dot = (turned.locator(name) for name in ("#turn-input", "#turn-read", "#turn-plot .now"))
-    before, drawn, start = lean(canvas), lean(read), float(dot.get_attribute("cx") or 0)
+    before, drawn, start = middle(canvas), middle(read), float(dot.get_attribute("cx") or 0)
     height = float(dot.get_attribute("cy") or 0)
     slide(turned, canvas, 0.4, 0.75)
     expect(turned.locator("#turn-amount")).to_contain_text("+")
-    assert lean(canvas) > before + 0.15
-    assert lean(read) > drawn + 0.08  # what the network draws follows
+    assert middle(canvas) > before + 1
+    assert middle(read) > drawn + 0.8  # what the network draws follows
     assert float(dot.get_attribute("cx") or 0) > start + 20
-    assert float(dot.get_attribute("cy") or 0) < height - 8  # and so does the pose, upwards along its line
+    assert float(dot.get_attribute("cy") or 0) < height - 15  # and so does the pose, upwards along its line
     assert float(turned.locator("#turn-length").inner_text().removeprefix("length ")) > 0.8
 
 
