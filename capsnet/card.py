@@ -1,4 +1,4 @@
-"""What a trained model promises to whoever loads it: names, shapes, configuration and the card beside its graphs.
+"""What a trained model promises to its users: names, shapes, configuration and the card beside its graphs.
 
 Standard library only, so that the service can read a card without PyTorch and training can write one without ONNX.
 
@@ -70,7 +70,7 @@ class Graph:
 
 @dataclass(frozen=True, kw_only=True)
 class Guard:
-    """What is usual for validation images of each class, and where strangeness begins (see `capsnet.guard`).
+    """The usual values of validation images of each class, and the thresholds of strangeness (see `capsnet.guard`).
 
     `distance` and `ink` are the medians of the reconstruction's distance and of the image's Euclidean norm, `p95` and
     `p99` the 95th and 99th percentiles of the strangeness.
@@ -180,7 +180,7 @@ class PoseDirection:
     drawn_slope, drawn_r2
         The property measured on drawings of moved poses against the amount that was asked: slope and R squared.
     leak
-        The most that another property of the drawings moves at the ends, as a share of what is measured of that one.
+        The most that another property of the drawings moves at the ends, as a share of its own range.
     length
         The mean length at the end of the direction that changes it most, as a share of the length before.
     """

@@ -75,7 +75,7 @@ class MeasuredDirection:
 
 
 def properties_of(card: ModelCard) -> tuple[str, ...]:
-    """What is measured on a model: strokes have a weight, other things have none."""
+    """Properties to measure on a model: strokes have a weight, other things have none."""
     return tuple(name for name in PROPERTIES if card.input.preprocess == "mnist" or name != "weight")
 
 

@@ -39,7 +39,7 @@ def corner(across: np.ndarray, down: np.ndarray) -> np.ndarray:
 class Shifts:
     """A model that knows where a thing is, in two dimensions mixed with each other, and nothing else.
 
-    The pose is longer than any shift makes it, as that of a network. Whoever decodes finds no shift down.
+    The pose is longer than any shift makes it, as that of a network. The decoder draws no shift down.
     """
 
     def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Named directions of the pose over real HTTP: /reconstruct, /sweep and /transform, and what is refused."""
+"""Named directions of the pose over real HTTP: /reconstruct, /sweep and /transform, and refusals."""
 
 import httpx
 import numpy as np
