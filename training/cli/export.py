@@ -8,9 +8,11 @@ import torch
 import typer
 
 from training.cli.app import DataFolder, app, console
+from training.cli.folder_run import verdict
 from training.data.datasets import portable
 from training.reporting.tables import in_words
 from training.trainer.device_data import split
+from training.trainer.run_state import TrainingError
 
 # Fewer validation images than this say little about where a class ends.
 FEW_IMAGES = 200
@@ -32,6 +34,9 @@ def export(
     ] = False,
     model_version: Annotated[str, typer.Option("--version", help="Version to write into the card.")] = "1",
     variants: Annotated[str, typer.Option(help="More encoders, of int8,fp16; for example int8,fp16.")] = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="Export a model of a folder that is hardly better than chance.")
+    ] = False,
     data: DataFolder = None,
 ) -> None:
     """Export checkpoints as two ONNX graphs and a card, compared with PyTorch before anything is kept.
@@ -50,6 +55,14 @@ def export(
     fitted, held_out = split(training, recipe, torch.device("cpu"))
     if len(held_out) < FEW_IMAGES:
         console.print(f"only {len(held_out)} validation images: the guard's thresholds will be rough")
+    if training.by_class:
+        judged = verdict(source.network.eval(), fitted, held_out)
+        console.print(judged.sentences(), highlight=False, soft_wrap=True)
+        if judged.near_chance and not force:
+            raise TrainingError(
+                f"{checkpoints[0]}: is not better than chance, as far as {judged.images} images show; "
+                "give more images or epochs, or --force to export it all the same"
+            )
     name = output.resolve().name
     description = Description(
         name=name,
@@ -60,7 +73,7 @@ def export(
         training={
             "dataset": portable(recipe.dataset),
             "data": training.fingerprint(),
-            **header["provenance"],
+            **{key: value for key, value in header["provenance"].items() if key != "chosen"},
             "command": source.command,
             "training_images": len(fitted),
             "validation_images": len(held_out),

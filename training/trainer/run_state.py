@@ -109,17 +109,28 @@ class Stop:
     until_error
         After an epoch with no larger a share of the validation images wrong, so that networks can be compared that
         are equally good.
+    plateau
+        After so many epochs without a better one.
+    minutes
+        After the epoch in which training has taken so long in all.
     """
 
     until: int | None = None
     until_error: float | None = None
+    plateau: int | None = None
+    minutes: float | None = None
 
     def reached(self, history: list[EpochResult]) -> bool:
         """Whether the last of the epochs done is one to stop after."""
         if not history:
             return False
         last = history[-1]
-        return (self.until is not None and last.epoch >= self.until) or self.met_by(last)
+        if (self.until is not None and last.epoch >= self.until) or self.met_by(last):
+            return True
+        if self.minutes is not None and sum(each.seconds for each in history) >= 60 * self.minutes:
+            return True
+        best = TrainingProgress(history=history).best
+        return self.plateau is not None and best is not None and last.epoch - best.epoch >= self.plateau
 
     def met_by(self, result: EpochResult) -> bool:
         """Whether an epoch has the error that is asked for."""

@@ -97,7 +97,14 @@ def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_leaves_its_files(trained: Path) -> None:
     found = {path.name for path in trained.iterdir()}
-    assert found == {"best.safetensors", "last.safetensors", "state.safetensors", "log.csv", "tensorboard"}
+    assert found - {"mistakes.png"} == {
+        "best.safetensors",
+        "confusion.png",
+        "last.safetensors",
+        "log.csv",
+        "state.safetensors",
+        "tensorboard",
+    }
     assert list((trained / "tensorboard").glob("events*"))
 
 
