@@ -13,7 +13,7 @@ from training.cli.app import DataFolder, app, console, one_of
 from training.cli.folder_run import AUTO, folder_settings, published_settings, report_run, warn_of_duplicates
 from training.data.augmentation import AUGMENTATIONS
 from training.data.datasets import NAMES, describe, load
-from training.trainer.auto_config import MINUTES
+from training.trainer.auto_config import MINUTES, stop_of_folder
 from training.trainer.config import TEACHER_WEIGHT, Precision, Recipe, Schedule, default_augmentation
 from training.trainer.pretrained import Start, fingerprint
 from training.trainer.provenance import provenance
@@ -198,12 +198,10 @@ def fit(
     start = None if start_from is None else Start.read(start_from, recipe, training)
     taught_by = None if teacher is None else Teacher.read(teacher, recipe, training, info.classes)
     by_hand_stop = Stop(until=until, until_error=until_error, plateau=plateau, minutes=minutes)
+    stop = stop_of_folder(recipe, by_hand_stop) if settings.reasons else by_hand_stop
     if settings.reasons:
         settings.print(console, quiet=not fabric.is_global_zero)
         warn_of_duplicates(training, recipe, info.classes, console)
-        plateau = plateau or max(8, recipe.epochs // 3)
-        minutes = MINUTES if minutes is None else minutes
-    stop = Stop(until=until, until_error=until_error, plateau=plateau, minutes=minutes)
     made_by = provenance(recipe, start, by_hand_stop, taught_by)
     if settings.reasons:
         made_by["chosen"] = settings.reasons

@@ -1,10 +1,11 @@
 """Choose the settings of a run on a folder of images from what the folder holds."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from training.data.folder_survey import FolderFacts
 from training.trainer.config import Recipe
+from training.trainer.run_state import Stop
 
 # Share of the images from which a folder counts as drawn, or as coloured.
 MOSTLY_DRAWN, SOME_COLOURED = 0.9, 0.05
@@ -13,7 +14,8 @@ DRAWN_SIDE, ICON_SIDE, PHOTO_SIDE, LARGEST_ICON = 28, 32, 48, 40
 # Steps of a run: of drawings and photographs, and at least so many epochs.
 DRAWN_STEPS, PHOTO_STEPS, FEWEST_EPOCHS = 800, 900, 12
 FEWEST_WARMUP, MOST_WARMUP = 10, 200
-MINUTES = 10.0
+# Of the training alone, so that ten minutes suffice from the command to the exported model.
+MINUTES = 8.0
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,17 @@ def choose(
         Choice("learning_rate", 0.002, "suits batches of this size"),
         Choice("warmup", min(MOST_WARMUP, max(FEWEST_WARMUP, steps // 20)), "a twentieth of the steps"),
         Choice("ema", auto_average(steps), "averages over a fiftieth of the steps"),
+    )
+
+
+def stop_of_folder(recipe: Recipe, stop: Stop) -> Stop:
+    """Return when a run on a folder ends: what is set by hand, else at a plateau or after some minutes."""
+    every = recipe.validate_every
+    return replace(
+        stop,
+        plateau=stop.plateau or max(8, recipe.epochs // 3),
+        minutes=MINUTES if stop.minutes is None else stop.minutes,
+        cooldown=every * math.ceil(max(2, recipe.epochs // 8) / every),
     )
 
 
