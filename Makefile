@@ -8,8 +8,9 @@ HOST := $(CAPSNET_HOST)
 PORT := $(CAPSNET_PORT)
 
 DATASET := mnist
-ARCHITECTURE := efficient
-EPOCHS := 40
+# Left empty, `fit` chooses: constants for published sets, from the images for a folder.
+ARCHITECTURE :=
+EPOCHS :=
 # Models are named by data set and, where it is not the default one, by architecture.
 DATA_NAME := $(notdir $(patsubst %/,%,$(patsubst folder:%,%,$(DATASET))))
 MODEL := $(DATA_NAME)$(if $(filter-out efficient,$(ARCHITECTURE)),-$(ARCHITECTURE))
@@ -86,12 +87,13 @@ lint-images: install-dev
 lint-english: install-dev ## Check words and sentence lengths of documents, words of sources, commit subjects (BASE=)
 	$(BIN)/python -m docs.tools.check_english --base '$(BASE)'
 
-train: install-train ## Train a network and export it to artifacts/ (DATASET=, ARCHITECTURE=, EPOCHS=, ARGS=)
+train: install-train ## Train a network and export it to artifacts/ (DATASET=, MODEL=, ARCHITECTURE=, EPOCHS=, ARGS=)
 	$(if $(DATA_NAME),,$(error DATASET=$(DATASET) names no data set))
 	$(if $(or $(CAPSNET_DATA),$(filter folder:%,$(DATASET))),,$(BIN)/python -m training download $(DATASET))
-	$(BIN)/python -m training fit --dataset "$(DATASET)" --architecture $(ARCHITECTURE) --epochs $(EPOCHS) \
-		--output $(RUN) --resume $(ARGS)
+	$(BIN)/python -m training fit --dataset "$(DATASET)" $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE)) \
+		$(if $(EPOCHS),--epochs $(EPOCHS)) --output $(RUN) --resume $(ARGS)
 	$(BIN)/python -m training export $(RUN)/best.safetensors --output artifacts/$(MODEL)
+	@echo "make serve, then http://127.0.0.1:8000/?model=$(MODEL)"
 
 smoke: ## Build and run docker-compose.yml for real, and ask it for an answer
 	@bash tests/docker/smoke.sh || { status=$$?; [ $$status -eq 75 ] || exit $$status; \

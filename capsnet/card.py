@@ -22,6 +22,8 @@ from capsnet.config import InputSpec, ModelConfig, UserError
 
 CARD_FILE = "card.json"
 DECODER_FILE = "decoder.onnx"
+# A strip of validation images, from left to right, each as the network takes it.
+SAMPLES_FILE = "samples.png"
 
 # Names of the tensors in the two graphs.
 #   encoder: image (B,C,H,W) float32 in [0,1]            -> lengths (B,J), poses (B,J,D)
@@ -73,13 +75,15 @@ class Guard:
     """The usual values of validation images of each class, and the thresholds of strangeness (see `capsnet.guard`).
 
     `distance` and `ink` are the medians of the reconstruction's distance and of the image's Euclidean norm, `p95` and
-    `p99` the 95th and 99th percentiles of the strangeness.
+    `p99` the 95th and 99th percentiles of the strangeness. `doubt_weight` says how much the lengths count beside the
+    distance.
     """
 
     distance: tuple[float, ...]
     ink: tuple[float, ...]
     p95: tuple[float, ...]
     p99: tuple[float, ...]
+    doubt_weight: float = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,6 +210,7 @@ class ModelCard:
 
     With `members` above 1, or `mirrored`, the lengths are means over several networks, or over each image and its
     mirror image. They are not the lengths of the poses then, which are those of the first network and the plain image.
+    `samples` are the classes of the images in `SAMPLES_FILE`, if the export has kept any.
     """
 
     name: str
@@ -223,6 +228,7 @@ class ModelCard:
     pose_meaning: dict[str, tuple[PoseMeaning, ...]] = field(default_factory=dict)
     pose_directions: dict[str, tuple[PoseDirection, ...]] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    samples: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for ok, problem in [
@@ -245,13 +251,14 @@ class ModelCard:
                 1 <= self.objects <= self.config.num_classes,
                 f"'objects' is {self.objects}; it must lie between 1 and the number of classes",
             ),
+            (set(self.samples) <= set(self.classes), "'samples' names something other than a class"),
             (self.members >= 1, f"'members' is {self.members}; it must be at least 1"),
         ]:
             if not ok:
                 raise CardError(problem)
         for precision, variant in self.variants.items():
             for name, numbers in vars(variant.guard).items():
-                if len(numbers) != self.config.num_classes:
+                if isinstance(numbers, tuple) and len(numbers) != self.config.num_classes:
                     raise CardError(f"'variants.{precision}.guard.{name}' must have one number a class")
         for label, directions in self.pose_directions.items():
             self._check_directions(label, directions)

@@ -34,6 +34,7 @@ from capsnet.card import (
     METADATA_EXPORT_ID,
     METADATA_NAME,
     POSES,
+    SAMPLES_FILE,
     Graph,
     Guard,
     ModelCard,
@@ -43,6 +44,7 @@ from capsnet.card import (
 )
 from capsnet.config import InputSpec, UserError
 from capsnet.onnx_model import Model, OnnxModel, redraw
+from capsnet.png import sheet
 from model.export.ensemble import Ensemble
 from model.nn.layers import CapsuleNetwork
 
@@ -81,12 +83,22 @@ class Description:
     training: dict[str, Any]
 
 
+@dataclasses.dataclass(frozen=True)
+class Thumbnails:
+    """Images (N,C,H,W) in [0,1] that no network was fitted on, and the class of each."""
+
+    images: np.ndarray
+    classes: tuple[str, ...]
+
+
 def export(
     network: CapsuleNetwork,
     description: Description,
     folder: Path,
     samples: np.ndarray,
     validation: np.ndarray,
+    thumbnails: Thumbnails | None = None,
+    doubt_weight: float = guard.DOUBT_WEIGHT,
 ) -> ModelCard:
     """Write `folder` with two graphs and a card, replacing an earlier export in it and nothing else.
 
@@ -102,6 +114,10 @@ def export(
         Real images (N,C,H,W), float32 in [0,1], at least 7, for the comparison with PyTorch.
     validation
         Images (N,C,H,W) that the network was not fitted on, at least 1, for the guard's thresholds.
+    thumbnails
+        Images to keep beside the card, for the playground.
+    doubt_weight
+        How much the lengths count in the guard, beside the distance.
 
     Raises
     ------
@@ -128,8 +144,12 @@ def export(
         model = OnnxModel(temporary / encoder_file("fp32"), temporary / DECODER_FILE)
         for size in BATCH_SIZES:
             compare(network, model, samples[:size])
-        thresholds = fit_guard(model, validation, description.objects)
+        thresholds = fit_guard(model, validation, description.objects, doubt_weight=doubt_weight)
         card = _card(network, description, export_id, temporary, thresholds)
+        if thumbnails is not None:
+            strip = sheet(list(thumbnails.images), len(thumbnails.images))
+            (temporary / SAMPLES_FILE).write_bytes(strip)
+            card = dataclasses.replace(card, samples=thumbnails.classes)
         (temporary / CARD_FILE).write_text(card.to_json(), encoding="utf-8")
         temporary.chmod(0o755)  # mkdtemp makes it private
         _replace(temporary, folder)
@@ -259,7 +279,13 @@ def compare(network: CapsuleNetwork, model: Model, images: np.ndarray) -> None:
             )
 
 
-def fit_guard(model: Model, images: np.ndarray, objects: int = 1, batch: int = 500) -> Guard:
+def fit_guard(
+    model: Model,
+    images: np.ndarray,
+    objects: int = 1,
+    batch: int = 500,
+    doubt_weight: float = guard.DOUBT_WEIGHT,
+) -> Guard:
     """The guard's thresholds from images (N,C,H,W), of `objects` each, that the network was not fitted on."""
     distances, all_lengths = [], []
     for first in range(0, len(images), batch):
@@ -267,7 +293,7 @@ def fit_guard(model: Model, images: np.ndarray, objects: int = 1, batch: int = 5
         lengths, poses = model.encode(part)
         distances.append(guard.distance(part, redraw(model, lengths, poses, objects)))
         all_lengths.append(lengths)
-    return guard.fit(np.concatenate(distances), images, np.concatenate(all_lengths), objects)
+    return guard.fit(np.concatenate(distances), images, np.concatenate(all_lengths), objects, doubt_weight)
 
 
 def _export_id(network: CapsuleNetwork, description: Description) -> str:
@@ -313,7 +339,11 @@ def _refuse_foreign_files(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise ExportError(f"{folder}: is a file; a model is a folder")
-    foreign = [path.name for path in folder.iterdir() if path.name != CARD_FILE and path.suffix != ".onnx"]
+    foreign = [
+        path.name
+        for path in folder.iterdir()
+        if path.name not in (CARD_FILE, SAMPLES_FILE) and path.suffix != ".onnx"
+    ]
     if foreign:
         raise ExportError(
             f"{folder}: holds {foreign[0]!r}, which is no part of a model; choose another folder"

@@ -1,16 +1,24 @@
 """Export checkpoints."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import torch
 import typer
 
+from capsnet.guard import DOUBT_WEIGHT, DOUBT_WEIGHT_OF_FOLDERS
 from training.cli.app import DataFolder, app, console
+from training.cli.folder_run import verdict
 from training.data.datasets import portable
+from training.evaluation.honesty import refused_share
 from training.reporting.tables import in_words
-from training.trainer.device_data import split
+from training.trainer.device_data import DeviceData, split
+from training.trainer.run_state import TrainingError
+
+if TYPE_CHECKING:
+    from model.export.exporter import Thumbnails
 
 # Fewer validation images than this say little about where a class ends.
 FEW_IMAGES = 200
@@ -18,6 +26,8 @@ FEW_IMAGES = 200
 
 # Training images that int8 takes its ranges from.
 CALIBRATION_IMAGES = 512
+# Validation images beside the card, for the playground.
+THUMBNAILS, MOST_THUMBNAILS = 12, 30
 
 
 @app.command()
@@ -32,6 +42,9 @@ def export(
     ] = False,
     model_version: Annotated[str, typer.Option("--version", help="Version to write into the card.")] = "1",
     variants: Annotated[str, typer.Option(help="More encoders, of int8,fp16; for example int8,fp16.")] = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="Export a model of a folder that is hardly better than chance.")
+    ] = False,
     data: DataFolder = None,
 ) -> None:
     """Export checkpoints as two ONNX graphs and a card, compared with PyTorch before anything is kept.
@@ -48,8 +61,22 @@ def export(
     source = read_source(checkpoints, data, mirrored=mirrored)
     header, recipe, training = source.header, source.recipe, source.images
     fitted, held_out = split(training, recipe, torch.device("cpu"))
+    low, high = refused_share(len(held_out))
     if len(held_out) < FEW_IMAGES:
-        console.print(f"only {len(held_out)} validation images: the guard's thresholds will be rough")
+        console.print(
+            f"the guard's thresholds come from {len(held_out)} validation images only: it will refuse between "
+            f"{100 * low:.1f} and {100 * high:.1f} % of good images (95 % interval)",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if training.by_class:
+        judged = verdict(source.network.eval(), fitted, held_out)
+        console.print(judged.sentences(), highlight=False, soft_wrap=True)
+        if judged.near_chance and not force:
+            raise TrainingError(
+                f"{checkpoints[0]}: is not better than chance, as far as {judged.images} images show; "
+                "give more images or epochs, or --force to export it all the same"
+            )
     name = output.resolve().name
     description = Description(
         name=name,
@@ -60,20 +87,36 @@ def export(
         training={
             "dataset": portable(recipe.dataset),
             "data": training.fingerprint(),
-            **header["provenance"],
+            **{key: value for key, value in header["provenance"].items() if key != "chosen"},
             "command": source.command,
             "training_images": len(fitted),
             "validation_images": len(held_out),
             "best_epoch": header["result"]["epoch"],
+            "guard_refuses": [round(low, 4), round(high, 4)],
             "validation_error": source.validation_error(held_out),
         },
     )
     validation = held_out.floats(slice(None)).numpy()
     samples = np.concatenate([validation[:7], fitted.first(7).numpy()])
-    card = export_network(source.network, description, output, samples, validation)
+    thumbnails = pick_thumbnails(held_out, description.classes) if training.by_class else None
+    weight = DOUBT_WEIGHT_OF_FOLDERS if training.by_class else DOUBT_WEIGHT
+    card = export_network(source.network, description, output, samples, validation, thumbnails, weight)
     console.print(f"{output}: {name} version {card.version}, export {card.export_id}", highlight=False)
     if precisions:
         calibration = fitted.first(CALIBRATION_IMAGES).numpy()
         card = add_variants(output, precisions, calibration, validation, held_out.labels.numpy())
         for precision, variant in card.variants.items():
             console.print(f"  {precision}: {in_words(variant.validation)}", highlight=False, soft_wrap=True)
+
+
+def pick_thumbnails(held_out: DeviceData, classes: Sequence[str]) -> "Thumbnails":
+    """Return a dozen validation images, and more only of more classes, by class: an even share of each."""
+    from model.export.exporter import Thumbnails
+
+    labels = held_out.labels.numpy()
+    share = max(1, THUMBNAILS // len(classes))
+    rows = np.concatenate([np.flatnonzero(labels == label)[:share] for label in range(len(classes))])[
+        :MOST_THUMBNAILS
+    ]
+    images = held_out.images[torch.from_numpy(rows)].numpy().astype(np.float32) / 255
+    return Thumbnails(images, tuple(classes[label] for label in labels[rows]))

@@ -2,21 +2,24 @@
 
 import logging
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import torch
 import typer
 
-from capsnet.config import InputSpec, ModelConfig, Preprocess
+from capsnet.config import ModelConfig, Preprocess
 from model.architectures.registry import ARCHITECTURES, refuse_unused
-from training.cli.app import DataFolder, app, console, one_of
+from training.cli.app import DataFolder, app, auto_option, console, one_of
+from training.cli.folder_run import folder_settings, published_settings, report_run, warn_of_duplicates
 from training.data.augmentation import AUGMENTATIONS
 from training.data.datasets import NAMES, describe, load
+from training.trainer.auto_config import MINUTES, stop_of_folder
 from training.trainer.config import TEACHER_WEIGHT, Precision, Recipe, Schedule, default_augmentation
 from training.trainer.pretrained import Start, fingerprint
 from training.trainer.provenance import provenance
 from training.trainer.run_state import STATE, Stop, TrainingError
 
+WAYS = get_args(Preprocess)
 Accelerator = Literal["auto", "cpu", "cuda"]
 
 
@@ -27,8 +30,8 @@ def fit(
         typer.Option(help=f"{one_of(NAMES)[:-1]}, or folder:PATH (one sub-folder a class)."),
     ],
     output: Annotated[Path, typer.Option(help="Folder of the run: checkpoints and logs.")],
-    architecture: Annotated[str, typer.Option(help=one_of(ARCHITECTURES))] = "efficient",
-    epochs: Annotated[int, typer.Option(min=1)] = 40,
+    architecture: Annotated[str | None, auto_option(str, one_of(ARCHITECTURES))] = None,
+    epochs: Annotated[int | None, auto_option(int, "Passes over the training images, at most.")] = None,
     until: Annotated[
         int | None, typer.Option(min=1, help="Stop after this epoch; the rates stay those of --epochs.")
     ] = None,
@@ -36,6 +39,22 @@ def fit(
         float | None,
         typer.Option(
             min=0, max=1, help="Stop after the first epoch with no larger a share of validation images wrong."
+        ),
+    ] = None,
+    plateau: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Stop after so many epochs without a better one.",
+            show_default="folders: a third of the epochs; else none",
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Stop after the epoch in which so much time has passed.",
+            show_default=f"folders: {MINUTES:g}; else none",
         ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the folder's run stopped.")] = False,
@@ -59,17 +78,17 @@ def fit(
     split_seed: Annotated[
         int | None, typer.Option(help="Of the validation images alone.", show_default="that of --seed")
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="Images a step, over all devices together.")] = 128,
-    learning_rate: Annotated[float, typer.Option(help="Adam's peak rate.")] = 1e-3,
+    batch_size: Annotated[int | None, auto_option(int, "Images a step, over all devices together.")] = None,
+    learning_rate: Annotated[float | None, auto_option(float, "Adam's peak rate.")] = None,
     schedule: Annotated[Schedule, typer.Option()] = "cosine",
     decay: Annotated[float, typer.Option(help="Factor an epoch of the exponential schedule.")] = 0.97,
     floor: Annotated[float, typer.Option(help="Smallest learning rate.")] = 1e-6,
-    warmup: Annotated[int, typer.Option(help="Steps of linear rise at the start.")] = 200,
+    warmup: Annotated[int | None, auto_option(int, "Steps of linear rise at the start.")] = None,
     ema: Annotated[
-        float, typer.Option(help="Decay of the moving average of the weights; 0 for none.")
-    ] = 0.999,
+        float | None, auto_option(float, "Decay of the moving average of the weights; 0 for none.")
+    ] = None,
     weight_decay: Annotated[float, typer.Option(help="Decoupled, of weights but not of biases.")] = 0.0,
-    augmentation: Annotated[str | None, typer.Option(help=one_of(AUGMENTATIONS))] = None,
+    augmentation: Annotated[str | None, auto_option(str, one_of(AUGMENTATIONS))] = None,
     reconstruction_weight: Annotated[float, typer.Option(help="Of the summed squared error.")] = 0.0005,
     validation: Annotated[int, typer.Option(help="Images cut off to validate; at most a tenth.")] = 5000,
     primary_capsules: Annotated[int, typer.Option(help="Of efficient, residual and cnn-small.")] = 16,
@@ -79,9 +98,11 @@ def fit(
     detach_routing: Annotated[
         bool, typer.Option("--detach-routing", help="Gradient of the last only.")
     ] = False,
-    image_size: Annotated[int | None, typer.Option(help="Folders: side of the square input, pixels.")] = None,
-    channels: Annotated[int | None, typer.Option(help="Folders: 1 (grey) or 3 (colour).")] = None,
-    preprocess: Annotated[Preprocess | None, typer.Option(help="Folders: how pictures are read.")] = None,
+    image_size: Annotated[int | None, auto_option(int, "Folders: side of the square input, pixels.")] = None,
+    channels: Annotated[int | None, auto_option(int, "Folders: 1 (grey) or 3 (colour).")] = None,
+    preprocess: Annotated[
+        str | None, auto_option(str, f"Folders: how pictures are read. {one_of(WAYS)}", WAYS)
+    ] = None,
     accelerator: Annotated[
         Accelerator, typer.Option(help="auto takes a CUDA device if there is one.")
     ] = "auto",
@@ -104,9 +125,26 @@ def fit(
 
     if teacher is None and teacher_weight is not None:
         raise TrainingError("--teacher-weight: says how much to learn from a --teacher, and there is none")
-    info = describe(dataset, spec=_folder_input(dataset, image_size, channels, preprocess))
+    _accelerator(accelerator)
+    by_hand = {
+        "architecture": architecture,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "warmup": warmup,
+        "ema": ema,
+        "augmentation": augmentation,
+        "image_size": image_size,
+        "channels": channels,
+        "preprocess": preprocess,
+    }
+    settings = folder_settings(dataset, output, by_hand, resume=resume) or published_settings(
+        dataset, by_hand
+    )
+    value = settings.values
+    info = describe(dataset, spec=value["input"])
     config = ModelConfig(
-        architecture=architecture,
+        architecture=value["architecture"],
         num_classes=len(info.classes),
         channels=info.input.channels,
         height=info.input.height,
@@ -121,16 +159,16 @@ def fit(
         dataset=dataset,
         config=config,
         input=info.input,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
+        epochs=value["epochs"],
+        batch_size=value["batch_size"],
+        learning_rate=value["learning_rate"],
         schedule=schedule,
         decay=decay,
         floor=floor,
-        warmup=warmup,
-        ema=ema,
+        warmup=value["warmup"],
+        ema=value["ema"],
         weight_decay=weight_decay,
-        augmentation=augmentation or default_augmentation(info),
+        augmentation=value["augmentation"] or default_augmentation(info),
         reconstruction_weight=reconstruction_weight,
         validation=validation,
         seed=seed,
@@ -153,8 +191,15 @@ def fit(
     training = load(dataset, "train", data, spec=info.input)
     start = None if start_from is None else Start.read(start_from, recipe, training)
     taught_by = None if teacher is None else Teacher.read(teacher, recipe, training, info.classes)
-    stop = Stop(until=until, until_error=until_error)
-    made_by = provenance(recipe, start, stop, taught_by)
+    by_hand_stop = Stop(until=until, until_error=until_error, plateau=plateau, minutes=minutes)
+    stop = stop_of_folder(recipe, by_hand_stop) if settings.reasons else by_hand_stop
+    if settings.reasons:
+        settings.add_stop(stop, by_hand_stop)
+        settings.print(console, quiet=not fabric.is_global_zero)
+        warn_of_duplicates(training, recipe, info.classes, console)
+    made_by = provenance(recipe, start, by_hand_stop, taught_by)
+    if settings.reasons:
+        made_by["chosen"] = settings.reasons
     trainer = Trainer(
         fabric,
         recipe,
@@ -175,11 +220,15 @@ def fit(
         console.print(
             f"other classes than {start_from} has: {', '.join(trainer.fresh)} begin fresh", highlight=False
         )
-    with ProgressDisplay(console, epochs, batch_size, output, where=where, quiet=quiet) as display:
+    with ProgressDisplay(
+        console, recipe.epochs, recipe.batch_size, output, where=where, quiet=quiet
+    ) as display:
         best = trainer.run(display, stop)
     if not quiet:
         console.print(f"best epoch {best.epoch}: validation error {100 * best.validation_error:.2f} %")
         last = trainer.position.history[-1]
+        if settings.reasons:
+            report_run(output, trainer.training, trainer.validation, info.classes, console)
         if until_error is not None:
             met = "" if stop.met_by(last) else f", which is not the {100 * until_error:g} % to stop at"
             console.print(
@@ -204,16 +253,6 @@ def blend(
         f"margin {result.validation_margin_loss:.5f}",
         highlight=False,
     )
-
-
-def _folder_input(
-    dataset: str, size: int | None, channels: int | None, preprocess: Preprocess | None
-) -> InputSpec | None:
-    if size is None and channels is None and preprocess is None:
-        return None
-    side = 28 if size is None else size
-    mode: Preprocess = preprocess or "resize"
-    return InputSpec(channels=channels or 1, height=side, width=side, preprocess=mode)
 
 
 def _accelerator(wanted: Accelerator) -> str:

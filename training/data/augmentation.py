@@ -24,6 +24,9 @@ GEOMETRY, PATCH, PEN = slice(0, 6), slice(7, 9), slice(9, 10)
 # Of random erasing: as many numbers again, then those of the pixels to fill in, as far as a stream has them.
 ERASING = slice(NUMBERS, NUMBERS + 6)
 FILLED = 2**15
+LIGHT = (
+    1 + 2 * 3
+)  # uniform numbers of a sample's brightness, and of the gain and offset of each of three channels
 # Random erasing's share of images, smallest share of the area, and smallest ratio of the sides (and its inverse).
 ERASED_SHARE, SMALLEST_AREA, NARROWEST = 0.5, 0.02, 0.3
 THINNER = 0.6  # of the way to the smallest neighbour, at most: a thin stroke taken all of it would be gone
@@ -59,6 +62,12 @@ class Augmentation:
     bell
         Draw angle, scales, shear, shifts and stroke from a normal distribution that reaches the largest value at three
         standard deviations, instead of evenly: most samples stay near themselves, and a few go further.
+    light
+        Largest change of the brightness of all channels together, as a share.
+    tint
+        Largest change of each channel for itself: of its contrast as a share, and of its level.
+    mirrored_edges
+        Continue an image beyond its edges by its mirror image, instead of by black.
     """
 
     rotation: float = 0.0
@@ -72,6 +81,9 @@ class Augmentation:
     plain: float = 0.0
     flip: bool = False
     bell: bool = False
+    light: float = 0.0
+    tint: float = 0.0
+    mirrored_edges: bool = False
 
 
 AUGMENTATIONS: dict[str, Augmentation] = {
@@ -89,6 +101,11 @@ AUGMENTATIONS: dict[str, Augmentation] = {
         rotation=30, scale=0.3, shear=0.35, shift=4.0, elastic=0.5, bell=True, plain=0.5
     ),
     "photos": Augmentation(rotation=10, scale=0.15, shear=0.1, shift=2.0, flip=True),
+    # Of few images of one's own. None is mirrored: an arrow to the left is none to the right.
+    "own-drawings": Augmentation(rotation=15, scale=0.15, shear=0.15, shift=2.0, elastic=0.4, stroke=0.5),
+    "own-photos": Augmentation(
+        rotation=12, scale=0.2, shear=0.1, shift=6.0, light=0.25, tint=0.2, mirrored_edges=True
+    ),
 }
 
 
@@ -102,7 +119,14 @@ def augment(images: Tensor, samples: Tensor, policy: Augmentation, *, seed: int,
     grid = warp_grid(images, u, policy)  # (B,H,W,2)
     if policy.elastic:
         grid = grid + elastic_field(images, samples, policy, seed=seed, epoch=epoch)
-    warped = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    edges = "reflection" if policy.mirrored_edges else "zeros"
+    warped = F.grid_sample(images, grid, mode="bilinear", padding_mode=edges, align_corners=False)
+    if policy.light or policy.tint:
+        # The stream of scenes, whose images have no light of their own.
+        numbers = (
+            keyed_random.uniform(seed, epoch * STREAMS + SCENE, samples, LIGHT) * 2 - 1
+        )  # (B,7) in [-1,1)
+        warped = relight(warped, numbers, policy)
     if policy.stroke:
         warped = redraw(warped, u[:, PEN] * policy.stroke)
     if policy.plain or policy.erase_area:
@@ -168,6 +192,14 @@ def redraw(images: Tensor, change: Tensor) -> Tensor:
     wide = F.max_pool2d(images, 3, stride=1, padding=1)
     fine = -F.max_pool2d(-images, 3, stride=1, padding=1)
     return images + change.clamp(min=0) * (wide - images) + THINNER * change.clamp(max=0) * (images - fine)
+
+
+def relight(images: Tensor, u: Tensor, policy: Augmentation) -> Tensor:
+    """Return images (B,C,H,W) in another light, for random numbers u (B,7) in [-1,1); C is 3 at most."""
+    channels = images.shape[1]
+    gain = (1 + policy.light * u[:, :1]) * (1 + policy.tint * u[:, 1 : 1 + channels])  # (B,C)
+    level = policy.tint / 2 * u[:, 4 : 4 + channels]  # (B,C)
+    return (images * gain[:, :, None, None] + level[:, :, None, None]).clamp(0, 1)
 
 
 def erase(images: Tensor, u: Tensor, side: int) -> Tensor:

@@ -56,18 +56,26 @@ class Split:
         The scenes that the images become for training, new in each epoch; None where they are used as they are.
     parts
         uint8 (N,K,C,H,W): each object of an image alone, where the image was made of several.
+    by_class
+        Hold out validation images of every class alike, as suits folders; published sets are split as one.
+    held_out
+        bool (N,), the images that a folder itself sets apart for validation; None where it does not.
     """
 
     images: np.ndarray
     labels: np.ndarray
     scene: CompositionSpec | None = None
     parts: np.ndarray | None = None
+    by_class: bool = False
+    held_out: np.ndarray | None = None
 
     def fingerprint(self) -> str:
         """A hash of all images and labels: two parts are the same exactly if theirs is."""
         digest = hashlib.sha256(repr(self.images.shape).encode())
         digest.update(np.ascontiguousarray(self.images).data)
         digest.update(np.ascontiguousarray(self.labels).data)
+        if self.held_out is not None:
+            digest.update(np.ascontiguousarray(self.held_out).data)
         return digest.hexdigest()[:16]
 
 
@@ -201,7 +209,7 @@ def describe(name: str, *, spec: InputSpec | None = None) -> DatasetInfo:
         If there is no such data set, or `spec` contradicts it.
     """
     if name.startswith(FOLDER_PREFIX):
-        classes = image_folder.class_names(_folder_of(name))
+        classes = image_folder.class_names(folder_of(name))
         return DatasetInfo(name=name, classes=classes, input=spec or DEFAULT_INPUT)
     info = _info(name)
     if spec not in (None, info.input):
@@ -213,7 +221,7 @@ def portable(dataset: str) -> str:
     """A data set's name without the folders above it, which mean nothing on another machine."""
     if not dataset.startswith(FOLDER_PREFIX):
         return dataset
-    return FOLDER_PREFIX + Path(dataset.removeprefix(FOLDER_PREFIX)).resolve().name
+    return FOLDER_PREFIX + image_folder.nfc(folder_of(dataset).resolve().name)
 
 
 def load(
@@ -232,7 +240,7 @@ def load(
     name, spec
         As `describe` takes them.
     part
-        A folder of pictures has no parts and is read whole for either.
+        A folder is read whole for either, unless it has the sub-folders `train`, `val` or `test`.
     folder
         Where published data sets lie, each in FOLDER/NAME/ or directly in FOLDER; by default the environment
         variable CAPSNET_DATA, or else ./data.
@@ -248,8 +256,7 @@ def load(
     """
     info = describe(name, spec=spec)
     if name.startswith(FOLDER_PREFIX):
-        images, labels = image_folder.read(_folder_of(name), info.classes, info.input)
-        return Split(images, labels)
+        return _load_folder(folder_of(name), part, info.input)
     root = folder or Path(os.environ.get(DATA_VARIABLE) or DEFAULT_FOLDER)
     if name in SPECIAL:
         return Split(*SPECIAL[name].read(root, part, subset=subset))
@@ -273,6 +280,13 @@ def fixed_scenes(source: Split, scene: CompositionSpec, draw: int = 0) -> Split:
     return Split(made.images.numpy(), labels.numpy(), parts=made.parts.numpy())
 
 
+def _load_folder(folder: Path, part: Part, spec: InputSpec) -> Split:
+    listing = image_folder.list_images(folder)
+    files = listing.of("test") if part == "test" else ()
+    images, labels, held_out = image_folder.read(files or listing.of("train", "val"), spec, folder)
+    return Split(images, labels, by_class=True, held_out=held_out if held_out.any() else None)
+
+
 def _load_published(root: Path, name: str, part: Part, subset: bool) -> Split:
     images = _read_published(root, name, IMAGES[part], 3, subset)
     labels = _read_published(root, name, LABELS[part], 1, subset)
@@ -280,7 +294,8 @@ def _load_published(root: Path, name: str, part: Part, subset: bool) -> Split:
     return Split(images[:, None], labels.astype(np.int64))  # (N,H,W) -> (N,1,H,W)
 
 
-def _folder_of(name: str) -> Path:
+def folder_of(name: str) -> Path:
+    """Return the path in `folder:PATH`."""
     return Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
 
 

@@ -1,7 +1,17 @@
-"""A folder of pictures as a data set: one sub-folder a class, each picture prepared as it will be when served."""
+"""A folder of images as a data set: one sub-folder a class, each image prepared as it will be when served.
 
-from collections.abc import Iterator
+    FOLDER/CLASS/…/image.jpg                   below a class, any depth of sub-folders
+    FOLDER/{train,val,test}/CLASS/…/image.jpg  the parts as they are: `val` validates, `test` is not seen in training
+
+Names are compared and kept in Unicode's form NFC, so a folder means the same on a Mac and on Linux.
+"""
+
+import os
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -11,28 +21,112 @@ from capsnet.preprocessing import pipeline
 from training.data import keyed_random
 from training.data.formats.binary_file import DatasetError
 
-# A stream that no epoch uses, as `batches.SPLIT_STREAM` is.
+# A stream that no epoch uses, as `device_data.SPLIT_STREAM` is.
 FOLDER_STREAM = 0xFFFE
+# What file managers leave behind, in lower case; names that begin with a dot are skipped too.
+NO_IMAGES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx"}
+FolderPart = Literal["train", "val", "test"]
+PARTS: dict[str, FolderPart] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """One file of a folder: its path, the position of its class, and the part that it lies in."""
+
+    path: Path
+    label: int
+    part: FolderPart = "train"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of a folder, in an order that does not depend on the machine.
+
+    Attributes
+    ----------
+    folder
+        Where they lie.
+    classes
+        Names of the classes in NFC, sorted.
+    files
+        All images, sorted by class and name.
+    """
+
+    folder: Path
+    classes: tuple[str, ...]
+    files: tuple[ImageFile, ...]
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether the folder itself says which images validate or test."""
+        return any(file.part != "train" for file in self.files)
+
+    def of(self, *parts: FolderPart) -> tuple[ImageFile, ...]:
+        """Return the files of some parts."""
+        return tuple(file for file in self.files if file.part in parts)
 
 
 def class_names(folder: Path) -> tuple[str, ...]:
-    """The names of the sub-folders, sorted: the order of the classes.
+    """Return the names of the classes, sorted: the order of the capsules.
 
     Raises
     ------
     DatasetError
-        If the folder does not exist or has fewer than two sub-folders.
+        If the folder does not exist or has fewer than two classes.
     """
-    if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder; expected one with a sub-folder a class")
-    names = tuple(sorted(path.name for path in _visible(folder) if path.is_dir()))
+    homes = _part_folders(folder)
+    train = [home for home, part in homes if part == "train"]
+    names = sorted({name for home in train for name in _sub_folders(home)})
     if len(names) < 2:
-        raise DatasetError(f"{folder}: has {len(names)} sub-folders; expected at least two, one a class")
-    return names
+        where = folder if train == [folder] else train[0]
+        raise DatasetError(f"{where}: has {_count(len(names), names)}; expected at least two, one a class")
+    return tuple(names)
 
 
-def read(folder: Path, classes: tuple[str, ...], spec: InputSpec) -> tuple[np.ndarray, np.ndarray]:
-    """Read every picture of the classes.
+def list_images(folder: Path) -> Listing:
+    """Find the images of all classes.
+
+    Raises
+    ------
+    DatasetError
+        If there are fewer than two classes, some have no images to train on, or a part has a class of its own.
+    """
+    classes = class_names(folder)
+    files: list[ImageFile] = []
+    for home, part in _part_folders(folder):
+        below = _sub_folders(home)
+        if strange := sorted(below.keys() - set(classes)):
+            raise DatasetError(f"{home}: has classes that the training part lacks: {', '.join(strange)}")
+        for label, name in enumerate(classes):
+            found = sorted(
+                (path for top in below.get(name, ()) for path in _files_below(top)),
+                key=lambda path: nfc(path.relative_to(home).as_posix()),
+            )
+            files += [ImageFile(path, label, part) for path in found]
+    known = {file.label for file in files if file.part == "train"}
+    if empty := [str(folder / name) for label, name in enumerate(classes) if label not in known]:
+        raise DatasetError(f"{', '.join(empty)}: holds no pictures; every class needs at least one")
+    return Listing(folder, classes, tuple(files))
+
+
+def read(
+    files: Sequence[ImageFile], spec: InputSpec, folder: Path
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Read images into memory.
+
+    Parameters
+    ----------
+    files
+        What to read.
+    spec
+        How each is prepared.
+    folder
+        Named in messages.
 
     Returns
     -------
@@ -40,38 +134,96 @@ def read(folder: Path, classes: tuple[str, ...], spec: InputSpec) -> tuple[np.nd
         uint8 (N,C,H,W), shuffled, always in the same way: statistics, ranges and examples are taken from the first
         images of a data set, which must not all be of one class.
     labels : np.ndarray
-        int64 (N,), positions in `classes`.
+        int64 (N,), positions of the classes.
+    held_out : np.ndarray
+        bool (N,), true for the images of a `val` part.
 
     Raises
     ------
     DatasetError
-        If a class has no picture, or a file is not a readable picture; the message names it.
+        If files are not readable images; the message lists all of them.
     """
-    paths: list[Path] = []
-    labels: list[int] = []
-    for label, name in enumerate(classes):
-        found = sorted(path for path in _visible(folder / name) if path.is_file())
-        if not found:
-            raise DatasetError(f"{folder / name}: holds no pictures; every class needs at least one")
-        paths += found
-        labels += [label] * len(found)
-    order = keyed_random.permutation(0, FOLDER_STREAM, len(paths), torch.device("cpu")).tolist()
-    paths, labels = [paths[index] for index in order], [labels[index] for index in order]
-    images = np.empty((len(paths), spec.channels, spec.height, spec.width), np.uint8)
-    for row, path in zip(images, paths, strict=True):
-        row[...] = _read_picture(path, spec)
-    return images, np.array(labels, np.int64)
+    order = keyed_random.permutation(0, FOLDER_STREAM, len(files), torch.device("cpu")).tolist()
+    files = [files[index] for index in order]
+    images = np.empty((len(files), spec.channels, spec.height, spec.width), np.uint8)
+
+    def fill(index: int, data: bytes) -> None:
+        images[index] = pipeline.decode_uint8(data, spec)
+
+    for_each_file(files, fill, folder)
+    labels = np.array([file.label for file in files], np.int64)
+    return images, labels, np.array([file.part == "val" for file in files])
 
 
-def _read_picture(path: Path, spec: InputSpec) -> np.ndarray:
-    try:
-        return pipeline.decode_uint8(path.read_bytes(), spec)
-    except (pipeline.NotAnImage, pipeline.ImageTooLarge) as error:
-        raise DatasetError(f"{path}: {error}") from None
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror or error})") from None
+def for_each_file(
+    files: Sequence[ImageFile], use: Callable[[int, bytes], Result], folder: Path
+) -> list[Result]:
+    """Call `use(position, bytes)` for every file and return its results.
+
+    Raises
+    ------
+    DatasetError
+        If files cannot be read as images; the message lists all of them, with the reason of each.
+    """
+    results, faults = [], []
+    for index, file in enumerate(files):
+        try:
+            results.append(use(index, file.path.read_bytes()))
+        except (pipeline.NotAnImage, pipeline.ImageTooLarge) as error:
+            faults.append(f"{file.path}: {error}")
+        except OSError as error:
+            faults.append(f"{file.path}: cannot be read ({error.strerror or error})")
+    if len(faults) == 1:
+        raise DatasetError(faults[0])
+    if faults:
+        listed = "\n  ".join(faults)
+        raise DatasetError(
+            f"{folder}: {len(faults)} of {len(files)} files are not readable images:\n  {listed}"
+        )
+    return results
 
 
-def _visible(folder: Path) -> Iterator[Path]:
-    """Entries whose names do not begin with a dot: .DS_Store, .ipynb_checkpoints and the like are no data."""
-    return (path for path in folder.iterdir() if not path.name.startswith("."))
+def nfc(name: str) -> str:
+    """Return a name as Linux and Windows write it; file systems of Macs may take accents apart."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _part_folders(folder: Path) -> list[tuple[Path, FolderPart]]:
+    """Return the folders that hold the classes: the folder itself, or its `train`, `val` and `test`."""
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder; expected one with a sub-folder a class")
+    below = _sub_folders(folder)
+    parts = [(paths[0], PARTS[name.casefold()]) for name, paths in below.items() if name.casefold() in PARTS]
+    train = [path for path, part in parts if part == "train"]
+    if len(parts) == len(below) and len(train) == 1 and _sub_folders(train[0]):
+        return parts
+    return [(folder, "train")]
+
+
+def _sub_folders(folder: Path) -> dict[str, list[Path]]:
+    """Return the sub-folders by their names in NFC; two names of one form are one class."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not _is_skipped(path.name):
+            found.setdefault(nfc(path.name), []).append(path)
+    return found
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Walk down a class, through links too, but through no folder twice."""
+    seen: set[str] = set()
+    for home, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(home)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not _is_skipped(name)]
+        yield from (Path(home) / name for name in names if not _is_skipped(name))
+
+
+def _is_skipped(name: str) -> bool:
+    return name.startswith(".") or name.casefold() in NO_IMAGES
+
+
+def _count(count: int, names: Sequence[str]) -> str:
+    return f"one sub-folder, {names[0]}" if count == 1 else f"{count} sub-folders"

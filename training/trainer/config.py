@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from capsnet.config import ConfigError, InputSpec, ModelConfig
 from model.architectures.registry import ARCHITECTURES
 from training.data.augmentation import AUGMENTATIONS, Augmentation
-from training.data.datasets import DatasetInfo
+from training.data.datasets import FOLDER_PREFIX, DatasetInfo
 from training.trainer.losses import RECONSTRUCTION_WEIGHT
 
 Schedule = Literal["cosine", "exponential"]
@@ -17,6 +17,8 @@ Precision = Literal["bf16-mixed", "32-true"]
 TEACHER_WEIGHT = 0.7
 # The augmentation that suits each way of preparing pictures.
 DEFAULT_AUGMENTATION = {"mnist": "digits", "fashion": "clothes", "resize": "photos"}
+# A run on a folder validates and saves at most so often: an epoch of few images is shorter than its validation.
+MOST_VALIDATIONS = 40
 # A network that is tested on transformed digits must have been trained on digits that were only shifted.
 OWN_AUGMENTATION = {"translated_mnist": "none"}
 
@@ -133,6 +135,11 @@ class Recipe:
     def policy(self) -> Augmentation:
         """The augmentation by its values."""
         return AUGMENTATIONS[self.augmentation]
+
+    @property
+    def validate_every(self) -> int:
+        """Epochs from one validation to the next: 1, but more in long runs on a folder."""
+        return math.ceil(self.epochs / MOST_VALIDATIONS) if self.dataset.startswith(FOLDER_PREFIX) else 1
 
     def rate(self, step: int, steps_an_epoch: int) -> float:
         """Learning rate of a step, counted from 0 over the whole run."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,6 +21,8 @@ SPLIT_STREAM = 0xFFFF
 # Epochs that no run comes to: of the scenes to validate on, and, counted down from there, of augmented copies of them.
 VALIDATION_EPOCH = 0x3FFE
 COPIES_EPOCH = 0x3FFD
+# Images below which nothing is held out, and below which a folder holds out a fifth.
+FEWEST, SMALL_FOLDER = 10, 2000
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,19 @@ def split(data: Split, recipe: Recipe, device: torch.device) -> tuple[DeviceData
 
 
 def held_out_count(data: Split, validation: int) -> int:
-    """How many images are held out where so many are asked for: of few images, a tenth."""
-    return min(validation, len(data.labels) // 10)
+    """Return how many images are held out where so many are asked for.
+
+    Of few images, a tenth. Of a small folder, a fifth and at least one a class, because a tenth measures too little.
+    A folder with a part of its own for validation holds out that part.
+    """
+    count = len(data.labels)
+    if data.held_out is not None:
+        return int(data.held_out.sum())
+    if not data.by_class or count < FEWEST:
+        return min(validation, count // 10)
+    divisible = int((np.bincount(data.labels) > 1).sum())
+    share = count // 5 if count < SMALL_FOLDER else max(SMALL_FOLDER // 5, count // 10)
+    return max(divisible, min(validation, share))
 
 
 def held_out(data: Split, seed: int, count: int, device: torch.device) -> DeviceData:
@@ -110,7 +124,28 @@ def held_out(data: Split, seed: int, count: int, device: torch.device) -> Device
 
 
 def _order(data: Split, seed: int) -> Tensor:
-    return keyed_random.permutation(seed, SPLIT_STREAM, len(data.labels), torch.device("cpu"))
+    """Return all rows (N,), those to hold out first."""
+    order = keyed_random.permutation(seed, SPLIT_STREAM, len(data.labels), torch.device("cpu"))
+    if not data.by_class:
+        return order
+    urgency = torch.from_numpy(split_urgency(data.labels[order.numpy()]))
+    if data.held_out is not None:
+        urgency -= 10 * torch.from_numpy(data.held_out)[order].double()
+    return order[urgency.argsort(stable=True)]
+
+
+def split_urgency(labels: np.ndarray) -> np.ndarray:
+    """Return numbers (N,): the images with the smallest ones are held out, and every class gives its share of them.
+
+    Of labels (N,) in random order, one image of each class comes first and one comes last.
+    """
+    urgency = np.empty(len(labels))
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        urgency[rows] = (np.arange(len(rows)) + 0.5) / len(rows)
+        urgency[rows[0]] = -1.0
+        urgency[rows[-1]] = 2.0  # after the line above: the only image of a class is trained on
+    return urgency
 
 
 def _rows(data: Split, chosen: Tensor, device: torch.device) -> DeviceData:

@@ -14,6 +14,8 @@ from training.trainer.run_state import Stop
 
 # Options whose default may change or depends on the machine are always written out.
 ALWAYS = ("epochs", "augmentation", "seed", "precision")
+# Of a folder, also what `fit` would choose by itself.
+ALWAYS_OF_FOLDERS = ("batch_size", "learning_rate", "warmup", "ema")
 # Said in another way than by their values.
 OTHERWISE = ("dataset", "config", "input", "start", "teacher")
 OF_NETWORK = ("primary_capsules", "routing_iterations", "pose_dim", "class_bias", "detach_routing")
@@ -46,6 +48,8 @@ def command(recipe: Recipe) -> str:
             "preprocess": recipe.input.preprocess,
         }
     options |= _differing(recipe, [name for name in _names(Recipe) if name not in OTHERWISE])
+    if recipe.dataset.startswith(FOLDER_PREFIX):
+        options |= {name: getattr(recipe, name) for name in ALWAYS_OF_FOLDERS}
     options |= _differing(recipe.config, OF_NETWORK)
     if recipe.teacher:
         options["teacher_weight"] = recipe.teacher_weight

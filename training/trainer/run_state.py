@@ -109,17 +109,58 @@ class Stop:
     until_error
         After an epoch with no larger a share of the validation images wrong, so that networks can be compared that
         are equally good.
+    plateau
+        After so many epochs without a better one.
+    minutes
+        After the epoch in which training has taken so long in all.
+    cooldown
+        At a plateau, or when the minutes are nearly used up, lower the rate to its floor within so many epochs first.
+        The weights of a high rate are not as good as those that the end of the schedule gives.
     """
 
     until: int | None = None
     until_error: float | None = None
+    plateau: int | None = None
+    minutes: float | None = None
+    cooldown: int | None = None
 
     def reached(self, history: list[EpochResult]) -> bool:
         """Whether the last of the epochs done is one to stop after."""
         if not history:
             return False
         last = history[-1]
-        return (self.until is not None and last.epoch >= self.until) or self.met_by(last)
+        if (self.until is not None and last.epoch >= self.until) or self.met_by(last):
+            return True
+        if self.minutes is not None and sum(each.seconds for each in history) >= 60 * self.minutes:
+            return True
+        if self.cooldown:
+            begun = self.cooling_since(history)
+            return begun is not None and last.epoch >= begun + self.cooldown
+        return self._on_a_plateau(history)
+
+    def cooling_since(self, history: list[EpochResult]) -> int | None:
+        """Return the epoch after which the rate falls to its floor before its time; None while it does not."""
+        if not self.cooldown:
+            return None
+        for count in range(1, len(history) + 1):
+            part = history[:count]
+            if self._on_a_plateau(part) or self._short_of_time(part):
+                return part[-1].epoch
+        return None
+
+    def _on_a_plateau(self, history: list[EpochResult]) -> bool:
+        best = TrainingProgress(history=history).best
+        return (
+            self.plateau is not None and best is not None and history[-1].epoch - best.epoch >= self.plateau
+        )
+
+    def _short_of_time(self, history: list[EpochResult]) -> bool:
+        """Whether the time left is that of the cooldown, at the mean speed so far."""
+        if self.minutes is None:
+            return False
+        used = sum(each.seconds for each in history)
+        left = 60 * self.minutes - used
+        return left <= ((self.cooldown or 0) + 1) * used / history[-1].epoch
 
     def met_by(self, result: EpochResult) -> bool:
         """Whether an epoch has the error that is asked for."""

@@ -112,6 +112,8 @@ class Trainer:
         self.model, self.optimizer = fabric.setup(network, optimizer)
         self.average = MovingAverage(self.network, recipe.ema)
         self.teacher, self.keep_epochs = teacher, keep_epochs
+        self.cooling: tuple[int, int] | None = None  # from which step, and for how many
+        self._saved = time.monotonic()
         if teacher is not None:
             teacher.network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.position = TrainingProgress()
@@ -135,16 +137,39 @@ class Trainer:
         best = self.position.best
         stop = stop or Stop()
         while best is None or not (self.finished or stop.reached(self.position.history)):
+            if (since := stop.cooling_since(self.position.history)) is not None:
+                self.cooling = since * self.steps, (stop.cooldown or 1) * self.steps
             self._train_epoch(reporter)
+            if not self._validates(self.position.epoch + 1, stop):
+                self._begin_next_epoch()
+                continue
             result = self._finish_epoch()
             best = self.position.best
             reporter.epoch(result, best=result is best)
         return best
 
+    def _validates(self, epoch: int, stop: Stop) -> bool:
+        """Whether to validate after an epoch, counted from 1."""
+        return epoch % self.recipe.validate_every == 0 or epoch in (self.recipe.epochs, stop.until)
+
+    def _begin_next_epoch(self) -> None:
+        """Move on without validating; the sums and seconds run on."""
+        self.position.epoch += 1
+        self.position.step = 0
+
+    def rate(self, number: int) -> float:
+        """Learning rate of a step, counted from 0 over the whole run: the schedule's, or less while it cools down."""
+        usual = self.recipe.rate(number, self.steps)
+        if self.cooling is None or number < self.cooling[0]:
+            return usual
+        first, count = self.cooling
+        left = max(0.0, 1 - (number - first) / count)
+        return min(usual, max(self.recipe.floor, left * self.recipe.rate(first, self.steps)))
+
     def _train_epoch(self, reporter: TrainingCallback) -> None:
         position = self.position
         self.network.train()
-        started = saved = time.monotonic()
+        started = time.monotonic()
         earlier = position.seconds
         rank, world = self.fabric.global_rank, self.fabric.world_size
         unread: list[Tensor] = []
@@ -158,9 +183,8 @@ class Trainer:
             now = time.monotonic()
             position.seconds = earlier + now - started
             reporter.step(position, loss)
-            if now - saved > SAVE_EVERY:
+            if now - self._saved > SAVE_EVERY:
                 self._save_state()
-                saved = time.monotonic()
 
     @property
     def _read_every(self) -> int:
@@ -184,7 +208,7 @@ class Trainer:
         """One step of Adam, counted within the epoch; loss, margin loss and reconstruction loss of the batch, (3,)."""
         recipe, number = self.recipe, self.position.epoch * self.steps + step
         for group in self.optimizer.param_groups:
-            group["lr"] = recipe.rate(number, self.steps)
+            group["lr"] = self.rate(number)
         if self._drops:
             torch.manual_seed(recipe.seed << 32 | (number * self.fabric.world_size + self.fabric.global_rank))
         lengths, poses, reconstruction = self.model(examples.images, examples.labels)
@@ -204,7 +228,8 @@ class Trainer:
     def _finish_epoch(self) -> EpochResult:
         """Validate, write the files of the epoch, and move to the next epoch."""
         position = self.position
-        loss, margin, drawn = (total / self.steps for total in position.sums)
+        epochs = position.epoch + 1 - (position.history[-1].epoch if position.history else 0)
+        loss, margin, drawn = (total / (epochs * self.steps) for total in position.sums)
         recompute_batchnorm(self.average.network, plain_images(self.training, self.recipe.seed))
         error, validation_margin = validate(self.average.network, self.validation)
         result = EpochResult(
@@ -214,7 +239,7 @@ class Trainer:
             reconstruction_loss=drawn,
             validation_error=error,
             validation_margin_loss=validation_margin,
-            learning_rate=self.recipe.rate((position.epoch + 1) * self.steps - 1, self.steps),
+            learning_rate=self.rate((position.epoch + 1) * self.steps - 1),
             seconds=position.seconds,
         )
         history = [*position.history, result]
@@ -241,6 +266,7 @@ class Trainer:
             save_network(self.folder / name, self.average.network, header)
 
     def _save_state(self) -> None:
+        self._saved = time.monotonic()
         if self.fabric.is_global_zero:
             optimizer = self.optimizer.optimizer
             run_state.save_state(

@@ -198,6 +198,7 @@ CARD_FIELDS: dict[type, dict[str, str]] = {
         "pose_directions": "How the whole pose moves as an image turns, slants, widens or moves, by class, where it "
         "was measured.",
         "training": "Data, command and seed that made the model.",
+        "samples": "Classes of the images in `/models/{name}/samples.png`, from left to right; often none.",
         "serving": "How this service runs it.",
     },
     ModelConfig: {
@@ -225,6 +226,7 @@ CARD_FIELDS: dict[type, dict[str, str]] = {
         "ink": "Median Euclidean norm of those images, [J].",
         "p95": "95th percentile of their strangeness, [J]; a stranger image is refused.",
         "p99": "99th percentile of their strangeness, [J].",
+        "doubt_weight": "How much the lengths count in the strangeness, beside the distance.",
     },
     Variant: {
         "encoder": "The encoder's graph.",

@@ -1,6 +1,7 @@
 """The commands as a user types them: a folder of pictures becomes a trained, exported and measured model."""
 
 import csv
+import io
 import json
 import os
 import re
@@ -9,7 +10,9 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+import warnings
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +26,7 @@ from capsnet.onnx_model import open_variants
 from capsnet.preprocessing.pipeline import decode
 from model.checkpoint import load_network, read_tensors
 from training.cli import main
+from training.cli.app import console
 from training.data.datasets import Split, load
 from training.evaluation.evaluate import measure, open_candidate
 from training.evaluation.validate import Copies, validate_models
@@ -40,13 +44,34 @@ def command(*words: str | Path) -> list[str]:
     return [sys.executable, "-m", "training", *map(str, words)]
 
 
-def run(*words: str | Path, status: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-    variables = (
-        {k: v for k, v in os.environ.items() if k != "CAPSNET_DATA"} | {"COLUMNS": "200"} | environment
-    )
-    result = subprocess.run(command(*words), cwd=ROOT, env=variables, capture_output=True, text=True)
-    assert result.returncode == status, result.stderr
-    return result
+@dataclass(frozen=True)
+class Said:
+    """What a command has printed."""
+
+    stdout: str
+    stderr: str
+
+
+def run(*words: str | Path, status: int = 0, **environment: str) -> Said:
+    """Run a command in this process, which saves it the seconds that PyTorch takes to load."""
+    kept = {k: v for k, v in os.environ.items() if k != "CAPSNET_DATA"} | {"COLUMNS": "200"} | environment
+    out, error = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        patch.setattr(os, "environ", kept)
+        patch.setattr(sys, "argv", ["training", *map(str, words)])
+        patch.chdir(ROOT)
+        console.width = int(kept["COLUMNS"])
+        with redirect_stdout(out), redirect_stderr(error), pytest.raises(SystemExit) as ended:
+            main()
+    assert (ended.value.code or 0) == status, error.getvalue()
+    return Said(out.getvalue(), error.getvalue())
+
+
+def run_alone(*words: str | Path) -> None:
+    """Run a command in a process of its own, for what starts more of them."""
+    result = subprocess.run(command(*words), cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
 
 
 NAMES = {0: "zero", 1: "one", 7: "seven"}
@@ -97,7 +122,14 @@ def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_leaves_its_files(trained: Path) -> None:
     found = {path.name for path in trained.iterdir()}
-    assert found == {"best.safetensors", "last.safetensors", "state.safetensors", "log.csv", "tensorboard"}
+    assert found - {"mistakes.png"} == {
+        "best.safetensors",
+        "confusion.png",
+        "last.safetensors",
+        "log.csv",
+        "state.safetensors",
+        "tensorboard",
+    }
     assert list((trained / "tensorboard").glob("events*"))
 
 
@@ -111,6 +143,15 @@ def test_a_folder_of_pictures_becomes_a_model_that_knows_others(others: Path, ex
         lengths, _ = models["fp32"].encode(decode(path.read_bytes(), card.input)[np.newaxis])
         right += card.classes[int(lengths.argmax())] == path.parent.name
     assert right / len(paths) > 0.85
+
+
+def test_validation_images_lie_beside_the_card(exported: Path) -> None:
+    card = ModelCard.load(exported)
+    assert set(card.samples) == {"one", "seven", "zero"}
+    with Image.open(exported / "samples.png") as strip:
+        assert strip.size == (28 * len(card.samples), 28)
+    low, high = card.training["guard_refuses"]
+    assert 0 < low < 0.05 < high < 0.4
 
 
 def test_the_command_on_the_card_makes_the_same_weights(
@@ -487,7 +528,7 @@ def test_two_processes_train_as_one(architecture: str, pictures: Path, tmp_path:
     logs, weights = [], []
     for devices in ("1", "2"):
         folder = tmp_path / devices
-        run(*fit_words(pictures, folder, *words, "--precision", "32-true", "--devices", devices))
+        run_alone(*fit_words(pictures, folder, *words, "--precision", "32-true", "--devices", devices))
         logs.append(next(csv.DictReader((folder / LOG).read_text().splitlines())))
         weights.append(read_tensors(folder / LAST)[0])
     for name in ("loss", "margin_loss", "reconstruction_loss", "validation_margin_loss"):
@@ -519,6 +560,7 @@ def test_a_run_killed_without_warning_goes_on(pictures: Path, trained: Path, tmp
     ("words", "message"),
     [
         (["fit", "--dataset", "mnits", "--output", "x"], "no data set 'mnits'"),
+        (["fit", "--dataset", "mnits", "--epochs", "auto", "--output", "x"], "no data set 'mnits'"),
         (["fit", "--dataset", "folder:none", "--output", "x"], "none: no such folder"),
         (
             ["fit", "--dataset", "mnist", "--data", "none", "--output", "x"],
@@ -572,6 +614,18 @@ def test_a_mistake_is_one_clear_line(
     assert ended.value.code == 1
     assert message in capsys.readouterr().err
     assert not (ROOT / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--epochs", "many"], "neither auto nor a whole number"),
+        (["--preprocess", "wild"], "neither auto nor one of mnist, fashion, resize"),
+    ],
+)
+def test_a_value_is_auto_or_of_its_kind(words: list[str], message: str) -> None:
+    refused = run("fit", "--dataset", "mnist", "--output", "x", *words, status=2)
+    assert message in " ".join(refused.stderr.split())
 
 
 def test_a_model_is_not_measured_on_other_classes(exported: Path, sample_folder: Path) -> None:

@@ -1,0 +1,118 @@
+"""Folders as users have them: sub-folders, parts, files that are no images, names with accents."""
+
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from training.data.datasets import DatasetError, Split, load
+from training.data.folder_survey import looks_drawn, near_duplicates, summary, survey, warnings
+from training.data.image_folder import class_names, list_images
+from training.trainer.device_data import held_out, held_out_count
+
+
+def image(path: Path, seed: int = 0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (30, 40, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two classes of twelve and three images."""
+    for number in range(12):
+        image(tmp_path / "cat" / f"{number}.png", number)
+    for number in range(3):
+        image(tmp_path / "dog" / f"{number}.png", 100 + number)
+    return tmp_path
+
+
+def test_sub_folders_of_a_class_are_walked_and_file_managers_files_skipped(folder: Path) -> None:
+    image(folder / "dog" / "holiday" / "2020" / "deep.png")
+    for name in ("Thumbs.db", "desktop.ini", ".DS_Store", ".cache/x.png"):
+        (folder / "dog" / name).parent.mkdir(exist_ok=True)
+        (folder / "dog" / name).write_bytes(b"no image")
+    assert [file.label for file in list_images(folder).files].count(1) == 4
+
+
+def test_names_are_in_nfc(folder: Path) -> None:
+    image(folder / unicodedata.normalize("NFD", "zèbre") / "1.png")
+    assert class_names(folder) == ("cat", "dog", "zèbre")
+
+
+def test_all_unreadable_files_of_a_folder_are_listed(folder: Path) -> None:
+    for name in ("cat/x.png", "dog/notes.txt"):
+        (folder / name).write_bytes(b"no image")
+    with pytest.raises(DatasetError, match=r"2 of 17 files") as error:
+        survey(list_images(folder))
+    assert "x.png" in str(error.value)
+    assert "notes.txt" in str(error.value)
+
+
+def test_the_parts_of_a_folder_are_used(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    whole = tmp_path_factory.mktemp("parts")
+    for part in ("train", "Val", "test"):
+        for number in range(6):
+            image(whole / part / "ab"[number % 2] / f"{number}.png", number + len(part))
+    data = load(f"folder:{whole}", "train")
+    assert (len(data.labels), held_out_count(data, 5000)) == (12, 6)
+    assert data.held_out is not None
+    kept = held_out(data, 3, 6, torch.device("cpu"))
+    assert data.held_out[kept.samples.numpy()].all()
+    assert len(load(f"folder:{whole}", "test").labels) == 6
+    image(whole / "test" / "c" / "1.png")
+    with pytest.raises(DatasetError, match="has classes that the training part lacks: c"):
+        list_images(whole)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_class_of_a_folder_is_in_training_and_in_validation(folder: Path, seed: int) -> None:
+    data = load(f"folder:{folder}", "train")
+    kept = held_out(data, seed, held_out_count(data, 5000), torch.device("cpu"))
+    assert (np.bincount(kept.labels.numpy()) >= 1).all()
+    assert (np.bincount(data.labels) - np.bincount(kept.labels.numpy()) >= 1).all()
+
+
+def test_a_published_split_is_not_that_of_a_folder() -> None:
+    labels = np.arange(100) % 10
+    data = Split(np.zeros((100, 1, 2, 2), np.uint8), labels)
+    assert held_out_count(data, 5000) == 10
+    assert held_out_count(data, 5) == 5
+
+
+def test_one_class_alone_or_none_in_a_folder_is_a_sentence(tmp_path: Path) -> None:
+    image(tmp_path / "cat" / "1.png")
+    with pytest.raises(DatasetError, match="has one sub-folder, cat; expected at least two"):
+        class_names(tmp_path)
+    (tmp_path / "dog").mkdir()
+    with pytest.raises(DatasetError, match="dog: holds no pictures"):
+        list_images(tmp_path)
+
+
+def test_few_and_uneven_classes_of_a_folder_are_named() -> None:
+    assert summary(("a", "b"), (30, 2)) == "32 images, per class: a 30, b 2"
+    said = " ".join(warnings(("a", "b", "c"), (100, 2, 1)))
+    assert "one image, which are trained but not validated: c" in said
+    assert "few images: b 2" in said
+    assert "a has 100 images, c has 1" in said
+    assert warnings(("a", "b"), (60, 50)) == []
+
+
+def test_near_duplicates_across_the_split_of_a_folder_are_counted() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (10, 3, 32, 32)).astype(np.uint8)
+    labels, kept = np.arange(10) % 2, np.arange(10) >= 8
+    assert near_duplicates(images, labels, kept, ("a", "b")) is None
+    images[9] = images[1]
+    assert "1 of 2 validation images" in str(near_duplicates(images, labels, kept, ("a", "b")))
+
+
+def test_strokes_in_a_folder_are_told_from_surfaces() -> None:
+    paper = np.full((64, 64), 240.0)
+    paper[20:23, 10:50] = 20
+    assert looks_drawn(paper)
+    paper[20:50, 10:50] = 20
+    assert not looks_drawn(paper)
+    assert not looks_drawn(np.random.default_rng(0).uniform(0, 255, (64, 64)))

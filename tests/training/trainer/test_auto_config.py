@@ -1,0 +1,75 @@
+"""Settings chosen for a folder, and that published data sets keep their settings."""
+
+from pathlib import Path
+
+import pytest
+
+from training.cli.folder_run import folder_settings, published_settings
+from training.data.folder_survey import FolderFacts
+from training.trainer.auto_config import choose
+
+BY_HAND = dict.fromkeys(
+    (
+        "architecture",
+        "epochs",
+        "batch_size",
+        "learning_rate",
+        "warmup",
+        "ema",
+        "augmentation",
+        "image_size",
+        "channels",
+        "preprocess",
+    )
+)
+
+
+def chosen(**values: object) -> dict[str, object]:
+    settings = {"counts": (60, 60, 60), "edges": (100, 300, 900), "coloured": 1.0, "drawn": 0.0}
+    facts = FolderFacts(**settings | values)  # type: ignore[arg-type]
+    return {each.option: each.value for each in choose(facts)}
+
+
+def test_photographs_are_read_in_colour_and_drawings_as_strokes_in_a_folder() -> None:
+    photos, drawings = chosen(), chosen(coloured=0.0, drawn=1.0)
+    assert (photos["channels"], photos["image_size"], photos["preprocess"]) == (3, 40, "resize")
+    assert (drawings["channels"], drawings["image_size"], drawings["preprocess"]) == (1, 28, "mnist")
+    assert chosen(edges=(24, 32, 64))["image_size"] == 32
+
+
+def test_a_small_folder_ends_its_warmup_and_moves_its_average() -> None:
+    values = chosen()
+    assert values["batch_size"] == 16
+    assert int(str(values["warmup"])) < 100
+    assert float(str(values["ema"])) < 0.99
+    assert int(str(values["epochs"])) >= 70
+
+
+def test_a_large_folder_has_the_usual_batches() -> None:
+    values = chosen(counts=(20_000, 20_000))
+    assert (values["batch_size"], values["warmup"]) == (128, 150)
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist", "multimnist", "smallnorb", "cifar10"])
+def test_published_data_sets_keep_their_settings_and_are_no_folder(dataset: str, tmp_path: Path) -> None:
+    assert folder_settings(dataset, tmp_path, BY_HAND, resume=False) is None
+    assert published_settings(dataset, BY_HAND).values == {
+        "architecture": "efficient",
+        "epochs": 40,
+        "batch_size": 128,
+        "learning_rate": 1e-3,
+        "warmup": 200,
+        "ema": 0.999,
+        "augmentation": None,
+        "input": None,
+    }
+
+
+def test_what_is_set_by_hand_wins_for_a_published_set_as_for_a_folder() -> None:
+    assert published_settings("mnist", BY_HAND | {"epochs": 3}).values["epochs"] == 3
+
+
+def test_the_size_follows_a_preprocessing_that_is_set_by_hand_for_a_folder() -> None:
+    facts = FolderFacts(counts=(60, 60), edges=(100, 300, 900), coloured=1.0, drawn=0.0)
+    values = {each.option: each.value for each in choose(facts, preprocess="mnist")}
+    assert (values["image_size"], values["channels"], values["augmentation"]) == (28, 1, "own-drawings")

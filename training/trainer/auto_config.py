@@ -1,0 +1,109 @@
+"""Choose the settings of a run on a folder of images from what the folder holds."""
+
+import math
+from dataclasses import dataclass, replace
+
+from training.data.folder_survey import FolderFacts
+from training.trainer.config import Recipe
+from training.trainer.run_state import Stop
+
+# Share of the images from which a folder counts as drawn, or as coloured.
+MOSTLY_DRAWN, SOME_COLOURED = 0.9, 0.05
+# Edges of the input: of drawings, of icons, of photographs. An icon's edge is at most as large as this.
+DRAWN_SIDE, ICON_SIDE, PHOTO_SIDE, LARGEST_ICON = 28, 32, 40, 40
+# Steps of a run: of drawings and photographs, no more than so many an image, and at least so many epochs.
+DRAWN_STEPS, PHOTO_STEPS, STEPS_AN_IMAGE, FEWEST_EPOCHS = 800, 700, 16, 12
+FEWEST_WARMUP, MOST_WARMUP = 10, 200
+# Of the training alone, so that ten minutes suffice from the command to the exported model.
+MINUTES = 8.0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The value of one option of `fit`, and the reason."""
+
+    option: str
+    value: str | int | float
+    reason: str
+
+
+def choose(
+    facts: FolderFacts, *, preprocess: str | None = None, batch_size: int | None = None
+) -> tuple[Choice, ...]:
+    """Return a value and its reason for every option that is chosen from the images.
+
+    Parameters
+    ----------
+    facts
+        Number, sizes and colours of the images.
+    preprocess
+        How images are read, if it is set by hand; size, channels and augmentation follow from it.
+    batch_size
+        The batch size if it is set by hand; the number of epochs follows from it.
+    """
+    count, median = facts.images, facts.edges[1]
+    way = preprocess or ("mnist" if facts.drawn >= MOSTLY_DRAWN else "resize")
+    drawn = way != "resize"
+    colour = facts.coloured >= SOME_COLOURED
+    shown = f"{100 * facts.drawn:.0f} % of the images are thin strokes on an even ground"
+    if drawn:
+        side, why_side = DRAWN_SIDE, "what stands out is cropped and scaled"
+    elif median <= LARGEST_ICON:
+        side, why_side = ICON_SIDE, f"the median shorter edge is {median} pixels"
+    else:
+        side, why_side = PHOTO_SIDE, f"the median shorter edge is {median} pixels; more costs time"
+    batch, why_batch = auto_batch_size(count)
+    batch = batch_size or batch
+    training = max(1, count - count // 5)
+    steps_an_epoch = max(1, training // batch)
+    wanted = min(DRAWN_STEPS if drawn else PHOTO_STEPS, STEPS_AN_IMAGE * count)
+    epochs = max(FEWEST_EPOCHS, math.ceil(wanted / steps_an_epoch))
+    steps = epochs * steps_an_epoch
+    return (
+        Choice("preprocess", way, shown),
+        Choice("image_size", side, why_side),
+        Choice(
+            "channels",
+            3 if colour and not drawn else 1,
+            f"{100 * facts.coloured:.0f} % of the images have colours",
+        ),
+        Choice(
+            "architecture",
+            "efficient" if drawn else "residual",
+            "enough for strokes, and quick" if drawn else "learns objects on other backgrounds",
+        ),
+        Choice(
+            "augmentation",
+            {"mnist": "own-drawings", "fashion": "clothes"}.get(way, "own-photos"),
+            "moves and bends strokes" if way == "mnist" else f"suits {way}",
+        ),
+        Choice("batch_size", batch, why_batch if batch_size is None else "set by hand"),
+        Choice("epochs", epochs, f"{steps_an_epoch} steps an epoch, {steps:,} in all"),
+        Choice("learning_rate", 0.002, "suits batches of this size"),
+        Choice("warmup", min(MOST_WARMUP, max(FEWEST_WARMUP, steps // 20)), "a twentieth of the steps"),
+        Choice("ema", auto_average(steps), "averages over a fiftieth of the steps"),
+    )
+
+
+def stop_of_folder(recipe: Recipe, stop: Stop) -> Stop:
+    """Return when a run on a folder ends: as set by hand, else at a plateau or after some minutes."""
+    every = recipe.validate_every
+    return replace(
+        stop,
+        plateau=stop.plateau or max(8, recipe.epochs // 3),
+        minutes=MINUTES if stop.minutes is None else stop.minutes,
+        cooldown=every * math.ceil(max(2, recipe.epochs // 8) / every),
+    )
+
+
+def auto_batch_size(images: int) -> tuple[int, str]:
+    """Return a batch size and the reason: few images make few steps, so their batches are small."""
+    for limit, size in ((80, 8), (3000, 16), (10_000, 32), (30_000, 64)):
+        if images < limit:
+            return size, f"{images:,} images, fewer than {limit:,}"
+    return Recipe.batch_size, f"{images:,} images"
+
+
+def auto_average(steps: int) -> float:
+    """Return the decay of the weights' average, at most the usual one."""
+    return min(Recipe.ema, round(1 - min(0.5, 50 / steps), 4))
