@@ -164,6 +164,13 @@ class Settings(BaseSettings):
     max_pixels: int = Field(
         50_000_000, ge=784, le=1_000_000_000, description="Most pixels that a picture may declare."
     )
+    decode_memory: ByteSize = Field(
+        ByteSize(512_000_000),
+        ge=32_000_000,
+        le=1_000_000_000_000,
+        description="Most memory that all workers together take to decode pictures; "
+        "a picture that would take more is answered 413, one that finds none free 503.",
+    )
     api_keys: Secrets = Field(
         (), description="Keys that open the service, with commas between; none asks for none."
     )

@@ -19,7 +19,9 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
+from ..errors import StartupError
 from ..inference.batching.requests import BatchRun
+from .metric_files import ReservedDict
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -48,6 +50,7 @@ _pid = cache(os.getpid)
 
 if os.environ.get(FOLDER_VARIABLE):
     os.register_at_fork(after_in_child=_pid.cache_clear)
+    values.MmapedDict = ReservedDict  # type: ignore[attr-defined]
     values.ValueClass = values.MultiProcessValue(_pid)  # type: ignore[no-untyped-call]
 
 # The moments at which series were made, one for each, say nothing that a restart does not.
@@ -55,9 +58,23 @@ prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
-    """The numbers of one process."""
+    """The numbers of one process.
+
+    Raises
+    ------
+    StartupError
+        If there is no room for the files through which processes count together.
+    """
 
     def __init__(self) -> None:
+        try:
+            self._make()
+        except OSError as error:
+            raise StartupError(
+                f"CAPSNET_WORKERS above 1 needs room for metrics in a folder that TMPDIR may name: {error}"
+            ) from None
+
+    def _make(self) -> None:
         self._own = CollectorRegistry()
         self._facts = _Facts()
         self._requests = Counter(
