@@ -37,7 +37,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-browser chromium screenshots train smoke pictures results figures tutorial openapi fuzz lock clean \
+.PHONY: help serve test test-plain test-browser chromium screenshots train smoke pictures results figures tutorial openapi fuzz lock clean \
 	lint lint-style lint-types lint-imports lint-images lint-english install-serve install-train install-dev \
 	wheel-check bench-serving bench-limit bench-overload bench-gpu bench-training soak performance
 
@@ -51,6 +51,10 @@ serve: install-serve ## Serve artifacts/ on http://127.0.0.1:8000 (HOST=, PORT=,
 TEST_PROCESSES := 2
 test: install-dev ## Run every test that needs no browser and no container engine (ARGS=, TEST_PROCESSES=)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=tests/browser -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
+
+test-plain: install-dev ## Run the tests over HTTP under plain uvicorn, from a copy of the tree without app/server/ (ARGS=)
+	OMP_NUM_THREADS=1 CAPSNET_TEST_SERVER=plain $(BIN)/python -m pytest tests/app/api tests/app/observability \
+		-n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
 # The system's Chromium where there is one, else Playwright's own, which it fetches.
 chromium: install-dev
