@@ -42,12 +42,19 @@ def _network(value: str) -> str:
     return str(ipaddress.ip_network(value))
 
 
+ROOT_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 ORIGIN = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
 
 
 def _origin(value: str) -> str:
     if not ORIGIN.fullmatch(value):
         raise ValueError(f"{value!r} is no origin: https://host or http://host:port, without a path")
+    return value
+
+
+def _path(value: str) -> str:
+    if value and not ROOT_PATH.fullmatch(value):
+        raise ValueError("should begin with a slash, such as /digits, and not end with one")
     return value
 
 
@@ -189,6 +196,16 @@ class Settings(BaseSettings):
     cors_origins: Origins = Field(
         (),
         description="Origins whose pages may call the service, such as `https://example.org`, with commas between.",
+    )
+    root_path: Annotated[str, AfterValidator(_path)] = Field(
+        "",
+        description="Path before that of every route, such as `/digits`, where a proxy takes it off; "
+        "it stands in the OpenAPI document.",
+    )
+    fast_path: bool = Field(
+        True,
+        description="Read plain requests from their bytes; with `0` uvicorn's parser reads all of them, "
+        "and none is refused before that.",
     )
     log_format: Annotated[Literal["console", "json"], BeforeValidator(_lower)] = Field(
         "console", description="`console` for people, `json` for machines."

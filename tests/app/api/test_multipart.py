@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 
 from app.api.multipart import Form, plain_files, plain_picture
 from app.errors import BadRequest
+from tests.app.both_ways import both_ways
 from tests.app.server_process import Server, assert_problem, png, serving
+
+server = both_ways()
 
 LIMIT = 4096
 
