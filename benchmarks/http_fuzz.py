@@ -21,7 +21,7 @@ PIECES = [
     b"\r\n", b"\n", b"\r", b" ", b"\t", b":", b"#", b"?", b"%0d", b"\0", b"\x7f", b"\xe9", b"Content-Length", b"0",
     b"content-length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b"x: \r\n", b"Connection: close\r\n", b"Host: y\r\n",
     b"HTTP/1.0", b"POST /", b";", b",", b"--b", b"--b--", b"\r\n--b", b'"', b"\\", b"name=", b"file", b"filename",
-    b"\r\n\r\n", b"Content-Disposition: form-data", b"Content-Type: a/b\r\n", b"Upgrade: h2c\r\n", b"+5", b"0x4", b"_", b"-",
+    b"\r\n\r\n", b"Content-Disposition: form-data", b"Content-Type: a/b\r\n", b"Upgrade: h2c\r\n", b"+5", b"_", b"-",
 ]  # fmt: skip
 HEAD = b"POST /classify?top_k=3 HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 4\r\n\r\n"
 PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\nContent-Type: image/png\r\n\r\ndata\r\n'
