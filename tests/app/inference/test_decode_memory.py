@@ -8,8 +8,10 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 from PIL import Image
 
@@ -18,6 +20,7 @@ from app.inference.decode_memory import MOST_WITHOUT_WAITING, UNCOUNTED, DecodeM
 from app.server.shared_memory import shared_numbers
 from capsnet.preprocessing import image_file
 from capsnet.preprocessing.image_file import ImageTooLarge
+from tests.app.server_process import assert_problem, serving
 
 SIDE = 3000  # pixels
 FORMATS = [
@@ -137,3 +140,23 @@ def test_workers_count_together_and_one_that_dies_takes_its_lock_with_it() -> No
         claim_of_other(60_000_000)
     assert one.used == other.used == 0
     os.close(file)
+
+
+def test_a_service_decodes_within_its_budget(tiny_models: Path, tmp_path: Path) -> None:
+    """Pictures of a hundred bytes and 25 megapixels each, several at a time, and one that never fits."""
+    budget = 450_000_000
+    heavy, hopeless = picture("WebP", "RGB", 5000), picture("WebP", "RGB", 6000)
+    assert len(heavy) < 50_000
+    with serving(tmp_path / "log", models=tiny_models, decode_memory=budget) as running:
+
+        def ask(data: bytes) -> httpx.Response:
+            return httpx.post(f"{running.url}/classify?preprocess=resize", files={"file": data}, timeout=60)
+
+        before = running.memory()
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(ask, [heavy, hopeless] * 3))
+        assert {answer.status_code for answer in answers[::2]} <= {200, 503}
+        assert answers[0].status_code == 200
+        for answer in answers[1::2]:
+            assert_problem(answer, 413, "bytes of memory", "CAPSNET_DECODE_MEMORY", "JPEG or PNG")
+        assert 1024 * running.resident("VmHWM") - before < budget + 100_000_000
