@@ -62,13 +62,13 @@ def memory_now(key: str) -> int:
 def test_a_decoding_takes_at_most_what_it_claims() -> None:
     """And not much less, or pictures would be refused for nothing."""
     command = [sys.executable, "-c", f"from {__name__} import measure; measure()"]
-    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=240)
     lines = [line.split() for line in result.stdout.splitlines()]
     assert len(lines) == len(FORMATS)
     for *name, claimed, taken in lines:
         assert int(taken) < int(claimed) + 4_000_000, name
         if name[0] == "WebP":  # for others the C library may have the memory already
-            assert int(claimed) < 1.5 * int(taken), name
+            assert int(claimed) < 2 * int(taken), name
 
 
 def test_a_jpeg_of_one_component_a_scan_is_kept_whole_like_a_progressive_one() -> None:
