@@ -38,15 +38,13 @@ def _supervise(settings: Settings) -> None:
     from .server.fingerprint import fingerprint
     from .server.supervisor import Supervisor
 
-    models = discover_models(
-        settings.models
-    )  # what is wrong with the files is said once and not by every worker
+    models = discover_models(settings.models)  # one sentence about wrong files, and not one by every worker
     expected = fingerprint((model.card for model in models.values()), ApiKeys.load(settings))
     Supervisor(settings, _forget_worker, expected).run()
 
 
 def _serve(settings: Settings) -> None:
-    """Serve in this process; the supervisor of several needs none of what is imported here."""
+    """Serve in this process; the supervisor of several processes needs none of these imports."""
     from .api.application import create_app
     from .server.server import Server
     from .server.sockets import StartLock, own_socket

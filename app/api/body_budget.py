@@ -16,12 +16,12 @@ WINDOW_BYTES = 10_000
 class BodyBudget:
     """Counts the bytes of bodies from their arrival until their requests are answered.
 
-    Bytes that have come are counted and not lengths that were declared: to take the room of others a client must send.
+    Bytes that have come are counted, not declared lengths: to take the space of others, a client must send.
 
     Parameters
     ----------
     limit
-        Bytes of bodies, of which large ones take three quarters at most. A body whose declared length finds no room is
+        Bytes of bodies, of which large ones take three quarters at most. A body whose declared length finds no space is
         refused before any of it is read, and beyond the limit no more is read of any body.
     """
 
@@ -30,7 +30,7 @@ class BodyBudget:
         self.used = 0
 
     def reserve(self, more: int, so_far: int = 0) -> None:
-        """See that there is room for so many bytes more of a body; raises QueueFull."""
+        """Take space for so many bytes more of a body; raises QueueFull."""
         limit = self._limit if so_far + more <= SMALL_BODY else SHARE_OF_LARGE * self._limit
         if self.used + more > limit:
             raise QueueFull(

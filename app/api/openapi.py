@@ -149,7 +149,7 @@ REASONS = {
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The error answers of a route, but for those of the door, 401 and 429, which `complete` adds."""
+    """Return the error answers of a route, but for those of authentication, 401 and 429, which `complete` adds."""
     return {status: {**_reason(status), "content": _content(MEDIA_TYPE, Problem)} for status in statuses}
 
 
@@ -179,8 +179,8 @@ def operation_id(route: APIRoute) -> str:
 def complete_openapi(document: dict[str, Any], *, keys: bool, root_path: str = "") -> dict[str, Any]:
     """Add to an OpenAPI document the schemas to which bodies and errors refer, the card in words, and examples.
 
-    Each route that is not open to everybody says how a key is sent, and with `keys` that it must be. With `root_path`
-    the routes lie below that.
+    Each route that is not always open says how a key is sent, and with `keys` that it must be. With `root_path` the
+    routes lie below that.
     """
     if root_path:
         document["servers"] = [{"url": root_path}]
@@ -200,7 +200,7 @@ def complete_openapi(document: dict[str, Any], *, keys: bool, root_path: str = "
 
 
 def _add_door(operation: dict[str, Any], keys: bool, protocol: bool) -> None:
-    """Say of one operation that it takes a key, and what is answered without one and to too many requests."""
+    """Say of one operation that it takes a key, and how a missing key and too many requests are answered."""
     any_scheme: list[dict[str, list[str]]] = [{name: []} for name in KEY_SCHEMES]
     operation["security"] = any_scheme if keys else [{}, *any_scheme]
     content = _content("application/json", ProtocolError) if protocol else _content(MEDIA_TYPE, Problem)

@@ -98,7 +98,7 @@ class InferenceService:
     async def check_health(self, models: Iterable[LoadedModel]) -> None:
         """See that these models run; one that has failed its last batches is tried on a blank image.
 
-        A picture cannot make a blank image fail, and a model that nobody asks any more can recover.
+        A picture cannot make a blank image fail, and a model that gets no requests any more can recover.
 
         Raises
         ------
@@ -139,7 +139,7 @@ class InferenceService:
     async def load_images(
         self, served: LoadedModel, files: Sequence[bytes], preprocess: str | None, deadline: float
     ) -> list[Floats | Problem]:
-        """Picture files to the arrays (C,H,W) that the network takes; in the place of one, what is wrong with it."""
+        """Return picture files as the arrays (C,H,W) that the network takes; in the place of one, its problem."""
         limit = self._settings.max_pixels
         quick = [index for index, data in enumerate(files) if is_cheap_to_decode(data, served.card.input)]
         if len(files) == len(quick) == 1:

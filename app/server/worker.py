@@ -56,7 +56,7 @@ class WorkerServer(Server):
 
 
 def main() -> None:
-    """Serve until the supervisor says or is gone; tell it what is wrong where that cannot be."""
+    """Serve until the supervisor says or is gone; tell it the reason where that cannot be."""
     channel_file, number, memory, *files = map(int, sys.argv[1:])
     channel = socket.socket(fileno=channel_file)
     expected = channel.recv(SIZE, socket.MSG_WAITALL)
