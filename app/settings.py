@@ -53,7 +53,7 @@ def _origin(value: str) -> str:
 
 
 def _path(value: str) -> str:
-    if value and not ROOT_PATH.fullmatch(value):
+    if not ROOT_PATH.fullmatch(value):
         raise ValueError("should begin with a slash, such as /digits, and not end with one")
     return value
 
@@ -197,8 +197,8 @@ class Settings(BaseSettings):
         (),
         description="Origins whose pages may call the service, such as `https://example.org`, with commas between.",
     )
-    root_path: Annotated[str, AfterValidator(_path)] = Field(
-        "",
+    root_path: Annotated[str, AfterValidator(_path)] | None = Field(
+        None,
         description="Path before that of every route, such as `/digits`, where a proxy takes it off; "
         "it stands in the OpenAPI document.",
     )
