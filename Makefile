@@ -37,7 +37,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-plain test-browser chromium screenshots train smoke pictures results figures tutorial openapi fuzz lock clean \
+.PHONY: help serve test test-plain test-kubernetes test-browser chromium screenshots train smoke pictures results figures tutorial openapi fuzz lock clean \
 	lint lint-style lint-types lint-imports lint-images lint-english install-serve install-train install-dev \
 	wheel-check bench-serving bench-limit bench-overload bench-gpu bench-training soak performance
 
@@ -55,6 +55,12 @@ test: install-dev ## Run every test that needs no browser and no container engin
 test-plain: install-dev ## Run the tests over HTTP under plain uvicorn, from a copy of the tree without app/server/ (ARGS=)
 	OMP_NUM_THREADS=1 CAPSNET_TEST_SERVER=plain $(BIN)/python -m pytest tests/app/api tests/app/observability \
 		-n $(TEST_PROCESSES) --dist loadfile $(ARGS)
+
+# Helm as a library, and the schemas of Kubernetes: 350 MB, so not part of install-dev.
+KUBERNETES_TOOLS := helm-python-sdk==0.2.2 kubernetes-validate==1.37.0
+test-kubernetes: install-dev ## Check the Helm chart with Helm and Kubernetes' schemas, and try its settings (ARGS=)
+	$(PIP) install --quiet $(KUBERNETES_TOOLS)
+	$(BIN)/python -m pytest tests/docker/test_kubernetes.py $(ARGS)
 
 # The system's Chromium where there is one, else Playwright's own, which it fetches.
 chromium: install-dev
