@@ -214,8 +214,8 @@ ALIKE := --constraint requirements/dev.txt
 
 lock: install-dev ## Write requirements/*.txt from pyproject.toml (UPGRADE=1 for the newest versions)
 	$(LOCK) pyproject.toml --extra dev $(if $(UPGRADE),--upgrade) --output-file requirements/dev.txt
-	$(LOCK) pyproject.toml $(ALIKE) --extra serve --extra train --output-file requirements/train.txt
-	$(LOCK) pyproject.toml $(ALIKE) --extra serve --output-file requirements/serve.txt
+	$(LOCK) pyproject.toml $(ALIKE) --extra redis --extra serve --extra train --output-file requirements/train.txt
+	$(LOCK) pyproject.toml $(ALIKE) --extra redis --extra serve --output-file requirements/serve.txt
 	$(LOCK) pyproject.toml $(ALIKE) --extra gpu $(if $(UPGRADE),--upgrade) --output-file requirements/runtime-gpu.txt
 	$(LOCK) pyproject.toml $(ALIKE) --extra cpu $(if $(UPGRADE),--upgrade) --output-file requirements/runtime-cpu.txt
 

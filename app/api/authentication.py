@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import structlog
 
 from ..errors import SettingsError, TooManyRequests, Unauthorized
 from ..settings import Rate, Settings
-from .rate_limit import RateLimiter, RateLimitResult
+from .rate_limit import Limiter, RateLimitResult
 
 # What a person must see to learn what the service is, and a machine to learn whether it is well.
 OPEN_PATHS = frozenset(
@@ -74,15 +74,15 @@ class Authenticator:
     ----------
     keys
         The keys that open the service. With none of them everybody may use it, and is counted by address.
-    rate
-        What each client may ask, if that is bounded.
+    limiter
+        Counts what each client asks, if that is bounded.
     """
 
-    def __init__(self, keys: ApiKeys, rate: Rate | None) -> None:
+    def __init__(self, keys: ApiKeys, limiter: Limiter | None) -> None:
         self._keys = keys
-        self._buckets = RateLimiter(rate) if rate else None
+        self._limiter = limiter
 
-    def authenticate(
+    async def authenticate(
         self, header: Callable[[str], str | None], client: tuple[str, int] | None
     ) -> dict[str, str]:
         """Let in a client, and return the headers that tell it what its rate leaves it.
@@ -102,21 +102,21 @@ class Authenticator:
         given = extract_api_key(header)
         key = self._keys.match(given) if given else None
         headers: dict[str, str] = {}
-        if self._buckets is not None:
-            headers = self._count(self._buckets, rate_limit_key(client) if key is None else key)
+        if self._limiter is not None:
+            counted_as = rate_limit_key(client) if key is None else b"key:" + _digest(given)
+            headers = await _count(self._limiter, counted_as)
         if self._keys and key is None:
             raise Unauthorized(given=bool(given)).with_headers(headers)
         return headers
 
-    def _count(self, buckets: RateLimiter, client: Hashable) -> dict[str, str]:
-        """Take one request from the client's bucket; the headers that say what is left in it."""
-        allowance = buckets.acquire(client)
-        headers = _rate_headers(buckets.rate, allowance)
-        if not allowance.granted:
-            raise TooManyRequests(buckets.rate.count, buckets.rate.seconds, allowance.retry).with_headers(
-                headers
-            )
-        return headers
+
+async def _count(limiter: Limiter, client: bytes) -> dict[str, str]:
+    """Count one request of a client; the headers that say what is left to it, or TooManyRequests."""
+    allowance = await limiter.acquire(client)
+    rate, headers = limiter.rate, _rate_headers(limiter.rate, allowance)
+    if not allowance.granted:
+        raise TooManyRequests(rate.count, rate.seconds, allowance.retry).with_headers(headers)
+    return headers
 
 
 def is_open(path: str) -> bool:
@@ -134,19 +134,19 @@ def extract_api_key(header: Callable[[str], str | None]) -> bytes:
     return given.encode("latin-1")
 
 
-def rate_limit_key(client: tuple[str, int] | None) -> Hashable:
-    """Whom to count a request for: the client's IPv4 address, or the network of its IPv6 address."""
-    return _network_of(client[0]) if client else None
+def rate_limit_key(client: tuple[str, int] | None) -> bytes:
+    """Whom to count a request for: the client's IPv4 address, or the network of its IPv6 address; empty for neither."""
+    return _network_of(client[0]) if client else b""
 
 
 @lru_cache(maxsize=4096)
-def _network_of(host: str) -> bytes | None:
+def _network_of(host: str) -> bytes:
     try:
         address = ipaddress.ip_address(host)
     except (
         ValueError
     ):  # a socket in the file system, or what no honest proxy writes: one bucket for all of those
-        return None
+        return b""
     if isinstance(address, ipaddress.IPv6Address):
         return address.ipv4_mapped.packed if address.ipv4_mapped else address.packed[: IPV6_PREFIX // 8]
     return address.packed

@@ -15,6 +15,7 @@ from ..observability.tracing import Tracing, asked_for
 from ..settings import Settings
 from .authentication import ApiKeys, Authenticator
 from .body_budget import BodyBudget
+from .rate_limit import load_limiter
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -68,6 +69,7 @@ class AppState:
             If a model is broken, the device cannot be had, or a key cannot be read.
         """
         keys = ApiKeys.load(settings)
+        limiter = load_limiter(settings)
         metrics = Metrics()
         access_log = AccessLog(settings.log_format, settings.log_level)
         tracing = Tracing(variable) if (variable := asked_for()) else None
@@ -81,7 +83,7 @@ class AppState:
             service=InferenceService.load(
                 settings, lambda model, stage: [each.queue(model, stage) for each in watching]
             ),
-            authenticator=Authenticator(keys, settings.rate_limit) if keys or settings.rate_limit else None,
+            authenticator=Authenticator(keys, limiter) if keys or limiter else None,
             needs_key=bool(keys),
             trusted_hosts=TrustedHosts(list(settings.trusted_proxies)) if settings.trusted_proxies else None,
             body_budget=BodyBudget(LARGEST_BODIES * settings.max_upload),

@@ -36,7 +36,7 @@ EVERYTHING: dict[str, Any] = {
     "imagePullSecrets": [{"name": "registry"}],
     "settings": {"CAPSNET_LOG_FORMAT": "json", "CAPSNET_WORKERS": "2", "CAPSNET_MAX_WAIT": "1.5"},
     "keys": {"values": ["a-key", "another"]},
-    "rateLimit": {"rate": "100/minute"},
+    "rateLimit": {"rate": "100/minute", "urlSecret": {"name": "redis"}},
     "models": {"volume": {"persistentVolumeClaim": {"claimName": "models"}}, "subPath": "now"},
     "service": {"annotations": {"a": "b"}},
     "autoscaling": {"enabled": True, "cpuPercent": 80},
