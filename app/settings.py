@@ -63,7 +63,7 @@ Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
 
 
 # Settings whose values are in no message.
-SECRET = {"api_keys", "rate_limit_url"}
+SECRET = {"admin_keys", "api_keys", "rate_limit_url"}
 
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 WRITTEN = re.compile(rf"(\d{{1,9}})\s*/\s*({'|'.join(SECONDS)})", re.ASCII)
@@ -179,6 +179,12 @@ class Settings(BaseSettings):
     api_keys_file: Path | None = Field(
         None, description="File with such keys, one a line, such as a secret of Docker's or Kubernetes'."
     )
+    admin_keys: Secrets = Field(
+        (),
+        description="Keys that may load and unload models, with commas between; "
+        "without any, nobody may. They open everything else as well.",
+    )
+    admin_keys_file: Path | None = Field(None, description="File with such keys, one a line.")
     rate_limit: Annotated[Rate | None, NoDecode, BeforeValidator(_rate)] = Field(
         None,
         description="Most requests of one key, or of one address where there is none, such as `100/minute`; "

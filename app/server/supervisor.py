@@ -15,11 +15,13 @@ import tempfile
 import time
 from asyncio.subprocess import Process
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import structlog
 
 from ..errors import StartupError
+from ..inference.shared_changes import SharedChanges
 from ..settings import Settings
 from .connection_balancer import Board
 from .sockets import own_socket, shared_socket, url
@@ -76,9 +78,14 @@ class Supervisor:
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        hangup = self._asked_to_end if ends_at_hangup() else self._asked_to_reload
+        for number, react in (
+            (signal.SIGTERM, self._asked_to_end),
+            (signal.SIGINT, self._asked_to_end),
+            (signal.SIGHUP, hangup),
+        ):
             if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-                loop.add_signal_handler(number, self._asked_to_end, number)
+                loop.add_signal_handler(number, react, number)
         numbers = range(self._settings.workers)
         keepers = [asyncio.create_task(self._keep_one_running(number)) for number in numbers]
         stop = asyncio.create_task(self._stopping.wait())
@@ -88,6 +95,10 @@ class Supervisor:
         await asyncio.wait(keepers, timeout=PATIENCE)
         self._signal_all(signal.SIGKILL)
         await asyncio.gather(*keepers)
+
+    def _asked_to_reload(self, number: int) -> None:
+        """Have all workers read the models' folder again."""
+        SharedChanges(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])).add_reload()
 
     def _asked_to_end(self, number: int) -> None:
         """Begin to end; a SIGINT after that ends everything at once."""
@@ -150,6 +161,11 @@ class Supervisor:
         self._on_end(process.pid)
         refusal = "" if was_ready else said.decode(errors="replace")
         return _End(was_ready, refusal, status, time.monotonic() - started)
+
+
+def ends_at_hangup() -> bool:
+    """Whether SIGHUP ends the service: it does in a terminal, which sends it when it closes. Elsewhere it reloads."""
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 class _End(NamedTuple):

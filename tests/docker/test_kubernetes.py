@@ -36,6 +36,7 @@ EVERYTHING: dict[str, Any] = {
     "imagePullSecrets": [{"name": "registry"}],
     "settings": {"CAPSNET_LOG_FORMAT": "json", "CAPSNET_WORKERS": "2", "CAPSNET_MAX_WAIT": "1.5"},
     "keys": {"values": ["a-key", "another"]},
+    "adminKeys": {"values": ["a-master"]},
     "rateLimit": {"rate": "100/minute", "urlSecret": {"name": "redis"}},
     "models": {"volume": {"persistentVolumeClaim": {"claimName": "models"}}, "subPath": "now"},
     "service": {"annotations": {"a": "b"}},

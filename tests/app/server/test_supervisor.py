@@ -243,11 +243,11 @@ def test_pauses_double_while_workers_are_short_lived_and_a_long_life_ends_the_ro
     assert losses.pause == 0.0
 
 
-def test_a_hangup_ends_in_order_and_leaves_no_folder(tiny_models: Path, tmp_path: Path) -> None:
+def test_an_end_in_order_leaves_no_folder(tiny_models: Path, tmp_path: Path) -> None:
     with two_workers(tiny_models, tmp_path / "log") as running:
         variables = Path(f"/proc/{workers_of(running)[0]}/environ").read_bytes().split(b"\0")
         (folder,) = (line.partition(b"=")[2] for line in variables if line.startswith(b"PROMETHEUS_MULTI"))
         assert Path(folder.decode()).is_dir()
-        running.process.send_signal(signal.SIGHUP)
+        running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(20) == 0
     assert not Path(folder.decode()).exists()
