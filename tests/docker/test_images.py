@@ -54,7 +54,9 @@ def test_images_carry_the_version_of_the_code(dockerfile: Path) -> None:
 
 
 def test_images_say_what_they_are_made_of(dockerfile: Path) -> None:
-    labels = dict(re.findall(r'org\.opencontainers\.image\.([\w.]+)="([^"]*)"', dict(instructions(dockerfile))["LABEL"]))
+    labels = dict(
+        re.findall(r'org\.opencontainers\.image\.([\w.]+)="([^"]*)"', dict(instructions(dockerfile))["LABEL"])
+    )
     assert labels.keys() >= {"title", "description", "version", "licenses", "revision", "source", "base.name"}
     declared = {arguments.partition("=")[0] for name, arguments in instructions(dockerfile) if name == "ARG"}
     assert {name for value in labels.values() for name in re.findall(r"\$\{(\w+)\}", value)} <= declared
