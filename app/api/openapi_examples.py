@@ -43,7 +43,7 @@ EXAMPLES = {
         f"curl -s -X POST -H 'X-API-Key: KEY' '{HERE}/v2/repository/models/mnist/load'"
     ),
     "post /v2/repository/models/{name}/unload": (
-        f"curl -s -X POST -H 'X-API-Key: KEY' '{HERE}/v2/repository/models/fashion/unload'"
+        f"curl -s -X POST -H 'X-API-Key: KEY' '{HERE}/v2/repository/models/multimnist/unload'"
     ),
     "get /v2/models/{name}/versions/{version}/config": f"curl -s '{HERE}/v2/models/mnist/versions/1/config'",
     "get /v2/models/{name}/versions/{version}/stats": f"curl -s '{HERE}/v2/models/mnist/versions/1/stats'",

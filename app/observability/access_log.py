@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 from .logging_config import renderer
 
-
 # Asked every few seconds by an orchestrator: while all is well, only the level debug shows them.
 PROBES = frozenset({"/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"})
 
