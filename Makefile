@@ -1,6 +1,6 @@
 # Everything a developer types. `make` alone lists it.
 #
-# One environment, .venv, grows with what is asked of it: `make serve` puts in what serving needs (no PyTorch),
+# One environment, .venv, grows with the targets: `make serve` puts in what serving needs (no PyTorch),
 # `make train` and `make install-dev` the rest. An install is repeated only when its lock file has changed. ONNX Runtime
 # comes in one of two packages: the large one where NVIDIA's driver is, the small one elsewhere (RUNTIME=).
 
@@ -73,7 +73,7 @@ test-browser: chromium ## Run the tests of the playground in Chromium (ARGS=)
 screenshots: chromium ## Take the pictures of the playground in docs/images
 	$(BIN)/python -m docs.tools.screenshots --output docs/images
 
-lint: lint-style lint-types lint-imports lint-images ## Check style, types, import rules and Dockerfiles (-k for all at once)
+lint: lint-style lint-types lint-imports lint-images lint-english ## Check style, types, import rules, Dockerfiles and English (-k for all at once)
 
 lint-style: install-dev
 	$(BIN)/ruff check
@@ -89,7 +89,7 @@ lint-images: install-dev
 	$(BIN)/hadolint docker/*.Dockerfile
 
 # BASE= names the commit after which subjects are checked; the last tag without it.
-lint-english: install-dev ## Check words and sentence lengths in the documents, and commit subjects (BASE=)
+lint-english: install-dev ## Check words and sentence lengths of documents, words of sources, commit subjects (BASE=)
 	$(BIN)/python -m docs.tools.check_english --base '$(BASE)'
 
 train: install-train ## Train a network and export it to artifacts/ (DATASET=, ARCHITECTURE=, EPOCHS=, ARGS=)

@@ -182,7 +182,7 @@ class Settings(BaseSettings):
     admin_keys: Secrets = Field(
         (),
         description="Keys that may load and unload models, with commas between; "
-        "without any, nobody may. They open everything else as well.",
+        "without any, no client may. They open everything else as well.",
     )
     admin_keys_file: Path | None = Field(None, description="File with such keys, one a line.")
     rate_limit: Annotated[Rate | None, NoDecode, BeforeValidator(_rate)] = Field(
@@ -219,7 +219,7 @@ class Settings(BaseSettings):
         Raises
         ------
         SettingsError
-            If a variable holds what is not allowed; one line names variable, value and what is allowed.
+            If a variable has a value that is not allowed; one line names variable, value and allowed values.
         """
         try:
             return cls()

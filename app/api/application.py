@@ -31,7 +31,19 @@ from .middleware.error_handler import ErrorMiddleware
 from .middleware.request_context import RequestContextMiddleware
 from .middleware.tracing import TracingMiddleware
 from .openapi import complete_openapi, operation_id
-from .routes import classify, health, kserve, metrics, models, pages, reconstruct, repository, sweep
+from .routes import (
+    classify,
+    explain,
+    health,
+    kserve,
+    metrics,
+    models,
+    pages,
+    reconstruct,
+    repository,
+    sweep,
+    transform,
+)
 from .security_headers import CORS
 from .state import AppState, state_of
 
@@ -40,7 +52,7 @@ GARBAGE = 20_000
 
 
 DESCRIPTION = """
-A capsule network says what is in a picture (the length of a class's capsule), how it is there (the capsule's pose), and
+A capsule network names the class in a picture (the length of its capsule), describes its pose (the capsule's pose), and
 can draw what it saw (its decoder). All three over HTTP.
 
 Errors are `application/problem+json` (RFC 9457). Every answer carries its id in `X-Request-ID`.
@@ -50,7 +62,7 @@ Errors are `application/problem+json` (RFC 9457). Every answer carries its id in
 def create_app(settings: Settings) -> FastAPI:
     """The application, its models loaded.
 
-    They are loaded here and not in the lifespan, so that whoever calls learns in one sentence what is wrong with them.
+    They are loaded here and not in the lifespan, so that the caller learns in one sentence why they are wrong.
 
     Raises
     ------
@@ -75,7 +87,7 @@ def create_app(settings: Settings) -> FastAPI:
     _describe(state.service, state.metrics)
     for kind in (Problem, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, problem_details.problem_response)
-    for family in (classify, reconstruct, sweep, models, health, metrics):
+    for family in (classify, reconstruct, sweep, transform, explain, models, health, metrics):
         app.include_router(family.router, dependencies=[Depends(reject_duplicate_params)])
     app.include_router(kserve.router)
     app.include_router(repository.router)
@@ -87,7 +99,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _middleware(state: AppState) -> list[Middleware]:
-    """Return what every request passes, from the outside in; what is not asked for costs nothing."""
+    """Return what every request passes, from the outside in; features that are off cost nothing."""
     settings = state.settings
     layers: list[Middleware | None] = [
         Middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
@@ -114,7 +126,7 @@ def _middleware(state: AppState) -> list[Middleware]:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open from start to end; at the end what was accepted is finished. `ready` is what the probe says meanwhile."""
-    # What is loaded stays, so the garbage collector need not go through it again: that took 0.1 s each time.
+    # Loaded objects stay, so the garbage collector need not go through it again: that took 0.1 s each time.
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE)
@@ -138,7 +150,7 @@ def _give_back() -> None:
 
 
 def _describe(service: InferenceService, counted: Metrics) -> None:
-    """Say among the metrics what is served, and by what."""
+    """Add the served models and the device to the metrics."""
     build = {
         "version": __version__,
         "python": platform.python_version(),

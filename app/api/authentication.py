@@ -29,7 +29,7 @@ OPEN_PATHS = frozenset(
 )
 OPEN_FOLDERS = ("/docs/", "/static/")
 
-# IPv6 addresses are given out by the network: a house or a host has one of these at the least.
+# IPv6 addresses are given out by the network: every host has one of these at the least.
 IPV6_PREFIX = 64
 
 
@@ -68,7 +68,7 @@ class Authenticator:
     Parameters
     ----------
     keys
-        The keys that open the service. With none of them everybody may use it, and is counted by address.
+        The keys that open the service. Without any, every client may use it, and is counted by address.
     admin_keys
         Keys that open what those open, and more.
     limiter
@@ -95,7 +95,7 @@ class Authenticator:
         header
             Gives a header of the request by its name in lower case, if there is one.
         client
-            Address and port. Whoever has no key is counted by it, so keys cannot be guessed faster than the rate.
+            Address and port. A client without a key is counted by it, so keys cannot be guessed faster than the rate.
 
         Raises
         ------
@@ -222,10 +222,10 @@ def _rate_headers(rate: Rate, allowance: RateLimitResult) -> dict[str, str]:
 
 
 def warn_if_unauthenticated(settings: Settings) -> None:
-    """Log a warning where the service listens beyond this machine and asks nobody for a key."""
+    """Log a warning where the service listens beyond this machine and asks no client for a key."""
     if not is_loopback(settings.host) and not (settings.api_keys or settings.api_keys_file):
         structlog.get_logger(__name__).warning(
-            "whoever reaches this address may use the service: CAPSNET_API_KEYS is not set",
+            "every client that reaches this address may use the service: CAPSNET_API_KEYS is not set",
             host=settings.host,
         )
 

@@ -170,7 +170,7 @@ KEY_SCHEMES: dict[str, Any] = {
 REASONS = {
     400: "The body cannot be read, or is not an image.",
     401: "The service asks for a key, and none or a wrong one was sent; `WWW-Authenticate` says how to send it.",
-    403: "The service has no `CAPSNET_ADMIN_KEYS`, so nobody may do this.",
+    403: "The service has no `CAPSNET_ADMIN_KEYS`, so no client may do this.",
     404: "There is no such model.",
     408: "The request took too long to come.",
     413: "More bytes, pixels or items than the service takes.",
@@ -183,7 +183,7 @@ REASONS = {
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The error answers of a route, but for those of the door, 401 and 429, which `complete` adds."""
+    """Return the error answers of a route, but for those of authentication, 401 and 429, which `complete` adds."""
     return {status: {**_reason(status), "content": _content(MEDIA_TYPE, Problem)} for status in statuses}
 
 
@@ -213,7 +213,7 @@ def operation_id(route: APIRoute) -> str:
 def complete_openapi(document: dict[str, Any], *, keys: bool) -> dict[str, Any]:
     """Add to an OpenAPI document the schemas to which bodies and errors refer, the card in words, and examples.
 
-    Each route that is not open to everybody says how a key is sent, and with `keys` that it must be.
+    Each route that is not always open says how a key is sent, and with `keys` that it must be.
     """
     schemas = document["components"]["schemas"]
     schemas[Problem.__name__] = Problem.model_json_schema()
@@ -231,7 +231,7 @@ def complete_openapi(document: dict[str, Any], *, keys: bool) -> dict[str, Any]:
 
 
 def _add_door(operation: dict[str, Any], keys: bool, protocol: bool) -> None:
-    """Say of one operation that it takes a key, and what is answered without one and to too many requests."""
+    """Say of one operation that it takes a key, and how a missing key and too many requests are answered."""
     any_scheme: list[dict[str, list[str]]] = [{name: []} for name in KEY_SCHEMES]
     operation["security"] = any_scheme if keys else [{}, *any_scheme]
     content = _content("application/json", ProtocolError) if protocol else _content(MEDIA_TYPE, Problem)

@@ -34,20 +34,20 @@ TYPE_PREFIX = "urn:problem-type:capsnet:"
 # Of the routes of the Open Inference Protocol.
 PROTOCOL = "/v2"
 
-# What a rule says where the library's own words do not say what is allowed.
+# The text of a rule where the library's own words do not name the allowed values.
 RULES = {"bool_parsing": "should be true or false", "bool_type": "should be true or false"}
 
 # What JSON calls these.
 JSON_WORDS = {"None": "null", "True": "true", "False": "false"}
 
-# More violations than these help nobody.
+# More violations than these help no client.
 MOST_VIOLATIONS = 10
 
 
 async def problem_response(request: Request, error: Exception) -> Response:
     """Return the response for an error, whatever it is."""
     problem = as_problem(request, error)
-    request.state.problem = problem.kind  # for whoever counts
+    request.state.problem = problem.kind  # for the metrics
     path, request_id = request.url.path, request.scope.get("state", {}).get("request_id", "")
     body, media_type = encode_problem(problem, path, request_id)
     return Response(body, problem.status, problem.headers, media_type)
@@ -92,7 +92,7 @@ def problem_headers(problem: Problem, length: int, media_type: str) -> list[tupl
 
 
 def as_problem(request: Request, error: Exception) -> Problem:
-    """What an error says to the client; one that nobody foresaw is logged and says nothing of itself."""
+    """Return the answer to an error; an unforeseen one is logged, and its answer says nothing of it."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, RequestValidationError):
@@ -107,7 +107,7 @@ def as_problem(request: Request, error: Exception) -> Problem:
 
 
 def internal_error(path: str, error: Exception) -> Problem:
-    """Log an error that nobody foresaw, and return what a client is told of it."""
+    """Log an unforeseen error, and return its answer."""
     log.error("unforeseen error", path=path, exc_info=error)
     return Problem("the request failed inside the service; the log has it under its request_id")
 
@@ -119,7 +119,7 @@ def _with_head(allowed: str) -> str:
 
 
 def explain(errors: Sequence[Any]) -> Problem:
-    """Errors of pydantic as one problem that names parameter, value and what is allowed."""
+    """Return errors of pydantic as one problem that names parameter, value and allowed values."""
     if broken := next((error for error in errors if error["type"] == "json_invalid"), None):
         reason = broken.get("ctx", {}).get("error", broken["msg"])
         return BadRequest(f"the body is not JSON: {reason}")

@@ -1,4 +1,4 @@
-"""How often a client may ask: a rate as people write it, and a bucket for each of many clients.
+"""Limit the requests of each client: a rate as people write it, and a bucket for each of many clients.
 
 The buckets are those of the generic cell rate algorithm (ATM Forum, Traffic Management 4.0): of a client nothing is
 kept but the moment at which its bucket will be full again.

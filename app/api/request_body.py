@@ -27,7 +27,7 @@ async def read_picture(request: Request, limit: int) -> bytes:
     Raises
     ------
     BadRequest, InvalidParameter, ContentTooLarge, UnsupportedMedia
-        If there is no picture to be had; says what was found and what is read.
+        If it holds no picture; says what was found and which formats are read.
     """
     if PLAIN_TYPE.fullmatch(content_type := request.headers.get("content-type", "")):
         body = await read_body(request, limit)

@@ -4,10 +4,10 @@ from typing import Any
 
 POLICY = b"content-security-policy"
 
-# Bytes are what their content type says, and where they came from is nobody's business.
+# Bytes are what their content type says, and their origin is told to no other site.
 ALWAYS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
 
-# An answer is data: opened in a browser it loads nothing, runs nothing and stands in nobody's frame.
+# An answer is data: opened in a browser it loads nothing, runs nothing and stands in no page's frame.
 DATA_ALONE = (POLICY, b"default-src 'none'; frame-ancestors 'none'")
 
 

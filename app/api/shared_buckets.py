@@ -25,7 +25,7 @@ SIZE = SECRET + 2 * TABLE
 class SharedBuckets:
     """Buckets that hold over all processes that name the same folder.
 
-    In a set that is full, the client whose bucket is full first makes room: mostly it is full already.
+    In a set that is full, the client whose bucket is full first is forgotten: mostly it is full already.
 
     Parameters
     ----------

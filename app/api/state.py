@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from ..inference.shared_changes import SharedChanges
 
-# Bodies of the largest size that are in memory together; of smaller ones as many as fill the same room.
+# Bodies of the largest size that are in memory together; of smaller ones as many as fill the same space.
 LARGEST_BODIES = 10
 
 
@@ -41,7 +41,7 @@ class AppState:
     tracing
         None where no collector is named.
     authenticator
-        None where everybody may use the service without a bound.
+        None where every client may use the service without a bound.
     needs_key
         Whether requests must show a key.
     admin_keys

@@ -85,9 +85,7 @@ class ModelRegistry:
     def put(self, model: LoadedModel) -> LoadedModel | None:
         """Serve a model from now on; returns the one of its name that was served until now."""
         before = self._models.get(model.card.name)
-        self._models = self._models | {
-            model.card.name: model
-        }  # whoever goes through the old one is not disturbed
+        self._models = self._models | {model.card.name: model}  # a loop over the old one goes on undisturbed
         return before
 
     def remove(self, name: str) -> LoadedModel:

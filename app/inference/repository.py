@@ -126,7 +126,7 @@ class Repository:
         await self._wait(number)
 
     async def reload(self) -> None:
-        """Read the whole folder again: load what is new or has changed, unload what is gone; in all processes."""
+        """Read the whole folder again: load new and changed models, unload those that are gone; in all processes."""
         if self._shared:
             await asyncio.to_thread(self._shared.add_reload)  # this process hears of it like the others
             return
@@ -223,7 +223,7 @@ class Repository:
 
 
 def _cards(folder: Path) -> Iterator[tuple[str, ModelCard | str]]:
-    """Name and card of each model of a folder; what is wrong with it in place of a card that cannot be read."""
+    """Name and card of each model of a folder; the fault in place of a card that cannot be read."""
     for each in model_folders(folder):
         try:
             card = ModelCard.load(each)
@@ -248,7 +248,7 @@ def _find(folder: Path, name: str) -> ModelFiles:
 
 
 def _open_all(folder: Path) -> tuple[dict[str, ModelFiles], list[str]]:
-    """The models of a folder that are whole, by name, and what is wrong with the others."""
+    """The models of a folder that are whole, by name, and the faults of the others."""
     try:
         return discover_models(folder), []
     except ModelError:

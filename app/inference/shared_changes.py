@@ -100,7 +100,7 @@ class SharedChanges:
         fresh.replace(own)
 
     def leave(self) -> None:
-        """Have nobody wait for this process any more."""
+        """Let no process wait for this one any more."""
         (self._folder / PROGRESS.format(pid=os.getpid())).unlink(missing_ok=True)
 
     def behind(self, number: int) -> tuple[set[int], list[str]]:

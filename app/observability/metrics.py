@@ -96,11 +96,11 @@ class Metrics:
         self._will_count = False
 
     def queue(self, model: str, stage: str) -> "QueueMetrics":
-        """What hears of a queue's doings: `stage` says what is done there, `model` by whose graph, or nothing."""
+        """Return the observer of a queue: `stage` names its work, `model` the model of its graph, or nothing."""
         return QueueMetrics(self._queues, model, stage)
 
     def describe(self, name: str, description: str, rows: Rows) -> None:
-        """Add a metric that is always 1 and says by its labels what is so, whenever it is asked."""
+        """Add a metric that is always 1 and has its facts in its labels, read whenever it is asked."""
         self._facts.add(name, description, rows)
 
     def of_model(self, model: str, stages: Sequence[str]) -> dict[str, float]:
@@ -133,7 +133,7 @@ class Metrics:
             asyncio.get_running_loop().call_soon(self.count)
 
     def count(self) -> None:
-        """Write down what is still to be."""
+        """Write down the counts that are still pending."""
         ended, self._ended, self._will_count = self._ended, [], False
         self._in_flight.set(self._open)
         for key, times in Counted(key for key, _ in ended).items():

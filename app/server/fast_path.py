@@ -4,7 +4,7 @@ Such a request is the same work at every level, and the levels between the socke
 messages, one layer of wrappers, objects for request and response) took as long as the work itself
 (docs/performance.md). Here a request that came whole and plain is read as bytes, goes to the use case that the route
 goes to, and is written as bytes. Whatever else comes, and every request that is wrong in itself, takes the long way,
-where the words for what is wrong with it are.
+which has the texts of the errors.
 """
 
 import asyncio
@@ -93,7 +93,7 @@ class FastPath:
             if has_left():
                 raise
             problem = NotReady("the service is shutting down")  # the grace that the server gives is over
-        except Exception as error:  # noqa: BLE001  # nobody else would answer
+        except Exception as error:  # noqa: BLE001  # no other code would answer
             problem = (
                 error if isinstance(error, Problem) else problem_details.internal_error(head.path, error)
             )

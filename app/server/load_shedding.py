@@ -1,8 +1,8 @@
 """A short refusal while the service is full: what cannot be served must cost next to nothing.
 
 A request that goes all the way to be refused there takes the time of those that were let in, and of reading the next
-ones: these wait in the sockets' buffers, where nobody refuses them. Here one is refused from its bytes, before anything
-is made of them. Whatever is not one plain, whole request goes all the way.
+ones: these wait in the sockets' buffers, where they cannot be refused. Here one is refused from its bytes, before they
+are parsed. Whatever is not one plain, whole request goes all the way.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ class Refusals:
         A turn of the loop reads sockets as long as there are any to be read (libuv: 48 times 1,024), and a refused
         client may send again in the same turn: then nothing else has its turn, the results of batches least of all.
         """
-        if not data.startswith(b"POST "):  # a probe, or what is no request
+        if not data.startswith(b"POST "):  # a probe, or no request at all
             return False
         if not self._line and self._state.service.admission.check(arrived=self.arrived) is None:
             return False
@@ -83,7 +83,7 @@ class Refusals:
         return self._refusal(problem, identity, client, headers, method="POST", path=head.path)
 
     def refuse(self, problem: Problem, client: Address | None, headers: list[tuple[bytes, bytes]]) -> bytes:
-        """The whole answer to what is no whole request, and so has no method, path or id."""
+        """Return the whole answer to bytes that are no whole request, and so have no method, path or id."""
         return self._refusal(problem, choose_request_id(b""), client, headers)
 
     def _refusal(

@@ -26,13 +26,13 @@ log = structlog.get_logger(__name__)
 # over a connection at the moment at which it is closed here.
 IDLE = 75
 
-# Seconds in which requests are still taken after readiness has turned red, so that whoever sends them can learn of it.
+# Seconds in which requests are still taken after readiness has turned red, so that their clients can learn of it.
 LINGER = 1.0
 
 # Seconds in which the loop closes its listening sockets.
 HANDOVER = 0.01
 
-# Seconds in which whoever was let in last can say what it wants.
+# Seconds in which the clients admitted last can send their requests.
 LAST_WORD = 0.1
 
 # Seconds for requests under way after that.
@@ -115,7 +115,7 @@ class Server(uvicorn.Server):
         return self._protocol(self.config, self.server_state, self.lifespan.state)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Linger, then close the sockets and finish what is under way.
+        """Linger, then close the sockets and finish the requests in progress.
 
         A connection without a request would be closed at once, and the last ones' are still on their way.
         """

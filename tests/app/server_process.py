@@ -102,7 +102,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def serving(log: Path, **settings: object) -> Iterator[Server]:
-    """A server, ready; killed at the end, that nobody need wait for it."""
+    """A server, ready; killed at the end, so that no test waits for it."""
     port = settings.setdefault("port", free_port())
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -144,7 +144,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
 
 
 def is_ending(server: Server) -> bool:
-    """Readiness is red, or, a moment later, nobody listens any more."""
+    """Readiness is red, or, a moment later, no server listens any more."""
     try:
         return httpx.get(f"{server.url}/health/ready", timeout=30).status_code == 503
     except httpx.ConnectError:

@@ -8,7 +8,7 @@ from ..route_names import path_of
 
 
 class AuthMiddleware:
-    """Asks the authenticator about each request, but for those to paths that are open to everybody.
+    """Asks the authenticator about each request, but for those to open paths.
 
     Raises
     ------

@@ -97,8 +97,8 @@ class RequestContext:
     """One request and its answer.
 
     A HEAD request is handled as GET; the server leaves the body out. A client who leaves has the handling of its
-    request cancelled, and what it has in a queue is then dropped. Nobody tells a handler that its client is gone, so
-    somebody has to listen; most requests are answered sooner than a listener is set up, and only the others get one.
+    request cancelled, and what it has in a queue is then dropped. A handler does not learn that its client is gone, so
+    a task must listen; most requests are answered sooner than a listener is set up, and only the others get one.
     """
 
     __slots__ = (
@@ -138,12 +138,12 @@ class RequestContext:
         await self._send(message)
 
     async def receive(self) -> Message:
-        """The next piece of the body, where there is room and time for it.
+        """Return the next piece of the body, where there is space and time for it.
 
         Raises
         ------
         QueueFull
-            If the bodies of other requests leave no room.
+            If the bodies of other requests leave no space.
         RequestTimeout
             If it does not come in time.
         """
@@ -160,7 +160,7 @@ class RequestContext:
             raise RequestTimeout(self._seconds) from None
         finally:
             self._receiving = False
-        self._expected = 0  # while the rest comes, what others send may find room first
+        self._expected = 0  # while the rest comes, the bodies of others may take the space first
         size = len(message.get("body", b""))
         self._size += size
         self._bodies.used += size

@@ -28,7 +28,7 @@ async def get_repository(request: Request, service: OpenService) -> Repository:
 
 
 async def get_admin_repository(request: Request, service: OpenService) -> Repository:
-    """The folder of the models, for a client that may change what is served."""
+    """The folder of the models, for a client that may change the served models."""
     state = state_of(request.app)
     check_admin(state.admin_keys, request.headers.get)
     return state.repository

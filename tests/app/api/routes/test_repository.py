@@ -67,7 +67,7 @@ def versions(server: Server, name: str) -> set[str]:
 
 
 class Load(threading.Thread):
-    """A client that asks without a pause, and counts what is answered."""
+    """A client that asks without a pause, and counts the answers."""
 
     def __init__(self, server: Server) -> None:
         super().__init__()
@@ -158,7 +158,7 @@ def test_a_worker_that_takes_the_place_of_another_serves_what_the_others_do(tmp_
         wait_until(lambda: server.log.read_text().count("a worker is ready") == 3, 90)
         assert versions(server, "second") == {"1.0.0"}
         assert versions(server, "third") == {"404"}
-        assert change(server, "third", "load").status_code == 200  # nobody waits for the dead one
+        assert change(server, "third", "load").status_code == 200  # no worker waits for the dead one
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +180,7 @@ def test_changes_need_a_key_of_their_own(server: Server) -> None:
     assert httpx.get(f"{server.url}/models", headers=KEY).status_code == 200  # it opens the rest as well
 
 
-def test_what_is_wrong_is_said_and_changes_nothing(server: Server) -> None:
+def test_a_fault_is_named_and_changes_nothing(server: Server) -> None:
     for name, how, status, words in [
         ("broken", "load", 400, "encoder.onnx"),
         ("nothing", "load", 404, "no model is called"),
@@ -225,7 +225,7 @@ def test_configuration_and_statistics_follow_the_protocol(server: Server) -> Non
     assert times["success"]["ns"] == times["queue"]["ns"] + times["compute_infer"]["ns"] > 0
 
 
-def test_without_such_keys_nobody_changes_anything(tmp_path: Path) -> None:
+def test_without_such_keys_no_client_changes_anything(tmp_path: Path) -> None:
     write_tiny_model(tmp_path / "models" / "mnist")
     with serving(tmp_path / "log", models=tmp_path / "models") as running:
         refused = change(running, "mnist", "load")
