@@ -69,7 +69,7 @@ def _render(values: str, name: str) -> list[dict[str, Any]]:
 
 def by_kind(manifests: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     kinds = {manifest["kind"]: manifest for manifest in manifests}
-    assert len(kinds) == len({(each["kind"], each["metadata"]["name"]) for each in manifests})
+    assert len(manifests) == len({(each["kind"], each["metadata"]["name"]) for each in manifests})
     return kinds
 
 
