@@ -6,11 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks.preprocessing.pen import trace
+from benchmarks.preprocessing.pen import INSIDE, ink, trace
+from capsnet.preprocessing.connected_components import find_components
 
 BINS = 24  # of the height in which the gap between neighbours is measured
 REACH = 0.75  # half of the height that the bins cover
 NEAR_BINS = 2  # neighbours that are this near above or below count too
+FAINT = 40  # of 255: what is brighter in a row is a stroke
+DRAWN = 60  # pixels of a digit's height, where it is drawn to be compared with its row
 MARK_STEP = 0.008  # between points of a mark
 
 
@@ -32,6 +35,23 @@ class Glyph:
     def moved(self, x: float, y: float = 0.0) -> "Glyph":
         """The same at another place."""
         return Glyph(self.points + (x, y), self.name)
+
+
+def is_faithful(row: np.ndarray, tip: float) -> bool:
+    """Whether a pen draws as many strokes and loops as the row has.
+
+    Centre lines of faint rows break, and a thick pen closes a small loop: nobody could read what comes out.
+    """
+    points = trace(row).points * DRAWN + DRAWN
+    drawn = ink(points, (2 * DRAWN, 2 * DRAWN), tip * DRAWN, np.random.default_rng(0), uneven=0.0) > 0.5
+    return any(
+        (_pieces(drawn), _pieces(~drawn)) == (_pieces(bright), _pieces(~bright))
+        for bright in (np.pad(row > FAINT, 1), np.pad(row > INSIDE, 1))
+    ) and _pieces(~np.pad(row > FAINT, 1)) <= _pieces(~drawn)
+
+
+def _pieces(mask: np.ndarray) -> int:
+    return len(find_components(mask, mask.astype(np.float32)))
 
 
 def digit(row: np.ndarray, label: int, rng: np.random.Generator) -> Glyph:

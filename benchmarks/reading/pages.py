@@ -140,13 +140,20 @@ def _composed(
     lines: Lines = []
     foot = 0.0
     for count in counts:
-        chosen = rng.integers(0, len(rows), int(count))
-        digits = [layout.digit(rows[index], int(labels[index]), rng) for index in chosen]
+        digits = [_digit(rows, labels, tip, rng) for _ in range(count)]
         line = STYLES[kind.style](digits, kind, tip, rng)
         indent = rng.uniform(-0.5, 0.5)
         lines.append([glyph.moved(indent, foot) for glyph in line])
         foot += rng.uniform(*LINE_PITCH)
     return lines
+
+
+def _digit(rows: np.ndarray, labels: np.ndarray, tip: float, rng: np.random.Generator) -> Glyph:
+    """A digit of any row that the pen draws whole."""
+    while True:
+        index = int(rng.integers(len(rows)))
+        if layout.is_faithful(rows[index], tip):
+            return layout.digit(rows[index], int(labels[index]), rng)
 
 
 def _plain(digits: Sequence[Glyph], kind: Kind, tip: float, rng: np.random.Generator) -> list[Glyph]:
@@ -183,14 +190,15 @@ def _amount(digits: Sequence[Glyph], kind: Kind, tip: float, rng: np.random.Gene
 
 def _boxed(digits: Sequence[Glyph], kind: Kind, tip: float, rng: np.random.Generator) -> list[Glyph]:
     """A form: every digit in a box of its own, the boxes apart or sharing their sides."""
-    wide, tall = rng.uniform(1.25, 1.6), rng.uniform(1.4, 1.7)
+    widest = max(float(np.ptp(glyph.points[:, 0])) for glyph in digits) + tip
+    wide, tall = max(rng.uniform(1.15, 1.5), widest + rng.uniform(0, 0.3)), rng.uniform(1.4, 1.7)
     pitch = wide if rng.random() < 0.5 else wide + rng.uniform(0.12, 0.4)
     placed = []
     for number, glyph in enumerate(digits):
         middle = number * pitch
-        free = max(0.0, (wide - np.ptp(glyph.points[:, 0])) / 2 - tip - 0.06)
+        free = max(0.0, (wide - np.ptp(glyph.points[:, 0])) / 2 - tip / 2)
         x = middle - (glyph.points[:, 0].max() + glyph.points[:, 0].min()) / 2
-        placed.append(glyph.moved(x + rng.uniform(-0.6, 0.6) * free, rng.uniform(-0.08, 0.08)))
+        placed.append(glyph.moved(x + rng.uniform(-0.9, 0.9) * free, rng.uniform(-0.08, 0.08)))
         corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)]) * (wide / 2, tall / 2) + (middle, 0)
         sides = [along(start, end) for start, end in zip(corners[:-1], corners[1:], strict=True)]
         placed.append(Glyph(np.concatenate(sides), "box"))
@@ -262,11 +270,25 @@ def _boxes(lines: Lines, tip: float) -> np.ndarray:
 
 def _drawn(lines: Lines, size: tuple[int, int], tip: float, rng: np.random.Generator) -> Image.Image:
     """A drawing on a screen: one colour on another."""
-    cover = np.zeros(size[::-1], np.float32)
-    for glyph in (glyph for line in lines for glyph in line):
-        cover = np.maximum(cover, ink(glyph.points, size, tip, rng, uneven=0.05))
+    written = [glyph.points for line in lines for glyph in line]
+    cover = _inked(written, size, [tip] * len(written), 0.05, rng)
     shades = ((15, 15, 18), (250, 250, 250)) if rng.random() < 0.5 else ((235, 235, 235), (30, 31, 34))
     return painted(cover, *shades)
+
+
+def _inked(
+    written: Sequence[np.ndarray], size: tuple[int, int], tips: Sequence[float], uneven: float,
+    rng: np.random.Generator,
+) -> np.ndarray:  # fmt: skip
+    """What pens as wide as `tips` leave together: float32 (h,w)."""
+    cover = np.zeros(size[::-1], np.float32)
+    for points, tip in zip(written, tips, strict=True):
+        corner = np.maximum(np.floor(points.min(axis=0) - 2 * tip - 8), 0).astype(int)
+        end = np.minimum(np.ceil(points.max(axis=0) + 2 * tip + 8).astype(int), size)
+        own = ink(points - corner, (int(end[0] - corner[0]), int(end[1] - corner[1])), tip, rng, uneven=uneven)
+        area = cover[corner[1] : end[1], corner[0] : end[0]]
+        np.maximum(area, own, out=area)
+    return cover
 
 
 def _photographed(
@@ -283,13 +305,13 @@ def _photographed(
     colour = np.array(pen.colours[rng.integers(len(pen.colours))], np.float32) / 255
     strength = rng.uniform(*pen.strength)
     printed = np.array([(60, 60, 64), (40, 90, 160), (170, 90, 60)][rng.integers(3)], np.float32) / 255
-    for glyph in (glyph for line in lines for glyph in line):
-        if glyph.name == "box":
-            photo.lay(scene, 0.8 * ink(glyph.points, size, max(1.5, 0.025 * height), rng, uneven=0.0), printed)
-            continue
-        cover = ink(glyph.points, size, tip * height * rng.uniform(0.93, 1.07), rng, uneven=pen.uneven)
-        tooth = np.clip(1 + pen.grain * (noise(size, 1.6, rng) - 0.3), 0, 1)
-        photo.lay(scene, cover * tooth * strength, colour)
+    every = [glyph for line in lines for glyph in line]
+    if boxes := [glyph.points for glyph in every if glyph.name == "box"]:
+        photo.lay(scene, 0.8 * _inked(boxes, size, [max(1.5, 0.025 * height)] * len(boxes), 0.0, rng), printed)
+    hand_written = [glyph.points for glyph in every if glyph.name != "box"]
+    tips = (tip * height * rng.uniform(0.93, 1.07, len(hand_written))).tolist()
+    tooth = np.clip(1 + pen.grain * (noise(size, 1.6, rng) - 0.3), 0, 1)
+    photo.lay(scene, _inked(hand_written, size, tips, pen.uneven, rng) * tooth * strength, colour)
     radiance = scene.reflectance * photo.lit(scene, setting)[..., None]
     if grain:
         radiance = radiance + grain * noise(size, 1, rng)[..., None]

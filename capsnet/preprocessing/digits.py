@@ -58,7 +58,7 @@ def segment_digits(contrast: np.ndarray, noise: float, count: int = 1) -> np.nda
     floor = max(NOISE_LEVELS * noise, LEAST_CONTRAST)
     mask = contrast > floor
     parts = find_components(mask, contrast)
-    clean = remove_ruled_lines(contrast, floor) if _streaked(parts) else contrast
+    clean = remove_ruled_lines(contrast, floor) if streaked(parts) else contrast
     if clean is not contrast:
         parts = find_components(clean > floor, clean)
     if len(parts) and _may_be_line(parts, int(np.argmax(_likelihood(parts)))):
@@ -71,7 +71,7 @@ def segment_digits(contrast: np.ndarray, noise: float, count: int = 1) -> np.nda
     if len(parts) and (filled := fill_outline(contrast, parts)) is not None:
         contrast = filled
         parts = find_components(contrast > floor, contrast)
-    if not _may_be_digits(parts).any():
+    if not may_be_digits(parts).any():
         return None
     # The digit's own strokes say how faint a part of it can be; what is fainter may have joined it to something else.
     mask = parts.mask(_digits(parts, count))
@@ -89,13 +89,13 @@ def _may_be_line(parts: Components, main: int) -> bool:
     tall, wide = int(parts.height[main]), int(parts.width[main])
     slender = min(tall, wide) < SLENDER * max(tall, wide)
     long = tall > LONG * parts.shape[0] or wide > LONG * parts.shape[1]
-    return slender or long or not _inner(parts)[main]
+    return slender or long or not inner_parts(parts)[main]
 
 
-def _streaked(parts: Components) -> bool:
+def streaked(parts: Components) -> bool:
     """Whether something runs from an edge of the picture through half of it."""
     height, width = parts.shape
-    return bool(np.any(~_inner(parts) & ((2 * parts.width > width) | (2 * parts.height > height))))
+    return bool(np.any(~inner_parts(parts) & ((2 * parts.width > width) | (2 * parts.height > height))))
 
 
 def _digits(parts: Components, count: int) -> np.ndarray:
@@ -117,7 +117,7 @@ def _is_another(parts: Components, other: int, main: int) -> bool:
     longest = np.maximum(parts.height, parts.width)
     strength = parts.weight / parts.pixels
     alike = 2 * longest[other] > longest[main] and 2 * strength[other] > strength[main]
-    return bool(alike and longest[other] < 2 * longest[main] and _inner(parts)[other])
+    return bool(alike and longest[other] < 2 * longest[main] and inner_parts(parts)[other])
 
 
 def _with_pieces(parts: Components, main: int) -> np.ndarray:
@@ -131,7 +131,7 @@ def _with_pieces(parts: Components, main: int) -> np.ndarray:
     )
     strength = parts.weight / parts.pixels
     near &= (parts.weight > LEAST_PIECE * parts.weight[main]) & (strength > 0.4 * strength[main])
-    near &= _inner(parts) | ~_inner(parts)[main]
+    near &= inner_parts(parts) | ~inner_parts(parts)[main]
     longest = 1.2 * max(parts.height[main], parts.width[main])
     near &= (parts.height <= longest) & (parts.width <= longest) & ~_around(parts, main)
     near[main] = True
@@ -152,19 +152,19 @@ def _around(parts: Components, inner: int | np.ndarray) -> np.ndarray:
     )
 
 
-def _inner(parts: Components) -> np.ndarray:
+def inner_parts(parts: Components) -> np.ndarray:
     """Components that do not touch the picture's edge: bool (N,)."""
     height, width = parts.shape
     return (parts.top > 0) & (parts.left > 0) & (parts.bottom < height) & (parts.right < width)
 
 
-def _may_be_digits(parts: Components) -> np.ndarray:
+def may_be_digits(parts: Components) -> np.ndarray:
     """Tell which components are large, dark and wide enough for a digit: bool (N,)."""
     longest = np.maximum(parts.height, parts.width)
     large = (longest >= LEAST_LENGTH * max(parts.shape)) & (parts.pixels >= LEAST_PIXELS)
     dark = parts.weight >= LEAST_STRENGTH * parts.pixels
     width = parts.pixels / (longest * longest)  # of its strokes, as a share of its length
-    inner = _inner(parts)
+    inner = inner_parts(parts)
     thin = (width < HAIRLINE) & ~inner | (width < HAIRLINE / 2)
     # A close crop touches all edges; what else lies along an edge is a table, a rail or a shadow.
     height, length = parts.shape
@@ -182,13 +182,13 @@ def _likelihood(parts: Components) -> np.ndarray:
     central = np.exp(-0.8 * (x * x + y * y))
     fill = parts.pixels / (tall * wide)
     score = parts.weight**0.5 * np.hypot(tall, wide) * central
-    score = np.where(_inner(parts), score, 0.03 * score)
+    score = np.where(inner_parts(parts), score, 0.03 * score)
     score = np.where(wide > 2.5 * tall, 0.2 * score, score)
-    score = np.where(_frames(parts) & (fill < MOST_FRAME), 0.05 * score, score)
-    return np.asarray(np.where(_may_be_digits(parts), score, 1e-6 * score))
+    score = np.where(framing_parts(parts) & (fill < MOST_FRAME), 0.05 * score, score)
+    return np.asarray(np.where(may_be_digits(parts), score, 1e-6 * score))
 
 
-def _frames(parts: Components) -> np.ndarray:
+def framing_parts(parts: Components) -> np.ndarray:
     """Components that lie around another that is large enough to be the digit: bool (N,)."""
     large = np.argsort(-parts.weight)[:MOST_INSIDE]
     inside = _around(parts, large)

@@ -167,21 +167,21 @@ def _read_object(
     grey = drawing or image_file.flatten(image, "L")
     if image.size == (spec.width, spec.height):
         row = image_file.grey_pixels(drawing) if drawing else light_on_dark(grey)
-        if way == "fashion" or _is_row(grey, row, objects):
+        if way == "fashion" or is_row(grey, row, objects):
             return row
     values = np.asarray(image_file.shrink(grey, WORKING_EDGE))
     if way == "fashion":
         return _fashion_item(values, drawing is not None, spec)
     if drawing:
-        return _digit(segment_digits(values / np.float32(255), 0.0, objects), spec)
+        return place_digit(segment_digits(values / np.float32(255), 0.0, objects), spec)
     if panel := find_panel(values):
         contrast, noise = stroke_contrast(np.ascontiguousarray(values[panel]))
         if (strokes := segment_digits(contrast, noise, objects)) is not None:
-            return _digit(strokes, spec)
+            return place_digit(strokes, spec)
     contrast, noise = stroke_contrast(values)
     if contrast.max() < least:
         return None
-    return _digit(segment_digits(contrast, noise, objects), spec)
+    return place_digit(segment_digits(contrast, noise, objects), spec)
 
 
 def _read_coloured(image: Image.Image, spec: InputSpec, objects: int) -> np.ndarray | None:
@@ -192,10 +192,10 @@ def _read_coloured(image: Image.Image, spec: InputSpec, objects: int) -> np.ndar
     values = colour_contrast(pixels)
     if values is None:
         return None
-    return _digit(segment_digits(*stroke_contrast(values), objects), spec)
+    return place_digit(segment_digits(*stroke_contrast(values), objects), spec)
 
 
-def _digit(strokes: np.ndarray | None, spec: InputSpec) -> np.ndarray | None:
+def place_digit(strokes: np.ndarray | None, spec: InputSpec) -> np.ndarray | None:
     """Strokes float32 (h,w) at their usual width, placed as a data set's are: uint8 (H,W)."""
     if strokes is None:
         return None
@@ -212,7 +212,7 @@ def _fashion_item(values: np.ndarray, alone: bool, spec: InputSpec) -> np.ndarra
     return place_by_box(fit_into(found, spec.height, spec.width), spec.height, spec.width)
 
 
-def _is_row(image: Image.Image, row: np.ndarray, objects: int) -> bool:
+def is_row(image: Image.Image, row: np.ndarray, objects: int) -> bool:
     """Tell a row of a data set of digits from a scene of the same size, by its black ground and its centred digit.
 
     Parameters
