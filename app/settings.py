@@ -164,6 +164,9 @@ class Settings(BaseSettings):
     max_pixels: int = Field(
         50_000_000, ge=784, le=1_000_000_000, description="Most pixels that a picture may declare."
     )
+    max_digits: int = Field(
+        64, ge=1, le=1024, description="Most digits that are read in one picture, in reading order."
+    )
     api_keys: Secrets = Field(
         (), description="Keys that open the service, with commas between; none asks for none."
     )

@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     from capsnet.errors import CapsnetError
     from capsnet.images import Picture, Png
     from capsnet.predictor import Predictor, load
-    from capsnet.results import Check, Classification, Model, Prediction, Reconstruction, Sweep
+    from capsnet.results import (
+        Check,
+        Classification,
+        Digit,
+        Model,
+        Prediction,
+        Reading,
+        Reconstruction,
+        Sweep,
+    )
     from capsnet.retry import DEFAULT_RETRIES, DEFAULT_TIMEOUT
     from capsnet.transport import DEFAULT_SERVER
 
@@ -38,11 +47,13 @@ __all__ = [
     "Check",
     "Classification",
     "Client",
+    "Digit",
     "Model",
     "Picture",
     "Png",
     "Prediction",
     "Predictor",
+    "Reading",
     "Reconstruction",
     "Sweep",
     "load",
@@ -57,11 +68,13 @@ _MODULES = {
     "Check": "results",
     "Classification": "results",
     "Client": "client",
+    "Digit": "results",
     "Model": "results",
     "Picture": "images",
     "Png": "images",
     "Prediction": "results",
     "Predictor": "predictor",
+    "Reading": "results",
     "Reconstruction": "results",
     "Sweep": "results",
     "load": "predictor",

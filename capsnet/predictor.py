@@ -14,6 +14,7 @@ Legend: B images, C channels, H height, W width, J class capsules, D pose dimens
 from __future__ import annotations
 
 import base64
+import contextlib
 import difflib
 import math
 import os
@@ -34,7 +35,8 @@ from capsnet.png import png
 from capsnet.poses import linspace_exact, other_winners, perturb, rank, scatter_poses
 from capsnet.poses import sweep as sweep_poses
 from capsnet.preprocessing.pipeline import ImageTooLarge, NotAnImage, decode
-from capsnet.results import Classification, Reconstruction, Sweep
+from capsnet.reading import MOST_DIGITS, Digit, Sight, answer_of, check_model, find, sights
+from capsnet.results import Classification, Reading, Reconstruction, Sweep
 from capsnet.shipped_models import chosen_models
 
 if TYPE_CHECKING:
@@ -173,6 +175,53 @@ class Predictor:
             for image in read_ones:
                 yield image if isinstance(image, CapsnetError) else next(found)
 
+    def read(self, picture: Picture, *, reconstruct: bool = False, most: int = MOST_DIGITS) -> Reading:
+        """Read every digit in an image, in reading order.
+
+        Parameters
+        ----------
+        picture : as in `classify`
+            A blank image gives an empty text.
+        reconstruct : bool
+            Whether to add what the network saw of each digit, and what its capsule draws.
+        most : int
+            Digits beyond these are left out; `objects_found` counts them.
+        """
+        if most < 1:
+            raise _invalid("most", most, "should be at least 1")
+        try:
+            check_model(self.card)
+        except ValueError as error:
+            raise _invalid("model", self.name, str(error)) from None
+        data = read(picture, level=STORED)
+        with _decoding():
+            page = find(data, self.card.input, most=most)
+        seen = self._sights(page.images)
+        divided = page.divided(seen)
+        seen += self._sights(divided.images)
+        lines = divided.digits(seen, np.concatenate([page.images, divided.images]))
+        answer = {**self._names(), **answer_of(lines, self.classes, page.found)}
+        if reconstruct:
+            self._add_drawings(answer["digits"], [digit for line in lines for digit in line])
+        return results.reading(_as_json(answer))
+
+    def _sights(self, images: Floats) -> list[Sight]:
+        """What the network and the guard say of images (N,C,H,W)."""
+        seen: list[Sight] = []
+        for start in range(0, len(images), BATCH):
+            own = images[start : start + BATCH]
+            lengths, poses = self._graphs.encode(own)
+            drawn = self._graphs.decode(poses, lengths.argmax(axis=1))
+            seen += sights(self._limits, own, lengths, poses, guard.distance(own, drawn))
+        return seen
+
+    def _add_drawings(self, answers: Sequence[dict[str, Any]], digits: Sequence[Digit]) -> None:
+        """Put what the network saw of each digit, and what its longest capsule draws, into the answers."""
+        for answer, digit in zip(answers, digits, strict=True):
+            label = np.array([digit.sight.lengths.argmax()])
+            (drawn,) = self._graphs.decode(digit.sight.poses[None], label)
+            answer |= {"input": _base64(digit.image), "reconstruction": _base64(drawn)}
+
     def reconstruct(
         self,
         picture: Picture,
@@ -254,14 +303,8 @@ class Predictor:
     def _read(self, picture: Picture, preprocess: str | None) -> Floats:
         """A picture to the array (C,H,W) that the network takes."""
         data = read(picture, level=STORED)
-        try:
+        with _decoding():
             image: Floats = decode(data, self.card.input, preprocess=preprocess, objects=self.card.objects)
-        except NotAnImage as error:
-            raise CapsnetError(str(error), kind="not-an-image", title="Not an image") from None
-        except ImageTooLarge as error:
-            raise CapsnetError(str(error), kind="too-large", title="Too large") from None
-        except ValueError as error:  # the way to read it has no such name
-            raise CapsnetError(str(error), kind="invalid-parameter", title="Invalid parameter") from None
         return image
 
     def _try_to_read(self, picture: Picture, preprocess: str | None) -> Floats | CapsnetError:
@@ -358,6 +401,19 @@ class Predictor:
             raise _invalid(
                 parameter, wrong, f"should be from 0 to {size - 1}, the pose has {size} dimensions"
             )
+
+
+@contextlib.contextmanager
+def _decoding() -> Iterator[None]:
+    """Turn what is wrong with an image file into the service's errors."""
+    try:
+        yield
+    except NotAnImage as error:
+        raise CapsnetError(str(error), kind="not-an-image", title="Not an image") from None
+    except ImageTooLarge as error:
+        raise CapsnetError(str(error), kind="too-large", title="Too large") from None
+    except ValueError as error:  # the way to read it has no such name
+        raise CapsnetError(str(error), kind="invalid-parameter", title="Invalid parameter") from None
 
 
 def _find(model: str | os.PathLike[str]) -> Path:

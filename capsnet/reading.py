@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from capsnet import guard
+from capsnet.card import Guard, ModelCard
 from capsnet.config import InputSpec
 from capsnet.preprocessing import image_file
 from capsnet.preprocessing.colour_contrast import colour_contrast
@@ -44,7 +46,8 @@ READING_EDGE = 1000  # pixels of the longer edge: enough for a line of 12 digits
 POLARITY_EDGE = 480  # the same where it is judged whether strokes are dark or light: they are thin
 WIDE = 1.05  # width over height, from which on strokes may be several digits
 LEAST_WIDE = 0.5  # what is narrower is not cut, whatever the guard says of it
-UNKNOWN = 2.0  # strangeness over the guard's limit, from which on something is no digit
+MOST_DIVIDED = 16  # strokes of a page that are cut: each makes up to thirty pieces
+UNKNOWN = 1.6  # strangeness over the guard's limit, from which on something is no digit
 BETTER = 0.72  # of the whole's strangeness, that the parts of wide strokes have on average
 LIKE_DIGITS = 1.3  # strangeness of each of these parts, at most
 PLACE = "?"  # in the text, where something is no digit
@@ -121,11 +124,12 @@ class Page:
         `seen` is what the network sees in the crops so far.
         """
         strokes = [each for line in self.lines for each in line]
-        divisions = {
-            number: divide(each)
+        several = [
+            number
             for number, (each, sight) in enumerate(zip(strokes, seen, strict=True))
             if _may_be_several(each, sight)
-        }
+        ]
+        divisions = {number: divide(strokes[number]) for number in several[:MOST_DIVIDED]}
         pieces = [piece for division in divisions.values() for piece in division.pieces]
         return replace(self, images=_arrays(pieces, self.spec), divisions=divisions)
 
@@ -177,6 +181,53 @@ class Page:
         return Digit(box, index, sight, image, certain=True)
 
 
+def sights(limits: Guard, images: Floats, lengths: Floats, poses: Floats, distances: Floats) -> list[Sight]:
+    """What the network and the guard say of crops (N,C,H,W): lengths (N,J), poses (N,J,D) and distances (N,)."""
+    if not len(images):
+        return []
+    own = np.array(limits.p95)[lengths.argmax(axis=1)]
+    strangeness = guard.strangeness(limits, distances, images, lengths) / own
+    return [Sight(*each) for each in zip(lengths, poses, strangeness.tolist(), strict=True)]
+
+
+def check_model(card: ModelCard) -> None:
+    """Raise ValueError unless a model can read single digits; the message says why."""
+    if card.input.preprocess != "mnist":
+        raise ValueError(f"model {card.name!r} does not read handwriting: its preprocessing is not 'mnist'")
+    if card.objects != 1:
+        raise ValueError(
+            f"model {card.name!r} looks for {card.objects} objects in an image; reading needs one"
+        )
+
+
+def answer_of(lines: Sequence[Sequence[Digit]], classes: Sequence[str], found: int) -> dict[str, Any]:
+    """The fields of an answer that say what is written.
+
+    Parameters
+    ----------
+    lines
+        From `Page.digits`.
+    classes
+        The names of the classes.
+    found
+        How many objects the picture has, those beyond the limit included.
+    """
+    digits = [
+        {
+            "box": list(digit.box),
+            "line": number,
+            "label": None if digit.index is None else classes[digit.index],
+            "length": digit.sight.lengths.max(),
+            "accepted": digit.sight.strangeness <= 1,
+            "certain": digit.certain,
+            "pose": digit.sight.poses[int(digit.sight.lengths.argmax())],
+        }
+        for number, line in enumerate(lines)
+        for digit in line
+    ]
+    return {"text": text_of(lines, classes), "digits": digits, "objects_found": found}
+
+
 def cost_of(seen: Sequence[Sight]) -> float:
     """How unlike digits some pieces are together."""
     return float(np.mean([sight.strangeness for sight in seen]))
@@ -203,9 +254,7 @@ def text_of(lines: Sequence[Sequence[Digit]], classes: Sequence[str]) -> str:
     )
 
 
-def find(
-    data: bytes, spec: InputSpec, *, most: int = MOST_DIGITS, max_pixels: int = MAX_PIXELS
-) -> Page:
+def find(data: bytes, spec: InputSpec, *, most: int = MOST_DIGITS, max_pixels: int = MAX_PIXELS) -> Page:
     """Find the digits in a picture file.
 
     Parameters
@@ -242,7 +291,9 @@ def find(
     )
 
 
-def _strokes(image: Any, data: bytes, spec: InputSpec, max_pixels: int) -> tuple[list[Strokes], tuple[int, int]]:
+def _strokes(
+    image: Any, data: bytes, spec: InputSpec, max_pixels: int
+) -> tuple[list[Strokes], tuple[int, int]]:
     """Everything that stands as a digit does, and the size of the picture in which it was found."""
     drawing = image_file.alpha_as_drawing(image)
     grey = drawing or image_file.flatten(image, "L")
@@ -268,7 +319,7 @@ def _strokes(image: Any, data: bytes, spec: InputSpec, max_pixels: int) -> tuple
 
 
 def _coloured(image: Any, data: bytes, max_pixels: int) -> np.ndarray | None:
-    """The picture's colours as grey, where nothing differs in brightness: uint8 (h,w); None where they differ little."""
+    """The picture's colours as grey, where its brightness says nothing: uint8 (h,w); None where they differ little."""
     if image.mode == "L" and not data.startswith(image_file.PNG_HEADER):
         # A JPEG was decoded without its colours.
         image = image_file.read(data, enough=READING_EDGE, grey=False, max_pixels=max_pixels)

@@ -35,7 +35,7 @@ from .middleware.request_context import RequestContextMiddleware
 from .middleware.security_headers import CORS
 from .middleware.tracing import TracingMiddleware
 from .openapi import complete_openapi, operation_id
-from .routes import classify, health, kserve, metrics, models, pages, reconstruct, sweep
+from .routes import classify, health, kserve, metrics, models, pages, read, reconstruct, sweep
 
 # Bodies of the largest size that are in memory together; of smaller ones as many as fill the same room.
 LARGEST_BODIES = 10
@@ -88,7 +88,7 @@ def create_app(settings: Settings) -> FastAPI:
     _describe(app.state.service, app.state.metrics)
     for kind in (Problem, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, problem_details.respond)
-    for family in (classify, reconstruct, sweep, models, health, metrics):
+    for family in (classify, read, reconstruct, sweep, models, health, metrics):
         app.include_router(family.router, dependencies=[Depends(reject_duplicate_params)])
     app.include_router(kserve.router)
     app.include_router(pages.router)

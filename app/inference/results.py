@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from capsnet.reading import Digit
+
 from .models import LoadedModel
 from .types import Capsules, Floats, ReconstructionCheck
 
@@ -16,6 +18,20 @@ class Classification:
     capsules: Capsules
     ranking: list[int]
     check: ReconstructionCheck | None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is written in a picture: lines of digits, how many objects there are, and drawings as PNG files.
+
+    `drawings` holds for each digit what the network saw and what its capsule draws; it is empty where none were
+    asked for.
+    """
+
+    model: LoadedModel
+    lines: list[list[Digit]]
+    objects_found: int
+    drawings: list[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import structlog
 
 from capsnet.card import ModelCard
 from capsnet.preprocessing.pipeline import ImageTooLarge, NotAnImage, decode, is_cheap_to_decode
+from capsnet.reading import Page, find
 
 from ..errors import ContentTooLarge, InvalidImage, NotReady, Problem
 from ..settings import Settings
@@ -159,6 +160,17 @@ class InferenceService:
         images.update(zip(large, await self._large_jobs.submit(again, deadline), strict=True))
         return [images[index] for index in range(len(files))]
 
+    async def find_digits(
+        self, served: LoadedModel, data: bytes, most: int, deadline: float
+    ) -> Page | Problem:
+        """Find at most so many digits in a picture file, or say what is wrong with it."""
+        limit = self._settings.max_pixels
+        found = partial(_find, data, served.card, most)
+        page = await self.run_in_thread(partial(found, min(SMALL_PICTURE, limit)), deadline)
+        if isinstance(page, ContentTooLarge):
+            (page,) = await self._large_jobs.submit([partial(found, limit)], deadline)
+        return page
+
     async def classify_images(
         self, served: LoadedModel, images: Sequence[Floats], verify: bool, deadline: float
     ) -> list[ClassifyOutput]:
@@ -190,6 +202,16 @@ def _read(data: bytes, card: ModelCard, preprocess: str | None, max_pixels: int)
     """A picture file to the array (C,H,W) that the network takes, or what is wrong with it."""
     try:
         return decode(data, card.input, preprocess=preprocess, max_pixels=max_pixels, objects=card.objects)
+    except ImageTooLarge as error:
+        return ContentTooLarge(str(error))
+    except NotAnImage as error:
+        return InvalidImage(str(error))
+
+
+def _find(data: bytes, card: ModelCard, most: int, max_pixels: int) -> Page | Problem:
+    """The digits in a picture file, or what is wrong with it."""
+    try:
+        return find(data, card.input, most=most, max_pixels=max_pixels)
     except ImageTooLarge as error:
         return ContentTooLarge(str(error))
     except NotAnImage as error:

@@ -34,7 +34,7 @@ class Glyph:
 
     def moved(self, x: float, y: float = 0.0) -> "Glyph":
         """The same at another place."""
-        return Glyph(self.points + (x, y), self.name)
+        return Glyph(self.points + np.array([x, y]), self.name)
 
 
 def is_faithful(row: np.ndarray, tip: float) -> bool:
@@ -138,7 +138,7 @@ def _offset(before: Glyph, after: Glyph) -> float:
 
 
 def _profile(points: np.ndarray, sign: int) -> np.ndarray:
-    """How far points reach to the right (sign 1) or left (sign -1) at each height: (BINS,), -inf where there are none."""
+    """How far points reach to the right (sign 1) or left (sign -1) at each height: (BINS,), -inf without any."""
     bins = np.clip(((points[:, 1] / REACH + 1) * BINS / 2).astype(int), 0, BINS - 1)
     reach = np.full(BINS + 2 * NEAR_BINS, -np.inf)
     for shift in range(2 * NEAR_BINS + 1):

@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image
@@ -199,8 +200,11 @@ def _boxed(digits: Sequence[Glyph], kind: Kind, tip: float, rng: np.random.Gener
         free = max(0.0, (wide - np.ptp(glyph.points[:, 0])) / 2 - tip / 2)
         x = middle - (glyph.points[:, 0].max() + glyph.points[:, 0].min()) / 2
         placed.append(glyph.moved(x + rng.uniform(-0.9, 0.9) * free, rng.uniform(-0.08, 0.08)))
-        corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)]) * (wide / 2, tall / 2) + (middle, 0)
-        sides = [along(start, end) for start, end in zip(corners[:-1], corners[1:], strict=True)]
+        corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)]) * (wide / 2, tall / 2) + (
+            middle,
+            0,
+        )
+        sides = [along(start, end) for start, end in pairwise(corners)]
         placed.append(Glyph(np.concatenate(sides), "box"))
     return placed
 
@@ -265,7 +269,7 @@ def _text(lines: Lines) -> str:
 
 def _boxes(lines: Lines, tip: float) -> np.ndarray:
     own = [glyph.points for line in lines for glyph in line if len(glyph.name) == 1]
-    return np.array([[*(each.min(axis=0) - tip / 2), *(each.max(axis=0) + tip / 2)] for each in own])
+    return np.array([[*(each.min(axis=0) - tip / 2), *(each.max(axis=0) + tip / 2)] for each in own], float)
 
 
 def _drawn(lines: Lines, size: tuple[int, int], tip: float, rng: np.random.Generator) -> Image.Image:
@@ -285,7 +289,9 @@ def _inked(
     for points, tip in zip(written, tips, strict=True):
         corner = np.maximum(np.floor(points.min(axis=0) - 2 * tip - 8), 0).astype(int)
         end = np.minimum(np.ceil(points.max(axis=0) + 2 * tip + 8).astype(int), size)
-        own = ink(points - corner, (int(end[0] - corner[0]), int(end[1] - corner[1])), tip, rng, uneven=uneven)
+        own = ink(
+            points - corner, (int(end[0] - corner[0]), int(end[1] - corner[1])), tip, rng, uneven=uneven
+        )
         area = cover[corner[1] : end[1], corner[0] : end[0]]
         np.maximum(area, own, out=area)
     return cover
@@ -307,7 +313,9 @@ def _photographed(
     printed = np.array([(60, 60, 64), (40, 90, 160), (170, 90, 60)][rng.integers(3)], np.float32) / 255
     every = [glyph for line in lines for glyph in line]
     if boxes := [glyph.points for glyph in every if glyph.name == "box"]:
-        photo.lay(scene, 0.8 * _inked(boxes, size, [max(1.5, 0.025 * height)] * len(boxes), 0.0, rng), printed)
+        photo.lay(
+            scene, 0.8 * _inked(boxes, size, [max(1.5, 0.025 * height)] * len(boxes), 0.0, rng), printed
+        )
     hand_written = [glyph.points for glyph in every if glyph.name != "box"]
     tips = (tip * height * rng.uniform(0.93, 1.07, len(hand_written))).tolist()
     tooth = np.clip(1 + pen.grain * (noise(size, 1.6, rng) - 0.3), 0, 1)

@@ -122,7 +122,7 @@ def _make(task: tuple[str, int], rows: np.ndarray, labels: np.ndarray, options: 
     seed = options.seed + number
     kept = options.keep and options.keep / f"{name}-{seed}-{options.enlargement}.pickle"
     if kept and kept.is_file():
-        page: Page = pickle.loads(kept.read_bytes())  # noqa: S301  # written by this command
+        page: Page = pickle.loads(kept.read_bytes())
         return page
     page = pages.make(name, rows, labels, seed, options.enlargement)
     if kept:
@@ -179,7 +179,7 @@ def _table(scores: dict[str, Score], milliseconds: float) -> str:
     letters = scores["letters"]
     return "\n".join(
         [
-            "| kind | pages | digits | digits right | strings right | overlap of boxes | pages with an uncertain digit |",
+            "| kind | pages | digits | digits right | strings right | overlap of boxes | pages in doubt |",
             "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
             *(_line(name, score) for name, score in scores.items()),
             "",

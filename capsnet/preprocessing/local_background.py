@@ -27,9 +27,7 @@ QUANTILES_APART = 1.12  # the first two, in standard deviations of a normal dist
 LEAST_HEIGHT = 8  # of 255, for the polarity: fainter differences are noise
 
 
-def stroke_contrast(
-    grey: np.ndarray, polarity_edge: int = POLARITY_EDGE
-) -> tuple[np.ndarray, float]:
+def stroke_contrast(grey: np.ndarray, polarity_edge: int = POLARITY_EDGE) -> tuple[np.ndarray, float]:
     """How far each pixel stands out from the ground beside it, whichever way the strokes do.
 
     Parameters

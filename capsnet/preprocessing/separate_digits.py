@@ -31,6 +31,7 @@ BAND = 0.35  # of a neighbour's height, that a mark may lie above or below it
 BESIDE = 2.0  # of a neighbour's height, that a mark may lie away from it
 OVER = 0.5  # of a piece's width, that lies over or under its body
 PIECE_GAP = 0.14  # of the body's height, between it and a piece
+STACKED = 0.6  # of the narrower half's width, that two halves of a digit share
 UPPER = 0.4  # of the body's height, in which a piece may also stick out sideways, as the bar of a 5
 HIGHEST = 1.3  # of the writing's height, that bodies joined may have
 LEAST_PIECE = 0.004  # of the body's weight
@@ -143,7 +144,12 @@ def _without_frames(contrast: np.ndarray, parts: Components, floor: float) -> np
     """Take the straight sides of frames away, so that a digit that touches its box stands alone: float32 (h,w)."""
     result = contrast
     for number in np.argsort(-parts.weight)[:MOST_FRAMES].tolist():
-        box = int(parts.top[number]), int(parts.bottom[number]), int(parts.left[number]), int(parts.right[number])
+        box = (
+            int(parts.top[number]),
+            int(parts.bottom[number]),
+            int(parts.left[number]),
+            int(parts.right[number]),
+        )
         tall, wide = box[1] - box[0], box[3] - box[2]
         if parts.pixels[number] > MOST_FRAME * tall * wide or min(tall, wide) < LEAST_FRAME:
             continue
@@ -186,7 +192,12 @@ def _is_around_others(parts: Components, number: int) -> bool:
 def _is_rectangle(own: np.ndarray) -> bool:
     """Tell whether a component bool (h,w) covers all four sides of its box, as a frame does that a digit touches."""
     tall, wide = (max(2, round(SIDE * edge)) for edge in own.shape)
-    sides = own[:tall].any(axis=0), own[-tall:].any(axis=0), own[:, :wide].any(axis=1), own[:, -wide:].any(axis=1)
+    sides = (
+        own[:tall].any(axis=0),
+        own[-tall:].any(axis=0),
+        own[:, :wide].any(axis=1),
+        own[:, -wide:].any(axis=1),
+    )
     return min(float(side.mean()) for side in sides) > COVERED
 
 
@@ -209,7 +220,7 @@ def _written(parts: Components) -> np.ndarray:
 
 
 def _as_strong(parts: Components, likely: np.ndarray) -> np.ndarray:
-    """Which components are about as strong as most of the likely ink: remains of printed lines are fainter. bool (N,)."""
+    """Which components are about as strong as most likely ink; remains of printed lines are fainter. bool (N,)."""
     strength = parts.weight / parts.pixels
     order = np.flatnonzero(likely)[np.argsort(strength[likely])]
     weights = np.cumsum(parts.weight[order])
@@ -221,7 +232,9 @@ def _grouped(parts: Components, likely: np.ndarray) -> list[np.ndarray]:
     heights = parts.height
     order = np.flatnonzero(likely)[np.argsort(heights[likely])]
     weights = np.cumsum(parts.weight[order])
-    usual = float(heights[order[int(np.searchsorted(weights, weights[-1] / 2))]])  # half of the ink is as high
+    usual = float(
+        heights[order[int(np.searchsorted(weights, weights[-1] / 2))]]
+    )  # half of the ink is as high
     bodies: list[int] = []
     for number in order[::-1].tolist():
         if heights[number] < LEAST_BODY * usual or _is_beside_larger(parts, number, bodies):
@@ -248,19 +261,25 @@ def _stacked(parts: Components, bodies: list[int], usual: float) -> list[list[in
         for second in list(groups):
             if first is second or first not in groups or second not in groups:
                 continue
-            top = min(parts.top[first + second])
-            bottom = max(parts.bottom[first + second])
-            gap = max(min(parts.top[second]) - max(parts.bottom[first]), min(parts.top[first]) - max(parts.bottom[second]))
-            shared = min(max(parts.right[first]), max(parts.right[second])) - max(
-                min(parts.left[first]), min(parts.left[second])
-            )
-            narrower = min(
-                max(parts.right[first]) - min(parts.left[first]), max(parts.right[second]) - min(parts.left[second])
-            )
-            if bottom - top <= HIGHEST * usual and gap < PIECE_GAP * usual and shared > 0.6 * narrower:
+            if _are_halves(_box(parts, first), _box(parts, second), usual):
                 first += second
                 groups.remove(second)
     return groups
+
+
+def _box(parts: Components, members: list[int]) -> tuple[int, int, int, int]:
+    """Top, bottom, left and right of some components together."""
+    top, bottom = int(parts.top[members].min()), int(parts.bottom[members].max())
+    return top, bottom, int(parts.left[members].min()), int(parts.right[members].max())
+
+
+def _are_halves(first: tuple[int, int, int, int], second: tuple[int, int, int, int], usual: float) -> bool:
+    """Tell whether one box stands on another, near it, and both are no higher than the writing."""
+    height = max(first[1], second[1]) - min(first[0], second[0])
+    gap = max(second[0] - first[1], first[0] - second[1])
+    shared = min(first[3], second[3]) - max(first[2], second[2])
+    narrower = min(first[3] - first[2], second[3] - second[2])
+    return height <= HIGHEST * usual and gap < PIECE_GAP * usual and shared > STACKED * narrower
 
 
 def _with_pieces(parts: Components, groups: list[list[int]]) -> list[np.ndarray]:

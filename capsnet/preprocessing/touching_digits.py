@@ -95,9 +95,9 @@ def _paths(ink: np.ndarray) -> list[np.ndarray]:
     room = max(1, round(EDGE * ROWS))
     for row in (ROWS // 3, ROWS // 2, 2 * ROWS // 3):
         line = total[row]
-        for column in range(room, width - room):
-            if line[column] <= line[max(0, column - 1) : column + 2].min():
-                chosen.append((float(line[column]), _path_through(down, came, cost, row, column)))
+        columns = range(room, width - room)
+        lowest = [at for at in columns if line[at] <= line[max(0, at - 1) : at + 2].min()]
+        chosen += [(float(line[at]), _path_through(down, came, cost, row, at)) for at in lowest]
     chosen.sort(key=lambda each: each[0])
     kept: list[np.ndarray] = []
     for _, path in chosen:
@@ -123,7 +123,11 @@ def _descents(cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     for row in range(1, len(cost)):
         above = total[row - 1]
         options = np.stack(
-            [np.concatenate([[big], above[:-1]]) + SIDEWAYS, above, np.concatenate([above[1:], [big]]) + SIDEWAYS]
+            [
+                np.concatenate([[big], above[:-1]]) + SIDEWAYS,
+                above,
+                np.concatenate([above[1:], [big]]) + SIDEWAYS,
+            ]
         )
         best = options.argmin(axis=0)
         came[row] = best - 1
@@ -131,9 +135,7 @@ def _descents(cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return total, came
 
 
-def _path_through(
-    down: np.ndarray, came: np.ndarray, cost: np.ndarray, row: int, column: int
-) -> np.ndarray:
+def _path_through(down: np.ndarray, came: np.ndarray, cost: np.ndarray, row: int, column: int) -> np.ndarray:
     """The cheapest path through a pixel: its column in each row, float (h,)."""
     path = np.zeros(len(cost))
     path[row] = at = column
