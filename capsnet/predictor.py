@@ -34,8 +34,8 @@ from capsnet.images import STORED, Picture, Png, read
 from capsnet.png import png
 from capsnet.poses import linspace_exact, other_winners, perturb, rank, scatter_poses
 from capsnet.poses import sweep as sweep_poses
-from capsnet.preprocessing.pipeline import ImageTooLarge, NotAnImage, decode
-from capsnet.reading import MOST_DIGITS, Digit, Sight, answer_of, check_model, find, sights
+from capsnet.preprocessing.pipeline import ImageTooLarge, NotAnImage, ObjectCount, decode
+from capsnet.reading import MOST_DIGITS, Digit, Sight, answer_of, check_model, find, hint_of, sights
 from capsnet.results import Classification, Reading, Reconstruction, Sweep
 from capsnet.shipped_models import chosen_models
 
@@ -154,7 +154,8 @@ class Predictor:
             Whether the guard compares the image with what the longest capsules draw.
         """
         count = self._count(top_k)
-        return self._classify([self._read(picture, preprocess)], count, verify)[0]
+        counted = ObjectCount()
+        return self._classify([self._read(picture, preprocess, counted)], count, verify, [counted])[0]
 
     def classify_many(
         self,
@@ -169,9 +170,15 @@ class Predictor:
             raise TypeError(f"pictures is a list of pictures, not one: {str(pictures)[:80]!r}")
         count, source = self._count(top_k), iter(pictures)
         while group := list(islice(source, BATCH)):
-            read_ones = [self._try_to_read(picture, preprocess) for picture in group]
+            counts = [ObjectCount() for _ in group]
+            read_ones = [
+                self._try_to_read(picture, preprocess, counted)
+                for picture, counted in zip(group, counts, strict=True)
+            ]
+            pairs = zip(read_ones, counts, strict=True)
+            own = [counted for image, counted in pairs if not isinstance(image, CapsnetError)]
             images = [image for image in read_ones if not isinstance(image, CapsnetError)]
-            found = iter(self._classify(images, count, verify) if images else [])
+            found = iter(self._classify(images, count, verify, own) if images else [])
             for image in read_ones:
                 yield image if isinstance(image, CapsnetError) else next(found)
 
@@ -300,16 +307,20 @@ class Predictor:
             raise _invalid("poses", f"of shape {rows.shape}", f"should be rows of {size} finite numbers")
         return [Png(png(image)) for image in self._draw(rows, self._find_class(label))]
 
-    def _read(self, picture: Picture, preprocess: str | None) -> Floats:
+    def _read(self, picture: Picture, preprocess: str | None, counted: ObjectCount | None = None) -> Floats:
         """A picture to the array (C,H,W) that the network takes."""
         data = read(picture, level=STORED)
         with _decoding():
-            image: Floats = decode(data, self.card.input, preprocess=preprocess, objects=self.card.objects)
+            image: Floats = decode(
+                data, self.card.input, preprocess=preprocess, objects=self.card.objects, counted=counted
+            )
         return image
 
-    def _try_to_read(self, picture: Picture, preprocess: str | None) -> Floats | CapsnetError:
+    def _try_to_read(
+        self, picture: Picture, preprocess: str | None, counted: ObjectCount
+    ) -> Floats | CapsnetError:
         try:
-            return self._read(picture, preprocess)
+            return self._read(picture, preprocess, counted)
         except CapsnetError as error:
             if error.kind == "invalid-parameter":
                 raise
@@ -333,12 +344,17 @@ class Predictor:
         placed = scatter_poses(poses, labels, len(self.classes))  # (N,D) -> (N,J,D)
         return self._graphs.decode(placed, np.array(labels))
 
-    def _classify(self, images: Sequence[Floats], count: int, verify: bool) -> list[Classification]:
+    def _classify(
+        self, images: Sequence[Floats], count: int, verify: bool, counts: Sequence[ObjectCount]
+    ) -> list[Classification]:
         seen = self._encode(images)
         checks, drawn = self._verify(seen) if verify else ([None] * len(seen), [None] * len(seen))
         return [
-            results.classification(_as_json(self._classified(each, count, check)), (each.image, drawing))
-            for each, check, drawing in zip(seen, checks, drawn, strict=True)
+            results.classification(
+                _as_json(self._classified(each, count, check) | hint_of(counted.found, self.card.objects)),
+                (each.image, drawing),
+            )
+            for each, check, drawing, counted in zip(seen, checks, drawn, counts, strict=True)
         ]
 
     def _verify(self, seen: Sequence[Capsules]) -> tuple[Sequence[Mapping[str, Any]], Sequence[Floats]]:

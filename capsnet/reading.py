@@ -247,6 +247,14 @@ def best_path(division: Division, seen: Sequence[Sight]) -> list[int] | None:
     return best.get(division.last)
 
 
+def hint_of(found: int, objects: int) -> dict[str, Any]:
+    """What an answer about one image adds where `found` separate objects stand in it, and the model reads `objects`."""
+    if found <= objects:
+        return {}
+    hint = f"the image shows {found} separate objects and {objects} is read; POST /read reads every digit"
+    return {"objects_found": found, "hint": hint}
+
+
 def text_of(lines: Sequence[Sequence[Digit]], classes: Sequence[str]) -> str:
     """The classes in reading order, lines apart; `?` where something is no digit."""
     return "\n".join(

@@ -12,12 +12,16 @@ from .types import Capsules, Floats, ReconstructionCheck
 
 @dataclass(frozen=True)
 class Classification:
-    """What is in a picture: all capsules, the indices of the longest, and the check where it was asked for."""
+    """What is in a picture: all capsules, the indices of the longest, and the check where it was asked for.
+
+    `objects_found` counts the separate objects; it is 0 where the picture is a data set's row.
+    """
 
     model: LoadedModel
     capsules: Capsules
     ranking: list[int]
     check: ReconstructionCheck | None
+    objects_found: int = 0
 
 
 @dataclass(frozen=True)

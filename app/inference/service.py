@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import structlog
 
 from capsnet.card import ModelCard
-from capsnet.preprocessing.pipeline import ImageTooLarge, NotAnImage, decode, is_cheap_to_decode
+from capsnet.preprocessing.pipeline import ImageTooLarge, NotAnImage, ObjectCount, decode, is_cheap_to_decode
 from capsnet.reading import Page, find
 
 from ..errors import ContentTooLarge, InvalidImage, NotReady, Problem
@@ -136,19 +136,33 @@ class InferenceService:
         return answers[0]
 
     async def load_images(
-        self, served: LoadedModel, files: Sequence[bytes], preprocess: str | None, deadline: float
+        self,
+        served: LoadedModel,
+        files: Sequence[bytes],
+        preprocess: str | None,
+        deadline: float,
+        counts: Sequence[ObjectCount] | None = None,
     ) -> list[Floats | Problem]:
-        """Picture files to the arrays (C,H,W) that the network takes; in the place of one, what is wrong with it."""
+        """Picture files to the arrays (C,H,W) that the network takes; in the place of one, what is wrong with it.
+
+        `counts`, one for each file, take up how many separate objects there are.
+        """
+        counts = counts or [ObjectCount() for _ in files]
         limit = self._settings.max_pixels
         quick = [index for index, data in enumerate(files) if is_cheap_to_decode(data, served.card.input)]
         if len(files) == len(quick) == 1:
-            return [_read(files[0], served.card, preprocess, limit)]
+            return [_read(files[0], counts[0], served.card, preprocess, limit)]
         # A thread's turn takes longer than to read a few quick files.
         groups = [quick[start : start + QUICK_TOGETHER] for start in range(0, len(quick), QUICK_TOGETHER)]
         groups += [[index] for index in sorted({*range(len(files))} - {*quick})]
         read = partial(_read, card=served.card, preprocess=preprocess)
         jobs = [
-            partial(_read_all, [files[index] for index in group], read, min(SMALL_PICTURE, limit))
+            partial(
+                _read_all,
+                [(files[index], counts[index]) for index in group],
+                read,
+                min(SMALL_PICTURE, limit),
+            )
             for group in groups
         ]
         images: dict[int, Floats | Problem] = {}
@@ -156,7 +170,7 @@ class InferenceService:
             images.update(zip(group, found, strict=True))
         # Known from their headers, before anything was decoded.
         large = [index for index, image in images.items() if isinstance(image, ContentTooLarge)]
-        again = [partial(read, files[index], max_pixels=limit) for index in large]
+        again = [partial(read, files[index], counts[index], max_pixels=limit) for index in large]
         images.update(zip(large, await self._large_jobs.submit(again, deadline), strict=True))
         return [images[index] for index in range(len(files))]
 
@@ -193,15 +207,24 @@ def _run_all(jobs: Sequence[Callable[[], Any]]) -> list[Any]:
 
 
 def _read_all(
-    files: Sequence[bytes], read: Callable[..., Floats | Problem], max_pixels: int
+    files: Sequence[tuple[bytes, ObjectCount]], read: Callable[..., Floats | Problem], max_pixels: int
 ) -> list[Floats | Problem]:
-    return [read(data, max_pixels=max_pixels) for data in files]
+    return [read(data, counted, max_pixels=max_pixels) for data, counted in files]
 
 
-def _read(data: bytes, card: ModelCard, preprocess: str | None, max_pixels: int) -> Floats | Problem:
+def _read(
+    data: bytes, counted: ObjectCount, card: ModelCard, preprocess: str | None, max_pixels: int
+) -> Floats | Problem:
     """A picture file to the array (C,H,W) that the network takes, or what is wrong with it."""
     try:
-        return decode(data, card.input, preprocess=preprocess, max_pixels=max_pixels, objects=card.objects)
+        return decode(
+            data,
+            card.input,
+            preprocess=preprocess,
+            max_pixels=max_pixels,
+            objects=card.objects,
+            counted=counted,
+        )
     except ImageTooLarge as error:
         return ContentTooLarge(str(error))
     except NotAnImage as error:

@@ -1,5 +1,7 @@
 """The digit among all that stands out from the ground, at the width of stroke that a network was trained on."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from PIL import Image
 
@@ -22,6 +24,7 @@ LEAST_STRENGTH = 0.1  # mean contrast: what is fainter all over is a change of t
 HAIRLINE = (
     0.02  # of its length: what is thinner and ends at the picture's edge is a ruled line, or half as thin
 )
+ALIKE = 0.6  # of the digit's height and strength, that another object beside it has
 CLOSE = 0.8  # of the picture's height and width: a close crop
 ALONG = 0.5  # of its length: what touches the edge for longer lies along it
 
@@ -38,7 +41,16 @@ USUAL = 0.125  # width of MNIST's strokes, in shares of the digit's longer edge
 THINNEST, THICKEST = 0.10, 0.16  # as they are between these
 
 
-def segment_digits(contrast: np.ndarray, noise: float, count: int = 1) -> np.ndarray | None:
+@dataclass
+class ObjectCount:
+    """How many separate objects stand in a picture as a digit does: the one that is taken, and others like it."""
+
+    found: int = 0
+
+
+def segment_digits(
+    contrast: np.ndarray, noise: float, count: int = 1, counted: ObjectCount | None = None
+) -> np.ndarray | None:
     """Crop to the digit, or to the likeliest `count`, of which several may be one by overlap; None where there is none.
 
     Parameters
@@ -49,6 +61,8 @@ def segment_digits(contrast: np.ndarray, noise: float, count: int = 1) -> np.nda
         Standard deviation of the bare ground's contrast.
     count
         How many digits to look for.
+    counted
+        Takes up how many separate objects there are.
 
     Returns
     -------
@@ -73,6 +87,8 @@ def segment_digits(contrast: np.ndarray, noise: float, count: int = 1) -> np.nda
         parts = find_components(contrast > floor, contrast)
     if not may_be_digits(parts).any():
         return None
+    if counted is not None:
+        counted.found = _separate_objects(parts, _digits(parts, count))
     # The digit's own strokes say how faint a part of it can be; what is fainter may have joined it to something else.
     mask = parts.mask(_digits(parts, count))
     mask &= contrast > FAINTEST * np.percentile(contrast[mask], 75)
@@ -82,6 +98,15 @@ def segment_digits(contrast: np.ndarray, noise: float, count: int = 1) -> np.nda
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     return np.where(mask[box], np.minimum(contrast[box] / (FULL * level), np.float32(1)), np.float32(0))
+
+
+def _separate_objects(parts: Components, taken: np.ndarray) -> int:
+    """Count the object that is taken, components bool (N,), and all others that are as high and as dark."""
+    main = int(np.argmax(np.where(taken, parts.weight, 0)))
+    height, strength = parts.height / parts.height[main], parts.weight / parts.pixels
+    alike = (height > ALIKE) & (height < 1 / ALIKE) & (strength > ALIKE * strength[main])
+    others = ~taken & alike & may_be_digits(parts) & inner_parts(parts) & ~framing_parts(parts)
+    return 1 + int(others.sum())
 
 
 def _may_be_line(parts: Components, main: int) -> bool:

@@ -26,7 +26,7 @@ from PIL import Image, ImageChops, ImageFilter
 from capsnet.config import InputSpec
 from capsnet.preprocessing import image_file
 from capsnet.preprocessing.colour_contrast import colour_contrast
-from capsnet.preprocessing.digits import normalize_stroke_width, segment_digits
+from capsnet.preprocessing.digits import ObjectCount, normalize_stroke_width, segment_digits
 from capsnet.preprocessing.global_background import LEAST_CONTRAST, NOISE_LEVELS, contrast_to_ground
 from capsnet.preprocessing.image_file import MAX_PIXELS, ImageTooLarge, NotAnImage, size_of_plain_png
 from capsnet.preprocessing.local_background import stroke_contrast
@@ -36,6 +36,7 @@ __all__ = [
     "MAX_PIXELS",
     "ImageTooLarge",
     "NotAnImage",
+    "ObjectCount",
     "PreprocessMode",
     "decode",
     "decode_uint8",
@@ -69,6 +70,7 @@ def decode(
     preprocess: str | None = None,
     max_pixels: int = MAX_PIXELS,
     objects: int = 1,
+    counted: ObjectCount | None = None,
 ) -> np.ndarray:
     """Decode a picture into a network's input.
 
@@ -84,6 +86,8 @@ def decode(
         Limit on the pixels that the picture declares.
     objects
         How many digits `mnist` looks for.
+    counted
+        Takes up how many separate objects `mnist` finds; 0 where it need not look for them.
 
     Returns
     -------
@@ -99,7 +103,9 @@ def decode(
     ValueError
         If `preprocess` is not a `PreprocessMode`.
     """
-    pixels = decode_uint8(data, spec, preprocess=preprocess, max_pixels=max_pixels, objects=objects)
+    pixels = decode_uint8(
+        data, spec, preprocess=preprocess, max_pixels=max_pixels, objects=objects, counted=counted
+    )
     return pixels / np.float32(255)
 
 
@@ -116,6 +122,7 @@ def decode_uint8(
     preprocess: str | None = None,
     max_pixels: int = MAX_PIXELS,
     objects: int = 1,
+    counted: ObjectCount | None = None,
 ) -> np.ndarray:
     """As `decode`, before the division: uint8 (C,H,W)."""
     way = preprocess or spec.preprocess
@@ -128,13 +135,13 @@ def decode_uint8(
         )
         return _channels_first(_resize(image, spec, "RGB" if colour else "L"), spec.channels)
     image = image_file.read(data, enough=WORKING_EDGE, grey=True, max_pixels=max_pixels)
-    found = _read_object(image, spec, way, objects)
+    found = _read_object(image, spec, way, objects, counted)
     if found is None and way == "mnist":
         # Nothing differs in brightness. A JPEG was decoded without its colours.
         if image.mode == "L" and not data.startswith(image_file.PNG_HEADER):
             image = image_file.read(data, enough=WORKING_EDGE, grey=False, max_pixels=max_pixels)
-        found = _read_coloured(image, spec, objects)
-        found = _read_object(image, spec, way, objects, least=0.0) if found is None else found
+        found = _read_coloured(image, spec, objects, counted)
+        found = _read_object(image, spec, way, objects, counted, least=0.0) if found is None else found
     if found is None:
         found = np.zeros((spec.height, spec.width), np.uint8)
     return _channels_first(found, spec.channels)
@@ -157,7 +164,12 @@ def _channels_first(pixels: np.ndarray, channels: int) -> np.ndarray:
 
 
 def _read_object(
-    image: Image.Image, spec: InputSpec, way: str, objects: int, least: float = FAINT
+    image: Image.Image,
+    spec: InputSpec,
+    way: str,
+    objects: int,
+    counted: ObjectCount | None,
+    least: float = FAINT,
 ) -> np.ndarray | None:
     """Light strokes (`mnist`) or a light garment (`fashion`) on black: uint8 (H,W).
 
@@ -173,18 +185,20 @@ def _read_object(
     if way == "fashion":
         return _fashion_item(values, drawing is not None, spec)
     if drawing:
-        return place_digit(segment_digits(values / np.float32(255), 0.0, objects), spec)
+        return place_digit(segment_digits(values / np.float32(255), 0.0, objects, counted), spec)
     if panel := find_panel(values):
         contrast, noise = stroke_contrast(np.ascontiguousarray(values[panel]))
-        if (strokes := segment_digits(contrast, noise, objects)) is not None:
+        if (strokes := segment_digits(contrast, noise, objects, counted)) is not None:
             return place_digit(strokes, spec)
     contrast, noise = stroke_contrast(values)
     if contrast.max() < least:
         return None
-    return place_digit(segment_digits(contrast, noise, objects), spec)
+    return place_digit(segment_digits(contrast, noise, objects, counted), spec)
 
 
-def _read_coloured(image: Image.Image, spec: InputSpec, objects: int) -> np.ndarray | None:
+def _read_coloured(
+    image: Image.Image, spec: InputSpec, objects: int, counted: ObjectCount | None
+) -> np.ndarray | None:
     """Light strokes on black, of ink as bright as its ground: uint8 (H,W); None where the colours differ little."""
     if image.mode in image_file.GREY_MODES or min(image.size) < LEAST_COLOURED:
         return None
@@ -192,7 +206,7 @@ def _read_coloured(image: Image.Image, spec: InputSpec, objects: int) -> np.ndar
     values = colour_contrast(pixels)
     if values is None:
         return None
-    return place_digit(segment_digits(*stroke_contrast(values), objects), spec)
+    return place_digit(segment_digits(*stroke_contrast(values), objects, counted), spec)
 
 
 def place_digit(strokes: np.ndarray | None, spec: InputSpec) -> np.ndarray | None:

@@ -75,6 +75,12 @@ class ClassifyAnswer(Answer):
     lengths: list[Length] = Field(description="Length of every class capsule, [J], each from 0 to 1.")
     poses: list[list[float]] = Field(description=f"Pose of every class capsule, [J][D], {POSE}.")
     reconstruction: Check | None = Field(None, description="Left out with `verify=false`.")
+    objects_found: int | None = Field(
+        None,
+        ge=2,
+        description="How many separate objects there are. Given only where they are more than the model reads.",
+    )
+    hint: str | None = Field(None, description="What to do then: `POST /read` reads every digit.")
 
 
 class ReadDigit(Answer):
