@@ -225,7 +225,7 @@ class Predictor:
     def _add_drawings(self, answers: Sequence[dict[str, Any]], digits: Sequence[Digit]) -> None:
         """Put what the network saw of each digit, and what its longest capsule draws, into the answers."""
         for answer, digit in zip(answers, digits, strict=True):
-            label = np.array([digit.sight.lengths.argmax()])
+            label = np.array([digit.capsule])
             (drawn,) = self._graphs.decode(digit.sight.poses[None], label)
             answer |= {"input": _base64(digit.image), "reconstruction": _base64(drawn)}
 

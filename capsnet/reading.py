@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from capsnet import guard
 from capsnet.card import Guard, ModelCard
@@ -47,9 +48,14 @@ POLARITY_EDGE = 480  # the same where it is judged whether strokes are dark or l
 WIDE = 1.05  # width over height, from which on strokes may be several digits
 LEAST_WIDE = 0.5  # what is narrower is not cut, whatever the guard says of it
 MOST_DIVIDED = 16  # strokes of a page that are cut: each makes up to thirty pieces
-UNKNOWN = 1.6  # strangeness over the guard's limit, from which on something is no digit
+SOLID = 1.6  # the same, from which on strokes that are not wide may be several digits
+UNKNOWN = 1.35  # least strangeness over the guard's limit, from which on something is no digit
 BETTER = 0.72  # of the whole's strangeness, that the parts of wide strokes have on average
-LIKE_DIGITS = 1.3  # strangeness of each of these parts, at most
+PIECES = 1.7  # to a width that equals the height, at most
+MOST_AGAIN = 32  # refused strokes of a page that are looked at again, slanted and stretched
+LOOKS = ((0.2, 1.0), (-0.2, 1.0), (0.0, 0.75), (0.0, 1.25))  # slant and width of each further look
+LIKE_DIGITS = 1.7  # strangeness of each of these parts, at most
+LEAST_INK = 0.3  # of full strokes, that counts when they are cropped
 PLACE = "?"  # in the text, where something is no digit
 
 
@@ -76,8 +82,10 @@ class Digit(NamedTuple):
     ----------
     box
         Left, top, right and bottom in pixels of the upright picture.
+    capsule
+        The class that is most likely.
     index
-        The class, or None where the guard refuses it as no digit.
+        The same, or None where something stands that is no digit.
     sight, image
         What the network saw, and in what (C,H,W).
     certain
@@ -85,6 +93,7 @@ class Digit(NamedTuple):
     """
 
     box: tuple[int, int, int, int]
+    capsule: int
     index: int | None
     sight: Sight
     image: Floats
@@ -107,6 +116,8 @@ class Page:
         float32 (N,C,H,W) in [0,1]: the crops that the network has not seen yet.
     found
         How many objects there are, those beyond the limit included.
+    again
+        The numbers of refused strokes, which are looked at again from several sides.
     divisions
         How strokes may be cut, by their number.
     """
@@ -116,10 +127,13 @@ class Page:
     lines: Sequence[Sequence[Strokes]]
     images: Floats
     found: int
+    again: Sequence[int] = ()
     divisions: dict[int, Division] = field(default_factory=dict)
 
     def divided(self, seen: Sequence[Sight]) -> Page:
-        """The page with all ways to cut what may be several digits; `images` are their pieces.
+        """The page with further looks at what was refused, and all ways to cut what may be several digits.
+
+        `images` are the strokes slanted and stretched, and then the pieces.
 
         `seen` is what the network sees in the crops so far.
         """
@@ -130,8 +144,15 @@ class Page:
             if _may_be_several(each, sight)
         ]
         divisions = {number: divide(strokes[number]) for number in several[:MOST_DIVIDED]}
+        again = [
+            number
+            for number, (each, sight) in enumerate(zip(strokes, seen, strict=True))
+            if sight.strangeness > 1 and each.row is None
+        ][:MOST_AGAIN]
+        looks = [_warped(strokes[number], *look) for number in again for look in LOOKS]
         pieces = [piece for division in divisions.values() for piece in division.pieces]
-        return replace(self, images=_arrays(pieces, self.spec), divisions=divisions)
+        images = _arrays([*looks, *pieces], self.spec)
+        return replace(self, images=images, again=again, divisions=divisions)
 
     def digits(self, seen: Sequence[Sight], images: Floats) -> list[list[Digit]]:
         """What is written, by line.
@@ -144,7 +165,11 @@ class Page:
             The crops themselves, (N,C,H,W).
         """
         count = sum(map(len, self.lines))
-        starts, start = {}, count
+        looks = {
+            number: seen[count + len(LOOKS) * place :][: len(LOOKS)]
+            for place, number in enumerate(self.again)
+        }
+        starts, start = {}, count + len(LOOKS) * len(self.again)
         for number, division in self.divisions.items():
             starts[number] = start
             start += len(division.pieces)
@@ -152,7 +177,7 @@ class Page:
         for line in self.lines:
             digits: list[Digit] = []
             for strokes in line:
-                whole = self._digit(strokes, seen[number], images[number])
+                whole = self._digit(strokes, seen[number], images[number], looks.get(number, ()))
                 if (division := self.divisions.get(number)) is None:
                     digits.append(whole)
                 else:
@@ -173,12 +198,13 @@ class Page:
         certain = all(seen[index].strangeness <= 1 for index in path)
         return [piece._replace(certain=certain) for piece in pieces]
 
-    def _digit(self, strokes: Strokes, sight: Sight, image: Floats) -> Digit:
+    def _digit(self, strokes: Strokes, sight: Sight, image: Floats, looks: Sequence[Sight] = ()) -> Digit:
         across, down = self.scale
         left, top, right, bottom = strokes.box
         box = (round(left * across), round(top * down), round(right * across), round(bottom * down))
-        index = int(sight.lengths.argmax()) if sight.strangeness <= UNKNOWN else None
-        return Digit(box, index, sight, image, certain=True)
+        capsule = int(np.mean([each.lengths for each in (sight, *looks)], axis=0).argmax())
+        least = min(each.strangeness for each in (sight, *looks))
+        return Digit(box, capsule, capsule if least <= UNKNOWN else None, sight, image, certain=True)
 
 
 def sights(limits: Guard, images: Floats, lengths: Floats, poses: Floats, distances: Floats) -> list[Sight]:
@@ -217,10 +243,10 @@ def answer_of(lines: Sequence[Sequence[Digit]], classes: Sequence[str], found: i
             "box": list(digit.box),
             "line": number,
             "label": None if digit.index is None else classes[digit.index],
-            "length": digit.sight.lengths.max(),
+            "length": digit.sight.lengths[digit.capsule],
             "accepted": digit.sight.strangeness <= 1,
             "certain": digit.certain,
-            "pose": digit.sight.poses[int(digit.sight.lengths.argmax())],
+            "pose": digit.sight.poses[digit.capsule],
         }
         for number, line in enumerate(lines)
         for digit in line
@@ -355,6 +381,23 @@ def _arrays(strokes: Sequence[Strokes], spec: InputSpec) -> Floats:
     return arrays
 
 
+def _warped(strokes: Strokes, slant: float, stretch: float) -> Strokes:
+    """Strokes slanted by a share of their height, and stretched in width."""
+    height, width = strokes.values.shape
+    room = int(abs(slant) * height) + 2
+    shift = -(room / 2 + slant * height / 2) / stretch
+    image = Image.fromarray(strokes.values).transform(
+        (max(1, round(width * stretch)) + room, height),
+        Image.Transform.AFFINE,
+        (1 / stretch, slant / stretch, shift, 0, 1, 0),
+        Image.Resampling.BILINEAR,
+    )
+    values = np.asarray(image)
+    inside = values > LEAST_INK * values.max()
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    return Strokes(values[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], strokes.left, strokes.top)
+
+
 def _is_wide(box: tuple[int, int, int, int]) -> bool:
     left, top, right, bottom = box
     return right - left > WIDE * (bottom - top)
@@ -365,11 +408,13 @@ def _may_be_several(strokes: Strokes, sight: Sight) -> bool:
     height, width = strokes.values.shape
     if width > WIDE * height:
         return sight.strangeness > 1
-    return width > LEAST_WIDE * height and sight.strangeness > UNKNOWN
+    return width > LEAST_WIDE * height and sight.strangeness > SOLID
 
 
 def _are_better(parts: Sequence[float], whole: float, box: tuple[int, int, int, int]) -> bool:
     """Whether the strangeness of all parts says that they are digits and the whole is none."""
     if not _is_wide(box):
         return max(parts) <= 1
+    if len(parts) > max(2, round(PIECES * (box[2] - box[0]) / (box[3] - box[1]))):
+        return False
     return max(parts) <= LIKE_DIGITS and float(np.mean(parts)) < BETTER * whole

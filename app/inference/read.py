@@ -56,7 +56,7 @@ async def _draw(
     service: InferenceService, served: LoadedModel, digits: list[Digit], deadline: float
 ) -> list[tuple[bytes, bytes]]:
     """What the network saw of each digit and what its longest capsule draws, as PNG files."""
-    jobs = [DecodeJob(digit.sight.poses, int(digit.sight.lengths.argmax())) for digit in digits]
+    jobs = [DecodeJob(digit.sight.poses, digit.capsule) for digit in digits]
     drawn = await served.decoder.submit(jobs, deadline)
     return await service.run_in_thread(
         lambda: [(png(digit.image), png(image)) for digit, image in zip(digits, drawn, strict=True)], deadline

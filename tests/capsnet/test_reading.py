@@ -124,9 +124,7 @@ def test_models_that_do_not_read_single_digits_are_refused(digits: Split) -> Non
         assert caught.value.kind == "invalid-parameter"
 
 
-def test_one_image_with_several_digits_says_so_when_it_is_classified(
-    model: Predictor, digits: Split
-) -> None:
+def test_one_image_with_several_digits_says_so_when_it_is_classified(model: Predictor, digits: Split) -> None:
     answer = model.classify(png(row_of_digits(digits, [0, 1, 2]))).answer
     assert answer["objects_found"] == 3
     assert "/read" in answer["hint"]
