@@ -34,6 +34,8 @@ if TYPE_CHECKING:
         Reading,
         Reconstruction,
         Sweep,
+        Transformation,
+        TransformedStep,
     )
     from capsnet.retry import DEFAULT_RETRIES, DEFAULT_TIMEOUT
     from capsnet.transport import DEFAULT_SERVER
@@ -56,6 +58,8 @@ __all__ = [
     "Reading",
     "Reconstruction",
     "Sweep",
+    "Transformation",
+    "TransformedStep",
     "load",
 ]
 
@@ -77,12 +81,14 @@ _MODULES = {
     "Reading": "results",
     "Reconstruction": "results",
     "Sweep": "results",
+    "Transformation": "results",
+    "TransformedStep": "results",
     "load": "predictor",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for from its module."""
+    """Import a name from its module when it is first used."""
     try:
         module = importlib.import_module(f"capsnet.{_MODULES[name]}")
     except KeyError:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 else:
     Picture = Any  # NumPy takes a tenth of a second to import, and the command never needs it
 
-# 50 megapixels in four channels of 16 bits. What is larger is not read, so that a few of them cannot fill the memory.
+# 50 megapixels in four channels of 16 bits. Larger files are not read, so that a few of them cannot fill the memory.
 LARGEST = 400_000_000
 
 # Modes of Pillow that a PNG file holds as they are.

@@ -97,7 +97,7 @@ class InferenceService:
     async def check_health(self, models: Iterable[LoadedModel]) -> None:
         """See that these models run; one that has failed its last batches is tried on a blank image.
 
-        A picture cannot make a blank image fail, and a model that nobody asks any more can recover.
+        A picture cannot make a blank image fail, and a model that gets no requests any more can recover.
 
         Raises
         ------

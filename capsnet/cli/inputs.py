@@ -13,7 +13,7 @@ from capsnet.images import printable, unreadable
 
 STDIN = "-"
 
-# What is taken from a folder; a file that is named is sent whatever it is called.
+# Files taken from a folder; a file that is named itself is sent in any case.
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".dib"}
 
 

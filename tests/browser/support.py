@@ -23,7 +23,7 @@ ZERO = [
     ]
 ]
 
-# The picture of what the network saw loses its width with the hand that is lifted, until an answer paints it anew.
+# The picture of what the network saw loses its width with the hand that is lifted, until an answer paints it again.
 FORGET_WHEN_LIFTED = """board => board.addEventListener("drawn", () => {
   document.getElementById("input").width = 0;
 })"""
@@ -109,6 +109,11 @@ def verdict(page: Page) -> Locator:
 def sample(page: Page, name: str) -> Locator:
     """A button of the strip of samples."""
     return page.get_by_role("button", name=f"Sample: {name}", exact=True)
+
+
+def open_numbers(page: Page) -> None:
+    """Open the sliders of single dimensions, which stand behind the named handles of the pose."""
+    page.locator("#numbers").evaluate("details => { details.open = true; }")
 
 
 def number(page: Page, dim: int) -> float:

@@ -54,6 +54,8 @@ export const reconstruct = (picture, query, signal) => post("reconstruct", pictu
 
 export const sweep = (picture, query, signal) => post("sweep", picture, query, signal);
 
+export const transform = (picture, query, signal) => post("transform", picture, query, signal);
+
 /** Draw poses [N][D] with their labels [N]; gives base64 PNGs [N]. */
 export async function decode(model, labels, poses, signal) {
   const body = JSON.stringify({ model, labels, poses });
@@ -62,7 +64,7 @@ export async function decode(model, labels, poses, signal) {
 }
 
 function post(path, picture, query, signal) {
-  // Always as bytes of an unknown kind: the service looks at them, and says more than "wrong type" of what is no picture.
+  // Always as bytes of an unknown kind: the service looks at them, and says more than "wrong type" of a file that is no picture.
   const headers = { "Content-Type": "application/octet-stream" };
   return ask(path, { method: "POST", body: picture, headers, query, signal });
 }

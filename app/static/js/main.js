@@ -5,6 +5,7 @@ import { CapsuleTable } from "./capsules.js";
 import { commandsFor } from "./curl.js";
 import { byId, make, say } from "./dom.js";
 import { begin, giveFile, giveSample, listenToBoard, shapeBoard } from "./intake.js";
+import { Handles } from "./handles.js";
 import { Latest } from "./latest.js";
 import { mention, reporter, whenKeyIsGiven } from "./notice.js";
 import { blank, colourOf, paint } from "./pictures.js";
@@ -16,17 +17,19 @@ import { keepSheet } from "./sheeting.js";
 import { Sliders } from "./sliders.js";
 import { listenForFiles, offerCamera } from "./sources.js";
 import { confirm, copy, offerThemes, showTexts } from "./tools.js";
+import { keepTurning } from "./turn.js";
 import { showVerdict } from "./verdict.js";
 
 const loading = new Latest(reporter("models"));
 const table = new CapsuleTable(choose);
 const sliders = new Sliders((dim, value) => move(poseNow().with(dim, value)));
+const handles = new Handles((change) => move(poseNow().map((value, dim) => value + change[dim])));
 const sheet = new Sheet(
   (dim, delta) => move(given().with(dim, given()[dim] + delta)),
   (frame) => paintMoved(frame ?? values.moved),
 );
 
-// ------------------------------------------------------------------------------------------------------- what is shown
+// --------------------------------------------------------------------------------------------------- shown content
 
 function paintMoved(bitmap) {
   const { card, seen, chosen } = values;
@@ -42,6 +45,7 @@ store.on(["samples"], ({ samples }) => showSamples(samples, giveSample));
 store.on(["seen", "chosen", "drawn"], showVerdict);
 store.on(["seen", "chosen"], (now) => table.show(now));
 store.on(["seen", "chosen", "pose"], (now) => sliders.show(now));
+store.on(["seen", "chosen", "pose"], (now) => handles.show(now));
 store.on(["seen", "moved"], ({ moved }) => paintMoved(moved));
 store.on(["seen", "picture"], ({ seen, picture }) => {
   byId("share").disabled = byId("curl").disabled = byId("chosen").disabled = !seen;
@@ -84,7 +88,7 @@ function loadModels(state = fromFragment(location.hash)) {
   });
 }
 
-/** What is on the page, for a start that is no new one: the same with a key that the server takes. */
+/** The content of the page, for a start that is no new one: the same with a key that the server takes. */
 function stateNow() {
   const { card, picture, chosen, pose } = values;
   return card ? { model: card.name, sample: picture?.origin.sample, chosen, pose } : undefined;
@@ -118,6 +122,7 @@ async function share() {
 offerThemes();
 listenToBoard();
 keepSheet(sheet);
+keepTurning();
 byId("reset").addEventListener("click", () => move(null));
 byId("chosen").addEventListener("change", ({ target }) => choose(Number(target.value)));
 byId("model").addEventListener("change", ({ target }) => useModel(target.value));
