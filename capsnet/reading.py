@@ -50,6 +50,7 @@ LEAST_WIDE = 0.5  # what is narrower is not cut, whatever the guard says of it
 MOST_DIVIDED = 16  # strokes of a page that are cut: each makes up to thirty pieces
 SOLID = 1.6  # the same, from which on strokes that are not wide may be several digits
 UNKNOWN = 1.35  # least strangeness over the guard's limit, from which on something is no digit
+A_CUT = 0.2  # strangeness that one cut more must save: fewer pieces are likelier
 BETTER = 0.72  # of the whole's strangeness, that the parts of wide strokes have on average
 PIECES = 1.7  # to a width that equals the height, at most
 MOST_AGAIN = 32  # refused strokes of a page that are looked at again, slanted and stretched
@@ -269,7 +270,9 @@ def best_path(division: Division, seen: Sequence[Sight]) -> list[int] | None:
             if last == node and first in best
         ]
         if options:
-            best[node] = min(options, key=lambda path: cost_of([seen[index] for index in path]))
+            best[node] = min(
+                options, key=lambda path: cost_of([seen[index] for index in path]) + A_CUT * len(path)
+            )
     return best.get(division.last)
 
 

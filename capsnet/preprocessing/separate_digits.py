@@ -32,6 +32,7 @@ BESIDE = 2.0  # of a neighbour's height, that a mark may lie away from it
 OVER = 0.5  # of a piece's width, that lies over or under its body
 PIECE_GAP = 0.14  # of the body's height, between it and a piece
 STACKED = 0.6  # of the narrower half's width, that two halves of a digit share
+DOT = 0.25  # of the body's height: a piece at its foot that is smaller is a full stop
 UPPER = 0.4  # of the body's height, in which a piece may also stick out sideways, as the bar of a 5
 HIGHEST = 1.3  # of the writing's height, that bodies joined may have
 LEAST_PIECE = 0.004  # of the body's weight
@@ -305,6 +306,8 @@ def _with_pieces(parts: Components, groups: list[list[int]]) -> list[np.ndarray]
         small = (parts.height[number] < 0.6 * height) & (wide < 1.2 * height)
         fits = over & (gap < PIECE_GAP * height) & ~(low & (shared < 0.8 * wide)) & small
         fits &= parts.weight[number] > LEAST_PIECE * weight
+        # A dot on the foot of the line stands between digits, also under the overhang of one.
+        fits &= ~(low & (max(parts.height[number], wide) < DOT * height))
         if fits.any():
             members[int(np.argmax(np.where(fits, shared, -np.inf)))].append(number)
     return [np.array(group) for group in members]
