@@ -20,7 +20,7 @@ from capsnet.predictor import Predictor, load
 from capsnet.results import Reading
 from training.data.datasets import load as load_data
 
-FIRST_SEED = 100_014  # the seeds below were looked at while the reader was written
+FIRST_SEED = 100_014  # pages of the seeds below were looked at while the reader was written
 APART = ("letters", "touching")  # kinds that are not well separated digits
 CELL, CAPTION = 300, 30  # pixels of a sheet's cell and of the words above it
 LARGE = 4  # enlargement of a page of 12 megapixels

@@ -50,6 +50,8 @@ export const listModels = (signal) => ask("models", { signal });
 
 export const classify = (picture, query, signal) => post("classify", picture, query, signal);
 
+export const read = (picture, query, signal) => post("read", picture, query, signal);
+
 export const reconstruct = (picture, query, signal) => post("reconstruct", picture, query, signal);
 
 export const sweep = (picture, query, signal) => post("sweep", picture, query, signal);
