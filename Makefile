@@ -38,7 +38,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-plain test-kubernetes test-browser chromium screenshots train smoke pictures results figures tutorial openapi fuzz fuzz-http lock clean \
+.PHONY: help serve test test-plain test-kubernetes test-browser chromium screenshots train smoke pictures reading results figures tutorial openapi fuzz fuzz-http lock clean \
 	lint lint-style lint-types lint-imports lint-images lint-english install-serve install-train install-dev \
 	wheel-check bench-serving bench-limit bench-overload bench-gpu bench-training soak performance
 
@@ -110,6 +110,9 @@ wheel-check: ## Build the wheel, install it in a fresh environment, and use it f
 
 # Photographs are drawn at 12 megapixels, which takes half an hour of one core: WORKERS=
 WORKERS := 1
+reading: install-dev ## Read pages of numbers; write docs/reading.md's figures and sheet (WORKERS=)
+	$(BIN)/python -m benchmarks.reading.report --output docs --workers $(WORKERS) $(ARGS)
+
 pictures: install-dev ## Read pictures as people make them; write docs/pictures.md's figures and sheets (WORKERS=)
 	$(BIN)/python -m benchmarks.preprocessing.report --output docs --workers $(WORKERS) $(ARGS)
 

@@ -187,6 +187,9 @@ class Settings(BaseSettings):
         description="Most memory that all workers together take to decode pictures; "
         "a picture that would take more is answered 413, one that finds none free 503.",
     )
+    max_digits: int = Field(
+        64, ge=1, le=1024, description="Most digits that are read in one picture, in reading order."
+    )
     api_keys: Secrets = Field(
         (), description="Keys that open the service, with commas between; none asks for none."
     )

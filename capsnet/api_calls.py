@@ -13,7 +13,7 @@ import orjson
 from capsnet import results
 from capsnet.errors import CapsnetError
 from capsnet.images import Png
-from capsnet.results import Classification, Json, Model, Reconstruction, Sweep, Transformation
+from capsnet.results import Classification, Json, Model, Reading, Reconstruction, Sweep, Transformation
 from capsnet.transport import Call, Parameters
 
 Result = TypeVar("Result")
@@ -35,6 +35,11 @@ def classify_batch(files: Sequence[bytes], **parameters: Any) -> Call[list[Class
         query(parameters),
         body={"files": [("file", (str(index), data)) for index, data in enumerate(files)]},
     )
+
+
+def read(data: bytes, **parameters: Any) -> Call[Reading]:
+    """POST /read."""
+    return _picture("/read", data, _json(results.reading), query(parameters))
 
 
 def reconstruct(

@@ -13,7 +13,7 @@ from capsnet import api_calls
 from capsnet.base_client import BaseClient
 from capsnet.errors import CapsnetError
 from capsnet.images import Picture, Png, read
-from capsnet.results import Classification, Model, Reconstruction, Sweep, Transformation
+from capsnet.results import Classification, Model, Reading, Reconstruction, Sweep, Transformation
 from capsnet.transport import (
     Call,
     arguments,
@@ -67,6 +67,11 @@ class AsyncClient(BaseClient):
         options = {"preprocess": preprocess, "top_k": top_k, "verify": verify}
         data = await asyncio.to_thread(read, picture)
         return await self.send(self._classify(data, model, **options))
+
+    async def read(self, picture: Picture, *, model: str | None = None, reconstruct: bool = False) -> Reading:
+        """As `Client.read`."""
+        data = await asyncio.to_thread(read, picture)
+        return await self.send(self._read(data, model, reconstruct=reconstruct))
 
     async def reconstruct(
         self,

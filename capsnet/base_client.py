@@ -11,7 +11,7 @@ import httpx
 
 from capsnet import api_calls
 from capsnet.images import Png
-from capsnet.results import Classification, Reconstruction, Sweep, Transformation, movements
+from capsnet.results import Classification, Reading, Reconstruction, Sweep, Transformation, movements
 from capsnet.retry import DEFAULT_RETRIES, DEFAULT_TIMEOUT, Attempts, Notice, silent
 from capsnet.transport import DEFAULT_SERVER, KEY_VARIABLE, SERVER_VARIABLE, Call, address, headers
 
@@ -49,6 +49,9 @@ class BaseClient(ABC):
 
     def _classify(self, data: bytes, model: str | None, **options: Any) -> Call[Classification]:
         return api_calls.classify(data, **self._options(model, options))
+
+    def _read(self, data: bytes, model: str | None, **options: Any) -> Call[Reading]:
+        return api_calls.read(data, **self._options(model, options))
 
     def _reconstruct(
         self,

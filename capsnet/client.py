@@ -15,7 +15,7 @@ from capsnet.base_client import BaseClient
 from capsnet.batching import DEFAULT_JOBS, classify_many
 from capsnet.errors import CapsnetError
 from capsnet.images import Picture, Png, read
-from capsnet.results import Classification, Model, Reconstruction, Sweep, Transformation
+from capsnet.results import Classification, Model, Reading, Reconstruction, Sweep, Transformation
 from capsnet.transport import (
     Call,
     arguments,
@@ -128,6 +128,13 @@ class Client(BaseClient):
         """
         options = {"preprocess": preprocess, "top_k": top_k, "verify": verify}
         return classify_many(self.send, pictures, self._options(model, options), jobs)
+
+    def read(self, picture: Picture, *, model: str | None = None, reconstruct: bool = False) -> Reading:
+        """Read every digit in a picture, in reading order; a blank picture gives an empty text.
+
+        With `reconstruct` each digit has what the network saw of it, and what its capsule draws.
+        """
+        return self.send(self._read(read(picture), model, reconstruct=reconstruct))
 
     def reconstruct(
         self,

@@ -35,8 +35,9 @@ from capsnet.images import STORED, Picture, Png, read
 from capsnet.png import png
 from capsnet.poses import linspace_exact, other_winners, perturb, rank, scatter_poses
 from capsnet.poses import sweep as sweep_poses
-from capsnet.preprocessing.pipeline import ImageTooLarge, NotAnImage, decode
-from capsnet.results import Classification, Reconstruction, Sweep, Transformation
+from capsnet.preprocessing.pipeline import ImageTooLarge, NotAnImage, ObjectCount, decode
+from capsnet.reading import MOST_DIGITS, Digit, Sight, answer_of, check_model, find, hint_of, sights
+from capsnet.results import Classification, Reading, Reconstruction, Sweep, Transformation
 from capsnet.shipped_models import chosen_models
 from capsnet.transforms import PROPERTIES, transform
 
@@ -155,7 +156,8 @@ class Predictor:
             Whether the guard compares the image with what the longest capsules draw.
         """
         count = self._count(top_k)
-        return self._classify([self._read(picture, preprocess)], count, verify)[0]
+        counted = ObjectCount()
+        return self._classify([self._read(picture, preprocess, counted)], count, verify, [counted])[0]
 
     def classify_many(
         self,
@@ -170,11 +172,64 @@ class Predictor:
             raise TypeError(f"pictures is a list of pictures, not one: {str(pictures)[:80]!r}")
         count, source = self._count(top_k), iter(pictures)
         while group := list(islice(source, BATCH)):
-            read_ones = [self._try_to_read(picture, preprocess) for picture in group]
+            counts = [ObjectCount() for _ in group]
+            read_ones = [
+                self._try_to_read(picture, preprocess, counted)
+                for picture, counted in zip(group, counts, strict=True)
+            ]
+            pairs = zip(read_ones, counts, strict=True)
+            own = [counted for image, counted in pairs if not isinstance(image, CapsnetError)]
             images = [image for image in read_ones if not isinstance(image, CapsnetError)]
-            found = iter(self._classify(images, count, verify) if images else [])
+            found = iter(self._classify(images, count, verify, own) if images else [])
             for image in read_ones:
                 yield image if isinstance(image, CapsnetError) else next(found)
+
+    def read(self, picture: Picture, *, reconstruct: bool = False, most: int = MOST_DIGITS) -> Reading:
+        """Read every digit in an image, in reading order.
+
+        Parameters
+        ----------
+        picture : as in `classify`
+            A blank image gives an empty text.
+        reconstruct : bool
+            Whether to add what the network saw of each digit, and what its capsule draws.
+        most : int
+            Digits beyond these are left out; `objects_found` counts them.
+        """
+        if most < 1:
+            raise _invalid("most", most, "should be at least 1")
+        try:
+            check_model(self.card)
+        except ValueError as error:
+            raise _invalid("model", self.name, str(error)) from None
+        data = read(picture, level=STORED)
+        with _decoding():
+            page = find(data, self.card.input, most=most)
+        seen = self._sights(page.images)
+        divided = page.divided(seen)
+        seen += self._sights(divided.images)
+        lines = divided.digits(seen, np.concatenate([page.images, divided.images]))
+        answer = {**self._names(), **answer_of(lines, self.classes, page.found)}
+        if reconstruct:
+            self._add_drawings(answer["digits"], [digit for line in lines for digit in line])
+        return results.reading(_as_json(answer))
+
+    def _sights(self, images: Floats) -> list[Sight]:
+        """What the network and the guard say of images (N,C,H,W)."""
+        seen: list[Sight] = []
+        for start in range(0, len(images), BATCH):
+            own = images[start : start + BATCH]
+            lengths, poses = self._graphs.encode(own)
+            drawn = self._graphs.decode(poses, lengths.argmax(axis=1))
+            seen += sights(self._limits, own, lengths, poses, guard.distance(own, drawn))
+        return seen
+
+    def _add_drawings(self, answers: Sequence[dict[str, Any]], digits: Sequence[Digit]) -> None:
+        """Put what the network saw of each digit, and what its longest capsule draws, into the answers."""
+        for answer, digit in zip(answers, digits, strict=True):
+            label = np.array([digit.capsule])
+            (drawn,) = self._graphs.decode(digit.sight.poses[None], label)
+            answer |= {"input": _base64(digit.image), "reconstruction": _base64(drawn)}
 
     def reconstruct(
         self,
@@ -345,22 +400,20 @@ class Predictor:
             return None
         return (pose + amounts[:, None] * pose_directions.rate(direction, pose)).astype(np.float32)
 
-    def _read(self, picture: Picture, preprocess: str | None) -> Floats:
+    def _read(self, picture: Picture, preprocess: str | None, counted: ObjectCount | None = None) -> Floats:
         """A picture to the array (C,H,W) that the network takes."""
         data = read(picture, level=STORED)
-        try:
-            image: Floats = decode(data, self.card.input, preprocess=preprocess, objects=self.card.objects)
-        except NotAnImage as error:
-            raise CapsnetError(str(error), kind="not-an-image", title="Not an image") from None
-        except ImageTooLarge as error:
-            raise CapsnetError(str(error), kind="too-large", title="Too large") from None
-        except ValueError as error:  # the way to read it has no such name
-            raise CapsnetError(str(error), kind="invalid-parameter", title="Invalid parameter") from None
+        with _decoding():
+            image: Floats = decode(
+                data, self.card.input, preprocess=preprocess, objects=self.card.objects, counted=counted
+            )
         return image
 
-    def _try_to_read(self, picture: Picture, preprocess: str | None) -> Floats | CapsnetError:
+    def _try_to_read(
+        self, picture: Picture, preprocess: str | None, counted: ObjectCount
+    ) -> Floats | CapsnetError:
         try:
-            return self._read(picture, preprocess)
+            return self._read(picture, preprocess, counted)
         except CapsnetError as error:
             if error.kind == "invalid-parameter":
                 raise
@@ -384,12 +437,17 @@ class Predictor:
         placed = scatter_poses(poses, labels, len(self.classes))  # (N,D) -> (N,J,D)
         return self._graphs.decode(placed, np.array(labels))
 
-    def _classify(self, images: Sequence[Floats], count: int, verify: bool) -> list[Classification]:
+    def _classify(
+        self, images: Sequence[Floats], count: int, verify: bool, counts: Sequence[ObjectCount]
+    ) -> list[Classification]:
         seen = self._encode(images)
         checks, drawn = self._verify(seen) if verify else ([None] * len(seen), [None] * len(seen))
         return [
-            results.classification(_as_json(self._classified(each, count, check)), (each.image, drawing))
-            for each, check, drawing in zip(seen, checks, drawn, strict=True)
+            results.classification(
+                _as_json(self._classified(each, count, check) | hint_of(counted.found, self.card.objects)),
+                (each.image, drawing),
+            )
+            for each, check, drawing, counted in zip(seen, checks, drawn, counts, strict=True)
         ]
 
     def _verify(self, seen: Sequence[Capsules]) -> tuple[Sequence[Mapping[str, Any]], Sequence[Floats]]:
@@ -452,6 +510,19 @@ class Predictor:
             raise _invalid(
                 parameter, wrong, f"should be from 0 to {size - 1}, the pose has {size} dimensions"
             )
+
+
+@contextlib.contextmanager
+def _decoding() -> Iterator[None]:
+    """Turn what is wrong with an image file into the service's errors."""
+    try:
+        yield
+    except NotAnImage as error:
+        raise CapsnetError(str(error), kind="not-an-image", title="Not an image") from None
+    except ImageTooLarge as error:
+        raise CapsnetError(str(error), kind="too-large", title="Too large") from None
+    except ValueError as error:  # the way to read it has no such name
+        raise CapsnetError(str(error), kind="invalid-parameter", title="Invalid parameter") from None
 
 
 def _find(model: str | os.PathLike[str]) -> Path:

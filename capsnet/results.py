@@ -212,6 +212,57 @@ class Transformation:
         return notebook.transformation_html(self)
 
 
+@dataclass(frozen=True, eq=False)
+class Digit:
+    """One digit on a page.
+
+    Attributes
+    ----------
+    box
+        Left, top, right and bottom in pixels of the upright picture; right and bottom are just outside.
+    line
+        The line of writing, from 0.
+    label
+        The digit, or None where something stands that is no digit.
+    length
+        That of the longest capsule, 0 to 1.
+    accepted
+        Whether the guard accepts it.
+    certain
+        False where strokes touch, and may be other digits than these.
+    pose
+        The longest capsule's, (D,).
+    input, reconstruction
+        What the network saw and what the capsule draws, where drawings were asked for.
+    """
+
+    box: tuple[int, int, int, int]
+    line: int
+    label: str | None
+    length: float
+    accepted: bool
+    certain: bool
+    pose: Floats
+    input: Png | None
+    reconstruction: Png | None
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """All digits in a picture, in reading order.
+
+    `text` has the digits, `?` where something is no digit, and a newline between lines. `objects_found` is how many
+    objects stand in the picture, those beyond the limit included.
+    """
+
+    model: str
+    version: str
+    text: str
+    digits: tuple[Digit, ...]
+    objects_found: int
+    answer: Json = field(repr=False)
+
+
 @dataclass(frozen=True)
 class Model:
     """A model in service. `card` is the whole of its card, as GET /models has it."""
@@ -310,6 +361,24 @@ def transformation(answer: Json) -> Transformation:
         ),
         answer=answer,
     )
+
+
+def reading(answer: Json) -> Reading:
+    """The answer of POST /read."""
+    return Reading(
+        model=answer["model"],
+        version=answer["version"],
+        text=answer["text"],
+        digits=tuple(map(_digit, answer["digits"])),
+        objects_found=answer["objects_found"],
+        answer=answer,
+    )
+
+
+def _digit(answer: Json) -> Digit:
+    drawings = {name: png(answer[name]) if name in answer else None for name in ("input", "reconstruction")}
+    own = {name: answer[name] for name in ("line", "label", "length", "accepted", "certain")}
+    return Digit(box=tuple(answer["box"]), pose=floats(answer["pose"]), **own, **drawings)
 
 
 def _drawn(answer: Json) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from .routes import (
     metrics,
     models,
     pages,
+    read,
     reconstruct,
     repository,
     sweep,
@@ -87,7 +88,7 @@ def create_app(settings: Settings) -> FastAPI:
     _describe(state.service, state.metrics)
     for kind in (Problem, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, problem_details.problem_response)
-    for family in (classify, reconstruct, sweep, transform, explain, models, health, metrics):
+    for family in (classify, read, reconstruct, sweep, transform, explain, models, health, metrics):
         app.include_router(family.router, dependencies=[Depends(reject_duplicate_params)])
     app.include_router(kserve.router)
     app.include_router(repository.router)

@@ -15,6 +15,7 @@ BLANK = (
 EXAMPLES = {
     "post /classify": f"curl -s -F file=@{PICTURE} '{HERE}/classify?top_k=3'",
     "post /classify/batch": f"curl -s -F file=@{PICTURE} -F file=@README.md '{HERE}/classify/batch?verify=false'",
+    "post /read": f"curl -s -F file=@docs/images/number.png '{HERE}/read'",
     "post /reconstruct": f"curl -s -F file=@{PICTURE} '{HERE}/reconstruct?direction=slant&amount=12'",
     "post /sweep": (
         f"curl -s -F file=@{PICTURE} -H 'Accept: image/png' -o sheet.png "

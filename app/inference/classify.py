@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 from capsnet.poses import rank
+from capsnet.preprocessing.pipeline import ObjectCount
 
 from ..errors import InvalidParameter, Problem
 from .models import LoadedModel
 from .results import Classification
 from .service import InferenceService
+from .types import ClassifyOutput
 
 
 async def classify_images(
@@ -23,14 +25,21 @@ async def classify_images(
     served = service.models.get(model)
     count = _check_top_k(served, top_k)
     with service.admit(len(files)) as deadline:
-        images = await service.load_images(served, files, preprocess, deadline)
+        counts = [ObjectCount() for _ in files]
+        images = await service.load_images(served, files, preprocess, deadline, counts)
         readable = [image for image in images if not isinstance(image, Problem)]
         sights = await service.classify_images(served, readable, verify, deadline)
-    found = (
-        Classification(served, sight.capsules, rank(sight.capsules.lengths, count), sight.check)
-        for sight in sights
+    found = iter(sights)
+    return [
+        image if isinstance(image, Problem) else _classified(served, next(found), count, counted.found)
+        for image, counted in zip(images, counts, strict=True)
+    ]
+
+
+def _classified(served: LoadedModel, sight: ClassifyOutput, count: int, objects_found: int) -> Classification:
+    return Classification(
+        served, sight.capsules, rank(sight.capsules.lengths, count), sight.check, objects_found
     )
-    return [image if isinstance(image, Problem) else next(found) for image in images]
 
 
 def _check_top_k(served: LoadedModel, top_k: int | None) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from capsnet.card import PoseDirection
+from capsnet.reading import Digit
 
 from .models import LoadedModel
 from .types import Capsules, Floats, ReconstructionCheck
@@ -12,12 +13,30 @@ from .types import Capsules, Floats, ReconstructionCheck
 
 @dataclass(frozen=True)
 class Classification:
-    """The answer for a picture: all capsules, the indices of the longest, and the check where it was asked for."""
+    """What is in a picture: all capsules, the indices of the longest, and the check where it was asked for.
+
+    `objects_found` counts the separate objects; it is 0 where the picture is a data set's row.
+    """
 
     model: LoadedModel
     capsules: Capsules
     ranking: list[int]
     check: ReconstructionCheck | None
+    objects_found: int = 0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is written in a picture: lines of digits, how many objects there are, and drawings as PNG files.
+
+    `drawings` holds for each digit what the network saw and what its capsule draws; it is empty where none were
+    asked for.
+    """
+
+    model: LoadedModel
+    lines: list[list[Digit]]
+    objects_found: int
+    drawings: list[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 import structlog
 
 from capsnet.card import ModelCard
-from capsnet.preprocessing.pipeline import ImageTooLarge, NotAnImage, decode, is_cheap_to_decode
+from capsnet.preprocessing.pipeline import ImageTooLarge, NotAnImage, ObjectCount, decode, is_cheap_to_decode
+from capsnet.reading import Page, find
 
 from ..errors import ContentTooLarge, InvalidImage, NotReady, Problem
 from ..settings import Settings
@@ -30,6 +31,7 @@ from .runtime.device import choose_device, cores_of_one
 from .types import Capsules, ClassifyJob, ClassifyOutput, Floats
 
 Answer = TypeVar("Answer")
+Decoded = TypeVar("Decoded")
 Jobs = Queue[Callable[[], Any], Any]
 
 log = structlog.get_logger(__name__)
@@ -163,19 +165,33 @@ class InferenceService:
         return answers[0]
 
     async def load_images(
-        self, served: LoadedModel, files: Sequence[bytes], preprocess: str | None, deadline: float
+        self,
+        served: LoadedModel,
+        files: Sequence[bytes],
+        preprocess: str | None,
+        deadline: float,
+        counts: Sequence[ObjectCount] | None = None,
     ) -> list[Floats | Problem]:
-        """Return picture files as the arrays (C,H,W) that the network takes; in the place of one, its problem."""
+        """Picture files to the arrays (C,H,W) that the network takes; in the place of one, what is wrong with it.
+
+        `counts`, one for each file, take up how many separate objects there are.
+        """
+        counts = counts or [ObjectCount() for _ in files]
         limit = self._settings.max_pixels
         quick = [index for index, data in enumerate(files) if is_cheap_to_decode(data, served.card.input)]
         if len(files) == len(quick) == 1:
-            return [self._read(files[0], served.card, preprocess, limit)]
+            return [self._read(files[0], counts[0], served.card, preprocess, limit)]
         # A thread's turn takes longer than to read a few quick files.
         groups = [quick[start : start + QUICK_TOGETHER] for start in range(0, len(quick), QUICK_TOGETHER)]
         groups += [[index] for index in sorted({*range(len(files))} - {*quick})]
         read = partial(self._read, card=served.card, preprocess=preprocess)
         jobs = [
-            partial(_read_all, [files[index] for index in group], read, min(SMALL_PICTURE, limit))
+            partial(
+                _read_all,
+                [(files[index], counts[index]) for index in group],
+                read,
+                min(SMALL_PICTURE, limit),
+            )
             for group in groups
         ]
         images: dict[int, Floats | Problem] = {}
@@ -183,33 +199,63 @@ class InferenceService:
             images.update(zip(group, found, strict=True))
         # Known from their headers, before anything was decoded.
         large = [index for index, image in images.items() if isinstance(image, ContentTooLarge)]
-        again = [partial(read, files[index], max_pixels=limit, may_wait=True) for index in large]
+        again = [
+            partial(read, files[index], counts[index], max_pixels=limit, may_wait=True) for index in large
+        ]
         images.update(zip(large, await self._large_jobs.submit(again, deadline), strict=True))
         return [images[index] for index in range(len(files))]
+
+    async def find_digits(
+        self, served: LoadedModel, data: bytes, most: int, deadline: float
+    ) -> Page | Problem:
+        """Find at most so many digits in a picture file, or say what is wrong with it."""
+        limit = self._settings.max_pixels
+        found = partial(self._find, data, served.card, most)
+        page = await self.run_in_thread(partial(found, min(SMALL_PICTURE, limit)), deadline)
+        if isinstance(page, ContentTooLarge):
+            (page,) = await self._large_jobs.submit([partial(found, limit, may_wait=True)], deadline)
+        return page
 
     def _read(
         self,
         data: bytes,
+        counted: ObjectCount,
         card: ModelCard,
         preprocess: str | None,
         max_pixels: int,
         *,
         may_wait: bool = False,
     ) -> Floats | Problem:
-        """A picture file to the array (C,H,W) that the network takes, or what is wrong with it.
+        """A picture file to the array (C,H,W) that the network takes, or what is wrong with it."""
+        return self._decoded(
+            partial(
+                decode,
+                data,
+                card.input,
+                preprocess=preprocess,
+                max_pixels=max_pixels,
+                objects=card.objects,
+                counted=counted,
+            ),
+            may_wait=may_wait,
+        )
 
-        Where it may not wait for memory and finds none, it is `ContentTooLarge`, as if it had too many pixels.
+    def _find(
+        self, data: bytes, card: ModelCard, most: int, max_pixels: int, *, may_wait: bool = False
+    ) -> Page | Problem:
+        """The digits in a picture file, or what is wrong with it."""
+        return self._decoded(
+            partial(find, data, card.input, most=most, max_pixels=max_pixels), may_wait=may_wait
+        )
+
+    def _decoded(self, job: Callable[..., Decoded], *, may_wait: bool) -> Decoded | Problem:
+        """Run a job that decodes a picture, within the memory that there is for that.
+
+        Where it may not wait for memory and finds none, the answer is `ContentTooLarge`, as if it had too many pixels.
         """
         try:
             with self.decode_memory.claim(may_wait) as claim:
-                return decode(
-                    data,
-                    card.input,
-                    preprocess=preprocess,
-                    max_pixels=max_pixels,
-                    objects=card.objects,
-                    claim=claim,
-                )
+                return job(claim=claim)
         except ImageTooLarge as error:
             return ContentTooLarge(str(error))
         except NotAnImage as error:
@@ -246,9 +292,9 @@ def _run_all(jobs: Sequence[Callable[[], Any]]) -> list[Any]:
 
 
 def _read_all(
-    files: Sequence[bytes], read: Callable[..., Floats | Problem], max_pixels: int
+    files: Sequence[tuple[bytes, ObjectCount]], read: Callable[..., Floats | Problem], max_pixels: int
 ) -> list[Floats | Problem]:
-    return [read(data, max_pixels=max_pixels) for data in files]
+    return [read(data, counted, max_pixels=max_pixels) for data, counted in files]
 
 
 def _check_finite(served: LoadedModel, seen: Sequence[Capsules]) -> None:

@@ -102,10 +102,10 @@ def photograph(
     _write(scene, pen, digit.points * scene.height + scene.middle, scene.height)
     if setting.edge:
         _paper_edge(scene)
-    light = _light(scene, setting)
-    image = _exposed(scene.reflectance * light[..., None], rng)
+    light = lit(scene, setting)
+    image = exposed(scene.reflectance * light[..., None], rng)
     image = image.resize([edge * enlargement for edge in image.size], Image.Resampling.BILINEAR)
-    return _saved(image, setting, rng)
+    return saved(image, setting, rng)
 
 
 def _stage(setting: Setting, rng: np.random.Generator) -> CompositionSpec:
@@ -116,13 +116,13 @@ def _stage(setting: Setting, rng: np.random.Generator) -> CompositionSpec:
     room = np.maximum(np.array(size) / 2 - 0.75 * height, 0) * (0.35 if setting.edge else 0.6)
     middle = np.array(size) / 2 + rng.uniform(-1, 1, 2) * room
     angle = rng.uniform(*setting.turn) * rng.choice([-1, 1])
-    scene = CompositionSpec(_ground(setting.ground, size, rng), middle, height, angle, rng, size)
+    scene = CompositionSpec(bare_ground(setting.ground, size, rng), middle, height, angle, rng, size)
     if setting.lines != "none":
-        _rule(scene, setting.lines)
+        rule(scene, setting.lines)
     return scene
 
 
-def _ground(kind: str, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+def bare_ground(kind: str, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """The bare page or board: float32 (h,w,3)."""
     tones = {
         "white": (235, 234, 230),
@@ -140,7 +140,7 @@ def _ground(kind: str, size: tuple[int, int], rng: np.random.Generator) -> np.nd
     return (tone / 255 * (1 + cloud[..., None])).astype(np.float32)
 
 
-def _rule(scene: CompositionSpec, lines: str) -> None:
+def rule(scene: CompositionSpec, lines: str) -> None:
     """Print lines on the page, turned as the writing is and seen a little from the side."""
     rng, (width, height) = scene.rng, scene.size
     spacing = scene.height / (rng.uniform(0.9, 2.4) if lines == "ruled" else rng.uniform(1.5, 4.0))
@@ -156,7 +156,7 @@ def _rule(scene: CompositionSpec, lines: str) -> None:
         along = (x * np.cos(angle) + y * np.sin(angle)) * depth + rng.uniform(0, spacing)
         cover = np.maximum(cover, _lattice(along, spacing, thickness))
     cover = cover * (1 + 0.1 * noise(scene.size, 6, rng)) * strength / (1 - colour.min())
-    _cover(scene, np.clip(cover, 0, 1), colour)
+    lay(scene, np.clip(cover, 0, 1), colour)
 
 
 def _lattice(position: np.ndarray, spacing: float, thickness: float) -> np.ndarray:
@@ -164,7 +164,7 @@ def _lattice(position: np.ndarray, spacing: float, thickness: float) -> np.ndarr
     return np.clip((thickness - distance * 2) / 2 + 0.5, 0, 1)
 
 
-def _cover(scene: CompositionSpec, cover: np.ndarray, colour: np.ndarray) -> None:
+def lay(scene: CompositionSpec, cover: np.ndarray, colour: np.ndarray) -> None:
     """Lay a colour on the scene, `cover` (h,w) of it."""
     scene.reflectance += cover[..., None] * (colour - scene.reflectance)
 
@@ -176,7 +176,7 @@ def _write(scene: CompositionSpec, pen: Pen, positions: np.ndarray, height: floa
     tooth = np.clip(1 + pen.grain * (noise(scene.size, 1.6, rng) - 0.3), 0, 1)
     slow = np.clip(1 + 0.08 * noise(scene.size, height / 3, rng), 0, 1)
     colour = np.array(pen.colours[rng.integers(len(pen.colours))], np.float32) / 255
-    _cover(scene, stroke * tooth * slow * rng.uniform(*pen.strength), colour)
+    lay(scene, stroke * tooth * slow * rng.uniform(*pen.strength), colour)
 
 
 def _stray_marks(scene: CompositionSpec, pen: Pen, row: np.ndarray) -> None:
@@ -228,7 +228,7 @@ def _paper_edge(scene: CompositionSpec) -> None:
         scene.reflectance += cover * (table * (grain * shade)[..., None] - scene.reflectance)
 
 
-def _light(scene: CompositionSpec, setting: Setting) -> np.ndarray:
+def lit(scene: CompositionSpec, setting: Setting) -> np.ndarray:
     """Light on the page: float32 (h,w), 1 where it is brightest."""
     rng, (width, height) = scene.rng, scene.size
     y, x = np.mgrid[:height, :width].astype(np.float32)
@@ -259,7 +259,7 @@ def _shadow(scene: CompositionSpec, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.asarray(1 - rng.uniform(0.3, 0.55) / (1 + np.exp(-np.clip(inside / softness * 4, -30, 30))))
 
 
-def _exposed(radiance: np.ndarray, rng: np.random.Generator) -> Image.Image:
+def exposed(radiance: np.ndarray, rng: np.random.Generator) -> Image.Image:
     """What lens and sensor make of it: RGB."""
     exposure = rng.uniform(0.82, 1.0)
     size = radiance.shape[1::-1]
@@ -270,7 +270,7 @@ def _exposed(radiance: np.ndarray, rng: np.random.Generator) -> Image.Image:
     return image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.0)))
 
 
-def _saved(image: Image.Image, setting: Setting, rng: np.random.Generator) -> bytes:
+def saved(image: Image.Image, setting: Setting, rng: np.random.Generator) -> bytes:
     orientation = int(rng.choice(setting.orientation))
     exif = Image.Exif()
     exif[ORIENTATION] = orientation

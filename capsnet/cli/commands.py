@@ -79,6 +79,22 @@ def classify(
         finish(failed, len(sources), refused and fail_on_refused)
 
 
+def read(
+    connection: Connection,
+    pictures: Sequence[str],
+    asked: Mapping[str, Any],
+    form: Format | None,
+    jobs: int,
+) -> None:
+    """`capsnet read`."""
+    with connection.open() as client, leaving_well():
+        sources = find(pictures)
+        results = one_by_one(sources, partial(client.read, **asked), jobs)
+        writer = open_writer(form, rows.READ_CELLS, rows.READ_COLUMNS)
+        failed = write(sources, results, lambda source, found: rows.read_row(source.name, found), writer)
+        finish(failed, len(sources))
+
+
 def reconstruct(
     connection: Connection,
     pictures: Sequence[str],

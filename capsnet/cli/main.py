@@ -90,6 +90,27 @@ def classify(
 
 
 @app.command(epilog=HELP)
+def read(
+    pictures: Pictures,
+    drawings: Annotated[
+        bool, typer.Option("--reconstruct", help="Add what each digit's capsule draws (JSON and CSV).")
+    ] = False,
+    model: Model = None,
+    form: Form = None,
+    jobs: Jobs = JOBS,
+    server: Server = SERVER,
+    api_key: ApiKey = None,
+    retries: Retries = RETRIES,
+    timeout: Timeout = TIMEOUT,
+) -> None:
+    """Read every digit in each picture, in reading order."""
+    from capsnet.cli import commands
+
+    connection = commands.Connection(server, api_key, model, retries, timeout)
+    commands.read(connection, pictures, {"reconstruct": drawings}, form, jobs)
+
+
+@app.command(epilog=HELP)
 def reconstruct(
     pictures: Pictures,
     move: Annotated[

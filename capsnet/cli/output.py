@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from capsnet import CapsnetError, Classification, Model, Png, Reconstruction, Sweep, Transformation
+from capsnet import CapsnetError, Classification, Model, Png, Reading, Reconstruction, Sweep, Transformation
 from capsnet.cli.options import Format
 from capsnet.evaluation import Answer, Evaluation
 from capsnet.images import printable
@@ -149,6 +149,12 @@ CLASSIFY_COLUMNS = (
 )  # fmt: skip
 
 
+READ_CELLS = ("file", "text", "digits", "refused", "uncertain")
+
+
+READ_COLUMNS = ("file", "text", "objects_found", "model", "version", "digits")
+
+
 RECONSTRUCT_CELLS = ("file", "class", "length", "distance", "moved", "saved")
 
 
@@ -206,6 +212,21 @@ def classify_row(file: str, found: Classification) -> Row:
             **({} if check is None else vars(check)),
             **{name: found.answer[name] for name in ("model", "version", "predictions", "lengths", "poses")},
         },
+        record={"file": file, **found.answer},
+    )
+
+
+def read_row(file: str, found: Reading) -> Row:
+    """The row of a picture that was read."""
+    return Row(
+        cells={
+            "file": file,
+            "text": found.text,
+            "digits": str(len(found.digits)),
+            "refused": str(sum(not digit.accepted for digit in found.digits)),
+            "uncertain": str(sum(not digit.certain for digit in found.digits)),
+        },
+        columns={"file": file, **found.answer},
         record={"file": file, **found.answer},
     )
 

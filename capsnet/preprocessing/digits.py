@@ -1,5 +1,7 @@
 """The digit among all that stands out from the ground, at the width of stroke that a network was trained on."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from PIL import Image
 
@@ -31,6 +33,7 @@ LEAST_STRENGTH = 0.1  # mean contrast: a fainter component is a change of tone
 HAIRLINE = (
     0.02  # of its length: a thinner one that ends at the picture's edge is a ruled line, or half as thin
 )
+ANOTHER = 0.6  # of the digit's height and strength, that another object beside it has
 CLOSE = 0.8  # of the picture's height and width: a close crop
 ALONG = 0.5  # of its length: what touches the edge for longer lies along it
 
@@ -47,7 +50,16 @@ USUAL = 0.125  # width of MNIST's strokes, in shares of the digit's longer edge
 THINNEST, THICKEST = 0.10, 0.16  # as they are between these
 
 
-def segment_digits(contrast: np.ndarray, noise: float, count: int = 1) -> np.ndarray | None:
+@dataclass
+class ObjectCount:
+    """How many separate objects stand in a picture as a digit does: the one that is taken, and others like it."""
+
+    found: int = 0
+
+
+def segment_digits(
+    contrast: np.ndarray, noise: float, count: int = 1, counted: ObjectCount | None = None
+) -> np.ndarray | None:
     """Crop to the digit, or to the likeliest `count`, of which several may be one by overlap; None where there is none.
 
     Parameters
@@ -58,6 +70,8 @@ def segment_digits(contrast: np.ndarray, noise: float, count: int = 1) -> np.nda
         Standard deviation of the bare ground's contrast.
     count
         How many digits to look for.
+    counted
+        Takes up how many separate objects there are.
 
     Returns
     -------
@@ -67,7 +81,7 @@ def segment_digits(contrast: np.ndarray, noise: float, count: int = 1) -> np.nda
     floor = max(NOISE_LEVELS * noise, LEAST_CONTRAST)
     mask = contrast > floor
     parts = find_components(mask, contrast)
-    clean = remove_ruled_lines(contrast, floor) if _streaked(parts) else contrast
+    clean = remove_ruled_lines(contrast, floor) if streaked(parts) else contrast
     if clean is not contrast:
         parts = find_components(clean > floor, clean)
     if len(parts) and _may_be_line(parts, int(np.argmax(_likelihood(parts)))):
@@ -75,15 +89,17 @@ def segment_digits(contrast: np.ndarray, noise: float, count: int = 1) -> np.nda
         crossing = parts_of_lines(parts, clean > floor, lines) if lines is not None else np.zeros(1, bool)
         if crossing.any():
             # Where one line crosses the picture, another straight piece at its edge is hardly a 1.
-            crossing |= ~_inner(parts) & _slender(parts)
+            crossing |= ~inner_parts(parts) & _slender(parts)
             clean = np.where(parts.mask(crossing), np.float32(0), clean)
             parts = find_components(clean > floor, clean)
     contrast = clean
     if len(parts) and (filled := fill_outline(contrast, parts)) is not None:
         contrast = filled
         parts = find_components(contrast > floor, contrast)
-    if not _may_be_digits(parts).any():
+    if not may_be_digits(parts).any():
         return None
+    if counted is not None:
+        counted.found = _separate_objects(parts, _digits(parts, count))
     # The digit's own strokes say how faint a part of it can be; fainter pixels may have joined it to something else.
     mask = parts.mask(_digits(parts, count))
     mask &= contrast > FAINTEST * np.percentile(contrast[mask], 75)
@@ -95,10 +111,19 @@ def segment_digits(contrast: np.ndarray, noise: float, count: int = 1) -> np.nda
     return np.where(mask[box], np.minimum(contrast[box] / (FULL * level), np.float32(1)), np.float32(0))
 
 
+def _separate_objects(parts: Components, taken: np.ndarray) -> int:
+    """Count the object that is taken, components bool (N,), and all others that are as high and as dark."""
+    main = int(np.argmax(np.where(taken, parts.weight, 0)))
+    height, strength = parts.height / parts.height[main], parts.weight / parts.pixels
+    alike = (height > ANOTHER) & (height < 1 / ANOTHER) & (strength > ANOTHER * strength[main])
+    others = ~taken & alike & may_be_digits(parts) & inner_parts(parts) & ~framing_parts(parts)
+    return 1 + int(others.sum())
+
+
 def _may_be_line(parts: Components, main: int) -> bool:
     """Tell whether a component may be a line that crosses the picture, or some of them."""
     long = parts.height[main] > LONG * parts.shape[0] or parts.width[main] > LONG * parts.shape[1]
-    return bool(_slender(parts)[main] or long or not _inner(parts)[main])
+    return bool(_slender(parts)[main] or long or not inner_parts(parts)[main])
 
 
 def _slender(parts: Components) -> np.ndarray:
@@ -107,10 +132,10 @@ def _slender(parts: Components) -> np.ndarray:
     return np.asarray(shorter < SLENDER * longer)
 
 
-def _streaked(parts: Components) -> bool:
+def streaked(parts: Components) -> bool:
     """Whether something runs from an edge of the picture through half of it."""
     height, width = parts.shape
-    return bool(np.any(~_inner(parts) & ((2 * parts.width > width) | (2 * parts.height > height))))
+    return bool(np.any(~inner_parts(parts) & ((2 * parts.width > width) | (2 * parts.height > height))))
 
 
 def _digits(parts: Components, count: int) -> np.ndarray:
@@ -132,7 +157,7 @@ def _is_another(parts: Components, other: int, main: int) -> bool:
     longest = np.maximum(parts.height, parts.width)
     strength = parts.weight / parts.pixels
     alike = 2 * longest[other] > longest[main] and 2 * strength[other] > strength[main]
-    return bool(alike and longest[other] < 2 * longest[main] and _inner(parts)[other])
+    return bool(alike and longest[other] < 2 * longest[main] and inner_parts(parts)[other])
 
 
 def _with_pieces(parts: Components, main: int) -> np.ndarray:
@@ -143,7 +168,7 @@ def _with_pieces(parts: Components, main: int) -> np.ndarray:
     longest = np.maximum(parts.height, parts.width)
     strength = parts.weight / parts.pixels
     usual = (parts.weight > LEAST_PIECE * parts.weight[main]) & (strength > 0.4 * strength[main])
-    usual &= _inner(parts) | ~_inner(parts)[main]
+    usual &= inner_parts(parts) | ~inner_parts(parts)[main]
     usual &= (longest <= 1.2 * longest[main]) & ~_around(parts, main)
     found = usual & _near(parts, main, NEAR)
     found[main] = True
@@ -198,19 +223,19 @@ def _around(parts: Components, inner: int | np.ndarray) -> np.ndarray:
     )
 
 
-def _inner(parts: Components) -> np.ndarray:
+def inner_parts(parts: Components) -> np.ndarray:
     """Components that do not touch the picture's edge: bool (N,)."""
     height, width = parts.shape
     return (parts.top > 0) & (parts.left > 0) & (parts.bottom < height) & (parts.right < width)
 
 
-def _may_be_digits(parts: Components) -> np.ndarray:
+def may_be_digits(parts: Components) -> np.ndarray:
     """Tell which components are large, dark and wide enough for a digit: bool (N,)."""
     longest = np.maximum(parts.height, parts.width)
     large = (longest >= LEAST_LENGTH * max(parts.shape)) & (parts.pixels >= LEAST_PIXELS)
     dark = parts.weight >= LEAST_STRENGTH * parts.pixels
     width = parts.pixels / (longest * longest)  # of its strokes, as a share of its length
-    inner = _inner(parts)
+    inner = inner_parts(parts)
     thin = (width < HAIRLINE) & ~inner | (width < HAIRLINE / 2)
     # A close crop touches all edges; what else lies along an edge is a table, a rail or a shadow.
     height, length = parts.shape
@@ -228,13 +253,13 @@ def _likelihood(parts: Components) -> np.ndarray:
     central = np.exp(-0.8 * (x * x + y * y))
     fill = parts.pixels / (tall * wide)
     score = parts.weight**0.5 * np.hypot(tall, wide) * central
-    score = np.where(_inner(parts), score, 0.03 * score)
+    score = np.where(inner_parts(parts), score, 0.03 * score)
     score = np.where(wide > 2.5 * tall, 0.2 * score, score)
-    score = np.where(_frames(parts) & (fill < MOST_FRAME), 0.05 * score, score)
-    return np.asarray(np.where(_may_be_digits(parts), score, 1e-6 * score))
+    score = np.where(framing_parts(parts) & (fill < MOST_FRAME), 0.05 * score, score)
+    return np.asarray(np.where(may_be_digits(parts), score, 1e-6 * score))
 
 
-def _frames(parts: Components) -> np.ndarray:
+def framing_parts(parts: Components) -> np.ndarray:
     """Components that lie around another that is large enough to be the digit: bool (N,)."""
     large = np.argsort(-parts.weight)[:MOST_INSIDE]
     inside = _around(parts, large)

@@ -68,6 +68,8 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
+SIDEWAYS = {TURNS[number] for number in (5, 6, 7, 8)}
+
 GREY_MODES = {"1", "L", "I", "I;16", "I;16B", "I;16L"}
 STRIP_ROWS = 256  # of a large picture that are worked on at a time
 
@@ -105,7 +107,21 @@ def read(
     max_pixels: int = MAX_PIXELS,
     claim: Callable[[int], None] | None = None,
 ) -> Image.Image:
+    """Decode a picture as `read_with_size` does, without its size."""
+    return read_with_size(data, enough=enough, grey=grey, max_pixels=max_pixels, claim=claim)[0]
+
+
+def read_with_size(
+    data: bytes,
+    *,
+    enough: int,
+    grey: bool,
+    max_pixels: int = MAX_PIXELS,
+    claim: Callable[[int], None] | None = None,
+) -> tuple[Image.Image, tuple[int, int]]:
     """Decode a picture and turn it as its EXIF data says; of an animation, the first frame.
+
+    Gives the picture, and the width and height that it has at its full size, turned as well.
 
     Parameters
     ----------
@@ -142,6 +158,7 @@ def read(
     if kind == "BMP" and image.info.get("compression") in RUN_LENGTHS:
         _check_size(image, min(max_pixels, MAX_RUN_LENGTH_PIXELS), " in a BMP file of run lengths")
     kept = COEFFICIENT_BYTES * len(image.getbands()) * math.prod(image.size) if scans > 1 else 0
+    size = image.size
     try:
         _draft(image, enough, grey)
     except Exception as error:  # noqa: BLE001
@@ -153,7 +170,10 @@ def read(
     except Exception as error:  # noqa: BLE001
         raise NotAnImage(_damaged(kind, error)) from None
     turn, reduced = exif_transpose(image), _reduce(image, enough)
-    return reduced if turn is None else reduced.transpose(turn)
+    if turn is None:
+        return reduced, size
+    turned = reduced.transpose(turn)
+    return turned, size[::-1] if turn in SIDEWAYS else size
 
 
 def memory_to_decode(image: Image.Image, kind: str, enough: int) -> int:

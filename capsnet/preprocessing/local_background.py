@@ -27,13 +27,15 @@ QUANTILES_APART = 1.12  # the first two, in standard deviations of a normal dist
 LEAST_HEIGHT = 8  # of 255, for the polarity: fainter differences are noise
 
 
-def stroke_contrast(grey: np.ndarray) -> tuple[np.ndarray, float]:
+def stroke_contrast(grey: np.ndarray, polarity_edge: int = POLARITY_EDGE) -> tuple[np.ndarray, float]:
     """How far each pixel stands out from the ground beside it, whichever way the strokes do.
 
     Parameters
     ----------
     grey
         uint8 (h,w).
+    polarity_edge
+        Pixels of the longer edge in which it is judged whether strokes are dark or light.
 
     Returns
     -------
@@ -44,7 +46,7 @@ def stroke_contrast(grey: np.ndarray) -> tuple[np.ndarray, float]:
     """
     smooth = blurred(grey)
     span = max(3, round(BRUSH * max(grey.shape)) | 1)
-    if not is_dark_on_light(grey):
+    if not is_dark_on_light(grey, polarity_edge):
         grey, smooth = 255 - grey, 255 - smooth
     ground = morphological_closing(smooth, span)
     if _is_uneven(ground):
@@ -148,14 +150,16 @@ def _extremes(values: np.ndarray, span: int, extreme: np.ufunc) -> np.ndarray:
     return values
 
 
-def is_dark_on_light(grey: np.ndarray) -> bool:
+def is_dark_on_light(grey: np.ndarray, edge: int = POLARITY_EDGE) -> bool:
     """Whether strokes are darker than the ground, judged by what brushes of many widths fill in: uint8 (h,w).
 
     What lies between the strokes of a digit is as light as the strokes are dark, but wider, so that only wide brushes
     fill it; a narrow brush therefore counts for more.
     """
-    small = blurred(np.asarray(Image.fromarray(grey).reduce(max(1, round(max(grey.shape) / POLARITY_EDGE)))))
-    spans = sorted({max(3, round(share * max(small.shape)) | 1) for share in BRUSHES})
+    small = blurred(np.asarray(Image.fromarray(grey).reduce(max(1, round(max(grey.shape) / edge)))))
+    # In a larger picture the brushes stay as narrow as they are in pixels: they are to find thinner strokes.
+    usual = max(small.shape) * POLARITY_EDGE / edge
+    spans = sorted({max(3, round(share * usual) | 1) for share in BRUSHES})
     dark = sum(_energy(morphological_closing(small, span), small) / span**1.5 for span in spans)
     light = sum(_energy(morphological_closing(255 - small, span), 255 - small) / span**1.5 for span in spans)
     return bool(dark >= light)

@@ -27,7 +27,7 @@ from PIL import Image, ImageChops, ImageFilter
 from capsnet.config import InputSpec
 from capsnet.preprocessing import image_file
 from capsnet.preprocessing.colour_contrast import colour_contrast
-from capsnet.preprocessing.digits import normalize_stroke_width, segment_digits
+from capsnet.preprocessing.digits import ObjectCount, normalize_stroke_width, segment_digits
 from capsnet.preprocessing.global_background import LEAST_CONTRAST, NOISE_LEVELS, contrast_to_ground
 from capsnet.preprocessing.image_file import MAX_PIXELS, ImageTooLarge, NotAnImage, size_of_plain_png
 from capsnet.preprocessing.local_background import stroke_contrast
@@ -37,6 +37,7 @@ __all__ = [
     "MAX_PIXELS",
     "ImageTooLarge",
     "NotAnImage",
+    "ObjectCount",
     "PreprocessMode",
     "decode",
     "decode_uint8",
@@ -71,6 +72,7 @@ def decode(
     max_pixels: int = MAX_PIXELS,
     objects: int = 1,
     claim: Callable[[int], None] | None = None,
+    counted: ObjectCount | None = None,
 ) -> np.ndarray:
     """Decode a picture into a network's input.
 
@@ -88,6 +90,8 @@ def decode(
         How many digits `mnist` looks for.
     claim
         Called with the bytes of memory that decoding will take, before it begins; may raise to refuse that.
+    counted
+        Takes up how many separate objects `mnist` finds; 0 where it need not look for them.
 
     Returns
     -------
@@ -104,7 +108,13 @@ def decode(
         If `preprocess` is not a `PreprocessMode`.
     """
     pixels = decode_uint8(
-        data, spec, preprocess=preprocess, max_pixels=max_pixels, objects=objects, claim=claim
+        data,
+        spec,
+        preprocess=preprocess,
+        max_pixels=max_pixels,
+        objects=objects,
+        claim=claim,
+        counted=counted,
     )
     return pixels / np.float32(255)
 
@@ -123,6 +133,7 @@ def decode_uint8(
     max_pixels: int = MAX_PIXELS,
     objects: int = 1,
     claim: Callable[[int], None] | None = None,
+    counted: ObjectCount | None = None,
 ) -> np.ndarray:
     """As `decode`, before the division: uint8 (C,H,W)."""
     way = preprocess or spec.preprocess
@@ -139,13 +150,13 @@ def decode_uint8(
         )
         return _channels_first(_resize(image, spec, "RGB" if colour else "L"), spec.channels)
     image = image_file.read(data, enough=WORKING_EDGE, grey=True, max_pixels=max_pixels, claim=claim)
-    found = _read_object(image, spec, way, objects)
+    found = _read_object(image, spec, way, objects, counted)
     if found is None and way == "mnist":
         # Nothing differs in brightness. A JPEG was decoded without its colours.
         if image.mode == "L" and not data.startswith(image_file.PNG_HEADER):
             image = image_file.read(data, enough=WORKING_EDGE, grey=False, max_pixels=max_pixels, claim=claim)
-        found = _read_coloured(image, spec, objects)
-        found = _read_object(image, spec, way, objects, least=0.0) if found is None else found
+        found = _read_coloured(image, spec, objects, counted)
+        found = _read_object(image, spec, way, objects, counted, least=0.0) if found is None else found
     if found is None:
         found = np.zeros((spec.height, spec.width), np.uint8)
     return _channels_first(found, spec.channels)
@@ -168,7 +179,12 @@ def _channels_first(pixels: np.ndarray, channels: int) -> np.ndarray:
 
 
 def _read_object(
-    image: Image.Image, spec: InputSpec, way: str, objects: int, least: float = FAINT
+    image: Image.Image,
+    spec: InputSpec,
+    way: str,
+    objects: int,
+    counted: ObjectCount | None,
+    least: float = FAINT,
 ) -> np.ndarray | None:
     """Light strokes (`mnist`) or a light garment (`fashion`) on black: uint8 (H,W).
 
@@ -178,24 +194,26 @@ def _read_object(
     grey = drawing or image_file.flatten(image, "L")
     if image.size == (spec.width, spec.height):
         row = image_file.grey_pixels(drawing) if drawing else light_on_dark(grey)
-        if way == "fashion" or _is_row(grey, row, objects):
+        if way == "fashion" or is_row(grey, row, objects):
             return row
     values = np.asarray(image_file.shrink(grey, WORKING_EDGE))
     if way == "fashion":
         return _fashion_item(values, drawing is not None, spec)
     if drawing:
-        return _digit(segment_digits(values / np.float32(255), 0.0, objects), spec)
+        return place_digit(segment_digits(values / np.float32(255), 0.0, objects, counted), spec)
     if panel := find_panel(values):
         contrast, noise = stroke_contrast(np.ascontiguousarray(values[panel]))
-        if (strokes := segment_digits(contrast, noise, objects)) is not None:
-            return _digit(strokes, spec)
+        if (strokes := segment_digits(contrast, noise, objects, counted)) is not None:
+            return place_digit(strokes, spec)
     contrast, noise = stroke_contrast(values)
     if contrast.max() < least:
         return None
-    return _digit(segment_digits(contrast, noise, objects), spec)
+    return place_digit(segment_digits(contrast, noise, objects, counted), spec)
 
 
-def _read_coloured(image: Image.Image, spec: InputSpec, objects: int) -> np.ndarray | None:
+def _read_coloured(
+    image: Image.Image, spec: InputSpec, objects: int, counted: ObjectCount | None
+) -> np.ndarray | None:
     """Light strokes on black, of ink as bright as its ground: uint8 (H,W); None where the colours differ little."""
     if image.mode in image_file.GREY_MODES or min(image.size) < LEAST_COLOURED:
         return None
@@ -203,10 +221,10 @@ def _read_coloured(image: Image.Image, spec: InputSpec, objects: int) -> np.ndar
     values = colour_contrast(pixels)
     if values is None:
         return None
-    return _digit(segment_digits(*stroke_contrast(values), objects), spec)
+    return place_digit(segment_digits(*stroke_contrast(values), objects, counted), spec)
 
 
-def _digit(strokes: np.ndarray | None, spec: InputSpec) -> np.ndarray | None:
+def place_digit(strokes: np.ndarray | None, spec: InputSpec) -> np.ndarray | None:
     """Strokes float32 (h,w) at their usual width, placed as a data set's are: uint8 (H,W)."""
     if strokes is None:
         return None
@@ -223,7 +241,7 @@ def _fashion_item(values: np.ndarray, alone: bool, spec: InputSpec) -> np.ndarra
     return place_by_box(fit_into(found, spec.height, spec.width), spec.height, spec.width)
 
 
-def _is_row(image: Image.Image, row: np.ndarray, objects: int) -> bool:
+def is_row(image: Image.Image, row: np.ndarray, objects: int) -> bool:
     """Tell a row of a data set of digits from a scene of the same size, by its black ground and its centred digit.
 
     Parameters

@@ -14,6 +14,7 @@ from capsnet.preprocessing.local_background import running_extremum
 STRIPS = 32  # columns of strips that the picture is summed up in
 STEEPEST = 0.36  # largest slope: 20 degrees
 ROUGH, FINE = 0.02, 0.004  # steps between slopes
+MOST_OFF = 1.0  # pixel at the picture's edges, by which the finest slopes may miss a line
 PERSPECTIVE = 0.06  # how far the slopes of parallel lines differ in a photograph
 COVERED = 0.6  # of the picture's width, that a line at least covers
 ALONE = 0.9  # the same for a line without a parallel
@@ -128,7 +129,8 @@ def find_lines(contrast: np.ndarray, floor: float) -> list[Line]:
     halved = strips[: height // 2 * 2].reshape(-1, 2, STRIPS).max(axis=1)
     clarity = (_coverage(halved, middles / 2, rough) ** 4).sum(axis=1)
     direction = rough[int(np.argmax(clarity))]
-    slopes = np.arange(direction - PERSPECTIVE, direction + PERSPECTIVE, FINE)
+    step = min(FINE, 4 * MOST_OFF / width)
+    slopes = np.arange(direction - PERSPECTIVE, direction + PERSPECTIVE, step)
     # A line as thin as a pixel runs through two rows of each strip.
     spread = np.minimum(strips + np.roll(strips, 1, axis=0) + np.roll(strips, -1, axis=0), 1)
     covered = _coverage(spread, middles, slopes)  # (slopes,h)

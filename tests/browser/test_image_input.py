@@ -156,3 +156,12 @@ def test_the_first_stroke_wipes_a_picture_away(playground: Page) -> None:
     draw(playground, [[(0.1, 0.1), (0.2, 0.1)]])
     eventually(playground, lambda: pixels(playground.locator("#board"))[100:, :, :3].max() == 0)
     expect(sample(playground, "Bag")).to_have_attribute("aria-pressed", "false")
+
+
+def test_a_picture_of_several_digits_is_read_with_boxes(playground: Page, digits: Split) -> None:
+    row = np.concatenate([digits.images[n, 0] for n in range(3)], axis=1)
+    drop(playground, "number.png", png(np.kron(np.pad(row, 12), np.ones((4, 4), np.uint8))), "image/png")
+    expect(playground.locator("#reading-text")).to_have_text("721")
+    expect(playground.locator("#reading")).to_be_visible()
+    sample(playground, "2").click()
+    expect(playground.locator("#reading")).to_be_hidden()

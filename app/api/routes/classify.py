@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
+from capsnet.reading import hint_of
+
 from ...errors import Problem, unwrap
 from ...inference.classify import classify_images
 from ...inference.results import Classification
@@ -102,4 +104,4 @@ def _answer(found: Classification) -> dict[str, Any]:
     }
     if found.check is not None:
         answer["reconstruction"] = found.check
-    return answer
+    return answer | hint_of(found.objects_found, found.model.card.objects)

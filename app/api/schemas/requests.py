@@ -154,6 +154,17 @@ class DrawingParameters(PictureParameters):
     )
 
 
+class ReadParameters(Parameters):
+    """Query string of `POST /read`."""
+
+    model: str | None = Field(
+        None, max_length=LONGEST_NAME, description="Model that reads; it must be one for single digits."
+    )
+    reconstruct: bool = Field(
+        False, description="Whether to add what the network saw of each digit, and what its capsule draws."
+    )
+
+
 class ReconstructParameters(DrawingParameters):
     """Query string of `POST /reconstruct`."""
 

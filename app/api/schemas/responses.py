@@ -85,6 +85,50 @@ class ClassifyAnswer(Answer):
     lengths: list[Length] = Field(description="Length of every class capsule, [J], each from 0 to 1.")
     poses: list[list[float]] = Field(description=f"Pose of every class capsule, [J][D], {POSE}.")
     reconstruction: Check | None = Field(None, description="Left out with `verify=false`.")
+    objects_found: int | None = Field(
+        None,
+        ge=2,
+        description="How many separate objects there are. Given only where they are more than the model reads.",
+    )
+    hint: str | None = Field(None, description="What to do then: `POST /read` reads every digit.")
+
+
+class ReadDigit(Answer):
+    """A place where something is written."""
+
+    box: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=4, max_length=4)] = Field(
+        description="Left, top, right and bottom in pixels of the picture after EXIF has turned it; right and "
+        "bottom are just outside."
+    )
+    line: int = Field(ge=0, description="The line of writing, from 0 at the top.")
+    label: str | None = Field(
+        description="Name of the class, or null where something is written that is no digit."
+    )
+    length: float = Field(ge=0, le=1, description="Length of the longest capsule.")
+    accepted: bool = Field(description="Whether it is like what the model was trained on.")
+    certain: bool = Field(
+        description="False where strokes touch, and it is doubtful which of them belong together."
+    )
+    pose: list[float] = Field(description=f"Pose of the longest capsule, [D], {POSE}.")
+    input: str | None = Field(None, description="What the network saw. Given with `reconstruct=true`.")
+    reconstruction: str | None = Field(
+        None, description="What the pose draws. Given with `reconstruct=true`."
+    )
+
+
+class ReadAnswer(Answer):
+    """What is written in the picture. Drawings are 8-bit PNG files in base64 at the network's own size."""
+
+    model: str = Field(description="Name of the model.")
+    version: str = Field(description="Version of the model.")
+    text: str = Field(
+        description="The digits in reading order, `?` where something is no digit, a newline between lines. Dots, "
+        "commas and dashes are left out."
+    )
+    digits: list[ReadDigit] = Field(description="The same in detail, at most as many as the service allows.")
+    objects_found: int = Field(
+        ge=0, description="How many objects there are, those beyond that limit included."
+    )
 
 
 class Perturbation(Answer):

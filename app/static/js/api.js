@@ -54,6 +54,8 @@ export const samplesOf = (model, signal) =>
 
 export const classify = (picture, query, signal) => post("classify", picture, query, signal);
 
+export const read = (picture, query, signal) => post("read", picture, query, signal);
+
 export const reconstruct = (picture, query, signal) => post("reconstruct", picture, query, signal);
 
 export const sweep = (picture, query, signal) => post("sweep", picture, query, signal);

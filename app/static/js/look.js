@@ -19,6 +19,7 @@ export async function look(card, picture, signal) {
     lengths: answer.lengths,
     poses: answer.poses,
     check: answer.reconstruction ?? null,
+    objects: answer.objects_found ?? 1,
     file: redrawn.input,
     input: await bitmapOf(redrawn.input),
   };

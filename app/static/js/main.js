@@ -11,6 +11,7 @@ import { mention, reporter, whenKeyIsGiven } from "./notice.js";
 import { blank, colourOf, paint } from "./pictures.js";
 import { markSample, samplesFor, showSamples } from "./samples.js";
 import { NOTHING, choose, given, looking, move, moving, poseNow, store, values } from "./session.js";
+import { showReading } from "./reading.js";
 import { fromFragment, toFragment } from "./share.js";
 import { Sheet } from "./sheet.js";
 import { keepSheet } from "./sheeting.js";
@@ -43,6 +44,7 @@ function paintMoved(bitmap) {
 store.on(["card"], ({ card }) => describeModel(card)); // first, because the others fill what it builds
 store.on(["samples"], ({ samples }) => showSamples(samples, giveSample));
 store.on(["seen", "chosen", "drawn"], showVerdict);
+store.on(["seen"], showReading);
 store.on(["seen", "chosen"], (now) => table.show(now));
 store.on(["seen", "chosen", "pose"], (now) => sliders.show(now));
 store.on(["seen", "chosen", "pose"], (now) => handles.show(now));

@@ -1,0 +1,43 @@
+/** Several digits in one picture: a box around each, and the string that they are. */
+
+import { read } from "./api.js";
+import { byId, say } from "./dom.js";
+import { Latest } from "./latest.js";
+import { reporter } from "./notice.js";
+
+const LONGEST = 960; // pixels of the picture's longer edge on the page
+
+const reading = new Latest(reporter("reading"));
+
+/** Read the picture where the service says that it shows several objects; hide what was read before. */
+export function showReading({ card, picture, seen }) {
+  byId("reading").hidden = true;
+  reading.cancel();
+  if (!picture || !seen || seen.objects < 2 || card.objects > 1) return;
+  reading.now(async (signal) => {
+    const answer = await read(picture.blob, { model: card.name }, signal);
+    const bitmap = await createImageBitmap(picture.blob);
+    signal.throwIfAborted();
+    if (answer.digits.length > 1) show(answer, bitmap);
+  });
+}
+
+function show({ text, digits }, bitmap) {
+  const canvas = byId("reading-page");
+  const scale = Math.min(1, LONGEST / Math.max(bitmap.width, bitmap.height));
+  canvas.width = Math.round(bitmap.width * scale);
+  canvas.height = Math.round(bitmap.height * scale);
+  const pen = canvas.getContext("2d");
+  pen.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  pen.lineWidth = 2;
+  for (const { box, label, certain } of digits) {
+    const [left, top, right, bottom] = box.map((edge) => edge * scale);
+    pen.strokeStyle = label === null ? "#c81e1e" : certain ? "#00823c" : "#dc8200";
+    pen.strokeRect(left, top, right - left, bottom - top);
+  }
+  say(byId("reading-text"), text.replaceAll("\n", " / "));
+  const unknown = digits.filter(({ label }) => label === null).length;
+  const unsure = digits.filter(({ certain }) => !certain).length;
+  say(byId("reading-words"), `${digits.length} objects; ${unknown} are no digit, and ${unsure} are not certain.`);
+  byId("reading").hidden = false;
+}

@@ -1,0 +1,1 @@
+"""Pages of handwritten numbers, and how well they are read."""

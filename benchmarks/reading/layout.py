@@ -1,0 +1,146 @@
+"""Set handwritten digits and marks in lines: points in units of a digit's height, before any page is drawn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from benchmarks.preprocessing.pen import INSIDE, ink, trace
+from capsnet.preprocessing.connected_components import find_components
+
+BINS = 24  # of the height in which the gap between neighbours is measured
+REACH = 0.75  # half of the height that the bins cover
+NEAR_BINS = 2  # neighbours that are this near above or below count too
+FAINT = 40  # of 255: what is brighter in a row is a stroke
+DRAWN = 60  # pixels of a digit's height, where it is drawn to be compared with its row
+MARK_STEP = 0.008  # between points of a mark
+
+
+@dataclass(frozen=True)
+class Glyph:
+    """Something written with a pen.
+
+    Attributes
+    ----------
+    points
+        float (n,2), x before y, in units of a digit's height; y grows downward, 0 is the line's middle.
+    name
+        The digit, `?` for what is no digit, or nothing for a mark that a reader leaves out.
+    """
+
+    points: np.ndarray
+    name: str
+
+    def moved(self, x: float, y: float = 0.0) -> "Glyph":
+        """The same at another place."""
+        return Glyph(self.points + np.array([x, y]), self.name)
+
+
+def is_faithful(row: np.ndarray, tip: float) -> bool:
+    """Whether a pen draws as many strokes and loops as the row has.
+
+    Centre lines of faint rows break, and a thick pen closes a small loop: nobody could read what comes out.
+    """
+    points = trace(row).points * DRAWN + DRAWN
+    drawn = ink(points, (2 * DRAWN, 2 * DRAWN), tip * DRAWN, np.random.default_rng(0), uneven=0.0) > 0.5
+    return any(
+        (_pieces(drawn), _pieces(~drawn)) == (_pieces(bright), _pieces(~bright))
+        for bright in (np.pad(row > FAINT, 1), np.pad(row > INSIDE, 1))
+    ) and _pieces(~np.pad(row > FAINT, 1)) <= _pieces(~drawn)
+
+
+def _pieces(mask: np.ndarray) -> int:
+    return len(find_components(mask, mask.astype(np.float32)))
+
+
+def digit(row: np.ndarray, label: int, rng: np.random.Generator) -> Glyph:
+    """A data-set row's digit, turned, sized and raised a little as a hand does."""
+    points = trace(row).turned(rng.uniform(-4, 4)).points
+    return Glyph(points * np.clip(rng.normal(1, 0.05), 0.88, 1.12) + (0, rng.normal(0, 0.025)), str(label))
+
+
+def dot(rng: np.random.Generator) -> Glyph:
+    """A full stop on the line's foot."""
+    start = np.array([0.0, 0.46 + rng.uniform(-0.03, 0.03)])
+    return _mark([(start, start + rng.uniform(-0.02, 0.02, 2))])
+
+
+def comma(rng: np.random.Generator) -> Glyph:
+    """A comma that begins on the line's foot and goes below it."""
+    start = np.array([0.0, 0.42 + rng.uniform(-0.03, 0.03)])
+    return _mark([(start, start + np.array([-rng.uniform(0.03, 0.1), rng.uniform(0.14, 0.24)]))])
+
+
+def dash(rng: np.random.Generator) -> Glyph:
+    """A dash at the line's middle."""
+    half = np.array([rng.uniform(0.12, 0.24), rng.uniform(-0.03, 0.03)])
+    middle = np.array([0.0, rng.uniform(-0.06, 0.1)])
+    return _mark([(middle - half, middle + half)])
+
+
+def letter(name: str, rng: np.random.Generator) -> Glyph:
+    """A capital letter, its centre lines taken from a printed one."""
+    size = 28
+    canvas = Image.new("L", (4 * size, 4 * size))
+    font = ImageFont.load_default(3 * size)
+    left, top, right, bottom = font.getbbox(name)
+    place = ((4 * size - (right - left)) / 2 - left, (4 * size - (bottom - top)) / 2 - top)
+    ImageDraw.Draw(canvas).text(place, name, fill=255, font=font)
+    row = np.asarray(canvas.resize((size, size), Image.Resampling.BOX))
+    shape = np.array([rng.uniform(0.85, 1.1), rng.uniform(0.9, 1.05)])
+    return Glyph(trace(row).turned(rng.uniform(-8, 8)).points * shape, "?")
+
+
+def speck(rng: np.random.Generator) -> Glyph:
+    """Dirt: a short stroke anywhere near the line."""
+    start = np.array([0.0, rng.uniform(-0.6, 0.6)])
+    return _mark([(start, start + rng.uniform(-0.07, 0.07, 2))])
+
+
+def _mark(lines: Sequence[tuple[np.ndarray, np.ndarray]]) -> Glyph:
+    return Glyph(np.concatenate([along(*line) for line in lines]), "")
+
+
+def along(start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Place points along a line, close enough for a pen: (n,2)."""
+    count = max(2, int(np.hypot(*(end - start)) / MARK_STEP))
+    return np.asarray(start + np.linspace(0, 1, count)[:, None] * (end - start))
+
+
+def set_line(glyphs: Sequence[Glyph], gaps: Sequence[float], tip: float) -> list[Glyph]:
+    """Set glyphs in a line, each as far from the one before as its gap says.
+
+    Parameters
+    ----------
+    glyphs
+        In order.
+    gaps
+        Bare ground before each, in units of the height; the first is not used. Negative gaps touch.
+    tip
+        Width of the pen, in units of the height.
+    """
+    placed = [glyphs[0]]
+    for glyph, gap in zip(glyphs[1:], gaps[1:], strict=True):
+        # A dot has no height in common with what stands before it, but its neighbour's neighbour must be far, too.
+        offset = max(_offset(before, glyph) for before in placed[-2:])
+        placed.append(glyph.moved(offset + gap + tip))
+    return placed
+
+
+def _offset(before: Glyph, after: Glyph) -> float:
+    """How far to move `after` so that its centre lines just meet those of `before`."""
+    reaches, starts = _profile(before.points, 1), _profile(after.points, -1)
+    distance = (reaches + starts)[np.isfinite(reaches) & np.isfinite(starts)]
+    if len(distance):
+        return float(distance.max())
+    return float(before.points[:, 0].max() - after.points[:, 0].min()) - 0.1
+
+
+def _profile(points: np.ndarray, sign: int) -> np.ndarray:
+    """How far points reach to the right (sign 1) or left (sign -1) at each height: (BINS,), -inf without any."""
+    bins = np.clip(((points[:, 1] / REACH + 1) * BINS / 2).astype(int), 0, BINS - 1)
+    reach = np.full(BINS + 2 * NEAR_BINS, -np.inf)
+    for shift in range(2 * NEAR_BINS + 1):
+        np.maximum.at(reach, bins + shift, sign * points[:, 0])
+    return reach[NEAR_BINS:-NEAR_BINS]

@@ -1,0 +1,434 @@
+"""Read every digit in a picture: find them, cut those that touch, and choose what the network knows best.
+
+    page = find(data, spec)               the digits as arrays, before any network has seen them
+    seen = ...                            lengths, poses and the guard's figures of `page.images`
+    page = page.divided(seen)             digits that may be several are cut, in every way that makes sense
+    seen = seen + ...                     the same of `page.images` that are new
+    page.digits(seen)                     what is written, in reading order
+
+Whoever runs the network does so in two batches at most, and knows nothing of pictures.
+
+Legend: N crops, C channels, H height, W width, J classes, D pose dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from capsnet import guard
+from capsnet.card import Guard, ModelCard
+from capsnet.config import InputSpec
+from capsnet.preprocessing import image_file
+from capsnet.preprocessing.colour_contrast import colour_contrast
+from capsnet.preprocessing.local_background import stroke_contrast
+from capsnet.preprocessing.panels import find_panel
+from capsnet.preprocessing.pipeline import (
+    FAINT,
+    LEAST_COLOURED,
+    MAX_PIXELS,
+    is_row,
+    light_on_dark,
+    place_digit,
+)
+from capsnet.preprocessing.separate_digits import Strokes, separate_digits
+from capsnet.preprocessing.text_lines import reading_order
+from capsnet.preprocessing.touching_digits import Division, divide
+
+Floats = NDArray[np.float32]
+
+MOST_DIGITS = 64
+READING_EDGE = 1000  # pixels of the longer edge: enough for a line of 12 digits in pencil
+POLARITY_EDGE = 480  # the same where it is judged whether strokes are dark or light: they are thin
+WIDE = 1.05  # width over height, from which on strokes may be several digits
+LEAST_WIDE = 0.5  # what is narrower is not cut, whatever the guard says of it
+MOST_DIVIDED = 16  # strokes of a page that are cut: each makes up to thirty pieces
+SOLID = 1.6  # the same, from which on strokes that are not wide may be several digits
+UNKNOWN = 1.35  # least strangeness over the guard's limit, from which on something is no digit
+A_CUT = 0.2  # strangeness that one cut more must save: fewer pieces are likelier
+BETTER = 0.72  # of the whole's strangeness, that the parts of wide strokes have on average
+PIECES = 1.7  # to a width that equals the height, at most
+MOST_AGAIN = 32  # refused strokes of a page that are looked at again, slanted and stretched
+LOOKS = ((0.2, 1.0), (-0.2, 1.0), (0.0, 0.75), (0.0, 1.25))  # slant and width of each further look
+LIKE_DIGITS = 1.7  # strangeness of each of these parts, at most
+LEAST_INK = 0.3  # of full strokes, that counts when they are cropped
+PLACE = "?"  # in the text, where something is no digit
+
+
+class Sight(NamedTuple):
+    """What the network sees in a crop.
+
+    Attributes
+    ----------
+    lengths, poses
+        (J,) and (J,D).
+    strangeness
+        Over the guard's limit: accepted up to 1.
+    """
+
+    lengths: Floats
+    poses: Floats
+    strangeness: float
+
+
+class Digit(NamedTuple):
+    """A place on the page.
+
+    Attributes
+    ----------
+    box
+        Left, top, right and bottom in pixels of the upright picture.
+    capsule
+        The class that is most likely.
+    index
+        The same, or None where something stands that is no digit.
+    sight, image
+        What the network saw, and in what (C,H,W).
+    certain
+        False where strokes touch and may belong to other digits than these.
+    """
+
+    box: tuple[int, int, int, int]
+    capsule: int
+    index: int | None
+    sight: Sight
+    image: Floats
+    certain: bool
+
+
+@dataclass(frozen=True)
+class Page:
+    """What stands in a picture, in reading order.
+
+    Attributes
+    ----------
+    spec
+        The network's input.
+    scale
+        Pixels of the upright picture to one of the picture that the strokes were found in, across and down.
+    lines
+        The strokes by line.
+    images
+        float32 (N,C,H,W) in [0,1]: the crops that the network has not seen yet.
+    found
+        How many objects there are, those beyond the limit included.
+    again
+        The numbers of refused strokes, which are looked at again from several sides.
+    divisions
+        How strokes may be cut, by their number.
+    """
+
+    spec: InputSpec
+    scale: tuple[float, float]
+    lines: Sequence[Sequence[Strokes]]
+    images: Floats
+    found: int
+    again: Sequence[int] = ()
+    divisions: dict[int, Division] = field(default_factory=dict)
+
+    def divided(self, seen: Sequence[Sight]) -> Page:
+        """The page with further looks at what was refused, and all ways to cut what may be several digits.
+
+        `images` are the strokes slanted and stretched, and then the pieces.
+
+        `seen` is what the network sees in the crops so far.
+        """
+        strokes = [each for line in self.lines for each in line]
+        several = [
+            number
+            for number, (each, sight) in enumerate(zip(strokes, seen, strict=True))
+            if _may_be_several(each, sight)
+        ]
+        divisions = {number: divide(strokes[number]) for number in several[:MOST_DIVIDED]}
+        again = [
+            number
+            for number, (each, sight) in enumerate(zip(strokes, seen, strict=True))
+            if sight.strangeness > 1 and each.row is None
+        ][:MOST_AGAIN]
+        looks = [_warped(strokes[number], *look) for number in again for look in LOOKS]
+        pieces = [piece for division in divisions.values() for piece in division.pieces]
+        images = _arrays([*looks, *pieces], self.spec)
+        return replace(self, images=images, again=again, divisions=divisions)
+
+    def digits(self, seen: Sequence[Sight], images: Floats) -> list[list[Digit]]:
+        """What is written, by line.
+
+        Parameters
+        ----------
+        seen
+            What the network sees in the crops of this page, whole ones and pieces.
+        images
+            The crops themselves, (N,C,H,W).
+        """
+        count = sum(map(len, self.lines))
+        looks = {
+            number: seen[count + len(LOOKS) * place :][: len(LOOKS)]
+            for place, number in enumerate(self.again)
+        }
+        starts, start = {}, count + len(LOOKS) * len(self.again)
+        for number, division in self.divisions.items():
+            starts[number] = start
+            start += len(division.pieces)
+        lines, number = [], 0
+        for line in self.lines:
+            digits: list[Digit] = []
+            for strokes in line:
+                whole = self._digit(strokes, seen[number], images[number], looks.get(number, ()))
+                if (division := self.divisions.get(number)) is None:
+                    digits.append(whole)
+                else:
+                    first = starts[number]
+                    own = slice(first, first + len(division.pieces))
+                    digits += self._chosen(whole, division, seen[own], images[own])
+                number += 1
+            lines.append(digits)
+        return lines
+
+    def _chosen(self, whole: Digit, division: Division, seen: Sequence[Sight], images: Floats) -> list[Digit]:
+        """The whole, or the pieces that the network knows better."""
+        path = best_path(division, seen)
+        strange = whole.sight.strangeness
+        if path is None or not _are_better([seen[index].strangeness for index in path], strange, whole.box):
+            return [whole._replace(certain=strange <= 1 or not _is_wide(whole.box))]
+        pieces = [self._digit(division.pieces[index], seen[index], images[index]) for index in path]
+        certain = all(seen[index].strangeness <= 1 for index in path)
+        return [piece._replace(certain=certain) for piece in pieces]
+
+    def _digit(self, strokes: Strokes, sight: Sight, image: Floats, looks: Sequence[Sight] = ()) -> Digit:
+        across, down = self.scale
+        left, top, right, bottom = strokes.box
+        box = (round(left * across), round(top * down), round(right * across), round(bottom * down))
+        capsule = int(np.mean([each.lengths for each in (sight, *looks)], axis=0).argmax())
+        least = min(each.strangeness for each in (sight, *looks))
+        return Digit(box, capsule, capsule if least <= UNKNOWN else None, sight, image, certain=True)
+
+
+def sights(limits: Guard, images: Floats, lengths: Floats, poses: Floats, distances: Floats) -> list[Sight]:
+    """What the network and the guard say of crops (N,C,H,W): lengths (N,J), poses (N,J,D) and distances (N,)."""
+    if not len(images):
+        return []
+    own = np.array(limits.p95)[lengths.argmax(axis=1)]
+    strangeness = guard.strangeness(limits, distances, images, lengths) / own
+    return [Sight(*each) for each in zip(lengths, poses, strangeness.tolist(), strict=True)]
+
+
+def check_model(card: ModelCard) -> None:
+    """Raise ValueError unless a model can read single digits; the message says why."""
+    if card.input.preprocess != "mnist":
+        raise ValueError(f"model {card.name!r} does not read handwriting: its preprocessing is not 'mnist'")
+    if card.objects != 1:
+        raise ValueError(
+            f"model {card.name!r} looks for {card.objects} objects in an image; reading needs one"
+        )
+
+
+def answer_of(lines: Sequence[Sequence[Digit]], classes: Sequence[str], found: int) -> dict[str, Any]:
+    """The fields of an answer that say what is written.
+
+    Parameters
+    ----------
+    lines
+        From `Page.digits`.
+    classes
+        The names of the classes.
+    found
+        How many objects the picture has, those beyond the limit included.
+    """
+    digits = [
+        {
+            "box": list(digit.box),
+            "line": number,
+            "label": None if digit.index is None else classes[digit.index],
+            "length": digit.sight.lengths[digit.capsule],
+            "accepted": digit.sight.strangeness <= 1,
+            "certain": digit.certain,
+            "pose": digit.sight.poses[digit.capsule],
+        }
+        for number, line in enumerate(lines)
+        for digit in line
+    ]
+    return {"text": text_of(lines, classes), "digits": digits, "objects_found": found}
+
+
+def cost_of(seen: Sequence[Sight]) -> float:
+    """How unlike digits some pieces are together."""
+    return float(np.mean([sight.strangeness for sight in seen]))
+
+
+def best_path(division: Division, seen: Sequence[Sight]) -> list[int] | None:
+    """The pieces from the left side to the right that are together most like digits; None where none fit together."""
+    best: dict[int, list[int]] = {0: []}
+    for node in range(1, division.last + 1):
+        options = [
+            [*best[first], index]
+            for index, (first, last) in enumerate(division.between)
+            if last == node and first in best
+        ]
+        if options:
+            best[node] = min(
+                options, key=lambda path: cost_of([seen[index] for index in path]) + A_CUT * len(path)
+            )
+    return best.get(division.last)
+
+
+def hint_of(found: int, objects: int) -> dict[str, Any]:
+    """What an answer about one image adds where `found` separate objects stand in it, and the model reads `objects`."""
+    if found <= objects:
+        return {}
+    hint = f"the image shows {found} separate objects and {objects} is read; POST /read reads every digit"
+    return {"objects_found": found, "hint": hint}
+
+
+def text_of(lines: Sequence[Sequence[Digit]], classes: Sequence[str]) -> str:
+    """The classes in reading order, lines apart; `?` where something is no digit."""
+    return "\n".join(
+        "".join(PLACE if digit.index is None else classes[digit.index] for digit in line) for line in lines
+    )
+
+
+def find(
+    data: bytes,
+    spec: InputSpec,
+    *,
+    most: int = MOST_DIGITS,
+    max_pixels: int = MAX_PIXELS,
+    claim: Callable[[int], None] | None = None,
+) -> Page:
+    """Find the digits in a picture file.
+
+    Parameters
+    ----------
+    data
+        A whole picture file.
+    spec
+        The array that the network takes; its preprocessing must be `mnist`.
+    most
+        Digits beyond these, in reading order, are left out.
+    max_pixels
+        Limit on the pixels that the picture declares.
+    claim
+        As for `pipeline.decode`.
+
+    Raises
+    ------
+    NotAnImage, ImageTooLarge
+        As `pipeline.decode`.
+    """
+    image, size = image_file.read_with_size(
+        data, enough=READING_EDGE, grey=True, max_pixels=max_pixels, claim=claim
+    )
+    found, area = _strokes(image, data, spec, max_pixels)
+    lines = reading_order(np.array([each.box for each in found], float).reshape(-1, 4))
+    kept, room = [], most
+    for line in lines:
+        if chosen := [found[number] for number in line[:room]]:
+            kept.append(chosen)
+        room -= len(chosen)
+    own = [each for line in kept for each in line]
+    return Page(
+        spec=spec,
+        scale=(size[0] / area[0], size[1] / area[1]),
+        lines=kept,
+        images=_arrays(own, spec),
+        found=len(found),
+    )
+
+
+def _strokes(
+    image: Any, data: bytes, spec: InputSpec, max_pixels: int
+) -> tuple[list[Strokes], tuple[int, int]]:
+    """Everything that stands as a digit does, and the size of the picture in which it was found."""
+    drawing = image_file.alpha_as_drawing(image)
+    grey = drawing or image_file.flatten(image, "L")
+    if image.size == (spec.width, spec.height):
+        row = image_file.grey_pixels(drawing) if drawing else light_on_dark(grey)
+        if is_row(grey, row, 1):
+            return _row(row), image.size
+    small = image_file.shrink(grey, READING_EDGE)
+    values = np.asarray(small)
+    if drawing:
+        return separate_digits(values / np.float32(255), 0.0), small.size
+    if panel := find_panel(values):
+        found = separate_digits(*stroke_contrast(np.ascontiguousarray(values[panel]), POLARITY_EDGE))
+        if found:
+            rows, columns = panel
+            return [
+                Strokes(each.values, each.left + columns.start, each.top + rows.start) for each in found
+            ], small.size
+    contrast, noise = stroke_contrast(values, POLARITY_EDGE)
+    if contrast.max() < FAINT and (coloured := _coloured(image, data, max_pixels)) is not None:
+        return separate_digits(*stroke_contrast(coloured, POLARITY_EDGE)), coloured.shape[::-1]
+    return separate_digits(contrast, noise), small.size
+
+
+def _coloured(image: Any, data: bytes, max_pixels: int) -> np.ndarray | None:
+    """The picture's colours as grey, where its brightness says nothing: uint8 (h,w); None where they differ little."""
+    if image.mode == "L" and not data.startswith(image_file.PNG_HEADER):
+        # A JPEG was decoded without its colours.
+        image = image_file.read(data, enough=READING_EDGE, grey=False, max_pixels=max_pixels)
+    if image.mode in image_file.GREY_MODES or min(image.size) < LEAST_COLOURED:
+        return None
+    return colour_contrast(np.asarray(image_file.shrink(image_file.flatten(image, "RGB"), READING_EDGE)))
+
+
+def _row(row: np.ndarray) -> list[Strokes]:
+    """The digit of a data set's row, which goes to the network as it is; none where it is blank."""
+    rows, columns = np.flatnonzero(row.any(axis=1)), np.flatnonzero(row.any(axis=0))
+    if not len(rows):
+        return []
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    values = row[box] / np.float32(255)
+    return [Strokes(values, int(columns[0]), int(rows[0]), row)]
+
+
+def _arrays(strokes: Sequence[Strokes], spec: InputSpec) -> Floats:
+    """Strokes as the network takes them: float32 (N,C,H,W)."""
+    arrays = np.zeros((len(strokes), spec.channels, spec.height, spec.width), np.float32)
+    for array, each in zip(arrays, strokes, strict=True):
+        own = each.row if each.row is not None else place_digit(each.values, spec)
+        array[:] = own / np.float32(255)
+    return arrays
+
+
+def _warped(strokes: Strokes, slant: float, stretch: float) -> Strokes:
+    """Strokes slanted by a share of their height, and stretched in width."""
+    height, width = strokes.values.shape
+    room = int(abs(slant) * height) + 2
+    shift = -(room / 2 + slant * height / 2) / stretch
+    image = Image.fromarray(strokes.values).transform(
+        (max(1, round(width * stretch)) + room, height),
+        Image.Transform.AFFINE,
+        (1 / stretch, slant / stretch, shift, 0, 1, 0),
+        Image.Resampling.BILINEAR,
+    )
+    values = np.asarray(image)
+    inside = values > LEAST_INK * values.max()
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    return Strokes(values[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], strokes.left, strokes.top)
+
+
+def _is_wide(box: tuple[int, int, int, int]) -> bool:
+    left, top, right, bottom = box
+    return right - left > WIDE * (bottom - top)
+
+
+def _may_be_several(strokes: Strokes, sight: Sight) -> bool:
+    """Whether strokes are wide and refused, or wide enough and no digit at all."""
+    height, width = strokes.values.shape
+    if width > WIDE * height:
+        return sight.strangeness > 1
+    return width > LEAST_WIDE * height and sight.strangeness > SOLID
+
+
+def _are_better(parts: Sequence[float], whole: float, box: tuple[int, int, int, int]) -> bool:
+    """Whether the strangeness of all parts says that they are digits and the whole is none."""
+    if not _is_wide(box):
+        return max(parts) <= 1
+    if len(parts) > max(2, round(PIECES * (box[2] - box[0]) / (box[3] - box[1]))):
+        return False
+    return max(parts) <= LIKE_DIGITS and float(np.mean(parts)) < BETTER * whole

@@ -1,0 +1,157 @@
+"""Reading every digit of an image with the model that ships: order, boxes, cuts, refusals and limits."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks.reading import pages
+from benchmarks.reading.report import edits, overlap
+from capsnet import CapsnetError, Predictor, load
+from capsnet.preprocessing.text_lines import reading_order
+from capsnet.preprocessing.touching_digits import divide
+from capsnet.reading import Strokes
+from training.data.datasets import Split
+
+SEPARATE = ("ink", "two lines", "slope", "screen", "dates, dots", "amounts, commas", "boxes")
+
+
+@pytest.fixture(scope="module")
+def model() -> Predictor:
+    return load("mnist")
+
+
+def page_of(digits: Split, name: str, seed: int = 1) -> pages.Page:
+    return pages.make(name, digits.images[:, 0], digits.labels, seed, 1)
+
+
+def row_of_digits(digits: Split, numbers: list[int], gap: int = 12) -> Image.Image:
+    """Rows of the data set side by side, three times as large, on black."""
+    row = np.concatenate([np.pad(digits.images[n, 0], ((20, 20), (gap, gap))) for n in numbers], axis=1)
+    return Image.fromarray(row).resize((3 * row.shape[1], 3 * row.shape[0]), Image.Resampling.BICUBIC)
+
+
+def png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def test_pages_are_read_in_order_with_their_boxes(model: Predictor, digits: Split) -> None:
+    wrong = total = 0
+    overlaps: list[float] = []
+    for name in SEPARATE:
+        page = page_of(digits, name)
+        found = model.read(page.data)
+        wrong += edits(found.text, page.text)
+        total += len(page.boxes)
+        assert [digit.line for digit in found.digits] == sorted(digit.line for digit in found.digits)
+        if len(found.digits) == len(page.boxes):
+            overlaps += [overlap(d.box, box) for d, box in zip(found.digits, page.boxes, strict=True)]
+    assert wrong <= 0.05 * total
+    assert np.mean(overlaps) > 0.9
+
+
+def test_a_blank_image_has_no_digits(model: Predictor) -> None:
+    for blank in (np.full((300, 400), 240, np.uint8), np.zeros((28, 28), np.uint8)):
+        found = model.read(blank)
+        assert (found.text, found.digits, found.objects_found) == ("", (), 0)
+
+
+def test_a_row_of_the_data_set_is_read_as_it_is_classified(model: Predictor, digits: Split) -> None:
+    row = digits.images[0, 0]
+    found, expected = model.read(row), model.classify(row)
+    assert found.text == expected.label == "7"
+    np.testing.assert_array_equal(found.digits[0].pose, expected.pose)
+
+
+def test_boxes_are_those_of_the_image_as_exif_turns_it(model: Predictor, digits: Split) -> None:
+    upright = row_of_digits(digits, [0, 1, 2])
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise
+    upright.transpose(Image.Transpose.ROTATE_90).save(file, "JPEG", exif=exif.tobytes(), quality=95)
+    turned, straight = model.read(file.getvalue()), model.read(png(upright))
+    assert turned.text == straight.text == "721"
+    for one, other in zip(turned.digits, straight.digits, strict=True):
+        np.testing.assert_allclose(one.box, other.box, atol=4)
+    assert straight.digits[-1].box[2] <= upright.width
+
+
+def test_digits_beyond_the_limit_are_counted_and_left_out(model: Predictor, digits: Split) -> None:
+    found = model.read(png(row_of_digits(digits, [0, 1, 2, 3])), most=2)
+    assert (found.text, found.objects_found) == ("72", 4)
+
+
+def test_drawings_are_given_where_they_are_asked_for(model: Predictor, digits: Split) -> None:
+    image = png(row_of_digits(digits, [0, 1]))
+    assert model.read(image).digits[0].reconstruction is None
+    for digit in model.read(image, reconstruct=True).digits:
+        assert digit.input is not None
+        assert digit.reconstruction is not None
+        assert digit.input.pixels().shape == digit.reconstruction.pixels().shape == (28, 28)
+
+
+def test_touching_digits_are_cut(model: Predictor, digits: Split) -> None:
+    seven, zero = digits.images[0, 0], digits.images[3, 0]
+    pair = np.zeros((28, 56), np.uint8)
+    left, right = (np.flatnonzero(row.any(axis=0)) for row in (seven, zero))
+    pair[:, 4 : 4 + np.ptp(left) + 1] = seven[:, left[0] : left[-1] + 1]
+    start = 4 + np.ptp(left)
+    own = zero[:, right[0] : right[-1] + 1]
+    pair[:, start : start + own.shape[1]] = np.maximum(pair[:, start : start + own.shape[1]], own)
+    image = Image.fromarray(np.pad(pair, 20)).resize((4 * 96, 4 * 68), Image.Resampling.BICUBIC)
+    assert model.read(png(image)).text == "70"
+
+
+def test_something_that_is_no_digit_has_no_label(model: Predictor, digits: Split) -> None:
+    image = row_of_digits(digits, [0, 1, 2], gap=30)
+    pixels = np.array(image)
+    hatched = np.zeros((84, 84), np.uint8)
+    hatched[::14] = hatched[1::14] = hatched[2::14] = hatched[:, ::14] = hatched[:, 1::14] = 255
+    place = pixels.shape[1] // 3 - 42
+    pixels[60:144, place : place + 84] = hatched
+    found = model.read(png(Image.fromarray(pixels)))
+    assert found.text.replace("?", "") == "721"
+    assert [digit.label for digit in found.digits].count(None) == 1
+    assert not found.digits[found.text.index("?")].accepted
+
+
+def test_models_that_do_not_read_single_digits_are_refused(digits: Split) -> None:
+    for name in ("fashion_mnist", "multimnist"):
+        with pytest.raises(CapsnetError, match="model") as caught:
+            load(name).read(digits.images[0, 0])
+        assert caught.value.kind == "invalid-parameter"
+
+
+def test_one_image_with_several_digits_says_so_when_it_is_classified(model: Predictor, digits: Split) -> None:
+    answer = model.classify(png(row_of_digits(digits, [0, 1, 2]))).answer
+    assert answer["objects_found"] == 3
+    assert "/read" in answer["hint"]
+    assert "hint" not in model.classify(png(row_of_digits(digits, [0]))).answer
+    assert "hint" not in model.classify(digits.images[0, 0]).answer
+
+
+def test_lines_that_slope_are_kept_apart() -> None:
+    slope = 0.15
+    boxes = [
+        (50 * n, 100 * line + slope * 50 * n, 50 * n + 30, 100 * line + slope * 50 * n + 60)
+        for line in range(2)
+        for n in range(12)
+    ]
+    order = np.random.default_rng(0).permutation(len(boxes))
+    lines = reading_order(np.array(boxes, float)[order])
+    assert [[int(order[number]) for number in line] for line in lines] == [
+        list(range(12)),
+        list(range(12, 24)),
+    ]
+    assert reading_order(np.zeros((0, 4))) == []
+
+
+def test_every_way_to_cut_covers_the_strokes() -> None:
+    values = np.zeros((40, 60), np.float32)
+    values[5:35, 5:25] = values[5:35, 35:55] = values[18:22, 25:35] = 1
+    division = divide(Strokes(values, 100, 200))
+    assert (0, division.last) not in division.between
+    middle = [p for p, ends in zip(division.pieces, division.between, strict=True) if ends[0] == 0]
+    assert any(piece.box[0] == 105 and piece.box[2] <= 136 for piece in middle)
