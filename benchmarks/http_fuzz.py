@@ -1,8 +1,8 @@
-"""`make fuzz-http`: is a request read from its bytes what the parsers make of it?
+"""`make fuzz-http`: is a request read from its bytes as the parsers read it?
 
 The service reads plain heads and forms by itself (`app.server.http_head`, `app.api.multipart`). A proxy before it reads
 them with a real parser, and where the two disagree on the end of a request, one request can be smuggled into another.
-So both are given damaged heads and forms: what is read from the bytes must be what llhttp (httptools) and
+So both are given damaged heads and forms: anything read from the bytes must be what llhttp (httptools) and
 python-multipart read, or must be left to them.
 """
 

@@ -55,7 +55,7 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
             place += size
         elif kind in (FIXED64, FIXED32):
             place += 8 if kind == FIXED64 else 4
-        elif kind not in (START_GROUP, END_GROUP):  # what is in a group follows, like other fields
+        elif kind not in (START_GROUP, END_GROUP):  # the content of a group follows, like other fields
             raise IndexError
 
 

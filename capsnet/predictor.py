@@ -514,7 +514,7 @@ class Predictor:
 
 @contextlib.contextmanager
 def _decoding() -> Iterator[None]:
-    """Turn what is wrong with an image file into the service's errors."""
+    """Turn the problem with an image file into the service's errors."""
     try:
         yield
     except NotAnImage as error:

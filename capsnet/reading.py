@@ -4,9 +4,9 @@
     seen = ...                            lengths, poses and the guard's figures of `page.images`
     page = page.divided(seen)             digits that may be several are cut, in every way that makes sense
     seen = seen + ...                     the same of `page.images` that are new
-    page.digits(seen)                     what is written, in reading order
+    page.digits(seen)                     the writing, in reading order
 
-Whoever runs the network does so in two batches at most, and knows nothing of pictures.
+A program that runs the network does so in two batches at most, and knows nothing of pictures.
 
 Legend: N crops, C channels, H height, W width, J classes, D pose dimensions.
 """
@@ -46,7 +46,7 @@ MOST_DIGITS = 64
 READING_EDGE = 1000  # pixels of the longer edge: enough for a line of 12 digits in pencil
 POLARITY_EDGE = 480  # the same where it is judged whether strokes are dark or light: they are thin
 WIDE = 1.05  # width over height, from which on strokes may be several digits
-LEAST_WIDE = 0.5  # what is narrower is not cut, whatever the guard says of it
+LEAST_WIDE = 0.5  # anything narrower is not cut, whatever the guard says of it
 MOST_DIVIDED = 16  # strokes of a page that are cut: each makes up to thirty pieces
 SOLID = 1.6  # the same, from which on strokes that are not wide may be several digits
 UNKNOWN = 1.35  # least strangeness over the guard's limit, from which on something is no digit
@@ -95,7 +95,7 @@ class Digit(NamedTuple):
 
     box: tuple[int, int, int, int]
     capsule: int
-    index: int | None
+    index: int | None  # type: ignore[assignment]  # the name is also that of a method of tuples
     sight: Sight
     image: Floats
     certain: bool
@@ -156,7 +156,7 @@ class Page:
         return replace(self, images=images, again=again, divisions=divisions)
 
     def digits(self, seen: Sequence[Sight], images: Floats) -> list[list[Digit]]:
-        """What is written, by line.
+        """The writing, by line.
 
         Parameters
         ----------
@@ -179,12 +179,13 @@ class Page:
             digits: list[Digit] = []
             for strokes in line:
                 whole = self._digit(strokes, seen[number], images[number], looks.get(number, ()))
-                if (division := self.divisions.get(number)) is None:
+                cut = self.divisions.get(number)
+                if cut is None:
                     digits.append(whole)
                 else:
                     first = starts[number]
-                    own = slice(first, first + len(division.pieces))
-                    digits += self._chosen(whole, division, seen[own], images[own])
+                    own = slice(first, first + len(cut.pieces))
+                    digits += self._chosen(whole, cut, seen[own], images[own])
                 number += 1
             lines.append(digits)
         return lines
@@ -228,7 +229,7 @@ def check_model(card: ModelCard) -> None:
 
 
 def answer_of(lines: Sequence[Sequence[Digit]], classes: Sequence[str], found: int) -> dict[str, Any]:
-    """The fields of an answer that say what is written.
+    """The fields of an answer that say the writing.
 
     Parameters
     ----------
@@ -391,6 +392,7 @@ def _arrays(strokes: Sequence[Strokes], spec: InputSpec) -> Floats:
     arrays = np.zeros((len(strokes), spec.channels, spec.height, spec.width), np.float32)
     for array, each in zip(arrays, strokes, strict=True):
         own = each.row if each.row is not None else place_digit(each.values, spec)
+        assert own is not None  # noqa: S101  # there are strokes
         array[:] = own / np.float32(255)
     return arrays
 

@@ -377,8 +377,8 @@ def reading(answer: Json) -> Reading:
 
 def _digit(answer: Json) -> Digit:
     drawings = {name: png(answer[name]) if name in answer else None for name in ("input", "reconstruction")}
-    own = {name: answer[name] for name in ("line", "label", "length", "accepted", "certain")}
-    return Digit(box=tuple(answer["box"]), pose=floats(answer["pose"]), **own, **drawings)
+    own: dict[str, Any] = {name: answer[name] for name in ("line", "label", "length", "accepted", "certain")}
+    return Digit(box=tuple(answer["box"]), pose=floats(answer["pose"]), **(own | drawings))
 
 
 def _drawn(answer: Json) -> dict[str, Any]:

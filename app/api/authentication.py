@@ -134,7 +134,7 @@ def check_admin(keys: ApiKeys, header: Callable[[str], str | None]) -> None:
 
 
 async def _count(limiter: Limiter, client: bytes) -> dict[str, str]:
-    """Count one request of a client; the headers that say what is left to it, or TooManyRequests."""
+    """Count one request of a client; the headers that say the rest of its rate, or TooManyRequests."""
     allowance = await limiter.acquire(client)
     rate, headers = limiter.rate, _rate_headers(limiter.rate, allowance)
     if not allowance.granted:

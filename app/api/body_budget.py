@@ -3,7 +3,7 @@
 from ..errors import QueueFull
 
 # A body up to so many bytes is small. The last quarter of the budget is for these alone, or a few clients who do not
-# end their large bodies would keep out everybody's pictures.
+# end their large bodies would keep out the pictures of all clients.
 SMALL_BODY = 1_000_000
 SHARE_OF_LARGE = 0.75
 

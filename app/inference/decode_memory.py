@@ -60,7 +60,7 @@ class DecodeMemory:
     def claim(self, may_wait: bool) -> Iterator[Callable[[int], None]]:
         """Give what claims memory for one decoding; all of it is given back at the end.
 
-        Called with bytes, that raises `ImageTooLarge` where it may not wait and there is no room, else
+        Called with bytes, that raises `ImageTooLarge` where it may not wait and there is no space, else
         `ContentTooLarge` where there never is, or `QueueFull` where there was none in time.
         """
         held = 0

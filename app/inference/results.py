@@ -13,7 +13,7 @@ from .types import Capsules, Floats, ReconstructionCheck
 
 @dataclass(frozen=True)
 class Classification:
-    """What is in a picture: all capsules, the indices of the longest, and the check where it was asked for.
+    """The content of a picture: all capsules, the indices of the longest, and the check where it was asked for.
 
     `objects_found` counts the separate objects; it is 0 where the picture is a data set's row.
     """
@@ -27,7 +27,7 @@ class Classification:
 
 @dataclass(frozen=True)
 class Reading:
-    """What is written in a picture: lines of digits, how many objects there are, and drawings as PNG files.
+    """The writing in a picture: lines of digits, how many objects there are, and drawings as PNG files.
 
     `drawings` holds for each digit what the network saw and what its capsule draws; it is empty where none were
     asked for.

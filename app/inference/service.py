@@ -172,7 +172,7 @@ class InferenceService:
         deadline: float,
         counts: Sequence[ObjectCount] | None = None,
     ) -> list[Floats | Problem]:
-        """Picture files to the arrays (C,H,W) that the network takes; in the place of one, what is wrong with it.
+        """Picture files to the arrays (C,H,W) that the network takes; in the place of one, the problem with it.
 
         `counts`, one for each file, take up how many separate objects there are.
         """
@@ -208,7 +208,7 @@ class InferenceService:
     async def find_digits(
         self, served: LoadedModel, data: bytes, most: int, deadline: float
     ) -> Page | Problem:
-        """Find at most so many digits in a picture file, or say what is wrong with it."""
+        """Find at most so many digits in a picture file, or say the problem with it."""
         limit = self._settings.max_pixels
         found = partial(self._find, data, served.card, most)
         page = await self.run_in_thread(partial(found, min(SMALL_PICTURE, limit)), deadline)
@@ -226,7 +226,7 @@ class InferenceService:
         *,
         may_wait: bool = False,
     ) -> Floats | Problem:
-        """A picture file to the array (C,H,W) that the network takes, or what is wrong with it."""
+        """A picture file to the array (C,H,W) that the network takes, or the problem with it."""
         return self._decoded(
             partial(
                 decode,
@@ -243,7 +243,7 @@ class InferenceService:
     def _find(
         self, data: bytes, card: ModelCard, most: int, max_pixels: int, *, may_wait: bool = False
     ) -> Page | Problem:
-        """The digits in a picture file, or what is wrong with it."""
+        """The digits in a picture file, or the problem with it."""
         return self._decoded(
             partial(find, data, card.input, most=most, max_pixels=max_pixels), may_wait=may_wait
         )

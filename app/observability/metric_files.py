@@ -1,4 +1,4 @@
-"""The files through which several processes count together, with their room on the disk reserved.
+"""The files through which several processes count together, with their space on the disk reserved.
 
 prometheus_client makes them with a hole where the numbers will be. Where the disk is full, the system kills the process
 that writes into the hole by SIGBUS.
@@ -19,7 +19,7 @@ SERIES_BYTES = 32
 
 
 class ReservedDict(MmapedDict):
-    """Numbers in a file whose room is reserved; without room for more, further ones are in memory alone."""
+    """Numbers in a file whose space is reserved; without space for more, further ones are in memory alone."""
 
     def __init__(self, filename: str, read_mode: bool = False) -> None:
         self._beside: dict[str, tuple[float, float]] = {}
@@ -42,7 +42,7 @@ class ReservedDict(MmapedDict):
             super().write_value(key, value, timestamp)  # type: ignore[no-untyped-call]
 
     def _has_room(self, key: str) -> bool:
-        """See that the file has room for a number, and tell whether it has."""
+        """See that the file has space for a number, and tell whether it has."""
         if key in self._positions:
             return True
         needed, capacity = self._used + len(key.encode()) + SERIES_BYTES, self._capacity
@@ -54,7 +54,7 @@ class ReservedDict(MmapedDict):
             except OSError as error:
                 if not self._beside:
                     log.warning(
-                        "no room for more metrics; further ones are not counted",
+                        "no space for more metrics; further ones are not counted",
                         file=self._fname,
                         error=error.strerror,
                     )
@@ -63,7 +63,7 @@ class ReservedDict(MmapedDict):
 
 
 def _reserve(file: str, size: int) -> None:
-    """Have the system set room aside; raises OSError where there is none."""
+    """Have the system set space aside; raises OSError where there is none."""
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         if hasattr(os, "posix_fallocate"):

@@ -71,7 +71,7 @@ class Metrics:
     Raises
     ------
     StartupError
-        If there is no room for the files through which processes count together.
+        If there is no space for the files through which processes count together.
     """
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class Metrics:
             self._make()
         except OSError as error:
             raise StartupError(
-                f"CAPSNET_WORKERS above 1 needs room for metrics in a folder that TMPDIR may name: {error}"
+                f"CAPSNET_WORKERS above 1 needs space for metrics in a folder that TMPDIR may name: {error}"
             ) from None
 
     def _make(self) -> None:

@@ -17,7 +17,7 @@ def shared_numbers(name: str, numbers: Sequence[int]) -> int:
     Raises
     ------
     StartupError
-        If there is no room for it.
+        If there is no space for it.
     """
     data = array.array("Q", numbers).tobytes()
     try:

@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 READY = b"\x06"
 
 # What a ready worker sends every so many seconds. One that is silent for HANG_S is ended and replaced: the kernel goes
-# on giving it connections, which nobody would answer.
+# on giving it connections, which would never be answered.
 ALIVE = b"."
 HEARTBEAT_S = 1.0
 HANG_S = 10.0

@@ -12,7 +12,7 @@ from capsnet.preprocessing.connected_components import find_components
 BINS = 24  # of the height in which the gap between neighbours is measured
 REACH = 0.75  # half of the height that the bins cover
 NEAR_BINS = 2  # neighbours that are this near above or below count too
-FAINT = 40  # of 255: what is brighter in a row is a stroke
+FAINT = 40  # of 255: anything brighter in a row is a stroke
 DRAWN = 60  # pixels of a digit's height, where it is drawn to be compared with its row
 MARK_STEP = 0.008  # between points of a mark
 
@@ -26,7 +26,7 @@ class Glyph:
     points
         float (n,2), x before y, in units of a digit's height; y grows downward, 0 is the line's middle.
     name
-        The digit, `?` for what is no digit, or nothing for a mark that a reader leaves out.
+        The digit, `?` for anything no digit, or nothing for a mark that a reader leaves out.
     """
 
     points: np.ndarray
@@ -40,7 +40,7 @@ class Glyph:
 def is_faithful(row: np.ndarray, tip: float) -> bool:
     """Whether a pen draws as many strokes and loops as the row has.
 
-    Centre lines of faint rows break, and a thick pen closes a small loop: nobody could read what comes out.
+    Centre lines of faint rows break, and a thick pen closes a small loop: no person could read what comes out.
     """
     points = trace(row).points * DRAWN + DRAWN
     drawn = ink(points, (2 * DRAWN, 2 * DRAWN), tip * DRAWN, np.random.default_rng(0), uneven=0.0) > 0.5

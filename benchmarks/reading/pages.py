@@ -24,7 +24,7 @@ PAGE_DIGITS = 20  # of the kind `page`
 
 @dataclass(frozen=True)
 class Kind:
-    """What is asked of a picture; everything else is drawn by lot.
+    """What a picture is asked for; everything else is drawn by lot.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ KINDS: dict[str, Kind] = {
 
 @dataclass(frozen=True)
 class Page:
-    """A picture file, and what is written in it.
+    """A picture file, and the writing in it.
 
     Attributes
     ----------
@@ -190,7 +190,7 @@ def _amount(digits: Sequence[Glyph], kind: Kind, tip: float, rng: np.random.Gene
 
 
 def _boxed(digits: Sequence[Glyph], kind: Kind, tip: float, rng: np.random.Generator) -> list[Glyph]:
-    """A form: every digit in a box of its own, the boxes apart or sharing their sides."""
+    """A form: every digit in a cell of its own, the cells apart or sharing their sides."""
     widest = max(float(np.ptp(glyph.points[:, 0])) for glyph in digits) + tip
     wide, tall = max(rng.uniform(1.15, 1.5), widest + rng.uniform(0, 0.3)), rng.uniform(1.4, 1.7)
     pitch = wide if rng.random() < 0.5 else wide + rng.uniform(0.12, 0.4)
@@ -249,7 +249,7 @@ def _on_page(
 
     def seen(points: np.ndarray) -> np.ndarray:
         turned = (points - middle) @ rotation.T
-        return turned / (1 + turned @ lean)[:, None]
+        return np.asarray(turned / (1 + turned @ lean)[:, None])
 
     low, high = seen(every).min(axis=0) - tip, seen(every).max(axis=0) + tip
     inner = np.array(size) * (1 - 2 * MARGIN)

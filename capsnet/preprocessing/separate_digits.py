@@ -23,10 +23,10 @@ from capsnet.preprocessing.digits import (
 )
 from capsnet.preprocessing.ruled_lines import remove_ruled_lines
 
-LEAST_BODY = 0.4  # of the writing's height: what is lower is no digit
-WEAKEST = 0.5  # of the usual mean contrast: what is fainter all over is no writing
-LEAST_BESIDE = 0.5  # of a neighbour's height: what is lower beside it is a mark
-LEAST_BAR = 0.25  # height over width: what is lower is a dash or an underline
+LEAST_BODY = 0.4  # of the writing's height: anything lower is no digit
+WEAKEST = 0.5  # of the usual mean contrast: anything fainter all over is no writing
+LEAST_BESIDE = 0.5  # of a neighbour's height: anything lower beside it is a mark
+LEAST_BAR = 0.25  # height over width: anything lower is a dash or an underline
 BAND = 0.35  # of a neighbour's height, that a mark may lie above or below it
 BESIDE = 2.0  # of a neighbour's height, that a mark may lie away from it
 OVER = 0.5  # of a piece's width, that lies over or under its body
@@ -36,14 +36,14 @@ DOT = 0.25  # of the body's height: a piece at its foot that is smaller is a ful
 UPPER = 0.4  # of the body's height, in which a piece may also stick out sideways, as the bar of a 5
 HIGHEST = 1.3  # of the writing's height, that bodies joined may have
 LEAST_PIECE = 0.004  # of the body's weight
-MOST_FRAME = 0.35  # of its box, that a frame covers
+MOST_FRAME = 0.35  # of its bounds, that a frame covers
 MOST_FRAMES = 48  # components, the heaviest, that may be frames
 LEAST_FRAME = 16  # pixels of the shorter edge
-LONG_FRAME = 2.2  # times as long as high: what is longer is a row of boxes
-LEAST_REST = 0.35  # of a box's height: what is lower and was part of its lines is no digit
+LONG_FRAME = 2.2  # times as long as high: anything longer is a row of cells
+LEAST_REST = 0.35  # of a cell's height: anything lower and was part of its lines is no digit
 INSIDE = 0.3  # of a frame's height, that something in it has
-SIDE = 0.1  # of a box's height or width, in which its side lies
-COVERED = 0.9  # of a side, that a box's ink covers
+SIDE = 0.1  # of a cell's height or width, in which its side lies
+COVERED = 0.9  # of a side, that a cell's ink covers
 REMAINS = 0.7  # of the pixels of a line's remains, that lie beside what was taken away
 RIM = 2  # pixels around a frame
 LEAST_EDGE = 160  # pixels of a picture in which straight lines are sought
@@ -94,7 +94,7 @@ def separate_digits(contrast: np.ndarray, noise: float) -> list[Strokes]:
     if not likely.any():
         return []
     mask = parts.mask(likely)
-    # A digit's own strokes say how faint a part of it can be; what is fainter may join it to a neighbour.
+    # A digit's own strokes say how faint a part of it can be; anything fainter may join it to a neighbour.
     level = float(np.percentile(contrast[mask], 75))
     strong = contrast > max(floor, FAINTEST * level)
     contrast = np.where(strong, contrast, np.float32(0))
@@ -142,7 +142,7 @@ def _without_lines(contrast: np.ndarray, floor: float) -> tuple[np.ndarray, Comp
 
 
 def _without_frames(contrast: np.ndarray, parts: Components, floor: float) -> np.ndarray:
-    """Take the straight sides of frames away, so that a digit that touches its box stands alone: float32 (h,w)."""
+    """Take the straight sides of frames away, so that a digit that touches its bounds stands alone: float32 (h,w)."""
     result = contrast
     for number in np.argsort(-parts.weight)[:MOST_FRAMES].tolist():
         box = (
@@ -171,7 +171,7 @@ def _without_frames(contrast: np.ndarray, parts: Components, floor: float) -> np
 
 
 def _without_sides(area: np.ndarray, own: np.ndarray, floor: float) -> np.ndarray:
-    """The strokes in a row of boxes, its straight lines taken away: float32 (h,w)."""
+    """The strokes in a row of cells, its straight lines taken away: float32 (h,w)."""
     # Lines are sought in pictures of some size, and have bare ground on both sides.
     times = -(-LEAST_EDGE // min(area.shape))
     large = np.repeat(np.repeat(np.pad(area, RIM), times, axis=0), times, axis=1)
@@ -180,7 +180,7 @@ def _without_sides(area: np.ndarray, own: np.ndarray, floor: float) -> np.ndarra
 
 
 def _is_around_others(parts: Components, number: int) -> bool:
-    """Tell whether something as high as a digit stands within a component's box, on all sides."""
+    """Tell whether something as high as a digit stands within a component's bounds, on all sides."""
     inside = (
         (parts.top > parts.top[number])
         & (parts.bottom < parts.bottom[number])
@@ -191,7 +191,7 @@ def _is_around_others(parts: Components, number: int) -> bool:
 
 
 def _is_rectangle(own: np.ndarray) -> bool:
-    """Tell whether a component bool (h,w) covers all four sides of its box, as a frame does that a digit touches."""
+    """Tell whether a component bool (h,w) covers all four sides of its bounds, as a frame does that a digit touches."""
     tall, wide = (max(2, round(SIDE * edge)) for edge in own.shape)
     sides = (
         own[:tall].any(axis=0),
@@ -203,7 +203,7 @@ def _is_rectangle(own: np.ndarray) -> bool:
 
 
 def _without_remains(area: np.ndarray, bare: np.ndarray, own: np.ndarray, floor: float) -> np.ndarray:
-    """Clear what is left of lines beside what was taken away of them: float32 (h,w)."""
+    """Clear the rest of lines beside what was taken away of them: float32 (h,w)."""
     near = _bridged(_bridged(own & (bare < area / 2)))
     parts = find_components(own & (bare > floor), bare)
     label = np.repeat(parts.label, parts.ends - parts.starts)
@@ -217,7 +217,7 @@ def _written(parts: Components) -> np.ndarray:
         return np.zeros(0, bool)
     fill = parts.pixels / (parts.height * parts.width)
     framing = framing_parts(parts) & (fill < MOST_FRAME)
-    return may_be_digits(parts) & ~framing & (parts.height > LEAST_BAR * parts.width)
+    return np.asarray(may_be_digits(parts) & ~framing & (parts.height > LEAST_BAR * parts.width))
 
 
 def _as_strong(parts: Components, likely: np.ndarray) -> np.ndarray:
@@ -275,7 +275,7 @@ def _box(parts: Components, members: list[int]) -> tuple[int, int, int, int]:
 
 
 def _are_halves(first: tuple[int, int, int, int], second: tuple[int, int, int, int], usual: float) -> bool:
-    """Tell whether one box stands on another, near it, and both are no higher than the writing."""
+    """Tell whether one frame stands on another, near it, and both are no higher than the writing."""
     height = max(first[1], second[1]) - min(first[0], second[0])
     gap = max(second[0] - first[1], first[0] - second[1])
     shared = min(first[3], second[3]) - max(first[2], second[2])
@@ -327,7 +327,7 @@ def _cut_out(contrast: np.ndarray, parts: Components, members: np.ndarray) -> St
 
 
 def component_mask(parts: Components, members: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
-    """Pixels of some components within a box (top, bottom, left, right) around them: bool (h,w)."""
+    """Pixels of some components within bounds (top, bottom, left, right) around them: bool (h,w)."""
     top, bottom, left, right = box
     runs = np.flatnonzero(np.isin(parts.label, members))
     stride = parts.shape[1] + 2

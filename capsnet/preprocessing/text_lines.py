@@ -4,7 +4,7 @@ import numpy as np
 
 NEIGHBOUR = 3.0  # heights, that a neighbour in the same line is at most away
 IN_LINE = 0.5  # of the height, that a neighbour may be higher or lower
-NEW_LINE = 0.55  # of the height: what is farther below begins another line
+NEW_LINE = 0.55  # of the height: anything farther below begins another line
 
 
 def reading_order(boxes: np.ndarray) -> list[list[int]]:

@@ -18,7 +18,7 @@ MOST_CUTS = 6
 WIDEST = 1.25  # of the height, that a piece may be wide
 LEAST_INK = 0.08  # of the whole, that a piece has
 MOST_PIECES = 6
-SPECK = 0.06  # of a piece's ink: what is left on the wrong side of a cut
+SPECK = 0.06  # of a piece's ink: the rest on the wrong side of a cut
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,9 @@ def check_pages(root: Path, *, verbose: bool) -> list[str]:
     return problems
 
 
+NAMES = re.compile(r"[a-z_]+(, [a-z_]+)*")
+
+
 def _listed(place: str, text: str) -> list[str]:
     """Return the listed words in a text as problems."""
     return [f"{place}: “{found[0]}”; write: {WORDS[found[0].lower()]}" for found in LISTED.finditer(text)]
@@ -129,7 +132,9 @@ def python_texts(source: str) -> Iterator[tuple[int, str]]:
             yield token.start[0], token.string
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
-            yield node.lineno, " ".join(node.value.split())
+            # A line of names alone is a parameter or an attribute, as the code calls it.
+            lines = (line for line in node.value.splitlines() if not NAMES.fullmatch(line.strip()))
+            yield node.lineno, " ".join(" ".join(lines).split())
 
 
 def check_subject(subject: str) -> list[str]:

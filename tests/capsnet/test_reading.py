@@ -9,9 +9,9 @@ from PIL import Image
 from benchmarks.reading import pages
 from benchmarks.reading.report import edits, overlap
 from capsnet import CapsnetError, Predictor, load
+from capsnet.preprocessing.separate_digits import Strokes
 from capsnet.preprocessing.text_lines import reading_order
 from capsnet.preprocessing.touching_digits import divide
-from capsnet.reading import Strokes
 from training.data.datasets import Split
 
 SEPARATE = ("ink", "two lines", "slope", "screen", "dates, dots", "amounts, commas", "boxes")

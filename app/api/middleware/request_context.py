@@ -182,7 +182,7 @@ class RequestContext:
             self._arrived = True
 
     def _find_overdue(self, now: float) -> RequestTimeout | None:
-        """What is to be said of a body that has had its time, or that comes too slowly.
+        """The problem of a body that has had its time, or that comes too slowly.
 
         Looks are counted and not seconds: while the event loop does not turn, nothing can come.
         """

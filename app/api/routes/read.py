@@ -21,7 +21,7 @@ router = APIRouter(tags=["pictures"])
 @router.post(
     "/read",
     response_model=ReadAnswer,
-    response_description="The digits as text, and each with its box, class and pose.",
+    response_description="The digits as text, and each with its bounds, class and pose.",
     responses=PICTURE_PROBLEMS,
     openapi_extra=PICTURE_BODY,
 )
@@ -33,7 +33,7 @@ async def read(
 ) -> Response:
     """Read every digit in a picture, in reading order.
 
-    Gives the digits as `text`, a newline between lines, and for each its box in the picture. Touching digits are cut
+    Gives the digits as `text`, a newline between lines, and for each its bounds in the picture. Touching digits are cut
     where the model knows the pieces better than the whole; where it knows neither, `certain` is false. Something that
     is no digit has the label null and is `?` in the text. A blank picture gives an empty list.
     """

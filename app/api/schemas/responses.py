@@ -46,7 +46,8 @@ class Problem(Answer):
         description="The id of this request, also in `X-Request-ID` and in the server's log."
     )
     errors: list[dict[str, str]] = Field(
-        [], description="With 422: each value outside its bounds as `parameter`, `value` and `allowed`."
+        [],
+        description="With 422: each value outside its bounds as `parameter`, `value` and all that is `allowed`.",
     )
 
 
@@ -117,7 +118,7 @@ class ReadDigit(Answer):
 
 
 class ReadAnswer(Answer):
-    """What is written in the picture. Drawings are 8-bit PNG files in base64 at the network's own size."""
+    """The writing in the picture. Drawings are 8-bit PNG files in base64 at the network's own size."""
 
     model: str = Field(description="Name of the model.")
     version: str = Field(description="Version of the model.")

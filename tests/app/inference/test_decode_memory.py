@@ -43,7 +43,7 @@ def picture(kind: str, mode: str, side: int) -> bytes:
 
 def measure() -> None:
     """Print for each format what it claims and what it takes, in bytes; run in a process of its own."""
-    image_file.read(picture("WebP", "RGB", 64), enough=56, grey=False)  # what is loaded once
+    image_file.read(picture("WebP", "RGB", 64), enough=56, grey=False)  # which loads things once
     for kind, mode in FORMATS:
         data, claims = picture(kind, mode, SIDE), [0]
         gc.collect()

@@ -359,7 +359,7 @@ def test_a_full_folder_for_temporary_files_kills_nobody(tiny_models: Path, tmp_p
     )
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1].startswith(
-        "capsnet: CAPSNET_WORKERS above 1 needs room for metrics"
+        "capsnet: CAPSNET_WORKERS above 1 needs space for metrics"
     )
     assert "No space left on device" in result.stderr
     assert "signal" not in result.stderr
