@@ -22,6 +22,8 @@ from capsnet.config import InputSpec, ModelConfig, UserError
 
 CARD_FILE = "card.json"
 DECODER_FILE = "decoder.onnx"
+# A strip of validation images, from left to right, each as the network takes it.
+SAMPLES_FILE = "samples.png"
 
 # Names of the tensors in the two graphs.
 #   encoder: image (B,C,H,W) float32 in [0,1]            -> lengths (B,J), poses (B,J,D)
@@ -160,6 +162,7 @@ class ModelCard:
 
     With `members` above 1, or `mirrored`, the lengths are means over several networks, or over each image and its
     mirror image. They are not the lengths of the poses then, which are those of the first network and the plain image.
+    `samples` are the classes of the images in `SAMPLES_FILE`, if the export has kept any.
     """
 
     name: str
@@ -176,6 +179,7 @@ class ModelCard:
     parameters: dict[str, int] = field(default_factory=dict)
     pose_meaning: dict[str, tuple[PoseMeaning, ...]] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    samples: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for ok, problem in [
@@ -198,6 +202,7 @@ class ModelCard:
                 1 <= self.objects <= self.config.num_classes,
                 f"'objects' is {self.objects}; it must lie between 1 and the number of classes",
             ),
+            (set(self.samples) <= set(self.classes), "'samples' names what is no class"),
             (self.members >= 1, f"'members' is {self.members}; it must be at least 1"),
         ]:
             if not ok:

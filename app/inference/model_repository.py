@@ -6,7 +6,7 @@ from pathlib import Path
 
 import structlog
 
-from capsnet.card import CARD_FILE, METADATA_EXPORT_ID, CardError, ModelCard
+from capsnet.card import CARD_FILE, METADATA_EXPORT_ID, SAMPLES_FILE, CardError, ModelCard
 
 from ..errors import ModelError
 
@@ -28,6 +28,18 @@ class ModelFiles:
     def encoder(self, precision: str) -> Path:
         """The file of the encoder that computes in `precision`."""
         return self.folder / self.card.variants[precision].encoder.file
+
+    def read_samples(self) -> bytes | None:
+        """Return the strip of images beside the card; None where there is none: the model is of use without."""
+        if not self.card.samples:
+            return None
+        try:
+            return (self.folder / SAMPLES_FILE).read_bytes()
+        except OSError as error:
+            log.warning(
+                "the samples of a model cannot be read", folder=str(self.folder), error=error.strerror
+            )
+            return None
 
     def choose_precision(self, wanted: str, on_gpu: bool) -> tuple[str, str]:
         """The variant to serve for the setting `wanted` (auto or a precision), and the reason in words.

@@ -32,6 +32,7 @@ class LoadedModel:
     encoder: Queue[Floats, Capsules]
     decoder: Queue[DecodeJob, Floats]
     graph_health: tuple[GraphHealth, GraphHealth]
+    samples: bytes | None = None
 
     @property
     def fails(self) -> bool:
@@ -127,6 +128,7 @@ def load_model(
         encoder=batcher.queue(watched[0], settings.max_batch, observers(card.name, "encode")),
         decoder=batcher.queue(watched[1], settings.max_batch, observers(card.name, "decode")),
         graph_health=graph_health,
+        samples=stored.read_samples(),
     )
 
 

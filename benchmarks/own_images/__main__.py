@@ -24,14 +24,18 @@ def main() -> None:
     parser.add_argument(
         "--output", type=Path, default=Path("runs/own-images"), help="Folder of images and figures."
     )
+    parser.add_argument(
+        "--minutes", help="Bound on the time of a run, for machines that do something else as well."
+    )
     words = parser.parse_args()
+    options = [] if words.minutes is None else ["--minutes", words.minutes]
     results = []
     for name in words.kinds or KINDS:
         file = words.output / f"{name}.json"
         if file.is_file():
             results.append(Result(**json.loads(file.read_text(encoding="utf-8"))))
             continue
-        results.append(measure(name, words.output.resolve()))
+        results.append(measure(name, words.output.resolve(), *options))
         file.write_text(json.dumps(asdict(results[-1]), indent=2) + "\n", encoding="utf-8")
         print(table(results), flush=True)
     print(table(results))

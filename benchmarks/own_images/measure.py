@@ -67,14 +67,17 @@ class Result:
         return float(np.mean(list(self.refused.values())))
 
 
-def measure(name: str, work: Path) -> Result:
-    """Draw a kind below the folder `work`, run the commands on it, and measure what they export."""
+def measure(name: str, work: Path, *options: str) -> Result:
+    """Draw a kind below the folder `work`, run the commands on it, and measure what they export.
+
+    More `options` of `fit` may be given.
+    """
     kind = KINDS[name]
     folder = kind.write(work / name / "images", TRAINING_SEED)
     model = work / name / f"own-{name}"
     used, began = _processor_seconds(), time.monotonic()
     run = work / name / "run"
-    _training("fit", "--dataset", f"folder:{folder}", "--output", str(run), "--resume")
+    _training("fit", "--dataset", f"folder:{folder}", "--output", str(run), "--resume", *options)
     _training("export", str(run / "best.safetensors"), "--output", str(model), "--force")
     seconds, used = time.monotonic() - began, _processor_seconds() - used
     card, models = open_variants(model)

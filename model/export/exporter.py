@@ -34,6 +34,7 @@ from capsnet.card import (
     METADATA_EXPORT_ID,
     METADATA_NAME,
     POSES,
+    SAMPLES_FILE,
     Graph,
     Guard,
     ModelCard,
@@ -43,6 +44,7 @@ from capsnet.card import (
 )
 from capsnet.config import InputSpec, UserError
 from capsnet.onnx_model import Model, OnnxModel, redraw
+from capsnet.png import sheet
 from model.export.ensemble import Ensemble
 from model.nn.layers import CapsuleNetwork
 
@@ -81,12 +83,21 @@ class Description:
     training: dict[str, Any]
 
 
+@dataclasses.dataclass(frozen=True)
+class Thumbnails:
+    """Images (N,C,H,W) in [0,1] that no network was fitted on, and the class of each."""
+
+    images: np.ndarray
+    classes: tuple[str, ...]
+
+
 def export(
     network: CapsuleNetwork,
     description: Description,
     folder: Path,
     samples: np.ndarray,
     validation: np.ndarray,
+    thumbnails: Thumbnails | None = None,
 ) -> ModelCard:
     """Write `folder` with two graphs and a card, replacing an earlier export in it and nothing else.
 
@@ -102,6 +113,8 @@ def export(
         Real images (N,C,H,W), float32 in [0,1], at least 7, for the comparison with PyTorch.
     validation
         Images (N,C,H,W) that the network was not fitted on, at least 1, for the guard's thresholds.
+    thumbnails
+        Images to keep beside the card, for the playground.
 
     Raises
     ------
@@ -130,6 +143,10 @@ def export(
             compare(network, model, samples[:size])
         thresholds = fit_guard(model, validation, description.objects)
         card = _card(network, description, export_id, temporary, thresholds)
+        if thumbnails is not None:
+            strip = sheet(list(thumbnails.images), len(thumbnails.images))
+            (temporary / SAMPLES_FILE).write_bytes(strip)
+            card = dataclasses.replace(card, samples=thumbnails.classes)
         (temporary / CARD_FILE).write_text(card.to_json(), encoding="utf-8")
         temporary.chmod(0o755)  # mkdtemp makes it private
         _replace(temporary, folder)
@@ -313,7 +330,11 @@ def _refuse_foreign_files(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise ExportError(f"{folder}: is a file; a model is a folder")
-    foreign = [path.name for path in folder.iterdir() if path.name != CARD_FILE and path.suffix != ".onnx"]
+    foreign = [
+        path.name
+        for path in folder.iterdir()
+        if path.name not in (CARD_FILE, SAMPLES_FILE) and path.suffix != ".onnx"
+    ]
     if foreign:
         raise ExportError(
             f"{folder}: holds {foreign[0]!r}, which is no part of a model; choose another folder"

@@ -1,7 +1,8 @@
 """Export checkpoints."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import torch
@@ -11,8 +12,11 @@ from training.cli.app import DataFolder, app, console
 from training.cli.folder_run import verdict
 from training.data.datasets import portable
 from training.reporting.tables import in_words
-from training.trainer.device_data import split
+from training.trainer.device_data import DeviceData, split
 from training.trainer.run_state import TrainingError
+
+if TYPE_CHECKING:
+    from model.export.exporter import Thumbnails
 
 # Fewer validation images than this say little about where a class ends.
 FEW_IMAGES = 200
@@ -20,6 +24,8 @@ FEW_IMAGES = 200
 
 # Training images that int8 takes its ranges from.
 CALIBRATION_IMAGES = 512
+# Validation images beside the card, for the playground.
+THUMBNAILS, MOST_THUMBNAILS = 12, 30
 
 
 @app.command()
@@ -83,10 +89,24 @@ def export(
     )
     validation = held_out.floats(slice(None)).numpy()
     samples = np.concatenate([validation[:7], fitted.first(7).numpy()])
-    card = export_network(source.network, description, output, samples, validation)
+    thumbnails = pick_thumbnails(held_out, description.classes) if training.by_class else None
+    card = export_network(source.network, description, output, samples, validation, thumbnails)
     console.print(f"{output}: {name} version {card.version}, export {card.export_id}", highlight=False)
     if precisions:
         calibration = fitted.first(CALIBRATION_IMAGES).numpy()
         card = add_variants(output, precisions, calibration, validation, held_out.labels.numpy())
         for precision, variant in card.variants.items():
             console.print(f"  {precision}: {in_words(variant.validation)}", highlight=False, soft_wrap=True)
+
+
+def pick_thumbnails(held_out: DeviceData, classes: Sequence[str]) -> "Thumbnails":
+    """Return a dozen validation images, and more only of more classes, by class: an even share of each."""
+    from model.export.exporter import Thumbnails
+
+    labels = held_out.labels.numpy()
+    share = max(1, THUMBNAILS // len(classes))
+    rows = np.concatenate([np.flatnonzero(labels == label)[:share] for label in range(len(classes))])[
+        :MOST_THUMBNAILS
+    ]
+    images = held_out.images[torch.from_numpy(rows)].numpy().astype(np.float32) / 255
+    return Thumbnails(images, tuple(classes[label] for label in labels[rows]))

@@ -2,15 +2,15 @@
 
 import logging
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import torch
 import typer
 
 from capsnet.config import ModelConfig, Preprocess
 from model.architectures.registry import ARCHITECTURES, refuse_unused
-from training.cli.app import DataFolder, app, console, one_of
-from training.cli.folder_run import AUTO, folder_settings, published_settings, report_run, warn_of_duplicates
+from training.cli.app import DataFolder, app, auto_option, console, one_of
+from training.cli.folder_run import folder_settings, published_settings, report_run, warn_of_duplicates
 from training.data.augmentation import AUGMENTATIONS
 from training.data.datasets import NAMES, describe, load
 from training.trainer.auto_config import MINUTES, stop_of_folder
@@ -19,6 +19,7 @@ from training.trainer.pretrained import Start, fingerprint
 from training.trainer.provenance import provenance
 from training.trainer.run_state import STATE, Stop, TrainingError
 
+WAYS = get_args(Preprocess)
 Accelerator = Literal["auto", "cpu", "cuda"]
 
 
@@ -29,8 +30,8 @@ def fit(
         typer.Option(help=f"{one_of(NAMES)[:-1]}, or folder:PATH (one sub-folder a class)."),
     ],
     output: Annotated[Path, typer.Option(help="Folder of the run: checkpoints and logs.")],
-    architecture: Annotated[str | None, typer.Option(help=one_of(ARCHITECTURES), show_default=AUTO)] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, show_default=AUTO)] = None,
+    architecture: Annotated[str | None, auto_option(str, one_of(ARCHITECTURES))] = None,
+    epochs: Annotated[int | None, auto_option(int, "Passes over the training images, at most.")] = None,
     until: Annotated[
         int | None, typer.Option(min=1, help="Stop after this epoch; the rates stay those of --epochs.")
     ] = None,
@@ -77,22 +78,17 @@ def fit(
     split_seed: Annotated[
         int | None, typer.Option(help="Of the validation images alone.", show_default="that of --seed")
     ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Images a step, over all devices together.", show_default=AUTO)
-    ] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Adam's peak rate.", show_default=AUTO)] = None,
+    batch_size: Annotated[int | None, auto_option(int, "Images a step, over all devices together.")] = None,
+    learning_rate: Annotated[float | None, auto_option(float, "Adam's peak rate.")] = None,
     schedule: Annotated[Schedule, typer.Option()] = "cosine",
     decay: Annotated[float, typer.Option(help="Factor an epoch of the exponential schedule.")] = 0.97,
     floor: Annotated[float, typer.Option(help="Smallest learning rate.")] = 1e-6,
-    warmup: Annotated[
-        int | None, typer.Option(help="Steps of linear rise at the start.", show_default=AUTO)
-    ] = None,
+    warmup: Annotated[int | None, auto_option(int, "Steps of linear rise at the start.")] = None,
     ema: Annotated[
-        float | None,
-        typer.Option(help="Decay of the moving average of the weights; 0 for none.", show_default=AUTO),
+        float | None, auto_option(float, "Decay of the moving average of the weights; 0 for none.")
     ] = None,
     weight_decay: Annotated[float, typer.Option(help="Decoupled, of weights but not of biases.")] = 0.0,
-    augmentation: Annotated[str | None, typer.Option(help=one_of(AUGMENTATIONS), show_default=AUTO)] = None,
+    augmentation: Annotated[str | None, auto_option(str, one_of(AUGMENTATIONS))] = None,
     reconstruction_weight: Annotated[float, typer.Option(help="Of the summed squared error.")] = 0.0005,
     validation: Annotated[int, typer.Option(help="Images cut off to validate; at most a tenth.")] = 5000,
     primary_capsules: Annotated[int, typer.Option(help="Of efficient, residual and cnn-small.")] = 16,
@@ -102,14 +98,10 @@ def fit(
     detach_routing: Annotated[
         bool, typer.Option("--detach-routing", help="Gradient of the last only.")
     ] = False,
-    image_size: Annotated[
-        int | None, typer.Option(help="Folders: side of the square input, pixels.", show_default="auto")
-    ] = None,
-    channels: Annotated[
-        int | None, typer.Option(help="Folders: 1 (grey) or 3 (colour).", show_default="auto")
-    ] = None,
+    image_size: Annotated[int | None, auto_option(int, "Folders: side of the square input, pixels.")] = None,
+    channels: Annotated[int | None, auto_option(int, "Folders: 1 (grey) or 3 (colour).")] = None,
     preprocess: Annotated[
-        Preprocess | None, typer.Option(help="Folders: how pictures are read.", show_default="auto")
+        str | None, auto_option(str, f"Folders: how pictures are read. {one_of(WAYS)}", WAYS)
     ] = None,
     accelerator: Annotated[
         Accelerator, typer.Option(help="auto takes a CUDA device if there is one.")

@@ -22,7 +22,6 @@ from training.trainer.config import Recipe
 from training.trainer.device_data import DeviceData, split
 from training.trainer.run_state import BEST, STATE, RunIdentity
 
-AUTO = "auto: folders by their images, else a constant"
 # What a data set that is no folder takes, where nothing is set by hand.
 PUBLISHED_DEFAULTS: dict[str, Any] = {
     "architecture": "efficient",

@@ -10,9 +10,9 @@ from training.trainer.run_state import Stop
 # Share of the images from which a folder counts as drawn, or as coloured.
 MOSTLY_DRAWN, SOME_COLOURED = 0.9, 0.05
 # Edges of the input: of drawings, of icons, of photographs. An icon's edge is at most as large as this.
-DRAWN_SIDE, ICON_SIDE, PHOTO_SIDE, LARGEST_ICON = 28, 32, 48, 40
-# Steps of a run: of drawings and photographs, and at least so many epochs.
-DRAWN_STEPS, PHOTO_STEPS, FEWEST_EPOCHS = 800, 900, 12
+DRAWN_SIDE, ICON_SIDE, PHOTO_SIDE, LARGEST_ICON = 28, 32, 40, 40
+# Steps of a run: of drawings and photographs, no more than so many an image, and at least so many epochs.
+DRAWN_STEPS, PHOTO_STEPS, STEPS_AN_IMAGE, FEWEST_EPOCHS = 800, 700, 16, 12
 FEWEST_WARMUP, MOST_WARMUP = 10, 200
 # Of the training alone, so that ten minutes suffice from the command to the exported model.
 MINUTES = 8.0
@@ -56,7 +56,7 @@ def choose(
     batch = batch_size or batch
     training = max(1, count - count // 5)
     steps_an_epoch = max(1, training // batch)
-    wanted = DRAWN_STEPS if drawn else PHOTO_STEPS
+    wanted = min(DRAWN_STEPS if drawn else PHOTO_STEPS, STEPS_AN_IMAGE * count)
     epochs = max(FEWEST_EPOCHS, math.ceil(wanted / steps_an_epoch))
     steps = epochs * steps_an_epoch
     return (

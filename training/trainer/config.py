@@ -18,7 +18,7 @@ TEACHER_WEIGHT = 0.7
 # The augmentation that suits each way of preparing pictures.
 DEFAULT_AUGMENTATION = {"mnist": "digits", "fashion": "clothes", "resize": "photos"}
 # A run on a folder validates and saves at most so often: an epoch of few images is shorter than its validation.
-MOST_VALIDATIONS = 60
+MOST_VALIDATIONS = 40
 # A network that is tested on transformed digits must have been trained on digits that were only shifted.
 OWN_AUGMENTATION = {"translated_mnist": "none"}
 

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, HTTPException, Path, Query, Response
 
 from ...inference.models import LoadedModel
 from ..dependencies import OpenService
@@ -29,6 +29,17 @@ async def show_model(
 ) -> Response:
     """Give one model's card: architecture, classes, input, measured error, and how it is served."""
     return json(_card(service.models.get(name)))
+
+
+@router.get("/models/{name}/samples.png", include_in_schema=False)
+async def show_samples(
+    service: OpenService, name: str, parameters: Annotated[NoParameters, Query()]
+) -> Response:
+    """Give the strip of images beside a model's card, for the playground."""
+    strip = service.models.get(name).samples
+    if strip is None:
+        raise HTTPException(404)
+    return Response(strip, media_type="image/png")
 
 
 def _card(model: LoadedModel) -> dict[str, Any]:

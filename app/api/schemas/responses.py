@@ -163,6 +163,7 @@ CARD_FIELDS: dict[type, dict[str, str]] = {
         "parameters": "Numbers of trained parameters.",
         "pose_meaning": "What pose dimensions change, by class, where it is known.",
         "training": "Data, command and seed that made the model.",
+        "samples": "Classes of the images in `/models/{name}/samples.png`, from left to right; often none.",
         "serving": "How this service runs it.",
     },
     ModelConfig: {

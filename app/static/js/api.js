@@ -48,6 +48,10 @@ export function address(path, query = {}) {
 
 export const listModels = (signal) => ask("models", { signal });
 
+/** The strip of images that lies beside a model's card, as a Blob. */
+export const samplesOf = (model, signal) =>
+  ask(`models/${encodeURIComponent(model)}/samples.png`, { signal }, (response) => response.blob());
+
 export const classify = (picture, query, signal) => post("classify", picture, query, signal);
 
 export const reconstruct = (picture, query, signal) => post("reconstruct", picture, query, signal);
@@ -67,12 +71,12 @@ function post(path, picture, query, signal) {
   return ask(path, { method: "POST", body: picture, headers, query, signal });
 }
 
-async function ask(path, { query, headers = {}, ...options }) {
+async function ask(path, { query, headers = {}, ...options }, read = (response) => response.json()) {
   const credentials = key ? { Authorization: `Bearer ${key}` } : {};
   try {
     const response = await fetch(address(path, query), { ...options, headers: { ...headers, ...credentials } });
     if (!response.ok) throw await refusal(response);
-    return await response.json();
+    return await read(response);
   } catch (error) {
     if (error instanceof Refusal || error.name === "AbortError") throw error;
     throw new Gone(error.message);

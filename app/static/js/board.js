@@ -20,6 +20,7 @@ export class Board {
   #cursor = null; // of the keyboard: {at, down}
   strokes = [];
   picture = null; // a bitmap that lies on the board
+  takesStrokes = true;
 
   constructor(canvas) {
     this.#canvas = canvas;
@@ -37,6 +38,15 @@ export class Board {
     this.#canvas.width = SIZE;
     this.#canvas.height = Math.round(SIZE * aspect);
     this.paint();
+  }
+
+  /** Take strokes, or show pictures alone; strokes that are there go. */
+  allowPen(allowed) {
+    this.takesStrokes = allowed;
+    this.#canvas.classList.toggle("penless", !allowed);
+    if (allowed) return;
+    this.#cursor = null;
+    this.show({ picture: this.picture });
   }
 
   get isEmpty() {
@@ -72,7 +82,7 @@ export class Board {
   }
 
   #begin(event) {
-    if (event.button !== 0 || this.#pointer !== null) return;
+    if (!this.takesStrokes || event.button !== 0 || this.#pointer !== null) return;
     event.preventDefault(); // no selection of text, no scrolling
     this.#canvas.setPointerCapture(event.pointerId);
     this.#pointer = event.pointerId;
@@ -124,7 +134,7 @@ export class Board {
   #type(event) {
     const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
     const move = moves[event.key];
-    if (!move && event.key !== " ") return;
+    if (!this.takesStrokes || (!move && event.key !== " ")) return;
     event.preventDefault();
     this.#cursor ??= { at: [0.5, (0.5 * this.#canvas.height) / SIZE], down: false };
     if (move) this.#steer(move);

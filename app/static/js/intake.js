@@ -88,7 +88,7 @@ function undo() {
 /** The picture to begin with: a link's, else what is on the board, else what was there, else a sample. */
 export function begin({ strokes = null, sample = null, seen = null, chosen = null, pose = null }, before) {
   const then = { chosen, pose };
-  const drawn = strokes ?? (board.strokes.length ? board.strokes : null);
+  const drawn = board.takesStrokes ? (strokes ?? (board.strokes.length ? board.strokes : null)) : null;
   const start = ++starts;
   const isWanted = () => start === starts;
   const number = sample ?? Math.min(FIRST_SAMPLE, values.samples.length - 1);
@@ -101,6 +101,19 @@ export function begin({ strokes = null, sample = null, seen = null, chosen = nul
 
 /** Give the board the proportions of what a network takes. */
 export const shapeBoard = ({ height, width }) => board.shape(height / width);
+
+const HINTS = {
+  true: "Draw with mouse, pen or finger; with arrow keys and the space bar; or drop or paste a picture.",
+  false: "Open, drop or paste a picture, or press one of the samples.",
+};
+
+/** Let the board take strokes, or pictures alone. */
+export function allowPen(allowed) {
+  board.allowPen(allowed);
+  byId("undo").hidden = byId("pen-label").hidden = !allowed;
+  byId("board").setAttribute("aria-label", allowed ? "Drawing board" : "Picture");
+  say(byId("board-hint"), HINTS[allowed]);
+}
 
 export function listenToBoard() {
   byId("board").addEventListener("draw", byHand(() => takeBoard({ whole: false })));

@@ -4,7 +4,7 @@ import { listModels } from "./api.js";
 import { CapsuleTable } from "./capsules.js";
 import { commandsFor } from "./curl.js";
 import { byId, make, say } from "./dom.js";
-import { begin, giveFile, giveSample, listenToBoard, shapeBoard } from "./intake.js";
+import { allowPen, begin, giveFile, giveSample, listenToBoard, shapeBoard } from "./intake.js";
 import { Latest } from "./latest.js";
 import { mention, reporter, whenKeyIsGiven } from "./notice.js";
 import { blank, colourOf, paint } from "./pictures.js";
@@ -58,22 +58,39 @@ store.on(["seen", "chosen", "pose"], ({ card, chosen, pose }) => {
 });
 
 function describeModel(card) {
-  const { classes, config, input, objects } = card;
+  const { classes, config, input } = card;
   shapeBoard(input);
+  allowPen(takesStrokes(card));
   table.shape(card);
   sliders.shape(card);
   byId("chosen").replaceChildren(...classes.map((label, index) => make("option", { value: index, textContent: label })));
   for (const place of document.querySelectorAll("[data-card=dims]")) say(place, String(config.pose_dim));
   for (const place of document.querySelectorAll("[data-card=class]")) say(place, classes[7] ?? classes[0]);
-  const digits = input.preprocess === "mnist";
-  say(byId("give-words"), digits ? (objects > 1 ? "Draw two digits, overlaid" : "Draw a digit") : "Give it a picture");
+  say(byId("give-words"), invitation(card));
+  byId("strangers").hidden = Boolean(card.samples?.length); // its own samples are all of its classes
   say(byId("capsules-words"), `${classes.length} capsules of ${config.pose_dim} numbers`);
 }
 
+/** What to give to a model, in a few words: they follow the way it reads pictures, and its classes. */
+function invitation({ classes, input, objects }) {
+  if (input.preprocess !== "mnist") return "Give it a picture";
+  if (!classes.every((name) => /^\d$/.test(name))) return `Draw one of ${classes.length} classes`;
+  return objects > 1 ? "Draw two digits, overlaid" : "Draw a digit";
+}
+
+/** Whether a model reads pictures as strokes: of a photograph in colour a pen draws nothing. */
+const takesStrokes = ({ input }) => ["mnist", "fashion"].includes(input.preprocess);
+
 // ---------------------------------------------------------------------------------------------------------- the models
 
+/** What the address says: the state of a link, or only a model, as `?model=NAME`. */
+function fromAddress() {
+  const state = fromFragment(location.hash);
+  return { ...state, model: state.model ?? new URLSearchParams(location.search).get("model") };
+}
+
 /** List the models and turn to one, with the state that a link says unless another is given. */
-function loadModels(state = fromFragment(location.hash)) {
+function loadModels(state = fromAddress()) {
   loading.now(async (signal) => {
     const answer = await listModels(signal);
     store.set({ models: answer.models });

@@ -1,17 +1,23 @@
 /** A strip of small pictures to begin with: one for each data set, read from one file. */
 
+import { samplesOf } from "./api.js";
 import { byId, make } from "./dom.js";
 
 const STRIPS = new URL("../samples/", import.meta.url);
 
 let strips = null;
 
-/** The samples that suit a model, as [{name, bitmap, blob}]; none where there is no strip for it. */
+/** The samples that suit a model, as [{name, bitmap, blob}]: its own, else those of its data set, if there are any. */
 export async function samplesFor(card) {
+  if (card.samples?.length) return cutAll(await samplesOf(card.name), { ...card.input, names: card.samples });
   strips ??= await (await fetch(new URL("index.json", STRIPS))).json();
   const strip = strips[stripOf(card)];
   if (!strip) return [];
-  const whole = await createImageBitmap(await (await fetch(new URL(strip.file, STRIPS))).blob());
+  return cutAll(await (await fetch(new URL(strip.file, STRIPS))).blob(), strip);
+}
+
+async function cutAll(blob, strip) {
+  const whole = await createImageBitmap(blob);
   return Promise.all(strip.names.map((name, place) => cut(whole, strip, name, place)));
 }
 

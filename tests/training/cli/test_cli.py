@@ -1,6 +1,7 @@
 """The commands as a user types them: a folder of pictures becomes a trained, exported and measured model."""
 
 import csv
+import io
 import json
 import os
 import re
@@ -9,7 +10,9 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+import warnings
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +26,7 @@ from capsnet.onnx_model import open_variants
 from capsnet.preprocessing.pipeline import decode
 from model.checkpoint import load_network, read_tensors
 from training.cli import main
+from training.cli.app import console
 from training.data.datasets import Split, load
 from training.evaluation.evaluate import measure, open_candidate
 from training.evaluation.validate import Copies, validate_models
@@ -40,13 +44,34 @@ def command(*words: str | Path) -> list[str]:
     return [sys.executable, "-m", "training", *map(str, words)]
 
 
-def run(*words: str | Path, status: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-    variables = (
-        {k: v for k, v in os.environ.items() if k != "CAPSNET_DATA"} | {"COLUMNS": "200"} | environment
-    )
-    result = subprocess.run(command(*words), cwd=ROOT, env=variables, capture_output=True, text=True)
-    assert result.returncode == status, result.stderr
-    return result
+@dataclass(frozen=True)
+class Said:
+    """What a command has printed."""
+
+    stdout: str
+    stderr: str
+
+
+def run(*words: str | Path, status: int = 0, **environment: str) -> Said:
+    """Run a command in this process, which saves it the seconds that PyTorch takes to load."""
+    kept = {k: v for k, v in os.environ.items() if k != "CAPSNET_DATA"} | {"COLUMNS": "200"} | environment
+    out, error = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        patch.setattr(os, "environ", kept)
+        patch.setattr(sys, "argv", ["training", *map(str, words)])
+        patch.chdir(ROOT)
+        console.width = int(kept["COLUMNS"])
+        with redirect_stdout(out), redirect_stderr(error), pytest.raises(SystemExit) as ended:
+            main()
+    assert (ended.value.code or 0) == status, error.getvalue()
+    return Said(out.getvalue(), error.getvalue())
+
+
+def run_alone(*words: str | Path) -> None:
+    """Run a command in a process of its own, for what starts more of them."""
+    result = subprocess.run(command(*words), cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
 
 
 NAMES = {0: "zero", 1: "one", 7: "seven"}
@@ -494,7 +519,7 @@ def test_two_processes_train_as_one(architecture: str, pictures: Path, tmp_path:
     logs, weights = [], []
     for devices in ("1", "2"):
         folder = tmp_path / devices
-        run(*fit_words(pictures, folder, *words, "--precision", "32-true", "--devices", devices))
+        run_alone(*fit_words(pictures, folder, *words, "--precision", "32-true", "--devices", devices))
         logs.append(next(csv.DictReader((folder / LOG).read_text().splitlines())))
         weights.append(read_tensors(folder / LAST)[0])
     for name in ("loss", "margin_loss", "reconstruction_loss", "validation_margin_loss"):
