@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ else:
 
 # 50 megapixels in four channels of 16 bits. What is larger is not read, so that a few of them cannot fill the memory.
 LARGEST = 400_000_000
+
+# What is taken from a folder; a file that is named is sent whatever it is called.
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".dib"}
 
 # Modes of Pillow that a PNG file holds as they are.
 PNG_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}
@@ -98,6 +102,20 @@ def _read_file(path: Path) -> bytes:
 def printable(path: str | Path) -> str:
     """The name of a path as valid Unicode, whatever bytes it has."""
     return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """The pictures of a folder and its sub-folders, but not of hidden ones."""
+    for where, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and is_picture(Path(name)):
+                yield Path(where, name)
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file of a folder is taken for a picture, by its name."""
+    return path.suffix.lower() in SUFFIXES
 
 
 def unreadable(detail: str) -> CapsnetError:

@@ -1,9 +1,10 @@
 """What the commands do: pictures to `capsnet`, its results to a writer."""
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import typer
 
@@ -14,7 +15,12 @@ from capsnet.cli.exit_codes import Status
 from capsnet.cli.inputs import Source, find
 from capsnet.cli.options import Format
 from capsnet.cli.output import Row, open_writer, save
-from capsnet.cli.runner import leave, leaving_well, notice, outcomes, write
+from capsnet.cli.runner import errors, leave, leaving_well, notice, outcomes, write
+from capsnet.evaluation import collect, draw_mistakes, find_labelled
+from capsnet.images import printable
+
+if TYPE_CHECKING:
+    from capsnet.predictor import Predictor
 
 Result = TypeVar("Result")
 
@@ -124,6 +130,64 @@ def models(connection: Connection, form: Format | None) -> None:
         for model in client.models():
             writer.add(rows.model_row(model))
         writer.close()
+
+
+def evaluate(
+    connection: Connection,
+    folder: Path,
+    form: Format | None,
+    jobs: int,
+    output: Path | None,
+    in_process: bool,
+) -> None:
+    """`capsnet evaluate`."""
+    with leaving_well(), contextlib.ExitStack() as opened:
+        if in_process:
+            predictor = _load(connection.model)
+            classes, ask = predictor.classes, predictor.classify_many
+        else:
+            client = opened.enter_context(connection.open())
+            classes, ask = _classes(client, connection.model), partial(client.classify_many, jobs=jobs)
+        pictures = find_labelled(folder, classes)
+        found = collect(classes, pictures, ask([picture.path for picture in pictures]))
+        writer = open_writer(form, rows.EVALUATE_CELLS, rows.EVALUATE_COLUMNS)
+        for row in rows.evaluation_rows(found):
+            writer.add(row)
+        writer.close()
+        for path, error in found.errors:
+            errors.print(f"capsnet: {printable(path)}: {error.detail}")
+        if output is not None and (sheet := draw_mistakes(found)) is not None:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            sheet.save(output)
+            errors.print(f"the mistakes: {printable(output)}")
+        finish([error for _, error in found.errors], len(pictures))
+
+
+def _load(model: str | None) -> "Predictor":
+    """Load a model into this process; one that cannot be loaded is a problem like any other."""
+    from capsnet.card import CardError  # with NumPy, which the other commands never need
+    from capsnet.predictor import load
+
+    try:
+        return load(model or "mnist")
+    except (CardError, ImportError) as error:
+        raise CapsnetError(str(error), kind="unknown-model", status=404) from None
+
+
+def _classes(client: Client, name: str | None) -> tuple[str, ...]:
+    """Return the classes of a model in service, or of the default one.
+
+    Raises
+    ------
+    CapsnetError
+        If there is no such model.
+    """
+    served = client.models()
+    for model in served:
+        if model.name == name or (name is None and model.is_default):
+            return tuple(model.classes)
+    known = ", ".join(model.name for model in served)
+    raise CapsnetError(f"no model is called {name!r}; there are: {known}", kind="unknown-model", status=404)
 
 
 def one_by_one(

@@ -9,12 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from capsnet.errors import CapsnetError
-from capsnet.images import printable, unreadable
+from capsnet.images import SUFFIXES, is_picture, printable, unreadable, walk
 
 STDIN = "-"
-
-# What is taken from a folder; a file that is named is sent whatever it is called.
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".dib"}
 
 
 @dataclass(frozen=True)
@@ -84,25 +81,11 @@ def _path(path: Path) -> Iterator[Source]:
         yield Source(printable(path), path, path.stem)
         return
     found = False
-    for file in _walk(path):
+    for file in walk(path):
         found = True
         yield Source(printable(file), file, file.stem)
     if not found:
         yield _nothing(printable(path), f"the folder holds no pictures ({', '.join(sorted(SUFFIXES))})")
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    """The pictures of a folder and its sub-folders, but not of hidden ones."""
-    for where, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and is_picture(Path(name)):
-                yield Path(where, name)
-
-
-def is_picture(path: Path) -> bool:
-    """Whether a file of a folder is taken for a picture, by its name."""
-    return path.suffix.lower() in SUFFIXES
 
 
 def _nothing(name: str, reason: str) -> Source:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from capsnet import CapsnetError, Classification, Model, Png, Reconstruction, Sweep
 from capsnet.cli.options import Format
+from capsnet.evaluation import Answer, Evaluation
 from capsnet.images import printable
 
 # Characters of a table's line in a file or a pipe: as many as it has.
@@ -166,6 +167,12 @@ SWEEP_COLUMNS = (
 )  # fmt: skip
 
 
+EVALUATE_CELLS = ("class", "images", "right", "accuracy", "taken for", "accepted")
+
+
+EVALUATE_COLUMNS = ("class", "images", "right", "accuracy", "accepted", "found")
+
+
 MODELS_CELLS = ("model", "version", "default", "classes", "input", "pose", "test error", "computed by")
 
 
@@ -223,6 +230,41 @@ def _drawn_row(file: str, drawn: Reconstruction | Sweep, saved: Sequence[str], c
         cells={**common, **cells, "saved": ", ".join(saved)},
         columns={"file": file, **vars(capsule), **answer, **kept},
         record={"file": file, **drawn.answer, **kept},
+    )
+
+
+def evaluation_rows(found: Evaluation) -> list[Row]:
+    """A row for each class that has pictures, and one for all of them together."""
+    made = []
+    for label, counts in enumerate(found.confusion):
+        answers = [answer for answer in found.answers if answer.picture.label == label]
+        if answers:
+            named = dict(zip(found.classes, counts, strict=True))
+            made.append(_evaluation_row(found.classes[label], answers, counts[label], named))
+    right = sum(answer.is_right for answer in found.answers)
+    return [*made, _evaluation_row("", found.answers, right, {})]
+
+
+def _evaluation_row(name: str, answers: Sequence[Answer], right: int, counts: Mapping[str, int]) -> Row:
+    """The row of a class, or of all of them where the name is empty."""
+    total = max(1, len(answers))
+    accuracy, accepted = right / total, sum(answer.accepted for answer in answers) / total
+    wrong = sorted(
+        (item for item in counts.items() if item[1] and item[0] != name), key=lambda item: -item[1]
+    )
+    figures = {"images": len(answers), "right": right, "accuracy": accuracy, "accepted": accepted}
+    record = {"class": name or None, **figures, "found": dict(counts)}
+    return Row(
+        cells={
+            "class": name or "all",
+            "images": str(len(answers)),
+            "right": str(right),
+            "accuracy": f"{100 * accuracy:.1f} %",
+            "taken for": ", ".join(f"{other} {count}" for other, count in wrong),
+            "accepted": f"{100 * accepted:.1f} %",
+        },
+        columns={**record, "class": name},
+        record=record,
     )
 
 

@@ -50,6 +50,8 @@ def leave(status: Status) -> NoReturn:
 def _status_of(error: CapsnetError) -> Status:
     if error.status in (401, 403):
         return Status.KEY_REFUSED
+    if error.kind in ("no-classes", "unknown-model"):
+        return Status.USAGE
     no_server = error.is_transient or error.status is None or error.kind == "not-the-service"
     return Status.NO_SERVER if no_server else Status.USAGE
 

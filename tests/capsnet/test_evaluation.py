@@ -1,0 +1,69 @@
+"""A folder with one sub-folder a class measures a model: accuracy, confusions, a sheet of the mistakes."""
+
+import io
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from capsnet import CapsnetError, Check, Classification, Prediction
+from capsnet.evaluation import draw_mistakes, evaluate, find_labelled
+
+CLASSES = ("cat", "dög")
+
+
+class Guesser:
+    """Says `cat` to everything, and cannot read what is called `broken`."""
+
+    classes = CLASSES
+
+    def classify_many(self, pictures: Iterable[Path]) -> Iterator[Classification | CapsnetError]:
+        for path in pictures:
+            if path.stem == "broken":
+                yield CapsnetError("no picture", kind="not-an-image")
+            else:
+                first = Prediction(0, "cat", 0.9)
+                yield Classification("guess", "1", (first,), Check(1.0, 2.0, accepted=path.stem != "odd"), {})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two cats, three dogs, one of each kind of fault."""
+    apart = unicodedata.normalize("NFD", "dög")
+    for name in ("cat/1", "cat/odd", f"{apart}/1", f"{apart}/deep/2", f"{apart}/broken"):
+        path = tmp_path / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 30), (200, 30, 30)).save(path)
+    (tmp_path / "cat" / "Thumbs.db").write_bytes(b"no picture")
+    return tmp_path
+
+
+def test_accuracy_and_confusions_are_those_of_the_answers(folder: Path) -> None:
+    found = evaluate(Guesser(), folder)  # type: ignore[arg-type]
+    assert found.confusion == [[2, 0], [2, 0]]
+    assert (found.accuracy, found.accepted) == (0.5, 0.75)
+    assert [path.stem for path, _ in found.errors] == ["broken"]
+
+
+def test_mistakes_are_drawn_on_a_sheet(folder: Path) -> None:
+    found = evaluate(Guesser(), folder)  # type: ignore[arg-type]
+    sheet = draw_mistakes(found)
+    assert sheet is not None
+    with Image.open(io.BytesIO(sheet)) as image:
+        colours = image.convert("RGB").getcolors(100_000)
+    assert colours is not None
+    assert (200, 30, 30) in [colour for _, colour in colours]
+    assert draw_mistakes(replace(found, answers=found.answers[:2])) is None
+
+
+def test_a_folder_that_does_not_fit_the_model_is_refused(folder: Path) -> None:
+    with pytest.raises(CapsnetError, match="no such folder"):
+        find_labelled(folder / "none", CLASSES)
+    with pytest.raises(CapsnetError, match="is no class of the model; there are: cat, cow"):
+        find_labelled(folder, ("cat", "cow"))
+    (folder / "empty" / "cat").mkdir(parents=True)
+    with pytest.raises(CapsnetError, match="has no pictures in sub-folders called cat"):
+        find_labelled(folder / "empty", CLASSES)
