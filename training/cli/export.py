@@ -11,6 +11,7 @@ import typer
 from training.cli.app import DataFolder, app, console
 from training.cli.folder_run import verdict
 from training.data.datasets import portable
+from training.evaluation.honesty import refused_share
 from training.reporting.tables import in_words
 from training.trainer.device_data import DeviceData, split
 from training.trainer.run_state import TrainingError
@@ -59,8 +60,14 @@ def export(
     source = read_source(checkpoints, data, mirrored=mirrored)
     header, recipe, training = source.header, source.recipe, source.images
     fitted, held_out = split(training, recipe, torch.device("cpu"))
+    low, high = refused_share(len(held_out))
     if len(held_out) < FEW_IMAGES:
-        console.print(f"only {len(held_out)} validation images: the guard's thresholds will be rough")
+        console.print(
+            f"the guard's thresholds come from {len(held_out)} validation images only: it will refuse between "
+            f"{100 * low:.1f} and {100 * high:.1f} % of good images (95 % interval)",
+            highlight=False,
+            soft_wrap=True,
+        )
     if training.by_class:
         judged = verdict(source.network.eval(), fitted, held_out)
         console.print(judged.sentences(), highlight=False, soft_wrap=True)
@@ -84,6 +91,7 @@ def export(
             "training_images": len(fitted),
             "validation_images": len(held_out),
             "best_epoch": header["result"]["epoch"],
+            "guard_refuses": [round(low, 4), round(high, 4)],
             "validation_error": source.validation_error(held_out),
         },
     )

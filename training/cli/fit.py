@@ -192,6 +192,7 @@ def fit(
     by_hand_stop = Stop(until=until, until_error=until_error, plateau=plateau, minutes=minutes)
     stop = stop_of_folder(recipe, by_hand_stop) if settings.reasons else by_hand_stop
     if settings.reasons:
+        settings.add_stop(stop, by_hand_stop)
         settings.print(console, quiet=not fabric.is_global_zero)
         warn_of_duplicates(training, recipe, info.classes, console)
     made_by = provenance(recipe, start, by_hand_stop, taught_by)

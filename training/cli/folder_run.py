@@ -20,7 +20,7 @@ from training.evaluation.honesty import Verdict, judge
 from training.trainer.auto_config import choose
 from training.trainer.config import Recipe
 from training.trainer.device_data import DeviceData, split
-from training.trainer.run_state import BEST, STATE, RunIdentity
+from training.trainer.run_state import BEST, STATE, RunIdentity, Stop
 
 # What a data set that is no folder takes, where nothing is set by hand.
 PUBLISHED_DEFAULTS: dict[str, Any] = {
@@ -42,6 +42,15 @@ class Settings:
 
     values: dict[str, Any]
     reasons: list[list[str]]
+
+    def add_stop(self, stop: Stop, by_hand: Stop) -> None:
+        """Add the rows that say when the run ends before its last epoch."""
+        for name, reason in (
+            ("plateau", "epochs without a better one; the rate then falls to its end first"),
+            ("minutes", "bound on the time of training"),
+        ):
+            why = reason if getattr(by_hand, name) is None else "set by hand"
+            self.reasons.append([name, f"{getattr(stop, name):g}", why])
 
     def print(self, console: Console, *, quiet: bool) -> None:
         """Print the table of what was chosen."""

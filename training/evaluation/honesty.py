@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import beta
 
 from training.evaluation.intervals import wilson
 
@@ -50,6 +51,17 @@ class Verdict:
             f"validation error {100 * self.error:.1f} % ({self.wrong} of {self.images}; 95 % interval {low:.1f} to "
             f"{high:.1f} %), chance {100 * self.chance:.1f} %, nearest neighbour {100 * self.neighbour:.1f} %"
         )
+
+
+def refused_share(images: int) -> tuple[float, float]:
+    """Return between which shares of good images a guard from so many validation images refuses, in 95 of 100 cases.
+
+    The threshold is the 95th percentile of the images' strangeness. The share of a distribution that lies above a value
+    of such a rank follows a beta distribution, whatever the strangeness is like.
+    """
+    rank = 0.95 * (images - 1) + 1
+    low, high = beta.ppf((0.025, 0.975), images - rank + 1, rank)
+    return float(low), float(high)
 
 
 def judge(

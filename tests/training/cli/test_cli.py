@@ -145,6 +145,15 @@ def test_a_folder_of_pictures_becomes_a_model_that_knows_others(others: Path, ex
     assert right / len(paths) > 0.85
 
 
+def test_validation_images_lie_beside_the_card(exported: Path) -> None:
+    card = ModelCard.load(exported)
+    assert set(card.samples) == {"one", "seven", "zero"}
+    with Image.open(exported / "samples.png") as strip:
+        assert strip.size == (28 * len(card.samples), 28)
+    low, high = card.training["guard_refuses"]
+    assert 0 < low < 0.05 < high < 0.4
+
+
 def test_the_command_on_the_card_makes_the_same_weights(
     pictures: Path, trained: Path, exported: Path, tmp_path: Path
 ) -> None:
@@ -551,6 +560,7 @@ def test_a_run_killed_without_warning_goes_on(pictures: Path, trained: Path, tmp
     ("words", "message"),
     [
         (["fit", "--dataset", "mnits", "--output", "x"], "no data set 'mnits'"),
+        (["fit", "--dataset", "mnits", "--epochs", "auto", "--output", "x"], "no data set 'mnits'"),
         (["fit", "--dataset", "folder:none", "--output", "x"], "none: no such folder"),
         (
             ["fit", "--dataset", "mnist", "--data", "none", "--output", "x"],
@@ -604,6 +614,18 @@ def test_a_mistake_is_one_clear_line(
     assert ended.value.code == 1
     assert message in capsys.readouterr().err
     assert not (ROOT / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--epochs", "many"], "neither auto nor a whole number"),
+        (["--preprocess", "wild"], "neither auto nor one of mnist, fashion, resize"),
+    ],
+)
+def test_a_value_is_auto_or_of_its_kind(words: list[str], message: str) -> None:
+    refused = run("fit", "--dataset", "mnist", "--output", "x", *words, status=2)
+    assert message in " ".join(refused.stderr.split())
 
 
 def test_a_model_is_not_measured_on_other_classes(exported: Path, sample_folder: Path) -> None:

@@ -3,12 +3,21 @@
 import numpy as np
 import pytest
 
-from training.evaluation.honesty import Verdict, judge, nearest_neighbours, wilson
+from training.evaluation.honesty import Verdict, judge, nearest_neighbours, refused_share
+from training.evaluation.intervals import wilson
 
 
 def test_the_interval_of_a_folder_is_wilsons() -> None:
     assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-3)
     assert wilson(5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-3)
+
+
+def test_a_guard_from_few_images_of_a_folder_is_less_sure() -> None:
+    random = np.random.default_rng(0)
+    refused = [(random.random(1000) > np.percentile(random.random(40), 95)).mean() for _ in range(1000)]
+    low, high = np.percentile(refused, (2.5, 97.5))
+    assert refused_share(40) == pytest.approx((low, high), abs=0.02)
+    assert refused_share(2000)[1] < 0.06
 
 
 def test_a_model_of_a_folder_near_chance_is_known() -> None:

@@ -436,3 +436,48 @@ def test_a_compiled_network_learns_the_same(
     assert eager.keys() == compiled.keys()
     for name, value in eager.items():
         torch.testing.assert_close(compiled[name], value, rtol=1e-3, atol=1e-4)
+
+
+def folder_recipe(**values: object) -> Recipe:
+    return dataclasses.replace(recipe(), dataset="folder:digits", **values)
+
+
+def result(epoch: int, margin: float, seconds: float = 1.0) -> EpochResult:
+    return EpochResult(epoch, 1.0, 1.0, 1.0, 0.5, margin, 1e-3, seconds)
+
+
+def test_a_long_run_on_a_folder_validates_some_of_its_epochs(digits: Split, tmp_path: Path) -> None:
+    plan = folder_recipe(epochs=81, batch_size=256)
+    assert (plan.validate_every, recipe(epochs=400).validate_every) == (3, 1)
+    watcher = Watcher()
+    trainer(tmp_path, digits, plan).run(watcher, Stop(until=7))
+    assert [each.epoch for each in watcher.results] == [3, 6, 7]
+    assert watcher.steps == 7
+
+
+def test_the_rate_falls_to_its_floor_at_a_plateau_before_the_run_ends() -> None:
+    stop = Stop(plateau=4, cooldown=2)
+    history = [result(1, 0.5), result(2, 0.4), result(4, 0.45)]
+    assert stop.cooling_since(history) is None
+    history.append(result(6, 0.41))
+    assert (stop.cooling_since(history), stop.reached(history)) == (6, False)
+    history.append(result(8, 0.3))  # a better one does not take it back
+    assert (stop.cooling_since(history), stop.reached(history)) == (6, True)
+
+
+def test_the_rate_falls_when_the_minutes_are_nearly_used_up() -> None:
+    stop = Stop(minutes=1.0, cooldown=2)
+    history = [result(epoch, 1 / epoch, seconds=10.0) for epoch in (1, 2)]
+    assert stop.cooling_since(history) is None
+    history.append(result(3, 0.3, seconds=10.0))
+    assert stop.cooling_since(history) == 3
+    assert not stop.reached(history)
+
+
+def test_a_run_that_cools_down_ends_at_the_floor(digits: Split, tmp_path: Path) -> None:
+    run = trainer(tmp_path, digits, folder_recipe(epochs=30, batch_size=256))
+    run.cooling = 4 * run.steps, 2 * run.steps
+    usual = run.recipe.rate(3 * run.steps, run.steps)
+    assert run.rate(3 * run.steps) == usual
+    assert run.rate(5 * run.steps) < 0.6 * usual
+    assert run.rate(6 * run.steps) == run.recipe.floor
