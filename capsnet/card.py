@@ -75,13 +75,15 @@ class Guard:
     """What is usual for validation images of each class, and where strangeness begins (see `capsnet.guard`).
 
     `distance` and `ink` are the medians of the reconstruction's distance and of the image's Euclidean norm, `p95` and
-    `p99` the 95th and 99th percentiles of the strangeness.
+    `p99` the 95th and 99th percentiles of the strangeness. `doubt_weight` says how much the lengths count beside the
+    distance.
     """
 
     distance: tuple[float, ...]
     ink: tuple[float, ...]
     p95: tuple[float, ...]
     p99: tuple[float, ...]
+    doubt_weight: float = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,7 +211,7 @@ class ModelCard:
                 raise CardError(problem)
         for precision, variant in self.variants.items():
             for name, numbers in vars(variant.guard).items():
-                if len(numbers) != self.config.num_classes:
+                if isinstance(numbers, tuple) and len(numbers) != self.config.num_classes:
                     raise CardError(f"'variants.{precision}.guard.{name}' must have one number a class")
 
     def with_metrics(self, metrics: Mapping[str, Metrics]) -> "ModelCard":

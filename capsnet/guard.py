@@ -6,12 +6,13 @@ A decoder draws soft edges, a pixel beside the true ones as often as not, so bot
 what a good drawing has is then near, and a stroke that it lacks stays far. The distance alone knows little of images
 with little ink, which are near to everything, and nothing of the lengths. Here it is taken together with both:
 
-    strangeness = (distance / usual distance + 2 doubt) / sqrt(min(1, ink / usual ink))
+    strangeness = (distance / usual distance + w doubt) / sqrt(min(1, ink / usual ink))
     doubt       = 1 - longest capsule + second longest capsule
 
-What is usual is the median over validation images of the winning class. An image is accepted where its strangeness is
-at most the 95th percentile of theirs: by construction about 5 % of good images are refused. Solved for the distance,
-that is a threshold for each image, `thresholds`.
+The weight w is 2, and 16 for networks of few images of one's own: their decoders draw less exactly, so the lengths say
+more. What is usual is the median over validation images of the winning class. An image is accepted where its
+strangeness is at most the 95th percentile of theirs: by construction about 5 % of good images are refused. Solved for
+the distance, that is a threshold for each image, `thresholds`.
 
 A network that looks for K objects in an image has K winners. The distance is then that of the image from the drawings
 of all of them, laid over each other (`overlay`), and the doubt is what the K-th longest capsule and the next one leave.
@@ -28,7 +29,7 @@ from capsnet.multi_object import overlay, top_classes
 
 __all__ = ["distance", "doubt", "fit", "ink", "overlay", "strangeness", "thresholds", "top_classes"]
 
-DOUBT_WEIGHT = 2.0
+DOUBT_WEIGHT, DOUBT_WEIGHT_OF_FOLDERS = 2.0, 16.0
 
 # The 95th percentile of fewer images is no more than the largest of them.
 FEWEST_IMAGES = 20
@@ -100,7 +101,7 @@ def strangeness(
         (B,).
     """
     label = top_classes(lengths, objects)  # (B,K)
-    doubts = DOUBT_WEIGHT * doubt(lengths, objects)
+    doubts = guard.doubt_weight * doubt(lengths, objects)
     scores: np.ndarray = (distances / _of(guard.distance, label) + doubts) / _fullness(guard, images, label)
     return scores
 
@@ -111,12 +112,20 @@ def thresholds(guard: Guard, images: np.ndarray, lengths: np.ndarray, objects: i
     Below 0 where no reconstruction would be near enough.
     """
     label = top_classes(lengths, objects)  # (B,K)
-    limits = _of(guard.p95, label) * _fullness(guard, images, label) - DOUBT_WEIGHT * doubt(lengths, objects)
+    limits = _of(guard.p95, label) * _fullness(guard, images, label) - guard.doubt_weight * doubt(
+        lengths, objects
+    )
     largest: np.ndarray = _of(guard.distance, label) * limits
     return largest
 
 
-def fit(distances: np.ndarray, images: np.ndarray, lengths: np.ndarray, objects: int = 1) -> Guard:
+def fit(
+    distances: np.ndarray,
+    images: np.ndarray,
+    lengths: np.ndarray,
+    objects: int = 1,
+    doubt_weight: float = DOUBT_WEIGHT,
+) -> Guard:
     """What is usual, and the thresholds, from images that the network was not fitted on.
 
     A class that wins fewer than `FEWEST_IMAGES` takes the figures of all classes together.
@@ -131,6 +140,8 @@ def fit(distances: np.ndarray, images: np.ndarray, lengths: np.ndarray, objects:
         (N,J).
     objects
         K, how many the network looks for.
+    doubt_weight
+        How much the lengths count beside the distance.
 
     Raises
     ------
@@ -152,10 +163,11 @@ def fit(distances: np.ndarray, images: np.ndarray, lengths: np.ndarray, objects:
         ink=tuple(max(SMALLEST, float(np.median(ink(images[own])))) for own in members),
         p95=(0.0,) * len(members),
         p99=(0.0,) * len(members),
+        doubt_weight=doubt_weight,
     )
     scores = strangeness(usual, distances, images, lengths, objects)
     p95, p99 = zip(*(np.percentile(scores[own], (95, 99)).tolist() for own in members), strict=True)
-    return Guard(distance=usual.distance, ink=usual.ink, p95=p95, p99=p99)
+    return Guard(distance=usual.distance, ink=usual.ink, p95=p95, p99=p99, doubt_weight=doubt_weight)
 
 
 def _fullness(guard: Guard, images: np.ndarray, label: np.ndarray) -> np.ndarray:

@@ -98,6 +98,7 @@ def export(
     samples: np.ndarray,
     validation: np.ndarray,
     thumbnails: Thumbnails | None = None,
+    doubt_weight: float = guard.DOUBT_WEIGHT,
 ) -> ModelCard:
     """Write `folder` with two graphs and a card, replacing an earlier export in it and nothing else.
 
@@ -115,6 +116,8 @@ def export(
         Images (N,C,H,W) that the network was not fitted on, at least 1, for the guard's thresholds.
     thumbnails
         Images to keep beside the card, for the playground.
+    doubt_weight
+        How much the lengths count in the guard, beside the distance.
 
     Raises
     ------
@@ -141,7 +144,7 @@ def export(
         model = OnnxModel(temporary / encoder_file("fp32"), temporary / DECODER_FILE)
         for size in BATCH_SIZES:
             compare(network, model, samples[:size])
-        thresholds = fit_guard(model, validation, description.objects)
+        thresholds = fit_guard(model, validation, description.objects, doubt_weight=doubt_weight)
         card = _card(network, description, export_id, temporary, thresholds)
         if thumbnails is not None:
             strip = sheet(list(thumbnails.images), len(thumbnails.images))
@@ -276,7 +279,13 @@ def compare(network: CapsuleNetwork, model: Model, images: np.ndarray) -> None:
             )
 
 
-def fit_guard(model: Model, images: np.ndarray, objects: int = 1, batch: int = 500) -> Guard:
+def fit_guard(
+    model: Model,
+    images: np.ndarray,
+    objects: int = 1,
+    batch: int = 500,
+    doubt_weight: float = guard.DOUBT_WEIGHT,
+) -> Guard:
     """The guard's thresholds from images (N,C,H,W), of `objects` each, that the network was not fitted on."""
     distances, all_lengths = [], []
     for first in range(0, len(images), batch):
@@ -284,7 +293,7 @@ def fit_guard(model: Model, images: np.ndarray, objects: int = 1, batch: int = 5
         lengths, poses = model.encode(part)
         distances.append(guard.distance(part, redraw(model, lengths, poses, objects)))
         all_lengths.append(lengths)
-    return guard.fit(np.concatenate(distances), images, np.concatenate(all_lengths), objects)
+    return guard.fit(np.concatenate(distances), images, np.concatenate(all_lengths), objects, doubt_weight)
 
 
 def _export_id(network: CapsuleNetwork, description: Description) -> str:

@@ -22,6 +22,7 @@ from capsnet.card import (
     encoder_file,
     sha256,
 )
+from capsnet.guard import DOUBT_WEIGHT
 from capsnet.multi_object import missed_count
 from capsnet.onnx_model import Model, OnnxModel
 from model.export.exporter import fit_guard
@@ -73,7 +74,8 @@ def add_variants(
     card = ModelCard.load(folder)
     card.check_files(folder)
     encoder = folder / encoder_file("fp32")
-    exact = Exact(encoder, folder / card.decoder.file, validation, labels, card.objects)
+    weight = card.variants["fp32"].guard.doubt_weight
+    exact = Exact(encoder, folder / card.decoder.file, validation, labels, card.objects, weight)
     plain = dataclasses.replace(card.variants["fp32"], validation=exact.result)
     with tempfile.TemporaryDirectory(prefix=".variants-", dir=folder) as workshop:
         made = {}
@@ -97,11 +99,20 @@ class Exact:
         (N,C,H,W) float32 in [0,1], and (N,) or (N,K).
     objects
         K.
+    doubt_weight
+        How much the lengths count in the guard.
     """
 
     def __init__(
-        self, encoder: Path, decoder: Path, images: np.ndarray, labels: np.ndarray, objects: int = 1
+        self,
+        encoder: Path,
+        decoder: Path,
+        images: np.ndarray,
+        labels: np.ndarray,
+        objects: int = 1,
+        doubt_weight: float = DOUBT_WEIGHT,
     ) -> None:
+        self._doubt_weight = doubt_weight
         self._decoder = decoder
         self._images = images
         self._labels = labels
@@ -121,7 +132,8 @@ class Exact:
                 f"allowed (largest difference of a pose: {result.pose_difference:.3g}); no variant was written"
             )
         graph = Graph(file=encoder.name, sha256=sha256(encoder))
-        return Variant(encoder=graph, guard=fit_guard(model, self._images, self._objects), validation=result)
+        usual = fit_guard(model, self._images, self._objects, doubt_weight=self._doubt_weight)
+        return Variant(encoder=graph, guard=usual, validation=result)
 
     def _compare(self, lengths: np.ndarray, poses: np.ndarray) -> Validation:
         """Lengths (N,J) against the labels, poses (N,J,D) against those in fp32."""

@@ -133,7 +133,8 @@ def test_a_rare_class_takes_the_figures_of_all() -> None:
     assert fitted.distance[1:] == (np.median(distances),) * 2
     assert fitted.distance[0] == np.median(distances[:100])
     assert fitted.p95[1] != fitted.p95[0]
-    assert all(type(value) is float for numbers in vars(fitted).values() for value in numbers)
+    figures = (fitted.distance, fitted.ink, fitted.p95, fitted.p99)
+    assert all(type(value) is float for numbers in figures for value in numbers)
 
 
 @pytest.mark.parametrize(
@@ -188,3 +189,14 @@ def test_one_in_twenty_pairs_is_refused() -> None:
         single, guard.top_classes(lengths, 2)[:, 1:], 0.05, axis=1
     )  # one of the two is not there
     assert (distances > guard.thresholds(fitted, images, single, 2)).mean() > 0.5
+
+
+def test_the_lengths_count_as_much_as_the_guard_says() -> None:
+    images = np.ones((2, 1, 4, 4), np.float32)
+    lengths = np.array([[0.9, 0.1], [0.6, 0.4]], np.float32)
+    light, heavy = (
+        guard.fit(np.ones(2), images, lengths, doubt_weight=weight) for weight in (guard.DOUBT_WEIGHT, 16.0)
+    )
+    gaps = [np.diff(guard.strangeness(each, np.ones(2), images, lengths))[0] for each in (light, heavy)]
+    assert gaps[1] == pytest.approx(8 * gaps[0])
+    assert (guard.thresholds(heavy, images, lengths)[0] > guard.thresholds(heavy, images, lengths)[1]).all()

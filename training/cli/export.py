@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import typer
 
+from capsnet.guard import DOUBT_WEIGHT, DOUBT_WEIGHT_OF_FOLDERS
 from training.cli.app import DataFolder, app, console
 from training.cli.folder_run import verdict
 from training.data.datasets import portable
@@ -98,7 +99,8 @@ def export(
     validation = held_out.floats(slice(None)).numpy()
     samples = np.concatenate([validation[:7], fitted.first(7).numpy()])
     thumbnails = pick_thumbnails(held_out, description.classes) if training.by_class else None
-    card = export_network(source.network, description, output, samples, validation, thumbnails)
+    weight = DOUBT_WEIGHT_OF_FOLDERS if training.by_class else DOUBT_WEIGHT
+    card = export_network(source.network, description, output, samples, validation, thumbnails, weight)
     console.print(f"{output}: {name} version {card.version}, export {card.export_id}", highlight=False)
     if precisions:
         calibration = fitted.first(CALIBRATION_IMAGES).numpy()

@@ -204,7 +204,7 @@ def excess(thresholds: Guard, images: Tensor, drawn: Tensor, lengths: Tensor) ->
     blurred = F.avg_pool2d(images - drawn, 3, stride=1, padding=1)  # black beyond the frame
     distance = functional.norm(blurred.flatten(1))[:, 0]  # (B,)
     first, second = lengths.topk(2, dim=1).values.unbind(dim=1)
-    doubt = guard.DOUBT_WEIGHT * (1 - first + second)
+    doubt = thresholds.doubt_weight * (1 - first + second)
     share = functional.norm(images.flatten(1))[:, 0] / ink
     score = (distance / usual + doubt) / share.clamp(guard.SMALLEST, 1).sqrt()
     return score / p95 - 1

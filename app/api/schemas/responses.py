@@ -191,6 +191,7 @@ CARD_FIELDS: dict[type, dict[str, str]] = {
         "ink": "Median Euclidean norm of those images, [J].",
         "p95": "95th percentile of their strangeness, [J]; what is stranger is refused.",
         "p99": "99th percentile of their strangeness, [J].",
+        "doubt_weight": "How much the lengths count in the strangeness, beside the distance.",
     },
     Variant: {
         "encoder": "The encoder's graph.",
