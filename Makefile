@@ -1,6 +1,6 @@
 # Everything a developer types. `make` alone lists it.
 #
-# One environment, .venv, grows with what is asked of it: `make serve` puts in what serving needs (no PyTorch),
+# One environment, .venv, grows with the targets: `make serve` puts in what serving needs (no PyTorch),
 # `make train` and `make install-dev` the rest. An install is repeated only when its lock file has changed. ONNX Runtime
 # comes in one of two packages: the large one where NVIDIA's driver is, the small one elsewhere (RUNTIME=).
 
@@ -38,7 +38,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-browser chromium screenshots train smoke pictures results figures tutorial openapi fuzz lock clean \
+.PHONY: help serve test test-plain test-browser chromium screenshots train smoke pictures results figures tutorial openapi fuzz lock clean \
 	lint lint-style lint-types lint-imports lint-images lint-english install-serve install-train install-dev \
 	wheel-check bench-serving bench-limit bench-overload bench-gpu bench-training soak performance
 
@@ -53,6 +53,10 @@ TEST_PROCESSES := 2
 test: install-dev ## Run every test that needs no browser and no container engine (ARGS=, TEST_PROCESSES=)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=tests/browser -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
+test-plain: install-dev ## Run the tests over HTTP under plain uvicorn, from a copy of the tree without app/server/ (ARGS=)
+	OMP_NUM_THREADS=1 CAPSNET_TEST_SERVER=plain $(BIN)/python -m pytest tests/app/api tests/app/observability \
+		-n $(TEST_PROCESSES) --dist loadfile $(ARGS)
+
 # The system's Chromium where there is one, else Playwright's own, which it fetches.
 chromium: install-dev
 	@command -v chromium || command -v chromium-browser || command -v google-chrome || \
@@ -64,7 +68,7 @@ test-browser: chromium ## Run the tests of the playground in Chromium (ARGS=)
 screenshots: chromium ## Take the pictures of the playground in docs/images
 	$(BIN)/python -m docs.tools.screenshots --output docs/images
 
-lint: lint-style lint-types lint-imports lint-images ## Check style, types, import rules and Dockerfiles (-k for all at once)
+lint: lint-style lint-types lint-imports lint-images lint-english ## Check style, types, import rules, Dockerfiles and English (-k for all at once)
 
 lint-style: install-dev
 	$(BIN)/ruff check
@@ -80,7 +84,7 @@ lint-images: install-dev
 	$(BIN)/hadolint docker/*.Dockerfile
 
 # BASE= names the commit after which subjects are checked; the last tag without it.
-lint-english: install-dev ## Check words and sentence lengths in the documents, and commit subjects (BASE=)
+lint-english: install-dev ## Check words and sentence lengths of documents, words of sources, commit subjects (BASE=)
 	$(BIN)/python -m docs.tools.check_english --base '$(BASE)'
 
 train: install-train ## Train a network and export it to artifacts/ (DATASET=, MODEL=, ARCHITECTURE=, EPOCHS=, ARGS=)

@@ -8,7 +8,7 @@ import os
 import sys
 from typing import Any
 
-from .api.middleware.auth import warn_if_unauthenticated
+from .api.authentication import warn_if_unauthenticated
 from .errors import StartupError
 from .observability import logging_config
 from .settings import Settings, warn_of_unknown_variables
@@ -36,12 +36,12 @@ def _supervise(settings: Settings) -> None:
     from .inference.model_repository import discover_models
     from .server.supervisor import Supervisor
 
-    discover_models(settings.models)  # what is wrong with the files is said once and not by every worker
+    discover_models(settings.models)  # one sentence about wrong files, and not one by every worker
     Supervisor(settings, _forget_worker).run()
 
 
 def _serve(settings: Settings) -> None:
-    """Serve in this process; the supervisor of several needs none of what is imported here."""
+    """Serve in this process; the supervisor of several processes needs none of these imports."""
     from .api.application import create_app
     from .server.server import Server
     from .server.sockets import own_socket

@@ -1,8 +1,8 @@
 """Everything that can go wrong, in one tree.
 
     ServiceError
-    ├── StartupError                  the service refuses to start; a sentence for whoever starts it
-    │   ├── SettingsError            an environment variable holds what is not allowed
+    ├── StartupError                  the service refuses to start; a sentence for the operator
+    │   ├── SettingsError            an environment variable has a value that is not allowed
     │   ├── ModelError              a model folder is broken, incomplete or missing
     │   └── DeviceError             the device that was asked for cannot be had
     └── Problem                     an answer to a request (RFC 9457)
@@ -44,7 +44,7 @@ class ServiceError(Exception):
 
 
 class StartupError(ServiceError):
-    """The service refuses to start; the text is one sentence for whoever starts it."""
+    """The service refuses to start; the text is one sentence for the operator."""
 
 
 class SettingsError(StartupError):
@@ -59,7 +59,7 @@ class DeviceError(StartupError):
     """The device that was asked for cannot be had."""
 
 
-# More characters than these of what a client sent help nobody to recognise it.
+# More characters than these do not help a client to recognise its value.
 LONGEST_ECHO = 80
 
 
@@ -75,7 +75,7 @@ def quote(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Violation:
-    """One value outside its bounds: which parameter, what it was, what is allowed. What is long is cut."""
+    """One value outside its bounds: the parameter, the value and the allowed values. Long values are cut."""
 
     parameter: str
     value: str
@@ -92,8 +92,8 @@ class Violation:
 class Problem(ServiceError):
     """An answer that is not the one asked for.
 
-    `kind` becomes the last part of the problem's `type`; `headers` go into the response. One that is no subclass is
-    what a client learns of an error that nobody foresaw.
+    `kind` becomes the last part of the problem's `type`; `headers` go into the response. The class
+    itself is the answer to an unforeseen error.
     """
 
     status: ClassVar[int] = 500
@@ -121,7 +121,7 @@ class Problem(ServiceError):
 def unwrap(found: Found | Problem) -> Found:
     """Return what was found, or raise the problem that stands in its place.
 
-    A variable that keeps what is raised makes a cycle with the traceback, and that would keep the body of the request
+    A variable that keeps the exception makes a cycle with the traceback, and that would keep the body of the request
     until the garbage collector runs. So call this on an expression.
     """
     if not isinstance(found, Problem):
@@ -159,7 +159,7 @@ class MalformedRequest(Problem):
 
 
 class HeadTooLarge(Problem):
-    """The head of a request, or its trailers, is longer than what is read."""
+    """The head of a request, or its trailers, is longer than the limit."""
 
     status = 431
     kind = "head-too-large"
@@ -329,7 +329,7 @@ class NotReady(Unavailable):
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The text " (did you mean 'x'?)" with the nearest of the known words, in whatever case, or nothing.
 
-    Numbers are near to nothing: of a class -1 nobody can tell which was meant.
+    A number resembles no other: the class -1 does not tell which one was meant.
     """
     if len(word) > LONGEST_ECHO or word.lstrip("-").isdigit():  # no slip of the pen, and long to compare
         return ""

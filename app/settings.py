@@ -199,7 +199,7 @@ class Settings(BaseSettings):
         Raises
         ------
         SettingsError
-            If a variable holds what is not allowed; one line names variable, value and what is allowed.
+            If a variable has a value that is not allowed; one line names variable, value and allowed values.
         """
         try:
             return cls()
@@ -211,7 +211,7 @@ def _sentence(error: Any) -> str:
     """One pydantic error as "CAPSNET_PORT is '99999': input should be less than or equal to 65535 (1 to 65535)"."""
     field = str(error["loc"][0])
     rule = error["msg"].removeprefix("Value error, ")
-    value = "" if field == "api_keys" else f" is {error['input']!r}"  # which is nobody's to read
+    value = "" if field == "api_keys" else f" is {error['input']!r}"  # which is secret
     return f"{PREFIX}{field.upper()}{value}: {rule[:1].lower()}{rule[1:]}{_bounds(field)}"
 
 

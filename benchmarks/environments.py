@@ -1,6 +1,6 @@
 """Make the environments of the contenders: `python -m benchmarks.environments`, one for each file in requirements/.
 
-They lie in .venv-benchmarks, or where BENCH_ENVIRONMENTS says, and are made anew only when their file has changed.
+They lie in .venv-benchmarks, or where BENCH_ENVIRONMENTS says, and are made again only when their file has changed.
 """
 
 import hashlib

@@ -113,7 +113,7 @@ class _Load:
         return self.arrivals
 
     async def _close(self) -> None:
-        """End all connections; what is still under way on one stays unanswered."""
+        """End all connections; requests still in progress stay unanswered."""
         self._over = True
         for task in self._opening:
             task.cancel()

@@ -1,11 +1,13 @@
 """Put the figures of the JSON files into docs/performance.md: `python -m benchmarks.report`. None is copied by hand.
 
-A table stands between `<!-- figures: NAME -->` and `<!-- end -->`; what has not been measured says so.
+A table stands between `<!-- figures: NAME -->` and `<!-- end -->`; what has not been measured says so. The requests a
+second of each server are drawn as a chart for README.md.
 """
 
 import json
 import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
@@ -13,13 +15,43 @@ from benchmarks.contestants import ROOT
 from benchmarks.output import RESULTS
 
 PAGE = ROOT / "docs" / "performance.md"
+SPEED_CHART = ROOT / "docs" / "images" / "speed.png"
+# The chart shows each server with so many clients.
+CHART_CLIENTS = 32
+OWN, OTHER = "#c2410c", "#a8a29e"
 PLACE = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def main() -> None:
-    """Fill the page."""
+    """Fill the page and draw the chart."""
     text = PAGE.read_text(encoding="utf-8")
     PAGE.write_text(PLACE.sub(lambda found: found[1] + section(found[2]) + found[3], text), encoding="utf-8")
+    if (path := RESULTS / "serving.json").exists():
+        draw_speed(json.loads(path.read_text(encoding="utf-8"))["figures"], SPEED_CHART)
+
+
+def draw_speed(rows: list[dict[str, Any]], output: Path) -> None:
+    """Draw the requests a second of each server with 32 clients, the fastest on top."""
+    from matplotlib.figure import Figure  # slow to import
+
+    rates = {
+        row["name"]: load["rate"]
+        for row in rows
+        for load in row["loads"]
+        if load["clients"] == CHART_CLIENTS and not load["bad"]
+    }
+    names = sorted(rates, key=lambda name: rates[name])
+    figure = Figure(figsize=(5.4, 0.26 * len(names) + 0.7), layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    colors = [OWN if name.startswith("capsnet") else OTHER for name in names]
+    bars = axes.barh(names, [rates[name] for name in names], color=colors, height=0.68)
+    axes.bar_label(bars, fmt="{:,.0f}", padding=3, fontsize=8)
+    axes.set(xlabel=f"requests/s with {CHART_CLIENTS} clients, 2 cores", xlim=(0, 1.14 * max(rates.values())))
+    axes.tick_params(labelsize=8, left=False)
+    axes.xaxis.label.set_fontsize(8)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(output, dpi=110, metadata={"Software": None})
 
 
 def section(name: str) -> str:
@@ -28,9 +60,9 @@ def section(name: str) -> str:
     if not path.exists():
         return f"Not measured yet: `make {COMMANDS[name]}`.\n"
     content = json.loads(path.read_text(encoding="utf-8"))
-    about = " ".join(machine.in_words(content["machine"]).split("\n"))
+    about = ". ".join(machine.in_words(content["machine"]).split("\n"))
     options = ", ".join(f"{key} {value}" for key, value in content["options"].items())
-    return f"{TABLES[name](content['figures'])}\n`make {COMMANDS[name]}` on {about} ({options}).\n"
+    return f"{TABLES[name](content['figures'])}\n`make {COMMANDS[name]}` on {about}. Options: {options}.\n"
 
 
 def markdown(heading: list[str], rows: Iterable[list[str]]) -> str:

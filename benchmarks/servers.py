@@ -86,7 +86,7 @@ def _began(pid: int) -> str:
 
 
 def free_port() -> int:
-    """A port that nobody listens on, nor on the one after it."""
+    """A port that no process listens on, nor on the one after it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -131,7 +131,7 @@ def wait_until_answering(server: Server, path: str, body: bytes, headers: Mappin
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask, wait, and kill what is left of what was started here."""
+    """Ask, wait, and kill the remaining processes that were started here."""
     left = {pid: _began(pid) for pid in processes_of(process.pid)}
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(signal.SIGTERM)

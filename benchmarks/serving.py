@@ -90,7 +90,7 @@ class Race:
             self._console.print(f"{contestant.name}: failed: {error}", highlight=False)
 
     def _check(self, server: Server, contestant: Contestant) -> None:
-        """Raise ServerError unless lengths and poses are those of the encoder, whoever serves it."""
+        """Raise ServerError unless lengths and poses are those of the encoder, in any server."""
         for index in range(CHECKED):
             status, body = server.post(contestant.path, self._forms[index], HEADERS)
             answer: dict[str, Any] = json.loads(body) if status == 200 else {}

@@ -33,7 +33,7 @@ TOLERANCE = 1e-3
 GROWTH = 1.0  # megabytes a minute
 DROP = 0.05  # seconds between the pieces of a slow body
 GARBAGE = random.Random(0).randbytes(3000)
-# Requests that nobody should send, and the statuses that answer them.
+# Requests that no client should send, and the statuses that answer them.
 BAD: list[tuple[str, bytes, str, set[int]]] = [
     ("/classify", GARBAGE, "image/png", {400}),
     ("/classify", b"", "image/png", {400, 422}),

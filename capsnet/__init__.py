@@ -69,7 +69,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for from its module."""
+    """Import a name from its module when it is first used."""
     try:
         module = importlib.import_module(f"capsnet.{_MODULES[name]}")
     except KeyError:

@@ -23,7 +23,7 @@ Send = Callable[[Any], Any]
 
 DEFAULT_JOBS = 4
 
-# A batch is full with so many pictures or bytes; what is larger by itself travels alone.
+# A batch is full with so many pictures or bytes; a larger picture travels alone.
 BATCH_PICTURES = 32
 BATCH_BYTES = 1_000_000
 

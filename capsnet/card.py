@@ -1,4 +1,4 @@
-"""What a trained model promises to whoever loads it: names, shapes, configuration and the card beside its graphs.
+"""What a trained model promises to its users: names, shapes, configuration and the card beside its graphs.
 
 Standard library only, so that the service can read a card without PyTorch and training can write one without ONNX.
 
@@ -72,7 +72,7 @@ class Graph:
 
 @dataclass(frozen=True, kw_only=True)
 class Guard:
-    """What is usual for validation images of each class, and where strangeness begins (see `capsnet.guard`).
+    """The usual values of validation images of each class, and the thresholds of strangeness (see `capsnet.guard`).
 
     `distance` and `ink` are the medians of the reconstruction's distance and of the image's Euclidean norm, `p95` and
     `p99` the 95th and 99th percentiles of the strangeness. `doubt_weight` says how much the lengths count beside the

@@ -124,7 +124,7 @@ class Client(BaseClient):
         """Classify any number of pictures; gives for each, in order, its result or its error.
 
         Small pictures travel in batches, `jobs` requests are under way at a time, and no more pictures are in memory
-        than those need. What is wrong with every picture (no server, no such model) is raised.
+        than those need. An error of every picture (no server, no such model) is raised.
         """
         options = {"preprocess": preprocess, "top_k": top_k, "verify": verify}
         return classify_many(self.send, pictures, self._options(model, options), jobs)

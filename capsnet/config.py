@@ -7,7 +7,7 @@ Preprocess = Literal["mnist", "fashion", "resize"]
 
 
 class UserError(ValueError):
-    """Something that whoever typed the command, or wrote the file, can mend; the message says what and how.
+    """An error in a command or a file that its author can mend; the message says what and how.
 
     The root of the project's own errors in `model` and `training`.
     """
@@ -46,7 +46,7 @@ class ModelConfig:
     Raises
     ------
     ConfigError
-        If a value is outside its bounds; the message names the field and what is allowed.
+        If a value is outside its bounds; the message names the field and the allowed values.
     """
 
     architecture: str

@@ -22,7 +22,7 @@ class CapsnetError(Exception):
     Attributes
     ----------
     detail : str
-        What was wrong, and what is allowed. It is the text of the error.
+        What was wrong, and which values are allowed. It is the text of the error.
     kind : str
         The last part of the problem's `type`: `not-an-image`, `unknown-model`, `invalid-parameter`, `queue-full`, …
         The client's own are `unreachable` (no answer), `unreadable-file` and `not-the-service` (an answer that this
@@ -102,7 +102,7 @@ class CapsnetError(Exception):
 
     @classmethod
     def from_response(cls, response: httpx.Response) -> CapsnetError:
-        """The error for an answer that is no success, whoever gave it: the service or a proxy before it."""
+        """Return the error for an answer that is no success, from the service or from a proxy before it."""
         wait = seconds_of(response.headers.get("retry-after", ""))
         if response.headers.get("content-type", "").startswith("application/problem+json"):
             return cls.from_problem(response.json(), wait)

@@ -10,13 +10,13 @@ with little ink, which are near to everything, and nothing of the lengths. Here 
     doubt       = 1 - longest capsule + second longest capsule
 
 The weight w is 2, and 16 for networks of few images of one's own: their decoders draw less exactly, so the lengths say
-more. What is usual is the median over validation images of the winning class. An image is accepted where its
+more. The usual value is the median over validation images of the winning class. An image is accepted where its
 strangeness is at most the 95th percentile of theirs: by construction about 5 % of good images are refused. Solved for
 the distance, that is a threshold for each image, `thresholds`.
 
 A network that looks for K objects in an image has K winners. The distance is then that of the image from the drawings
 of all of them, laid over each other (`overlay`), and the doubt is what the K-th longest capsule and the next one leave.
-What is usual for a class is the median over the images in which it is among the winners; for an image it is the mean
+The usual value of a class is the median over the images in which it is among the winners; for an image it is the mean
 over its winners, and so is the percentile.
 
 Legend: B images, K objects in each, J classes, C channels, H height, W width.
@@ -85,7 +85,7 @@ def strangeness(
     Parameters
     ----------
     guard
-        Its `distance` and `ink` say what is usual.
+        Its `distance` and `ink` are the usual values.
     distances
         (B,) from what the winners draw together.
     images
@@ -126,7 +126,7 @@ def fit(
     objects: int = 1,
     doubt_weight: float = DOUBT_WEIGHT,
 ) -> Guard:
-    """What is usual, and the thresholds, from images that the network was not fitted on.
+    """Return the usual values and the thresholds, from images that the network was not fitted on.
 
     A class that wins fewer than `FEWEST_IMAGES` takes the figures of all classes together.
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:
     Picture = Any  # NumPy takes a tenth of a second to import, and the command never needs it
 
-# 50 megapixels in four channels of 16 bits. What is larger is not read, so that a few of them cannot fill the memory.
+# 50 megapixels in four channels of 16 bits. Larger files are not read, so that a few of them cannot fill the memory.
 LARGEST = 400_000_000
 
 # What is taken from a folder; a file that is named is sent whatever it is called.

@@ -7,7 +7,7 @@ import numpy as np
 
 
 def top_classes(lengths: np.ndarray, objects: int = 1) -> np.ndarray:
-    """The classes (B,K) of the longest capsules, longest first; of equals the lower index first.
+    """The classes (B,K) of the longest capsules, longest first; of equal lengths the lower index first.
 
     Parameters
     ----------

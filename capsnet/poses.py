@@ -9,7 +9,7 @@ Floats = NDArray[np.float32]
 
 
 def rank(lengths: Floats, count: int) -> list[int]:
-    """The indices of the `count` longest capsules of lengths (J,), longest first; of equals the lower index first."""
+    """The indices of the `count` longest capsules of lengths (J,), longest first; equal lengths by index."""
     if count == 1:
         return [int(lengths.argmax())]
     return [int(index) for index in np.argsort(-lengths, kind="stable")[:count]]

@@ -279,7 +279,7 @@ class Predictor:
     def _look(
         self, picture: Picture, label: int | str | None, preprocess: str | None
     ) -> tuple[Capsules, int]:
-        """What is seen in a picture, and which capsule to draw: that of the class `label`, or the longest."""
+        """Encode a picture, and choose the capsule to draw: that of the class `label`, or the longest."""
         chosen = None if label is None else self._find_class(label)
         (seen,) = self._encode([self._read(picture, preprocess)])
         return seen, rank(seen.lengths, 1)[0] if chosen is None else chosen

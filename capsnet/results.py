@@ -43,7 +43,7 @@ class Check:
 
 @dataclass(frozen=True, eq=False)
 class Classification:
-    """What is in a picture: its classes, longest capsule first, and the lengths and poses of all capsules.
+    """The answer for a picture: its classes, longest capsule first, and the lengths and poses of all capsules.
 
     `reconstruction` is the guard's check, or None where none was asked for; `answer` is the JSON as it came. A model in
     this process adds `images`, (C,H,W) in [0,1]: what it saw, and what it drew for the guard.

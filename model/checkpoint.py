@@ -62,7 +62,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def config_from(header: Mapping[str, Any], source: Path) -> ModelConfig:
-    """The network's config out of a header; raises CheckpointError naming `source` and what is wrong."""
+    """The network's config out of a header; raises CheckpointError naming `source` and the error."""
     try:
         values = dict(header["config"])
         return ModelConfig(**values | {"decoder_hidden": tuple(values["decoder_hidden"])})

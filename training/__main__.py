@@ -1,4 +1,4 @@
-"""`python -m training`: fit, export, evaluate, report, recipes, download."""
+"""`python -m training`: fit, export, evaluate, report, cards, recipes, download."""
 
 from training.cli import main
 

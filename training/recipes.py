@@ -27,7 +27,7 @@ class Row:
     Attributes
     ----------
     dataset, architecture
-        What is trained on what.
+        The data set, and the network that is trained on it.
     network
         Options of `fit` that hold for all runs.
     stages

@@ -9,6 +9,7 @@ from ..errors import InvalidParameter, NotReady, quote
 from ..inference.service import InferenceService
 from ..settings import Settings
 from .schemas.requests import MAX_PERTURBATIONS, REPEATABLE
+from .state import state_of
 
 # More parameters than any request can need: pairs of `dim` and `delta`, and a few by themselves.
 MOST_PARAMETERS = 2 * MAX_PERTURBATIONS + 16
@@ -16,16 +17,15 @@ MOST_PARAMETERS = 2 * MAX_PERTURBATIONS + 16
 
 async def get_service(request: Request) -> InferenceService:
     """The service, while it takes requests."""
-    if not request.app.state.open:
+    state = state_of(request.app)
+    if not state.is_open:
         raise NotReady("the service is starting or shutting down")
-    service: InferenceService = request.app.state.service
-    return service
+    return state.service
 
 
 async def get_settings(request: Request) -> Settings:
     """The settings of this application."""
-    settings: Settings = request.app.state.settings
-    return settings
+    return state_of(request.app).settings
 
 
 OpenService = Annotated[InferenceService, Depends(get_service)]

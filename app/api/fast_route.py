@@ -2,7 +2,7 @@
 
 These come to the same for every request, and together they take longer than an image takes in a batch of the encoder
 (docs/performance.md). So here what a query string says is remembered. A request that is not plain, such as one with a
-wrong parameter, goes FastAPI's way, and the words for what is wrong with it are found in one place alone.
+wrong parameter, goes FastAPI's way, and one place alone has the texts of its errors.
 """
 
 import functools

@@ -29,7 +29,7 @@ from .schemas.kserve import InferRequest, InputTensor
 DATATYPE = "FP32"
 WIRE = np.dtype("<f4")
 
-# JSON takes the event loop's time and thirty times its size in memory; whoever has more images sends bytes.
+# JSON takes the event loop's time and thirty times its size in memory; a client with more images sends bytes.
 MOST_JSON_IMAGES = 64
 
 
@@ -64,7 +64,7 @@ def parse(body: bytes, json_bytes: int, shape: tuple[int, int, int]) -> Asked:
     Raises
     ------
     BadRequest, ContentTooLarge
-        If it is not what the protocol or the model takes; names the tensor, what was found and what is allowed.
+        If it does not fit the protocol or the model; names the tensor, what was found and the allowed values.
     """
     if json_bytes > (most := longest_json(shape)):
         raise ContentTooLarge(
@@ -160,7 +160,7 @@ def _from_json(data: list[Any], shape: list[int], expected: int) -> Floats:
             f"input {IMAGE!r} holds {min(kind.__name__ for kind in others)}; only numbers are taken"
         )
     try:
-        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
+        with np.errstate(over="ignore"):  # too large a number becomes infinite, and is refused as such
             return np.array(values, np.float32).reshape(shape)
     except OverflowError:
         raise BadRequest(f"input {IMAGE!r} holds a number that no float can hold") from None

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from .middleware.auth import is_open
+from .authentication import is_open
 from .multipart import FIELD, MULTIPART, OCTETS
 from .openapi_examples import add_examples
 from .problem_details import MEDIA_TYPE, is_protocol
@@ -149,7 +149,7 @@ REASONS = {
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The error answers of a route, but for those of the door, 401 and 429, which `complete` adds."""
+    """Return the error answers of a route, but for those of authentication, 401 and 429, which `complete` adds."""
     return {status: {**_reason(status), "content": _content(MEDIA_TYPE, Problem)} for status in statuses}
 
 
@@ -179,7 +179,7 @@ def operation_id(route: APIRoute) -> str:
 def complete_openapi(document: dict[str, Any], *, keys: bool) -> dict[str, Any]:
     """Add to an OpenAPI document the schemas to which bodies and errors refer, the card in words, and examples.
 
-    Each route that is not open to everybody says how a key is sent, and with `keys` that it must be.
+    Each route that is not always open says how a key is sent, and with `keys` that it must be.
     """
     schemas = document["components"]["schemas"]
     schemas[Problem.__name__] = Problem.model_json_schema()
@@ -197,7 +197,7 @@ def complete_openapi(document: dict[str, Any], *, keys: bool) -> dict[str, Any]:
 
 
 def _add_door(operation: dict[str, Any], keys: bool, protocol: bool) -> None:
-    """Say of one operation that it takes a key, and what is answered without one and to too many requests."""
+    """Say of one operation that it takes a key, and how a missing key and too many requests are answered."""
     any_scheme: list[dict[str, list[str]]] = [{name: []} for name in KEY_SCHEMES]
     operation["security"] = any_scheme if keys else [{}, *any_scheme]
     content = _content("application/json", ProtocolError) if protocol else _content(MEDIA_TYPE, Problem)

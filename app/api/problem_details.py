@@ -34,25 +34,23 @@ TYPE_PREFIX = "urn:problem-type:capsnet:"
 # Of the routes of the Open Inference Protocol.
 PROTOCOL = "/v2"
 
-# What a rule says where the library's own words do not say what is allowed.
+# The text of a rule where the library's own words do not name the allowed values.
 RULES = {"bool_parsing": "should be true or false", "bool_type": "should be true or false"}
 
 # What JSON calls these.
 JSON_WORDS = {"None": "null", "True": "true", "False": "false"}
 
-# More violations than these help nobody.
+# More violations than these help no client.
 MOST_VIOLATIONS = 10
 
 
-async def respond(request: Request, error: Exception) -> Response:
-    """The response for an error, whatever it is."""
+async def problem_response(request: Request, error: Exception) -> Response:
+    """Return the response for an error, whatever it is."""
     problem = as_problem(request, error)
-    request.state.problem = problem.kind  # for whoever counts
-    if is_protocol(request.url.path):
-        answer = orjson.dumps({"error": problem.detail})
-        return Response(answer, problem.status, problem.headers, "application/json")
-    body = describe(request, problem)
-    return Response(orjson.dumps(body), problem.status, problem.headers, MEDIA_TYPE)
+    request.state.problem = problem.kind  # for the metrics
+    path, request_id = request.url.path, request.scope.get("state", {}).get("request_id", "")
+    body, media_type = encode_problem(problem, path, request_id)
+    return Response(body, problem.status, problem.headers, media_type)
 
 
 def is_protocol(path: str) -> bool:
@@ -61,12 +59,12 @@ def is_protocol(path: str) -> bool:
 
 
 def describe(request: Request, problem: Problem) -> dict[str, Any]:
-    """The fields of the problem with a request."""
-    return fields(problem, request.url.path, request.scope.get("state", {}).get("request_id", ""))
+    """Return the fields of the problem with a request."""
+    return problem_fields(problem, request.url.path, request.scope.get("state", {}).get("request_id", ""))
 
 
-def fields(problem: Problem, path: str, request_id: str) -> dict[str, Any]:
-    """The fields of a problem, as RFC 9457 has them."""
+def problem_fields(problem: Problem, path: str, request_id: str) -> dict[str, Any]:
+    """Return the fields of a problem, as RFC 9457 has them."""
     body: dict[str, Any] = {
         "type": f"{TYPE_PREFIX}{problem.kind}",
         "title": problem.title,
@@ -80,16 +78,21 @@ def fields(problem: Problem, path: str, request_id: str) -> dict[str, Any]:
     return body
 
 
-def as_bytes(problem: Problem, path: str, request_id: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """Headers and body of the answer for a problem."""
-    body = orjson.dumps(fields(problem, path, request_id))
+def encode_problem(problem: Problem, path: str, request_id: str) -> tuple[bytes, str]:
+    """Return the body of the answer for a problem at a path, and its content type."""
+    if is_protocol(path):
+        return orjson.dumps({"error": problem.detail}), "application/json"
+    return orjson.dumps(problem_fields(problem, path, request_id)), MEDIA_TYPE
+
+
+def problem_headers(problem: Problem, length: int, media_type: str) -> list[tuple[bytes, bytes]]:
+    """Return the headers of a problem's answer as bytes, for a body of so many bytes."""
     more = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
-    length = b"%d" % len(body)
-    return [(b"content-length", length), (b"content-type", MEDIA_TYPE.encode()), *more], body
+    return [(b"content-length", b"%d" % length), (b"content-type", media_type.encode()), *more]
 
 
 def as_problem(request: Request, error: Exception) -> Problem:
-    """What an error says to the client; one that nobody foresaw is logged and says nothing of itself."""
+    """Return the answer to an error; an unforeseen one is logged, and its answer says nothing of it."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, RequestValidationError):
@@ -100,11 +103,11 @@ def as_problem(request: Request, error: Exception) -> Problem:
         return MethodNotAllowed(
             request.url.path, request.method, _with_head((error.headers or {}).get("Allow", ""))
         )
-    return unforeseen(request.url.path, error)
+    return internal_error(request.url.path, error)
 
 
-def unforeseen(path: str, error: Exception) -> Problem:
-    """What a client is told of an error that nobody foresaw, which is logged."""
+def internal_error(path: str, error: Exception) -> Problem:
+    """Log an unforeseen error, and return its answer."""
     log.error("unforeseen error", path=path, exc_info=error)
     return Problem("the request failed inside the service; the log has it under its request_id")
 
@@ -116,7 +119,7 @@ def _with_head(allowed: str) -> str:
 
 
 def explain(errors: Sequence[Any]) -> Problem:
-    """Errors of pydantic as one problem that names parameter, value and what is allowed."""
+    """Return errors of pydantic as one problem that names parameter, value and allowed values."""
     if broken := next((error for error in errors if error["type"] == "json_invalid"), None):
         reason = broken.get("ctx", {}).get("error", broken["msg"])
         return BadRequest(f"the body is not JSON: {reason}")

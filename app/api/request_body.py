@@ -10,7 +10,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect
 
 from ..errors import BadRequest, ContentTooLarge, InvalidParameter, Problem, UnsupportedMedia, quote
-from .middleware.body_budget import declared_length
+from .body_budget import declared_length
 from .multipart import FIELD, MULTIPART, OCTETS, PLAIN_TYPE, Form, plain_files, plain_picture
 
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -27,7 +27,7 @@ async def read_picture(request: Request, limit: int) -> bytes:
     Raises
     ------
     BadRequest, InvalidParameter, ContentTooLarge, UnsupportedMedia
-        If there is no picture to be had; says what was found and what is read.
+        If it holds no picture; says what was found and which formats are read.
     """
     if PLAIN_TYPE.fullmatch(content_type := request.headers.get("content-type", "")):
         body = await read_body(request, limit)

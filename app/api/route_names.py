@@ -16,7 +16,7 @@ UNMATCHED = "unmatched"
 
 def path_of(scope: Scope) -> str:
     """The path as the routes have it: without what the server that mounts the service puts before."""
-    root = scope.get("app_root_path", scope.get("root_path", ""))  # a mounted folder makes the latter longer
+    root = scope.get("app_root_path", scope.get("root_path", ""))  # a mounted folder makes `root_path` longer
     return str(scope["path"]).removeprefix(root)
 
 

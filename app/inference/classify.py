@@ -19,7 +19,7 @@ async def classify_images(
     top_k: int | None,
     verify: bool,
 ) -> list[Classification | Problem]:
-    """Classify picture files, in order; in the place of one that cannot be read, what is wrong with it."""
+    """Classify picture files, in order; in the place of one that cannot be read, its problem."""
     served = service.models.get(model)
     count = _check_top_k(served, top_k)
     with service.admit(len(files)) as deadline:

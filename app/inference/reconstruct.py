@@ -135,7 +135,7 @@ async def _look(
     label: str | None,
     deadline: float,
 ) -> Subject:
-    """See what is in a picture file, and choose the capsule of the class `label` or else the longest."""
+    """Encode a picture file, and choose the capsule of the class `label` or else the longest."""
     chosen = None if label is None else served.find_class("query parameter 'label'", label)
     image = unwrap((await service.load_images(served, [data], preprocess, deadline))[0])
     (seen,) = await service.encode(served, [image], deadline)

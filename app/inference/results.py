@@ -10,7 +10,7 @@ from .types import Capsules, Floats, ReconstructionCheck
 
 @dataclass(frozen=True)
 class Classification:
-    """What is in a picture: all capsules, the indices of the longest, and the check where it was asked for."""
+    """The answer for a picture: all capsules, the indices of the longest, and the check where it was asked for."""
 
     model: LoadedModel
     capsules: Capsules

@@ -96,7 +96,7 @@ class InferenceService:
     async def check_health(self, models: Iterable[LoadedModel]) -> None:
         """See that these models run; one that has failed its last batches is tried on a blank image.
 
-        A picture cannot make a blank image fail, and a model that nobody asks any more can recover.
+        A picture cannot make a blank image fail, and a model that gets no requests any more can recover.
 
         Raises
         ------
@@ -137,7 +137,7 @@ class InferenceService:
     async def load_images(
         self, served: LoadedModel, files: Sequence[bytes], preprocess: str | None, deadline: float
     ) -> list[Floats | Problem]:
-        """Picture files to the arrays (C,H,W) that the network takes; in the place of one, what is wrong with it."""
+        """Return picture files as the arrays (C,H,W) that the network takes; in the place of one, its problem."""
         limit = self._settings.max_pixels
         quick = [index for index, data in enumerate(files) if is_cheap_to_decode(data, served.card.input)]
         if len(files) == len(quick) == 1:
@@ -187,7 +187,7 @@ def _read_all(
 
 
 def _read(data: bytes, card: ModelCard, preprocess: str | None, max_pixels: int) -> Floats | Problem:
-    """A picture file to the array (C,H,W) that the network takes, or what is wrong with it."""
+    """Return a picture file as the array (C,H,W) that the network takes, or its problem."""
     try:
         return decode(data, card.input, preprocess=preprocess, max_pixels=max_pixels, objects=card.objects)
     except ImageTooLarge as error:

@@ -15,7 +15,7 @@ QUIET = ("python_multipart", "PIL")
 def configure(log_format: str, level: str = "info") -> None:
     """Send the logs of the service and of the libraries in one form, `console` or `json`, to standard error.
 
-    What is less than `level` (`debug`, `info`, `warning` or `error`) is left out.
+    Events below `level` (`debug`, `info`, `warning` or `error`) are left out.
     """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -47,7 +47,7 @@ def configure(log_format: str, level: str = "info") -> None:
 
 
 def renderer(log_format: str) -> Callable[[dict[str, Any]], str]:
-    """What makes a line of an event: for whoever writes so many that the way through `logging` takes too long."""
+    """Return the function that makes a line of an event, for events so many that `logging` takes too long."""
     if log_format == "json":
         return _dumps
     console = _console()

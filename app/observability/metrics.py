@@ -33,6 +33,9 @@ REASONS = {
     "not-ready": "not_ready",
 }
 
+# Answers to these problems are made at once. Among the durations they would make an overloaded service look fast.
+UNTIMED = frozenset({"queue-full", "too-many-requests", "unauthorized", "not-ready"})
+
 METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"})
 
 # Seconds of a request, of waiting, and of one run of a graph.
@@ -65,7 +68,8 @@ class Metrics:
         )
         self._seconds = Histogram(
             "capsnet_http_request_duration_seconds",
-            "From a request's first byte to its answer's last.",
+            "From a request's head being read to its answer being handed on; without requests refused at once "
+            "(queue full, rate limit, no key, not ready).",
             ["method", "route"],
             buckets=REQUEST_BUCKETS,
             registry=self._own,
@@ -84,15 +88,15 @@ class Metrics:
         # Finding a series by its labels takes longer than counting in it.
         self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._open = 0
-        self._ended: list[tuple[tuple[str, str, int], float]] = []
+        self._ended: list[tuple[tuple[str, str, int], float | None]] = []
         self._will_count = False
 
     def queue(self, model: str, stage: str) -> "QueueMetrics":
-        """What hears of a queue's doings: `stage` says what is done there, `model` by whose graph, or nothing."""
+        """Return the observer of a queue: `stage` names its work, `model` the model of its graph, or nothing."""
         return QueueMetrics(self._queues, model, stage)
 
     def describe(self, name: str, description: str, rows: Iterable[Mapping[str, str]]) -> None:
-        """Add a metric that is always 1 and says by its labels what is so."""
+        """Add a metric that is always 1 and has its facts in its labels."""
         self._facts.add(name, description, list(rows))
 
     def begin(self) -> None:
@@ -103,7 +107,8 @@ class Metrics:
     def end(self, method: str, route: str, status: int, seconds: float, problem: str | None) -> None:
         """Count a request as answered: `route` is a template, `problem` the kind of problem it was answered with."""
         self._open -= 1
-        self._ended.append(((method if method in METHODS else "other", route, status), seconds))
+        key = method if method in METHODS else "other", route, status
+        self._ended.append((key, None if problem in UNTIMED else seconds))
         self._count_soon()
         if problem in self._rejections:
             self._rejections[problem].inc()
@@ -115,7 +120,7 @@ class Metrics:
             asyncio.get_running_loop().call_soon(self.count)
 
     def count(self) -> None:
-        """Write down what is still to be."""
+        """Write down the counts that are still pending."""
         ended, self._ended, self._will_count = self._ended, [], False
         self._in_flight.set(self._open)
         for key, times in Counted(key for key, _ in ended).items():
@@ -123,7 +128,8 @@ class Metrics:
                 self._series[key] = self._requests.labels(*key), self._seconds.labels(*key[:2])
             self._series[key][0].inc(times)
         for key, seconds in ended:
-            self._series[key][1].observe(seconds)
+            if seconds is not None:
+                self._series[key][1].observe(seconds)
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """All numbers in the form that a client accepts, and that form's content type."""

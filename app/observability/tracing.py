@@ -29,7 +29,7 @@ def asked_for() -> str | None:
     Raises
     ------
     SettingsError
-        If it asks for what is not there.
+        If it asks for a package that is missing.
     """
     exporter = os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
     if exporter == "none" or os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
@@ -71,11 +71,11 @@ class Tracing:
         self.tracer = self._provider.get_tracer("app", __version__)
 
     def queue(self, model: str, stage: str) -> "QueueSpans":
-        """What hears of a queue's doings: `stage` says what is done there, `model` by whose graph, or nothing."""
+        """Return the observer of a queue: `stage` names its work, `model` the model of its graph, or nothing."""
         return QueueSpans(self.tracer, model, stage)
 
     def close(self) -> None:
-        """Send what is left, or give it up where nobody takes it."""
+        """Send the remaining spans, or give them up where no collector takes them."""
         # The SDK tries again and again, and knows no limit to that.
         sender = threading.Thread(target=self._provider.shutdown, daemon=True)
         sender.start()

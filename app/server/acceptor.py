@@ -26,8 +26,8 @@ def is_slow_to_accept() -> bool:
 class Acceptor:
     """Takes connections off a listening socket beside the loop's own server.
 
-    Under load a turn of the loop takes long, and hundreds of clients have sent a request over a connection that nobody
-    has taken: at twice the load that could be borne they waited for seven seconds.
+    Under load a turn of the loop takes long, and hundreds of clients have sent a request over a connection that no
+    worker has taken: at twice the sustainable load they waited for seven seconds.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-# While a client sends what is not read any more: at most so long, so long without a byte, and so many bytes.
+# While a client sends bytes that are not read any more: at most so long, so long without a byte, and so many bytes.
 LINGER_S = 30.0
 LINGER_IDLE_S = 5.0
 LINGER_BYTES = 64_000_000
@@ -29,7 +29,7 @@ class ClientTransport(asyncio.Transport):
     Parameters
     ----------
     is_sending
-        Whether the client may be sending something that nobody will read.
+        Return whether the client may be sending bytes that will not be read.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class ClientTransport(asyncio.Transport):
         return self._closing
 
     def close(self) -> None:
-        """Send what is written, then close; first let a client that still sends read its answer."""
+        """Send the written bytes, then close; first let a client that still sends read its answer."""
         if self.is_closing():
             return
         self._closing = True
@@ -113,7 +113,7 @@ class ClientTransport(asyncio.Transport):
         self.watch_reader()
 
     def watch_reader(self) -> None:
-        """Abort the connection if its client takes too little of what is written."""
+        """Abort the connection if its client takes too little of the answer."""
         if self._reader_check is None and self._transport.get_write_buffer_size():
             self._unread = self._transport.get_write_buffer_size()
             self._reader_check = self._loop.call_later(UNREAD_CHECK_S, self._check_reader)

@@ -13,15 +13,15 @@ import socket
 import tempfile
 from collections.abc import Iterator, Sequence
 
-# What stands in the place of a count where nobody takes connections.
+# The count of a worker that takes no connections.
 CLOSED = 2**32 - 1
 
 
 class Counts:
     """Whole numbers in memory that all workers see, each written by one of them alone, so that none is lost.
 
-    `open` has the connections of each worker, `taken` what each has taken out of its box since the beginning, and
-    `put[i][j]` what `i` has put into the box of `j`.
+    `open` has the connections of each worker, `taken` what each has taken out of its inbox since the beginning, and
+    `put[i][j]` what `i` has put into the inbox of `j`.
     """
 
     def __init__(self, file: int, workers: int) -> None:
@@ -30,14 +30,14 @@ class Counts:
         self.put = [numbers[start : start + workers] for start in range(2 * workers, len(numbers), workers)]
 
     def of(self, worker: int) -> int:
-        """The connections of a worker, those in its box among them; `CLOSED` or more where it takes none."""
+        """The connections of a worker, those in its inbox among them; `CLOSED` or more where it takes none."""
         return self.open[worker] + sum(row[worker] for row in self.put) - self.taken[worker]
 
 
 class Board:
-    """What the workers share, kept by the supervisor: the counts, and a box for each that the others put into.
+    """What the workers share, kept by the supervisor: the counts, and an inbox for each that the others put into.
 
-    What lies in the box of a worker that has died is found by the one that takes its place.
+    The inbox of a worker that has died goes to the worker that takes its place.
     """
 
     def __init__(self, workers: int) -> None:
@@ -60,7 +60,7 @@ class Board:
         self._counts.open[number] = CLOSED
 
     def close(self) -> None:
-        """Nobody shares any more."""
+        """Stop sharing."""
         self._file.close()
         for pair in self._boxes:
             for box in pair:
@@ -89,7 +89,7 @@ class Siblings:
             box.setblocking(False)
 
     def publish(self, connections: int) -> None:
-        """Say how many connections this worker has, those in its box left out."""
+        """Say how many connections this worker has, those in its inbox left out."""
         self._counts.open[self._number] = connections
 
     def close(self) -> None:
@@ -104,19 +104,19 @@ class Siblings:
         self._counts.put[self._number][other] += 1  # first: it may be taken out at once
         try:
             socket.send_fds(self._boxes[other], [b"\0"], [connection.fileno()])
-        except OSError:  # its box is full
+        except OSError:  # its inbox is full
             self._counts.put[self._number][other] -= 1
             return False
         connection.close()
         return True
 
     def handed_on(self) -> Iterator[socket.socket]:
-        """The connections that lie in this worker's box; where it has no more room for files, they stay there.
+        """Return the connections in this worker's inbox; where it can open no more files, they stay there.
 
         Raises
         ------
         OSError
-            With `errno.EMFILE`: what is taken out without a file to hold it would be lost.
+            With `errno.EMFILE`: a connection taken out without a file to hold it would be lost.
         """
         with contextlib.suppress(BlockingIOError):
             while True:

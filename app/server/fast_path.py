@@ -4,7 +4,7 @@ Such a request is the same work at every level, and the levels between the socke
 messages, one layer of wrappers, objects for request and response) took as long as the work itself
 (docs/performance.md). Here a request that came whole and plain is read as bytes, goes to the use case that the route
 goes to, and is written as bytes. Whatever else comes, and every request that is wrong in itself, takes the long way,
-where the words for what is wrong with it are.
+which has the texts of the errors.
 """
 
 import asyncio
@@ -13,15 +13,16 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from fastapi import FastAPI
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bind_contextvars
 
 from ..api import problem_details
 from ..api.fast_route import cached_query_parser
-from ..api.middleware.auth import extract_api_key, rate_limit_key
-from ..api.middleware.request_context import CLIENT_CLOSED_REQUEST, request_id
+from ..api.middleware.request_context import CLIENT_CLOSED_REQUEST
 from ..api.multipart import plain_picture
+from ..api.request_id import choose_request_id
 from ..api.responses import JSON
 from ..api.routes import classify
+from ..api.state import state_of
 from ..errors import NotReady, Problem
 from .http_head import Address, Head, client_of
 
@@ -50,16 +51,19 @@ class FastPath:
     """What takes the fast path through one application, and how it is answered there."""
 
     def __init__(self, app: FastAPI) -> None:
-        self._state = app.state
-        self._path = str(classify.SHORT["route"].path)
-        self._parameters = cached_query_parser(classify.SHORT["schema"])
-        self._longest = min(LONGEST_BODY, app.state.settings.max_upload)
+        self._state = state_of(app)
+        self._path = str(classify.FAST_ROUTE["route"].path)
+        self._parameters = cached_query_parser(classify.FAST_ROUTE["schema"])
+        self._longest = min(LONGEST_BODY, self._state.settings.max_upload)
 
     def may_take(self, head: Head) -> bool:
         """Whether a request with this head may take the fast path, if its body is plain."""
         state = self._state
         return (
-            head.path == self._path and head.length <= self._longest and state.open and state.tracing is None
+            head.path == self._path
+            and head.length <= self._longest
+            and state.is_open
+            and state.tracing is None
         )
 
     def read(self, head: Head, body: bytes) -> PictureRequest | None:
@@ -73,12 +77,13 @@ class FastPath:
     ) -> Reply:
         """Answer it, with a problem where there is one; cancelled because the client has left, it stays so."""
         state, head, started = self._state, request.head, time.perf_counter()
-        identity = request_id(head.last("x-request-id").encode("latin-1"))
-        client = client_of(head, peer, state.proxies)
+        identity = choose_request_id(head.last("x-request-id").encode("latin-1"))
+        client = client_of(head, peer, state.trusted_hosts)
         problem: Problem | None = None
         status = CLIENT_CLOSED_REQUEST
-        state.metrics.begin()
-        state.bodies.used += head.length
+        bind_contextvars(request_id=identity)  # the task is this request's alone
+        state.recorder.begin()
+        state.body_budget.used += head.length
         try:
             headers = self._enter(head, client)
             body = await classify.answer(state.service, request.picture, request.parameters)
@@ -88,25 +93,33 @@ class FastPath:
             if has_left():
                 raise
             problem = NotReady("the service is shutting down")  # the grace that the server gives is over
-        except Exception as error:  # noqa: BLE001  # nobody else would answer
-            with bound_contextvars(request_id=identity):
-                problem = (
-                    error if isinstance(error, Problem) else problem_details.unforeseen(head.path, error)
-                )
+        except Exception as error:  # noqa: BLE001  # no other code would answer
+            problem = (
+                error if isinstance(error, Problem) else problem_details.internal_error(head.path, error)
+            )
         finally:
             status = problem.status if problem else status
-            state.bodies.used -= head.length
-            seconds = time.perf_counter() - started
-            state.metrics.end("POST", head.path, status, seconds, problem.kind if problem else None)
-            state.access.add("POST", head.path, status, seconds, client=client, request_id=identity)
+            state.body_budget.used -= head.length
+            state.recorder.end(
+                "POST",
+                head.path,
+                status,
+                time.perf_counter() - started,
+                route=head.path,
+                problem=problem.kind if problem else None,
+                client=client,
+                request_id=identity,
+            )
         try:
-            return Reply(problem.status, identity, *problem_details.as_bytes(problem, head.path, identity))
+            body, media_type = problem_details.encode_problem(problem, head.path, identity)
+            headers = problem_details.problem_headers(problem, len(body), media_type)
+            return Reply(problem.status, identity, headers, body)
         finally:
             del problem  # its traceback has this frame, and that cycle would keep the picture
 
     def _enter(self, head: Head, client: Address | None) -> list[tuple[bytes, bytes]]:
-        """Pass the door and the bounds that the long way has; the headers that the door adds."""
-        door = self._state.door
-        rate = {} if door is None else door.authenticate(extract_api_key(head.get), rate_limit_key(client))
-        self._state.bodies.reserve(0)
+        """Pass the checks of the long way; the headers that they add."""
+        authenticator = self._state.authenticator
+        rate = {} if authenticator is None else authenticator.authenticate(head.get, client)
+        self._state.body_budget.reserve(0)
         return [(name.lower().encode(), value.encode()) for name, value in rate.items()]

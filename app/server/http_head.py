@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+from uvicorn.middleware.proxy_headers import _TrustedHosts as TrustedHosts
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from ..api.middleware.security_headers import ALWAYS, DATA_ALONE
+from ..api.security_headers import add_common_headers
 
 HEAD = re.compile(
     rb"POST (/[a-z/]*)(?:\?([!\"$-~]*))? HTTP/1\.1\r\n((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)+)\r\n"
@@ -90,16 +90,17 @@ def _head(data: bytes) -> Head | None:
     return Head(len(data), int(lengths[0]), found[1].decode(), found[2] or b"", headers)
 
 
-def client_of(head: Head, peer: Address | None, proxies: ProxyHeadersMiddleware | None) -> Address | None:
+def client_of(head: Head, peer: Address | None, proxies: TrustedHosts | None) -> Address | None:
     """Whose request it is: where a trusted proxy sent it, who that says."""
-    if proxies is None or peer is None or peer[0] not in proxies.trusted_hosts:
+    if proxies is None or peer is None or peer[0] not in proxies:
         return peer
     given = ", ".join(value for name, value in head.headers if name == "x-forwarded-for")
-    host, port = proxies.trusted_hosts.get_trusted_client_address(given) if given else ("", 0)
+    host, port = proxies.get_trusted_client_address(given) if given else ("", 0)
     return (host, port) if host else peer
 
 
 def answer(status: int, identity: str, headers: RawHeaders, body: bytes) -> bytes:
     """A whole answer, with the headers that every answer has behind these."""
-    lines = [*headers, DATA_ALONE, *ALWAYS, (b"x-request-id", identity.encode())]
+    lines = list(headers)
+    add_common_headers(lines, identity)
     return b"%b%b\r\n%b" % (STATUS_LINE[status], b"".join([b"%b: %b\r\n" % line for line in lines]), body)

@@ -1,8 +1,8 @@
 """A short refusal while the service is full: what cannot be served must cost next to nothing.
 
 A request that goes all the way to be refused there takes the time of those that were let in, and of reading the next
-ones: these wait in the sockets' buffers, where nobody refuses them. Here one is refused from its bytes, before anything
-is made of them. Whatever is not one plain, whole request goes all the way.
+ones: these wait in the sockets' buffers, where they cannot be refused. Here one is refused from its bytes, before they
+are parsed. Whatever is not one plain, whole request goes all the way.
 """
 
 import asyncio
@@ -13,8 +13,9 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
 from ..api import problem_details
-from ..api.middleware.request_context import request_id
+from ..api.request_id import choose_request_id
 from ..api.route_names import UNMATCHED
+from ..api.state import state_of
 from ..errors import Problem
 from .http_head import Address, answer, client_of, whole_request
 
@@ -33,12 +34,12 @@ class Refusals:
     """What the connections of one server know of its application: whether it is full, and how to say so."""
 
     def __init__(self, app: FastAPI) -> None:
-        self._state = app.state
+        self._state = state_of(app)
         posted = (
             str(route.path) for route in iter_route_contexts(app.routes) if "POST" in (route.methods or ())
         )
         self._paths = {path for path in posted if not problem_details.is_protocol(path)}
-        self._proxies = app.state.proxies
+        self._proxies = self._state.trusted_hosts
         self.arrived = 0  # whole requests whose answer is waited for
         self._line: deque[tuple[Waiting, bytes]] = deque()
 
@@ -48,7 +49,7 @@ class Refusals:
         A turn of the loop reads sockets as long as there are any to be read (libuv: 48 times 1,024), and a refused
         client may send again in the same turn: then nothing else has its turn, the results of batches least of all.
         """
-        if not data.startswith(b"POST "):  # a probe, or what is no request
+        if not data.startswith(b"POST "):  # a probe, or no request at all
             return False
         if not self._line and self._state.service.admission.check(arrived=self.arrived) is None:
             return False
@@ -72,18 +73,18 @@ class Refusals:
         `headers` are those that the server adds to every answer.
         """
         problem = self._state.service.admission.check(arrived=self.arrived)
-        if problem is None or not self._state.ready:
+        if problem is None or not self._state.is_ready:
             return None
         head = whole_request(data)
         if head is None or head.path not in self._paths:
             return None
-        identity = request_id(head.last("x-request-id").encode("latin-1"))
+        identity = choose_request_id(head.last("x-request-id").encode("latin-1"))
         client = client_of(head, client, self._proxies)
         return self._refusal(problem, identity, client, headers, method="POST", path=head.path)
 
     def refuse(self, problem: Problem, client: Address | None, headers: list[tuple[bytes, bytes]]) -> bytes:
-        """The whole answer to what is no whole request, and so has no method, path or id."""
-        return self._refusal(problem, request_id(b""), client, headers)
+        """Return the whole answer to bytes that are no whole request, and so have no method, path or id."""
+        return self._refusal(problem, choose_request_id(b""), client, headers)
 
     def _refusal(
         self,
@@ -96,8 +97,17 @@ class Refusals:
         path: str = "",
     ) -> bytes:
         """The whole answer for a problem, which leaves the traces that every request leaves."""
-        self._state.metrics.begin()
-        self._state.metrics.end(method, path or UNMATCHED, problem.status, 0.0, problem.kind)
-        self._state.access.add(method, path or "-", problem.status, 0.0, client=client, request_id=identity)
-        more, body = problem_details.as_bytes(problem, path, identity)
+        self._state.recorder.begin()
+        self._state.recorder.end(
+            method,
+            path or "-",
+            problem.status,
+            0.0,
+            route=path or UNMATCHED,
+            problem=problem.kind,
+            client=client,
+            request_id=identity,
+        )
+        body, media_type = problem_details.encode_problem(problem, path, identity)
+        more = problem_details.problem_headers(problem, len(body), media_type)
         return answer(problem.status, identity, [*headers, *more], body)

@@ -89,7 +89,7 @@ class CapsnetProtocol(HttpToolsProtocol):
             tell()
 
     def _may_send(self) -> bool:
-        """Return whether the client may be sending what nobody will read."""
+        """Return whether the client may be sending bytes that will not be read."""
         return self._refused or not self._between or bool(self._partial or self._pipelined)
 
     def data_received(self, data: bytes) -> None:
@@ -126,7 +126,7 @@ class CapsnetProtocol(HttpToolsProtocol):
         """Answer on the fast path what may take it, and leave all else to uvicorn's parser.
 
         Many clients send head and body one after the other, so a body has a moment to come. A head that is not whole is
-        kept: what is done with it must not depend on how the network cut it.
+        kept: its treatment must not depend on how the network cut it.
         """
         head = read_head(data) if self._is_free() else None
         if head is not None and self.fast.may_take(head):
@@ -222,7 +222,7 @@ class CapsnetProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, problem: Problem) -> None:
-        """Answer what is no whole request, behind the answers that are owed, and close."""
+        """Answer bytes that are no whole request, behind the answers that are owed, and close."""
         if self._refused:
             return
         own = not self._between and not self._in_head  # the request has been handed to the application

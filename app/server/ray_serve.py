@@ -16,7 +16,7 @@ from ..settings import Settings
 # A replica with so many requests under way is busy, and another one is started. A batch of them fills a core well.
 BUSY = 16
 
-# Requests that a replica is given at a time. More wait with whoever accepted them and go to whoever is free first.
+# Requests that a replica is given at a time. More wait where they were accepted and go to the first free replica.
 MOST_UNDER_WAY = 64
 
 

@@ -12,6 +12,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from ..api.state import state_of
 from ..settings import Settings
 from .acceptor import Acceptor, is_slow_to_accept
 from .connection_balancer import Siblings
@@ -24,13 +25,13 @@ log = structlog.get_logger(__name__)
 # over a connection at the moment at which it is closed here.
 IDLE = 75
 
-# Seconds in which requests are still taken after readiness has turned red, so that whoever sends them can learn of it.
+# Seconds in which requests are still taken after readiness has turned red, so that their clients can learn of it.
 LINGER = 1.0
 
 # Seconds in which the loop closes its listening sockets.
 HANDOVER = 0.01
 
-# Seconds in which whoever was let in last can say what it wants.
+# Seconds in which the clients admitted last can send their requests.
 LAST_WORD = 0.1
 
 # Seconds for requests under way after that.
@@ -41,7 +42,7 @@ LAST_MOMENT = LINGER + GRACE + 1
 
 
 class Server(uvicorn.Server):
-    """Serves an application whose `state.ready` is what its readiness probe says.
+    """Serves an application whose `AppState.is_ready` is what its readiness probe says.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=GRACE,
             )
         )
-        self._state = app.state
+        self._state = state_of(app)
         self._end = 0.0
         self._acceptors: list[Acceptor] = []
 
@@ -78,7 +79,7 @@ class Server(uvicorn.Server):
                 signal.signal(sig, signal.SIG_DFL)
                 signal.raise_signal(sig)
             return
-        self._state.ready = False
+        self._state.is_ready = False
         self._protocol.draining = True
         self._end = time.monotonic() + LINGER
         last = threading.Timer(LAST_MOMENT, _end_by_force)
@@ -107,7 +108,7 @@ class Server(uvicorn.Server):
         return self._protocol(self.config, self.server_state, self.lifespan.state)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Linger, then close the sockets and finish what is under way.
+        """Linger, then close the sockets and finish the requests in progress.
 
         A connection without a request would be closed at once, and the last ones' are still on their way.
         """

@@ -44,7 +44,7 @@ class WorkerServer(Server):
 
 
 def main() -> None:
-    """Serve until the supervisor says or is gone; tell it what is wrong where that cannot be."""
+    """Serve until the supervisor says or is gone; tell it the reason where that cannot be."""
     channel_file, number, *files = map(int, sys.argv[1:])
     channel = socket.socket(fileno=channel_file)
     try:

@@ -60,7 +60,7 @@ PRODUCTS: dict[str, Maker] = {  # made from garments
     "product-plain": lambda row, rng: product(row, rng, white=False),
 }
 
-# What is shown together.
+# Kinds that are shown together.
 GROUPS = {
     "paper": ("ink", "pencil", "marker", "yellowed", "ruled", "squared"),
     "camera": ("gradient", "shadow", "turned", "sideways", "stray", "edge", "quality-60", "heic"),

@@ -96,7 +96,7 @@ def scan_border(_row: np.ndarray, rng: np.random.Generator, _label: int) -> byte
 
 
 def one_at_edge(row: np.ndarray, rng: np.random.Generator, _label: int) -> bytes:
-    """Draw a 1 in a box that it touches with one end, or that is cut right at it."""
+    """Draw a 1 in a frame that it touches with one end, or that is cut right at it."""
     size = _size(rng, 60, 400)
     digit = trace(row).turned(rng.uniform(-5, 5))
     tip = rng.uniform(0.06, 0.13)

@@ -54,7 +54,7 @@ def main() -> int:
 
 
 def examine(data: bytes, spec: InputSpec, way: str) -> tuple[str, bool]:
-    """What is wrong with the way a file is answered, or nothing; and whether it was read."""
+    """Return the fault in the answer to a file, or nothing; and whether it was read."""
     begin, peak = time.thread_time(), _peak()
     read = False
     try:

@@ -92,7 +92,7 @@ def cpu_milliseconds(data: bytes, repeats: int) -> float:
 
 
 def speeds(row: np.ndarray) -> dict[str, float]:
-    """Milliseconds of CPU time by what is read."""
+    """Milliseconds of CPU time by kind of file."""
     timed: dict[str, Callable[[], tuple[bytes, int]]] = {
         "12-megapixel JPEG, plain paper": lambda: (catalogue.make("ink", row, 0), 9),
         "12-megapixel JPEG, squared paper": lambda: (catalogue.make("squared", row, 0), 9),

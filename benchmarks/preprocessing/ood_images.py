@@ -93,7 +93,7 @@ def wander(rng: np.random.Generator) -> np.ndarray:
 
 
 def coil(rng: np.random.Generator) -> np.ndarray:
-    """Loops in a row, as of somebody who tries a pen."""
+    """Loops in a row, as of a person who tries a pen."""
     t = np.linspace(0, 2 * np.pi * rng.uniform(2.5, 6), 600)
     along = rng.uniform(0.05, 0.4) * t + rng.uniform(0.5, 1.5) * np.cos(t)
     swell = 1 + 0.3 * np.sin(rng.uniform(0.1, 0.5) * t + rng.uniform(0, 6))
@@ -101,7 +101,7 @@ def coil(rng: np.random.Generator) -> np.ndarray:
 
 
 def hatching(rng: np.random.Generator) -> np.ndarray:
-    """To and fro, as of somebody who strikes out or blackens."""
+    """To and fro, as of a person who strikes out or blackens."""
     count = int(rng.integers(5, 14))
     along = np.linspace(0, 1, count) + rng.normal(0, 0.03, count)
     across = np.arange(count) % 2 + rng.normal(0, 0.12, count)

@@ -16,7 +16,7 @@ INSIDE = 110  # of 255: the level at which a row's strokes have their width
 
 @dataclass(frozen=True)
 class Trace:
-    """Centre lines of a digit: points (n,2), x before y, in units of its height, its box's middle at (0,0)."""
+    """Centre lines of a digit: points (n,2), x before y, in units of its height, the middle of its extent at (0,0)."""
 
     points: np.ndarray
 
@@ -28,7 +28,7 @@ class Trace:
 
     @property
     def width(self) -> float:
-        """Width of the box, in units of the digit's height."""
+        """Width of the digit, in units of its height."""
         return float(np.ptp(self.points[:, 0]))
 
 

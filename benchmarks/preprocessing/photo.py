@@ -42,7 +42,7 @@ PENS = (INK, PENCIL, MARKER)
 
 @dataclass(frozen=True)
 class Setting:
-    """What is asked of a photograph; everything else is drawn by lot.
+    """The setting of a photograph; everything else is drawn by lot.
 
     Attributes
     ----------
@@ -170,7 +170,7 @@ def _cover(scene: CompositionSpec, cover: np.ndarray, colour: np.ndarray) -> Non
 
 
 def _write(scene: CompositionSpec, pen: Pen, positions: np.ndarray, height: float) -> None:
-    """Draw lines through positions (n,2) in pixels; the tip goes by the height of what is written."""
+    """Draw lines through positions (n,2) in pixels; the tip goes by the height of the writing."""
     rng = scene.rng
     stroke = ink(positions, scene.size, height * rng.uniform(*pen.width), rng, uneven=pen.uneven)
     tooth = np.clip(1 + pen.grain * (noise(scene.size, 1.6, rng) - 0.3), 0, 1)

@@ -66,7 +66,7 @@ LETTERING = {
 REFUSED = {**EMPTY, "crossed-out": Kind(lettering.crossed_out, harm=0.03)}
 KINDS = {**EMPTY, **SMALL, **GROUNDS, **LETTERING, "crossed-out": REFUSED["crossed-out"]}
 
-# What is shown together.
+# Kinds that are shown together.
 GROUPS = {
     "empty": (*EMPTY, "one-at-edge"),
     "grounds": (*SMALL, *GROUNDS),

@@ -53,7 +53,7 @@ def capsnet(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Ask a capsule-network service what is in pictures, in which pose, and what it would look like otherwise."""
+    """Ask a capsule-network service for the class and the pose in pictures, and for drawings with the pose moved."""
 
 
 @app.command(epilog=HELP)

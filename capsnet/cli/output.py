@@ -1,4 +1,4 @@
-"""What is written to standard output: a table for people, JSON lines or CSV with everything for programs."""
+"""Write to standard output: a table for people, JSON lines or CSV with everything for programs."""
 
 import csv
 import sys
@@ -53,11 +53,11 @@ class Writer(Protocol):
         """Write a row, now or at the end."""
 
     def close(self) -> None:
-        """Write what is not written yet."""
+        """Write the results that are not written yet."""
 
 
 class _Console(Console):
-    """Leaves it to the command how to end where nobody reads any more, instead of ending with status 1."""
+    """Leaves it to the command how to end where its reader is gone, instead of ending with status 1."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError

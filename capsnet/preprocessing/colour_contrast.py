@@ -23,7 +23,7 @@ def colour_contrast(pixels: np.ndarray) -> np.ndarray | None:
     sample = pixels[::SAMPLED, ::SAMPLED].reshape(-1, 3).astype(np.float32)
     ground = np.median(sample, axis=0)
     ground /= max(float(np.linalg.norm(ground)), 1.0)
-    # Light changes a colour along the line from black through it. What is orthogonal to that line is another colour.
+    # Light changes a colour along the line from black through it. The orthogonal part is another colour.
     residual = sample - (sample @ ground)[:, None] * ground
     axis = np.linalg.eigh(residual.T @ residual)[1][:, -1].astype(np.float32)
     axis -= (axis @ ground) * ground

@@ -15,6 +15,7 @@ EDGE = 64  # pixels of the longer edge of the small mask in which lines are soug
 STEEPEST, STEP = 0.15, 0.03  # slopes: 9 degrees either way
 COVERED = 0.9  # of the picture's width or height, that a line at least covers
 COVERED_OUTSIDE = 0.65  # the same where it lies in the outer part of the picture
+END = 2  # pixels from the small mask's end, within which a shorter line begins; a 1 ends before them on both sides
 OUTER = 0.12  # of the picture's width or height
 STROKE = 0.05  # of its length: a bar in the middle that is as thick may be a 1
 MOST_LINES = 0.4  # of the picture: what covers more is no line
@@ -68,19 +69,20 @@ def _line_pixels(mask: np.ndarray) -> np.ndarray:
     slope = np.arange(len(shifts))[:, None]
     upright[slope, rows, places] = upright[slope, rows, places + 1] = True
     total = upright.view(np.uint8).sum(axis=1, dtype=np.uint8)  # (slopes,w)
+    ends = np.asarray(upright[:, :END].any(axis=1) | upright[:, -END:].any(axis=1))
     for number, covered in enumerate(total):
-        inside = _chosen(covered / height, room, width, height)
+        inside = _chosen(covered / height, ends[number], room, width, height)
         if inside.any():
             own = inside[places[number]] | inside[places[number] + 1]
             marked[rows[own], columns[own]] = True
     return marked
 
 
-def _chosen(covered: np.ndarray, room: int, width: int, height: int) -> np.ndarray:
-    """Tell which columns, of the coverage (w,) at one slope, belong to lines: bool (w,)."""
+def _chosen(covered: np.ndarray, ends: np.ndarray, room: int, width: int, height: int) -> np.ndarray:
+    """Tell which columns belong to lines, by their coverage (w,) and whether they reach an end (w,): bool (w,)."""
     position = (np.arange(len(covered)) - room) / width
     outer = (position < OUTER) | (position > 1 - OUTER)
-    chosen = covered >= np.where(outer, COVERED_OUTSIDE, COVERED)
+    chosen = (covered >= COVERED) | (outer & ends & (covered >= COVERED_OUTSIDE))
     change = np.flatnonzero(np.diff(np.concatenate([[False], chosen, [False]]).astype(np.int8)))
     for first, last in zip(change[::2], change[1::2], strict=True):
         middle = (first + last) / 2 - room

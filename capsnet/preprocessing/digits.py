@@ -11,29 +11,35 @@ from capsnet.preprocessing.ruled_lines import remove_ruled_lines
 
 NOISE_LEVELS = 4.0  # standard deviations from the ground that are still ground
 LEAST_CONTRAST = 0.06  # fainter differences are no stroke
-FAINTEST = 0.35  # of a digit's own strokes; what is fainter beside them is not a part of it
+FAINTEST = 0.35  # of a digit's own strokes; fainter pixels beside them are not a part of it
 FULL = 0.8  # of the strokes' level, from which on they count as full
 NEAR = 0.12  # of the digit's height: pieces no farther away belong to it
+LINK = 0.3  # of the first piece's length, that a piece has at least which leads to another
+ALIKE = 0.7  # of the first piece's darkness, that the others of a chain have at least
+CHAIN_NEAR = 0.25  # of a piece's length: the next of a chain is no farther away
+CHAIN = (
+    2.7  # lengths of the first piece, that a chain is at most high: two segments and the gaps between them
+)
 LEAST_PIECE = 0.004  # of the digit's weight
 
-LEAST_LENGTH = 0.012  # of the picture's longer edge: what is shorter is no digit
+LEAST_LENGTH = 0.012  # of the picture's longer edge: shorter components are no digit
 LEAST_PIXELS = 8  # of its strokes
-LEAST_STRENGTH = 0.1  # mean contrast: what is fainter all over is a change of tone
+LEAST_STRENGTH = 0.1  # mean contrast: a fainter component is a change of tone
 HAIRLINE = (
-    0.02  # of its length: what is thinner and ends at the picture's edge is a ruled line, or half as thin
+    0.02  # of its length: a thinner one that ends at the picture's edge is a ruled line, or half as thin
 )
 CLOSE = 0.8  # of the picture's height and width: a close crop
 ALONG = 0.5  # of its length: what touches the edge for longer lies along it
 
 
-SLENDER = 0.4  # of its length: what is narrower may be a line across the picture
-LONG = 0.6  # of the picture's height or width: what is longer may be several
+SLENDER = 0.4  # of its length: a narrower one may be a line across the picture
+LONG = 0.6  # of the picture's height or width: a longer one may be several
 
 MOST_INSIDE = 20  # components, the heaviest, that may have a frame around them
 LEAST_INSIDE = 0.1  # of the frame's weight
-MOST_FRAME = 0.3  # of its box, that a frame covers
+MOST_FRAME = 0.3  # of its extent, that a frame covers
 
-FINE = 80  # pixels to the longer edge of the box in which strokes are brought to their width
+FINE = 80  # pixels to the longer edge of the canvas in which strokes are brought to their width
 USUAL = 0.125  # width of MNIST's strokes, in shares of the digit's longer edge
 THINNEST, THICKEST = 0.10, 0.16  # as they are between these
 
@@ -65,6 +71,8 @@ def segment_digits(contrast: np.ndarray, noise: float, count: int = 1) -> np.nda
         lines = line_pixels(mask)
         crossing = parts_of_lines(parts, clean > floor, lines) if lines is not None else np.zeros(1, bool)
         if crossing.any():
+            # Where one line crosses the picture, another straight piece at its edge is hardly a 1.
+            crossing |= ~_inner(parts) & _slender(parts)
             clean = np.where(parts.mask(crossing), np.float32(0), clean)
             parts = find_components(clean > floor, clean)
     contrast = clean
@@ -73,7 +81,7 @@ def segment_digits(contrast: np.ndarray, noise: float, count: int = 1) -> np.nda
         parts = find_components(contrast > floor, contrast)
     if not _may_be_digits(parts).any():
         return None
-    # The digit's own strokes say how faint a part of it can be; what is fainter may have joined it to something else.
+    # The digit's own strokes say how faint a part of it can be; fainter pixels may have joined it to something else.
     mask = parts.mask(_digits(parts, count))
     mask &= contrast > FAINTEST * np.percentile(contrast[mask], 75)
     parts = find_components(mask, contrast)
@@ -86,10 +94,14 @@ def segment_digits(contrast: np.ndarray, noise: float, count: int = 1) -> np.nda
 
 def _may_be_line(parts: Components, main: int) -> bool:
     """Tell whether a component may be a line that crosses the picture, or some of them."""
-    tall, wide = int(parts.height[main]), int(parts.width[main])
-    slender = min(tall, wide) < SLENDER * max(tall, wide)
-    long = tall > LONG * parts.shape[0] or wide > LONG * parts.shape[1]
-    return slender or long or not _inner(parts)[main]
+    long = parts.height[main] > LONG * parts.shape[0] or parts.width[main] > LONG * parts.shape[1]
+    return bool(_slender(parts)[main] or long or not _inner(parts)[main])
+
+
+def _slender(parts: Components) -> np.ndarray:
+    """Find components much narrower than long: bool (N,)."""
+    shorter, longer = np.minimum(parts.height, parts.width), np.maximum(parts.height, parts.width)
+    return np.asarray(shorter < SLENDER * longer)
 
 
 def _streaked(parts: Components) -> bool:
@@ -121,25 +133,42 @@ def _is_another(parts: Components, other: int, main: int) -> bool:
 
 
 def _with_pieces(parts: Components, main: int) -> np.ndarray:
-    """A component and the pieces near it: bool (N,)."""
-    reach = NEAR * max(parts.height[main], parts.width[main])
-    near = (
+    """Find a component and the pieces of its digit: bool (N,).
+
+    A digit of a display is a chain of pieces: each is near the next, and all are alike.
+    """
+    longest = np.maximum(parts.height, parts.width)
+    strength = parts.weight / parts.pixels
+    usual = (parts.weight > LEAST_PIECE * parts.weight[main]) & (strength > 0.4 * strength[main])
+    usual &= _inner(parts) | ~_inner(parts)[main]
+    usual &= (longest <= 1.2 * longest[main]) & ~_around(parts, main)
+    found = usual & _near(parts, main, NEAR)
+    found[main] = True
+    alike = usual & (strength > ALIKE * strength[main])
+    links = alike & (longest >= LINK * longest[main])
+    chain, seen = found.copy(), np.zeros(len(parts), bool)
+    while (new := chain & ~seen & links).any():
+        following = int(np.argmax(new))
+        seen[following] = True
+        chain |= alike & _near(parts, following, CHAIN_NEAR)
+    tall = parts.bottom[chain].max() - parts.top[chain].min()
+    wide = parts.right[chain].max() - parts.left[chain].min()
+    return np.asarray(chain if wide <= tall <= CHAIN * longest[main] else found)
+
+
+def _near(parts: Components, main: int, share: float) -> np.ndarray:
+    """Find the components no farther from another than a share of its length, to either side: bool (N,)."""
+    reach = share * max(parts.height[main], parts.width[main])
+    return np.asarray(
         (parts.left <= parts.right[main] + reach)
         & (parts.right >= parts.left[main] - reach)
         & (parts.top <= parts.bottom[main] + reach)
         & (parts.bottom >= parts.top[main] - reach)
     )
-    strength = parts.weight / parts.pixels
-    near &= (parts.weight > LEAST_PIECE * parts.weight[main]) & (strength > 0.4 * strength[main])
-    near &= _inner(parts) | ~_inner(parts)[main]
-    longest = 1.2 * max(parts.height[main], parts.width[main])
-    near &= (parts.height <= longest) & (parts.width <= longest) & ~_around(parts, main)
-    near[main] = True
-    return np.asarray(near)
 
 
 def _around(parts: Components, inner: int | np.ndarray) -> np.ndarray:
-    """Whether a component's box lies around another's on all sides: bool (N,), or (N,M) for `inner` (M,)."""
+    """Whether a component's extent lies around another's on all sides: bool (N,), or (N,M) for `inner` (M,)."""
     top, bottom, left, right = (
         np.expand_dims(side, tuple(range(1, 1 + np.ndim(inner))))
         for side in (parts.top, parts.bottom, parts.left, parts.right)
@@ -174,7 +203,7 @@ def _may_be_digits(parts: Components) -> np.ndarray:
 
 
 def _likelihood(parts: Components) -> np.ndarray:
-    """How much a component looks like somebody's digit: large, dark, central, whole, no bar and no frame."""
+    """How much a component looks like a digit: large, dark, central, whole, no bar and no frame."""
     height, width = parts.shape
     tall, wide = parts.height.astype(float), parts.width.astype(float)
     x = (parts.left + parts.right) / width - 1
@@ -198,7 +227,7 @@ def _frames(parts: Components) -> np.ndarray:
 
 
 def normalize_stroke_width(strokes: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Scale into a box and bring the strokes to their usual width, whatever the pen: float32, at most (height,width).
+    """Scale into a canvas and bring the strokes of any pen to their usual width: float32, at most (height,width).
 
     `strokes` float32 (h,w) in [0,1], cropped to the digit.
     """

@@ -228,7 +228,7 @@ def _other_format(data: bytes) -> str | None:
 
 
 def _damaged(kind: str, error: Exception) -> str:
-    # Pillow's "cannot identify" names the buffer's address, which tells nobody anything.
+    # Pillow's "cannot identify" names the buffer's address, which helps no user.
     reason = "" if isinstance(error, UnidentifiedImageError) else str(error)
     return f"the {kind} file is damaged or cut short" + (f" ({reason})" if reason else "")
 

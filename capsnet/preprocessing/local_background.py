@@ -38,7 +38,7 @@ def stroke_contrast(grey: np.ndarray) -> tuple[np.ndarray, float]:
     Returns
     -------
     contrast : np.ndarray
-        float32 (h,w) in [0,1]: a share of the ground's brightness for ink, of what is missing to white for chalk.
+        float32 (h,w) in [0,1]: a share of the ground's brightness for ink, of the difference from white for chalk.
     noise : float
         Standard deviation of the bare ground's contrast.
     """
@@ -111,7 +111,7 @@ def _thirds(values: np.ndarray) -> np.ndarray:
 
 
 def morphological_closing(values: np.ndarray, span: int) -> np.ndarray:
-    """Fill in what is dark and narrower than a square of `span` (odd) pixels: uint8 (h,w).
+    """Fill in dark parts narrower than a square of `span` (odd) pixels: uint8 (h,w).
 
     The picture goes on beyond its edges as it ends, so that a table in its corner is as wide as a table is.
     """
@@ -133,7 +133,7 @@ def running_extremum(values: np.ndarray, span: int, axis: int, extreme: np.ufunc
     """Extreme of every `span` neighbours along an axis of values (h,w) or (n,), by doubling: shorter by span - 1."""
     if values.ndim == 1 or axis == 0:
         return _extremes(values, span, extreme)
-    # One long row is quicker than many short ones. What runs over from row to row lies behind what is kept.
+    # One long row is quicker than many short ones. Values that run over from row to row lie behind the kept ones.
     height, width = values.shape
     values = _extremes(values.reshape(-1), span, extreme)
     return as_strided(values, (height, width - span + 1), (width * values.itemsize, values.itemsize))

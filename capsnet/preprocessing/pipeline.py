@@ -10,9 +10,9 @@ The ways (`InputSpec.preprocess`), after EXIF turning:
 `mnist`    light strokes on black. The ground (paper, board) is estimated as a smooth surface and divided away, the
            strokes are stretched to full contrast, cropped, scaled with their aspect kept into 20/28 of the frame and
            placed so that their centre of mass is the frame's: LeCun's recipe, in proportion for other sizes.
-`fashion`  as `mnist`, but the grey levels are kept, and the longer edge fills the frame, the box centred.
+`fashion`  as `mnist`, but the grey levels are kept, and the longer edge fills the frame, the garment centred.
 `resize`   transparency laid on white, grey or colour as the network takes it, resized to the frame.
-`none`     the same as `resize`: for whoever has prepared a picture for another way.
+`none`     the same as `resize`: for a picture that was prepared in another way.
 
 Under `mnist` and `fashion` a picture of the network's own size is taken as it is, but for its polarity.
 """
@@ -50,16 +50,16 @@ WORKING_EDGE = 480
 DIGIT_SHARE = 20 / 28  # of the frame that LeCun's digits fill
 FAINT = 0.2  # contrast: where nothing is stronger, the colours may say more
 LEAST_COLOURED = 8  # pixels of the shorter edge
-# What tells a row of a data set from a scene of the same size. Of MNIST's 70,000 rows the digit's box is 19 or 20 of
+# What tells a row of a data set from a scene of the same size. Of MNIST's 70,000 rows the digit is 19 or 20 of
 # the 28 pixels long, its middle at most 5.5 pixels from the frame's, and more than half of the pixels are black.
 SIZE_TOLERANCE = 0.05  # of the frame
-MOST_OFF = 0.4  # between the box's middle and the frame's, of half of the frame
+MOST_OFF = 0.4  # between the digit's middle and the frame's, of half of the frame
 MOST_BLACK = 16  # of 255: what lossy compression makes of black
 LEAST_GROUND = 0.5  # of the pixels
 # A file of a data set's row is far below both; 8 KB of nothing but headers are read in a millisecond.
 QUICK_BYTES = 8192
 QUICK_PIXELS = 64 * 64
-FAINTEST_STROKE = 0.2  # of the strongest; what is fainter belongs to the ground
+FAINTEST_STROKE = 0.2  # of the strongest; fainter pixels belong to the ground
 
 
 def decode(
@@ -224,7 +224,7 @@ def _is_row(image: Image.Image, row: np.ndarray, objects: int) -> bool:
     objects
         How many digits the row may show; of several, only the ground is looked at.
     """
-    # Pillow's search for what is not black takes a tenth of the time of NumPy's, and settles it for exact rows.
+    # Pillow's search for pixels that are not black takes a tenth of the time of NumPy's, and settles it for exact rows.
     if objects == 1 and (
         _is_centred(image.getbbox(), row.shape) or _is_centred(ImageChops.invert(image).getbbox(), row.shape)
     ):
@@ -241,7 +241,7 @@ def _is_row(image: Image.Image, row: np.ndarray, objects: int) -> bool:
 
 
 def _is_centred(box: tuple[int, int, int, int] | None, shape: tuple[int, ...]) -> bool:
-    """Tell whether a box (left, top, right, bottom) is as large as a data set's digits are, and near the middle."""
+    """Tell whether an extent (left, top, right, bottom) is as large as a data set's digits are, and near the middle."""
     if box is None:
         return True
     left, top, right, bottom = box
@@ -302,7 +302,7 @@ def center_by_mass(values: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def place_by_box(values: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Lay on black with the box in the middle: uint8 (height,width)."""
+    """Lay on black with the garment in the middle: uint8 (height,width)."""
     return _place(values, (height - values.shape[0]) // 2, (width - values.shape[1]) // 2, height, width)
 
 

@@ -182,7 +182,7 @@ def _inside(rows: np.ndarray, height: int) -> np.ndarray:
 
 
 def _clear(contrast: np.ndarray, others: np.ndarray, band: RuledLine) -> None:
-    """Clear a line, but for what is darker than it and what goes on at both of its sides: a stroke. Both are flat."""
+    """Clear a line, but not pixels that are darker than it or go on at both of its sides: a stroke. Both are flat."""
     above, below = _wider(others.take(band.beside), len(band.places))
     own = contrast.take(band.places)
     contrast[band.places] = np.where(

@@ -1,13 +1,18 @@
-"""Check the English of README.md, docs/ and commit subjects: `python -m docs.tools.check_english`.
+"""Check the English of documents, Python sources and commit subjects: `python -m docs.tools.check_english`.
 
 A sentence ends at . ! ? : or ; before white space. Code blocks, tables, images, HTML comments and link targets do not
-count. At most 4 % of the sentences may be longer than 25 words, and no listed word may occur.
+count. At most 4 % of the sentences of README.md and docs/ may be longer than 25 words. No listed word may occur there,
+in CONTRIBUTING.md and SECURITY.md, nor in docstrings, comments and texts (errors, log lines, help) of Python sources.
 """
 
 import argparse
+import ast
+import io
 import re
 import subprocess
 import sys
+import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +42,7 @@ WORDS = {
     "box": "inbox, frame",
 }
 LISTED = re.compile(rf"\b({'|'.join(WORDS)})\b", re.IGNORECASE)
-# What is not prose: code, comments, tables, images, quoted code, and the targets of links.
+# Text that is not prose: code, comments, tables, images, quoted code, and the targets of links.
 NOT_PROSE = re.compile(
     r"^ *```.*?^ *```$|<!--.*?-->|^ *\|.*?$|!\[[^\]]*\]\([^)]*\)|(?<=\])\([^)]*\)|https?://\S+",
     re.MULTILINE | re.DOTALL,
@@ -46,6 +51,13 @@ ITEM = re.compile(r"^ *(?:[-*]|\d+\.) +|^#+ .*$|^ *> ?", re.MULTILINE)
 SENTENCE_END = re.compile(r"[.!?:;][*_)\"'`]*(?=\s|$)|\n\s*\n")
 # Abbreviations whose point ends no sentence.
 ABBREVIATION = re.compile(r"\b(e\.g|i\.e|et al|etc|vs|cf)\.")
+
+
+# Documents beside README.md and docs/ in which only words are checked.
+OTHER_PAGES = ("CONTRIBUTING.md", "SECURITY.md")
+SOURCES = ("app", "benchmarks", "capsnet", "docs", "model", "tests", "training")
+# These name the words on purpose.
+EXEMPT = ("docs/tools/check_english.py", "tests/docs/test_check_english.py")
 
 
 def pages(root: Path) -> list[Path]:
@@ -75,10 +87,7 @@ def check_pages(root: Path, *, verbose: bool) -> list[str]:
     problems, long, total = [], [], 0
     for page in pages(root):
         name, text = page.relative_to(root), page.read_text()
-        problems += [
-            f"{name}: “{found[0]}”; write: {WORDS[found[0].lower()]}"
-            for found in LISTED.finditer(prose(text))
-        ]
+        problems += _listed(str(name), prose(text))
         own = sentences(text)
         total += len(own)
         long += [f"{name}: {sentence}" for sentence in own if is_long(sentence)]
@@ -93,8 +102,38 @@ def check_pages(root: Path, *, verbose: bool) -> list[str]:
     return problems
 
 
+def _listed(place: str, text: str) -> list[str]:
+    """Return the listed words in a text as problems."""
+    return [f"{place}: “{found[0]}”; write: {WORDS[found[0].lower()]}" for found in LISTED.finditer(text)]
+
+
+def check_words(root: Path) -> list[str]:
+    """Return the listed words in the other documents and in Python sources."""
+    problems = []
+    for name in OTHER_PAGES:
+        if (path := root / name).exists():
+            problems += _listed(name, prose(path.read_text()))
+    for folder in SOURCES:
+        for path in sorted((root / folder).rglob("*.py")):
+            name = path.relative_to(root).as_posix()
+            if name not in EXEMPT:
+                for line, text in python_texts(path.read_text()):
+                    problems += _listed(f"{name}:{line}", re.sub(r"`[^`\n]*`", "code", text))
+    return problems
+
+
+def python_texts(source: str) -> Iterator[tuple[int, str]]:
+    """Yield comments and strings with a space in them, docstrings among these, each with its first line."""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
+            yield node.lineno, " ".join(node.value.split())
+
+
 def check_subject(subject: str) -> list[str]:
-    """Return what is wrong with the subject of a commit."""
+    """Return the problems of the subject of a commit."""
     problems = []
     if len(subject) > MAX_SUBJECT:
         problems.append(f"has {len(subject)} characters; at most {MAX_SUBJECT} are allowed")
@@ -124,7 +163,7 @@ def main() -> int:
     parser.add_argument("--base", default="", help="Check commits after this one; default: the last tag.")
     parser.add_argument("--verbose", action="store_true", help="List the long sentences in any case.")
     options = parser.parse_args()
-    problems = check_pages(ROOT, verbose=options.verbose) + check_commits(options.base)
+    problems = check_pages(ROOT, verbose=options.verbose) + check_words(ROOT) + check_commits(options.base)
     sys.stderr.writelines(f"{problem}\n" for problem in problems)
     return 1 if problems else 0
 

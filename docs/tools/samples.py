@@ -1,4 +1,4 @@
-"""Write the playground's samples, `app/static/samples/`: a strip of pictures for each data set, and what is on it.
+"""Write the playground's samples, `app/static/samples/`: a strip of pictures for each data set, and its labels.
 
     python -m docs.tools.samples
 

@@ -1,4 +1,4 @@
-"""Convolutional networks without capsules, for comparison: what is gained is measured against them, not asserted.
+"""Convolutional networks without capsules, for comparison: the gain of capsules is measured against them, not asserted.
 
 Sabour et al. 2017 (https://arxiv.org/abs/1710.09829, section 5) compare with the large one, `CNN`. `SmallCNN` is
 Efficient-CapsNet with its capsules taken out: the same trunk and the same number of parameters. `ResidualCNN` is the

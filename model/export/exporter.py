@@ -203,7 +203,7 @@ def _trace(module: nn.Module, inputs: dict[str, Tensor], outputs: list[str]) -> 
 
 
 def _simplify(graph: onnx_ir.Model) -> None:
-    """Fold constants and remove what is computed twice.
+    """Fold constants and remove repeated computations.
 
     Equal weights stay apart, because `model.export.to_pytorch` asks for each by its name. The two normalisations whose
     sum ends a residual block get equal gradients, and so equal shifts. The exporter's own optimisation also works a
@@ -236,7 +236,7 @@ def _forget_origins(graph: onnx.ModelProto) -> None:
 
 
 def round_large_weights(network: CapsuleNetwork) -> None:
-    """Round the weights that are stored as fp16, so that the comparison is with what is stored."""
+    """Round the weights that are stored as fp16, so that the comparison uses the stored weights."""
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.numel() >= LARGE_WEIGHT:

@@ -1,6 +1,6 @@
 """An exported model as the PyTorch network that it was made from: the weights lie in its graphs under their own names.
 
-So whoever has a model needs no checkpoint to train it further, to learn from it, to attack it or to look inside it.
+So a model needs no checkpoint to be trained further, to be a teacher, to be attacked or to be looked into.
 """
 
 from pathlib import Path
@@ -59,7 +59,7 @@ def restore(folder: Path) -> tuple[CapsuleNetwork, ModelCard]:
 
 
 def _weights(graph: Path) -> dict[str, Tensor]:
-    """What is stored in a graph, by name, in float32; raises CardError if the file is not a graph."""
+    """Return the weights stored in a graph, by name, in float32; raises CardError if the file is not a graph."""
     try:
         initializers = onnx.load(graph).graph.initializer
     except DecodeError as error:

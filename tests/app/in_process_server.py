@@ -9,6 +9,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from app.api.application import create_app
+from app.api.state import state_of
 from app.server.protocol import CapsnetProtocol, protocol_class
 from app.settings import Settings
 
@@ -19,7 +20,8 @@ async def within_this_process(
 ) -> AsyncIterator[tuple[type[CapsnetProtocol], ServerState, int]]:
     """The class of its connections, those that are open, and its port; idle ones are closed after `idle` seconds."""
     app = create_app(Settings(models=models))
-    app.state.open = app.state.ready = True
+    served = state_of(app)
+    served.is_open = served.is_ready = True
     config = uvicorn.Config(app, lifespan="off", timeout_keep_alive=idle)
     config.load()
     kind, state = protocol_class(app, 30.0), ServerState()
@@ -28,4 +30,4 @@ async def within_this_process(
     server.close()
     assert kind.refusals.arrived == 0
     assert not state.tasks
-    await app.state.service.close()
+    await served.service.close()

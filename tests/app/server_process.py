@@ -1,13 +1,20 @@
-"""Starting and stopping the service as an operator does: `python -m app`, a process of its own."""
+"""Starting and stopping the service as an operator does: `python -m app`, a process of its own.
 
+With CAPSNET_TEST_SERVER=plain the service runs under plain uvicorn, from a copy of the tree without `app/server/`.
+"""
+
+import atexit
 import base64
 import contextlib
+import functools
 import io
 import os
 import resource
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +27,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 START_LIMIT = 90.0
+PLAIN = os.environ.get("CAPSNET_TEST_SERVER") == "plain"
 
 
 class Server:
@@ -56,8 +64,24 @@ class Server:
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
+@functools.cache
+def working_folder() -> Path:
+    """Return the folder that the service starts from: the project, or its copy without `app/server/`."""
+    if not PLAIN:
+        return ROOT
+    copy = tempfile.TemporaryDirectory(prefix="capsnet-plain-")
+    atexit.register(copy.cleanup)
+    folder = Path(copy.name)
+    shutil.copytree(ROOT / "app", folder / "app", ignore=shutil.ignore_patterns("server", "__pycache__"))
+    for name in ("capsnet", "artifacts"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
 def environment(**settings: object) -> dict[str, str]:
     """The environment of the tests with these settings of the service and no others."""
+    if PLAIN:
+        settings.setdefault("server", "uvicorn")
     plain = {name: value for name, value in os.environ.items() if not name.startswith("CAPSNET_")}
     return plain | {f"CAPSNET_{name.upper()}": str(value) for name, value in settings.items()}
 
@@ -66,7 +90,7 @@ def run_app(**settings: object) -> subprocess.CompletedProcess[str]:
     """`python -m app` where it is expected to end by itself."""
     command = [sys.executable, "-m", "app"]
     return subprocess.run(
-        command, cwd=ROOT, env=environment(**settings), capture_output=True, text=True, timeout=60
+        command, cwd=working_folder(), env=environment(**settings), capture_output=True, text=True, timeout=60
     )
 
 
@@ -78,11 +102,15 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def serving(log: Path, **settings: object) -> Iterator[Server]:
-    """A server, ready; killed at the end, that nobody need wait for it."""
+    """A server, ready; killed at the end, so that no test waits for it."""
     port = settings.setdefault("port", free_port())
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "app"], cwd=ROOT, env=environment(**settings), stderr=output, text=True
+            [sys.executable, "-m", "app"],
+            cwd=working_folder(),
+            env=environment(**settings),
+            stderr=output,
+            text=True,
         )
     server = Server(process, f"http://127.0.0.1:{port}", log)
     try:
@@ -116,7 +144,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
 
 
 def is_ending(server: Server) -> bool:
-    """Readiness is red, or, a moment later, nobody listens any more."""
+    """Readiness is red, or, a moment later, no server listens any more."""
     try:
         return httpx.get(f"{server.url}/health/ready", timeout=30).status_code == 503
     except httpx.ConnectError:

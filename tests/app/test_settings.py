@@ -1,4 +1,4 @@
-"""Settings: defaults, units, bounds, and what is said where a variable is wrong."""
+"""Settings: defaults, units, bounds, and the message where a variable is wrong."""
 
 from pathlib import Path
 

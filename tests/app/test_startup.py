@@ -1,4 +1,4 @@
-"""Starting and stopping: what is wrong is said in one line, and what was accepted is finished."""
+"""Starting and stopping: an error is one line, and accepted requests are finished."""
 
 import contextlib
 import dataclasses
@@ -123,7 +123,7 @@ def test_a_busy_port_is_refused_in_words(tiny_models: Path) -> None:
 
 
 def test_an_address_of_another_machine_is_refused_in_words(tiny_models: Path) -> None:
-    result = run_app(models=tiny_models, host="192.0.2.1")  # for documentation: nobody's
+    result = run_app(models=tiny_models, host="192.0.2.1")  # for documentation: no machine has it
     assert result.returncode == 1
     assert "cannot listen on 192.0.2.1:" in result.stderr.splitlines()[-1]
     assert "model loaded" not in result.stderr  # said before anything is loaded
@@ -194,7 +194,7 @@ def test_a_stop_finishes_what_was_accepted(tiny_models: Path, tmp_path: Path, se
 
 
 def while_it_lingers(running: Server, ask: Callable[[], Answer]) -> Answer | None:
-    """What is asked of a server that was told to end; None where this process had no time to ask."""
+    """The answers of a server that was told to end; None where this process had no time to ask."""
     told = time.monotonic()
     running.process.send_signal(signal.SIGTERM)
     try:

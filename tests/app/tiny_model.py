@@ -121,7 +121,7 @@ def runs_of(encoder: Path, count: int) -> str:
 
 
 def _coin(seed: int) -> list[onnx.NodeProto]:
-    """Nodes that take a zero out of a table of one, at the place 0 or 1: the latter is an error of the runtime."""
+    """Nodes that take a zero out of a table of one, at the place 0 or 1: place 1 is an error of the runtime."""
     return [
         helper.make_node("RandomUniform", [], ["random"], shape=[1], low=0.0, high=2.0, seed=float(seed)),
         helper.make_node("Cast", ["random"], ["place"], to=TensorProto.INT64),

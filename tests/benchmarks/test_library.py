@@ -59,7 +59,7 @@ def test_the_memory_of_a_server_is_that_of_workers_in_sessions_of_their_own_too(
 
 
 def lives(pid: int) -> bool:
-    """Whether a process has not ended; one that nobody has buried yet has."""
+    """Whether a process has not ended; a zombie has ended."""
     try:
         return servers.stat(pid)[0] != "Z"
     except OSError:

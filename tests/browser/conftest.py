@@ -62,7 +62,7 @@ def page(browser: Browser) -> Iterator[Page]:
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("console", lambda message: _note(message, faults))
     yield page
-    page.unroute_all(behavior="ignoreErrors")  # what is still asked is no longer of interest
+    page.unroute_all(behavior="ignoreErrors")  # open questions are no longer of interest
     context.close()
     assert faults == []
 

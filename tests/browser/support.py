@@ -23,7 +23,7 @@ ZERO = [
     ]
 ]
 
-# The picture of what the network saw loses its width with the hand that is lifted, until an answer paints it anew.
+# The picture of what the network saw loses its width with the hand that is lifted, until an answer paints it again.
 FORGET_WHEN_LIFTED = """board => board.addEventListener("drawn", () => {
   document.getElementById("input").width = 0;
 })"""

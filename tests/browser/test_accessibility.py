@@ -1,4 +1,4 @@
-"""For everybody: by axe's rules in both themes, by keys alone, on a telephone and on a wall; all from this host."""
+"""Accessibility: by axe's rules in both themes, by keys alone, on a telephone and on a wall; all from this host."""
 
 from typing import Literal
 
@@ -12,7 +12,7 @@ from tests.browser.support import eventually, sample, verdict
 WIDTHS = {"telephone": (390, 844), "wall": (1920, 1080)}
 
 
-# Only what is wrong, as text: axe's whole report takes Playwright minutes to carry over.
+# Only the faults, as text: axe's whole report takes Playwright minutes to carry over.
 RUN_AXE = """() => axe.run({ resultTypes: ["violations"] }).then(({ violations }) =>
   violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes[0].html.slice(0, 150)}`))"""
 

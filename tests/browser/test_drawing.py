@@ -1,4 +1,4 @@
-"""Drawing by mouse, finger and keys: what is on the board is what is answered."""
+"""Drawing by mouse, finger and keys: the answer is that for the drawing."""
 
 import os
 import signal

@@ -8,7 +8,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.support import eventually, number, pixels, verdict, wait_for_another
 
-# The page may be through with a row before anybody looks, so it keeps what a canvas shows: painting sets its width.
+# The page may be through with a row before the test looks, so it keeps what a canvas shows: painting sets its width.
 REMEMBER = """canvas => {
   canvas.shown = new Set();
   new MutationObserver(() => canvas.shown.add(canvas.toDataURL())).observe(canvas, { attributes: true });

@@ -47,10 +47,10 @@ def test_a_server_that_is_slow_is_waited_for(page: Page, models: Path, tmp_path:
 def test_a_server_that_is_busy_is_asked_again(
     page: Page, models: Path, tmp_path: Path, digits: Split
 ) -> None:
-    """A queue with room for what the page asks at once, and others who take it: real 503s, until they go."""
+    """A queue with space for the questions of the page, and other clients that take it: real 503s, until they go."""
 
     def is_told() -> bool:
-        draw(page, ONE)  # anew, since a question may slip in between those of the others
+        draw(page, ONE)  # again, since a question may slip in between those of the others
         said = page.locator("#notice-text").text_content() or ""
         return re.search("The server is busy.*Trying again", said) is not None
 

@@ -1,4 +1,4 @@
-"""The card: what is written is read back, and a card that is wrong says at which field."""
+"""The card: a written card is read back, and a card that is wrong says at which field."""
 
 import copy
 import json

@@ -57,7 +57,7 @@ def test_the_asynchronous_client_has_the_same_patience() -> None:
 
 
 def test_a_service_that_is_really_full(tiny_models: Path, tmp_path: Path, seven: bytes) -> None:
-    """No room for another body until somebody else's have gone: 503, and then an answer."""
+    """No space for another body until those of other clients have gone: 503, and then an answer."""
     size = 200_000
     refusals: list[CapsnetError] = []
     with (

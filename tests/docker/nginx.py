@@ -38,7 +38,7 @@ def configuration(port: int, backends: Sequence[int], folder: Path) -> str:
     return text.replace("/tmp/", f"{folder}/")
 
 
-# What somebody writes who reads one page of nginx's documentation; only bodies may be large.
+# The configuration of a reader of one page of nginx's documentation; only bodies may be large.
 PLAIN = """
 user root;
 pid {folder}/pid;

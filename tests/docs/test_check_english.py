@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from docs.tools.check_english import MAX_WORDS, check_pages, check_subject, is_long, sentences
+from docs.tools.check_english import (
+    MAX_WORDS,
+    ROOT,
+    check_pages,
+    check_subject,
+    check_words,
+    is_long,
+    sentences,
+)
 
 
 def test_code_tables_and_links_do_not_count() -> None:
@@ -22,6 +30,24 @@ def test_a_listed_word_is_a_problem(tmp_path: Path) -> None:
     assert [problem.split(";")[0] for problem in check_pages(tmp_path, verbose=False)] == [
         "README.md: “Nobody”"
     ]
+
+
+def test_comments_docstrings_and_texts_of_sources_are_checked(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "module.py").write_text(
+        '"""Tells\nnobody `whoever` it."""\n\nroom = 3  # the house\nlog = f"{room} pictures for everybody"\n'
+    )
+    (tmp_path / "SECURITY.md").write_text("Done anew.\n")
+    assert [problem.split(";")[0] for problem in check_words(tmp_path)] == [
+        "SECURITY.md: “anew”",
+        "app/module.py:4: “house”",
+        "app/module.py:1: “nobody”",
+        "app/module.py:5: “everybody”",
+    ]
+
+
+def test_the_project_holds_its_own_rules() -> None:
+    assert check_pages(ROOT, verbose=False) + check_words(ROOT) == []
 
 
 @pytest.mark.parametrize(

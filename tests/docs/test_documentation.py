@@ -30,7 +30,8 @@ from training import recipes
 from training.cli import app as training_app
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+SETTINGS_PAGE = ROOT / "docs" / "configuration.md"
 API_GUIDE = ROOT / "docs" / "api.md"
 CLIENT_GUIDE = ROOT / "docs" / "client.md"
 NUMBER = r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
@@ -67,7 +68,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def assert_like(found: str, expected: str) -> None:
     found, expected = (re.sub("─+", "─", "".join(text.split())) for text in (found, expected))
-    # Texts and, between them, what is compared otherwise: a string that is cut short, anything at all, a number.
+    # Texts and, between them, parts compared otherwise: a string that is cut short, anything at all, a number.
     parts = re.split(f'("[^"…]*…"|…|{NUMBER})', expected)
     pattern = "".join(re.escape(part) if index % 2 == 0 else _like(part) for index, part in enumerate(parts))
     match = re.fullmatch(pattern, found)
@@ -114,7 +115,7 @@ def with_capsnet(folder: Path, server: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if blocks(page, "pycon")], ids=lambda page: page.name
+    "page", [page for page in PAGES if blocks(page, "pycon")], ids=lambda page: str(page.relative_to(ROOT))
 )
 def test_a_python_session_goes_as_the_page_says(
     server: Server, page: Path, monkeypatch: pytest.MonkeyPatch
@@ -129,7 +130,7 @@ def test_a_python_session_goes_as_the_page_says(
     assert not runner.failures, "".join(report)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_has_the_options_that_a_page_gives_it(page: Path) -> None:
     lines = page.read_text().replace("\\\n", " ").splitlines()
     for line in lines:
@@ -196,14 +197,18 @@ def test_the_guide_names_every_route_and_parameter(server: Server) -> None:
                 assert parameter["in"] != "query" or f"| `{parameter['name']}` |" in guide
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_block_of_code_is_of_a_kind_that_is_tried(page: Path) -> None:
     """Blocks without a language are commands for another terminal, or are not code; nor is text."""
     languages = set(re.findall(r"^```(\w+)$", page.read_text(), re.MULTILINE))
-    assert languages <= {"console", "pycon", "text", "yaml"} | ({"python"} if page == API_GUIDE else set())
+    assert languages <= {"console", "mermaid", "pycon", "text", "yaml"} | (
+        {"python"} if page == API_GUIDE else set()
+    )
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "yaml")], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks(page, "yaml")], ids=lambda page: str(page.relative_to(ROOT))
+)
 def test_an_override_of_the_compose_file_fits_it(page: Path) -> None:
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
     settings = {f"CAPSNET_{name.upper()}" for name in Settings.model_fields}
@@ -230,15 +235,15 @@ def test_there_are_examples_of_every_route() -> None:
         assert f"{DOCUMENTED_ADDRESS}{route}" in commands
 
 
-def table(heading: str) -> list[list[str]]:
-    """The cells of the README's table whose first heading is this one, without its two heading lines."""
-    text = (ROOT / "README.md").read_text()
+def table(page: Path, heading: str) -> list[list[str]]:
+    """Return the cells of a page's table whose first heading is this one, without its two heading lines."""
+    text = page.read_text()
     lines = text[text.index(f"| {heading} |") :].split("\n\n")[0].splitlines()[2:]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 
 
 def test_the_table_of_settings_is_complete() -> None:
-    rows = {row[0].strip(" `"): row[1].strip("`") for row in table("variable")}
+    rows = {row[0].strip(" `"): row[1].strip("`") for row in table(SETTINGS_PAGE, "variable")}
     assert list(rows) == [f"CAPSNET_{name.upper()}" for name in Settings.model_fields]
     for name, field in Settings.model_fields.items():
         if field.default_factory is None:
@@ -249,7 +254,7 @@ def test_the_table_of_settings_is_complete() -> None:
 
 def test_the_table_of_models_is_that_of_their_cards() -> None:
     cards = [ModelCard.load(path.parent) for path in sorted((ROOT / "artifacts").glob("*/card.json"))]
-    rows = {row[0].strip(" `"): row for row in table("name")}
+    rows = {row[0].strip(" `[").partition("`")[0]: row for row in table(ROOT / "README.md", "name")}
     assert list(rows) == [card.name for card in cards]
     for card in cards:
         metrics = card.variants["fp32"].metrics
@@ -262,7 +267,7 @@ def test_the_table_of_models_is_that_of_their_cards() -> None:
 
 
 def test_each_shipped_model_was_made_by_the_recipe_of_its_name() -> None:
-    readme = (ROOT / "README.md").read_text()
+    page = (ROOT / "docs" / "models.md").read_text()
     for path in (ROOT / "artifacts").glob("*/card.json"):
         card = ModelCard.load(path.parent)
         kinds = ("fit", "blend")
@@ -273,7 +278,7 @@ def test_each_shipped_model_was_made_by_the_recipe_of_its_name() -> None:
         ]
         recipe = [words for words in recipes.commands(card.name, 0, ROOT) if words[0] in kinds]
         assert list(map(options, made)) == list(map(options, recipe))
-        assert f"python -m training recipe {card.name} --seed 0\n" in readme
+        assert f"| `python -m training recipe {card.name} --seed 0` |" in page
 
 
 def options(words: list[str]) -> set[tuple[str, str]]:
@@ -297,3 +302,26 @@ def test_every_make_target_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"^make ([a-z-]+)|`make ([a-z-]+)", page.read_text(), re.MULTILINE))
     assert {first or second for first, second in named} <= targets
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 180
+
+
+def test_the_index_lists_every_page() -> None:
+    index = ROOT / "docs" / "README.md"
+    listed = set(re.findall(r"\]\(([^)#]+)\)", index.read_text()))
+    pages = {page.relative_to(index.parent).as_posix() for page in index.parent.rglob("*.md")} - {"README.md"}
+    assert pages <= listed
+
+
+def test_the_messages_of_the_troubleshooting_page_exist() -> None:
+    text = (ROOT / "docs" / "troubleshooting.md").read_text()
+    first = text[text.index("| the message contains |") :].split("\n\n")[0]
+    sources = (
+        "".join(path.read_text() for folder in ("app", "capsnet") for path in (ROOT / folder).rglob("*.py"))
+        + (ROOT / "Makefile").read_text()
+    )
+    for message in re.findall(r"^\| `([^`…]+)` \|", first, re.MULTILINE):
+        constant = message.replace("CUDAExecutionProvider", "{device.provider}")
+        assert constant in sources, message

@@ -15,7 +15,7 @@ from training.data.datasets import Split
 
 @pytest.fixture(scope="session")
 def images(digits: Split) -> np.ndarray:
-    """Images (60,1,28,28) in [0,1], the validation images of what is exported."""
+    """Images (60,1,28,28) in [0,1], the validation images of the exported network."""
     return digits.images[:60].astype(np.float32) / 255
 
 
@@ -23,7 +23,7 @@ def images(digits: Split) -> np.ndarray:
 def exported_as(images: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Exported]:
     """A network of an architecture, with normalisations that have something to do, and the folder of its export.
 
-    Exported when first asked for. Whoever changes the folder puts it back.
+    Exported when first asked for. A test that changes the folder puts it back.
     """
     made: dict[str, Exported] = {}
 

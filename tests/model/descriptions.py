@@ -1,4 +1,4 @@
-"""What exports of tests say of themselves, and what is handed to those who look at one."""
+"""The descriptions of exports in tests, and the inputs for tests that run one."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Checkpoints: what is saved comes back, and nothing that is not a checkpoint is loaded, least of all unpickled."""
+"""Checkpoints: saved tensors come back, and nothing that is not a checkpoint is loaded, least of all unpickled."""
 
 import json
 import pickle

@@ -26,7 +26,7 @@ def test_a_recipe_is_commands_that_are_understood(name: str, tmp_path: Path) -> 
         )
     for words in commands(name, 1, tmp_path):
         found = CliRunner().invoke(app, [*words, "--data", str(tmp_path / "nowhere")])
-        # Every option is understood: what is wrong is that there are no such files.
+        # Every option is understood: the error is that there are no such files.
         assert found.exit_code == 1
         problem = str(found.exception).lower()
         assert "no such" in problem or "cannot be read" in problem

@@ -14,7 +14,7 @@ def download(
     data: DataFolder = None,
     mirror: Annotated[str | None, typer.Option(help="Address of a folder with the four files.")] = None,
 ) -> None:
-    """Fetch published data sets; what is kept has been verified, an interrupted download goes on."""
+    """Fetch published data sets; kept files have been verified, and an interrupted download goes on."""
     from training.data.download import MIRRORS
     from training.data.download import download as fetch
 

@@ -69,7 +69,7 @@ def fit(
     teacher_weight: Annotated[
         float | None,
         typer.Option(
-            help="The teacher's share in what is asked; the rest is the label's.",
+            help="The teacher's share in the target; the rest is the label's.",
             show_default=str(TEACHER_WEIGHT),
         ),
     ] = None,
@@ -183,7 +183,9 @@ def fit(
         raise TrainingError(
             f"{output}: holds a run already; give --resume to go on with it, or another --output"
         )
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # `ProgressDisplay` says what is in use
+    logging.getLogger("lightning_fabric").setLevel(
+        logging.WARNING
+    )  # `ProgressDisplay` names the device in use
     fabric = Fabric(accelerator=_accelerator(accelerator), devices=devices, precision=recipe.precision)
     fabric.launch()
     training = load(dataset, "train", data, spec=info.input)

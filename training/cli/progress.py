@@ -48,7 +48,7 @@ class ProgressDisplay:
             self.writer.close()
 
     def start(self, position: TrainingProgress, steps: int) -> None:
-        """Say where the run stands, and draw the curves up to there anew: what a kill has cut off is whole again."""
+        """Say where the run stands, and draw the curves up to there again: a kill has left no gap in them."""
         if not self.quiet:
             shutil.rmtree(self.folder / CURVES, ignore_errors=True)
             self.writer = SummaryWriter(str(self.folder / CURVES))

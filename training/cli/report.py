@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.status import Status
 
+from capsnet.card import CARD_FILE
 from training.cli.app import DataFolder, app, console
 from training.data.datasets import load
 from training.reporting.tables import meaning_table, print_full_width
@@ -94,6 +95,20 @@ def report(
     compare(output)
     for page in fill(output):
         console.print(f"{page}", highlight=False)
+
+
+@app.command()
+def cards(
+    models: Annotated[
+        list[Path] | None, typer.Argument(help="Folders of exported models; default: all in artifacts/.")
+    ] = None,
+) -> None:
+    """Write the model card in Markdown, README.md, of each model from its card.json."""
+    from training.reporting.model_cards import write_model_card
+    from training.reporting.results_page import ARTIFACTS
+
+    for folder in models or sorted(path.parent for path in ARTIFACTS.glob(f"*/{CARD_FILE}")):
+        console.print(f"{write_model_card(folder)}", highlight=False)
 
 
 def _watch(status: Status, name: str, what: str) -> None:

@@ -19,9 +19,9 @@ from torch import Tensor
 from training.data import keyed_random
 from training.data.augmentation import SCENE, STREAMS, Augmentation, augment
 
-# What is warped of an object after the first is keyed by a sample that no data set has.
+# The warp of an object after the first is keyed by a sample that no data set has.
 NEXT_OBJECT = 2**28
-# What is fainter is no ink: half a grey level.
+# Fainter pixels are no ink: half a grey level.
 FAINTEST_INK = 0.5 / 255
 # Scenes of a whole data set are made so many at a time.
 CHUNK = 1000
@@ -49,7 +49,7 @@ class CompositionSpec:
         Height and width of the frame, in pixels; not smaller than the images.
     shift
         Largest shift of each object from the middle of the frame, either way on each axis, in whole pixels; None for
-        anywhere within the frame. What is transformed is shifted less where its ink would leave the frame.
+        anywhere within the frame. A transformed object is shifted less where its ink would leave the frame.
     objects
         1, or 2 of different classes whose light is added up and clipped at 1.
     affine

@@ -53,7 +53,7 @@ class Split:
     labels
         int64 (N,), or (N,K) where each image shows K objects.
     scene
-        What the images are to be made into for training, anew in each epoch; None where they are used as they are.
+        The scenes that the images become for training, new in each epoch; None where they are used as they are.
     parts
         uint8 (N,K,C,H,W): each object of an image alone, where the image was made of several.
     by_class

@@ -163,13 +163,13 @@ def _transfer_patiently(client: httpx.Client, url: str, part: Path, progress: Pr
 
 
 def _transfer(client: httpx.Client, url: str, part: Path, progress: Progress, task: TaskID) -> None:
-    """Append what is missing to `part`, or write it anew where the server sends the whole."""
+    """Append the missing bytes to `part`, or write it again where the server sends the whole."""
     have = _size(part)
     # Bytes are kept as they are sent: a range of a re-encoded body could not be appended.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with client.stream("GET", url, headers=headers) as response:
         if response.status_code not in (200, 206):
-            # 416: nothing is to be had behind what is here, which is therefore wrong.
+            # 416: the server has nothing behind the bytes here, so these are wrong.
             kind = _Unusable if response.status_code == 416 else _Refused
             raise kind(f"the server answered {response.status_code}")
         if response.status_code == 200:

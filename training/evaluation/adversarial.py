@@ -51,7 +51,7 @@ class Attack:
     adaptive
         Once the network is fooled, lower the guard's score instead, and shorten the steps evenly to none.
     starts
-        How often to begin anew, each time from another random start.
+        How often to begin, each time from another random start.
     """
 
     steps: int

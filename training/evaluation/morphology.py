@@ -16,7 +16,7 @@ from skimage.transform import resize
 
 SCALE = 4
 BATCH = 100
-# What is left of an image's light above and below, or to both sides, is a stray pixel and no part of its extent.
+# The last bit of an image's light above and below, or to both sides, is a stray pixel and no part of its extent.
 TAIL = 0.01
 
 # Each property with its unit, in the order of the columns of `measure`.
@@ -80,7 +80,7 @@ def _stroke(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Thickness, area and length (B,) of the strokes in large images (B,h,w), in pixels of the small ones."""
     low, high = grey.min(axis=(1, 2), keepdims=True), grey.max(axis=(1, 2), keepdims=True)
     ink = np.pad(grey >= low + (high - low) / 2, ((0, 0), (1, 1), (1, 1)))  # a margin, so that no two touch
-    # `medial_axis` makes its tables anew in each call, so all images go into one, below each other.
+    # `medial_axis` makes its tables in each call, so all images go into one, below each other.
     skeleton, depth = medial_axis(ink.reshape(-1, ink.shape[2]), return_distance=True, rng=0)
     skeleton, depth = skeleton.reshape(ink.shape), depth.reshape(ink.shape)
     every = (1, 2)

@@ -81,7 +81,7 @@ class Measured:
 
 
 def properties_of(card: ModelCard) -> tuple[str, ...]:
-    """What is worth measuring on the images of a model: strokes have thickness and length, other things have not."""
+    """Return the properties to measure on a model's images: only strokes have thickness and length."""
     return tuple(p for p in PROPERTIES if card.input.preprocess == "mnist" or p not in STROKES)
 
 

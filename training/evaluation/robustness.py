@@ -19,7 +19,7 @@ from training.evaluation.evaluate import look
 
 @dataclass(frozen=True)
 class Deformation:
-    """One kind of deformation: what is said of it, how far the test set goes either way, and how far this does."""
+    """One kind of deformation: its label, how far the test set goes either way, and how far this does."""
 
     label: str
     tested: float
@@ -85,7 +85,7 @@ def measure_robustness(
     trained_on
         A name in `training.data.datasets.DERIVED`, for which there are other test sets.
     watch
-        Told what is done.
+        Told each step.
     """
     scene, accuracy = DERIVED[trained_on].scene, {}
     for name in (trained_on, *further_tests(trained_on)):

@@ -1,6 +1,6 @@
 """Models side by side on images that were held out to validate them, so that one can be chosen without a test set.
 
-Plain ones flatter where those of the test are from elsewhere: whoever wrote the validation digits of MNIST wrote some
+Plain ones flatter where those of the test are from elsewhere: the writers of MNIST's validation digits wrote some
 of its training digits too. Augmented copies go further from what a network has seen. Either way the best epoch of a run
 was chosen on these images, which favours it a little over other epochs.
 """

@@ -23,7 +23,7 @@ LINES = (ACCENT, "#1d4ed8", "#15803d", "#7e22ce", INK)
 
 
 def draw_confusion(counts: np.ndarray, classes: Sequence[str], output: Path) -> None:
-    """How often each class (rows) was taken for each (columns), (J,J); what is right is left pale."""
+    """How often each class (rows) was taken for each (columns), (J,J); right answers are left pale."""
     wrong = counts.astype(float)
     np.fill_diagonal(wrong, np.nan)
     figure = Figure(figsize=(5.2, 4.8), layout="constrained", facecolor="white")
@@ -125,7 +125,7 @@ def draw_pairs(
     captions: Sequence[str],
     output: Path,
 ) -> None:
-    """Pairs: images (B,C,H,W), their parts and what is drawn for each (B,2,C,H,W), and what for an absent class."""
+    """Pairs: images (B,C,H,W), their parts and the drawing for each (B,2,C,H,W), and that for an absent class."""
     rows = [images, parts[:, 0], drawn[:, 0], parts[:, 1], drawn[:, 1], absent]
     names = [
         "image",
@@ -175,4 +175,22 @@ def draw_robustness(found: Mapping[str, RobustnessCurve], output: Path) -> None:
         axes.grid(axis="y", color="0.9", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper center", ncols=len(found), frameon=False)
+    save(figure, output)
+
+
+def draw_comparison(found: Mapping[str, RobustnessCurve], output: Path) -> None:
+    """Draw the error of each network on each test set, in percent, as a small bar chart."""
+    sets = list(next(iter(found.values())).accuracy)
+    rows = [(name, dataset) for name in found for dataset in sets]
+    errors = [100 * (1 - found[name].accuracy[dataset]) for name, dataset in rows]
+    colors = [color for _, color in zip(found, cycle(LINES), strict=False) for _ in sets]
+    figure = Figure(figsize=(5.4, 0.34 * len(rows) + 0.7), layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    bars = axes.barh([f"{name}, {dataset}" for name, dataset in rows], errors, color=colors, height=0.62)
+    axes.bar_label(bars, fmt="%.1f", padding=3, fontsize=8, color=INK)
+    axes.set(xlim=(0, 1.12 * max(errors) or 1), xlabel="classified wrongly, %")
+    axes.invert_yaxis()
+    axes.tick_params(labelsize=8, left=False)
+    axes.xaxis.label.set_fontsize(8)
+    axes.spines[["top", "right", "left"]].set_visible(False)
     save(figure, output)

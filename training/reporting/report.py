@@ -28,7 +28,7 @@ from training.evaluation.evaluate import BATCH, TorchModel, check_classes, check
 from training.evaluation.pose_meaning import MeaningError, measure_poses, properties_of
 from training.evaluation.robustness import RobustnessCurve, further_tests, measure_robustness
 from training.reporting import plots, reconstruction_plots
-from training.reporting.results_page import AFFINE_CHART, read_results
+from training.reporting.results_page import AFFINE_CHART, COMPARISON_CHART, read_results
 from training.trainer.device_data import split
 from training.trainer.run_state import RunIdentity
 
@@ -57,7 +57,7 @@ def report_model(
     example
         Class whose pose is moved; by default the third, which of digits is the 2, or the last of two.
     watch
-        Told what is done, and what is left out and why.
+        Told each step, and each omission with its reason.
 
     Raises
     ------
@@ -239,6 +239,7 @@ def compare(output: Path) -> None:
     }
     if found:
         plots.draw_robustness(found, output / "images" / AFFINE_CHART)
+        plots.draw_comparison(found, output / "images" / COMPARISON_CHART)
 
 
 def keep(output: Path, name: str, found: dict[str, Any]) -> None:

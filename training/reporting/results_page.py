@@ -19,6 +19,8 @@ from training.trainer.data_lineage import stages_of
 
 ARTIFACTS = Path("artifacts")
 AFFINE_CHART = "affine.png"
+# The small chart of the README.
+COMPARISON_CHART = "comparison.png"
 PLACE = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 SEED = re.compile(r"training fit .*? --seed (\d+)")
 # The log of every stage of a model that ships: NAME/stage-1.csv and so on.
@@ -183,7 +185,7 @@ def _anchors(cards: list[ModelCard]) -> str:
 
 
 def _architecture(card: ModelCard) -> str:
-    """Return the name of an architecture, with what is not as usual: primary capsules, networks, mirrored images."""
+    """Return the name of an architecture, with everything unusual: primary capsules, networks, mirrored images."""
     config = card.config
     words = [config.architecture]
     if config.primary_capsules != ModelConfig.primary_capsules:

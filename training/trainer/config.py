@@ -41,7 +41,7 @@ class Recipe:
         Adam's peak rate; `cosine` falls from it to `floor` over the run, `exponential` multiplies it by `decay` an
         epoch down to `floor`. The first `warmup` steps rise linearly.
     ema
-        Decay of the moving average of the weights, a step; the averaged weights are what is validated and kept.
+        Decay of the moving average of the weights, a step; the averaged weights are validated and kept.
     weight_decay
         Share of every weight matrix and kernel that a step of rate 1 takes away, apart from the gradient (Loshchilov,
         Hutter 2017, https://arxiv.org/abs/1711.05101); biases and normalisations keep theirs.
@@ -63,12 +63,12 @@ class Recipe:
     teacher
         Fingerprint of a network whose answers are learned beside the labels; empty for the labels alone.
     teacher_weight
-        Share of the teacher in what is asked of each class; the rest is the label's.
+        Share of the teacher in the target of each class; the rest is the label's.
 
     Raises
     ------
     ConfigError
-        If a value is outside its bounds; the message names the field and what is allowed.
+        If a value is outside its bounds; the message names the field and the allowed values.
     """
 
     dataset: str

@@ -1,7 +1,7 @@
 """An exponential moving average of a network's weights, kept beside it and validated in its place.
 
-Its BatchNorm statistics are taken anew before it is. An augmented image is interpolated and therefore softer than those
-that will be classified, which the statistics of training do not fit: on overlapping digits a quarter of the errors came
+Before validation its BatchNorm statistics are taken again. An augmented image is interpolated, so it is softer than the
+images to classify, and the statistics of training do not fit them. On overlapping digits a quarter of the errors came
 from that alone.
 """
 
@@ -42,7 +42,7 @@ class MovingAverage:
 
 @torch.no_grad()
 def recompute_batchnorm(network: CapsuleNetwork, batches: Iterable[Tensor]) -> None:
-    """Take a network's BatchNorm statistics anew, from batches of images (B,C,H,W) that are not augmented."""
+    """Take a network's BatchNorm statistics again, from batches of images (B,C,H,W) that are not augmented."""
     layers = [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     if not layers:
         return

@@ -24,7 +24,7 @@ OF_NETWORK = ("primary_capsules", "routing_iterations", "pose_dim", "class_bias"
 def provenance(
     recipe: Recipe, start: Start | None = None, stop: Stop | None = None, teacher: Teacher | None = None
 ) -> dict[str, object]:
-    """What is kept in the checkpoints about how they were made: all commands in order, the teacher's first."""
+    """Return what the checkpoints keep about their making: all commands in order, the teacher's first."""
     words = [command(recipe)]
     words += [option(name, value) for name, value in asdict(stop or Stop()).items() if value is not None]
     words += [] if start is None else [option("start_from", start.file)]

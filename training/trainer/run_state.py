@@ -7,7 +7,7 @@ epochs/            the averaged weights of every epoch, if they are kept
 log.csv            one row an epoch
 tensorboard/       the same curves as events
 
-The state is the single truth. The other files are written before it, and the curves are drawn anew from its history
+The state is the single truth. The other files are written before it, and the curves are drawn again from its history
 when a run is resumed, so a kill between two files costs at most the work since the last state.
 """
 
@@ -270,7 +270,7 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def write_log(folder: Path, history: list[EpochResult]) -> None:
-    """Write the whole log anew, so that it never holds rows of epochs that a resumed run repeats."""
+    """Write the whole log again, so that it never holds rows of epochs that a resumed run repeats."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(EpochResult.__dataclass_fields__), lineterminator="\n")
     writer.writeheader()

@@ -34,7 +34,7 @@ CALIBRATION_IMAGES = 5000
 
 
 class TrainingCallback(Protocol):
-    """What the loop tells whoever watches it."""
+    """What the loop tells its observers."""
 
     def start(self, position: TrainingProgress, steps: int) -> None:
         """The run begins, or goes on, at `position`; an epoch has `steps` steps."""
@@ -226,7 +226,7 @@ class Trainer:
         return torch.stack([loss, margin, drawn]).detach()
 
     def _finish_epoch(self) -> EpochResult:
-        """Validate, keep what is worth keeping, and move to the next epoch."""
+        """Validate, write the files of the epoch, and move to the next epoch."""
         position = self.position
         epochs = position.epoch + 1 - (position.history[-1].epoch if position.history else 0)
         loss, margin, drawn = (total / (epochs * self.steps) for total in position.sums)

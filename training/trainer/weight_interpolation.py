@@ -22,7 +22,7 @@ from training.trainer.trainer import plain_images, validate
 def blend(earlier: Path, later: Path, output: Path, share: float, data: Path | None) -> EpochResult:
     """Write the network between two to a checkpoint; how it does on the validation images of the later one.
 
-    BatchNorm's statistics are taken anew, from training images that are not augmented. No two files are equal in all
+    BatchNorm's statistics are taken again, from training images that are not augmented. No two files are equal in all
     bytes, and a run that began with one must find it when it is resumed: a file that is between these two stays.
 
     Parameters

@@ -1,96 +1,30 @@
-"""The door, as pure ASGI: keys and rates, looked at before any of a body is read."""
+"""Keys and rates, looked at before any of a body is read."""
 
-import hashlib
-import hmac
-import ipaddress
-from collections.abc import Callable, Hashable, Iterable
-from functools import lru_cache
-from pathlib import Path
-
-import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ...errors import SettingsError, TooManyRequests, Unauthorized
-from ...settings import Rate, Settings
+from ..authentication import Authenticator, is_open
 from ..route_names import path_of
-from .rate_limit import RateLimiter, RateLimitResult
-
-# What a person must see to learn what the service is, and a machine to learn whether it is well.
-OPEN_PATHS = frozenset(
-    {
-        "/",
-        "/docs",
-        "/openapi.json",
-        "/metrics",
-        "/health/live",
-        "/health/ready",
-        "/v2/health/live",
-        "/v2/health/ready",
-    }
-)
-OPEN_FOLDERS = ("/docs/", "/static/")
-
-# IPv6 addresses are given out by the network: a house or a host has one of these at the least.
-IPV6_PREFIX = 64
-
-
-class ApiKeys:
-    """The keys that open the service. Only their hashes are kept."""
-
-    def __init__(self, keys: Iterable[str]) -> None:
-        self._digests = [_digest(key.encode()) for key in keys]
-
-    def __bool__(self) -> bool:
-        return bool(self._digests)
-
-    @classmethod
-    def load(cls, settings: Settings) -> "ApiKeys":
-        """The keys of the settings and of their file.
-
-        Raises
-        ------
-        SettingsError
-            If the file cannot be read or holds no key, or a key could not be sent in a header.
-        """
-        keys = [key.get_secret_value() for key in settings.api_keys]
-        for number, key in enumerate(keys, 1):
-            _check(key, f"CAPSNET_API_KEYS, key {number}")
-        if settings.api_keys_file is not None:
-            keys += _read_keys(settings.api_keys_file)
-        return cls(keys)
-
-    def match(self, key: bytes) -> int | None:
-        """Which key this is. Compares all of them in full, so that the time taken tells nothing of how near it came."""
-        digest = _digest(key)
-        found = None
-        for index, known in enumerate(self._digests):
-            if hmac.compare_digest(digest, known):
-                found = index
-        return found
 
 
 class AuthMiddleware:
-    """Lets in who has a key, as often as the rate allows; what is open to everybody is not counted.
+    """Asks the authenticator about each request, but for those to open paths.
 
     Raises
     ------
     TooManyRequests, Unauthorized
-        In place of the answer. Whoever has no key is counted by address, so keys cannot be guessed faster than that.
+        In place of the answer.
     """
 
-    def __init__(self, app: ASGIApp, keys: ApiKeys, rate: Rate | None) -> None:
+    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
         self._app = app
-        self._keys = keys
-        self._buckets = RateLimiter(rate) if rate else None
+        self._authenticator = authenticator
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or is_open(path_of(scope)):
             await self._app(scope, receive, send)
             return
-        headers = self.authenticate(
-            extract_api_key(Headers(scope=scope).get), rate_limit_key(scope.get("client"))
-        )
+        headers = self._authenticator.authenticate(Headers(scope=scope).get, scope.get("client"))
 
         async def send_with_rate(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -98,113 +32,3 @@ class AuthMiddleware:
             await send(message)
 
         await self._app(scope, receive, send_with_rate if headers else send)
-
-    def authenticate(self, given: bytes, client: Hashable) -> dict[str, str]:
-        """Let in a client that shows this key; the headers that tell it what its rate leaves it, if there is one.
-
-        Raises
-        ------
-        TooManyRequests, Unauthorized
-            If it is not let in.
-        """
-        key = self._keys.match(given) if given else None
-        headers = {} if self._buckets is None else self._count(self._buckets, client if key is None else key)
-        if self._keys and key is None:
-            raise Unauthorized(given=bool(given)).with_headers(headers)
-        return headers
-
-    def _count(self, buckets: RateLimiter, client: Hashable) -> dict[str, str]:
-        """Take one request from the client's bucket; the headers that say what is left in it."""
-        allowance = buckets.acquire(client)
-        headers = _rate_headers(buckets.rate, allowance)
-        if not allowance.granted:
-            raise TooManyRequests(buckets.rate.count, buckets.rate.seconds, allowance.retry).with_headers(
-                headers
-            )
-        return headers
-
-
-def is_open(path: str) -> bool:
-    """Whether a path needs no key."""
-    return path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)
-
-
-def extract_api_key(header: Callable[[str], str | None]) -> bytes:
-    """The key in `Authorization: Bearer` or, where that is of another scheme, in `X-API-Key`; empty for none.
-
-    `header` gives a header by its name, if there is one.
-    """
-    scheme, _, credentials = (header("authorization") or "").partition(" ")
-    given = credentials.strip() if scheme.lower() == "bearer" else header("x-api-key") or ""
-    return given.encode("latin-1")
-
-
-def rate_limit_key(client: tuple[str, int] | None) -> Hashable:
-    """Whom to count a request for: the client's IPv4 address, or the network of its IPv6 address."""
-    return _network_of(client[0]) if client else None
-
-
-@lru_cache(maxsize=4096)
-def _network_of(host: str) -> bytes | None:
-    try:
-        address = ipaddress.ip_address(host)
-    except (
-        ValueError
-    ):  # a socket in the file system, or what no honest proxy writes: one bucket for all of those
-        return None
-    if isinstance(address, ipaddress.IPv6Address):
-        return address.ipv4_mapped.packed if address.ipv4_mapped else address.packed[: IPV6_PREFIX // 8]
-    return address.packed
-
-
-def _digest(key: bytes) -> bytes:
-    return hashlib.sha256(key).digest()
-
-
-def _read_keys(file: Path) -> list[str]:
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()  # some editors begin a file with a mark
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"CAPSNET_API_KEYS_FILE is {str(file)!r}: {error}") from None
-    keys = {number: key for number, line in enumerate(lines, 1) if (key := line.strip())}
-    for number, key in keys.items():
-        _check(key, f"CAPSNET_API_KEYS_FILE is {str(file)!r}: line {number}")
-    if not keys:
-        raise SettingsError(f"CAPSNET_API_KEYS_FILE is {str(file)!r}: it holds no key; one a line is read")
-    return list(keys.values())
-
-
-def _check(key: str, place: str) -> None:
-    """Refuse a key that no header could bring."""
-    for position, sign in enumerate(key, 1):
-        if not ("!" <= sign <= "~"):
-            raise SettingsError(
-                f"{place}: sign {position} is {sign!a}; a key may hold letters, digits and signs of ASCII, no spaces"
-            )
-
-
-def _rate_headers(rate: Rate, allowance: RateLimitResult) -> dict[str, str]:
-    """The headers of draft-ietf-httpapi-ratelimit-headers-06, which most clients and proxies know."""
-    return {
-        "RateLimit-Policy": f"{rate.count};w={rate.seconds}",
-        "RateLimit-Limit": str(rate.count),
-        "RateLimit-Remaining": str(allowance.remaining),
-        "RateLimit-Reset": str(allowance.reset),
-    }
-
-
-def warn_if_unauthenticated(settings: Settings) -> None:
-    """Log a warning where the service listens beyond this machine and asks nobody for a key."""
-    if not is_loopback(settings.host) and not (settings.api_keys or settings.api_keys_file):
-        structlog.get_logger(__name__).warning(
-            "whoever reaches this address may use the service: CAPSNET_API_KEYS is not set",
-            host=settings.host,
-        )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address to listen on can be reached from this machine alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -1,4 +1,4 @@
-"""A last resort for errors, as pure ASGI."""
+"""A last resort for errors."""
 
 import asyncio
 
@@ -30,8 +30,10 @@ class ErrorMiddleware:
             if exchange.has_left:
                 raise
             # The grace that the server gives is over.
-            response = await problem_details.respond(Request(scope), NotReady("the service is shutting down"))
+            response = await problem_details.problem_response(
+                Request(scope), NotReady("the service is shutting down")
+            )
         except Exception as error:  # noqa: BLE001  # nothing else would answer
-            response = await problem_details.respond(Request(scope), error)
+            response = await problem_details.problem_response(Request(scope), error)
         if not exchange.answered:
             await response(scope, receive, send)

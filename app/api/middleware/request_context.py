@@ -6,8 +6,6 @@ the whole of a small request's work (docs/performance.md).
 """
 
 import asyncio
-import random
-import re
 import time
 from typing import Any
 
@@ -15,13 +13,11 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...errors import RequestTimeout
-from ...observability.access_log import AccessLog
-from ...observability.metrics import Metrics
+from ...observability.request_recorder import RequestRecorder
+from ..body_budget import BodyBudget, declared_length
+from ..request_id import choose_request_id
 from ..route_names import route_of
-from .body_budget import BodyBudget, declared_length
-from .security_headers import ALWAYS, DATA_ALONE, POLICY
-
-SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+from ..security_headers import add_common_headers
 
 # What nginx writes where the client left before it was answered; never sent.
 CLIENT_CLOSED_REQUEST = 499
@@ -41,12 +37,9 @@ class RequestContextMiddleware:
         Time for one body to come, from the beginning of its request; then `RequestTimeout`.
     """
 
-    def __init__(
-        self, app: ASGIApp, metrics: Metrics, access: AccessLog, bodies: BodyBudget, seconds: float
-    ) -> None:
+    def __init__(self, app: ASGIApp, recorder: RequestRecorder, bodies: BodyBudget, seconds: float) -> None:
         self._app = app
-        self._metrics = metrics
-        self._access = access
+        self._recorder = recorder
         self._bodies = bodies
         self._seconds = seconds
         self._open: set[RequestContext] = set()
@@ -69,7 +62,7 @@ class RequestContextMiddleware:
 
     def _begin(self, exchange: "RequestContext") -> None:
         structlog.contextvars.bind_contextvars(request_id=exchange.state["request_id"])
-        self._metrics.begin()
+        self._recorder.begin()
         self._open.add(exchange)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(TIMEOUT_CHECK_S, self._check_timeouts)
@@ -77,14 +70,13 @@ class RequestContextMiddleware:
     def _end(self, exchange: "RequestContext") -> None:
         self._open.discard(exchange)
         exchange.close()
-        seconds = time.perf_counter() - exchange.started
-        route, problem = route_of(exchange.scope), exchange.state.get("problem")
-        self._metrics.end(exchange.method, route, exchange.status, seconds, problem)
-        self._access.add(
+        self._recorder.end(
             exchange.method,
             exchange.scope["path"],
             exchange.status,
-            seconds,
+            time.perf_counter() - exchange.started,
+            route=route_of(exchange.scope),
+            problem=exchange.state.get("problem"),
             client=exchange.scope.get("client"),
             request_id=exchange.state["request_id"],
             trace_id=exchange.state.get("trace_id", ""),
@@ -105,8 +97,8 @@ class RequestContext:
     """One request and its answer.
 
     A HEAD request is handled as GET; the server leaves the body out. A client who leaves has the handling of its
-    request cancelled, and what it has in a queue is then dropped. Nobody tells a handler that its client is gone, so
-    somebody has to listen; most requests are answered sooner than a listener is set up, and only the others get one.
+    request cancelled, and what it has in a queue is then dropped. A handler does not learn that its client is gone, so
+    a task must listen; most requests are answered sooner than a listener is set up, and only the others get one.
     """
 
     __slots__ = (
@@ -126,7 +118,7 @@ class RequestContext:
         self.scope = {**scope, "method": "GET"} if self.method == "HEAD" else scope
         headers = dict(scope["headers"])
         self.state: dict[str, Any] = self.scope.setdefault("state", {})
-        self.state["request_id"] = request_id(headers.get(b"x-request-id", b""))
+        self.state["request_id"] = choose_request_id(headers.get(b"x-request-id", b""))
         self.state["exchange"] = self
         self.status = CLIENT_CLOSED_REQUEST
         self.answered = self.has_left = False
@@ -142,20 +134,16 @@ class RequestContext:
         if message["type"] == "http.response.start":
             self.answered = True
             self.status = message["status"]
-            headers: list[tuple[bytes, bytes]] = message["headers"]
-            if not any(name == POLICY for name, _ in headers):
-                headers.append(DATA_ALONE)
-            headers += ALWAYS
-            headers.append((b"x-request-id", self.state["request_id"].encode()))
+            add_common_headers(message["headers"], self.state["request_id"])
         await self._send(message)
 
     async def receive(self) -> Message:
-        """The next piece of the body, where there is room and time for it.
+        """Return the next piece of the body, where there is space and time for it.
 
         Raises
         ------
         QueueFull
-            If the bodies of other requests leave no room.
+            If the bodies of other requests leave no space.
         RequestTimeout
             If it does not come in time.
         """
@@ -172,7 +160,7 @@ class RequestContext:
             raise RequestTimeout(self._seconds) from None
         finally:
             self._receiving = False
-        self._expected = 0  # while the rest comes, what others send may find room first
+        self._expected = 0  # while the rest comes, the bodies of others may take the space first
         size = len(message.get("body", b""))
         self._size += size
         self._bodies.used += size
@@ -203,10 +191,3 @@ class RequestContext:
         if not self.answered:  # who is being answered is told by the server
             self.has_left = True
             self.task.cancel()
-
-
-def request_id(given: bytes) -> str:
-    """The client's id where it is sane, else a new one."""
-    if SANE_ID.fullmatch(given):
-        return given.decode()
-    return f"{random.getrandbits(128):032x}"  # tells requests apart and keeps no secret

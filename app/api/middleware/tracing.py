@@ -6,8 +6,8 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..authentication import is_open
 from ..route_names import path_of, route_of
-from .auth import is_open
 
 
 class TracingMiddleware:

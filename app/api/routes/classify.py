@@ -34,7 +34,7 @@ async def classify(
     settings: AppSettings,
     parameters: Annotated[ClassifyParameters, Query()],
 ) -> Response:
-    """Say what is in a picture.
+    """Classify a picture.
 
     Gives the longest capsules as predictions, the lengths and poses of all capsules, and how far the reconstruction
     from the winning capsule is from the picture: `accepted` is false for what the model was not trained on.
@@ -49,8 +49,8 @@ async def answer(service: InferenceService, data: bytes, parameters: ClassifyPar
     return as_json(_answer(found))
 
 
-# Most requests are for this route, so it has a short way (see `shortcut`).
-SHORT: dict[str, Any] = {"route": router.routes[-1], "schema": ClassifyParameters}
+# Most requests are for this route, so it has a shorter way (see `fast_route`).
+FAST_ROUTE: dict[str, Any] = {"route": router.routes[-1], "schema": ClassifyParameters}
 
 
 @router.post(
@@ -66,7 +66,7 @@ async def classify_batch(
     settings: AppSettings,
     parameters: Annotated[ClassifyParameters, Query()],
 ) -> Response:
-    """Say what is in each of many pictures.
+    """Classify each of many pictures.
 
     The fields `file` of a form, up to 256 of them, are answered with a list in their order: for each picture what
     `/classify` answers, or the problem with it, which leaves the others untouched. A problem has a `status`, an answer

@@ -11,6 +11,7 @@ from ..dependencies import OpenService
 from ..openapi import problems
 from ..responses import json
 from ..schemas.responses import LiveAnswer, ReadyAnswer
+from ..state import state_of
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -35,6 +36,6 @@ async def ready(request: Request, service: OpenService) -> Response:
 
 async def require_ready(request: Request, service: InferenceService, models: Iterable[LoadedModel]) -> None:
     """Raise NotReady where the service shuts down, or one of these models fails."""
-    if not request.app.state.ready:
+    if not state_of(request.app).is_ready:
         raise NotReady("the service is shutting down")
     await service.check_health(models)

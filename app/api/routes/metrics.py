@@ -4,7 +4,7 @@ import asyncio
 
 from fastapi import APIRouter, Request, Response
 
-from ...observability.metrics import Metrics
+from ..state import state_of
 
 router = APIRouter(tags=["health"])
 
@@ -21,7 +21,7 @@ async def metrics(request: Request) -> Response:
     Never needs a key. What each means stands in docs/operations.md.
     """
     accept = request.headers.get("accept", "")
-    counted: Metrics = request.app.state.metrics
+    counted = state_of(request.app).metrics
     counted.count()
     # With several processes it reads their files, which is nothing for the event loop.
     content, content_type = await asyncio.to_thread(counted.render, accept)

@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from ..middleware.security_headers import PLAYGROUND, page_policy
+from ..security_headers import PLAYGROUND, page_policy
 
 STATIC = Path(__file__).resolve().parents[2] / "static"
 

@@ -120,7 +120,7 @@ class InferRequest(Parameters):
 class ProtocolError(Answer):
     """An error, as the protocol has it."""
 
-    error: str = Field(description="What was wrong in this request, and what is allowed.")
+    error: str = Field(description="What was wrong in this request, and which values are allowed.")
 
 
 class ServerMetadata(Answer):

@@ -33,7 +33,7 @@ MAX_PERTURBATIONS = 1024
 MAX_STEPS = 51
 LONGEST_NAME = 200
 
-# A few digits are enough for any dimension, and bound what is converted.
+# A few digits are enough for any dimension, and bound the conversion.
 DIMS = re.compile(r"[0-9]{1,6}(,[0-9]{1,6})*")
 
 # Parameters that may be given more than once.
@@ -205,7 +205,7 @@ class SweepParameters(DrawingParameters):
     )
     min: Delta = Field(
         -0.25,
-        description="The first column: what is added to the dimension, in the units of the pose, from -2 to 2.",
+        description="The first column: the amount added to the dimension, in the units of the pose, from -2 to 2.",
         examples=[-0.25],
     )
     max: Delta = Field(
@@ -250,7 +250,7 @@ Pose = Annotated[list[Number], Field(min_length=1, max_length=1024, fail_fast=Tr
 def longest_decode_body(pose_dim: int) -> int:
     """Bytes that hold the largest `DecodeRequest` for poses of that many dimensions, indented by its sender or not.
 
-    A number has up to 24 characters beside its comma, line break and indentation; of a label 200 bytes are room enough.
+    A number has up to 24 characters beside its comma, line break and indentation; a label has at most 200 bytes.
     """
     return MAX_POSES * (40 * pose_dim + 256)
 

@@ -30,7 +30,7 @@ class Problem(Answer):
     type: str = Field(description="A URN that names the kind of problem.")
     title: str = Field(description="The kind of problem in words.")
     status: int = Field(ge=400, le=599, description="The HTTP status, 400 to 599.")
-    detail: str = Field(description="What was wrong in this request, and what is allowed.")
+    detail: str = Field(description="What was wrong in this request, and which values are allowed.")
     instance: str = Field(description="The path that was asked for.")
     request_id: str = Field(
         description="The id of this request, also in `X-Request-ID` and in the server's log."
@@ -67,7 +67,7 @@ Length = Annotated[float, Field(ge=0, le=1)]
 
 
 class ClassifyAnswer(Answer):
-    """What is in the picture."""
+    """The classes in the picture."""
 
     model: str = Field(description="Name of the model.")
     version: str = Field(description="Version of the model.")
@@ -189,7 +189,7 @@ CARD_FIELDS: dict[type, dict[str, str]] = {
     Guard: {
         "distance": "Median distance between image and reconstruction over validation images of each class, [J].",
         "ink": "Median Euclidean norm of those images, [J].",
-        "p95": "95th percentile of their strangeness, [J]; what is stranger is refused.",
+        "p95": "95th percentile of their strangeness, [J]; a stranger image is refused.",
         "p99": "99th percentile of their strangeness, [J].",
         "doubt_weight": "How much the lengths count in the strangeness, beside the distance.",
     },

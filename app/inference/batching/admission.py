@@ -1,4 +1,4 @@
-"""The one door of all use cases: who comes in, and who is told at once that it would take too long."""
+"""Admit a request of any use case, or refuse it at once because it would take too long."""
 
 import contextlib
 import time
@@ -14,7 +14,7 @@ MIN_ADMITTED_ITEMS = 64
 # of 64 must not keep each other out.
 MAX_ITEM_WEIGHT = 16
 
-# Seconds over which answers are counted, and how many items there must be in the house all that time: where fewer wait
+# Seconds over which answers are counted, and how many items must be admitted all that time: where fewer wait
 # it is they that are slow to come, and not the service.
 RATE_WINDOW_S = 0.25
 BUSY_ITEMS = 16
@@ -23,8 +23,8 @@ BUSY_ITEMS = 16
 class Admission:
     """Counts the items of requests that were let in and are not answered.
 
-    Under more load than can be borne a queue is always as long as it may be, so a bound on items alone is a wait for
-    everybody, as long as the machine is slow. The second bound is a wait: what is in the house, by the rate at which
+    Under overload a queue is always as long as it may be, so a bound on items alone is a wait for
+    all requests, as long as the machine is slow. The second bound is a wait: the admitted items, by the rate at which
     the service lately answered when it was busy.
 
     Parameters
@@ -71,7 +71,7 @@ class Admission:
         Raises
         ------
         QueueFull, ContentTooLarge
-            If there is no room for all of them, or they would wait too long.
+            If there is no space for all of them, or they would wait too long.
         """
         if items > self._max_items:
             raise ContentTooLarge(

@@ -6,7 +6,7 @@ slot serves the queue whose head is oldest and takes its share of that queue, no
 deadline: a request that comes to a second queue with the deadline of the first goes before those that came after it.
 
 A request of many items is admitted whole and computed in shares, after each of which it goes behind all that waits:
-whoever comes with one item waits for one share of it and not for all.
+a request of one item waits for one share of it and not for all.
 
 Where a process has one slot, a batch that takes a moment is run on the event loop, cut to what takes no longer: to hand
 it to a thread, and Python's lock there and back, costs more than the loop loses (docs/performance.md).
@@ -36,7 +36,7 @@ EXPIRY_CHECK_S = 0.25
 # How much the last batch counts beside those before it, where the next one's time is foretold.
 THROUGHPUT_SMOOTHING = 0.2
 
-# A batch that has not come back after so many seconds never will, as far as anybody can tell.
+# A batch that has not come back after so many seconds never will, as far as can be told.
 STALLED_S = 30.0
 
 
@@ -136,7 +136,7 @@ class Batcher:
             self._finished.set()
 
     def _drop_expired(self) -> None:
-        """Answer what is past its deadline, also where no slot becomes free; look again while there is work."""
+        """Answer requests past their deadline, also where no slot becomes free; look again while there is work."""
         now = time.monotonic()
         for queue in self._queues:
             for request in queue._requests:

@@ -59,13 +59,13 @@ class PendingRequest:
         self.answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
 
     def is_expired(self, now: float) -> bool:
-        """Whether nobody waits for it any more; a request past its deadline is answered so here."""
+        """Return whether no client waits for it any more; a request past its deadline is answered so here."""
         if not self.answer.done() and now > self.deadline:
             self.answer.set_exception(DeadlineExceeded("the request's time passed before it was worked off"))
         return self.answer.done()
 
     def take(self, room: int) -> RequestSlice:
-        """Remove the next items, at most `room`."""
+        """Remove the next items, at most `room` of them."""
         start = len(self.items) - self.waiting
         share = RequestSlice(self, start, self.items[start : start + room])
         self.waiting -= len(share.items)
@@ -104,7 +104,7 @@ def run_batch(run: Callable[[list[Any]], Sequence[Any]], items: list[Any]) -> Ba
         results = run(items)
         if len(results) != len(items):
             error = RuntimeError(f"a batch of {len(items)} items gave {len(results)} results")
-    except BaseException as raised:  # noqa: BLE001  # whatever it is, somebody waits for an answer
+    except BaseException as raised:  # noqa: BLE001  # whatever it is, a client waits for an answer
         carried = isinstance(raised, Exception) and not isinstance(raised, StopIteration)
         error = cast(Exception, raised) if carried else RuntimeError(f"a batch raised {raised!r}")
     try:

@@ -1,4 +1,4 @@
-"""The steps of one batch, noted where they happen and read by whoever started the batch."""
+"""The steps of one batch, noted where they happen and read where the batch was started."""
 
 import contextlib
 import time
@@ -20,7 +20,7 @@ _noted: ContextVar[list[Timing] | None] = ContextVar("noted", default=None)
 
 @contextlib.contextmanager
 def timed(name: str) -> Iterator[None]:
-    """Note how long the block takes, where somebody takes notes."""
+    """Note how long the block takes, where a batch takes notes."""
     started = time.monotonic()
     try:
         yield

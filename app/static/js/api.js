@@ -66,7 +66,7 @@ export async function decode(model, labels, poses, signal) {
 }
 
 function post(path, picture, query, signal) {
-  // Always as bytes of an unknown kind: the service looks at them, and says more than "wrong type" of what is no picture.
+  // Always as bytes of an unknown kind: the service looks at them, and says more than "wrong type" of a file that is no picture.
   const headers = { "Content-Type": "application/octet-stream" };
   return ask(path, { method: "POST", body: picture, headers, query, signal });
 }

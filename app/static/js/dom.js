@@ -1,4 +1,4 @@
-/** Short ways to say what is said often. Nothing here takes markup: text is text. */
+/** Short forms of frequent calls. Nothing here takes markup: text is text. */
 
 export const byId = (id) => document.getElementById(id);
 

@@ -85,7 +85,7 @@ function undo() {
   else takeBoard({ whole: true });
 }
 
-/** The picture to begin with: a link's, else what is on the board, else what was there, else a sample. */
+/** The picture to begin with: a link's, else the drawing on the board, else the one before, else a sample. */
 export function begin({ strokes = null, sample = null, seen = null, chosen = null, pose = null }, before) {
   const then = { chosen, pose };
   const drawn = board.takesStrokes ? (strokes ?? (board.strokes.length ? board.strokes : null)) : null;

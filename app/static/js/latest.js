@@ -1,17 +1,17 @@
 /**
  * Of a stream of jobs only the newest counts: it aborts the one in flight, so nothing piles up.
  *
- * `now` starts at once. `soon` is for what comes many times a second: it gives the job in flight the time that the last
- * one needed before it is superseded, so that answers keep coming while somebody draws, from a slow server as well.
+ * `now` starts at once. `soon` is for jobs that come many times a second: it gives the job in flight the time that the last
+ * one needed before it is superseded, so that answers keep coming while the user draws, from a slow server as well.
  * A job that failed for a passing reason is tried again until a newer one comes; `soon` leaves the server in peace until
  * then, or a hand that draws on would ask a busy one many times a second.
  */
 
 import { Gone, Refusal } from "./api.js";
 
-const LEAST_PACE = 60; // ms between starts: nobody sees more
+const LEAST_PACE = 60; // ms between starts: no eye sees more
 const MOST_PACE = 4000;
-const SLOW = 2500; // ms until somebody should be told
+const SLOW = 2500; // ms until the user should be told
 const LONGEST_WAIT = 15; // s between attempts
 const REST = 1; // s that a server has to itself where it does not say how long
 
@@ -21,7 +21,7 @@ export class Latest {
   #timer = 0;
   #started = -Infinity;
   #pace = LEAST_PACE;
-  #rested = -Infinity; // when a server that could not answer may be asked anew
+  #rested = -Infinity; // when a server that could not answer may be asked again
   #coming = null; // the job that `soon` has in hand
 
   /** `report` is told what happens: {slow()}, {well()} and {failed(error, seconds until the next attempt or null)}. */
@@ -41,7 +41,7 @@ export class Latest {
     this.#timer = setTimeout(() => this.#start(job, 0), Math.max(0, due));
   }
 
-  /** Forget what is under way and what was to be tried again. */
+  /** Forget the job in flight and the one to be tried again. */
   cancel() {
     this.#stop();
     this.#report.well();
@@ -78,7 +78,7 @@ export class Latest {
       this.#report.failed(error, wait);
       this.#rested = wait === null ? -Infinity : performance.now() + 1000 * (error.retryAfter ?? REST);
       if (wait === null) return;
-      if (this.#coming) this.soon(this.#coming); // was to start before anybody knew that the server needs a rest
+      if (this.#coming) this.soon(this.#coming); // was to start before the server asked for a rest
       else this.#timer = setTimeout(() => this.#start(job, attempt + 1), 1000 * wait);
     } finally {
       clearTimeout(slow);

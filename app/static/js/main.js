@@ -26,7 +26,7 @@ const sheet = new Sheet(
   (frame) => paintMoved(frame ?? values.moved),
 );
 
-// ------------------------------------------------------------------------------------------------------- what is shown
+// --------------------------------------------------------------------------------------------------- shown content
 
 function paintMoved(bitmap) {
   const { card, seen, chosen } = values;
@@ -101,7 +101,7 @@ function loadModels(state = fromAddress()) {
   });
 }
 
-/** What is on the page, for a start that is no new one: the same with a key that the server takes. */
+/** The content of the page, for a start that is no new one: the same with a key that the server takes. */
 function stateNow() {
   const { card, picture, chosen, pose } = values;
   return card ? { model: card.name, sample: picture?.origin.sample, chosen, pose } : undefined;

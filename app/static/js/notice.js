@@ -6,7 +6,7 @@ import { byId, say } from "./dom.js";
 const troubles = new Map(); // channel -> {text, kind}, oldest first
 let onKey = () => {};
 
-/** A reporter for `Latest`, under the name of what is being asked. */
+/** A reporter for `Latest`, under the name of the question. */
 export function reporter(channel, { refused = () => {} } = {}) {
   return {
     slow: () => trouble(channel, "slow", "The server takes its time. What you see is its last answer."),

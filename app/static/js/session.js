@@ -1,4 +1,4 @@
-/** What is on the page now, and the questions that change it: about a picture, a capsule, a pose. */
+/** The content of the page now, and the questions that change it: about a picture, a capsule, a pose. */
 
 import { Latest } from "./latest.js";
 import { drawPoses, look } from "./look.js";

@@ -35,7 +35,7 @@ export function toWords(strokes) {
   );
 }
 
-/** The strokes in such numbers; what is cut off in the middle of one is left out. */
+/** The strokes in such numbers; a stroke that is cut off in the middle is left out. */
 export function fromWords(words) {
   const strokes = [];
   for (let at = 0; at + 1 < words.length; ) {

@@ -85,7 +85,7 @@ function showDoubt(check, name) {
   byId("doubt").hidden = !check;
   if (!check) return;
   const { distance, threshold, accepted } = check;
-  const share = threshold > 0 ? distance / (2 * threshold) : 1; // the mark of what is accepted stands in the middle
+  const share = threshold > 0 ? distance / (2 * threshold) : 1; // the mark of the threshold stands in the middle
   byId("meter").style.setProperty("--distance", `${Math.min(100, 100 * share)}%`);
   byId("doubt").classList.toggle("refused", !accepted);
   const limit = threshold > 0 ? `up to ${figure(threshold, 1)} would be usual` : "no drawing would be near enough";

@@ -159,7 +159,7 @@ def test_the_log_has_one_line_a_request(server: Server) -> None:
 def test_an_error_inside_is_a_500_that_tells_nothing_and_a_log_that_tells_all(
     tmp_path: Path, seven: bytes
 ) -> None:
-    """A model whose weights are infinite answers with lengths that are not finite: nobody foresaw that."""
+    """A model whose weights are infinite answers with lengths that are not finite: an unforeseen error."""
     write_tiny_model(tmp_path / "models" / "mnist", spread=float("inf"))
     with serving(tmp_path / "log", models=tmp_path / "models", log_format="json") as running:
         response = running.client.post("/classify", files={"file": seven}, headers={"X-Request-ID": "boom"})

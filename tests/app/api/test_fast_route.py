@@ -9,7 +9,7 @@ from starlette.datastructures import QueryParams
 from app.api.application import create_app
 from app.api.dependencies import get_service, get_settings, reject_duplicate_params
 from app.api.fast_route import LONGEST_QUERY, _parameters
-from app.api.routes.classify import SHORT
+from app.api.routes.classify import FAST_ROUTE
 from app.api.schemas.requests import ClassifyParameters
 from app.settings import Settings
 from tests.app.server_process import Server
@@ -45,7 +45,7 @@ def test_the_route_demands_nothing_that_the_short_way_does_not(
         context
         for router in app.routes
         for context in getattr(router, "effective_route_contexts", list)()
-        if context.original_route is SHORT["route"]
+        if context.original_route is FAST_ROUTE["route"]
     ]
     (context,) = contexts
     demanded = {dependency.call for dependency in context.dependant.dependencies}

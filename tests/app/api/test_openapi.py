@@ -48,7 +48,7 @@ ROUTES = [
 ]
 
 
-# Written again by `make openapi`: whoever changes the document sees what changes for its readers.
+# Written again by `make openapi`: the author of a change sees what changes for its readers.
 SNAPSHOT = Path(__file__).with_name("openapi.json")
 
 
@@ -94,7 +94,7 @@ def test_every_operation_has_a_command_to_paste(document: dict[str, Any]) -> Non
 
 
 def test_numbers_have_bounds(document: dict[str, Any]) -> None:
-    """Of what is sent: a number says from where to where it goes, a list how long it may be."""
+    """Fields of requests have bounds: a number its range, a list its longest length."""
     for name, operation in operations(document):
         for parameter in operation.get("parameters", []):
             for schema in parameter["schema"].get("anyOf", [parameter["schema"]]):

@@ -1,4 +1,4 @@
-"""Requests made to hurt: each is refused in few words, and nobody else waits for it."""
+"""Requests made to hurt: each is refused in few words, and no other client waits for it."""
 
 import contextlib
 import http.client
@@ -17,7 +17,7 @@ import pytest
 from app.api.kserve_tensors import longest_json
 from tests.app.server_process import Server, assert_problem, png, serving, wait_until
 
-# Seconds that anybody may wait for `/health/live` beside the worst request; it is about a fifth of that.
+# Seconds that a client may wait for `/health/live` beside the worst request; it is about a fifth of that.
 LONGEST_WAIT = 1.0
 SHORT = 2_000  # bytes of an answer
 
@@ -27,7 +27,7 @@ POSE = [0.0] * 16
 
 @contextlib.contextmanager
 def bystander(server: Server) -> Iterator[list[float]]:
-    """Somebody who asks `/health/live` again and again; gives the seconds that the server let each request wait.
+    """A client that asks `/health/live` again and again; gives the seconds that the server let each request wait.
 
     What it did not compute meanwhile, it did not let wait for: other programs may want the processor as well.
     """
@@ -53,7 +53,7 @@ def bystander(server: Server) -> Iterator[list[float]]:
 
 
 def body_of(size: int, start: str, item: str, end: str) -> bytes:
-    """JSON of at most that many bytes: as many items as there is room for."""
+    """JSON of at most that many bytes: as many items as fit."""
     count = (size - len(start) - len(end)) // (len(item) + 1)
     return (start + ",".join([item] * count) + end).encode()
 
@@ -193,7 +193,7 @@ def test_a_body_that_does_not_come_is_408_and_its_connection_closed(
 
 
 def test_bodies_have_room_for_so_many_bytes_together(tiny_models: Path, tmp_path: Path, seven: bytes) -> None:
-    """Room for ten bodies of the largest size; what clients promise and do not send takes none."""
+    """Space for ten bodies of the largest size; what clients promise and do not send takes none."""
     size = 200_000
     with serving(tmp_path / "log", models=tiny_models, max_upload=size) as running:
 

@@ -143,6 +143,8 @@ def test_refusals_are_counted_by_reason(tiny_models: Path, tmp_path: Path, seven
         # Refused before a route was sought, it counts for the route that it asked for.
         assert value(client, "capsnet_http_requests_total", route="/classify", status="401") == 1
         assert value(client, "capsnet_http_requests_total", route="/classify", status="429") == 1
+        # What was refused at once has no place among the durations.
+        assert value(client, "capsnet_http_request_duration_seconds_count", route="/classify") == 3
     assert (tmp_path / "log").read_text() == ""  # at the level `warning`, requests are not logged
 
 

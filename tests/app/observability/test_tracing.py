@@ -132,7 +132,7 @@ import sys
 from app.main import create_app
 from app.settings import Settings
 app = create_app(Settings.load())
-print(app.state.tracing, [name for name in sys.modules if name.startswith("opentelemetry.sdk")])
+print(app.state.capsnet.tracing, [name for name in sys.modules if name.startswith("opentelemetry.sdk")])
 """
     result = run_python(program, CAPSNET_MODELS=str(tiny_models), CAPSNET_LOG_LEVEL="error")
     assert result.stdout.splitlines()[-1] == "None []"

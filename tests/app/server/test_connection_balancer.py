@@ -45,7 +45,7 @@ def test_a_connection_goes_to_who_has_the_fewest_and_arrives_whole(
         assert server.fileno() == -1
         client_of_another, another = accepted()
         with client_of_another, another:
-            assert not first.hand_on(another)  # with that in its box the third has three as well
+            assert not first.hand_on(another)  # with that in its inbox the third has three as well
         assert list(second.handed_on()) == []
         (arrived,) = third.handed_on()
         with arrived:
@@ -73,7 +73,7 @@ def test_without_room_for_files_connections_stay_in_the_box(three: tuple[Board, 
     with client:
         assert first.hand_on(server)
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (1, limits[1]))  # what is open stays so
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1, limits[1]))  # open files stay open
         try:
             with pytest.raises(OSError, match="Too many open files"):
                 list(third.handed_on())

@@ -128,7 +128,7 @@ def test_requests_behind_each_other_are_answered_in_their_order(server: Server, 
 
 
 def test_what_comes_behind_a_body_is_the_next_request(server: Server, seven: bytes) -> None:
-    """A decoder of pictures would not mind a request behind its picture; whoever sent that waits for an answer."""
+    """A decoder of pictures would not mind a request behind its picture, but its client waits for an answer."""
     names = ["one", "two", "three"]
     alive = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
     together = b"".join(request(seven, f"X-Request-ID: {name}\r\n") for name in names) + alive
@@ -194,7 +194,7 @@ def test_at_the_end_what_came_is_answered(
 def test_an_end_that_begins_after_an_answer_was_made_closes_no_connection_that_was_to_be_kept(
     tiny_models: Path, seven: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A signal can come between what an answer says and what is done, and its client may have sent the next request."""
+    """A signal can come after an answer was made, and its client may have sent the next request."""
 
     async def scenario() -> tuple[bytes, bytes]:
         async with within_this_process(tiny_models) as (kind, _, port):

@@ -88,7 +88,7 @@ def test_no_bytes_around_or_within_it_pass_for_one_request(before: bytes, after:
 
 @contextlib.contextmanager
 def busy(server: Server) -> Iterator[None]:
-    """The only place in the house is taken for a while, by a picture that takes long to read."""
+    """The only place in the queue is taken for a while, by a picture that takes long to read."""
     pixels = np.zeros((6900, 6900, 4), np.uint8)
     pixels[1000:5000, 3000:3400] = 255
     with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=server.url, timeout=60) as client:
@@ -246,7 +246,7 @@ KEEP_ALIVE = 0.2
 
 
 class Nobody:
-    """Refuses nobody."""
+    """Refuses no request."""
 
     arrived = 0
 
@@ -258,7 +258,7 @@ class Nobody:
 
 
 class LongWay:
-    """Lets nobody take the fast path."""
+    """Lets no request take the fast path."""
 
     def may_take(self, *_: object) -> bool:
         return False
@@ -280,7 +280,7 @@ def kind_of_connection(app: Any, refusals: Nobody | None = None) -> Callable[[],
 
 
 def test_what_is_waited_for_counts_and_who_does_not_read_does_not() -> None:
-    """Clients that never read their answers would otherwise fill the house, and nobody would be in it."""
+    """Clients that never read their answers would otherwise fill the queue, and no other request would fit."""
 
     async def connect() -> list[int]:
         over, refusals, counts = asyncio.Event(), Nobody(), []

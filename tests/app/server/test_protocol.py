@@ -1,4 +1,4 @@
-"""Connections on which comes what is no request, half of one, or nothing."""
+"""Connections that bring no request, half of one, or nothing."""
 
 import asyncio
 import json

@@ -46,7 +46,7 @@ def test_a_quoted_pattern_is_what_the_shell_would_write() -> None:
     assert names("*.png") == ["7.png", "[7].png", "b.png"]
     assert names("s*") == ["sub/c.webp", "sub/deep/a.png"]
     assert names("**/*.png") == ["7.png", "[7].png", "b.png", "sub/deep/a.png"]
-    assert names("*.txt") == ["notes.txt"], "what is named is sent, whatever it is"
+    assert names("*.txt") == ["notes.txt"], "a named file is sent, whatever it is"
 
 
 @pytest.mark.usefixtures("tree")

@@ -45,7 +45,7 @@ def memory_of(data: bytes) -> int:
 
 
 def test_a_long_run_of_ff_is_soon_refused() -> None:
-    """A search that began anew at each of them took minutes for this, and nothing else ran meanwhile."""
+    """A search that began again at each of them took minutes for this, and nothing else ran meanwhile."""
     start = time.monotonic()
     with pytest.raises(NotAnImage):
         decode(b"\xff\xd8\xff" + b"\xff" * 200_000, MNIST)
@@ -112,7 +112,7 @@ def test_a_jpeg_of_markers_alone_is_soon_refused() -> None:
 
 @pytest.mark.parametrize("name", ["PNG", "palette PNG", "16-bit PNG", "1-bit PNG"])
 def test_a_png_with_one_bit_of_its_pixels_flipped_is_refused(name: str) -> None:
-    """Pillow takes it, with other pixels: a class would be answered that nobody sent a picture of."""
+    """Pillow takes it, with other pixels: the answer would be the class of a picture that no client sent."""
     whole = WHOLE[name]
     start = whole.index(b"IDAT") + 4
     end = start + int.from_bytes(whole[start - 8 : start - 4])

@@ -84,7 +84,7 @@ def test_ruled_lines_go_and_strokes_stay(slope: float) -> None:
     clean = remove_ruled_lines(ruled, 0.06)
     stroke = ink > 0.3
     assert (clean[~stroke] > 0.06).mean() < 0.3 * (ruled[~stroke] > 0.06).mean()
-    # What is left are the corners, where a line crosses too little of the picture to be told from a stroke.
+    # The corners remain, where a line crosses too little of the picture to be told from a stroke.
     assert (clean[stroke] > 0.2).mean() > 0.9
 
 

@@ -134,7 +134,7 @@ def test_ink_on_paper_under_uneven_light_is_the_digit(digits: Split) -> None:
     for row in digits.images[:12, 0]:
         page = Image.fromarray(on_paper(enlarged(row, 600), shade=3)).filter(ImageFilter.GaussianBlur(1.5))
         scores.append(agreement(decode(encode(page.convert("RGB"), "JPEG", quality=60), MNIST)[0], row))
-    assert min(scores) > 0.7  # a box that is one pixel off
+    assert min(scores) > 0.7  # an extent that is one pixel off
     assert np.mean(scores) > 0.9
 
 
@@ -152,7 +152,7 @@ def test_ink_on_paper_under_uneven_light_is_the_digit(digits: Split) -> None:
 )
 def test_other_grounds_give_the_digit_too(page: Callable[[np.ndarray], bytes], digits: Split) -> None:
     scores = [agreement(decode(page(enlarged(row, 400)), MNIST)[0], row) for row in digits.images[:12, 0]]
-    assert min(scores) > 0.7  # a box that is one pixel off
+    assert min(scores) > 0.7  # an extent that is one pixel off
     assert np.mean(scores) > 0.9
 
 

@@ -75,7 +75,7 @@ def test_convolutions_over_many_channels_and_no_others_are_in_8_bits(model: Path
 
 
 def test_no_two_products_overflow_16_bits(model: Path) -> None:
-    """x86 processors without VNNI add pairs of them in so many, and cut off what is more."""
+    """x86 processors without VNNI add pairs of them in so many, and clip larger sums."""
     graph = onnx.load(model / "encoder.int8.onnx").graph
     weights = [numpy_helper.to_array(each) for each in graph.initializer]
     narrow = [each for each in weights if each.dtype == np.int8 and each.ndim == 4]

@@ -78,7 +78,7 @@ NAMES = {0: "zero", 1: "one", 7: "seven"}
 
 
 def write_pictures(folder: Path, digits: Split, rows: range) -> Path:
-    """Three classes of somebody's own: PNG files in folders called after the digits."""
+    """Three classes of a user's own: PNG files in folders called after the digits."""
     for row in rows:
         if (label := int(digits.labels[row])) in NAMES:
             (folder / NAMES[label]).mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ def write_pictures(folder: Path, digits: Split, rows: range) -> Path:
 
 @pytest.fixture(scope="module")
 def pictures(digits: Split, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is trained on."""
+    """The training images."""
     return write_pictures(tmp_path_factory.mktemp("own") / "pictures", digits, range(200))
 
 
@@ -289,7 +289,7 @@ def test_every_weight_lies_at_its_share_of_the_way(trained: Path, further: Path,
 
 
 def test_its_ends_answer_as_the_two_networks_do(trained: Path, further: Path, tmp_path: Path) -> None:
-    """The statistics of BatchNorm are taken anew from the images that those of the two were taken from."""
+    """The statistics of BatchNorm are taken again from the images that those of the two were taken from."""
     for share, path in ((0.0, trained / BEST), (1.0, further / BEST)):
         result = blend(trained / BEST, further / BEST, tmp_path / f"{share}.safetensors", share, None)
         known = read_tensors(path)[1]["result"]
@@ -540,7 +540,7 @@ def test_two_processes_train_as_one(architecture: str, pictures: Path, tmp_path:
 
 
 def test_a_run_killed_without_warning_goes_on(pictures: Path, trained: Path, tmp_path: Path) -> None:
-    """Kill -9 as soon as there is something to go on from; the end must be that of the run that nobody killed."""
+    """Kill -9 as soon as there is something to go on from; the end must be that of the run that was not killed."""
     words = fit_words(pictures, tmp_path)
     with subprocess.Popen(command(*words), cwd=ROOT, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 60

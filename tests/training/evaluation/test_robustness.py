@@ -1,4 +1,4 @@
-"""Networks side by side on deformed digits: what they are shown, what is counted, and what the page says of it."""
+"""Networks side by side on deformed digits: their test images, the counts, and the text of the page."""
 
 import json
 import shutil
@@ -151,5 +151,6 @@ def test_a_report_puts_networks_side_by_side(
     figures = f"3 | 0.78 | {shares[0]:.2f} | {shares[1]:.2f} | {shares[0] - shares[1]:.2f} |"
     assert [row.split(" | ")[0] for row in rows] == ["| `one`", "| `two`"]
     assert all(row.endswith(figures) for row in rows)
+    assert (output / "images" / "comparison.png").is_file()
     with Image.open(output / "images" / "affine.png") as picture:
         assert min(picture.size) > 250

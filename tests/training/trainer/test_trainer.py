@@ -87,7 +87,7 @@ def test_a_run_that_has_kept_no_epochs_says_how_to(tmp_path: Path) -> None:
 
 
 def test_weights_decay_and_biases_do_not(digits: Split, tmp_path: Path) -> None:
-    """At a rate that learns nothing, what is taken away is what the decay takes."""
+    """At a rate that learns nothing, only the decay changes the weights."""
     plan = recipe(epochs=1, learning_rate=1e-6, weight_decay=10.0, schedule="exponential", ema=0.0, warmup=0)
     run = trainer(tmp_path, digits, plan)
     before = {name: p.detach().clone() for name, p in run.network.named_parameters()}

@@ -1,4 +1,4 @@
-"""Binary files of data sets, gzipped or plain, with errors that name the file and what is wrong with it."""
+"""Binary files of data sets, gzipped or plain, with errors that name the file and its fault."""
 
 import gzip
 import zlib

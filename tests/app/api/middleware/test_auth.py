@@ -1,4 +1,4 @@
-"""The door: keys, rates, addresses behind proxies, origins, and what a browser is told.
+"""Authentication: keys, rates, addresses behind proxies, origins, and what a browser is told.
 
 One server stands for all: it trusts this machine as a proxy, so that every test can come from an address of its own.
 """
@@ -18,7 +18,7 @@ import pytest
 import structlog
 
 from app.api.application import create_app
-from app.api.middleware.auth import warn_if_unauthenticated
+from app.api.authentication import warn_if_unauthenticated
 from app.settings import Settings
 from tests.app.server_process import Server, assert_problem, run_app, serving
 
@@ -187,7 +187,7 @@ def test_whose_bucket_a_request_is_taken_from(guarded: Server, first: str, secon
 
 
 def test_without_a_trusted_proxy_what_it_says_is_not_believed(tiny_models: Path) -> None:
-    """Before the lifespan begins all is answered 503; the door is before that."""
+    """Before the lifespan begins all is answered 503; authentication comes before that."""
 
     async def ask() -> list[int]:
         app = create_app(Settings(models=tiny_models, device="cpu", rate_limit="2/hour"))

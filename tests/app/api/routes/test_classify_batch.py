@@ -85,7 +85,7 @@ def test_a_batch_is_bounded_in_bytes_pixels_and_items(
 
 
 def test_single_requests_do_not_wait_for_a_batch(server: Server) -> None:
-    """The batch is of pictures that take long to read; one of its pictures is the most that anybody waits for."""
+    """The batch is of pictures that take long to read; another client waits for one of them at most."""
     photograph = np.full((1500, 2000), 200, np.uint8)
     photograph[500:1000, 900:1100] = 20
     slow = png(photograph)

@@ -38,7 +38,7 @@ class Gate:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    while not condition():  # noqa: ASYNC110  # what is waited for happens in another thread, without an event
+    while not condition():  # noqa: ASYNC110  # the condition changes in another thread, without an event
         await asyncio.sleep(0.001)
 
 

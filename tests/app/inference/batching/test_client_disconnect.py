@@ -1,4 +1,4 @@
-"""Callers who leave while their work waits: it is not computed, and whoever stays is served sooner."""
+"""Callers who leave while their work waits: it is not computed, and the others are served sooner."""
 
 import json
 import socket

@@ -4,11 +4,20 @@ from typing import Any
 
 POLICY = b"content-security-policy"
 
-# Bytes are what their content type says, and where they came from is nobody's business.
+# Bytes are what their content type says, and their origin is told to no other site.
 ALWAYS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
 
-# An answer is data: opened in a browser it loads nothing, runs nothing and stands in nobody's frame.
+# An answer is data: opened in a browser it loads nothing, runs nothing and stands in no page's frame.
 DATA_ALONE = (POLICY, b"default-src 'none'; frame-ancestors 'none'")
+
+
+def add_common_headers(headers: list[tuple[bytes, bytes]], request_id: str) -> None:
+    """Add to an answer's headers what every answer has; a page that brings a policy of its own keeps that."""
+    if not any(name == POLICY for name, _ in headers):
+        headers.append(DATA_ALONE)
+    headers += ALWAYS
+    headers.append((b"x-request-id", request_id.encode()))
+
 
 # What a page of this service may do: run its own files, show those and what was answered, and ask this service alone.
 PAGE_POLICY = (

@@ -1,17 +1,17 @@
 """The bodies of all requests together."""
 
-from ...errors import QueueFull
+from ..errors import QueueFull
 
 
 class BodyBudget:
     """Counts the bytes of bodies from their arrival until their requests are answered.
 
-    Bytes that have come are counted and not lengths that were declared: to take the room of others a client must send.
+    Bytes that have come are counted, not declared lengths: to take the space of others, a client must send.
 
     Parameters
     ----------
     limit
-        Bytes of bodies. A body whose declared length finds no room is refused before any of it is read, and beyond the
+        Bytes of bodies. A body whose declared length finds no space is refused before any of it is read, and beyond the
         limit no more is read of any body.
     """
 
@@ -20,7 +20,7 @@ class BodyBudget:
         self.used = 0
 
     def reserve(self, more: int) -> None:
-        """See that there is room for so many bytes more; raises QueueFull."""
+        """Take space for so many bytes more; raises QueueFull."""
         if self.used + more > self._limit:
             raise QueueFull(
                 f"the bodies of other requests fill the {self._limit} bytes that there are for them"

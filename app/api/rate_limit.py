@@ -1,4 +1,4 @@
-"""How often somebody may ask: a rate as people write it, and a bucket for each of many clients.
+"""Limit the requests of each client: a rate as people write it, and a bucket for each of many clients.
 
 The buckets are those of the generic cell rate algorithm (ATM Forum, Traffic Management 4.0): of a client nothing is
 kept but the moment at which its bucket will be full again.
@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
-from ...settings import Rate
+from ..settings import Rate
 
 # Clients that are remembered: some ten megabytes.
 MOST_CLIENTS = 65_536
@@ -37,7 +37,7 @@ class RateLimiter:
     rate
         What every client may.
     most
-        Clients that are remembered. Where there are more, the one that asked longest ago begins anew.
+        Clients that are remembered. Where there are more, the one that asked longest ago begins again.
     clock
         Seconds that only grow.
     """

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.middleware.rate_limit import RateLimiter
+from app.api.rate_limit import RateLimiter
 from app.settings import SECONDS, Rate
 
 

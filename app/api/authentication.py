@@ -1,0 +1,205 @@
+"""Who may use the service, and how often: keys and rates, without ASGI."""
+
+import hashlib
+import hmac
+import ipaddress
+from collections.abc import Callable, Hashable, Iterable
+from functools import lru_cache
+from pathlib import Path
+
+import structlog
+
+from ..errors import SettingsError, TooManyRequests, Unauthorized
+from ..settings import Rate, Settings
+from .rate_limit import RateLimiter, RateLimitResult
+
+# What a person must see to learn what the service is, and a machine to learn whether it is well.
+OPEN_PATHS = frozenset(
+    {
+        "/",
+        "/docs",
+        "/openapi.json",
+        "/metrics",
+        "/health/live",
+        "/health/ready",
+        "/v2/health/live",
+        "/v2/health/ready",
+    }
+)
+OPEN_FOLDERS = ("/docs/", "/static/")
+
+# IPv6 addresses are given out by the network: every host has one of these at the least.
+IPV6_PREFIX = 64
+
+
+class ApiKeys:
+    """The keys that open the service. Only their hashes are kept."""
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        self._digests = [_digest(key.encode()) for key in keys]
+
+    def __bool__(self) -> bool:
+        return bool(self._digests)
+
+    @classmethod
+    def load(cls, settings: Settings) -> "ApiKeys":
+        """The keys of the settings and of their file.
+
+        Raises
+        ------
+        SettingsError
+            If the file cannot be read or holds no key, or a key could not be sent in a header.
+        """
+        keys = [key.get_secret_value() for key in settings.api_keys]
+        for number, key in enumerate(keys, 1):
+            _check(key, f"CAPSNET_API_KEYS, key {number}")
+        if settings.api_keys_file is not None:
+            keys += _read_keys(settings.api_keys_file)
+        return cls(keys)
+
+    def match(self, key: bytes) -> int | None:
+        """Which key this is. Compares all of them in full, so that the time taken tells nothing of how near it came."""
+        digest = _digest(key)
+        found = None
+        for index, known in enumerate(self._digests):
+            if hmac.compare_digest(digest, known):
+                found = index
+        return found
+
+
+class Authenticator:
+    """Lets in who has a key, as often as the rate allows.
+
+    Parameters
+    ----------
+    keys
+        The keys that open the service. Without any, every client may use it, and is counted by address.
+    rate
+        What each client may ask, if that is bounded.
+    """
+
+    def __init__(self, keys: ApiKeys, rate: Rate | None) -> None:
+        self._keys = keys
+        self._buckets = RateLimiter(rate) if rate else None
+
+    def authenticate(
+        self, header: Callable[[str], str | None], client: tuple[str, int] | None
+    ) -> dict[str, str]:
+        """Let in a client, and return the headers that tell it what its rate leaves it.
+
+        Parameters
+        ----------
+        header
+            Gives a header of the request by its name in lower case, if there is one.
+        client
+            Address and port. A client without a key is counted by it, so keys cannot be guessed faster than the rate.
+
+        Raises
+        ------
+        TooManyRequests, Unauthorized
+            If it is not let in.
+        """
+        given = extract_api_key(header)
+        key = self._keys.match(given) if given else None
+        headers: dict[str, str] = {}
+        if self._buckets is not None:
+            headers = self._count(self._buckets, rate_limit_key(client) if key is None else key)
+        if self._keys and key is None:
+            raise Unauthorized(given=bool(given)).with_headers(headers)
+        return headers
+
+    def _count(self, buckets: RateLimiter, client: Hashable) -> dict[str, str]:
+        """Take one request from the client's bucket; return the headers that say how much is left."""
+        allowance = buckets.acquire(client)
+        headers = _rate_headers(buckets.rate, allowance)
+        if not allowance.granted:
+            raise TooManyRequests(buckets.rate.count, buckets.rate.seconds, allowance.retry).with_headers(
+                headers
+            )
+        return headers
+
+
+def is_open(path: str) -> bool:
+    """Whether a path needs no key."""
+    return path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)
+
+
+def extract_api_key(header: Callable[[str], str | None]) -> bytes:
+    """The key in `Authorization: Bearer` or, where that is of another scheme, in `X-API-Key`; empty for none.
+
+    `header` gives a header by its name, if there is one.
+    """
+    scheme, _, credentials = (header("authorization") or "").partition(" ")
+    given = credentials.strip() if scheme.lower() == "bearer" else header("x-api-key") or ""
+    return given.encode("latin-1")
+
+
+def rate_limit_key(client: tuple[str, int] | None) -> Hashable:
+    """Whom to count a request for: the client's IPv4 address, or the network of its IPv6 address."""
+    return _network_of(client[0]) if client else None
+
+
+@lru_cache(maxsize=4096)
+def _network_of(host: str) -> bytes | None:
+    try:
+        address = ipaddress.ip_address(host)
+    except (
+        ValueError
+    ):  # a socket in the file system, or what no honest proxy writes: one bucket for all of those
+        return None
+    if isinstance(address, ipaddress.IPv6Address):
+        return address.ipv4_mapped.packed if address.ipv4_mapped else address.packed[: IPV6_PREFIX // 8]
+    return address.packed
+
+
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()
+
+
+def _read_keys(file: Path) -> list[str]:
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()  # some editors begin a file with a mark
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"CAPSNET_API_KEYS_FILE is {str(file)!r}: {error}") from None
+    keys = {number: key for number, line in enumerate(lines, 1) if (key := line.strip())}
+    for number, key in keys.items():
+        _check(key, f"CAPSNET_API_KEYS_FILE is {str(file)!r}: line {number}")
+    if not keys:
+        raise SettingsError(f"CAPSNET_API_KEYS_FILE is {str(file)!r}: it holds no key; one a line is read")
+    return list(keys.values())
+
+
+def _check(key: str, place: str) -> None:
+    """Refuse a key that no header could bring."""
+    for position, sign in enumerate(key, 1):
+        if not ("!" <= sign <= "~"):
+            raise SettingsError(
+                f"{place}: sign {position} is {sign!a}; a key may hold letters, digits and signs of ASCII, no spaces"
+            )
+
+
+def _rate_headers(rate: Rate, allowance: RateLimitResult) -> dict[str, str]:
+    """The headers of draft-ietf-httpapi-ratelimit-headers-06, which most clients and proxies know."""
+    return {
+        "RateLimit-Policy": f"{rate.count};w={rate.seconds}",
+        "RateLimit-Limit": str(rate.count),
+        "RateLimit-Remaining": str(allowance.remaining),
+        "RateLimit-Reset": str(allowance.reset),
+    }
+
+
+def warn_if_unauthenticated(settings: Settings) -> None:
+    """Log a warning where the service listens beyond this machine and asks no client for a key."""
+    if not is_loopback(settings.host) and not (settings.api_keys or settings.api_keys_file):
+        structlog.get_logger(__name__).warning(
+            "every client that reaches this address may use the service: CAPSNET_API_KEYS is not set",
+            host=settings.host,
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on can be reached from this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

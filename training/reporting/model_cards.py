@@ -1,0 +1,259 @@
+"""Write the model card in Markdown, README.md beside card.json, out of card.json: `python -m training cards`.
+
+Nothing in it is written by hand. A model that a recipe makes says how to train it again by that recipe; any other model
+lists its commands.
+"""
+
+from pathlib import Path
+
+from capsnet.card import METADATA_EXPORT_ID, Metrics, ModelCard
+from training.recipes import RECIPES
+from training.reporting.results_page import markdown
+from training.reporting.tables import draws, interval
+
+MODEL_CARD_FILE = "README.md"
+THEN = " && "
+
+# The name and the paper of each architecture.
+ARCHITECTURES = {
+    "capsnet": ("CapsNet", "[Sabour, Frosst and Hinton 2017](https://arxiv.org/abs/1710.09829)"),
+    "efficient": (
+        "Efficient-CapsNet",
+        "[Mazzia, Salvetti and Chiaberge 2021](https://arxiv.org/abs/2101.12491)",
+    ),
+    "shared": ("Shared-weight capsules", "an architecture of this project"),
+    "residual": ("Residual capsules", "an architecture of this project"),
+}
+# What each data set shows, and under which terms its makers give it away.
+MNIST = "MNIST is by LeCun, Cortes and Burges, under CC BY-SA 3.0."
+DATASETS = {
+    "mnist": ("Handwritten digits, 28 × 28 pixels", MNIST),
+    "fashion_mnist": (
+        "Photographs of clothes, 28 × 28 pixels",
+        "Fashion-MNIST is by Zalando SE, under the MIT licence.",
+    ),
+    "multimnist": ("Two overlapping handwritten digits, 36 × 36 pixels", MNIST),
+}
+
+
+def write_model_card(folder: Path) -> Path:
+    """Write README.md beside card.json in a model's folder, and return its path.
+
+    Raises
+    ------
+    CardError
+        If the folder holds no valid card.
+    """
+    path = folder / MODEL_CARD_FILE
+    path.write_text(model_card(ModelCard.load(folder), folder), encoding="utf-8")
+    return path
+
+
+def model_card(card: ModelCard, folder: Path) -> str:
+    """Return the model card of a model in Markdown, ending in a newline."""
+    sections = [
+        _title(card),
+        f"## Description\n\n{_description(card)}",
+        f"## Training\n\n{_training(card)}",
+        f"## Figures\n\n{_figures(card)}",
+        f"## Pose dimensions\n\n{_poses(card)}",
+        f"## Limits\n\n{_limits(card)}",
+        f"## Use\n\n{_use(card)}",
+        f"## Rebuild\n\n{_rebuild(card, folder)}",
+        f"## Licence\n\n{_licence(card)}",
+    ]
+    return "\n".join(sections)
+
+
+def _title(card: ModelCard) -> str:
+    name, _ = _architecture(card)
+    front = (
+        "---\nlicense: apache-2.0\nlibrary_name: onnx\ntags: [capsule-network, image-classification]\n---\n\n"
+    )
+    note = "<!-- Written by `python -m training cards` from card.json. Do not edit. -->"
+    return f"{front}# {card.name}\n\n{note}\n\n{name} for {_dataset(card)}, version {card.version}.\n"
+
+
+def _architecture(card: ModelCard) -> tuple[str, str]:
+    return ARCHITECTURES.get(
+        card.config.architecture, (card.config.architecture, "see `model/architectures`")
+    )
+
+
+def _dataset(card: ModelCard) -> str:
+    return f"`{card.training.get('dataset', 'an unknown data set')}`"
+
+
+def _description(card: ModelCard) -> str:
+    name, paper = _architecture(card)
+    shown, _ = DATASETS.get(str(card.training.get("dataset")), ("Images of a folder", ""))
+    shape = f"{card.input.channels} × {card.input.height} × {card.input.width}"
+    classes = ", ".join(card.classes)
+    objects = "one object" if card.objects == 1 else f"{card.objects} objects that overlap"
+    rows = [
+        ["architecture", f"{name} ({paper})"],
+        ["images", f"{shown}; {objects} in each"],
+        ["input", f"{shape} float32 from 0 to 1, light strokes on dark"],
+        ["preprocessing", f"`{card.input.preprocess}`"],
+        ["classes", f"{card.config.num_classes}: {classes}"],
+        ["pose", f"{card.config.pose_dim} dimensions for each class"],
+        ["parameters", ", ".join(f"{count:,} ({part})" for part, count in card.parameters.items())],
+        ["variants", ", ".join(card.variants)],
+        ["export", f"`{card.export_id}`, in the metadata `{METADATA_EXPORT_ID}` of each graph"],
+    ]
+    if card.members > 1:
+        rows.append(["ensemble", f"{card.members} networks; lengths are means over them"])
+    if card.mirrored:
+        rows.append(["mirrored", "lengths are means over an image and its mirror image"])
+    table = markdown(["", ""], rows, left=2)
+    return (
+        "The encoder gives the length of each class capsule and its pose. "
+        f"The decoder draws an image from one pose.\n\n{table}"
+    )
+
+
+def _training(card: ModelCard) -> str:
+    made = card.training
+    facts = [
+        f"{made[key]:,} {text}"
+        for key, text in (("training_images", "training images"), ("validation_images", "validation images"))
+        if isinstance(made.get(key), int)
+    ]
+    lines = [
+        f"Data set {_dataset(card)}: {', '.join(facts)}.\n" if facts else f"Data set {_dataset(card)}.\n"
+    ]
+    if "best_epoch" in made:
+        lines.append(
+            f"The best epoch of the last stage is epoch {made['best_epoch']}, by validation margin loss."
+        )
+    if "torch" in made:
+        lines.append(f"PyTorch {made['torch']} trained it.")
+    commands = "".join(f"{command}\n" for command in str(made.get("command", "")).split(THEN) if command)
+    if commands:
+        lines.append(f"The stages, in order:\n\n```\n{commands}```")
+    return "\n".join(lines) + "\n"
+
+
+def _figures(card: ModelCard) -> str:
+    measured = {
+        name: metrics for name, each in card.variants.items() if (metrics := each.metrics) is not None
+    }
+    if not measured:
+        return f"Not measured yet; `python -m training evaluate {card.name} --write-card` measures the test error.\n"
+    heading = ["variant", "errors", "error %", "95 % (Wilson)", "margin loss", "pixel error", "accepted %"]
+    rows = [[name, *_metrics(metrics, card.objects)] for name, metrics in measured.items()]
+    notes = [
+        "`python -m training evaluate` measured these on the test set. "
+        "*Accepted* is the share of test images that the guard lets pass.\n"
+    ]
+    first = next(iter(measured.values()))
+    if first.exact_match_error is not None:
+        notes.append(
+            "An error here is one missed object; "
+            f"{100 * first.exact_match_error:.2f} % of the images have at least one.\n"
+        )
+    if draws(first):
+        notes.append(f"Over several draws of the test set the error is {draws(first)} %.\n")
+    if speeds := _speeds(card):
+        notes.append(speeds)
+    return markdown(heading, rows) + "\n" + "\n".join(notes)
+
+
+def _metrics(m: Metrics, objects: int) -> list[str]:
+    return [
+        f"{m.errors} of {m.images * objects:,}",
+        f"{100 * m.error:.2f}",
+        interval(m),
+        f"{m.margin_loss:.4f}",
+        f"{m.reconstruction_mse:.4f}",
+        "–" if m.accepted is None else f"{100 * m.accepted:.1f}",
+    ]
+
+
+def _speeds(card: ModelCard) -> str:
+    rows = [
+        [
+            name,
+            speed.processor,
+            str(speed.best_batch),
+            f"{speed.images_per_second[str(speed.best_batch)]:,.0f}",
+        ]
+        for name, variant in card.variants.items()
+        if (speed := variant.speed) is not None
+    ]
+    if not rows:
+        return ""
+    heading = ["variant", "processor, one thread", "best batch", "images/s of the encoder"]
+    return markdown(heading, rows, left=2)
+
+
+def _poses(card: ModelCard) -> str:
+    rows = [
+        [label, ", ".join(f"{each.dim} {each.meaning} ({each.score:.2f})" for each in named)]
+        for label, named in card.pose_meaning.items()
+        if named
+    ]
+    if not rows:
+        return "No dimension of this model has a measured meaning.\n"
+    return (
+        "`python -m training meaning` gave these dimensions a name. "
+        "The score in brackets is R² on images that were not fitted.\n\n"
+        + markdown(["class", "dimensions"], rows, left=2)
+    )
+
+
+def _limits(card: ModelCard) -> str:
+    limits = [
+        "No figure of a GPU has been taken.",
+        "The model knows images like those of its data set. Other images get the nearest class.",
+        "The guard refuses about one good image in twenty, and does not refuse every wrong one.",
+        "The guard is no defence against an attacker who knows the network.",
+        "A pose dimension means what training made of it; its meaning differs from class to class.",
+        "The length of a capsule ranks answers. It is not a probability.",
+    ]
+    if card.objects > 1:
+        limits.append(f"The model always names {card.objects} classes, also where an image shows one object.")
+    if not _is_whole(card):
+        limits.append("The lengths are not those of the poses, because they are means.")
+    return "".join(f"- {limit}\n" for limit in limits)
+
+
+def _is_whole(card: ModelCard) -> bool:
+    return card.members == 1 and not card.mirrored
+
+
+def _use(card: ModelCard) -> str:
+    return (
+        "In Python, in a clone of the repository, without a server:\n\n"
+        "```python\n"
+        "from capsnet import load\n\n"
+        f'model = load("{card.name}")\n'
+        'found = model("image.png")\n'
+        "print(found.label, found.length, found.reconstruction.accepted)\n"
+        "```\n\n"
+        "Over HTTP, with `make serve` running:\n\n"
+        "```\n"
+        f"curl -s -F file=@image.png 'http://127.0.0.1:8000/classify?model={card.name}'\n"
+        "```\n"
+    )
+
+
+def _rebuild(card: ModelCard, folder: Path) -> str:
+    if card.name not in RECIPES:
+        return "Run the commands under *Training*, then `python -m training export`.\n"
+    dataset = {"multimnist": "mnist"}.get(RECIPES[card.name].dataset, RECIPES[card.name].dataset)
+    return (
+        "```\n"
+        "make install-train && . .venv/bin/activate\n"
+        f"python -m training download {dataset}\n"
+        f"python -m training recipe {card.name} --seed 0\n"
+        f"python -m training evaluate {folder.as_posix()}\n"
+        "```\n\n"
+        "The recipe writes below `runs/`. The last command measures the committed model again.\n"
+    )
+
+
+def _licence(card: ModelCard) -> str:
+    _, terms = DATASETS.get(str(card.training.get("dataset")), ("", ""))
+    own = "The weights have the licence of the project, Apache-2.0. No image of the data set is part of the files."
+    return f"{own} {terms}".strip() + "\n"
