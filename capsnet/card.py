@@ -204,7 +204,7 @@ class ModelCard:
                 1 <= self.objects <= self.config.num_classes,
                 f"'objects' is {self.objects}; it must lie between 1 and the number of classes",
             ),
-            (set(self.samples) <= set(self.classes), "'samples' names what is no class"),
+            (set(self.samples) <= set(self.classes), "'samples' names other things than classes"),
             (self.members >= 1, f"'members' is {self.members}; it must be at least 1"),
         ]:
             if not ok:

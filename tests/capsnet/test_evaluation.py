@@ -16,7 +16,7 @@ CLASSES = ("cat", "dög")
 
 
 class Guesser:
-    """Says `cat` to everything, and cannot read what is called `broken`."""
+    """Says `cat` to everything, and cannot read a picture called `broken`."""
 
     classes = CLASSES
 

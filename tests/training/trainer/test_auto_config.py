@@ -1,4 +1,4 @@
-"""What is chosen for a folder, and that published data sets keep their settings."""
+"""The choices made for a folder, and that published data sets keep their settings."""
 
 from pathlib import Path
 
