@@ -44,7 +44,7 @@ def auto_option(kind: type[T], help_text: str, known: Sequence[str] = ()) -> Any
         if known and text not in (AUTO, *known):
             raise typer.BadParameter(f"{text!r} is neither {AUTO} nor one of {', '.join(known)}")
         try:
-            return None if text == AUTO else kind(text)  # type: ignore[call-arg]
+            return None if text == AUTO else kind(text)
         except ValueError:
             raise typer.BadParameter(f"{text!r} is neither {AUTO} nor {KINDS[kind]}") from None
 
