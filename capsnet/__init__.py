@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     from capsnet.errors import CapsnetError
     from capsnet.images import Picture, Png
     from capsnet.predictor import Predictor, load
-    from capsnet.results import Check, Classification, Model, Prediction, Reconstruction, Sweep
+    from capsnet.results import (
+        Check,
+        Classification,
+        Model,
+        Prediction,
+        Reconstruction,
+        Sweep,
+        Transformation,
+        TransformedStep,
+    )
     from capsnet.retry import DEFAULT_RETRIES, DEFAULT_TIMEOUT
     from capsnet.transport import DEFAULT_SERVER
 
@@ -45,6 +54,8 @@ __all__ = [
     "Predictor",
     "Reconstruction",
     "Sweep",
+    "Transformation",
+    "TransformedStep",
     "load",
 ]
 
@@ -64,6 +75,8 @@ _MODULES = {
     "Predictor": "predictor",
     "Reconstruction": "results",
     "Sweep": "results",
+    "Transformation": "results",
+    "TransformedStep": "results",
     "load": "predictor",
 }
 

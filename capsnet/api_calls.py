@@ -13,7 +13,7 @@ import orjson
 from capsnet import results
 from capsnet.errors import CapsnetError
 from capsnet.images import Png
-from capsnet.results import Classification, Json, Model, Reconstruction, Sweep
+from capsnet.results import Classification, Json, Model, Reconstruction, Sweep, Transformation
 from capsnet.transport import Call, Parameters
 
 Result = TypeVar("Result")
@@ -37,16 +37,31 @@ def classify_batch(files: Sequence[bytes], **parameters: Any) -> Call[list[Class
     )
 
 
-def reconstruct(data: bytes, moves: Mapping[int, float], **parameters: Any) -> Call[Reconstruction]:
+def reconstruct(
+    data: bytes, moves: Mapping[int, float], directions: Mapping[str, float], **parameters: Any
+) -> Call[Reconstruction]:
     """POST /reconstruct."""
     pairs = tuple(pair for dim, delta in moves.items() for pair in (("dim", str(dim)), ("delta", str(delta))))
+    pairs += tuple(
+        pair for name, amount in directions.items() for pair in (("direction", name), ("amount", str(amount)))
+    )
     return _picture("/reconstruct", data, _json(results.reconstruction), query(parameters) + pairs)
 
 
-def sweep(data: bytes, dims: Iterable[int] | None, **parameters: Any) -> Call[Sweep]:
+def sweep(
+    data: bytes, dims: Iterable[int] | None, directions: Iterable[str] | None, **parameters: Any
+) -> Call[Sweep]:
     """POST /sweep."""
-    listed = None if dims is None else ",".join(map(str, dims))
-    return _picture("/sweep", data, _json(results.sweep), query({"dims": listed, **parameters}))
+    listed = {
+        name: None if values is None else ",".join(map(str, values))
+        for name, values in (("dims", dims), ("directions", directions))
+    }
+    return _picture("/sweep", data, _json(results.sweep), query({**listed, **parameters}))
+
+
+def transform(data: bytes, **parameters: Any) -> Call[Transformation]:
+    """POST /transform."""
+    return _picture("/transform", data, _json(results.transformation), query(parameters))
 
 
 def decode(label: int | str, poses: Iterable[Iterable[float]], model: str | None) -> Call[list[Png]]:

@@ -13,7 +13,7 @@ from capsnet import api_calls
 from capsnet.base_client import BaseClient
 from capsnet.errors import CapsnetError
 from capsnet.images import Picture, Png, read
-from capsnet.results import Classification, Model, Reconstruction, Sweep
+from capsnet.results import Classification, Model, Reconstruction, Sweep, Transformation
 from capsnet.transport import (
     Call,
     arguments,
@@ -75,6 +75,7 @@ class AsyncClient(BaseClient):
         moves: Mapping[int, float] | None = None,
         dim: int | None = None,
         delta: float | None = None,
+        directions: Mapping[str, float] | None = None,
         label: int | str | None = None,
         model: str | None = None,
         preprocess: str | None = None,
@@ -82,13 +83,14 @@ class AsyncClient(BaseClient):
         """As `Client.reconstruct`."""
         options = {"label": label, "preprocess": preprocess}
         data = await asyncio.to_thread(read, picture)
-        return await self.send(self._reconstruct(data, moves, dim, delta, model, **options))
+        return await self.send(self._reconstruct(data, moves, dim, delta, directions, model, **options))
 
     async def sweep(
         self,
         picture: Picture,
         *,
         dims: Iterable[int] | None = None,
+        directions: Iterable[str] | None = None,
         minimum: float = -0.25,
         maximum: float = 0.25,
         steps: int = 11,
@@ -99,7 +101,25 @@ class AsyncClient(BaseClient):
         """As `Client.sweep`."""
         options = {"label": label, "preprocess": preprocess}
         data = await asyncio.to_thread(read, picture)
-        return await self.send(self._sweep(data, dims, (minimum, maximum, steps), model, **options))
+        bounds = (minimum, maximum, steps)
+        return await self.send(self._sweep(data, dims, directions, bounds, model, **options))
+
+    async def transform(
+        self,
+        picture: Picture,
+        by: str = "rotation",
+        *,
+        minimum: float | None = None,
+        maximum: float | None = None,
+        steps: int = 13,
+        label: int | str | None = None,
+        model: str | None = None,
+        preprocess: str | None = None,
+    ) -> Transformation:
+        """As `Client.transform`."""
+        options = {"label": label, "preprocess": preprocess}
+        data = await asyncio.to_thread(read, picture)
+        return await self.send(self._transform(data, by, (minimum, maximum, steps), model, **options))
 
     async def decode(
         self, label: int | str, poses: Iterable[Iterable[float]], *, model: str | None = None

@@ -11,7 +11,7 @@ import httpx
 
 from capsnet import api_calls
 from capsnet.images import Png
-from capsnet.results import Classification, Reconstruction, Sweep, movements
+from capsnet.results import Classification, Reconstruction, Sweep, Transformation, movements
 from capsnet.retry import DEFAULT_RETRIES, DEFAULT_TIMEOUT, Attempts, Notice, silent
 from capsnet.transport import DEFAULT_SERVER, KEY_VARIABLE, SERVER_VARIABLE, Call, address, headers
 
@@ -56,21 +56,35 @@ class BaseClient(ABC):
         moves: Mapping[int, float] | None,
         dim: int | None,
         delta: float | None,
+        directions: Mapping[str, float] | None,
         model: str | None,
         **options: Any,
     ) -> Call[Reconstruction]:
-        return api_calls.reconstruct(data, movements(moves, dim, delta), **self._options(model, options))
+        changes = movements(moves, dim, delta)
+        return api_calls.reconstruct(data, changes, directions or {}, **self._options(model, options))
 
     def _sweep(
         self,
         data: bytes,
         dims: Iterable[int] | None,
+        directions: Iterable[str] | None,
         bounds: tuple[float, float, int],
         model: str | None,
         **options: Any,
     ) -> Call[Sweep]:
         named = dict(zip(("min", "max", "steps"), bounds, strict=True))
-        return api_calls.sweep(data, dims, **named, **self._options(model, options))
+        return api_calls.sweep(data, dims, directions, **named, **self._options(model, options))
+
+    def _transform(
+        self,
+        data: bytes,
+        by: str,
+        bounds: tuple[float | None, float | None, int],
+        model: str | None,
+        **options: Any,
+    ) -> Call[Transformation]:
+        named = dict(zip(("min", "max", "steps"), bounds, strict=True))
+        return api_calls.transform(data, by=by, **named, **self._options(model, options))
 
     def _decode(
         self, label: int | str, poses: Iterable[Iterable[float]], model: str | None

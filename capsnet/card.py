@@ -159,6 +159,52 @@ class PoseMeaning:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PoseDirection:
+    """The direction in which a class's whole pose moves as a property of the image changes, by one unit of it.
+
+    A pose (D,) moves by `amount · (vector + matrix · pose)`; without a matrix by `amount · vector`. It was measured
+    from `minimum` to `maximum`; `training.evaluation.pose_directions` says how. Scores are of held-out training images.
+
+    Attributes
+    ----------
+    property, unit
+        One of `capsnet.transforms.PROPERTIES`, and the unit of its amounts.
+    minimum, maximum
+        The amounts between which it was measured.
+    vector
+        (D,) change of the pose for one unit.
+    matrix
+        (D,D) where the direction depends on the pose; None where one vector holds for the class.
+    linearity
+        Median R squared of an image's poses along a line of its own.
+    agreement
+        Median cosine between an image's own line and this direction.
+    foretold
+        R squared over the distance that poses move, by this direction.
+    drawn_slope, drawn_r2
+        The property measured on drawings of moved poses against the amount that was asked: slope and R squared.
+    leak
+        The most that another property of the drawings moves at the ends, as a share of its own range.
+    length
+        The mean length at the end of the direction that changes it most, as a share of the length before.
+    """
+
+    property: str
+    unit: str
+    minimum: float
+    maximum: float
+    vector: tuple[float, ...]
+    matrix: tuple[tuple[float, ...], ...] | None = None
+    linearity: float
+    agreement: float
+    foretold: float
+    drawn_slope: float
+    drawn_r2: float
+    leak: float
+    length: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelCard:
     """The truth about a model, in `card.json` beside its graphs. The names of the fields are a promise to users.
 
@@ -180,6 +226,7 @@ class ModelCard:
     mirrored: bool = False
     parameters: dict[str, int] = field(default_factory=dict)
     pose_meaning: dict[str, tuple[PoseMeaning, ...]] = field(default_factory=dict)
+    pose_directions: dict[str, tuple[PoseDirection, ...]] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     samples: tuple[str, ...] = ()
 
@@ -213,6 +260,25 @@ class ModelCard:
             for name, numbers in vars(variant.guard).items():
                 if isinstance(numbers, tuple) and len(numbers) != self.config.num_classes:
                     raise CardError(f"'variants.{precision}.guard.{name}' must have one number a class")
+        for label, directions in self.pose_directions.items():
+            self._check_directions(label, directions)
+
+    def _check_directions(self, label: str, directions: tuple[PoseDirection, ...]) -> None:
+        """Raise CardError unless the directions are those of a class, each once and of the pose's size."""
+        where, size = f"'pose_directions.{label}'", self.config.pose_dim
+        if label not in self.classes:
+            raise CardError(f"{where} is of no class of the model")
+        names = [each.property for each in directions]
+        if len(set(names)) < len(names):
+            raise CardError(f"{where} names a property twice")
+        for each in directions:
+            rows = (each.vector, *(each.matrix or ()))
+            if any(len(row) != size for row in rows) or (
+                each.matrix is not None and len(each.matrix) != size
+            ):
+                raise CardError(f"{where}: the direction of {each.property!r} must be of {size} dimensions")
+            if not each.minimum < 0 < each.maximum:
+                raise CardError(f"{where}: the bounds of {each.property!r} must lie on either side of 0")
 
     def with_metrics(self, metrics: Mapping[str, Metrics]) -> "ModelCard":
         """A copy of the card with the figures of some variants, by precision, put in."""

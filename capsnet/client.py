@@ -15,7 +15,7 @@ from capsnet.base_client import BaseClient
 from capsnet.batching import DEFAULT_JOBS, classify_many
 from capsnet.errors import CapsnetError
 from capsnet.images import Picture, Png, read
-from capsnet.results import Classification, Model, Reconstruction, Sweep
+from capsnet.results import Classification, Model, Reconstruction, Sweep, Transformation
 from capsnet.transport import (
     Call,
     arguments,
@@ -136,6 +136,7 @@ class Client(BaseClient):
         moves: Mapping[int, float] | None = None,
         dim: int | None = None,
         delta: float | None = None,
+        directions: Mapping[str, float] | None = None,
         label: int | str | None = None,
         model: str | None = None,
         preprocess: str | None = None,
@@ -143,16 +144,18 @@ class Client(BaseClient):
         """Draw a picture again from its longest capsule, or from that of the class `label`, and with its pose moved.
 
         `moves` says by how much to move which dimension: {3: 0.1} adds 0.1 to dimension 3, counted from 0. One
-        movement may be given as `dim=3, delta=0.1` instead.
+        movement may be given as `dim=3, delta=0.1` instead. `directions` moves the whole pose along directions that the
+        model's card names: {"slant": 12} slants by 12 degrees to the right.
         """
         options = {"label": label, "preprocess": preprocess}
-        return self.send(self._reconstruct(read(picture), moves, dim, delta, model, **options))
+        return self.send(self._reconstruct(read(picture), moves, dim, delta, directions, model, **options))
 
     def sweep(
         self,
         picture: Picture,
         *,
         dims: Iterable[int] | None = None,
+        directions: Iterable[str] | None = None,
         minimum: float = -0.25,
         maximum: float = 0.25,
         steps: int = 11,
@@ -160,9 +163,34 @@ class Client(BaseClient):
         model: str | None = None,
         preprocess: str | None = None,
     ) -> Sweep:
-        """Move each of the dimensions `dims` of the pose (all, if None) by itself, from `minimum` to `maximum`."""
+        """Move each of the dimensions `dims` of the pose by itself, from `minimum` to `maximum`; all, if None.
+
+        With `directions`, names such as slant, each of these is moved through all that the card measured; dimensions
+        only where `dims` are named too.
+        """
         options = {"label": label, "preprocess": preprocess}
-        return self.send(self._sweep(read(picture), dims, (minimum, maximum, steps), model, **options))
+        bounds = (minimum, maximum, steps)
+        return self.send(self._sweep(read(picture), dims, directions, bounds, model, **options))
+
+    def transform(
+        self,
+        picture: Picture,
+        by: str = "rotation",
+        *,
+        minimum: float | None = None,
+        maximum: float | None = None,
+        steps: int = 13,
+        label: int | str | None = None,
+        model: str | None = None,
+        preprocess: str | None = None,
+    ) -> Transformation:
+        """Transform a picture in steps, and read one capsule in each: does the pose go where its direction says?
+
+        `by` is rotation, slant (degrees), width, height, size (per cent), weight, shift_x or shift_y (pixels). Without
+        `minimum` and `maximum` it goes as far as directions are measured.
+        """
+        options = {"label": label, "preprocess": preprocess}
+        return self.send(self._transform(read(picture), by, (minimum, maximum, steps), model, **options))
 
     def decode(
         self, label: int | str, poses: Iterable[Iterable[float]], *, model: str | None = None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from capsnet.images import Png
-    from capsnet.results import Check, Classification, Prediction, Reconstruction, Sweep
+    from capsnet.results import Check, Classification, Prediction, Reconstruction, Sweep, Transformation
 
 # Width in CSS pixels of one image of the network's size, and of a column of a sweep.
 IMAGE_WIDTH = 112
@@ -38,8 +38,9 @@ def reconstruction_html(drawn: Reconstruction) -> str:
         figure(drawn.input, "what the network saw", "input"),
         figure(drawn.reconstruction, f"drawing of the class {label}", "reconstruction"),
     ]
-    if drawn.moves:
-        moved = ", ".join(f"{dim}: {delta:+g}" for dim, delta in drawn.moves.items())
+    if drawn.moves or drawn.directions:
+        changes = [*drawn.directions.items(), *drawn.moves.items()]
+        moved = ", ".join(f"{escape(str(name))}: {amount:+g}" for name, amount in changes)
         figures.append(figure(drawn.perturbed, f"drawing with the pose moved, {moved}", f"moved {moved}"))
     distance = _paragraph(f"Distance of the reconstruction from the input: {drawn.distance:.2f}")
     return _section(_heading(drawn.capsule), drawn.model, figures, distance)
@@ -48,7 +49,7 @@ def reconstruction_html(drawn: Reconstruction) -> str:
 def sweep_html(swept: Sweep) -> str:
     """Return a sweep: the input, what its capsule draws, and the sheet of all frames."""
     label = escape(swept.capsule.label)
-    dims = ", ".join(map(str, swept.dims))
+    dims = ", ".join(escape(str(row)) for row in (*swept.dims, *swept.directions))
     reach = f"from {swept.deltas[0]:+g} to {swept.deltas[-1]:+g} in {len(swept.deltas)} steps"
     text = f"sheet of the class {label}: a row for each of the dimensions {dims}, {reach}"
     figures = [
@@ -57,6 +58,16 @@ def sweep_html(swept: Sweep) -> str:
         figure(swept.sheet(), text, f"dimensions {dims}; {reach}", FRAME_WIDTH * len(swept.deltas)),
     ]
     return _section(_heading(swept.capsule), swept.model, figures, "")
+
+
+def transformation_html(found: Transformation) -> str:
+    """Return a transformation: its sheet, and how well the direction foretells the pose."""
+    first, last = found.steps[0].amount, found.steps[-1].amount
+    reach = f"{escape(found.property)} from {first:+g} to {last:+g} {escape(found.unit)}"
+    text = f"sheet of the class {escape(found.capsule.label)}: inputs, drawings, drawings of foretold poses, {reach}"
+    sheet = figure(found.sheet(), text, reach, FRAME_WIDTH * len(found.steps))
+    words = "no direction is named" if found.explained is None else f"foretold R² {found.explained:.2f}"
+    return _section(_heading(found.capsule), found.model, [sheet], _paragraph(words))
 
 
 def figure(image: Png, text: str, caption: str, width: int = IMAGE_WIDTH) -> str:

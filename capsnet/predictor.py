@@ -14,6 +14,7 @@ Legend: B images, C channels, H height, W width, J class capsules, D pose dimens
 from __future__ import annotations
 
 import base64
+import contextlib
 import difflib
 import math
 import os
@@ -26,6 +27,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from capsnet import directions as pose_directions
 from capsnet import guard, results
 from capsnet.card import CARD_FILE, CardError, ModelCard
 from capsnet.errors import CapsnetError
@@ -34,8 +36,9 @@ from capsnet.png import png
 from capsnet.poses import linspace_exact, other_winners, perturb, rank, scatter_poses
 from capsnet.poses import sweep as sweep_poses
 from capsnet.preprocessing.pipeline import ImageTooLarge, NotAnImage, decode
-from capsnet.results import Classification, Reconstruction, Sweep
+from capsnet.results import Classification, Reconstruction, Sweep, Transformation
 from capsnet.shipped_models import chosen_models
+from capsnet.transforms import PROPERTIES, transform
 
 if TYPE_CHECKING:
     from capsnet.onnx_model import OnnxModel
@@ -180,14 +183,17 @@ class Predictor:
         moves: Mapping[int, float] | None = None,
         dim: int | None = None,
         delta: float | None = None,
+        directions: Mapping[str, float] | None = None,
         label: int | str | None = None,
         preprocess: str | None = None,
     ) -> Reconstruction:
         """Draw an image again from its longest capsule, or from that of the class `label`, and with its pose moved.
 
         `moves` says by how much to move which dimension: {3: 0.1} adds 0.1 to dimension 3, counted from 0. One
-        movement may be given as `dim=3, delta=0.1` instead.
+        movement may be given as `dim=3, delta=0.1` instead. `directions` moves the whole pose along directions that the
+        card names: {"slant": 12} slants by 12 degrees to the right.
         """
+        along = list((directions or {}).items())
         changes = list(results.movements(moves, dim, delta).items())
         self._check_dims("dim", [each for each, _ in changes])
         for each, amount in changes:
@@ -195,7 +201,8 @@ class Predictor:
                 raise _invalid("delta", amount, f"should be a finite number, for dimension {each}")
         seen, index = self._look(picture, label, preprocess)
         pose = seen.poses[index]
-        moved = perturb(pose, changes)
+        with _refusing("directions"):
+            moved = perturb(pose_directions.steer(self.card, index, pose, along), changes)
         others = other_winners(seen.lengths, index, self.card.objects)
         whole = self._graphs.decode(
             np.repeat(seen.poses[None], 1 + len(others), axis=0), np.array([index, *others])
@@ -206,6 +213,9 @@ class Predictor:
             **self._drawn(seen, index, whole[0]),
             "perturbed_pose": moved,
             "perturbations": [{"dim": each, "delta": amount} for each, amount in changes],
+            "directions": [
+                {"direction": name, "amount": amount, "unit": PROPERTIES[name].unit} for name, amount in along
+            ],
             "distance": float(distance),
             "perturbed": _base64(perturbed),
         }
@@ -216,16 +226,25 @@ class Predictor:
         picture: Picture,
         *,
         dims: Iterable[int] | None = None,
+        directions: Iterable[str] | None = None,
         minimum: float = -0.25,
         maximum: float = 0.25,
         steps: int = 11,
         label: int | str | None = None,
         preprocess: str | None = None,
     ) -> Sweep:
-        """Move each of the dimensions `dims` of the pose (all, if None) by itself, from `minimum` to `maximum`."""
-        rows = list(range(self.card.config.pose_dim)) if dims is None else [int(dim) for dim in dims]
+        """Move each of the dimensions `dims` of the pose by itself, from `minimum` to `maximum`; all, if None.
+
+        With `directions`, names such as slant, each of these is moved through all that the card measured; dimensions
+        only where `dims` are named too.
+        """
+        along = list(directions or ())
+        every = [] if along else list(range(self.card.config.pose_dim))
+        rows = every if dims is None else [int(dim) for dim in dims]
         self._check_dims("dims", rows)
-        if not rows or len(set(rows)) < len(rows):
+        if len(set(along)) < len(along):
+            raise _invalid("directions", along, "should name each direction once")
+        if not (rows or along) or len(set(rows)) < len(rows):
             raise _invalid("dims", rows, "should name at least one dimension, and each once")
         if not (math.isfinite(minimum) and math.isfinite(maximum) and minimum < maximum):
             raise _invalid("minimum", minimum, f"should be finite and less than the maximum, {maximum:g}")
@@ -234,14 +253,81 @@ class Predictor:
         deltas = linspace_exact(minimum, maximum, steps)
         seen, index = self._look(picture, label, preprocess)
         (plain,) = self._graphs.decode(seen.poses[None], np.array([index]))
-        frames = [_base64(frame) for frame in self._draw(sweep_poses(seen.poses[index], rows, deltas), index)]
+        pose = seen.poses[index]
+        with _refusing("directions"):
+            steered, amounts = pose_directions.sweep(self.card, index, pose, along, steps)
+        moved = np.concatenate([sweep_poses(pose, rows, deltas), steered])  # (N,D)
+        frames = [_base64(frame) for frame in self._draw(moved, index)]
         answer = {
             **self._drawn(seen, index, plain),
             "dims": rows,
             "deltas": deltas,
+            "directions": [
+                {"direction": name, "unit": PROPERTIES[name].unit, "amounts": amount}
+                for name, amount in zip(along, amounts, strict=True)
+            ],
             "frames": [frames[start : start + steps] for start in range(0, len(frames), steps)],
         }
         return results.sweep(_as_json(answer))
+
+    def transform(
+        self,
+        picture: Picture,
+        by: str = "rotation",
+        *,
+        minimum: float | None = None,
+        maximum: float | None = None,
+        steps: int = 13,
+        label: int | str | None = None,
+        preprocess: str | None = None,
+    ) -> Transformation:
+        """Transform an image in steps, and read one capsule in each: does the pose go where its direction says?
+
+        `by` is rotation, slant (degrees), width, height, size (per cent), weight, shift_x or shift_y (pixels). Without
+        `minimum` and `maximum` it goes as far as directions are measured.
+        """
+        if by not in PROPERTIES:
+            raise _invalid("by", repr(by), f"should be one of {', '.join(PROPERTIES)}")
+        chosen = PROPERTIES[by]
+        lowest = -chosen.reach if minimum is None else minimum
+        highest = chosen.reach if maximum is None else maximum
+        if not -chosen.limit <= lowest < highest <= chosen.limit:
+            allowed = f"should be less than the maximum, and both within {chosen.limit:g} {chosen.unit}"
+            raise _invalid("minimum", lowest, allowed)
+        if steps < 2:
+            raise _invalid("steps", steps, "should be at least 2")
+        amounts = linspace_exact(lowest, highest, steps)
+        seen, index = self._look(picture, label, preprocess)
+        images = np.concatenate([transform(seen.image[None], by, float(amount)) for amount in amounts])
+        lengths, poses = self._graphs.encode(images)
+        foretold = self._foretold(by, index, seen.poses[index], amounts)
+        drawn = list(map(_base64, self._graphs.decode(poses, np.full(steps, index))))
+        others = [None] * steps if foretold is None else list(map(_base64, self._draw(foretold, index)))
+        known = None if foretold is None else pose_directions.find(self.card, index, by)
+        answer = {
+            **self._names(),
+            "capsule": self._prediction(seen, index),
+            "pose": seen.poses[index],
+            "property": by,
+            "unit": chosen.unit,
+            "measured": None if known is None else [known.minimum, known.maximum],
+            "explained": None
+            if foretold is None
+            else pose_directions.explained(poses[:, index], seen.poses[index], foretold),
+            "steps": [
+                {
+                    "amount": float(amounts[step]),
+                    "length": lengths[step, index],
+                    "pose": poses[step, index],
+                    "foretold": None if foretold is None else foretold[step],
+                    "input": _base64(images[step]),
+                    "reconstruction": drawn[step],
+                    "foretold_reconstruction": others[step],
+                }
+                for step in range(steps)
+            ],
+        }
+        return results.transformation(_as_json(answer))
 
     def decode(self, label: int | str, poses: Iterable[Iterable[float]]) -> list[Png]:
         """Draw capsules of the class `label` from poses (N,D) alone."""
@@ -250,6 +336,14 @@ class Predictor:
         if rows.ndim != 2 or rows.shape[1] != size or not np.isfinite(rows).all():
             raise _invalid("poses", f"of shape {rows.shape}", f"should be rows of {size} finite numbers")
         return [Png(png(image)) for image in self._draw(rows, self._find_class(label))]
+
+    def _foretold(self, by: str, index: int, pose: Floats, amounts: Floats) -> Floats | None:
+        """The poses (S,D) that the direction foretells from pose (D,) for amounts (S,); None where none is named."""
+        try:
+            direction = pose_directions.find(self.card, index, by)
+        except pose_directions.DirectionError:
+            return None
+        return (pose + amounts[:, None] * pose_directions.rate(direction, pose)).astype(np.float32)
 
     def _read(self, picture: Picture, preprocess: str | None) -> Floats:
         """A picture to the array (C,H,W) that the network takes."""
@@ -380,6 +474,15 @@ def _find(model: str | os.PathLike[str]) -> Path:
         kind="unknown-model",
         title="Unknown model",
     )
+
+
+@contextlib.contextmanager
+def _refusing(parameter: str) -> Iterator[None]:
+    """Refuse a direction that the card does not name, or an amount outside its bounds, as the service does."""
+    try:
+        yield
+    except pose_directions.DirectionError as error:
+        raise _invalid(parameter, error.value, error.allowed) from None
 
 
 def _invalid(parameter: str, value: object, allowed: str) -> CapsnetError:

@@ -123,12 +123,13 @@ class Drawn:
 class Reconstruction(Drawn):
     """A picture drawn again from one capsule, and with the capsule's pose moved.
 
-    `distance` is that of the reconstruction from the input, `moves` what was added to which dimension, and
-    `perturbed` what the moved pose draws.
+    `distance` is that of the reconstruction from the input, `moves` what was added to which dimension, `directions` how
+    far the pose was moved along which direction, and `perturbed` what the moved pose draws.
     """
 
     distance: float
     moves: Mapping[int, float]
+    directions: Mapping[str, float]
     perturbed: Png
 
     @cached_property
@@ -142,17 +143,19 @@ class Reconstruction(Drawn):
 
 @dataclass(frozen=True, eq=False)
 class Sweep(Drawn):
-    """One capsule with its pose moved one dimension at a time.
+    """One capsule with its pose moved one dimension or direction at a time.
 
-    `frames[row][column]` is what the pose draws with `deltas[column]` added to dimension `dims[row]`.
+    `frames[row][column]` is what the pose draws with `deltas[column]` added to dimension `dims[row]`. The rows after
+    those are of `directions`, each with the amounts of its columns.
     """
 
     dims: tuple[int, ...]
     deltas: tuple[float, ...]
+    directions: Mapping[str, tuple[float, ...]]
     frames: tuple[tuple[Png, ...], ...]
 
     def sheet(self) -> Png:
-        """All frames as one picture: a row for each dimension, a column for each delta."""
+        """All frames as one picture: a row for each dimension and direction, a column for each step."""
         import numpy as np
 
         rows = [np.hstack([frame.pixels() for frame in row]) for row in self.frames]
@@ -160,6 +163,53 @@ class Sweep(Drawn):
 
     def _repr_html_(self) -> str:
         return notebook.sweep_html(self)
+
+
+@dataclass(frozen=True, eq=False)
+class TransformedStep:
+    """An image that was transformed by an amount.
+
+    `length` and `pose` (D,) are what the network read in it. `foretold` (D,) is the pose that the direction foretells
+    from the image as it came, or None. The images are what the network saw, and what the two poses draw.
+    """
+
+    amount: float
+    length: float
+    pose: Floats
+    foretold: Floats | None
+    input: Png
+    reconstruction: Png
+    foretold_reconstruction: Png | None
+
+
+@dataclass(frozen=True, eq=False)
+class Transformation:
+    """An image transformed step by step, and one capsule read in each step.
+
+    `explained` is how much of the way that the pose moved the direction foretells (R squared), or None where the card
+    names no direction for the capsule's class.
+    """
+
+    model: str
+    version: str
+    capsule: Prediction
+    property: str
+    unit: str
+    explained: float | None
+    steps: tuple[TransformedStep, ...]
+    answer: Json = field(repr=False)
+
+    def sheet(self) -> Png:
+        """All steps as one picture: the inputs, what their poses draw, and what the foretold poses draw."""
+        import numpy as np
+
+        rows = [[step.input for step in self.steps], [step.reconstruction for step in self.steps]]
+        foretold = [step.foretold_reconstruction for step in self.steps]
+        rows += [[each for each in foretold if each is not None]] if all(foretold) else []
+        return encode(np.vstack([np.hstack([frame.pixels() for frame in row]) for row in rows]))
+
+    def _repr_html_(self) -> str:
+        return notebook.transformation_html(self)
 
 
 @dataclass(frozen=True)
@@ -219,6 +269,7 @@ def reconstruction(answer: Json) -> Reconstruction:
         **_drawn(answer),
         distance=answer["distance"],
         moves={each["dim"]: each["delta"] for each in answer["perturbations"]},
+        directions={each["direction"]: each["amount"] for each in answer.get("directions", ())},
         perturbed=png(answer["perturbed"]),
     )
 
@@ -229,7 +280,35 @@ def sweep(answer: Json) -> Sweep:
         **_drawn(answer),
         dims=tuple(answer["dims"]),
         deltas=tuple(answer["deltas"]),
+        directions={each["direction"]: tuple(each["amounts"]) for each in answer.get("directions", ())},
         frames=tuple(tuple(map(png, row)) for row in answer["frames"]),
+    )
+
+
+def transformation(answer: Json) -> Transformation:
+    """The answer of POST /transform."""
+    return Transformation(
+        model=answer["model"],
+        version=answer["version"],
+        capsule=Prediction(**answer["capsule"]),
+        property=answer["property"],
+        unit=answer["unit"],
+        explained=answer["explained"],
+        steps=tuple(
+            TransformedStep(
+                amount=each["amount"],
+                length=each["length"],
+                pose=floats(each["pose"]),
+                foretold=None if each["foretold"] is None else floats(each["foretold"]),
+                input=png(each["input"]),
+                reconstruction=png(each["reconstruction"]),
+                foretold_reconstruction=None
+                if each["foretold_reconstruction"] is None
+                else png(each["foretold_reconstruction"]),
+            )
+            for each in answer["steps"]
+        ),
+        answer=answer,
     )
 
 

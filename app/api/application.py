@@ -31,7 +31,7 @@ from .middleware.error_handler import ErrorMiddleware
 from .middleware.request_context import RequestContextMiddleware
 from .middleware.tracing import TracingMiddleware
 from .openapi import complete_openapi, operation_id
-from .routes import classify, health, kserve, metrics, models, pages, reconstruct, sweep
+from .routes import classify, explain, health, kserve, metrics, models, pages, reconstruct, sweep, transform
 from .security_headers import CORS
 from .state import AppState, state_of
 
@@ -75,7 +75,7 @@ def create_app(settings: Settings) -> FastAPI:
     _describe(state.service, state.metrics)
     for kind in (Problem, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, problem_details.problem_response)
-    for family in (classify, reconstruct, sweep, models, health, metrics):
+    for family in (classify, reconstruct, sweep, transform, explain, models, health, metrics):
         app.include_router(family.router, dependencies=[Depends(reject_duplicate_params)])
     app.include_router(kserve.router)
     app.include_router(pages.router)

@@ -3,12 +3,13 @@
 Legend: C channels, H height, W width, J class capsules, D pose dimensions, N poses to decode.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from capsnet import guard
+from capsnet import directions, guard
 from capsnet.png import png, sheet
 from capsnet.poses import linspace_exact, other_winners, perturb, rank, scatter_poses, sweep
 
@@ -35,17 +36,20 @@ async def reconstruct_image(
     preprocess: str | None,
     label: str | None,
     perturbations: Sequence[tuple[int, float]],
+    along: Sequence[tuple[str, float]] = (),
 ) -> Reconstruction:
-    """Draw a picture file again, as it is and with the pose moved by `(dim, delta)` pairs."""
+    """Draw a picture file again, as it is and moved by `(dim, delta)` pairs and `(direction, amount)` pairs."""
     served = service.models.get(model)
     _check_dims(served, "dim", [dim for dim, _ in perturbations])
     with service.admit(1 + served.card.objects) as deadline:
-        image, seen, index = await _look(service, served, data, preprocess, label, deadline)
+        image, seen, index = await look(service, served, data, preprocess, label, deadline)
         pose = seen.poses[index]
-        moved = perturb(pose, perturbations)
+        with refusing("query parameter 'direction'"):
+            steered = directions.steer(served.card, index, pose, along)
+        moved = perturb(steered, perturbations)
         others = other_winners(seen.lengths, index, served.card.objects)
         drawings = [DecodeJob(seen.poses, each) for each in (index, *others)]
-        drawings += _drawings(served, moved[None], [index])
+        drawings += drawings_of(served, moved[None], [index])
         *drawn, perturbed = await served.decoder.submit(drawings, deadline)
         plain, together = drawn[0], guard.overlay(np.stack(drawn)[None])  # (1,K,C,H,W) -> (1,C,H,W)
         input_png, plain_png, perturbed_png = await service.run_in_thread(
@@ -72,23 +76,29 @@ async def sweep_pose(
     preprocess: str | None,
     label: str | None,
     dims: Sequence[int] | None,
+    along: Sequence[str] = (),
     lowest: float,
     highest: float,
     steps: int,
     as_sheet: bool,
 ) -> Sweep | bytes:
-    """Move dimensions of the pose one at a time, each in steps from `lowest` to `highest`; without `dims` all of them.
+    """Move dimensions of the pose one at a time, each in steps from `lowest` to `highest`, then the directions `along`.
 
-    With `as_sheet` one PNG, a row for each dimension and a column for each step; else every frame by itself.
+    With neither `dims` nor directions all dimensions are moved. With `as_sheet` one PNG, a row for each dimension and
+    direction and a column for each step; else every frame by itself.
     """
     served = service.models.get(model)
     _check_dims(served, "dims", dims or [])
-    rows = list(range(served.card.config.pose_dim)) if dims is None else list(dims)
+    every = [] if along else list(range(served.card.config.pose_dim))
+    rows = every if dims is None else list(dims)
     deltas = linspace_exact(lowest, highest, steps)
-    with service.admit(1 + len(rows) * steps) as deadline:
-        image, seen, index = await _look(service, served, data, preprocess, label, deadline)
-        moved = sweep(seen.poses[index], rows, deltas)  # (N,D)
-        drawings = [DecodeJob(seen.poses, index), *_drawings(served, moved, [index] * len(moved))]
+    with service.admit(1 + (len(rows) + len(along)) * steps) as deadline:
+        image, seen, index = await look(service, served, data, preprocess, label, deadline)
+        pose = seen.poses[index]
+        with refusing("query parameter 'directions'"):
+            steered, amounts = directions.sweep(served.card, index, pose, along, steps)
+        moved = np.concatenate([sweep(pose, rows, deltas), steered])  # (N,D)
+        drawings = [DecodeJob(seen.poses, index), *drawings_of(served, moved, [index] * len(moved))]
         plain, *frames = await served.decoder.submit(drawings, deadline)
         if as_sheet:
             return await service.run_in_thread(lambda: sheet(frames, columns=steps), deadline)
@@ -102,6 +112,10 @@ async def sweep_pose(
         pose=seen.poses[index],
         dims=rows,
         deltas=deltas,
+        directions=[
+            (directions.find(served.card, index, name), amount)
+            for name, amount in zip(along, amounts, strict=True)
+        ],
         input=input_png,
         reconstruction=plain_png,
         frames=[files[start : start + steps] for start in range(0, len(files), steps)],
@@ -121,13 +135,13 @@ async def decode_poses(
         indices = [served.find_class("field 'label'", labels[0])] * len(poses)
     else:
         indices = [served.find_class(f"field 'labels[{n}]'", label) for n, label in enumerate(labels)]
-    drawings = _drawings(served, _as_poses(served, poses), indices)
+    drawings = drawings_of(served, _as_poses(served, poses), indices)
     with service.admit(len(drawings)) as deadline:
         images = await served.decoder.submit(drawings, deadline)
         return served, await service.run_in_thread(lambda: [png(image) for image in images], deadline)
 
 
-async def _look(
+async def look(
     service: InferenceService,
     served: LoadedModel,
     data: bytes,
@@ -142,7 +156,16 @@ async def _look(
     return Subject(image, seen, rank(seen.lengths, 1)[0] if chosen is None else chosen)
 
 
-def _drawings(served: LoadedModel, poses: Floats, labels: Sequence[int]) -> list[DecodeJob]:
+@contextlib.contextmanager
+def refusing(parameter: str) -> Iterator[None]:
+    """Answer a direction that the card does not name, or an amount outside its bounds, as a wrong parameter."""
+    try:
+        yield
+    except directions.DirectionError as error:
+        raise InvalidParameter.of(parameter, error.value, error.allowed) from None
+
+
+def drawings_of(served: LoadedModel, poses: Floats, labels: Sequence[int]) -> list[DecodeJob]:
     """Poses (N,D) of single capsules as the decoder takes them."""
     placed = scatter_poses(poses, labels, len(served.card.classes))  # (N,D) -> (N,J,D)
     return list(map(DecodeJob, placed, labels))

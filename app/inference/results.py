@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from capsnet.card import PoseDirection
+
 from .models import LoadedModel
 from .types import Capsules, Floats, ReconstructionCheck
 
@@ -35,7 +37,10 @@ class Reconstruction:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A capsule's pose moved one dimension at a time; the pictures are PNG files, `frames` [dim][step] of them."""
+    """A capsule's pose moved one dimension or direction at a time; the pictures are PNG files.
+
+    `frames` has a row for each dimension, then for each direction, which has its own amounts.
+    """
 
     model: LoadedModel
     label: int
@@ -43,6 +48,38 @@ class Sweep:
     pose: Floats
     dims: list[int]
     deltas: Floats
+    directions: list[tuple[PoseDirection, Floats]]
     input: bytes
     reconstruction: bytes
     frames: list[list[bytes]]
+
+
+@dataclass(frozen=True)
+class TransformStep:
+    """An image that was transformed by an amount: what the network read in it, and what was foretold of its pose."""
+
+    amount: float
+    length: np.float32
+    pose: Floats
+    foretold: Floats | None
+    input: bytes
+    reconstruction: bytes
+    foretold_reconstruction: bytes | None
+
+
+@dataclass(frozen=True)
+class Transformation:
+    """A picture transformed step by step, and one of its capsules in each step; the pictures are PNG files.
+
+    `direction` is what the card names for the capsule's class, and `explained` how much of the way it foretells (R
+    squared); both are None where the card names none.
+    """
+
+    model: LoadedModel
+    label: int
+    length: np.float32
+    pose: Floats
+    property: str
+    direction: PoseDirection | None
+    explained: float | None
+    steps: list[TransformStep]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import typer
 
-from capsnet import CapsnetError, Classification, Client, Picture, Reconstruction, Sweep
+from capsnet import CapsnetError, Classification, Client, Picture, Reconstruction, Sweep, Transformation
 from capsnet.batching import in_order
 from capsnet.cli import output as rows
 from capsnet.cli.exit_codes import Status
@@ -91,7 +91,7 @@ def reconstruct(
 
     def row(source: Source, drawn: Reconstruction) -> Row:
         files = {"input": drawn.input, "reconstruction": drawn.reconstruction}
-        if drawn.moves:
+        if drawn.moves or drawn.directions:
             files["perturbed"] = drawn.perturbed
         return rows.reconstruct_row(source.name, drawn, save(output, source.stem, files) if output else [])
 
@@ -120,6 +120,27 @@ def sweep(
         sources = find(pictures)
         results = one_by_one(sources, partial(client.sweep, **asked), jobs)
         writer = open_writer(form, rows.SWEEP_CELLS, rows.SWEEP_COLUMNS)
+        finish(write(sources, results, row, writer), len(sources))
+
+
+def transform(
+    connection: Connection,
+    pictures: Sequence[str],
+    asked: Mapping[str, Any],
+    form: Format | None,
+    jobs: int,
+    output: Path | None,
+) -> None:
+    """`capsnet transform`."""
+
+    def row(source: Source, found: Transformation) -> Row:
+        saved = save(output, source.stem, {"transform": found.sheet()}) if output else []
+        return rows.transform_row(source.name, found, saved)
+
+    with connection.open() as client, leaving_well():
+        sources = find(pictures)
+        results = one_by_one(sources, partial(client.transform, **asked), jobs)
+        writer = open_writer(form, rows.TRANSFORM_CELLS, rows.TRANSFORM_COLUMNS)
         finish(write(sources, results, row, writer), len(sources))
 
 

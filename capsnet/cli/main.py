@@ -101,6 +101,15 @@ def reconstruct(
             help="Add DELTA to a dimension of the pose, from 0; repeatable.",
         ),
     ] = None,
+    direction: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--direction",
+            "-d",
+            metavar="NAME=AMOUNT",
+            help="Move the whole pose: slant=12 slants by 12 degrees; repeatable. The card names the directions.",
+        ),
+    ] = None,
     label: Label = None,
     output: Output = None,
     model: Model = None,
@@ -114,12 +123,15 @@ def reconstruct(
 ) -> None:
     """Draw what the model saw in each picture, and the same with its pose moved."""
     moves = dict(map(parse_move, move or []))
+    directions = dict(map(parse_direction, direction or []))
+    if len(directions) < len(direction or []):
+        raise typer.BadParameter("each direction may be given once", param_hint="--direction")
     if len(moves) < len(move or []):
         raise typer.BadParameter("each dimension may be moved once", param_hint="--move")
     from capsnet.cli import commands
 
     connection = commands.Connection(server, api_key, model, retries, timeout)
-    asked = {"moves": moves, "label": label, "preprocess": preprocess}
+    asked = {"moves": moves, "directions": directions, "label": label, "preprocess": preprocess}
     commands.reconstruct(connection, pictures, asked, form, jobs, output)
 
 
@@ -129,6 +141,12 @@ def sweep(
     dims: Annotated[
         str | None,
         typer.Option("--dims", metavar="DIM,DIM,…", help="Dimensions of the pose, from 0; all otherwise."),
+    ] = None,
+    directions: Annotated[
+        str | None,
+        typer.Option(
+            "--directions", metavar="NAME,NAME,…", help="Directions that the card names, such as slant,width."
+        ),
     ] = None,
     minimum: Annotated[float, typer.Option("--min", min=-2.0, max=2.0, help="Smallest delta.")] = -0.25,
     maximum: Annotated[float, typer.Option("--max", min=-2.0, max=2.0, help="Largest delta.")] = 0.25,
@@ -146,11 +164,13 @@ def sweep(
 ) -> None:
     """Draw the perturbation sheet of each picture: a row for each dimension of the pose, a column for each step."""
     rows = None if dims is None else parse_dims(dims)
+    names = None if directions is None else directions.split(",")
     from capsnet.cli import commands
 
     connection = commands.Connection(server, api_key, model, retries, timeout)
     asked = {
-        "dims": rows, "minimum": minimum, "maximum": maximum, "steps": steps, "label": label,
+        "dims": rows, "directions": names, "minimum": minimum, "maximum": maximum, "steps": steps,
+        "label": label,
         "preprocess": preprocess,
     }  # fmt: skip
     commands.sweep(connection, pictures, asked, form, jobs, output)
@@ -182,6 +202,42 @@ def evaluate(
 
     connection = commands.Connection(server, api_key, model, retries, timeout)
     commands.evaluate(connection, folder, form, jobs, output, in_process)
+
+
+@app.command(epilog=HELP)
+def transform(
+    pictures: Pictures,
+    by: Annotated[
+        str,
+        typer.Option(
+            "--by", help="rotation, slant, width, height, size, weight, shift_x or shift_y.", metavar="NAME"
+        ),
+    ] = "rotation",
+    minimum: Annotated[
+        float | None, typer.Option("--min", help="First amount: degrees, per cent or pixels.")
+    ] = None,
+    maximum: Annotated[float | None, typer.Option("--max", help="Last amount.")] = None,
+    steps: Annotated[int, typer.Option("--steps", min=2, max=51, help="Steps from one to the other.")] = 13,
+    label: Label = None,
+    output: Output = None,
+    model: Model = None,
+    preprocess: Preprocess = None,
+    form: Form = None,
+    jobs: Jobs = JOBS,
+    server: Server = SERVER,
+    api_key: ApiKey = None,
+    retries: Retries = RETRIES,
+    timeout: Timeout = TIMEOUT,
+) -> None:
+    """Turn, slant, scale, thicken or shift each picture in steps, and say whether its pose goes where it should."""
+    from capsnet.cli import commands
+
+    connection = commands.Connection(server, api_key, model, retries, timeout)
+    asked = {
+        "by": by, "minimum": minimum, "maximum": maximum, "steps": steps, "label": label,
+        "preprocess": preprocess,
+    }  # fmt: skip
+    commands.transform(connection, pictures, asked, form, jobs, output)
 
 
 @app.command(epilog=HELP)
@@ -244,6 +300,24 @@ def parse_move(text: str) -> tuple[int, float]:
     if not math.isfinite(moved[1]):
         raise typer.BadParameter(f"{text!r} is no DIM=DELTA, such as 3=0.1", param_hint="--move")
     return moved
+
+
+def parse_direction(text: str) -> tuple[str, float]:
+    """The text "slant=12" as ("slant", 12.0).
+
+    Raises
+    ------
+    typer.BadParameter
+        If it is none such.
+    """
+    name, _, amount = text.partition("=")
+    try:
+        value = float(amount)
+    except ValueError:
+        value = math.nan
+    if not name or not math.isfinite(value):
+        raise typer.BadParameter(f"{text!r} is no NAME=AMOUNT, such as slant=12", param_hint="--direction")
+    return name, value
 
 
 def parse_dims(text: str) -> list[int]:

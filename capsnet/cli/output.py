@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from capsnet import CapsnetError, Classification, Model, Png, Reconstruction, Sweep
+from capsnet import CapsnetError, Classification, Model, Png, Reconstruction, Sweep, Transformation
 from capsnet.cli.options import Format
 from capsnet.evaluation import Answer, Evaluation
 from capsnet.images import printable
@@ -154,7 +154,7 @@ RECONSTRUCT_CELLS = ("file", "class", "length", "distance", "moved", "saved")
 
 RECONSTRUCT_COLUMNS = (
     "file", "label", "index", "length", "distance", "model", "version", "pose", "perturbed_pose", "perturbations",
-    "input", "reconstruction", "perturbed", "saved",
+    "directions", "input", "reconstruction", "perturbed", "saved",
 )  # fmt: skip
 
 
@@ -162,8 +162,17 @@ SWEEP_CELLS = ("file", "class", "length", "dimensions", "from", "to", "steps", "
 
 
 SWEEP_COLUMNS = (
-    "file", "label", "index", "length", "model", "version", "pose", "dims", "deltas", "input", "reconstruction",
-    "frames", "saved",
+    "file", "label", "index", "length", "model", "version", "pose", "dims", "deltas", "directions", "input",
+    "reconstruction", "frames", "saved",
+)  # fmt: skip
+
+
+TRANSFORM_CELLS = ("file", "class", "by", "from", "to", "shortest", "longest", "foretold R²", "saved")
+
+
+TRANSFORM_COLUMNS = (
+    "file", "label", "index", "length", "model", "version", "pose", "property", "unit", "measured", "explained",
+    "steps", "saved",
 )  # fmt: skip
 
 
@@ -203,7 +212,8 @@ def classify_row(file: str, found: Classification) -> Row:
 
 def reconstruct_row(file: str, drawn: Reconstruction, saved: Sequence[str]) -> Row:
     """The row of a reconstruction."""
-    moved = ", ".join(f"{dim}: {delta:+g}" for dim, delta in drawn.moves.items())
+    changes = [*drawn.directions.items(), *drawn.moves.items()]
+    moved = ", ".join(f"{name}: {amount:+g}" for name, amount in changes)
     cells = {"distance": f"{drawn.distance:.2f}", "moved": moved}
     return _drawn_row(file, drawn, saved, cells)
 
@@ -213,12 +223,34 @@ def sweep_row(file: str, swept: Sweep, saved: Sequence[str]) -> Row:
     cells = {
         "dimensions": f"all {len(swept.dims)}"
         if len(swept.dims) == len(swept.answer["pose"])
-        else ", ".join(map(str, swept.dims)),
+        else ", ".join(map(str, (*swept.dims, *swept.directions))),
         "from": f"{swept.deltas[0]:g}",
         "to": f"{swept.deltas[-1]:g}",
         "steps": str(len(swept.deltas)),
     }
     return _drawn_row(file, swept, saved, cells)
+
+
+def transform_row(file: str, found: Transformation, saved: Sequence[str]) -> Row:
+    """The row of a transformation."""
+    capsule, lengths = found.capsule, [step.length for step in found.steps]
+    answer = {name: value for name, value in found.answer.items() if name != "capsule"}
+    kept = {"saved": list(saved)} if saved else {}
+    return Row(
+        cells={
+            "file": file,
+            "class": capsule.label,
+            "by": f"{found.property}, {found.unit}",
+            "from": f"{found.steps[0].amount:g}",
+            "to": f"{found.steps[-1].amount:g}",
+            "shortest": f"{min(lengths):.3f}",
+            "longest": f"{max(lengths):.3f}",
+            "foretold R²": "not named" if found.explained is None else f"{found.explained:.2f}",
+            "saved": ", ".join(saved),
+        },
+        columns={"file": file, **vars(capsule), **answer, **kept},
+        record={"file": file, **found.answer, **kept},
+    )
 
 
 def _drawn_row(file: str, drawn: Reconstruction | Sweep, saved: Sequence[str], cells: dict[str, str]) -> Row:

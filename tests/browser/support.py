@@ -111,6 +111,11 @@ def sample(page: Page, name: str) -> Locator:
     return page.get_by_role("button", name=f"Sample: {name}", exact=True)
 
 
+def open_numbers(page: Page) -> None:
+    """Open the sliders of single dimensions, which stand behind the named handles of the pose."""
+    page.locator("#numbers").evaluate("details => { details.open = true; }")
+
+
 def number(page: Page, dim: int) -> float:
     """The number at which a slider stands."""
     return float(page.locator(f"#dim-{dim}").input_value())

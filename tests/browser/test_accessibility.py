@@ -7,7 +7,7 @@ from axe_core_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Page, expect
 
 from tests.app.server_process import Server
-from tests.browser.support import eventually, sample, verdict
+from tests.browser.support import eventually, open_numbers, sample, verdict
 
 WIDTHS = {"telephone": (390, 844), "wall": (1920, 1080)}
 
@@ -93,6 +93,7 @@ def test_keys_alone_lead_from_a_sample_to_a_moved_pose(playground: Page) -> None
     walk_to(playground, "5")
     playground.keyboard.press("Enter")
     expect(playground.locator("#drawn-from")).to_have_text("from capsule 5")
+    open_numbers(playground)
     playground.locator("#dim-0").focus()
     playground.keyboard.press("ArrowLeft")
     expect(playground.locator("#moved-words")).to_have_text("as you moved it, capsule of 5")

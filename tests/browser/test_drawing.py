@@ -18,6 +18,7 @@ from tests.browser.support import (
     eventually,
     number,
     on_board,
+    open_numbers,
     pixels,
     sample,
     verdict,
@@ -88,6 +89,7 @@ def test_undo_takes_a_stroke_back_and_clear_all(playground: Page) -> None:
 
 
 def test_a_new_picture_puts_the_pose_back(playground: Page) -> None:
+    open_numbers(playground)
     playground.locator("#dim-2").fill("0.4")
     expect(playground.locator("#moved-words")).to_contain_text("as you moved it")
     sample(playground, "1").click()

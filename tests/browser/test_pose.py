@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.support import eventually, number, pixels, verdict, wait_for_another
+from tests.browser.support import eventually, number, open_numbers, pixels, verdict, wait_for_another
 
 # The page may be through with a row before the test looks, so it keeps what a canvas shows: painting sets its width.
 REMEMBER = """canvas => {
@@ -33,6 +33,7 @@ def sheet(playground: Page) -> Locator:
 def test_a_slider_moves_the_picture_and_reset_puts_it_back(playground: Page, moved: Locator) -> None:
     before = pixels(moved)
     given = number(playground, 9)
+    open_numbers(playground)
     slider = playground.locator("#dim-9")
     slider.scroll_into_view_if_needed()
     box = slider.bounding_box()
@@ -51,6 +52,7 @@ def test_a_slider_moves_the_picture_and_reset_puts_it_back(playground: Page, mov
 
 def test_the_keys_move_a_slider(playground: Page, moved: Locator) -> None:
     before, given = pixels(moved), number(playground, 0)
+    open_numbers(playground)
     playground.locator("#dim-0").focus()
     for _ in range(20):
         playground.keyboard.press("ArrowRight")

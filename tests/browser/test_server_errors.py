@@ -13,7 +13,17 @@ from playwright.sync_api import Page, Route, expect
 
 from app.settings import Settings
 from tests.app.server_process import Server, free_port, png, serving
-from tests.browser.support import ONE, PATIENCE, ZERO, draw, eventually, on_board, sample, verdict
+from tests.browser.support import (
+    ONE,
+    PATIENCE,
+    ZERO,
+    draw,
+    eventually,
+    on_board,
+    open_numbers,
+    sample,
+    verdict,
+)
 from training.data.datasets import Split
 
 
@@ -25,6 +35,7 @@ def test_a_server_that_is_gone_is_named_and_found_again(page: Page, models: Path
     draw(page, ONE)
     expect(page.locator("#notice-text")).to_contain_text("The server does not answer.")
     expect(verdict(page)).to_have_text("7")  # what was known stays
+    open_numbers(page)
     page.locator("#dim-3").fill("0.4")
     expect(page.locator("#notice")).to_be_visible()
     with serving(tmp_path / "second", models=models, port=port):
@@ -116,6 +127,7 @@ def test_nothing_is_asked_about_a_pose_that_was_cleared_away(playground: Page) -
         route.fulfill(status=503, headers={"Retry-After": "1"}, json={"detail": "the queue is full"})
 
     playground.route("**/decode", refuse)
+    open_numbers(playground)
     playground.locator("#dim-3").fill("0.2")
     expect(playground.locator("#notice-text")).to_contain_text("The server is busy")
     playground.get_by_role("button", name="Clear").click()

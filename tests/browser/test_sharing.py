@@ -16,6 +16,7 @@ from tests.browser.support import (
     draw_and_wait,
     eventually,
     number,
+    open_numbers,
     pixels,
     sample,
     verdict,
@@ -87,6 +88,7 @@ def test_a_chosen_capsule_and_its_moved_pose_survive(playground: Page) -> None:
     canvas = playground.locator("#moved")
     wait_for_another(playground, canvas, seven)
     nine = pixels(canvas)
+    open_numbers(playground)
     playground.locator("#dim-5").fill("0.5")
     wait_for_another(playground, canvas, nine)
     moved, others = pixels(canvas), number(playground, 2)
@@ -153,6 +155,7 @@ def test_a_link_that_was_cut_or_mistyped_leaves_a_page(
 
 
 def test_the_commands_do_what_the_page_did(playground: Page, tmp_path: Path) -> None:
+    open_numbers(playground)
     playground.locator("#dim-5").fill("0.5")
     playground.get_by_role("button", name="curl").click()
     dialog = playground.get_by_role("dialog", name="The same with curl")

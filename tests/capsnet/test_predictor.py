@@ -73,6 +73,30 @@ def test_classifies_as_the_service_does(service: Client, digits: Split, photogra
         assert found.reconstruction.accepted == expected.reconstruction.accepted
 
 
+def test_moves_along_directions_as_the_service_does(service: Client, photograph: bytes) -> None:
+    model = load("mnist")
+    drawn: dict[str, Any] = {"directions": {"width": 10.0, "shift_x": -1.0}, "moves": {3: 0.1}, "label": "3"}
+    same(model.reconstruct(photograph, **drawn).answer, service.reconstruct(photograph, **drawn).answer)
+    swept: dict[str, Any] = {"directions": ["shift_x"], "dims": [2], "steps": 3, "label": "3"}
+    same(model.sweep(photograph, **swept).answer, service.sweep(photograph, **swept).answer)
+    turned: dict[str, Any] = {"by": "shift_x", "steps": 3, "label": "3"}
+    found, expected = model.transform(photograph, **turned), service.transform(photograph, **turned)
+    same(found.answer, expected.answer)
+    with pytest.raises(CapsnetError, match=r"from -2 to 2 pixels"):
+        model.reconstruct(photograph, directions={"shift_x": 3.0})
+    with pytest.raises(CapsnetError, match=r"by is 'tilt': should be one of rotation"):
+        model.transform(photograph, "tilt")
+
+
+def test_a_shipped_direction_foretells_the_pose_of_a_test_image(digits: Split) -> None:
+    model, shares = load("mnist"), []
+    for image in digits.images[:12, 0]:
+        found = model.transform(image, "shift_x", steps=5, preprocess="none")
+        shares.append(found.explained or 0.0)
+        assert min(step.length for step in found.steps) > 0.7
+    assert np.median(shares) > 0.7
+
+
 def test_draws_as_the_service_does(service: Client, photograph: bytes) -> None:
     for name in ("mnist", "multimnist"):
         model = load(name)

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from capsnet.card import CARD_FILE, ModelCard
@@ -72,8 +73,11 @@ def section(name: str, results: list[Result]) -> str:
     own = [result for result in results if name in result]
     if name in CARDS:
         return CARDS[name](_cards())
+    command = name if name in OWN_COMMANDS else "report"
     return (
-        TABLES[name](own) if own else f"Not run; `python -m training report {COMMANDS[name]}` measures it.\n"
+        TABLES[name](own)
+        if own
+        else f"Not run; `python -m training {command} {COMMANDS[name]}` measures it.\n"
     )
 
 
@@ -225,6 +229,51 @@ def _meaning_of(meaning: Result) -> str:
     return markdown(["class", "dimensions with a meaning (held-out R² alone)", *properties], rows, left=2)
 
 
+def _directions(results: list[Result]) -> str:
+    """Return a row for each model and property: medians over the classes, and the classes that are named."""
+    heading = [
+        "model", "property", "classes named", "linearity R²", "agreement", "vector R²", "map R²", "drawn slope",
+        "drawn R²", "leak", "length",
+    ]  # fmt: skip
+    keys = ("linearity", "agreement", "by_vector", "by_map", "drawn_slope", "drawn_r2", "leak", "length")
+    rows = []
+    for result in results:
+        classes = result["directions"]["classes"]
+        for index, first in enumerate(next(iter(classes.values()))):
+            found = {label: each[index] for label, each in classes.items()}
+            named = [label for label, each in found.items() if not each["failed"]]
+            count = f"{len(named)} of {len(found)}"
+            if 0 < len(named) < len(found):
+                count += f": {', '.join(named)}"
+            figures = (f"{median(each[key] for each in found.values()):.2f}" for key in keys)
+            rows.append([f"`{result['model']}`", f"{first['property']}, {first['unit']}", count, *figures])
+    counts = ", ".join(f"`{r['model']}` {r['directions']['images']}" for r in results)
+    return f"{markdown(heading, rows, left=3)}\nTraining images of each class: {counts}; a third of them score.\n"
+
+
+def _faithfulness(results: list[Result]) -> str:
+    """Return how long the capsule stays as ever more tiles are covered: the highest ranked first, or any."""
+    heading = [
+        "model",
+        "test images",
+        "mean length, ranked first",
+        "mean length, random",
+        "ranked lower in % of images",
+    ]
+    rows = [
+        [
+            f"`{result['model']}`",
+            f"{found['images']:,}",
+            f"{found['ranked']:.3f}",
+            f"{found['random']:.3f}",
+            f"{100 * found['lower']:.1f}",
+        ]
+        for result in results
+        if (found := result["faithfulness"])
+    ]
+    return markdown(heading, rows)
+
+
 def _attacks(results: list[Result]) -> str:
     heading = [
         "attack",
@@ -307,13 +356,19 @@ CARDS: dict[str, Callable[[list[ModelCard]], str]] = {
 TABLES: dict[str, Callable[[list[Result]], str]] = {
     "calibration": _calibration,
     "meaning": _meaning,
+    "directions": _directions,
+    "faithfulness": _faithfulness,
     "attacks": _attacks,
     "pairs": _pairs,
     "affine": _affine,
 }
+# Sections that a command of their own name measures.
+OWN_COMMANDS = ("directions", "faithfulness")
 COMMANDS = {
     "calibration": "artifacts/mnist",
     "meaning": "artifacts/mnist",
+    "directions": "artifacts/mnist --output docs",
+    "faithfulness": "artifacts/mnist --output docs",
     "attacks": "runs/mnist/best.safetensors",
     "pairs": "artifacts/multimnist",
     "affine": "runs/translated-efficient-seed-0/translated-efficient runs/translated-cnn-seed-0/translated-cnn",

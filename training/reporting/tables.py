@@ -15,6 +15,7 @@ from training.evaluation.intervals import wilson
 
 if TYPE_CHECKING:  # what measures is slow to import, and most commands need none of it
     from training.evaluation.evaluate import MeasuredEpoch
+    from training.evaluation.pose_directions import MeasuredDirection
     from training.evaluation.pose_meaning import Measured
 
 # No table has more columns of text.
@@ -151,6 +152,26 @@ def meaning_table(measured: "dict[str, Measured]", properties: tuple[str, ...]) 
     for label, each in measured.items():
         named = ", ".join(f"{m.dim} {m.meaning} ({m.score:.2f})" for m in each.named(properties))
         table.add_row(label, *(f"{share:.2f}" for share in each.whole), named or "none")
+    return table
+
+
+def directions_table(measured: "dict[str, list[MeasuredDirection]]") -> Table:
+    """A row for each class and property: its held-out scores, and whether it is named or what it misses."""
+    table = _narrow("directions of the pose, on held-out images")
+    table.add_column("class")
+    table.add_column("property", no_wrap=True)
+    headings = ("linearity\nR²", "agreement\ncosine", "vector\nR²", "map\nR²")
+    for name in (*headings, "drawn\nslope", "drawn\nR²", "leak", "length"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("named", max_width=WORDS)
+    for label, rows in measured.items():
+        for row in rows:
+            d = row.direction
+            read = (d.linearity, d.agreement, row.by_vector, row.by_map)
+            drawn = (d.drawn_slope, d.drawn_r2, d.leak, d.length)
+            by = "by vector" if d.matrix is None else "by map"
+            cells = (f"{each:.2f}" for each in (*read, *drawn))
+            table.add_row(label, d.property, *cells, by if row.holds else f"no: {', '.join(row.failed)}")
     return table
 
 

@@ -4,6 +4,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
+from capsnet.transforms import PROPERTIES
+
 from ...errors import InvalidParameter
 from ...inference.reconstruct import decode_poses, reconstruct_image
 from ...inference.results import Reconstruction
@@ -39,10 +41,13 @@ async def reconstruct(
 ) -> Response:
     """Draw a picture again from its longest capsule, or from that of another class, and with the pose moved.
 
-    `dim` and `delta` come in pairs: `?dim=3&delta=0.1&dim=5&delta=-0.2` moves two dimensions of the pose. With
+    `direction` and `amount` come in pairs: `?direction=slant&amount=12` slants the picture by 12 degrees to the right.
+    The directions of each class, with their units and bounds, stand on the model's card (`GET /models`). `dim` and
+    `delta` come in pairs too: `?dim=3&delta=0.1&dim=5&delta=-0.2` moves two dimensions of the pose. With
     `Accept: image/png` the answer is the perturbed picture itself.
     """
     data = await read_picture(request, settings.max_upload)
+    along = list(zip(parameters.direction, parameters.amount, strict=True))
     perturbations = list(zip(parameters.dim, parameters.delta, strict=True))
     drawn = await reconstruct_image(
         service,
@@ -51,8 +56,9 @@ async def reconstruct(
         preprocess=parameters.preprocess,
         label=parameters.label,
         perturbations=perturbations,
+        along=along,
     )
-    reply = png(drawn.perturbed) if prefers_png(request) else json(_answer(drawn, perturbations))
+    reply = png(drawn.perturbed) if prefers_png(request) else json(_answer(drawn, perturbations, along))
     return vary_on_accept(reply)
 
 
@@ -86,13 +92,18 @@ async def decode(
     return vary_on_accept(reply)
 
 
-def _answer(drawn: Reconstruction, perturbations: list[tuple[int, float]]) -> dict[str, Any]:
+def _answer(
+    drawn: Reconstruction, perturbations: list[tuple[int, float]], along: list[tuple[str, float]]
+) -> dict[str, Any]:
     return {
         **model_fields(drawn.model),
         "capsule": prediction(drawn.model, drawn.label, drawn.length),
         "pose": drawn.pose,
         "perturbed_pose": drawn.perturbed_pose,
         "perturbations": [{"dim": dim, "delta": delta} for dim, delta in perturbations],
+        "directions": [
+            {"direction": name, "amount": amount, "unit": PROPERTIES[name].unit} for name, amount in along
+        ],
         "distance": drawn.distance,
         "input": base64_png(drawn.input),
         "reconstruction": base64_png(drawn.reconstruction),

@@ -32,8 +32,9 @@ async def sweep(
     """Draw the longest capsule, or that of another class, with one dimension of its pose moved at a time.
 
     `?dims=0,3&min=-0.25&max=0.25&steps=11` gives two rows of eleven frames: a row for each dimension, in the order of
-    `dims`, and in it a column for each delta, from `min` to `max`. With `Accept: image/png` the answer is the sheet:
-    one picture with the frames edge to edge, `steps` times as wide and `dims` times as high as the network's images.
+    `dims`, and in it a column for each delta, from `min` to `max`. `?directions=slant,width` moves the whole pose
+    along directions that the model's card names, each from its `minimum` to its `maximum`. With `Accept: image/png` the
+    answer is the sheet: one picture with the frames edge to edge, `steps` frames wide and a row of frames for each row.
     """
     data = await read_picture(request, settings.max_upload)
     as_png = prefers_png(request)
@@ -44,6 +45,7 @@ async def sweep(
         preprocess=parameters.preprocess,
         label=parameters.label,
         dims=parameters.rows,
+        along=parameters.names,
         lowest=parameters.min,
         highest=parameters.max,
         steps=parameters.steps,
@@ -59,6 +61,10 @@ def _answer(drawn: Sweep) -> dict[str, Any]:
         "pose": drawn.pose,
         "dims": drawn.dims,
         "deltas": drawn.deltas,
+        "directions": [
+            {"direction": each.property, "unit": each.unit, "amounts": amounts}
+            for each, amounts in drawn.directions
+        ],
         "frames": [list(map(base64_png, row)) for row in drawn.frames],
         "input": base64_png(drawn.input),
         "reconstruction": base64_png(drawn.reconstruction),

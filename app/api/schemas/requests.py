@@ -31,13 +31,17 @@ MAX_DIM = 999_999
 MAX_POSES = 1024
 MAX_PERTURBATIONS = 1024
 MAX_STEPS = 51
+# Degrees, per cent or pixels; how far a direction goes stands on the card.
+MAX_AMOUNT = 180.0
 LONGEST_NAME = 200
 
 # A few digits are enough for any dimension, and bound the conversion.
 DIMS = re.compile(r"[0-9]{1,6}(,[0-9]{1,6})*")
 
 # Parameters that may be given more than once.
-REPEATABLE = {"dim", "delta"}
+REPEATABLE = {"dim", "delta", "direction", "amount"}
+
+DIRECTIONS = re.compile(r"[a-z_]{1,40}(,[a-z_]{1,40})*")
 
 PreprocessChoice = Literal["none", "mnist", "fashion", "resize"]
 
@@ -100,6 +104,8 @@ class NoParameters(Parameters):
 
 
 Delta = Annotated[FiniteFloat, Between(-MAX_DELTA, MAX_DELTA)]
+Amount = Annotated[FiniteFloat, Between(-MAX_AMOUNT, MAX_AMOUNT)]
+DirectionName = Annotated[str, Field(max_length=LONGEST_NAME)]
 # How many classes or dimensions a model has is checked when it is known.
 TopK = Annotated[int, Between(1, 10_000, "the number of classes")]
 Dim = Annotated[int, Between(0, MAX_DIM, "the last dimension of the pose")]
@@ -165,9 +171,34 @@ class ReconstructParameters(DrawingParameters):
         description="What to add to the dimension, in the units of the pose, from -2 to 2.",
         examples=[[0.1]],
     )
+    direction: list[DirectionName] = Field(
+        [],
+        fail_fast=True,
+        max_length=MAX_PERTURBATIONS,
+        description="Direction along which to move the whole pose, one of `pose_directions` on the model's card for "
+        "the capsule's class; repeat it in pairs with `amount`, each direction once.",
+        examples=[["slant"]],
+    )
+    amount: list[Amount] = Field(
+        [],
+        fail_fast=True,
+        max_length=MAX_PERTURBATIONS,
+        description="How far, in the direction's unit (degrees, per cent or pixels): from `minimum` to `maximum` on "
+        "the card, which lie between -180 and 180.",
+        examples=[[12]],
+    )
 
     @model_validator(mode="after")
     def _check_pairs(self) -> Self:
+        if len(self.direction) != len(self.amount):
+            raise refusal(
+                "'amount'",
+                f"given {len(self.amount)} times",
+                f"'direction' is given {len(self.direction)} times; they come in pairs",
+            )
+        name, times = max(Counter(self.direction).items(), key=itemgetter(1), default=("", 0))
+        if times > 1:
+            raise refusal("'direction'", repr(name), "each direction may be given once")
         if len(self.dim) != len(self.delta):
             raise refusal(
                 "'delta'",
@@ -194,14 +225,35 @@ Dims = Annotated[
 ]
 
 
+def _is_directions(value: str) -> str:
+    if not DIRECTIONS.fullmatch(value):
+        raise PydanticCustomError(
+            "directions", "should be directions of the pose with commas between them, as in slant,width"
+        )
+    return value
+
+
+Directions = Annotated[
+    str,
+    AfterValidator(_is_directions),
+    WithJsonSchema({"type": "string", "pattern": f"^{DIRECTIONS.pattern}$"}),
+]
+
+
 class SweepParameters(DrawingParameters):
     """Query string of `POST /sweep`."""
 
     dims: Dims | None = Field(
         None,
         description="Pose dimensions to move, from 0, with commas between them and each once: the rows, in this "
-        "order. All dimensions otherwise.",
+        "order. All dimensions otherwise, and none where `directions` are given.",
         examples=["0,3"],
+    )
+    directions: Directions | None = Field(
+        None,
+        description="Directions of the pose to move, each once and with commas between them: the rows after those of "
+        "`dims`. Each is moved from its `minimum` to its `maximum` on the model's card.",
+        examples=["slant,width"],
     )
     min: Delta = Field(
         -0.25,
@@ -226,7 +278,14 @@ class SweepParameters(DrawingParameters):
             raise refusal(
                 "'dims'", repr(self.dims), f"each dimension may be given once, {dim} is given {count} times"
             )
+        if len(set(self.names)) < len(self.names):
+            raise refusal("'directions'", repr(self.directions), "each direction may be given once")
         return self
+
+    @property
+    def names(self) -> list[str]:
+        """The directions of `directions`."""
+        return [] if self.directions is None else self.directions.split(",")
 
     @property
     def rows(self) -> list[int] | None:

@@ -6,7 +6,17 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from capsnet.card import Graph, Guard, Metrics, ModelCard, PoseMeaning, Speed, Validation, Variant
+from capsnet.card import (
+    Graph,
+    Guard,
+    Metrics,
+    ModelCard,
+    PoseDirection,
+    PoseMeaning,
+    Speed,
+    Validation,
+    Variant,
+)
 from capsnet.config import InputSpec, ModelConfig
 
 DISTANCE = (
@@ -86,6 +96,14 @@ class Perturbation(Answer):
     )
 
 
+class Steered(Answer):
+    """A movement of the whole pose along a direction."""
+
+    direction: str = Field(description="The property that the direction changes.")
+    amount: float = Field(ge=-180, le=180, description="How far, in the direction's unit.")
+    unit: str = Field(description="degrees, per cent or pixels.")
+
+
 class ReconstructAnswer(Answer):
     """The picture drawn again. Pictures are 8-bit PNG files in base64 at the network's own size."""
 
@@ -95,14 +113,25 @@ class ReconstructAnswer(Answer):
     pose: list[float] = Field(description=f"Its pose as the network gave it, [D], {POSE}.")
     perturbed_pose: list[float] = Field(description="The pose with the perturbations added, [D].")
     perturbations: list[Perturbation] = Field(description="The perturbations, as they were asked for.")
+    directions: list[Steered] = Field(description="The directions, as they were asked for.")
     distance: float = Field(ge=0, description=DISTANCE)
     input: str = Field(description="What the network saw.")
     reconstruction: str = Field(description="What the pose draws.")
     perturbed: str = Field(description="What the perturbed pose draws.")
 
 
+class SweptDirection(Answer):
+    """A direction along which the whole pose was moved: a row of `frames`."""
+
+    direction: str = Field(description="The property that it changes.")
+    unit: str = Field(description="degrees, per cent or pixels.")
+    amounts: list[Annotated[float, Field(ge=-180, le=180)]] = Field(
+        description="How far in each column, [steps]."
+    )
+
+
 class SweepAnswer(Answer):
-    """A pose moved one dimension at a time. Pictures are 8-bit PNG files in base64 at the network's own size."""
+    """A pose moved one dimension or direction at a time. Pictures are 8-bit PNG in base64 at the network's own size."""
 
     model: str = Field(description="Name of the model.")
     version: str = Field(description="Version of the model.")
@@ -114,8 +143,12 @@ class SweepAnswer(Answer):
     deltas: list[Annotated[float, Field(ge=-2, le=2)]] = Field(
         description="What was added to the dimension, in the units of the pose, from -2 to 2: the columns of `frames`."
     )
+    directions: list[SweptDirection] = Field(
+        description="Directions that were moved: the rows after those of `dims`."
+    )
     frames: list[list[str]] = Field(
-        description="Pictures, [dims][steps]: `frames[i][j]` is the pose with `deltas[j]` added to dimension `dims[i]`."
+        description="Pictures, [dims + directions][steps]: `frames[i][j]` is the pose with `deltas[j]` added to "
+        "dimension `dims[i]`, or moved by column `j` of a direction's `amounts`."
     )
     input: str = Field(description="What the network saw.")
     reconstruction: str = Field(description="What the pose draws as it is.")
@@ -162,6 +195,8 @@ CARD_FIELDS: dict[type, dict[str, str]] = {
         "mirrored": "Whether the lengths are means over an image and its mirror image.",
         "parameters": "Numbers of trained parameters.",
         "pose_meaning": "What pose dimensions change, by class, where it is known.",
+        "pose_directions": "How the whole pose moves as an image turns, slants, widens or moves, by class, where it "
+        "was measured.",
         "training": "Data, command and seed that made the model.",
         "samples": "Classes of the images in `/models/{name}/samples.png`, from left to right; often none.",
         "serving": "How this service runs it.",
@@ -227,6 +262,21 @@ CARD_FIELDS: dict[type, dict[str, str]] = {
         "dim": "Pose dimension, from 0.",
         "meaning": "What it changes.",
         "score": "How clearly: R squared on images that were held out, at most 1.",
+    },
+    PoseDirection: {
+        "property": "What changes: rotation, slant, width, height, size, weight, shift_x or shift_y.",
+        "unit": "Unit of the amounts: degrees, per cent or pixels.",
+        "minimum": "Smallest amount that was measured and is accepted.",
+        "maximum": "Largest amount that was measured and is accepted.",
+        "vector": "Change of the pose for one unit, [D].",
+        "matrix": "Where the direction depends on the pose, [D][D]: the change is vector + matrix · pose.",
+        "linearity": "Median R squared of the poses of a transformed image along a line of its own.",
+        "agreement": "Median cosine between that line and this direction, on held-out images.",
+        "foretold": "R squared over the distance that poses move, by this direction, on held-out images.",
+        "drawn_slope": "Amount measured on drawings for one unit that was asked; 1 is exact.",
+        "drawn_r2": "R squared of that line.",
+        "leak": "How much another property of the drawings moves at the ends, as a share of its own range.",
+        "length": "Length that the moved pose keeps, as a share, at the end that changes it most.",
     },
 }
 

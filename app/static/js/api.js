@@ -58,6 +58,8 @@ export const reconstruct = (picture, query, signal) => post("reconstruct", pictu
 
 export const sweep = (picture, query, signal) => post("sweep", picture, query, signal);
 
+export const transform = (picture, query, signal) => post("transform", picture, query, signal);
+
 /** Draw poses [N][D] with their labels [N]; gives base64 PNGs [N]. */
 export async function decode(model, labels, poses, signal) {
   const body = JSON.stringify({ model, labels, poses });

@@ -5,6 +5,7 @@ import { CapsuleTable } from "./capsules.js";
 import { commandsFor } from "./curl.js";
 import { byId, make, say } from "./dom.js";
 import { allowPen, begin, giveFile, giveSample, listenToBoard, shapeBoard } from "./intake.js";
+import { Handles } from "./handles.js";
 import { Latest } from "./latest.js";
 import { mention, reporter, whenKeyIsGiven } from "./notice.js";
 import { blank, colourOf, paint } from "./pictures.js";
@@ -16,11 +17,13 @@ import { keepSheet } from "./sheeting.js";
 import { Sliders } from "./sliders.js";
 import { listenForFiles, offerCamera } from "./sources.js";
 import { confirm, copy, offerThemes, showTexts } from "./tools.js";
+import { keepTurning } from "./turn.js";
 import { showVerdict } from "./verdict.js";
 
 const loading = new Latest(reporter("models"));
 const table = new CapsuleTable(choose);
 const sliders = new Sliders((dim, value) => move(poseNow().with(dim, value)));
+const handles = new Handles((change) => move(poseNow().map((value, dim) => value + change[dim])));
 const sheet = new Sheet(
   (dim, delta) => move(given().with(dim, given()[dim] + delta)),
   (frame) => paintMoved(frame ?? values.moved),
@@ -42,6 +45,7 @@ store.on(["samples"], ({ samples }) => showSamples(samples, giveSample));
 store.on(["seen", "chosen", "drawn"], showVerdict);
 store.on(["seen", "chosen"], (now) => table.show(now));
 store.on(["seen", "chosen", "pose"], (now) => sliders.show(now));
+store.on(["seen", "chosen", "pose"], (now) => handles.show(now));
 store.on(["seen", "moved"], ({ moved }) => paintMoved(moved));
 store.on(["seen", "picture"], ({ seen, picture }) => {
   byId("share").disabled = byId("curl").disabled = byId("chosen").disabled = !seen;
@@ -135,6 +139,7 @@ async function share() {
 offerThemes();
 listenToBoard();
 keepSheet(sheet);
+keepTurning();
 byId("reset").addEventListener("click", () => move(null));
 byId("chosen").addEventListener("change", ({ target }) => choose(Number(target.value)));
 byId("model").addEventListener("change", ({ target }) => useModel(target.value));

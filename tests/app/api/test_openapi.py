@@ -30,6 +30,8 @@ ROUTES = [
     "post /classify/batch",
     "post /reconstruct",
     "post /sweep",
+    "post /transform",
+    "post /explain",
     "post /decode",
     "get /models",
     "get /models/{name}",

@@ -15,6 +15,7 @@ FIELDS = {
     "pose",
     "perturbed_pose",
     "perturbations",
+    "directions",
     "distance",
     "input",
     "reconstruction",
@@ -35,7 +36,7 @@ def test_without_a_change_it_draws_the_longest_capsule(client: httpx.Client, sev
     seen = client.post("/classify", files={"file": seven}).json()
     assert answer["capsule"] == seen["predictions"][0]
     assert answer["pose"] == answer["perturbed_pose"] == seen["poses"][answer["capsule"]["index"]]
-    assert answer["perturbations"] == []
+    assert answer["perturbations"] == answer["directions"] == []
     assert answer["perturbed"] == answer["reconstruction"]
     assert answer["distance"] == pytest.approx(seen["reconstruction"]["distance"], rel=1e-5)
 

@@ -14,7 +14,18 @@ from app.api.schemas.responses import SweepAnswer
 from capsnet.poses import linspace_exact
 from tests.app.server_process import assert_problem, pixels_of, serving
 
-FIELDS = {"model", "version", "capsule", "pose", "dims", "deltas", "frames", "input", "reconstruction"}
+FIELDS = {
+    "model",
+    "version",
+    "capsule",
+    "pose",
+    "dims",
+    "deltas",
+    "directions",
+    "frames",
+    "input",
+    "reconstruction",
+}
 
 
 def sweep(client: httpx.Client, picture: bytes, query: str = "", accept: str = "*/*") -> httpx.Response:

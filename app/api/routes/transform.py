@@ -1,0 +1,77 @@
+"""Turn the picture, and watch the pose turn."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from capsnet.transforms import PROPERTIES
+
+from ...inference.results import Transformation
+from ...inference.transform import transform_image
+from ..dependencies import AppSettings, OpenService
+from ..openapi import PICTURE_BODY, PICTURE_PROBLEMS
+from ..request_body import read_picture
+from ..responses import base64_png, json, model_fields, prediction
+from ..schemas.transform import TransformAnswer, TransformParameters
+
+router = APIRouter(tags=["pictures"])
+
+
+@router.post(
+    "/transform",
+    response_model=TransformAnswer,
+    response_description="A step for each amount.",
+    responses=PICTURE_PROBLEMS,
+    openapi_extra=PICTURE_BODY,
+)
+async def transform(
+    request: Request,
+    service: OpenService,
+    settings: AppSettings,
+    parameters: Annotated[TransformParameters, Query()],
+) -> Response:
+    """Turn, slant, scale, thicken or shift a picture in steps, and read one capsule in each.
+
+    The picture is transformed as the network sees it, after it was read. Each step has the capsule's length, its pose,
+    and the pose that the model's direction foretells from the picture as it came.
+    """
+    data = await read_picture(request, settings.max_upload)
+    found = await transform_image(
+        service,
+        data,
+        model=parameters.model,
+        preprocess=parameters.preprocess,
+        label=parameters.label,
+        by=parameters.by,
+        lowest=parameters.lowest,
+        highest=parameters.highest,
+        steps=parameters.steps,
+    )
+    return json(_answer(found))
+
+
+def _answer(found: Transformation) -> dict[str, Any]:
+    direction = found.direction
+    return {
+        **model_fields(found.model),
+        "capsule": prediction(found.model, found.label, found.length),
+        "pose": found.pose,
+        "property": found.property,
+        "unit": PROPERTIES[found.property].unit,
+        "measured": None if direction is None else [direction.minimum, direction.maximum],
+        "explained": found.explained,
+        "steps": [
+            {
+                "amount": step.amount,
+                "length": step.length,
+                "pose": step.pose,
+                "foretold": step.foretold,
+                "input": base64_png(step.input),
+                "reconstruction": base64_png(step.reconstruction),
+                "foretold_reconstruction": None
+                if step.foretold_reconstruction is None
+                else base64_png(step.foretold_reconstruction),
+            }
+            for step in found.steps
+        ],
+    }

@@ -1,0 +1,89 @@
+"""How do a picture's pose and length answer as the picture itself is turned, slanted, scaled or moved?
+
+Legend: C channels, H height, W width, D pose dimensions, S steps.
+"""
+
+import numpy as np
+
+from capsnet import directions
+from capsnet.card import PoseDirection
+from capsnet.png import png
+from capsnet.poses import linspace_exact
+from capsnet.transforms import transform
+
+from .models import LoadedModel
+from .reconstruct import drawings_of, look
+from .results import Transformation, TransformStep
+from .service import InferenceService
+from .types import DecodeJob, Floats
+
+
+async def transform_image(
+    service: InferenceService,
+    data: bytes,
+    *,
+    model: str | None,
+    preprocess: str | None,
+    label: str | None,
+    by: str,
+    lowest: float,
+    highest: float,
+    steps: int,
+) -> Transformation:
+    """Transform a picture file in steps from `lowest` to `highest`, and read and draw one capsule in each step.
+
+    The capsule is that of the class `label`, or the longest in the picture as it came.
+    """
+    served = service.models.get(model)
+    amounts = linspace_exact(lowest, highest, steps)
+    with service.admit(1 + 2 * steps) as deadline:
+        image, seen, index = await look(service, served, data, preprocess, label, deadline)
+        images = await service.run_in_thread(lambda: _transformed(image, by, amounts), deadline)
+        read = await service.encode(served, list(images), deadline)
+        poses = np.stack([each.poses[index] for each in read])  # (S,D)
+        direction, foretold = _foretold(served, index, seen.poses[index], by, amounts)
+        jobs = [DecodeJob(each.poses, index) for each in read]
+        if foretold is not None:
+            jobs += drawings_of(served, foretold, [index] * steps)
+        drawn = await served.decoder.submit(jobs, deadline)
+        files = await service.run_in_thread(lambda: [png(each) for each in (*images, *drawn)], deadline)
+    inputs, plain = files[:steps], files[steps : 2 * steps]
+    others: list[bytes | None] = [*files[2 * steps :]] or [None] * steps
+    return Transformation(
+        model=served,
+        label=index,
+        length=seen.lengths[index],
+        pose=seen.poses[index],
+        property=by,
+        direction=direction,
+        explained=None if foretold is None else directions.explained(poses, seen.poses[index], foretold),
+        steps=[
+            TransformStep(
+                amount=float(amounts[step]),
+                length=read[step].lengths[index],
+                pose=poses[step],
+                foretold=None if foretold is None else foretold[step],
+                input=inputs[step],
+                reconstruction=plain[step],
+                foretold_reconstruction=others[step],
+            )
+            for step in range(steps)
+        ],
+    )
+
+
+def _transformed(image: Floats, by: str, amounts: Floats) -> Floats:
+    """An image (C,H,W) transformed by each of amounts (S,): (S,C,H,W)."""
+    return np.concatenate([transform(image[None], by, float(amount)) for amount in amounts])
+
+
+def _foretold(
+    served: LoadedModel, label: int, pose: Floats, by: str, amounts: Floats
+) -> tuple[PoseDirection | None, Floats | None]:
+    """The direction that the card names, and the poses (S,D) that it foretells for amounts (S,)."""
+    try:
+        direction = directions.find(served.card, label, by)
+    except directions.DirectionError:
+        return None, None
+    poses: Floats = (pose + amounts[:, None] * directions.rate(direction, pose)).astype(np.float32)
+    return direction, poses

@@ -1,0 +1,85 @@
+"""Named handles of the pose, and the picture that is turned by hand while its pose follows."""
+
+import numpy as np
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.support import PATIENCE, eventually, number, open_numbers, pixels
+
+
+def slide(page: Page, slider: Locator, start: float, end: float) -> None:
+    """Drag the thumb of a slider from one share of its track to another."""
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * start, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * end, box["y"] + box["height"] / 2, steps=8)
+    page.mouse.up()
+
+
+def middle(canvas: Locator) -> float:
+    """How far to the right the light of a canvas lies, in its pixels."""
+    light = pixels(canvas)[..., 0].astype(float)
+    return float((light * np.arange(light.shape[1])).sum() / light.sum())
+
+
+@pytest.fixture
+def turned(playground: Page) -> Page:
+    """The page with the section in sight in which the picture is turned, and its steps there."""
+    playground.locator("#turn-section").scroll_into_view_if_needed()
+    expect(playground.locator("#turn")).to_be_enabled(timeout=1000 * PATIENCE)
+    return playground
+
+
+def test_a_named_handle_moves_the_whole_pose_and_the_drawing(playground: Page) -> None:
+    moved, handle = playground.locator("#moved"), playground.get_by_label("Left, right", exact=True)
+    expect(playground.locator("#dim-0")).to_be_hidden()  # the nameless numbers stand behind the names
+    before, given, start = pixels(moved), [number(playground, dim) for dim in range(16)], middle(moved)
+    slide(playground, handle, 0.5, 0.9)
+    eventually(playground, lambda: float(handle.input_value()) > 1.2)
+    eventually(playground, lambda: middle(moved) > start + 0.8)  # in pixels, as the handle says
+    changed = [abs(number(playground, dim) - old) > 0.004 for dim, old in enumerate(given)]
+    assert sum(changed) >= 4
+    slide(playground, handle, 0.9, 0.1)
+    eventually(playground, lambda: middle(moved) < start - 0.8)
+    playground.get_by_role("button", name="Reset").click()
+    eventually(playground, lambda: bool((pixels(moved) == before).all()))
+    assert float(handle.input_value()) == 0
+
+
+def test_the_numbers_are_there_for_those_who_want_them(playground: Page) -> None:
+    open_numbers(playground)
+    expect(playground.locator("#dim-0")).to_be_visible()
+
+
+def test_the_picture_is_dragged_and_its_pose_and_drawing_follow(turned: Page) -> None:
+    turned.get_by_label("Change", exact=True).select_option("shift_x")
+    expect(turned.locator("#turn")).to_be_enabled()
+    expect(turned.locator("#turn-words")).to_contain_text("The line foretells")
+    canvas, read, dot = (turned.locator(name) for name in ("#turn-input", "#turn-read", "#turn-plot .now"))
+    before, drawn, start = middle(canvas), middle(read), float(dot.get_attribute("cx") or 0)
+    height = float(dot.get_attribute("cy") or 0)
+    slide(turned, canvas, 0.4, 0.75)
+    expect(turned.locator("#turn-amount")).to_contain_text("+")
+    assert middle(canvas) > before + 1
+    assert middle(read) > drawn + 0.8  # what the network draws follows
+    assert float(dot.get_attribute("cx") or 0) > start + 20
+    assert float(dot.get_attribute("cy") or 0) < height - 15  # and so does the pose, upwards along its line
+    assert float(turned.locator("#turn-length").inner_text().removeprefix("length ")) > 0.8
+
+
+def test_the_keys_turn_the_picture(turned: Page) -> None:
+    canvas = turned.locator("#turn-input")
+    before = pixels(canvas)
+    turned.locator("#turn").focus()
+    for _ in range(4):
+        turned.keyboard.press("ArrowLeft")
+    assert not np.array_equal(pixels(canvas), before)
+    expect(turned.locator("#turn-amount")).to_contain_text("−")
+
+
+def test_a_model_without_directions_keeps_its_sliders(playground: Page) -> None:
+    playground.get_by_label("Model").select_option("pair")
+    expect(playground.locator("#handles")).to_be_hidden()
+    expect(playground.locator("#dim-0")).to_be_visible()

@@ -1,0 +1,139 @@
+"""Measure the directions of poses, and whether explanations are faithful."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+from capsnet.card import PoseDirection
+from capsnet.transforms import PROPERTIES
+from training.cli.app import DataFolder, app, console, one_of
+from training.data.datasets import load
+from training.reporting.tables import directions_table, print_full_width
+
+if TYPE_CHECKING:
+    from training.evaluation.pose_directions import MeasuredDirection
+
+# Of each class; enough for a map of sixteen dimensions.
+IMAGES = 120
+
+
+@app.command()
+def directions(
+    model: Annotated[Path, typer.Argument(help="Exported model.")],
+    data: DataFolder = None,
+    dataset: Annotated[str | None, typer.Option(help="Default: what the model was trained on.")] = None,
+    images: Annotated[int, typer.Option(min=60, help="Training images of each class.")] = IMAGES,
+    properties: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--property",
+            help=f"Only this one, beside what others measured before; may repeat. {one_of(PROPERTIES)}",
+        ),
+    ] = None,
+    write: Annotated[bool, typer.Option("--write-card", help="Stamp what holds into the card.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder such as docs: gets results/NAME.json and pictures/NAME-interpolation.png; fills results.md."
+        ),
+    ] = None,
+) -> None:
+    """Measure how the pose moves as an image turns, slants, widens, thickens or shifts, and keep what holds.
+
+    Training images of each class are transformed in nine steps and read through the exported encoder. One direction for
+    the class is compared with a linear map of the pose, both on held-out images.
+    """
+    from capsnet.onnx_model import open_variants
+    from training.evaluation.evaluate import check_classes, replace_card
+    from training.evaluation.pose_directions import measure_directions
+    from training.reporting.direction_plots import interpolation
+    from training.reporting.report import keep
+    from training.reporting.results_page import fill, read_results
+
+    card, variants = open_variants(model)
+    name = dataset or str(card.training["dataset"])
+    check_classes(model, card.classes, card.input, card.objects, name)
+    training = load(name, "train", data, spec=card.input)
+    with console.status("measuring") as status:
+        measured = measure_directions(
+            variants["fp32"],
+            card,
+            training,
+            names=properties or PROPERTIES,
+            limit=images,
+            watch=lambda label: status.update(f"measuring class {label}"),
+        )
+    print_full_width(directions_table(measured))
+    if write:
+        named = {
+            label: holding
+            for label, rows in measured.items()
+            if (holding := _named(card.pose_directions.get(label, ()), rows))
+        }
+        replace_card(model, replace(card, pose_directions=named))
+    if output is not None:
+        found = {label: [_kept(row) for row in rows] for label, rows in measured.items()}
+        for before in read_results(output) if properties else []:
+            if before["model"] == card.name and "directions" in before:
+                found = {
+                    label: _beside(before["directions"]["classes"][label], rows)
+                    for label, rows in found.items()
+                }
+        what = {"model": card.name, "version": card.version}
+        keep(output, card.name, what | {"directions": {"images": images, "classes": found}})
+        if card.objects == 1:
+            interpolation(
+                variants["fp32"], card, training, output / "pictures" / f"{card.name}-interpolation.png"
+            )
+        fill(output)
+
+
+@app.command()
+def faithfulness(
+    model: Annotated[Path, typer.Argument(help="Exported model that looks for one object.")],
+    data: DataFolder = None,
+    images: Annotated[int, typer.Option(min=1, help="Test images, from the first.")] = 100,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder such as docs: gets results/NAME.json; fills results.md.")
+    ] = None,
+) -> None:
+    """Measure whether what occlusion ranks first is evidence: cover it, and see how soon the capsule shortens."""
+    from capsnet.onnx_model import open_variants
+    from training.evaluation.faithfulness import measure_faithfulness
+    from training.reporting.report import keep
+    from training.reporting.results_page import fill
+
+    card, variants = open_variants(model)
+    test = load(str(card.training["dataset"]), "test", data, spec=card.input)
+    found = asdict(measure_faithfulness(variants["fp32"], test.images[:images].astype(np.float32) / 255))
+    console.print(", ".join(f"{name} {value:.3g}" for name, value in found.items()), highlight=False)
+    if output is not None:
+        keep(output, card.name, {"model": card.name, "version": card.version, "faithfulness": found})
+        fill(output)
+
+
+def _named(before: Sequence[PoseDirection], rows: "Sequence[MeasuredDirection]") -> tuple[PoseDirection, ...]:
+    """What the card names of a class: what holds now, and what stood there of properties that were not measured."""
+    measured = {row.direction.property for row in rows}
+    all_named = [each for each in before if each.property not in measured]
+    all_named += [row.direction for row in rows if row.holds]
+    return tuple(sorted(all_named, key=lambda each: list(PROPERTIES).index(each.property)))
+
+
+def _beside(before: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Scores of a class, in the place of those of the same property that were kept before."""
+    new = {row["property"]: row for row in rows}
+    return [new.get(row["property"], row) for row in before]
+
+
+def _kept(row: "MeasuredDirection") -> dict[str, Any]:
+    """The scores of a measured direction as results/NAME.json keeps them: the card has the vectors."""
+    whole = asdict(row)
+    direction: dict[str, Any] = whole.pop("direction")
+    matrix = direction.pop("matrix")
+    del direction["vector"]
+    return direction | whole | {"by": "vector" if matrix is None else "map"}
