@@ -38,7 +38,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-plain test-browser chromium screenshots train smoke pictures results figures tutorial openapi fuzz lock clean \
+.PHONY: help serve test test-plain test-browser chromium screenshots train smoke pictures results figures tutorial openapi fuzz fuzz-http lock clean \
 	lint lint-style lint-types lint-imports lint-images lint-english install-serve install-train install-dev \
 	wheel-check bench-serving bench-limit bench-overload bench-gpu bench-training soak performance
 
@@ -120,8 +120,12 @@ openapi: install-dev ## Write tests/app/api/openapi.json, to which a test holds 
 	WRITE_OPENAPI=1 $(BIN)/python -m pytest -q tests/app/api/test_openapi.py -k is_known
 
 FUZZ_MINUTES := 10
-fuzz: install-dev ## Feed damaged and absurd pictures to the decoder (FUZZ_MINUTES=)
+FUZZ_SECONDS := 25
+fuzz: fuzz-http install-dev ## Feed damaged and absurd pictures to the decoder, and requests to the parsers (FUZZ_MINUTES=)
 	$(BIN)/python -m benchmarks.preprocessing.fuzz --minutes $(FUZZ_MINUTES) $(ARGS)
+
+fuzz-http: install-dev ## Compare heads and forms read from their bytes with what parsers read (FUZZ_SECONDS=)
+	$(BIN)/python -m benchmarks.http_fuzz --seconds $(FUZZ_SECONDS)
 
 # --------------------------------------------------------------------------------------------------------- benchmarks
 # Each prints a table and writes benchmarks/results/NAME.json (OUTPUT=); `make performance` puts them into the docs.

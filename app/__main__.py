@@ -33,21 +33,24 @@ def main() -> None:
 
 def _supervise(settings: Settings) -> None:
     """Serve with several processes."""
+    from .api.authentication import ApiKeys
     from .inference.model_repository import discover_models
+    from .server.fingerprint import fingerprint
     from .server.supervisor import Supervisor
 
-    discover_models(settings.models)  # one sentence about wrong files, and not one by every worker
-    Supervisor(settings, _forget_worker).run()
+    models = discover_models(settings.models)  # one sentence about wrong files, and not one by every worker
+    expected = fingerprint((model.card for model in models.values()), ApiKeys.load(settings))
+    Supervisor(settings, _forget_worker, expected).run()
 
 
 def _serve(settings: Settings) -> None:
     """Serve in this process; the supervisor of several processes needs none of these imports."""
     from .api.application import create_app
     from .server.server import Server
-    from .server.sockets import own_socket
+    from .server.sockets import StartLock, own_socket
 
-    with own_socket(settings) as listening:
-        server = Server(create_app(settings), settings)
+    with contextlib.closing(StartLock(settings)) as lock, own_socket(settings) as listening:
+        server = Server(create_app(settings), settings, on_listening=lock.close)
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again after it has ended in order
             server.run([listening])
 

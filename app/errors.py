@@ -59,6 +59,9 @@ class DeviceError(StartupError):
     """The device that was asked for cannot be had."""
 
 
+# How like a word must be to what was meant (0 to 1, as difflib measures it): of pear and pair three letters in four.
+LEAST_LIKENESS = 0.75
+
 # More characters than these do not help a client to recognise its value.
 LONGEST_ECHO = 80
 
@@ -334,7 +337,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if len(word) > LONGEST_ECHO or word.lstrip("-").isdigit():  # no slip of the pen, and long to compare
         return ""
     words = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(word.lower(), words, n=1)
+    near = difflib.get_close_matches(word.lower(), words, n=1, cutoff=LEAST_LIKENESS)
     return f" (did you mean {words[near[0]]!r}?)" if near else ""
 
 

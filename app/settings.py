@@ -42,12 +42,19 @@ def _network(value: str) -> str:
     return str(ipaddress.ip_network(value))
 
 
+ROOT_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 ORIGIN = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
 
 
 def _origin(value: str) -> str:
     if not ORIGIN.fullmatch(value):
         raise ValueError(f"{value!r} is no origin: https://host or http://host:port, without a path")
+    return value
+
+
+def _path(value: str) -> str:
+    if not ROOT_PATH.fullmatch(value):
+        raise ValueError("should begin with a slash, such as /digits, and not end with one")
     return value
 
 
@@ -164,6 +171,13 @@ class Settings(BaseSettings):
     max_pixels: int = Field(
         50_000_000, ge=784, le=1_000_000_000, description="Most pixels that a picture may declare."
     )
+    decode_memory: ByteSize = Field(
+        ByteSize(512_000_000),
+        ge=32_000_000,
+        le=1_000_000_000_000,
+        description="Most memory that all workers together take to decode pictures; "
+        "a picture that would take more is answered 413, one that finds none free 503.",
+    )
     api_keys: Secrets = Field(
         (), description="Keys that open the service, with commas between; none asks for none."
     )
@@ -182,6 +196,16 @@ class Settings(BaseSettings):
     cors_origins: Origins = Field(
         (),
         description="Origins whose pages may call the service, such as `https://example.org`, with commas between.",
+    )
+    root_path: Annotated[str, AfterValidator(_path)] | None = Field(
+        None,
+        description="Path before that of every route, such as `/digits`, where a proxy takes it off; "
+        "it stands in the OpenAPI document.",
+    )
+    fast_path: bool = Field(
+        True,
+        description="Read plain requests from their bytes; with `0` uvicorn's parser reads all of them, "
+        "and none is refused before that.",
     )
     log_format: Annotated[Literal["console", "json"], BeforeValidator(_lower)] = Field(
         "console", description="`console` for people, `json` for machines."

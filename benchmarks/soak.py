@@ -1,11 +1,13 @@
 """`make soak`: every kind of client at the same time, for minutes. Does anything leak, and is every answer right?
 
 Good clients of several kinds, each 200 compared with what the graph gives for that picture; and bad ones: bodies that
-are no pictures, wrong types, bodies that come in drops, that stop half way, and callers that leave.
+are no pictures, wrong types, bodies that come in drops, that stop half way, and callers that leave. Besides these, one
+client of each kind that was once found to take memory, files or time for ever: `HOSTILE`.
 """
 
 import asyncio
 import contextlib
+import io
 import itertools
 import json
 import random
@@ -14,11 +16,14 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
+from PIL import Image
 from rich.console import Console
 
 from benchmarks import machine, pictures
@@ -31,6 +36,11 @@ from capsnet.onnx_model import open_variants
 
 TOLERANCE = 1e-3
 GROWTH = 1.0  # megabytes a minute
+MORE_FILES = 20  # descriptors beyond those at the beginning, when all clients are gone
+AFTERWARDS_S = 35.0  # for connections that linger
+HOSTILE_PAUSE = (
+    0.5  # seconds between the turns of one hostile client, or the good ones would have no processor
+)
 DROP = 0.05  # seconds between the pieces of a slow body
 GARBAGE = random.Random(0).randbytes(3000)
 # Requests that no client should send, and the statuses that answer them.
@@ -43,7 +53,51 @@ BAD: list[tuple[str, bytes, str, set[int]]] = [
     ("/classify", b"--x\r\n", "multipart/form-data; boundary=y", {400, 422}),
     ("/reconstruct?dim=99&delta=1", GARBAGE, "image/png", {422}),
     ("/nowhere", GARBAGE, "image/png", {404}),
+    ("/classify", b"--b\r\n" * 400_000, "multipart/form-data; boundary=b", {400}),
+    ("/classify", b"\0" * 5_000_000, "text/plain", {415}),
+    ("/classify", b"\0\0\0\x18ftypheic" + GARBAGE * 100, "image/heic", {400}),
 ]
+CHUNKED = (
+    b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
+CHUNK = b"10000\r\n" + bytes(65_536) + b"\r\n"
+
+
+def _blank_webp(side: int) -> bytes:
+    """A picture of few bytes and many pixels."""
+    file = io.BytesIO()
+    Image.new("RGB", (side, side)).save(file, "WebP", lossless=True)
+    return file.getvalue()
+
+
+@dataclass(frozen=True)
+class Hostile:
+    """What a client sends once, and then again and again, until it is cut off or leaves after some seconds."""
+
+    begin: bytes
+    again: bytes = b""
+    reads: bool = True
+    seconds: float = 3.0
+
+
+HOSTILE = {
+    "head without end": Hostile(b"GET /health/live HTTP/1.1\r\n", b"x: " + b"a" * 10_000 + b"\r\n"),
+    "trailers without end": Hostile(CHUNKED + b"1\r\na\r\n0\r\n", b"x: " + b"a" * 10_000 + b"\r\n"),
+    "no HTTP": Hostile(b"\x16\x03\x01 TLS\r\n\r\n" * 100),
+    "body without end": Hostile(CHUNKED + CHUNK * 30, seconds=8.0),
+    "body beyond the limit": Hostile(CHUNKED, CHUNK),
+    "answered before its body": Hostile(
+        b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n", b"a"
+    ),
+    "reads nothing": Hostile(
+        b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 60, reads=False, seconds=20.0
+    ),
+    "metrics without end": Hostile(
+        b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+    ),
+    "many pixels": Hostile(request("/classify", _blank_webp(5_000), "image/webp")),
+    "too many pixels": Hostile(request("/classify", _blank_webp(7_000), "image/webp")),
+}
 
 
 def main(
@@ -62,8 +116,11 @@ def main(
         soak = Soak(server, model, precision)
         form = pictures.multipart([pictures.png(pictures.digits()[0])])
         wait_until_answering(server, "/classify", form, {"Content-Type": pictures.MULTIPART})
+        files = server.open_files()
         with Watch(server) as watch:
             asyncio.run(soak.run(60 * minutes))
+        time.sleep(AFTERWARDS_S)
+        more_files = server.open_files() - files
     growth = watch.growth(after=60 * min(2, minutes / 3))
     figures = {
         "minutes": minutes,
@@ -71,7 +128,12 @@ def main(
         "wrong": soak.wrong[:20],
         "growth_mb_a_minute": round(growth, 3),
         "largest_mb": round(watch.largest, 1),
-        "met": {"every answer right": not soak.wrong, f"under {GROWTH:g} MB a minute": growth < GROWTH},
+        "more_files": more_files,
+        "met": {
+            "every answer right": not soak.wrong,
+            f"under {GROWTH:g} MB a minute": growth < GROWTH,
+            f"at most {MORE_FILES} files more": more_files <= MORE_FILES,
+        },
     }
     console.print_json(json.dumps(figures))
     path = save("soak", {"precision": precision, "model": model.name}, figures, output)
@@ -97,7 +159,25 @@ class Soak:
         self._end = time.monotonic() + seconds
         good = [self._raw, self._form, self._verified, self._raw, self._form, self._verified]
         clients = [*good, self._slow, self._bad, self._half, self._leave]
+        clients += [partial(self._hostile, name) for name in HOSTILE]
         await asyncio.gather(*(self._repeat(client, kind) for kind, client in enumerate(clients)))
+
+    async def _hostile(self, name: str, _: int) -> None:
+        """One connection of a hostile client; how it ends is the server's choice, but the server must live on."""
+        kind = HOSTILE[name]
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        with contextlib.suppress(OSError, EOFError, TimeoutError):
+            async with asyncio.timeout(kind.seconds):
+                writer.write(kind.begin)
+                reading = asyncio.create_task(_discard(reader)) if kind.reads else None
+                while kind.again and not (reading and reading.done()):
+                    writer.write(kind.again)
+                    await writer.drain()
+                    await asyncio.sleep(0)
+                await (reading or asyncio.sleep(kind.seconds))
+        writer.transport.abort()
+        self.answers[f"hostile: {name}"] += 1
+        await asyncio.sleep(HOSTILE_PAUSE)
 
     async def _repeat(self, client: Callable[[int], Awaitable[None]], kind: int) -> None:
         for turn in itertools.count(37 * kind):
@@ -106,7 +186,7 @@ class Soak:
             try:
                 await client(turn % len(self._files))
             except (OSError, EOFError, TimeoutError) as error:
-                self.wrong.append(f"{client.__name__}: {error!r}")
+                self.wrong.append(f"{client}: {error!r}")
 
     async def _raw(self, index: int) -> None:
         await self._ask("/classify?verify=false", self._files[index], "image/png", index)
@@ -176,6 +256,11 @@ class Soak:
                 writer.close()
                 with contextlib.suppress(OSError):
                     await writer.wait_closed()
+
+
+async def _discard(reader: asyncio.StreamReader) -> None:
+    while await reader.read(65_536):
+        pass
 
 
 async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from capsnet.config import InputSpec, ModelConfig, UserError
+from capsnet.onnx_file import has_external_data
 
 CARD_FILE = "card.json"
 DECODER_FILE = "decoder.onnx"
@@ -251,7 +252,7 @@ class ModelCard:
                 1 <= self.objects <= self.config.num_classes,
                 f"'objects' is {self.objects}; it must lie between 1 and the number of classes",
             ),
-            (set(self.samples) <= set(self.classes), "'samples' names other things than classes"),
+            (set(self.samples) <= set(self.classes), "'samples' names something other than a class"),
             (self.members >= 1, f"'members' is {self.members}; it must be at least 1"),
         ]:
             if not ok:
@@ -345,6 +346,11 @@ class ModelCard:
             if found != graph.sha256:
                 raise CardError(
                     f"{path}: is not the file its card speaks of: SHA-256 is {found}, not {graph.sha256}"
+                )
+            if has_external_data(path.read_bytes()):
+                raise CardError(
+                    f"{path}: keeps weights in another file, which the card's hash does not cover; "
+                    "save the graph as one file"
                 )
 
     @classmethod

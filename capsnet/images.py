@@ -22,7 +22,7 @@ else:
 # 50 megapixels in four channels of 16 bits. Larger files are not read, so that a few of them cannot fill the memory.
 LARGEST = 400_000_000
 
-# Files taken from a folder; a file that is named itself is sent in any case.
+# Endings of the files taken from a folder; a file that is named is sent whatever it is called.
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".dib"}
 
 # Modes of Pillow that a PNG file holds as they are.

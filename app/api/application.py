@@ -161,6 +161,6 @@ def _complete_openapi(app: FastAPI, needs_key: bool) -> None:
 
     @functools.cache
     def openapi() -> dict[str, Any]:
-        return complete_openapi(generate(), keys=needs_key)
+        return complete_openapi(generate(), keys=needs_key, root_path=state_of(app).settings.root_path)
 
     app.openapi = openapi  # type: ignore[method-assign]  # the way FastAPI documents

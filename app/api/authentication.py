@@ -41,6 +41,11 @@ class ApiKeys:
     def __bool__(self) -> bool:
         return bool(self._digests)
 
+    @property
+    def digest(self) -> bytes:
+        """A hash of all of them, in their order."""
+        return hashlib.sha256(b"".join(self._digests)).digest()
+
     @classmethod
     def load(cls, settings: Settings) -> "ApiKeys":
         """The keys of the settings and of their file.

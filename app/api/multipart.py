@@ -34,18 +34,19 @@ PLAIN_HEAD = re.compile(
 def plain_picture(content_type: str, body: bytes) -> bytes | None:
     """The picture file in a plain form with that and nothing else, or in a body of its own; None for any other body."""
     if plain := PLAIN_TYPE.fullmatch(content_type):
-        files = plain_files(body, plain[1].encode()) or ()
+        files = plain_files(body, plain[1].encode(), 1) or ()
         return (files[0] or None) if len(files) == 1 else None
     return (body or None) if PICTURE_TYPE.fullmatch(content_type) else None
 
 
-def plain_files(body: bytes, boundary: bytes) -> list[bytes] | None:
-    """The contents of the fields `file` of a form that is plain and has no others; None for any other form.
+def plain_files(body: bytes, boundary: bytes, most: int) -> list[bytes] | None:
+    """The contents of the fields `file`, at most `most`, of a plain form without others; None for any other form.
 
     The parser calls back for each piece of each header, and so takes longer for this than all else that is done with a
     small picture before it is decoded. Whatever this leaves to the parser is read the same, or refused in words.
     """
-    before, *parts = body.split(b"--" + boundary)
+    # Bounded, or a body of nothing but boundaries makes millions of pieces and keeps the event loop for 0.3 s.
+    before, *parts = body.split(b"--" + boundary, most + 1)
     if not boundary or before or len(parts) < 2 or parts.pop() not in (b"--", b"--\r\n"):
         return None
     files = []

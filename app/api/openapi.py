@@ -176,11 +176,14 @@ def operation_id(route: APIRoute) -> str:
     return f"{route.name}_of_version" if "{version}" in route.path else route.name
 
 
-def complete_openapi(document: dict[str, Any], *, keys: bool) -> dict[str, Any]:
+def complete_openapi(document: dict[str, Any], *, keys: bool, root_path: str | None = None) -> dict[str, Any]:
     """Add to an OpenAPI document the schemas to which bodies and errors refer, the card in words, and examples.
 
-    Each route that is not always open says how a key is sent, and with `keys` that it must be.
+    Each route that is not always open says how a key is sent, and with `keys` that it must be. With `root_path` the
+    routes lie below that.
     """
+    if root_path:
+        document["servers"] = [{"url": root_path}]
     schemas = document["components"]["schemas"]
     schemas[Problem.__name__] = Problem.model_json_schema()
     request = InferRequest.model_json_schema(ref_template="#/components/schemas/{model}")

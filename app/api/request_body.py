@@ -74,8 +74,8 @@ async def read_pictures(request: Request, limit: int) -> list[bytes]:
             f"{_named(media)}; send the pictures as fields {FIELD!r} of a {MULTIPART} form"
         )
     body = await read_body(request, limit)
-    files = plain_files(body, boundary)
-    if files is not None and len(files) <= MOST_PICTURES:
+    files = plain_files(body, boundary, MOST_PICTURES)
+    if files is not None:
         return files
     form = Form(body, boundary, MOST_PICTURES, _too_many_pictures)
     _refuse_other_fields(form)

@@ -22,6 +22,7 @@ from ..errors import ContentTooLarge, InvalidImage, NotReady, Problem
 from ..settings import Settings
 from .batching.admission import Admission
 from .batching.batcher import Batcher, Queue
+from .decode_memory import DecodeMemory
 from .model_repository import discover_models
 from .models import LoadedModel, ModelRegistry, Observers, choose_default, load_model
 from .runtime.device import choose_device, cores_of_one
@@ -61,6 +62,7 @@ class InferenceService:
             min(cores_of_one(settings.workers), MOST_THREADS), settings.max_queue, "pictures"
         )
         self._jobs: Jobs = self._threads.queue(_run_all, 1, observers("", "pictures"))
+        self.decode_memory = DecodeMemory(settings.decode_memory, settings.max_wait)
         self._large_thread = Batcher(1, settings.max_queue, "large pictures")
         self._large_jobs: Jobs = self._large_thread.queue(_run_all, 1, observers("", "large_pictures"))
 
@@ -141,11 +143,11 @@ class InferenceService:
         limit = self._settings.max_pixels
         quick = [index for index, data in enumerate(files) if is_cheap_to_decode(data, served.card.input)]
         if len(files) == len(quick) == 1:
-            return [_read(files[0], served.card, preprocess, limit)]
+            return [self._read(files[0], served.card, preprocess, limit)]
         # A thread's turn takes longer than to read a few quick files.
         groups = [quick[start : start + QUICK_TOGETHER] for start in range(0, len(quick), QUICK_TOGETHER)]
         groups += [[index] for index in sorted({*range(len(files))} - {*quick})]
-        read = partial(_read, card=served.card, preprocess=preprocess)
+        read = partial(self._read, card=served.card, preprocess=preprocess)
         jobs = [
             partial(_read_all, [files[index] for index in group], read, min(SMALL_PICTURE, limit))
             for group in groups
@@ -155,9 +157,39 @@ class InferenceService:
             images.update(zip(group, found, strict=True))
         # Known from their headers, before anything was decoded.
         large = [index for index, image in images.items() if isinstance(image, ContentTooLarge)]
-        again = [partial(read, files[index], max_pixels=limit) for index in large]
+        again = [partial(read, files[index], max_pixels=limit, may_wait=True) for index in large]
         images.update(zip(large, await self._large_jobs.submit(again, deadline), strict=True))
         return [images[index] for index in range(len(files))]
+
+    def _read(
+        self,
+        data: bytes,
+        card: ModelCard,
+        preprocess: str | None,
+        max_pixels: int,
+        *,
+        may_wait: bool = False,
+    ) -> Floats | Problem:
+        """A picture file to the array (C,H,W) that the network takes, or what is wrong with it.
+
+        Where it may not wait for memory and finds none, it is `ContentTooLarge`, as if it had too many pixels.
+        """
+        try:
+            with self.decode_memory.claim(may_wait) as claim:
+                return decode(
+                    data,
+                    card.input,
+                    preprocess=preprocess,
+                    max_pixels=max_pixels,
+                    objects=card.objects,
+                    claim=claim,
+                )
+        except ImageTooLarge as error:
+            return ContentTooLarge(str(error))
+        except NotAnImage as error:
+            return InvalidImage(str(error))
+        except Problem as error:
+            return error.with_traceback(None)  # which has this frame, and that cycle would keep the picture
 
     async def classify_images(
         self, served: LoadedModel, images: Sequence[Floats], verify: bool, deadline: float
@@ -184,16 +216,6 @@ def _read_all(
     files: Sequence[bytes], read: Callable[..., Floats | Problem], max_pixels: int
 ) -> list[Floats | Problem]:
     return [read(data, max_pixels=max_pixels) for data in files]
-
-
-def _read(data: bytes, card: ModelCard, preprocess: str | None, max_pixels: int) -> Floats | Problem:
-    """Return a picture file as the array (C,H,W) that the network takes, or its problem."""
-    try:
-        return decode(data, card.input, preprocess=preprocess, max_pixels=max_pixels, objects=card.objects)
-    except ImageTooLarge as error:
-        return ContentTooLarge(str(error))
-    except NotAnImage as error:
-        return InvalidImage(str(error))
 
 
 def _check_finite(served: LoadedModel, seen: Sequence[Capsules]) -> None:

@@ -19,7 +19,9 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
+from ..errors import StartupError
 from ..inference.batching.requests import BatchRun
+from .metric_files import ReservedDict
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -43,11 +45,16 @@ REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 RUN_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
+# So many answers to who reads the metrics may be fresh at once, and later one in so many seconds.
+RENDERS_AT_ONCE = 30.0
+RENDER_INTERVAL_S = 0.5
+
 # A system call for each number would take longer than writing it down.
 _pid = cache(os.getpid)
 
 if os.environ.get(FOLDER_VARIABLE):
     os.register_at_fork(after_in_child=_pid.cache_clear)
+    values.MmapedDict = ReservedDict  # type: ignore[attr-defined]
     values.ValueClass = values.MultiProcessValue(_pid)  # type: ignore[no-untyped-call]
 
 # The moments at which series were made, one for each, say nothing that a restart does not.
@@ -55,9 +62,23 @@ prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
-    """The numbers of one process."""
+    """The numbers of one process.
+
+    Raises
+    ------
+    StartupError
+        If there is no room for the files through which processes count together.
+    """
 
     def __init__(self) -> None:
+        try:
+            self._make()
+        except OSError as error:
+            raise StartupError(
+                f"CAPSNET_WORKERS above 1 needs room for metrics in a folder that TMPDIR may name: {error}"
+            ) from None
+
+    def _make(self) -> None:
         self._own = CollectorRegistry()
         self._facts = _Facts()
         self._requests = Counter(
@@ -88,6 +109,8 @@ class Metrics:
         # Finding a series by its labels takes longer than counting in it.
         self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._open = 0
+        self._rendered: dict[str, bytes] = {}
+        self._renders, self._rendered_at = RENDERS_AT_ONCE, time.monotonic()
         self._ended: list[tuple[tuple[str, str, int], float | None]] = []
         self._will_count = False
 
@@ -131,10 +154,22 @@ class Metrics:
             if seconds is not None:
                 self._series[key][1].observe(seconds)
 
-    def render(self, accept: str) -> tuple[bytes, str]:
-        """All numbers in the form that a client accepts, and that form's content type."""
+    async def render(self, accept: str) -> tuple[bytes, str]:
+        """All numbers in the form that a client accepts, and that form's content type.
+
+        Collecting them takes up to 16 ms with several processes. Where they are asked for very often, answers are up to
+        RENDER_INTERVAL_S old, or a few clients take most of the processor's time, without a key.
+        """
         encode, content_type = choose_encoder(accept)
-        return encode(self._registry()), content_type
+        now = time.monotonic()
+        self._renders = min(self._renders + (now - self._rendered_at) / RENDER_INTERVAL_S, RENDERS_AT_ONCE)
+        self._rendered_at = now
+        if self._renders >= 1 or content_type not in self._rendered:
+            self._renders -= 1
+            self.count()
+            # With several processes it reads their files, which is nothing for the event loop.
+            self._rendered[content_type] = await asyncio.to_thread(lambda: encode(self._registry()))
+        return self._rendered[content_type], content_type
 
     def _registry(self) -> CollectorRegistry:
         registry = CollectorRegistry()

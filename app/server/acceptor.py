@@ -2,12 +2,17 @@
 
 import asyncio
 import errno
+import math
 import os
 import socket
 from collections.abc import Callable, Sized
 from typing import Any
 
+import structlog
+
 from .connection_balancer import Siblings
+
+log = structlog.get_logger(__name__)
 
 # Connections that are taken in one turn of the loop, and that can be waiting at the most (uvicorn's own bound).
 MOST = 64
@@ -16,6 +21,9 @@ BACKLOG = 2048
 # Where there are no more files or buffers for connections, the next one is looked for after so many seconds.
 SHORT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 REST = 0.5
+
+# A shortage is said in the log once in so many seconds.
+SAY_AGAIN_S = 60.0
 
 
 def is_slow_to_accept() -> bool:
@@ -55,6 +63,7 @@ class Acceptor:
         self._opening: set[asyncio.Task[Any]] = set()
         self._loop = asyncio.get_running_loop()
         self._rest: asyncio.TimerHandle | None = None
+        self._said = -math.inf
         self._leaving = self._closed = False
         self._go_on()
         self.publish()
@@ -102,6 +111,12 @@ class Acceptor:
         """Where something is short, look for connections a while later: they wait."""
         if error.errno not in SHORT or self._rest is not None or self._closed:
             return
+        if self._loop.time() - self._said > SAY_AGAIN_S:
+            self._said = self._loop.time()
+            log.warning(
+                "new connections have to wait: the system has no more files or memory for them",
+                error=error.strerror, connections=len(self._connections),
+            )  # fmt: skip
         self._loop.remove_reader(self._socket)
         if self._siblings is not None:
             self._loop.remove_reader(self._siblings.box)

@@ -5,13 +5,13 @@ of four connections, with which a client sends batches, all go to one of two wor
 one does nothing.
 """
 
-import array
 import contextlib
 import mmap
 import os
 import socket
-import tempfile
 from collections.abc import Iterator, Sequence
+
+from .shared_memory import shared_numbers
 
 # The count of a worker that takes no connections.
 CLOSED = 2**32 - 1
@@ -42,15 +42,13 @@ class Board:
 
     def __init__(self, workers: int) -> None:
         self._boxes = [socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(workers)]
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the board
-        self._file.write(array.array("Q", [CLOSED] * workers + [0] * workers * (workers + 1)).tobytes())
-        self._file.flush()
-        self._counts = Counts(self._file.fileno(), workers)
+        self._file = shared_numbers("connections", [CLOSED] * workers + [0] * workers * (workers + 1))
+        self._counts = Counts(self._file, workers)
 
     def files(self, number: int) -> list[int]:
         """File descriptors that a worker inherits, in the order in which `Siblings` takes them."""
         return [
-            self._file.fileno(),
+            self._file,
             self._boxes[number][0].fileno(),
             *(box.fileno() for _, box in self._boxes),
         ]
@@ -61,7 +59,7 @@ class Board:
 
     def close(self) -> None:
         """Stop sharing."""
-        self._file.close()
+        os.close(self._file)
         for pair in self._boxes:
             for box in pair:
                 box.close()

@@ -54,7 +54,8 @@ class FastPath:
         self._state = state_of(app)
         self._path = str(classify.FAST_ROUTE["route"].path)
         self._parameters = cached_query_parser(classify.FAST_ROUTE["schema"])
-        self._longest = min(LONGEST_BODY, self._state.settings.max_upload)
+        settings = self._state.settings
+        self._longest = min(LONGEST_BODY, settings.max_upload) if settings.fast_path else -1
 
     def may_take(self, head: Head) -> bool:
         """Whether a request with this head may take the fast path, if its body is plain."""

@@ -35,6 +35,7 @@ class Refusals:
 
     def __init__(self, app: FastAPI) -> None:
         self._state = state_of(app)
+        self._on = self._state.settings.fast_path
         posted = (
             str(route.path) for route in iter_route_contexts(app.routes) if "POST" in (route.methods or ())
         )
@@ -49,7 +50,7 @@ class Refusals:
         A turn of the loop reads sockets as long as there are any to be read (libuv: 48 times 1,024), and a refused
         client may send again in the same turn: then nothing else has its turn, the results of batches least of all.
         """
-        if not data.startswith(b"POST "):  # a probe, or no request at all
+        if not self._on or not data.startswith(b"POST "):  # a probe, or no request at all
             return False
         if not self._line and self._state.service.admission.check(arrived=self.arrived) is None:
             return False
@@ -72,7 +73,7 @@ class Refusals:
 
         `headers` are those that the server adds to every answer.
         """
-        problem = self._state.service.admission.check(arrived=self.arrived)
+        problem = self._state.service.admission.check(arrived=self.arrived) if self._on else None
         if problem is None or not self._state.is_ready:
             return None
         head = whole_request(data)

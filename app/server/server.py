@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 
 import structlog
@@ -17,7 +18,7 @@ from ..settings import Settings
 from .acceptor import Acceptor, is_slow_to_accept
 from .connection_balancer import Siblings
 from .protocol import protocol_class
-from .sockets import url
+from .sockets import cannot_listen, url
 
 log = structlog.get_logger(__name__)
 
@@ -48,12 +49,21 @@ class Server(uvicorn.Server):
     ----------
     siblings
         Other workers on the port, where there are any.
+    on_listening
+        Called once the server listens.
     """
 
-    def __init__(self, app: FastAPI, settings: Settings, siblings: Siblings | None = None) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        settings: Settings,
+        siblings: Siblings | None = None,
+        on_listening: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._on_listening = on_listening
         self._protocol = protocol_class(app, settings.request_timeout)
         self._siblings = siblings
-        self._url = url(settings)
+        self._settings = settings
         super().__init__(
             uvicorn.Config(
                 app,
@@ -89,9 +99,14 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, with a helper for the moments when many connections come at once; among siblings by it alone."""
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except OSError as error:  # another process has begun to listen since the address was looked at
+            raise cannot_listen(self._settings, error) from None
+        if self.started:
+            self._on_listening()
         if self.started and self._siblings is None:
-            log.info("listening", address=self._url)
+            log.info("listening", address=url(self._settings))
         if not self.started or (self._siblings is None and not is_slow_to_accept()):
             return
         for listening in (each for server in self.servers for each in server.sockets):

@@ -7,6 +7,7 @@ One socket that all inherit would give nearly all of them to the worker that wak
 
 import asyncio
 import contextlib
+import mmap
 import os
 import signal
 import socket
@@ -22,12 +23,22 @@ import structlog
 from ..errors import StartupError
 from ..settings import Settings
 from .connection_balancer import Board
-from .sockets import own_socket, shared_socket, url
+from .shared_memory import shared_numbers
+from .sockets import StartLock, own_socket, shared_socket, url
 
 log = structlog.get_logger(__name__)
 
 # What a worker sends when it takes requests; anything else that it sends is the reason why it cannot start.
 READY = b"\x06"
+
+# What a ready worker sends every so many seconds. One that is silent for HANG_S is ended and replaced: the kernel goes
+# on giving it connections, which nobody would answer.
+ALIVE = b"."
+HEARTBEAT_S = 1.0
+HANG_S = 10.0
+
+# Seconds for a second look at a silent worker: perhaps it was the supervisor that had stopped.
+SECOND_LOOK_S = 1.0
 
 # A worker that lived for less than so many seconds is not replaced at once but after a pause, twice as long each time.
 SHORT_LIFE = 10.0
@@ -48,10 +59,13 @@ class Supervisor:
     ----------
     on_end
         Called with the process id of each worker that has ended.
+    expected
+        The fingerprint of what the workers should serve.
     """
 
-    def __init__(self, settings: Settings, on_end: Callable[[int], None]) -> None:
+    def __init__(self, settings: Settings, on_end: Callable[[int], None], expected: bytes) -> None:
         self._settings = settings
+        self._expected = expected
         self._on_end = on_end
         self._processes: set[Process] = set()
         self._ready = 0
@@ -68,8 +82,9 @@ class Supervisor:
         """
         with (
             _folder() as folder,
-            _reserved(self._settings),
+            _reserved(self._settings) as self._start_lock,
             contextlib.closing(Board(self._settings.workers)) as self._board,
+            _shared_counts(self._settings.workers) as (self._memory, self._decoding),
         ):
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # where the workers add their counts together
             asyncio.run(self._serve())
@@ -124,7 +139,7 @@ class Supervisor:
         """Start a worker and wait for its end."""
         channel, its_end = socket.socketpair()
         with its_end:
-            files = self._board.files(number)
+            files = [self._memory, *self._board.files(number)]
             try:
                 process = await asyncio.create_subprocess_exec(
                     sys.executable, "-m", f"{__package__}.worker", *map(str, [its_end.fileno(), number, *files]),
@@ -136,20 +151,47 @@ class Supervisor:
         self._processes.add(process)
         started = time.monotonic()
         reader, writer = await asyncio.open_connection(sock=channel)
-        said = await reader.read(1)
+        writer.write(self._expected)
+        said = await _read(reader, 1)
         if was_ready := said == READY:
             self._ready += 1
             self._ever_ready = True
+            self._start_lock.close()  # the system refuses another service from now on, because this one listens
             log.info("a worker is ready", pid=process.pid, ready=self._ready)
-        said += await reader.read()
+            await _hear(reader, process)
+        said += await _read(reader)
         status = await process.wait()
         writer.close()
         self._ready -= was_ready
         self._processes.remove(process)
         self._board.gone(number)
+        self._decoding[number] = 0
         self._on_end(process.pid)
         refusal = "" if was_ready else said.decode(errors="replace")
         return _End(was_ready, refusal, status, time.monotonic() - started)
+
+
+async def _read(reader: asyncio.StreamReader, most: int = -1) -> bytes:
+    """Read what a worker says; nothing where it has crashed before it heard what it should serve."""
+    with contextlib.suppress(ConnectionResetError):
+        return await reader.read(most)
+    return b""
+
+
+async def _hear(reader: asyncio.StreamReader, process: Process) -> None:
+    """Listen to a ready worker until it ends; end one that falls silent."""
+    silent = 0.0
+    while silent <= HANG_S:
+        patience = SECOND_LOOK_S if silent else HANG_S
+        try:
+            if not await asyncio.wait_for(_read(reader, 4096), patience):
+                return
+            silent = 0.0
+        except TimeoutError:
+            silent += patience
+    log.error("a worker hangs and is ended", pid=process.pid, silent_seconds=silent)
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
 
 
 class _End(NamedTuple):
@@ -206,13 +248,24 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 
 
 @contextlib.contextmanager
-def _reserved(settings: Settings) -> Iterator[None]:
+def _shared_counts(workers: int) -> Iterator[tuple[int, memoryview]]:
+    """A file of one number a worker, for the memory of its decodings, and these numbers."""
+    file = shared_numbers("decode-memory", [0] * workers)
+    try:
+        yield file, memoryview(mmap.mmap(file, 8 * workers)).cast("Q")
+    finally:
+        os.close(file)
+
+
+@contextlib.contextmanager
+def _reserved(settings: Settings) -> Iterator[StartLock]:
     """Hold the address while workers come and go; raises StartupError if it cannot be had."""
     if not hasattr(socket, "SO_REUSEPORT"):
         raise StartupError(
             "CAPSNET_WORKERS above 1 needs a system on which processes can share a port, such as Linux"
         )
-    own_socket(settings).close()  # refused where others share the address among themselves
-    with shared_socket(settings):
-        log.info("listening", address=url(settings), workers=settings.workers)
-        yield
+    with contextlib.closing(StartLock(settings)) as lock:
+        own_socket(settings).close()  # refused where others share the address among themselves
+        with shared_socket(settings):
+            log.info("listening", address=url(settings), workers=settings.workers)
+            yield lock

@@ -1,8 +1,10 @@
-"""Serve as one of several processes on a port: `python -m app.server.worker CHANNEL NUMBER FILE...`.
+"""Serve as one of several processes on a port: `python -m app.server.worker CHANNEL NUMBER MEMORY FILE...`.
 
-CHANNEL is the number of an inherited socket whose other end the supervisor holds. Through it the worker says that it is
-ready, or why it cannot start; and when it closes, the supervisor is gone and the worker ends as well. NUMBER is the
-worker's own, and through the other inherited files (`connection_balancer`) it shares connections with the others.
+CHANNEL is the number of an inherited socket whose other end the supervisor holds. Through it the worker learns what it
+should serve (`fingerprint`). It says that it is ready, or why it cannot start, and then every second that it is alive.
+When the channel closes, the supervisor is gone and the worker ends as well. NUMBER is the worker's own. MEMORY is an
+inherited file in which all workers count the memory of their decodings. Through the other inherited files
+(`connection_balancer`) the worker shares connections with the others.
 """
 
 import asyncio
@@ -14,13 +16,16 @@ import sys
 from fastapi import FastAPI
 
 from ..api.application import create_app
+from ..api.authentication import ApiKeys
+from ..api.state import state_of
 from ..errors import StartupError
 from ..observability import logging_config
 from ..settings import Settings
 from .connection_balancer import Siblings
+from .fingerprint import CHANGED, SIZE, fingerprint
 from .server import Server
 from .sockets import shared_socket
-from .supervisor import READY
+from .supervisor import ALIVE, HEARTBEAT_S, READY
 
 
 class WorkerServer(Server):
@@ -36,6 +41,13 @@ class WorkerServer(Server):
         self._channel.sendall(READY)
         self._channel.setblocking(False)
         asyncio.get_running_loop().add_reader(self._channel, self._supervisor_gone)
+        self._beat()
+
+    def _beat(self) -> None:
+        """Say again and again that the event loop turns."""
+        with contextlib.suppress(OSError):  # the supervisor is gone, or has long not read
+            self._channel.send(ALIVE)
+        asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat)
 
     def _supervisor_gone(self) -> None:
         """End in order; the channel is readable only once it is closed."""
@@ -45,12 +57,19 @@ class WorkerServer(Server):
 
 def main() -> None:
     """Serve until the supervisor says or is gone; tell it the reason where that cannot be."""
-    channel_file, number, *files = map(int, sys.argv[1:])
+    channel_file, number, memory, *files = map(int, sys.argv[1:])
     channel = socket.socket(fileno=channel_file)
+    expected = channel.recv(SIZE, socket.MSG_WAITALL)
     try:
         settings = Settings.load()
         logging_config.configure(settings.log_format, settings.log_level)
-        server = WorkerServer(create_app(settings), settings, channel, Siblings(number, files))
+        app = create_app(settings)
+        service = state_of(app).service
+        cards = [model.card for model in service.models]
+        if expected != fingerprint(cards, ApiKeys.load(settings)):
+            raise StartupError(CHANGED)
+        service.decode_memory.share(memory, number)
+        server = WorkerServer(app, settings, channel, Siblings(number, files))
     except StartupError as error:
         channel.sendall(str(error).encode())
         sys.exit(1)

@@ -177,34 +177,6 @@ def sweep(
 
 
 @app.command(epilog=HELP)
-def evaluate(
-    folder: Annotated[
-        Path,
-        typer.Argument(metavar="FOLDER", help="One sub-folder a class, called like the model's classes."),
-    ],
-    model: Model = None,
-    in_process: Annotated[
-        bool, typer.Option("--in-process", help="Load the model here instead of asking a service.")
-    ] = False,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Draw a sheet of the mistakes as a PNG file."),
-    ] = None,
-    form: Form = None,
-    jobs: Jobs = JOBS,
-    server: Server = SERVER,
-    api_key: ApiKey = None,
-    retries: Retries = RETRIES,
-    timeout: Timeout = TIMEOUT,
-) -> None:
-    """Measure a model on a folder with one sub-folder a class: accuracy, confusions, and a sheet of the mistakes."""
-    from capsnet.cli import commands
-
-    connection = commands.Connection(server, api_key, model, retries, timeout)
-    commands.evaluate(connection, folder, form, jobs, output, in_process)
-
-
-@app.command(epilog=HELP)
 def transform(
     pictures: Pictures,
     by: Annotated[
@@ -238,6 +210,34 @@ def transform(
         "preprocess": preprocess,
     }  # fmt: skip
     commands.transform(connection, pictures, asked, form, jobs, output)
+
+
+@app.command(epilog=HELP)
+def evaluate(
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", help="One sub-folder a class, called like the model's classes."),
+    ],
+    model: Model = None,
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="Load the model here instead of asking a service.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Draw a sheet of the mistakes as a PNG file."),
+    ] = None,
+    form: Form = None,
+    jobs: Jobs = JOBS,
+    server: Server = SERVER,
+    api_key: ApiKey = None,
+    retries: Retries = RETRIES,
+    timeout: Timeout = TIMEOUT,
+) -> None:
+    """Measure a model on a folder with one sub-folder a class: accuracy, confusions, and a sheet of the mistakes."""
+    from capsnet.cli import commands
+
+    connection = commands.Connection(server, api_key, model, retries, timeout)
+    commands.evaluate(connection, folder, form, jobs, output, in_process)
 
 
 @app.command(epilog=HELP)

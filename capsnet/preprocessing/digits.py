@@ -22,7 +22,7 @@ CHAIN = (
 )
 BAR = 2.5  # heights, that a level bar is at least wide
 SHORT_LINE = 0.6  # of the digit's width, that a line under it is at least long
-UNDER = 0.05  # of the digit's height, by which a line under it may reach into its box
+UNDER = 0.05  # of the digit's height, by which a line under it may overlap it
 LEAST_PIECE = 0.004  # of the digit's weight
 
 LEAST_LENGTH = 0.012  # of the picture's longer edge: shorter components are no digit

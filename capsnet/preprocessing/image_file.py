@@ -7,8 +7,10 @@ import contextlib
 import importlib
 import importlib.util
 import io
+import math
 import re
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 from PIL import (
@@ -69,6 +71,14 @@ TURNS = {
 GREY_MODES = {"1", "L", "I", "I;16", "I;16B", "I;16L"}
 STRIP_ROWS = 256  # of a large picture that are worked on at a time
 
+# Bytes of memory that one pixel takes while it is decoded, measured with pictures of 16 megapixels and rounded up.
+# libwebp keeps three copies and Pillow makes a fourth, libheif two. For other formats only Pillow's own copy counts.
+BYTES_PER_PIXEL = {"WEBP": 16, "HEIF": 9}
+STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}  # all other modes take four
+COEFFICIENT_BYTES = 2  # of one colour of one pixel, for a JPEG file of several scans
+STRIP_BYTES = 5  # of a pixel of a strip, beside its copy
+WORK_BYTES = 20  # of a pixel of the reduced picture, until it is grey
+
 # How far the colours of one ink may lie apart (0 to 255), so that lossy compression does not make two of one.
 INK_TOLERANCE = 8
 
@@ -87,7 +97,14 @@ def allowed_formats() -> tuple[str, ...]:
     return ("PNG", "JPEG", "WebP", "BMP", "GIF", *heic)
 
 
-def read(data: bytes, *, enough: int, grey: bool, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def read(
+    data: bytes,
+    *,
+    enough: int,
+    grey: bool,
+    max_pixels: int = MAX_PIXELS,
+    claim: Callable[[int], None] | None = None,
+) -> Image.Image:
     """Decode a picture and turn it as its EXIF data says; of an animation, the first frame.
 
     Parameters
@@ -101,6 +118,8 @@ def read(data: bytes, *, enough: int, grey: bool, max_pixels: int = MAX_PIXELS) 
         The caller needs no colour; it is then not decoded where the format allows that.
     max_pixels
         Limit on width x height as declared.
+    claim
+        Called with the bytes of memory that decoding will take, before it begins; may raise to refuse that.
 
     Raises
     ------
@@ -110,8 +129,7 @@ def read(data: bytes, *, enough: int, grey: bool, max_pixels: int = MAX_PIXELS) 
         If the picture declares more than `max_pixels`.
     """
     kind = _recognise(data)
-    if kind == "JPEG":
-        _check_scans(data)
+    scans = _check_scans(data) if kind == "JPEG" else 1
     if kind == "PNG":
         _check_sums(data)
     # Pillow's decoders answer damaged files with nearly any exception (struct.error, SyntaxError, MemoryError, ...),
@@ -123,13 +141,32 @@ def read(data: bytes, *, enough: int, grey: bool, max_pixels: int = MAX_PIXELS) 
     _check_size(image, max_pixels)
     if kind == "BMP" and image.info.get("compression") in RUN_LENGTHS:
         _check_size(image, min(max_pixels, MAX_RUN_LENGTH_PIXELS), " in a BMP file of run lengths")
+    kept = COEFFICIENT_BYTES * len(image.getbands()) * math.prod(image.size) if scans > 1 else 0
     try:
         _draft(image, enough, grey)
+    except Exception as error:  # noqa: BLE001
+        raise NotAnImage(_damaged(kind, error)) from None
+    if claim is not None:
+        claim(kept + memory_to_decode(image, kind, enough))
+    try:
         image.load()
     except Exception as error:  # noqa: BLE001
         raise NotAnImage(_damaged(kind, error)) from None
     turn, reduced = exif_transpose(image), _reduce(image, enough)
     return reduced if turn is None else reduced.transpose(turn)
+
+
+def memory_to_decode(image: Image.Image, kind: str, enough: int) -> int:
+    """Return the bytes of memory that an opened picture takes until it is reduced and made grey.
+
+    The coefficients that a JPEG file of several scans takes besides are not among them.
+    """
+    width, height = image.size
+    stored = STORED_BYTES.get(image.mode, 4)
+    factor = max(1, max(image.size) // (2 * enough))
+    decoded = BYTES_PER_PIXEL.get(kind, stored) * width * height
+    strip = (stored + STRIP_BYTES) * width * min(height, max(STRIP_ROWS, factor)) if factor > 1 else 0
+    return decoded + strip + WORK_BYTES * -(-width // factor) * -(-height // factor)
 
 
 def size_of_plain_png(data: bytes) -> tuple[int, int] | None:
@@ -246,13 +283,13 @@ def _check_sums(data: bytes) -> None:
         start = end
 
 
-def _check_scans(data: bytes) -> None:
-    """Refuse a JPEG file of very many scans; only those up to its end count: cameras append films and previews."""
+def _check_scans(data: bytes) -> int:
+    """Count the scans of a JPEG file up to its end, behind which cameras append films, and refuse very many."""
     scans, start = 0, 0
     for _ in range(MAX_MARKERS):
         marker = MARKER.search(data, start)
         if marker is None or (code := marker[1][0]) == END_OF_IMAGE:
-            return
+            return scans
         scans += code == START_OF_SCAN
         if scans > MAX_SCANS:
             raise NotAnImage(f"the JPEG file comes in more than {MAX_SCANS} scans")

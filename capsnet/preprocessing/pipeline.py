@@ -18,6 +18,7 @@ Under `mnist` and `fashion` a picture of the network's own size is taken as it i
 """
 
 import math
+from collections.abc import Callable
 from typing import Literal, get_args
 
 import numpy as np
@@ -69,6 +70,7 @@ def decode(
     preprocess: str | None = None,
     max_pixels: int = MAX_PIXELS,
     objects: int = 1,
+    claim: Callable[[int], None] | None = None,
 ) -> np.ndarray:
     """Decode a picture into a network's input.
 
@@ -84,6 +86,8 @@ def decode(
         Limit on the pixels that the picture declares.
     objects
         How many digits `mnist` looks for.
+    claim
+        Called with the bytes of memory that decoding will take, before it begins; may raise to refuse that.
 
     Returns
     -------
@@ -99,7 +103,9 @@ def decode(
     ValueError
         If `preprocess` is not a `PreprocessMode`.
     """
-    pixels = decode_uint8(data, spec, preprocess=preprocess, max_pixels=max_pixels, objects=objects)
+    pixels = decode_uint8(
+        data, spec, preprocess=preprocess, max_pixels=max_pixels, objects=objects, claim=claim
+    )
     return pixels / np.float32(255)
 
 
@@ -116,6 +122,7 @@ def decode_uint8(
     preprocess: str | None = None,
     max_pixels: int = MAX_PIXELS,
     objects: int = 1,
+    claim: Callable[[int], None] | None = None,
 ) -> np.ndarray:
     """As `decode`, before the division: uint8 (C,H,W)."""
     way = preprocess or spec.preprocess
@@ -124,15 +131,19 @@ def decode_uint8(
     if way in ("resize", "none"):
         colour = spec.channels == 3
         image = image_file.read(
-            data, enough=2 * max(spec.height, spec.width), grey=not colour, max_pixels=max_pixels
+            data,
+            enough=2 * max(spec.height, spec.width),
+            grey=not colour,
+            max_pixels=max_pixels,
+            claim=claim,
         )
         return _channels_first(_resize(image, spec, "RGB" if colour else "L"), spec.channels)
-    image = image_file.read(data, enough=WORKING_EDGE, grey=True, max_pixels=max_pixels)
+    image = image_file.read(data, enough=WORKING_EDGE, grey=True, max_pixels=max_pixels, claim=claim)
     found = _read_object(image, spec, way, objects)
     if found is None and way == "mnist":
         # Nothing differs in brightness. A JPEG was decoded without its colours.
         if image.mode == "L" and not data.startswith(image_file.PNG_HEADER):
-            image = image_file.read(data, enough=WORKING_EDGE, grey=False, max_pixels=max_pixels)
+            image = image_file.read(data, enough=WORKING_EDGE, grey=False, max_pixels=max_pixels, claim=claim)
         found = _read_coloured(image, spec, objects)
         found = _read_object(image, spec, way, objects, least=0.0) if found is None else found
     if found is None:

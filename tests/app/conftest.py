@@ -55,6 +55,14 @@ def server(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield running
 
 
+@pytest.fixture(scope="session")
+def parsing_server(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The same without the fast path: uvicorn's parser reads every request."""
+    log = tmp_path_factory.mktemp("parsing_server") / "log"
+    with serving(log, models=tiny_models, log_format="json", fast_path=0) as running:
+        yield running
+
+
 @pytest.fixture
 def client(server: Server) -> httpx.Client:
     """A client of that server."""

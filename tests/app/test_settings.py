@@ -53,6 +53,8 @@ def test_values_are_read_as_people_write_them(
         ("REQUEST_TIMEOUT", "0", "(more than 0 to 3600)"),
         ("REQUEST_TIMEOUT", "nan", "(more than 0 to 3600)"),
         ("REQUIRE_GPU", "maybe", "boolean"),
+        ("ROOT_PATH", "digits/", "should begin with a slash, such as /digits"),
+        ("DECODE_MEMORY", "1MB", "(32000000 to 1000000000000)"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(

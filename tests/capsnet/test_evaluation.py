@@ -16,7 +16,7 @@ CLASSES = ("cat", "dög")
 
 
 class Guesser:
-    """Says `cat` to everything, and cannot read a picture called `broken`."""
+    """Says `cat` to everything, and cannot read the file `broken`."""
 
     classes = CLASSES
 

@@ -70,7 +70,7 @@ def published_settings(dataset: str, by_hand: dict[str, Any]) -> Settings:
 
 
 def folder_settings(dataset: str, output: Path, by_hand: dict[str, Any], *, resume: bool) -> Settings | None:
-    """Look at a folder, print what lies in it, and choose the other settings; None for other data sets.
+    """Look at a folder, print what lies in it, and choose the settings not given by hand; None for other data sets.
 
     A run that is resumed keeps what was chosen when it began.
     """

@@ -86,7 +86,7 @@ def choose(
 
 
 def stop_of_folder(recipe: Recipe, stop: Stop) -> Stop:
-    """Return when a run on a folder ends: the values set by hand, else at a plateau or after some minutes."""
+    """Return when a run on a folder ends: as set by hand, else at a plateau or after some minutes."""
     every = recipe.validate_every
     return replace(
         stop,

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...errors import RequestTimeout
 from ...observability.request_recorder import RequestRecorder
-from ..body_budget import BodyBudget, declared_length
+from ..body_budget import SMALL_BEGINNING, WINDOW_BYTES, WINDOW_S, BodyBudget, declared_length
 from ..request_id import choose_request_id
 from ..route_names import route_of
 from ..security_headers import add_common_headers
@@ -102,9 +102,9 @@ class RequestContext:
     """
 
     __slots__ = (
-        "_arrived", "_bodies", "_complete", "_expected", "_listener", "_overdue", "_receive",
-        "_receiving", "_seconds", "_send", "_size", "answered", "has_left", "method", "scope", "started", "state",
-        "status", "task",
+        "_arrived", "_bodies", "_complete", "_expected", "_listener", "_looks", "_overdue", "_receive",
+        "_receiving", "_seconds", "_send", "_size", "_size_before", "answered", "has_left", "method", "scope",
+        "started", "state", "status", "task",
     )  # fmt: skip
 
     def __init__(
@@ -126,7 +126,9 @@ class RequestContext:
         self._bodies, self._seconds = bodies, seconds
         self._expected = declared_length(headers.get(b"content-length", b""))
         self._size = 0
-        self._complete = self._arrived = self._receiving = self._overdue = False
+        self._looks = self._size_before = 0  # since the window of the body's rate began, and its size then
+        self._complete = self._arrived = self._receiving = False
+        self._overdue: RequestTimeout | None = None
         self._listener: asyncio.Task[None] | None = None
 
     async def send(self, message: Message) -> None:
@@ -149,15 +151,15 @@ class RequestContext:
         """
         if self._complete:  # what comes now is the client's leaving
             return await self._receive()
-        self._bodies.reserve(self._expected)
+        self._bodies.reserve(self._expected, self._size)
         self._receiving = True
         try:
             message = await self._receive()
         except asyncio.CancelledError:
-            if not self._overdue:
+            if self._overdue is None:
                 raise
             self.task.uncancel()
-            raise RequestTimeout(self._seconds) from None
+            raise self._overdue from None
         finally:
             self._receiving = False
         self._expected = 0  # while the rest comes, the bodies of others may take the space first
@@ -170,16 +172,32 @@ class RequestContext:
     def check_timeouts(self, now: float) -> None:
         """Give up a body that does not come; begin to listen where an answer takes long."""
         if self._receiving:
-            if not self._complete and not self._overdue and now - self.started > self._seconds:
-                self._overdue = True
-                self.task.cancel()
+            if not self._complete and self._overdue is None:
+                self._overdue = self._find_overdue(now)
+                if self._overdue is not None:
+                    self.task.cancel()
         elif self._complete and not self.answered and self._listener is None:
             if self._arrived:  # it had arrived when last was looked
                 self._listener = asyncio.create_task(self._watch_disconnect())
             self._arrived = True
 
+    def _find_overdue(self, now: float) -> RequestTimeout | None:
+        """What is to be said of a body that has had its time, or that comes too slowly.
+
+        Looks are counted and not seconds: while the event loop does not turn, nothing can come.
+        """
+        if now - self.started > self._seconds:
+            return RequestTimeout(self._seconds)
+        self._looks += 1
+        if self._looks * TIMEOUT_CHECK_S < WINDOW_S:
+            return None
+        slow = self._size > SMALL_BEGINNING and self._size - self._size_before < WINDOW_BYTES
+        self._looks, self._size_before = 0, self._size
+        return RequestTimeout(WINDOW_S, f"next {WINDOW_BYTES:,} bytes of the body") if slow else None
+
     def close(self) -> None:
         """The exchange is over."""
+        self._overdue = None  # whose traceback would keep the body
         self._bodies.used -= self._size
         self.state.pop("exchange", None)  # a cycle, which would keep the body
         if self._listener is not None:

@@ -1,7 +1,5 @@
 """What the service does, in numbers for Prometheus."""
 
-import asyncio
-
 from fastapi import APIRouter, Request, Response
 
 from ..state import state_of
@@ -21,8 +19,5 @@ async def metrics(request: Request) -> Response:
     Never needs a key. What each means stands in docs/operations.md.
     """
     accept = request.headers.get("accept", "")
-    counted = state_of(request.app).metrics
-    counted.count()
-    # With several processes it reads their files, which is nothing for the event loop.
-    content, content_type = await asyncio.to_thread(counted.render, accept)
+    content, content_type = await state_of(request.app).metrics.render(accept)
     return Response(content, headers={"Content-Type": content_type, "Cache-Control": "no-store"})

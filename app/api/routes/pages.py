@@ -51,12 +51,12 @@ async def landing_page(request: Request) -> Response:
 @router.get("/docs")
 async def documentation(request: Request) -> HTMLResponse:
     """The OpenAPI document in Swagger UI."""
-    root = request.scope.get("root_path", "").rstrip("/")
+    # Relative, so that they lead to this service whatever path a proxy has put before it.
     page = get_swagger_ui_html(
-        openapi_url=f"{root}{request.app.openapi_url}",
+        openapi_url="openapi.json",
         title=request.app.title,
-        swagger_js_url=f"{root}/docs/assets/swagger-ui-bundle.js",
-        swagger_css_url=f"{root}/docs/assets/swagger-ui.css",
+        swagger_js_url="docs/assets/swagger-ui-bundle.js",
+        swagger_css_url="docs/assets/swagger-ui.css",
         swagger_favicon_url="data:,",
     )
     page.headers.update(page_policy(*_inline_scripts(bytes(page.body))))

@@ -19,8 +19,9 @@ class TransformParameters(DrawingParameters):
 
     by: By = Field(
         "rotation",
-        description="The property to change: rotation and slant in degrees (clockwise, to the right); width, height and size "
-        "in per cent; weight, the thickness of the stroke, in pixels; shift_x and shift_y in pixels (right, down).",
+        description="The property to change: rotation and slant in degrees (clockwise, to the right); width, height "
+        "and size in per cent; weight, the thickness of the stroke, in pixels; shift_x and shift_y in pixels (right, "
+        "down).",
         examples=["rotation"],
     )
     min: Amount | None = Field(

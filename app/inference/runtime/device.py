@@ -17,6 +17,7 @@ import structlog
 
 from ...errors import DeviceError, ModelError
 from ...settings import Settings
+from .cpu_quota import quota_cores
 
 log = structlog.get_logger(__name__)
 
@@ -199,15 +200,7 @@ def cores_of_one(workers: int) -> int:
 
 
 def available_cores() -> int:
-    """Cores that this process may use: its affinity, and the quota of its control group where there is one."""
+    """Whole cores that this process may use, by its affinity and by the quotas of its control groups; at least one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, _cgroup_cores(Path("/sys/fs/cgroup/cpu.max")) or cores))
-
-
-def _cgroup_cores(limit: Path) -> int | None:
-    """Whole cores in a `cpu.max` file ("150000 100000" is one and a half: 1), None where there is no limit."""
-    try:
-        quota, period = limit.read_text().split()
-        return None if quota == "max" else max(1, int(quota) // int(period))
-    except (OSError, ValueError):
-        return None
+    quota = quota_cores()
+    return cores if quota is None else max(1, min(cores, int(quota)))

@@ -18,8 +18,6 @@ from app.inference.runtime.device import (
     CPU,
     CUDA,
     Device,
-    _cgroup_cores,
-    available_cores,
     choose_device,
     count_gpus,
 )
@@ -117,26 +115,6 @@ def test_png_keeps_every_level_and_its_place(channels: int, mode: str) -> None:
 def test_png_is_sent_to_who_prefers_it(accept: list[str], wanted: bool) -> None:
     headers = [(b"accept", value.encode()) for value in accept]
     assert prefers_png(Request({"type": "http", "headers": headers})) is wanted
-
-
-@pytest.mark.parametrize(
-    ("content", "cores"),
-    [
-        ("max 100000", None),
-        ("200000 100000", 2),
-        ("150000 100000", 1),
-        ("10000 100000", 1),
-        ("junk", None),
-    ],
-)
-def test_the_quota_of_a_control_group_is_whole_cores(tmp_path: Path, content: str, cores: int | None) -> None:
-    (tmp_path / "cpu.max").write_text(f"{content}\n")
-    assert _cgroup_cores(tmp_path / "cpu.max") == cores
-
-
-def test_no_control_group_is_no_limit(tmp_path: Path) -> None:
-    assert _cgroup_cores(tmp_path / "cpu.max") is None
-    assert available_cores() >= 1
 
 
 @pytest.mark.skipif(

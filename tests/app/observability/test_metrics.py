@@ -1,7 +1,9 @@
 """What Prometheus reads: true, in its conventions, and no more of it than there are routes."""
 
+import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import httpx
@@ -10,7 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.observability import metrics as app_metrics
-from app.observability.metrics import REASONS
+from app.observability.metrics import REASONS, RENDER_INTERVAL_S, RENDERS_AT_ONCE
 from tests.app.server_process import Server, serving, wait_until
 
 Labels = frozenset[tuple[str, str]]
@@ -194,3 +196,17 @@ def test_processes_that_share_a_folder_answer_for_one_another(
         assert value(second.client, "capsnet_http_requests_in_flight") <= gauges
         assert value(second.client, "capsnet_http_requests_total", **asked) == 7
         assert not list(folder.glob(f"gauge_live*_{first.process.pid}.db"))
+
+
+def test_who_asks_very_often_is_told_the_same_again(tiny_models: Path, tmp_path: Path) -> None:
+    """Anybody may read the metrics, and to collect them takes as long as many pictures."""
+    pattern = re.compile(r'capsnet_http_requests_total\{method="GET",route="/metrics",status="200"\} (\S+)')
+    with serving(tmp_path / "log", models=tiny_models) as running:
+        started = time.monotonic()
+        answers = [running.client.get("/metrics").text for _ in range(100)]
+        seconds = time.monotonic() - started
+        told = {found[1] for text in answers if (found := pattern.search(text))}
+        assert len(told) <= RENDERS_AT_ONCE + seconds / RENDER_INTERVAL_S + 1
+        time.sleep(1.1 * RENDER_INTERVAL_S)
+        (found,) = pattern.findall(running.client.get("/metrics").text)
+        assert float(found) == 100

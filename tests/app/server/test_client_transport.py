@@ -15,8 +15,11 @@ import pytest
 
 from app.server import client_transport
 from app.server.protocol import MAX_HEAD_BYTES
+from tests.app.both_ways import both_ways
 from tests.app.in_process_server import within_this_process
 from tests.app.server_process import Server, serving
+
+server = both_ways()
 
 HEAD = b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n"
 CHUNKED = (

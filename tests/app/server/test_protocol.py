@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.app.both_ways import both_ways
 from tests.app.in_process_server import within_this_process
 from tests.app.server_process import Server, serving
+
+server = both_ways()
 
 HALF = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-"
 

@@ -5,20 +5,34 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 
 from app.errors import StartupError
-from app.server.supervisor import MOST_FAILED_STARTS, Supervisor, _End, _Losses
+from app.server.fingerprint import CHANGED
+from app.server.supervisor import HANG_S, MOST_FAILED_STARTS, SECOND_LOOK_S, Supervisor, _End, _Losses
 from app.settings import Settings
-from tests.app.server_process import Server, free_port, is_ending, run_app, serving, wait_until
+from capsnet.card import ModelCard
+from tests.app.server_process import (
+    ROOT,
+    Server,
+    environment,
+    free_port,
+    is_ending,
+    run_app,
+    serving,
+    wait_until,
+)
 from tests.app.tiny_model import write_card, write_tiny_model
 
 pytestmark = pytest.mark.skipif(
@@ -198,10 +212,10 @@ def test_a_worker_that_cannot_be_forked_is_one_that_did_not_start(
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", refuse)
-    supervisor = Supervisor(Settings(models=tiny_models, workers=2, port=free_port()), print)
+    supervisor = Supervisor(Settings(models=tiny_models, workers=2, port=free_port()), print, b"")
     with pytest.raises(StartupError, match=r"could not be started: .*temporarily unavailable"):
         supervisor.run()
-    supervisor = Supervisor(Settings(models=tiny_models, workers=2, port=free_port()), print)
+    supervisor = Supervisor(Settings(models=tiny_models, workers=2, port=free_port()), print, b"")
     supervisor._ever_ready, supervisor._ready = True, 1  # another one serves
     ended = threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGTERM))
     ended.start()
@@ -227,7 +241,7 @@ def test_without_a_folder_for_the_counts_workers_are_refused_in_words(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     with pytest.raises(StartupError, match=r"TMPDIR may name: .*gone"):
-        Supervisor(Settings(workers=2), lambda pid: None).run()
+        Supervisor(Settings(workers=2), lambda pid: None, b"").run()
 
 
 def test_pauses_double_while_workers_are_short_lived_and_a_long_life_ends_the_row() -> None:
@@ -241,6 +255,114 @@ def test_pauses_double_while_workers_are_short_lived_and_a_long_life_ends_the_ro
     assert losses.hopeless(_End(True, "", -11, 1.0), True) == ""
     losses.count(_End(True, "", -11, 60.0))
     assert losses.pause == 0.0
+
+
+def test_a_hung_worker_is_ended_and_replaced(tiny_models: Path, tmp_path: Path, seven: bytes) -> None:
+    with two_workers(tiny_models, tmp_path / "log") as running:
+        hung, other = workers_of(running)
+        os.kill(hung, signal.SIGSTOP)
+        wait_until(lambda: count_ready(running) == 3, PATIENT)
+        text = running.log.read_text()
+        assert f"pid={hung} silent_seconds={HANG_S + SECOND_LOOK_S}" in text
+        assert other in workers_of(running)
+        assert not is_alive(hung)
+        assert [ask(running, seven) for _ in range(10)] == [200] * 10
+
+
+def test_a_worker_does_not_take_the_place_of_another_with_other_files(tmp_path: Path, seven: bytes) -> None:
+    """Else one service would answer with two versions of a model, or open for two sets of keys."""
+    models, keys = tmp_path / "models", tmp_path / "keys"
+    card = write_tiny_model(models / "mnist")
+    keys.write_text("first\n")
+    with serving(tmp_path / "log", models=models, workers=2, api_keys_file=keys) as running:
+        wait_until(lambda: count_ready(running) == 2, PATIENT)
+        for number, change in enumerate((change_card, change_keys), 1):
+            change(models / "mnist", card, keys, changed=True)
+            refused = running.log.read_text().count(CHANGED)
+            os.kill(workers_of(running)[0], signal.SIGKILL)
+            wait_until(partial(is_refused_again, running, refused), PATIENT)
+            assert {version_of(running) for _ in range(10)} == {"1.0.0"}
+            change(models / "mnist", card, keys, changed=False)
+            wait_until(partial(are_ready, running, 2 + number), PATIENT)
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(20) == 0
+
+
+def is_refused_again(server: Server, before: int) -> bool:
+    return server.log.read_text().count(CHANGED) > before
+
+
+def are_ready(server: Server, count: int) -> bool:
+    return count_ready(server) == count
+
+
+def change_card(folder: Path, card: ModelCard, _: Path, *, changed: bool) -> None:
+    write_card(folder, card, version="2.0.0" if changed else "1.0.0")
+
+
+def change_keys(_: Path, __: ModelCard, keys: Path, *, changed: bool) -> None:
+    keys.write_text("second\n" if changed else "first\n")
+
+
+def version_of(server: Server) -> str:
+    answer = httpx.get(f"{server.url}/models/mnist", headers={"X-API-Key": "first"}, timeout=PATIENT)
+    return str(answer.json()["version"])
+
+
+@pytest.mark.parametrize("workers", [(2, 2), (1, 2), (1, 1)])
+def test_of_two_services_that_start_together_one_is_refused_in_words(
+    tiny_models: Path, tmp_path: Path, workers: tuple[int, int]
+) -> None:
+    port = free_port()
+    with contextlib.ExitStack() as stack:
+        logs = [tmp_path / "first", tmp_path / "second"]
+        both = [
+            subprocess.Popen(
+                [sys.executable, "-m", "app"],
+                cwd=ROOT,
+                env=environment(models=tiny_models, workers=count, port=port),
+                stderr=stack.enter_context(log.open("w")),
+            )
+            for count, log in zip(workers, logs, strict=True)
+        ]
+        for each in both:
+            stack.callback(each.wait)
+            stack.callback(each.terminate)
+        wait_until(lambda: any(each.poll() is not None for each in both), PATIENT)
+        (refused,) = (index for index, each in enumerate(both) if each.poll() is not None)
+        text = logs[refused].read_text()
+        assert both[refused].returncode == 1
+        assert text.splitlines()[-1].startswith(f"capsnet: cannot listen on 127.0.0.1:{port} (CAPSNET_HOST")
+        assert "Traceback" not in text
+        wait_until(lambda: is_up(port), PATIENT)
+
+
+def is_up(port: int) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        return httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code == 200
+    return False
+
+
+def test_a_full_folder_for_temporary_files_kills_nobody(tiny_models: Path, tmp_path: Path) -> None:
+    """In a file system of its own, of 64 kB: the metrics of one worker need three times as much."""
+    service = f"{sys.executable} -m app"
+    script = f"mount -t tmpfs -o size=64k none {tmp_path} && TMPDIR={tmp_path} exec {service}"
+    if subprocess.run(["unshare", "-Urm", "true"], capture_output=True).returncode != 0:
+        pytest.skip("needs a user namespace")
+    result = subprocess.run(
+        ["unshare", "-Urm", "sh", "-c", script],
+        cwd=ROOT,
+        env=environment(models=tiny_models, workers=2, port=free_port()),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith(
+        "capsnet: CAPSNET_WORKERS above 1 needs room for metrics"
+    )
+    assert "No space left on device" in result.stderr
+    assert "signal" not in result.stderr
 
 
 def test_a_hangup_ends_in_order_and_leaves_no_folder(tiny_models: Path, tmp_path: Path) -> None:

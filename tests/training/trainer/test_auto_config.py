@@ -1,4 +1,4 @@
-"""The choices made for a folder, and that published data sets keep their settings."""
+"""Settings chosen for a folder, and that published data sets keep their settings."""
 
 from pathlib import Path
 

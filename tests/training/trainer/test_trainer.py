@@ -4,6 +4,7 @@ import csv
 import dataclasses
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -438,7 +439,7 @@ def test_a_compiled_network_learns_the_same(
         torch.testing.assert_close(compiled[name], value, rtol=1e-3, atol=1e-4)
 
 
-def folder_recipe(**values: object) -> Recipe:
+def folder_recipe(**values: Any) -> Recipe:
     return dataclasses.replace(recipe(), dataset="folder:digits", **values)
 
 

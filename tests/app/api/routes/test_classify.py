@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from app.api.schemas.responses import ClassifyAnswer
 from capsnet import guard
 from capsnet.card import ModelCard
+from tests.app.both_ways import both_ways
 from tests.app.server_process import Server, assert_problem, png
 from training.data.datasets import Split
+
+server = both_ways()
 
 FIELDS = {"model", "version", "predictions", "lengths", "poses", "reconstruction"}
 

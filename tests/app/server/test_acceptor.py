@@ -1,0 +1,32 @@
+"""Connections for which the system has no more files."""
+
+import contextlib
+import resource
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.app.server_process import serving, wait_until
+
+SAID = "new connections have to wait"
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs Linux")
+def test_a_shortage_of_files_is_said_once_and_passes(tiny_models: Path, tmp_path: Path, seven: bytes) -> None:
+    with serving(tmp_path / "log", models=tiny_models) as running:
+        pid = running.process.pid
+        usual = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        files = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (files + 3, usual[1]))
+        with contextlib.ExitStack() as stack:
+            for _ in range(12):
+                stack.enter_context(socket.create_connection(("127.0.0.1", running.port)))
+            wait_until(lambda: SAID in running.log.read_text())
+            time.sleep(1.5)  # it looks again twice in a second
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, usual)
+        wait_until(lambda: running.client.post("/classify", files={"file": seven}).status_code == 200)
+        text = running.log.read_text()
+    assert text.count(SAID) == 1
+    assert "Too many open files" in text
