@@ -38,7 +38,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-plain test-browser chromium screenshots train smoke pictures results figures tutorial openapi fuzz fuzz-http lock clean \
+.PHONY: help serve test test-plain test-kubernetes test-browser chromium screenshots train smoke pictures results figures tutorial openapi fuzz fuzz-http lock clean \
 	lint lint-style lint-types lint-imports lint-images lint-english install-serve install-train install-dev \
 	wheel-check bench-serving bench-limit bench-overload bench-gpu bench-training soak performance
 
@@ -56,6 +56,12 @@ test: install-dev ## Run every test that needs no browser and no container engin
 test-plain: install-dev ## Run the tests over HTTP under plain uvicorn, from a copy of the tree without app/server/ (ARGS=)
 	OMP_NUM_THREADS=1 CAPSNET_TEST_SERVER=plain $(BIN)/python -m pytest tests/app/api tests/app/observability \
 		-n $(TEST_PROCESSES) --dist loadfile $(ARGS)
+
+# Helm as a library, and the schemas of Kubernetes: 350 MB, so not part of install-dev.
+KUBERNETES_TOOLS := helm-python-sdk==0.2.2 kubernetes-validate==1.37.0
+test-kubernetes: install-dev ## Check the Helm chart with Helm and Kubernetes' schemas, and try its settings (ARGS=)
+	$(PIP) install --quiet $(KUBERNETES_TOOLS)
+	$(BIN)/python -m pytest tests/docker/test_kubernetes.py $(ARGS)
 
 # The system's Chromium where there is one, else Playwright's own, which it fetches.
 chromium: install-dev
@@ -214,8 +220,8 @@ ALIKE := --constraint requirements/dev.txt
 
 lock: install-dev ## Write requirements/*.txt from pyproject.toml (UPGRADE=1 for the newest versions)
 	$(LOCK) pyproject.toml --extra dev $(if $(UPGRADE),--upgrade) --output-file requirements/dev.txt
-	$(LOCK) pyproject.toml $(ALIKE) --extra serve --extra train --output-file requirements/train.txt
-	$(LOCK) pyproject.toml $(ALIKE) --extra serve --output-file requirements/serve.txt
+	$(LOCK) pyproject.toml $(ALIKE) --extra redis --extra serve --extra train --output-file requirements/train.txt
+	$(LOCK) pyproject.toml $(ALIKE) --extra redis --extra serve --output-file requirements/serve.txt
 	$(LOCK) pyproject.toml $(ALIKE) --extra gpu $(if $(UPGRADE),--upgrade) --output-file requirements/runtime-gpu.txt
 	$(LOCK) pyproject.toml $(ALIKE) --extra cpu $(if $(UPGRADE),--upgrade) --output-file requirements/runtime-cpu.txt
 

@@ -39,7 +39,8 @@ def _supervise(settings: Settings) -> None:
     from .server.supervisor import Supervisor
 
     models = discover_models(settings.models)  # one sentence about wrong files, and not one by every worker
-    expected = fingerprint((model.card for model in models.values()), ApiKeys.load(settings))
+    cards = (model.card for model in models.values())
+    expected = fingerprint(cards, ApiKeys.load(settings), ApiKeys.load_admin(settings))
     Supervisor(settings, _forget_worker, expected).run()
 
 

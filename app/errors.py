@@ -10,6 +10,7 @@
         │   └── InvalidImage    400  its bytes are no picture
         ├── MalformedRequest            400  no request that HTTP knows; closes the connection
         ├── Unauthorized       401  no key, or a wrong one; carries WWW-Authenticate
+        ├── Forbidden          403  what this service does for no client
         ├── UnknownRoute       404
         ├── UnknownModel       404
         ├── UnknownVersion     404
@@ -187,6 +188,14 @@ class Unauthorized(Problem):
             f"{found}; send it as 'Authorization: Bearer KEY' or as 'X-API-Key: KEY'",
             headers={"WWW-Authenticate": f'Bearer realm="capsnet"{error}'},
         )
+
+
+class Forbidden(Problem):
+    """The request asks for what this service, by its settings, does for no client."""
+
+    status = 403
+    kind = "forbidden"
+    title = "Forbidden"
 
 
 class UnknownRoute(Problem):

@@ -58,10 +58,19 @@ def _path(value: str) -> str:
     return value
 
 
+def _redis(value: SecretStr | None) -> SecretStr | None:
+    if value and not value.get_secret_value().startswith(("redis://", "rediss://")):
+        raise ValueError("should begin with redis:// or rediss://")
+    return value
+
+
 Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], NoDecode, BeforeValidator(_split)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
 
+
+# Settings whose values are in no message.
+SECRET = {"admin_keys", "api_keys", "rate_limit_url"}
 
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 WRITTEN = re.compile(rf"(\d{{1,9}})\s*/\s*({'|'.join(SECONDS)})", re.ASCII)
@@ -184,10 +193,21 @@ class Settings(BaseSettings):
     api_keys_file: Path | None = Field(
         None, description="File with such keys, one a line, such as a secret of Docker's or Kubernetes'."
     )
+    admin_keys: Secrets = Field(
+        (),
+        description="Keys that may load and unload models, with commas between; "
+        "without any, no client may. They open everything else as well.",
+    )
+    admin_keys_file: Path | None = Field(None, description="File with such keys, one a line.")
     rate_limit: Annotated[Rate | None, NoDecode, BeforeValidator(_rate)] = Field(
         None,
         description="Most requests of one key, or of one address where there is none, such as `100/minute`; "
-        "counted by each process.",
+        "over all workers of a machine.",
+    )
+    rate_limit_url: Annotated[SecretStr | None, AfterValidator(_redis)] = Field(
+        None,
+        description="Redis that counts for `CAPSNET_RATE_LIMIT` over several machines, "
+        "such as `redis://:password@host:6379/0`.",
     )
     trusted_proxies: Networks = Field(
         (),
@@ -235,7 +255,7 @@ def _sentence(error: Any) -> str:
     """One pydantic error as "CAPSNET_PORT is '99999': input should be less than or equal to 65535 (1 to 65535)"."""
     field = str(error["loc"][0])
     rule = error["msg"].removeprefix("Value error, ")
-    value = "" if field == "api_keys" else f" is {error['input']!r}"  # which is secret
+    value = "" if field in SECRET else f" is {error['input']!r}"
     return f"{PREFIX}{field.upper()}{value}: {rule[:1].lower()}{rule[1:]}{_bounds(field)}"
 
 

@@ -6,7 +6,10 @@
 # PyTorch is in neither. The GPU image brings CUDA 13 and cuDNN 9 as wheels, so the host needs NVIDIA's driver and
 # container toolkit alone.
 
-FROM python:3.11-slim AS dependencies
+# The one base of all stages. A release names its digest: --build-arg PYTHON_IMAGE=python:3.11-slim@sha256:…
+ARG PYTHON_IMAGE=python:3.11-slim
+
+FROM ${PYTHON_IMAGE} AS dependencies
 ARG DEVICE=cpu
 COPY requirements/serve.txt requirements/runtime-${DEVICE}.txt /tmp/requirements/
 # The environment itself holds no pip; pip compiles to bytecode as it installs, because nothing can be written later.
@@ -14,7 +17,7 @@ RUN python -m venv --without-pip /opt/venv \
     && python -m pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check \
        -r /tmp/requirements/serve.txt -r /tmp/requirements/runtime-${DEVICE}.txt
 
-FROM python:3.11-slim AS code
+FROM ${PYTHON_IMAGE} AS code
 WORKDIR /srv/capsnet
 COPY docker/healthcheck.py ./
 COPY capsnet capsnet
@@ -22,12 +25,19 @@ COPY app app
 # `unchecked-hash`: the file system is read-only, so a start need not compare sources with their bytecode.
 RUN python -m compileall -q --invalidation-mode unchecked-hash app capsnet
 
-FROM python:3.11-slim
+FROM ${PYTHON_IMAGE}
+ARG PYTHON_IMAGE
 ARG VERSION=0.1.0
+ARG REVISION=""
+ARG SOURCE=""
 LABEL org.opencontainers.image.title="capsnet-service" \
       org.opencontainers.image.description="Capsule networks that answer with class, pose and reconstruction" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.licenses="Apache-2.0"
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.vendor="The capsnet maintainers" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.base.name="${PYTHON_IMAGE}"
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

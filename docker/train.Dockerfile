@@ -5,7 +5,10 @@
 # torch comes from pip's own index, on Linux with CUDA; --build-arg TORCH_INDEX=https://… takes it from another one,
 # such as PyTorch's index of CPU-only builds. Exports are proven on the CPU, so ONNX Runtime is the small package.
 
-FROM python:3.11-slim AS dependencies
+# The one base of all stages. A release names its digest: --build-arg PYTHON_IMAGE=python:3.11-slim@sha256:…
+ARG PYTHON_IMAGE=python:3.11-slim
+
+FROM ${PYTHON_IMAGE} AS dependencies
 ARG TORCH_INDEX=""
 COPY requirements/train.txt requirements/runtime-cpu.txt /tmp/requirements/
 RUN python -m venv --without-pip /opt/venv \
@@ -15,19 +18,26 @@ RUN python -m venv --without-pip /opt/venv \
        fi \
     && install -r /tmp/requirements/train.txt -r /tmp/requirements/runtime-cpu.txt
 
-FROM python:3.11-slim AS code
+FROM ${PYTHON_IMAGE} AS code
 WORKDIR /srv/capsnet
 COPY capsnet capsnet
 COPY model model
 COPY training training
 RUN python -m compileall -q --invalidation-mode unchecked-hash capsnet model training
 
-FROM python:3.11-slim
+FROM ${PYTHON_IMAGE}
+ARG PYTHON_IMAGE
 ARG VERSION=0.1.0
+ARG REVISION=""
+ARG SOURCE=""
 LABEL org.opencontainers.image.title="capsnet-service (training)" \
       org.opencontainers.image.description="Trains capsule networks and exports them to ONNX" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.licenses="Apache-2.0"
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.vendor="The capsnet maintainers" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.base.name="${PYTHON_IMAGE}"
 # The root file system is read-only: whatever wants a cache gets the temporary folder.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

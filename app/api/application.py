@@ -31,7 +31,19 @@ from .middleware.error_handler import ErrorMiddleware
 from .middleware.request_context import RequestContextMiddleware
 from .middleware.tracing import TracingMiddleware
 from .openapi import complete_openapi, operation_id
-from .routes import classify, explain, health, kserve, metrics, models, pages, reconstruct, sweep, transform
+from .routes import (
+    classify,
+    explain,
+    health,
+    kserve,
+    metrics,
+    models,
+    pages,
+    reconstruct,
+    repository,
+    sweep,
+    transform,
+)
 from .security_headers import CORS
 from .state import AppState, state_of
 
@@ -78,6 +90,7 @@ def create_app(settings: Settings) -> FastAPI:
     for family in (classify, reconstruct, sweep, transform, explain, models, health, metrics):
         app.include_router(family.router, dependencies=[Depends(reject_duplicate_params)])
     app.include_router(kserve.router)
+    app.include_router(repository.router)
     app.include_router(pages.router)
     app.mount("/static", pages.playground)
     app.mount("/docs/assets", pages.swagger_assets())
@@ -119,9 +132,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gc.set_threshold(GARBAGE)
     _give_back()
     state = state_of(app)
+    await state.repository.start()
     state.is_open = state.is_ready = True
     yield
     state.is_open = state.is_ready = False
+    await state.repository.stop()
     await state.service.close()
     state.access_log.write()
     if state.tracing:
@@ -141,17 +156,22 @@ def _describe(service: InferenceService, counted: Metrics) -> None:
         "python": platform.python_version(),
         "onnxruntime": onnxruntime.__version__,
     }
-    models = [
-        {
-            "model": model.card.name,
-            "version": model.card.version,
-            "architecture": model.card.config.architecture,
-            "precision": model.precision,
-            "provider": model.provider,
-        }
-        for model in service.models
-    ]
-    counted.describe("capsnet_build_info", "Versions of the service and of what it stands on.", [build])
+
+    def models() -> list[dict[str, str]]:
+        return [
+            {
+                "model": model.card.name,
+                "version": model.card.version,
+                "architecture": model.card.config.architecture,
+                "precision": model.precision,
+                "provider": model.provider,
+            }
+            for model in service.models
+        ]
+
+    counted.describe(
+        "capsnet_build_info", "Versions of the service and of what it stands on.", lambda: [build]
+    )
     counted.describe("capsnet_model_info", "The models in service and what computes them.", models)
 
 

@@ -3,15 +3,16 @@
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 
 import structlog
+from pydantic import SecretStr
 
-from ..errors import SettingsError, TooManyRequests, Unauthorized
-from ..settings import Rate, Settings
-from .rate_limit import RateLimiter, RateLimitResult
+from ..errors import Forbidden, SettingsError, TooManyRequests, Unauthorized
+from ..settings import PREFIX, Rate, Settings
+from .rate_limit import Limiter, RateLimitResult
 
 # What a person must see to learn what the service is, and a machine to learn whether it is well.
 OPEN_PATHS = frozenset(
@@ -48,19 +49,13 @@ class ApiKeys:
 
     @classmethod
     def load(cls, settings: Settings) -> "ApiKeys":
-        """The keys of the settings and of their file.
+        """The keys of clients, of the settings and of their file; raises SettingsError."""
+        return cls(_load_keys("API_KEYS", settings.api_keys, settings.api_keys_file))
 
-        Raises
-        ------
-        SettingsError
-            If the file cannot be read or holds no key, or a key could not be sent in a header.
-        """
-        keys = [key.get_secret_value() for key in settings.api_keys]
-        for number, key in enumerate(keys, 1):
-            _check(key, f"CAPSNET_API_KEYS, key {number}")
-        if settings.api_keys_file is not None:
-            keys += _read_keys(settings.api_keys_file)
-        return cls(keys)
+    @classmethod
+    def load_admin(cls, settings: Settings) -> "ApiKeys":
+        """The keys that may load and unload models; raises SettingsError."""
+        return cls(_load_keys("ADMIN_KEYS", settings.admin_keys, settings.admin_keys_file))
 
     def match(self, key: bytes) -> int | None:
         """Which key this is. Compares all of them in full, so that the time taken tells nothing of how near it came."""
@@ -79,15 +74,23 @@ class Authenticator:
     ----------
     keys
         The keys that open the service. Without any, every client may use it, and is counted by address.
-    rate
-        What each client may ask, if that is bounded.
+    admin_keys
+        Keys that open what those open, and more.
+    limiter
+        Counts what each client asks, if that is bounded.
     """
 
-    def __init__(self, keys: ApiKeys, rate: Rate | None) -> None:
+    def __init__(self, keys: ApiKeys, admin_keys: ApiKeys, limiter: Limiter | None) -> None:
         self._keys = keys
-        self._buckets = RateLimiter(rate) if rate else None
+        self._admin_keys = admin_keys
+        self._limiter = limiter
 
-    def authenticate(
+    def _match(self, given: bytes) -> int | None:
+        """Which key this is, if it is any."""
+        key, admin = self._keys.match(given), self._admin_keys.match(given)
+        return key if admin is None else admin
+
+    async def authenticate(
         self, header: Callable[[str], str | None], client: tuple[str, int] | None
     ) -> dict[str, str]:
         """Let in a client, and return the headers that tell it what its rate leaves it.
@@ -105,23 +108,38 @@ class Authenticator:
             If it is not let in.
         """
         given = extract_api_key(header)
-        key = self._keys.match(given) if given else None
+        key = self._match(given) if given else None
         headers: dict[str, str] = {}
-        if self._buckets is not None:
-            headers = self._count(self._buckets, rate_limit_key(client) if key is None else key)
+        if self._limiter is not None:
+            counted_as = rate_limit_key(client) if key is None else b"key:" + _digest(given)
+            headers = await _count(self._limiter, counted_as)
         if self._keys and key is None:
             raise Unauthorized(given=bool(given)).with_headers(headers)
         return headers
 
-    def _count(self, buckets: RateLimiter, client: Hashable) -> dict[str, str]:
-        """Take one request from the client's bucket; return the headers that say how much is left."""
-        allowance = buckets.acquire(client)
-        headers = _rate_headers(buckets.rate, allowance)
-        if not allowance.granted:
-            raise TooManyRequests(buckets.rate.count, buckets.rate.seconds, allowance.retry).with_headers(
-                headers
-            )
-        return headers
+
+def check_admin(keys: ApiKeys, header: Callable[[str], str | None]) -> None:
+    """See that a request carries a key that may change the models.
+
+    Raises
+    ------
+    Forbidden, Unauthorized
+        If there are no such keys, or it carries none of them.
+    """
+    if not keys:
+        raise Forbidden("models cannot be loaded and unloaded: CAPSNET_ADMIN_KEYS is not set")
+    given = extract_api_key(header)
+    if not given or keys.match(given) is None:
+        raise Unauthorized(given=bool(given))
+
+
+async def _count(limiter: Limiter, client: bytes) -> dict[str, str]:
+    """Count one request of a client; the headers that say what is left to it, or TooManyRequests."""
+    allowance = await limiter.acquire(client)
+    rate, headers = limiter.rate, _rate_headers(limiter.rate, allowance)
+    if not allowance.granted:
+        raise TooManyRequests(rate.count, rate.seconds, allowance.retry).with_headers(headers)
+    return headers
 
 
 def is_open(path: str) -> bool:
@@ -139,19 +157,19 @@ def extract_api_key(header: Callable[[str], str | None]) -> bytes:
     return given.encode("latin-1")
 
 
-def rate_limit_key(client: tuple[str, int] | None) -> Hashable:
-    """Whom to count a request for: the client's IPv4 address, or the network of its IPv6 address."""
-    return _network_of(client[0]) if client else None
+def rate_limit_key(client: tuple[str, int] | None) -> bytes:
+    """Whom to count a request for: the client's IPv4 address, or the network of its IPv6 address; empty for neither."""
+    return _network_of(client[0]) if client else b""
 
 
 @lru_cache(maxsize=4096)
-def _network_of(host: str) -> bytes | None:
+def _network_of(host: str) -> bytes:
     try:
         address = ipaddress.ip_address(host)
     except (
         ValueError
     ):  # a socket in the file system, or what no honest proxy writes: one bucket for all of those
-        return None
+        return b""
     if isinstance(address, ipaddress.IPv6Address):
         return address.ipv4_mapped.packed if address.ipv4_mapped else address.packed[: IPV6_PREFIX // 8]
     return address.packed
@@ -161,16 +179,31 @@ def _digest(key: bytes) -> bytes:
     return hashlib.sha256(key).digest()
 
 
-def _read_keys(file: Path) -> list[str]:
+def _load_keys(setting: str, given: Iterable[SecretStr], file: Path | None) -> list[str]:
+    """The keys of a setting and of the file beside it.
+
+    Raises
+    ------
+    SettingsError
+        If the file cannot be read or holds no key, or a key could not be sent in a header.
+    """
+    name = f"{PREFIX}{setting}"
+    keys = [key.get_secret_value() for key in given]
+    for number, key in enumerate(keys, 1):
+        _check(key, f"{name}, key {number}")
+    return keys if file is None else keys + _read_keys(f"{name}_FILE", file)
+
+
+def _read_keys(name: str, file: Path) -> list[str]:
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()  # some editors begin a file with a mark
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"CAPSNET_API_KEYS_FILE is {str(file)!r}: {error}") from None
+        raise SettingsError(f"{name} is {str(file)!r}: {error}") from None
     keys = {number: key for number, line in enumerate(lines, 1) if (key := line.strip())}
     for number, key in keys.items():
-        _check(key, f"CAPSNET_API_KEYS_FILE is {str(file)!r}: line {number}")
+        _check(key, f"{name} is {str(file)!r}: line {number}")
     if not keys:
-        raise SettingsError(f"CAPSNET_API_KEYS_FILE is {str(file)!r}: it holds no key; one a line is read")
+        raise SettingsError(f"{name} is {str(file)!r}: it holds no key; one a line is read")
     return list(keys.values())
 
 

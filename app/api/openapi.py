@@ -116,6 +116,39 @@ OCTETS_ANSWER: dict[str, Any] = {
     "content": {OCTETS: {"schema": BINARY}},
 }
 
+# The bodies of the model repository extension; both may be left out.
+INDEX_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": False,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "ready": {
+                            "type": "boolean",
+                            "description": "Whether only models in service are listed.",
+                        }
+                    },
+                }
+            }
+        },
+    }
+}
+CHANGE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": False,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "description": "Parameters of the protocol, which are passed over.",
+                }
+            }
+        },
+    }
+}
+
 # A second form of an answer.
 PNG_ANSWER: dict[str, Any] = {"image/png": {"schema": BINARY}}
 
@@ -137,6 +170,7 @@ KEY_SCHEMES: dict[str, Any] = {
 REASONS = {
     400: "The body cannot be read, or is not an image.",
     401: "The service asks for a key, and none or a wrong one was sent; `WWW-Authenticate` says how to send it.",
+    403: "The service has no `CAPSNET_ADMIN_KEYS`, so no client may do this.",
     404: "There is no such model.",
     408: "The request took too long to come.",
     413: "More bytes, pixels or items than the service takes.",

@@ -38,6 +38,17 @@ EXAMPLES = {
     "get /v2/models/{name}": f"curl -s '{HERE}/v2/models/mnist'",
     "get /v2/models/{name}/ready": f"curl -s '{HERE}/v2/models/mnist/ready'",
     "post /v2/models/{name}/infer": f"{BLANK} | curl -s --data-binary @- '{HERE}/v2/models/mnist/infer'",
+    "get /v2/models/{name}/config": f"curl -s '{HERE}/v2/models/mnist/config'",
+    "get /v2/models/{name}/stats": f"curl -s '{HERE}/v2/models/mnist/stats'",
+    "post /v2/repository/index": f"curl -s -X POST '{HERE}/v2/repository/index'",
+    "post /v2/repository/models/{name}/load": (
+        f"curl -s -X POST -H 'X-API-Key: KEY' '{HERE}/v2/repository/models/mnist/load'"
+    ),
+    "post /v2/repository/models/{name}/unload": (
+        f"curl -s -X POST -H 'X-API-Key: KEY' '{HERE}/v2/repository/models/multimnist/unload'"
+    ),
+    "get /v2/models/{name}/versions/{version}/config": f"curl -s '{HERE}/v2/models/mnist/versions/1/config'",
+    "get /v2/models/{name}/versions/{version}/stats": f"curl -s '{HERE}/v2/models/mnist/versions/1/stats'",
     "get /v2/models/{name}/versions/{version}": f"curl -s '{HERE}/v2/models/mnist/versions/1'",
     "get /v2/models/{name}/versions/{version}/ready": f"curl -s '{HERE}/v2/models/mnist/versions/1/ready'",
     "post /v2/models/{name}/versions/{version}/infer": (

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uvicorn.middleware.proxy_headers import _TrustedHosts as TrustedHosts
 
+from ..inference.repository import Repository
 from ..inference.service import InferenceService
 from ..observability.access_log import AccessLog
-from ..observability.metrics import Metrics
+from ..observability.metrics import FOLDER_VARIABLE, Metrics
 from ..observability.request_recorder import RequestRecorder
 from ..observability.tracing import Tracing, asked_for
 from ..settings import Settings
 from .authentication import ApiKeys, Authenticator
 from .body_budget import BodyBudget
+from .rate_limit import load_limiter
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+    from ..inference.shared_changes import SharedChanges
 
 # Bodies of the largest size that are in memory together; of smaller ones as many as fill the same space.
 LARGEST_BODIES = 10
@@ -37,6 +44,10 @@ class AppState:
         None where every client may use the service without a bound.
     needs_key
         Whether requests must show a key.
+    admin_keys
+        Keys that may load and unload models.
+    repository
+        Loads and unloads models.
     trusted_hosts
         Proxies whose word on the client is taken; None for none.
     is_open
@@ -53,6 +64,8 @@ class AppState:
     service: InferenceService
     authenticator: Authenticator | None
     needs_key: bool
+    admin_keys: ApiKeys
+    repository: Repository
     trusted_hosts: TrustedHosts | None
     body_budget: BodyBudget
     is_open: bool = False
@@ -68,24 +81,43 @@ class AppState:
             If a model is broken, the device cannot be had, or a key cannot be read.
         """
         keys = ApiKeys.load(settings)
+        limiter = load_limiter(settings)
+        admin_keys = ApiKeys.load_admin(settings)
         metrics = Metrics()
         access_log = AccessLog(settings.log_format, settings.log_level)
         tracing = Tracing(variable) if (variable := asked_for()) else None
         watching = [each for each in (metrics, tracing) if each]
+        shared = shared_changes()
+        changes = shared.read() if shared else None
+        service = InferenceService.load(
+            settings,
+            lambda model, stage: [each.queue(model, stage) for each in watching],
+            changes.unloaded if changes else (),
+        )
         return cls(
             settings=settings,
             metrics=metrics,
             access_log=access_log,
             recorder=RequestRecorder(metrics, access_log),
             tracing=tracing,
-            service=InferenceService.load(
-                settings, lambda model, stage: [each.queue(model, stage) for each in watching]
-            ),
-            authenticator=Authenticator(keys, settings.rate_limit) if keys or settings.rate_limit else None,
+            service=service,
+            admin_keys=admin_keys,
+            repository=Repository(service, settings.models, shared, changes.number if changes else 0),
+            authenticator=Authenticator(keys, admin_keys, limiter) if keys or limiter else None,
             needs_key=bool(keys),
             trusted_hosts=TrustedHosts(list(settings.trusted_proxies)) if settings.trusted_proxies else None,
             body_budget=BodyBudget(LARGEST_BODIES * settings.max_upload),
         )
+
+
+def shared_changes() -> SharedChanges | None:
+    """Through what the processes of one service tell each other of changed models; None where it is one process."""
+    folder = os.environ.get(FOLDER_VARIABLE)
+    if not folder or sys.platform == "win32":
+        return None
+    from ..inference.shared_changes import SharedChanges
+
+    return SharedChanges(Path(folder))
 
 
 def state_of(app: FastAPI) -> AppState:

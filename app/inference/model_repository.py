@@ -84,16 +84,8 @@ def discover_models(folder: Path) -> dict[str, ModelFiles]:
     ModelError
         If there is no such folder, no model in it, or one of them is broken.
     """
-    if not folder.is_dir():
-        raise ModelError(f"{folder}: there is no such folder; CAPSNET_MODELS names the folder of the models")
-    try:
-        candidates = (
-            [folder] if _looks_like_model(folder) else sorted(filter(_looks_like_model, folder.iterdir()))
-        )
-    except OSError as error:
-        raise ModelError(f"{folder}: cannot be read: {error.strerror}") from None
     models: dict[str, ModelFiles] = {}
-    for candidate in candidates:
+    for candidate in model_folders(folder):
         model = open_model(candidate)
         if other := models.get(model.card.name):
             raise ModelError(f"{candidate}: is called {model.card.name!r}, and so is {other.folder}")
@@ -101,6 +93,22 @@ def discover_models(folder: Path) -> dict[str, ModelFiles]:
     if not models:
         raise ModelError(f"{folder}: holds no model: no folder in it has a {CARD_FILE}")
     return models
+
+
+def model_folders(folder: Path) -> list[Path]:
+    """The folders of models in a folder, or the folder itself where it is one.
+
+    Raises
+    ------
+    ModelError
+        If there is no such folder, or it cannot be read.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: there is no such folder; CAPSNET_MODELS names the folder of the models")
+    try:
+        return [folder] if _looks_like_model(folder) else sorted(filter(_looks_like_model, folder.iterdir()))
+    except OSError as error:
+        raise ModelError(f"{folder}: cannot be read: {error.strerror}") from None
 
 
 def _looks_like_model(folder: Path) -> bool:

@@ -39,6 +39,11 @@ class LoadedModel:
         """Whether one of its graphs has failed too often in a row to be trusted."""
         return any(pulse.is_failing for pulse in self.graph_health)
 
+    def retire(self) -> None:
+        """Let the queues go when the requests that still hold this model are answered."""
+        for queue in (self.classify_queue, self.encoder, self.decoder):
+            queue.retire()
+
     async def probe(self, deadline: float) -> None:
         """Run both graphs on a blank image; raises whatever they raise."""
         blank = np.zeros(self.card.config.image_shape, np.float32)
@@ -77,6 +82,18 @@ class ModelRegistry:
 
     def __iter__(self) -> Iterator[LoadedModel]:
         return iter(self._models.values())
+
+    def put(self, model: LoadedModel) -> LoadedModel | None:
+        """Serve a model from now on; returns the one of its name that was served until now."""
+        before = self._models.get(model.card.name)
+        self._models = self._models | {model.card.name: model}  # a loop over the old one goes on undisturbed
+        return before
+
+    def remove(self, name: str) -> LoadedModel:
+        """Serve a model no longer, and return it; raises UnknownModel."""
+        removed = self.get(name)
+        self._models = {other: model for other, model in self._models.items() if other != name}
+        return removed
 
     @property
     def widest_pose(self) -> int:

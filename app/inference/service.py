@@ -6,10 +6,11 @@ The use cases are in the modules `classify`, `reconstruct` and `tensors` beside 
 queue admits whole or not at all. Legend: C channels, H height, W width, J class capsules, D pose dimensions.
 """
 
+import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ from ..settings import Settings
 from .batching.admission import Admission
 from .batching.batcher import Batcher, Queue
 from .decode_memory import DecodeMemory
-from .model_repository import discover_models
+from .model_repository import ModelFiles, discover_models
 from .models import LoadedModel, ModelRegistry, Observers, choose_default, load_model
 from .runtime.device import choose_device, cores_of_one
 from .types import Capsules, ClassifyJob, ClassifyOutput, Floats
@@ -54,6 +55,7 @@ class InferenceService:
         self, settings: Settings, models: ModelRegistry, slots: Batcher, observers: Observers
     ) -> None:
         self._settings = settings
+        self._observers = observers
         self.admission = Admission(settings.max_queue, settings.max_wait)
         self._slots = slots
         self.models = models
@@ -67,27 +69,51 @@ class InferenceService:
         self._large_jobs: Jobs = self._large_thread.queue(_run_all, 1, observers("", "large_pictures"))
 
     @classmethod
-    def load(cls, settings: Settings, observers: Observers = lambda model, stage: ()) -> "InferenceService":
-        """Load every model in the settings' folder. `observers` hear what each queue does.
+    def load(
+        cls,
+        settings: Settings,
+        observers: Observers = lambda model, stage: (),
+        without: Collection[str] = (),
+    ) -> "InferenceService":
+        """Load every model in the settings' folder, but for those `without`. `observers` hear what each queue does.
 
         Raises
         ------
         StartupError
             If a model is broken, or the device cannot be had.
         """
-        stored = discover_models(settings.models)
+        stored = {
+            name: model for name, model in discover_models(settings.models).items() if name not in without
+        }
         default = choose_default(stored, settings)
         device = choose_device(settings, stored[default].decoder)
         slots = Batcher(device.slots, settings.max_queue, "slot", 0.0 if device.is_gpu else INLINE_BUDGET_S)
         served = {
             name: load_model(model, device, slots, settings, observers) for name, model in stored.items()
         }
-        for name, model in served.items():
-            log.info(
-                "model loaded", model=name, version=model.card.version, precision=model.precision,
-                precision_reason=model.precision_reason, provider=model.provider,
-            )  # fmt: skip
+        for model in served.values():
+            _log_loaded(model)
         return cls(settings, ModelRegistry(served, default, device), slots, observers)
+
+    async def serve(self, stored: ModelFiles) -> None:
+        """Serve a model from now on, in place of the one of its name; nothing changes if that has the same card.
+
+        Requests under way keep the model that they began with. Raises ModelError.
+        """
+        name = stored.card.name
+        if any(model.card == stored.card for model in self.models if model.card.name == name):
+            return
+        loaded = await asyncio.to_thread(
+            load_model, stored, self.models.device, self._slots, self._settings, self._observers
+        )
+        _log_loaded(loaded)
+        if before := self.models.put(loaded):
+            before.retire()
+
+    def unload(self, name: str) -> None:
+        """Serve a model no longer; raises UnknownModel."""
+        self.models.remove(name).retire()
+        log.info("model unloaded", model=name)
 
     async def close(self) -> None:
         """Refuse new work and finish what was accepted."""
@@ -206,6 +232,13 @@ class InferenceService:
         seen = await served.encoder.submit(images, deadline)
         _check_finite(served, seen)
         return seen
+
+
+def _log_loaded(model: LoadedModel) -> None:
+    log.info(
+        "model loaded", model=model.card.name, version=model.card.version, precision=model.precision,
+        precision_reason=model.precision_reason, provider=model.provider,
+    )  # fmt: skip
 
 
 def _run_all(jobs: Sequence[Callable[[], Any]]) -> list[Any]:

@@ -6,6 +6,9 @@ from datetime import UTC, datetime
 
 from .logging_config import renderer
 
+# Asked every few seconds by an orchestrator: while all is well, only the level debug shows them.
+PROBES = frozenset({"/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"})
+
 
 class AccessLog:
     """Writes lines in the form of the log's others, past the machinery that these go through.
@@ -16,6 +19,7 @@ class AccessLog:
     def __init__(self, log_format: str, level: str) -> None:
         self._render = renderer(log_format)
         self._silent = level in ("warning", "error")
+        self._with_probes = level == "debug"
         self._lines: list[str] = []
 
     def add(
@@ -29,8 +33,11 @@ class AccessLog:
         request_id: str,
         trace_id: str = "",
     ) -> None:
-        """Write the line of one request when the event loop comes round."""
-        if self._silent:
+        """Write the line of one request when the event loop comes round.
+
+        A probe that was answered well has a line at the level debug alone.
+        """
+        if self._silent or (path in PROBES and status < 400 and not self._with_probes):
             return
         event = {
             "method": method,

@@ -8,7 +8,7 @@ import asyncio
 import os
 import time
 from collections import Counter as Counted
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 
@@ -59,6 +59,10 @@ if os.environ.get(FOLDER_VARIABLE):
 
 # The moments at which series were made, one for each, say nothing that a restart does not.
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+# Gives the labels of a metric that is always 1, at least one row of them.
+Rows = Callable[[], Sequence[Mapping[str, str]]]
 
 
 class Metrics:
@@ -118,9 +122,18 @@ class Metrics:
         """Return the observer of a queue: `stage` names its work, `model` the model of its graph, or nothing."""
         return QueueMetrics(self._queues, model, stage)
 
-    def describe(self, name: str, description: str, rows: Iterable[Mapping[str, str]]) -> None:
-        """Add a metric that is always 1 and has its facts in its labels."""
-        self._facts.add(name, description, list(rows))
+    def describe(self, name: str, description: str, rows: Rows) -> None:
+        """Add a metric that is always 1 and has its facts in its labels, read whenever it is asked."""
+        self._facts.add(name, description, rows)
+
+    def of_model(self, model: str, stages: Sequence[str]) -> dict[str, float]:
+        """The numbers of a model's queues at these stages, by their names, over all processes and stages."""
+        sums: dict[str, float] = {}
+        for family in self._registry().collect():
+            for sample in family.samples:
+                if sample.labels.get("model") == model and sample.labels.get("stage") in stages:
+                    sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
+        return sums
 
     def begin(self) -> None:
         """Count a request as being answered."""
@@ -258,13 +271,14 @@ class _Facts(Collector):
     """Metrics that are always 1: their labels are what they say."""
 
     def __init__(self) -> None:
-        self._families: list[tuple[str, str, Sequence[Mapping[str, str]]]] = []
+        self._families: list[tuple[str, str, Rows]] = []
 
-    def add(self, name: str, description: str, rows: Sequence[Mapping[str, str]]) -> None:
+    def add(self, name: str, description: str, rows: Rows) -> None:
         self._families.append((name, description, rows))
 
     def collect(self) -> Iterable[Metric]:
-        for name, description, rows in self._families:
+        for name, description, current in self._families:
+            rows = current()
             family = GaugeMetricFamily(name, description, labels=list(rows[0]))
             for row in rows:
                 family.add_metric(list(row.values()), 1)

@@ -86,7 +86,7 @@ class FastPath:
         state.recorder.begin()
         state.body_budget.used += head.length
         try:
-            headers = self._enter(head, client)
+            headers = await self._enter(head, client)
             body = await classify.answer(state.service, request.picture, request.parameters)
             status = 200
             return Reply(status, identity, [(b"content-length", b"%d" % len(body)), JSON, *headers], body)
@@ -118,9 +118,9 @@ class FastPath:
         finally:
             del problem  # its traceback has this frame, and that cycle would keep the picture
 
-    def _enter(self, head: Head, client: Address | None) -> list[tuple[bytes, bytes]]:
+    async def _enter(self, head: Head, client: Address | None) -> list[tuple[bytes, bytes]]:
         """Pass the checks of the long way; the headers that they add."""
         authenticator = self._state.authenticator
-        rate = {} if authenticator is None else authenticator.authenticate(head.get, client)
+        rate = {} if authenticator is None else await authenticator.authenticate(head.get, client)
         self._state.body_budget.reserve(0)
         return [(name.lower().encode(), value.encode()) for name, value in rate.items()]

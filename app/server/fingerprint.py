@@ -7,8 +7,8 @@ from capsnet.card import ModelCard
 
 from ..api.authentication import ApiKeys
 
-# Bytes of a fingerprint.
-SIZE = 32
+# Bytes of a fingerprint: half of them tell of the keys, half of the models.
+SIZE = 64
 
 CHANGED = (
     "the models or the keys have changed since the service was started, and its workers must agree; "
@@ -16,9 +16,14 @@ CHANGED = (
 )
 
 
-def fingerprint(cards: Iterable[ModelCard], keys: ApiKeys) -> bytes:
-    """Return a hash of models, by their cards with the hashes of their graphs, and of keys."""
-    together = hashlib.sha256(keys.digest)
+def fingerprint(cards: Iterable[ModelCard], *keys: ApiKeys) -> bytes:
+    """Return a hash of all keys, and one of models by their cards, which hold the hashes of their graphs."""
+    together = hashlib.sha256()
     for text in sorted(card.to_json() for card in cards):
         together.update(hashlib.sha256(text.encode()).digest())
-    return together.digest()
+    return hashlib.sha256(b"".join(each.digest for each in keys)).digest() + together.digest()
+
+
+def agrees(found: bytes, expected: bytes, *, with_models: bool) -> bool:
+    """Tell whether two fingerprints agree in their keys, and in their models where these count."""
+    return found == expected if with_models else found[: SIZE // 2] == expected[: SIZE // 2]

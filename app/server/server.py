@@ -19,6 +19,7 @@ from .acceptor import Acceptor, is_slow_to_accept
 from .connection_balancer import Siblings
 from .protocol import protocol_class
 from .sockets import cannot_listen, url
+from .supervisor import ends_at_hangup
 
 log = structlog.get_logger(__name__)
 
@@ -107,6 +108,8 @@ class Server(uvicorn.Server):
             self._on_listening()
         if self.started and self._siblings is None:
             log.info("listening", address=url(self._settings))
+            if hasattr(signal, "SIGHUP") and not ends_at_hangup():
+                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
         if not self.started or (self._siblings is None and not is_slow_to_accept()):
             return
         for listening in (each for server in self.servers for each in server.sockets):
@@ -118,6 +121,10 @@ class Server(uvicorn.Server):
         if self._siblings is not None:
             for server in self.servers:
                 server.close()
+
+    def _reload(self) -> None:
+        """Read the models' folder again."""
+        self._reloading = asyncio.create_task(self._state.repository.reload())
 
     def _connection(self) -> asyncio.Protocol:
         return self._protocol(self.config, self.server_state, self.lifespan.state)

@@ -16,11 +16,13 @@ import tempfile
 import time
 from asyncio.subprocess import Process
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import structlog
 
 from ..errors import StartupError
+from ..inference.shared_changes import SharedChanges
 from ..settings import Settings
 from .connection_balancer import Board
 from .shared_memory import shared_numbers
@@ -91,9 +93,14 @@ class Supervisor:
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        hangup = self._asked_to_end if ends_at_hangup() else self._asked_to_reload
+        for number, react in (
+            (signal.SIGTERM, self._asked_to_end),
+            (signal.SIGINT, self._asked_to_end),
+            (signal.SIGHUP, hangup),
+        ):
             if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-                loop.add_signal_handler(number, self._asked_to_end, number)
+                loop.add_signal_handler(number, react, number)
         numbers = range(self._settings.workers)
         keepers = [asyncio.create_task(self._keep_one_running(number)) for number in numbers]
         stop = asyncio.create_task(self._stopping.wait())
@@ -103,6 +110,10 @@ class Supervisor:
         await asyncio.wait(keepers, timeout=PATIENCE)
         self._signal_all(signal.SIGKILL)
         await asyncio.gather(*keepers)
+
+    def _asked_to_reload(self, number: int) -> None:
+        """Have all workers read the models' folder again."""
+        SharedChanges(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])).add_reload()
 
     def _asked_to_end(self, number: int) -> None:
         """Begin to end; a SIGINT after that ends everything at once."""
@@ -192,6 +203,11 @@ async def _hear(reader: asyncio.StreamReader, process: Process) -> None:
     log.error("a worker hangs and is ended", pid=process.pid, silent_seconds=silent)
     with contextlib.suppress(ProcessLookupError):
         process.kill()
+
+
+def ends_at_hangup() -> bool:
+    """Whether SIGHUP ends the service: it does in a terminal, which sends it when it closes. Elsewhere it reloads."""
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 class _End(NamedTuple):

@@ -17,12 +17,12 @@ from fastapi import FastAPI
 
 from ..api.application import create_app
 from ..api.authentication import ApiKeys
-from ..api.state import state_of
+from ..api.state import shared_changes, state_of
 from ..errors import StartupError
 from ..observability import logging_config
 from ..settings import Settings
 from .connection_balancer import Siblings
-from .fingerprint import CHANGED, SIZE, fingerprint
+from .fingerprint import CHANGED, SIZE, agrees, fingerprint
 from .server import Server
 from .sockets import shared_socket
 from .supervisor import ALIVE, HEARTBEAT_S, READY
@@ -64,9 +64,14 @@ def main() -> None:
         settings = Settings.load()
         logging_config.configure(settings.log_format, settings.log_level)
         app = create_app(settings)
-        service = state_of(app).service
+        state = state_of(app)
+        service = state.service
         cards = [model.card for model in service.models]
-        if expected != fingerprint(cards, ApiKeys.load(settings)):
+        # Models that were loaded or unloaded meanwhile are told to every worker, whatever it began with.
+        shared = shared_changes()
+        changed = shared is not None and shared.read().number > 0
+        found = fingerprint(cards, ApiKeys.load(settings), ApiKeys.load_admin(settings))
+        if not agrees(found, expected, with_models=not changed):
             raise StartupError(CHANGED)
         service.decode_memory.share(memory, number)
         server = WorkerServer(app, settings, channel, Siblings(number, files))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import grimp
 import pytest
+import yaml
 
 import capsnet
 
@@ -31,7 +32,8 @@ def test_there_are_a_serving_and_a_training_image() -> None:
 
 def test_images_are_built_on_one_base_without_a_frontend_of_their_own(dockerfile: Path) -> None:
     bases = {arguments.split()[0] for name, arguments in instructions(dockerfile) if name == "FROM"}
-    assert bases == {"python:3.11-slim"}
+    assert bases == {"${PYTHON_IMAGE}"}
+    assert instructions(dockerfile)[0] == ("ARG", "PYTHON_IMAGE=python:3.11-slim")
     assert "syntax=" not in dockerfile.read_text()
 
 
@@ -49,6 +51,36 @@ def test_onnx_runtime_reports_to_nobody(dockerfile: Path) -> None:
 
 def test_images_carry_the_version_of_the_code(dockerfile: Path) -> None:
     assert ("ARG", f"VERSION={capsnet.__version__}") in instructions(dockerfile)
+
+
+def test_images_say_what_they_are_made_of(dockerfile: Path) -> None:
+    labels = dict(
+        re.findall(r'org\.opencontainers\.image\.([\w.]+)="([^"]*)"', dict(instructions(dockerfile))["LABEL"])
+    )
+    assert labels.keys() >= {"title", "description", "version", "licenses", "revision", "source", "base.name"}
+    declared = {arguments.partition("=")[0] for name, arguments in instructions(dockerfile) if name == "ARG"}
+    assert {name for value in labels.values() for name in re.findall(r"\$\{(\w+)\}", value)} <= declared
+
+
+def test_a_release_is_pinned_and_carries_its_origin() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())
+    (build,) = (
+        step["with"]
+        for step in workflow["jobs"]["images"]["steps"]
+        if step.get("uses", "").startswith("docker/build-push-action")
+    )
+    assert build["sbom"] is True
+    assert build["provenance"] == "mode=max"
+    given = {line.partition("=")[0] for line in build["build-args"].splitlines()}
+    declared = {
+        arguments.partition("=")[0]
+        for dockerfile in DOCKERFILES
+        for name, arguments in instructions(dockerfile)
+        if name == "ARG"
+    }
+    assert given <= declared
+    images = {entry["dockerfile"] for entry in workflow["jobs"]["images"]["strategy"]["matrix"]["include"]}
+    assert images == {str(path.relative_to(ROOT)) for path in DOCKERFILES}
 
 
 def test_code_is_copied_after_the_dependencies_are_installed(dockerfile: Path) -> None:

@@ -6,17 +6,22 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import yaml
 
+from app.observability.metrics import REASONS
 from tests.app.server_process import ROOT, Server, free_port, png, serving
 from tests.app.tiny_model import write_tiny_model
 from training.data.datasets import Split
 
 FOLDER = ROOT / "docker" / "monitoring"
+ALERTS = FOLDER / "alerts.yml"
+ALERT_TESTS = ROOT / "tests" / "docker" / "alerts.test.yml"
+SHED = {"queue_full", "deadline", "rate_limit"}
 DASHBOARD: dict[str, Any] = json.loads((FOLDER / "grafana" / "capsnet.json").read_text())
 QUERIES = [(panel["title"], target["expr"]) for panel in DASHBOARD["panels"] for target in panel["targets"]]
 
@@ -63,6 +68,45 @@ def test_prometheus_takes_its_configuration() -> None:
     assert checked.returncode == 0, checked.stderr
 
 
+def test_the_dashboard_shows_shed_requests_apart_from_served_ones() -> None:
+    queries = dict(QUERIES)
+    assert 'status!~"429|503"' in queries["Served"]
+    (reasons,) = re.findall(r'reason=~"([^"]*)"', queries["Shed"])
+    assert set(reasons.split("|")) == SHED <= set(REASONS.values())
+    assert f'reason!~"{reasons}"' in queries["Refused for another reason"]
+
+
+def test_alerts_and_dashboard_name_metrics_that_the_service_has(service: Server) -> None:
+    known = set(re.findall(r"^# TYPE (\S+)", service.client.get("/metrics").text, re.MULTILINE))
+    rules = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
+    queries = [rule["expr"] for rule in rules] + [query for _, query in QUERIES]
+    named = {name for query in queries for name in re.findall(r"capsnet_\w+", query)}
+    assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in named} <= known
+
+
+def test_every_alert_is_documented_and_has_a_unit_test() -> None:
+    rules = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
+    tested = {
+        case["alertname"]
+        for test in yaml.safe_load(ALERT_TESTS.read_text())["tests"]
+        for case in test["alert_rule_test"]
+        if case["exp_alerts"]
+    }
+    documented = (ROOT / "docs" / "operations.md").read_text()
+    for rule in rules:
+        assert f"`{rule['alert']}`" in documented
+    assert tested == {rule["alert"] for rule in rules}
+
+
+@needs_prometheus
+def test_alerts_fire_when_they_should(tmp_path: Path) -> None:
+    for file in (ALERTS, ALERT_TESTS):
+        shutil.copy(file, tmp_path)
+    for command in (["check", "rules", ALERTS.name], ["test", "rules", ALERT_TESTS.name]):
+        tried = subprocess.run(["promtool", *command], cwd=tmp_path, capture_output=True, text=True)
+        assert tried.returncode == 0, tried.stdout + tried.stderr
+
+
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("watched")
@@ -81,6 +125,7 @@ def prometheus(service: Server, tmp_path_factory: pytest.TempPathFactory) -> Ite
     job["static_configs"] = [{"targets": [f"127.0.0.1:{service.port}"]}]
     job["scrape_interval"] = job["scrape_timeout"] = "500ms"
     (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
+    shutil.copy(ALERTS, folder)
     port = free_port()
     command = [
         "prometheus",
@@ -133,6 +178,9 @@ def test_every_query_of_the_dashboard_has_an_answer(
     assert up["value"][1] == "1"
     requests = ask(prometheus, 'sum(capsnet_http_requests_total{route="/classify", status="200"})')
     assert float(requests[0]["value"][1]) >= 1
+    rules = prometheus.get("/api/v1/rules").raise_for_status().json()["data"]["groups"]
+    states = {rule["name"]: rule["state"] for group in rules for rule in group["rules"]}
+    assert set(states.values()) == {"inactive"}
 
 
 def numbers(prometheus: httpx.Client, query: str) -> list[float]:

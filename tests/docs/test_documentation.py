@@ -7,6 +7,7 @@ and numbers may differ in their last digits from one processor to another.
 
 import csv
 import doctest
+import json
 import os
 import re
 import shutil
@@ -33,6 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 SETTINGS_PAGE = ROOT / "docs" / "configuration.md"
 API_GUIDE = ROOT / "docs" / "api.md"
+KUBERNETES_GUIDE = ROOT / "docs" / "kubernetes.md"
 CLIENT_GUIDE = ROOT / "docs" / "client.md"
 NUMBER = r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 TOLERANCE = 5e-3
@@ -62,7 +64,7 @@ def examples() -> list[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The service with its shipped models."""
-    with serving(tmp_path_factory.mktemp("documented") / "log") as running:
+    with serving(tmp_path_factory.mktemp("documented") / "log", admin_keys="KEY") as running:
         yield running
 
 
@@ -160,6 +162,8 @@ def test_an_example_of_the_openapi_document_works_when_pasted(
     command = ["bash", "-c", here]
     result = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1] == "200", result.stdout
+    if "/unload" in name:  # the pages after this one speak of all models
+        subprocess.run(["bash", "-c", here.replace("/unload", "/load")], check=True, capture_output=True)
 
 
 def test_the_program_of_the_guide_runs(server: Server) -> None:
@@ -206,8 +210,20 @@ def test_every_block_of_code_is_of_a_kind_that_is_tried(page: Path) -> None:
     )
 
 
+def test_values_of_the_chart_are_such_as_it_takes() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    chart = ROOT / "docker" / "helm" / "capsnet"
+    schema = json.loads((chart / "values.schema.json").read_text())
+    for values in map(yaml.safe_load, blocks(KUBERNETES_GUIDE, "yaml")):
+        if "rules" not in values:  # which are the adapter's
+            jsonschema.validate(values, schema)
+            assert values.keys() <= yaml.safe_load((chart / "values.yaml").read_text()).keys()
+
+
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if blocks(page, "yaml")], ids=lambda page: str(page.relative_to(ROOT))
+    "page",
+    [page for page in PAGES if blocks(page, "yaml") and page != KUBERNETES_GUIDE],
+    ids=lambda page: str(page.relative_to(ROOT)),
 )
 def test_an_override_of_the_compose_file_fits_it(page: Path) -> None:
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

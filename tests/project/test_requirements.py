@@ -16,9 +16,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCKS = {
     "runtime-cpu": ("cpu",),
     "runtime-gpu": ("gpu",),
-    "serve": ("serve",),
-    "train": ("serve", "train"),
-    "dev": ("heic", "otel", "serve", "train", "dev"),
+    "serve": ("redis", "serve"),
+    "train": ("redis", "serve", "train"),
+    "dev": ("heic", "otel", "redis", "serve", "train", "dev"),
 }
 RUNTIMES = {"onnxruntime", "onnxruntime-gpu"}
 # What only a runtime brings with it.

@@ -24,7 +24,7 @@ class AuthMiddleware:
         if scope["type"] != "http" or is_open(path_of(scope)):
             await self._app(scope, receive, send)
             return
-        headers = self._authenticator.authenticate(Headers(scope=scope).get, scope.get("client"))
+        headers = await self._authenticator.authenticate(Headers(scope=scope).get, scope.get("client"))
 
         async def send_with_rate(message: Message) -> None:
             if message["type"] == "http.response.start":

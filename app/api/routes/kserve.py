@@ -1,10 +1,11 @@
 """The Open Inference Protocol (KServe V2): tensors for programs, on the same queues as everything else."""
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from capsnet.card import IMAGE
+from capsnet.card import IMAGE, ModelCard
 
 from ... import __version__
 from ...errors import ContentTooLarge, UnknownVersion
@@ -23,7 +24,17 @@ from ..openapi import (
 )
 from ..request_body import read_body
 from ..responses import json
-from ..schemas.kserve import InferAnswer, ModelMetadata, ModelReady, ServerLive, ServerMetadata, ServerReady
+from ..schemas.kserve import (
+    InferAnswer,
+    ModelConfiguration,
+    ModelMetadata,
+    ModelReady,
+    ModelStatistics,
+    ServerLive,
+    ServerMetadata,
+    ServerReady,
+)
+from ..state import state_of
 from .health import require_ready
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
@@ -37,6 +48,11 @@ async def get_model(request: Request, service: OpenService) -> LoadedModel:
         raise UnknownVersion(served.card.name, version, served.card.version)
     return served
 
+
+EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "statistics"]
+
+# The stages of a model's queues through which an image is encoded.
+ENCODING = ("classify", "encode")
 
 NamedModel = Annotated[LoadedModel, Depends(get_model)]
 
@@ -53,7 +69,7 @@ def _with_body(path: dict[str, Any]) -> dict[str, Any]:
 @router.get("", response_model=ServerMetadata)
 async def server_metadata() -> Response:
     """Name the server, and the extensions of the protocol that it offers."""
-    return json({"name": "capsnet-service", "version": __version__, "extensions": ["binary_tensor_data"]})
+    return json({"name": "capsnet-service", "version": __version__, "extensions": EXTENSIONS})
 
 
 @router.get("/health/live", response_model=ServerLive)
@@ -99,18 +115,90 @@ async def model_ready(request: Request, service: OpenService, served: NamedModel
 async def model_metadata(served: NamedModel) -> Response:
     """Give the names, types and shapes of a model's input and outputs."""
     card = served.card
-    image = card.config.image_shape
-    capsules = (card.config.num_classes, card.config.pose_dim)
-    shapes = dict(zip(OUTPUTS, (capsules[:1], capsules, image), strict=True))
     return json(
         {
             "name": card.name,
             "versions": [card.version],
             "platform": "onnx_onnxv1",
-            "inputs": [_tensor(IMAGE, image)],
-            "outputs": [_tensor(name, shape) for name, shape in shapes.items()],
+            "inputs": [_tensor(IMAGE, card.config.image_shape)],
+            "outputs": [_tensor(name, shape) for name, shape in _output_shapes(card).items()],
         }
     )
+
+
+@router.get(
+    "/models/{name}/config",
+    response_model=ModelConfiguration,
+    responses=protocol_errors(404, 503),
+    openapi_extra=MODEL,
+)
+@router.get(
+    "/models/{name}/versions/{version}/config",
+    response_model=ModelConfiguration,
+    responses=protocol_errors(404, 503),
+    openapi_extra=VERSION,
+)
+async def model_config(served: NamedModel, settings: AppSettings) -> Response:
+    """Say how a model is served: sizes, precision, and what computes it."""
+    card = served.card
+    described = {
+        "version": card.version,
+        "architecture": card.config.architecture,
+        "precision": served.precision,
+        "provider": served.provider,
+    }
+    return json(
+        {
+            "name": card.name,
+            "platform": "onnxruntime_onnx",
+            "backend": "onnxruntime",
+            "max_batch_size": settings.max_batch,
+            "input": [_config_tensor(IMAGE, card.config.image_shape)],
+            "output": [_config_tensor(name, shape) for name, shape in _output_shapes(card).items()],
+            "parameters": {name: {"string_value": value} for name, value in described.items()},
+        }
+    )
+
+
+@router.get(
+    "/models/{name}/stats",
+    response_model=ModelStatistics,
+    responses=protocol_errors(404, 503),
+    openapi_extra=MODEL,
+)
+@router.get(
+    "/models/{name}/versions/{version}/stats",
+    response_model=ModelStatistics,
+    responses=protocol_errors(404, 503),
+    openapi_extra=VERSION,
+)
+async def model_stats(request: Request, served: NamedModel) -> Response:
+    """Count what a model has done since the start of the service, over all workers."""
+    counted = state_of(request.app).metrics
+    counted.count()
+    numbers = await asyncio.to_thread(counted.of_model, served.card.name, ENCODING)
+
+    def duration(name: str) -> dict[str, int]:
+        return {
+            "count": int(numbers.get(f"{name}_count", 0)),
+            "ns": round(1e9 * numbers.get(f"{name}_sum", 0.0)),
+        }
+
+    waits, runs = duration("capsnet_queue_wait_seconds"), duration("capsnet_batch_duration_seconds")
+    statistics = {
+        "success": {"count": waits["count"], "ns": waits["ns"] + runs["ns"]},
+        "fail": {"count": int(numbers.get("capsnet_batch_failures_total", 0)), "ns": 0},
+        "queue": waits,
+        "compute_infer": runs,
+    }
+    entry = {
+        "name": served.card.name,
+        "version": served.card.version,
+        "inference_count": int(numbers.get("capsnet_batch_items_sum", 0)),
+        "execution_count": runs["count"],
+        "inference_stats": statistics,
+    }
+    return json({"model_stats": [entry]})
 
 
 @router.post(
@@ -148,6 +236,16 @@ async def infer(
     asked = kserve_tensors.parse(body, kserve_tensors.header_length(given, body), shape)
     found = await run_tensors(service, served, asked.images, asked.outputs)
     return kserve_tensors.reply(served, asked, found)
+
+
+def _output_shapes(card: ModelCard) -> dict[str, tuple[int, ...]]:
+    """The shape of each output, without the number of images."""
+    capsules = (card.config.num_classes, card.config.pose_dim)
+    return dict(zip(OUTPUTS, (capsules[:1], capsules, card.config.image_shape), strict=True))
+
+
+def _config_tensor(name: str, shape: tuple[int, ...]) -> dict[str, Any]:
+    return {"name": name, "data_type": f"TYPE_{kserve_tensors.DATATYPE}", "dims": list(shape)}
 
 
 def _tensor(name: str, shape: tuple[int, ...]) -> dict[str, Any]:

@@ -191,3 +191,74 @@ class InferAnswer(Answer):
     model_version: str = Field(description="Version of the model.")
     id: str | None = Field(None, description="The request's `id`, where it had one.")
     outputs: list[OutputTensor] = Field(description="The outputs, in the order in which they were asked for.")
+
+
+class IndexEntry(Answer):
+    """A model of the repository."""
+
+    name: str = Field(description="Name of the model.")
+    version: str = Field(description="Version of the model; empty where its card cannot be read.")
+    state: Literal["READY", "UNAVAILABLE"] = Field(description="Whether it is served.")
+    reason: str = Field(description="Why it is not served; empty where it is.")
+
+
+class ModelChanged(Answer):
+    """A model that was loaded or unloaded."""
+
+    name: str = Field(description="Name of the model.")
+    version: str = Field(description="The version in service; empty where it is unloaded.")
+    state: Literal["READY", "UNAVAILABLE"] = Field(description="Whether it is served now.")
+
+
+class ConfigTensor(Answer):
+    """A tensor that a model takes or gives."""
+
+    name: str = Field(description="Name of the tensor.")
+    data_type: Literal["TYPE_FP32"] = Field(description="Type of its values: 32-bit floating point.")
+    dims: list[int] = Field(description="Its dimensions, without the number of images.")
+
+
+class ModelConfiguration(Answer):
+    """How a model is served, as the model configuration extension has it."""
+
+    name: str = Field(description="Name of the model.")
+    platform: Literal["onnxruntime_onnx"] = Field(description="Format of its graphs.")
+    backend: Literal["onnxruntime"] = Field(description="What computes it.")
+    max_batch_size: int = Field(description="Most images in one batch.")
+    input: list[ConfigTensor] = Field(description="`image`.")
+    output: list[ConfigTensor] = Field(description="`lengths`, `poses` and `reconstruction`.")
+    parameters: dict[str, dict[str, str]] = Field(
+        description="Version, architecture, precision and provider, each with its `string_value`."
+    )
+
+
+class Duration(Answer):
+    """How often something happened, and how long it took together."""
+
+    count: int = Field(description="How often.")
+    ns: int = Field(description="Nanoseconds of all together.")
+
+
+class InferenceStatistics(Answer):
+    """Durations of a model's requests."""
+
+    success: Duration = Field(description="Requests answered: their wait and their batches.")
+    fail: Duration = Field(description="Batches that failed; their time is not known.")
+    queue: Duration = Field(description="Waits for a slot.")
+    compute_infer: Duration = Field(description="Runs of batches.")
+
+
+class Statistics(Answer):
+    """What a model has done since the start of the service, over all workers."""
+
+    name: str = Field(description="Name of the model.")
+    version: str = Field(description="The version in service.")
+    inference_count: int = Field(description="Images encoded.")
+    execution_count: int = Field(description="Batches run.")
+    inference_stats: InferenceStatistics = Field(description="Durations.")
+
+
+class ModelStatistics(Answer):
+    """The statistics extension's answer."""
+
+    model_stats: list[Statistics] = Field(description="One entry: the model that was asked for.")

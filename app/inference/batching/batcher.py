@@ -233,6 +233,16 @@ class Queue(Generic[Item, Result]):
         self._pace: float | None = None  # seconds an item
         self.waiting = 0
         self._requests: deque[PendingRequest] = deque()
+        self._retired = False
+
+    def retire(self) -> None:
+        """Let the batcher forget this queue whenever nothing waits in it."""
+        self._retired = True
+        self._forget_if_idle()
+
+    def _forget_if_idle(self) -> None:
+        if not self._requests and self in self._batcher._queues:
+            self._batcher._queues.remove(self)
 
     async def submit(self, items: Sequence[Item], deadline: float) -> list[Result]:
         """Wait for the results of `items`, in their order.
@@ -256,6 +266,8 @@ class Queue(Generic[Item, Result]):
         if not items:
             return []
         self._batcher._admit(len(items))
+        if self._retired and self not in self._batcher._queues:
+            self._batcher._queues.append(self)
         request = PendingRequest(items, deadline)
         self._batcher._latest = max(self._batcher._latest, deadline)
         self._requests.append(request)
@@ -271,6 +283,8 @@ class Queue(Generic[Item, Result]):
                 self._report_waiting()
             request.waiting, request.items = 0, ()
             self._batcher._leave()
+            if self._retired:
+                self._forget_if_idle()
             for observer in self._observers:
                 observer.on_complete(request.arrived, request.runs)
             del request  # its answer may be an exception, whose traceback has this frame
@@ -312,6 +326,8 @@ class Queue(Generic[Item, Result]):
                 request.priority = self._batcher.next_priority()
                 self._requests.append(request)
         self._report_waiting()
+        if self._retired:
+            self._forget_if_idle()
         return batch
 
 

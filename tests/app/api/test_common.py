@@ -154,6 +154,7 @@ def test_the_log_has_one_line_a_request(server: Server) -> None:
         404,
     )
     assert line["duration_ms"] > 0
+    assert not any(line.get("path") == "/health/ready" and line["status"] == 200 for line in lines)
     assert any(
         line["event"] == "model loaded" and {"provider", "precision_reason"} <= line.keys() for line in lines
     )

@@ -365,11 +365,11 @@ def test_a_full_folder_for_temporary_files_kills_nobody(tiny_models: Path, tmp_p
     assert "signal" not in result.stderr
 
 
-def test_a_hangup_ends_in_order_and_leaves_no_folder(tiny_models: Path, tmp_path: Path) -> None:
+def test_an_end_in_order_leaves_no_folder(tiny_models: Path, tmp_path: Path) -> None:
     with two_workers(tiny_models, tmp_path / "log") as running:
         variables = Path(f"/proc/{workers_of(running)[0]}/environ").read_bytes().split(b"\0")
         (folder,) = (line.partition(b"=")[2] for line in variables if line.startswith(b"PROMETHEUS_MULTI"))
         assert Path(folder.decode()).is_dir()
-        running.process.send_signal(signal.SIGHUP)
+        running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(20) == 0
     assert not Path(folder.decode()).exists()

@@ -44,8 +44,13 @@ def test_server_and_models_say_what_they_are(program: triton.InferenceServerClie
     assert program.is_model_ready("pair", "1.0.0")
     assert not program.is_model_ready("mnist", "2")
     assert not program.is_model_ready("minst")
-    assert program.get_server_metadata()["extensions"] == ["binary_tensor_data"]
+    assert "binary_tensor_data" in program.get_server_metadata()["extensions"]
     assert program.get_model_metadata("pair", "1.0.0") == program.get_model_metadata("pair")
+    assert [entry["state"] for entry in program.get_model_repository_index()] == ["READY", "READY"]
+    assert program.get_model_config("pair")["max_batch_size"] == 64
+    assert program.get_inference_statistics("pair", "1.0.0")["model_stats"][0]["name"] == "pair"
+    with pytest.raises(InferenceServerException, match="CAPSNET_ADMIN_KEYS"):
+        program.load_model("pair")
     assert program.get_model_metadata("pair") == {
         "name": "pair",
         "versions": ["1.0.0"],

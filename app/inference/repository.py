@@ -1,0 +1,264 @@
+"""Load and unload models while the service runs, in all processes that share a folder.
+
+A model that is loaded takes the place of the one of its name in one step. Requests under way keep the model that they
+began with, so no request fails. A broken model changes nothing.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import structlog
+
+from capsnet.card import CardError, ModelCard
+
+from ..errors import BadRequest, ModelError, NotReady, Problem, UnknownModel
+from .model_repository import ModelFiles, discover_models, model_folders, open_model
+from .service import InferenceService
+
+if TYPE_CHECKING:
+    from .shared_changes import SharedChanges
+
+log = structlog.get_logger(__name__)
+
+# Seconds between two looks for the changes of other processes, and for how far these are.
+LOOK_S = 0.25
+PROGRESS_S = 0.05
+
+# Seconds after which a process that does not follow is no longer waited for.
+PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model of the folder: whether it is served and, where it is not, why."""
+
+    name: str
+    version: str
+    served: bool
+    reason: str
+
+
+class Repository:
+    """The folder of the models, and which of them are served.
+
+    Parameters
+    ----------
+    service
+        Serves the models.
+    folder
+        CAPSNET_MODELS.
+    shared
+        Through what other processes of the service hear of changes; None for a single process.
+    applied
+        The number of the last change that the service's models already show.
+    """
+
+    def __init__(
+        self, service: InferenceService, folder: Path, shared: "SharedChanges | None" = None, applied: int = 0
+    ) -> None:
+        self._service = service
+        self._folder = folder
+        self._shared = shared
+        self._applied = self._reloaded = applied
+        self._of_model: dict[str, int] = {}
+        self._changing = asyncio.Lock()
+        self._following: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Make what changes there were since the models were loaded, and follow the other processes from now on."""
+        if self._shared:
+            self._shared.say(self._applied)  # from now on they wait for this process
+            await self._catch_up(self._shared)
+            self._following = asyncio.create_task(self._follow(self._shared))
+
+    async def stop(self) -> None:
+        """Follow no longer."""
+        if self._following and self._shared:
+            self._following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._following
+            self._shared.leave()
+
+    def index(self) -> list[Entry]:
+        """The models of the folder and those in service, by name; reads the cards alone."""
+        served = {model.card.name: model.card for model in self._service.models}
+        entries = {name: Entry(name, card.version, True, "") for name, card in served.items()}
+        for name, card in _cards(self._folder):
+            if name not in entries:
+                reason = card if isinstance(card, str) else "not loaded"
+                entries[name] = Entry(name, "" if isinstance(card, str) else card.version, False, reason)
+        return [entries[name] for name in sorted(entries)]
+
+    async def load(self, name: str) -> ModelCard:
+        """Serve a model of the folder, as its files are now, in all processes.
+
+        Raises
+        ------
+        UnknownModel, BadRequest
+            If there is no such model, or it is broken.
+        NotReady
+            If another process could not load it, or takes too long.
+        """
+        async with self._changing:
+            await self._load(name)
+            number = await self._tell(name, "load")
+        await self._wait(number)
+        return self._service.models.get(name).card
+
+    async def unload(self, name: str) -> None:
+        """Serve a model no longer, in any process.
+
+        Raises
+        ------
+        UnknownModel, BadRequest
+            If it is not served, or is the default model, which always is.
+        NotReady
+            If another process takes too long.
+        """
+        async with self._changing:
+            self._unload(name)
+            number = await self._tell(name, "unload")
+        await self._wait(number)
+
+    async def reload(self) -> None:
+        """Read the whole folder again: load new and changed models, unload those that are gone; in all processes."""
+        if self._shared:
+            await asyncio.to_thread(self._shared.add_reload)  # this process hears of it like the others
+            return
+        async with self._changing:
+            await self._reload()
+
+    async def _load(self, name: str) -> None:
+        try:
+            stored = await asyncio.to_thread(_find, self._folder, name)
+            await self._service.serve(stored)
+        except ModelError as error:
+            raise BadRequest(str(error)) from None
+
+    def _unload(self, name: str) -> None:
+        models = self._service.models
+        models.get(name)
+        if name == models.default:
+            raise BadRequest(f"{name!r} is the default model, which is always served")
+        self._service.unload(name)
+
+    async def _reload(self) -> str:
+        """Make the service's models those of the folder; returns what went wrong."""
+        found, errors = await asyncio.to_thread(_open_all, self._folder)
+        for stored in found.values():
+            try:
+                await self._service.serve(stored)
+            except ModelError as error:
+                errors.append(str(error))
+        if not errors:  # else a model that is broken now would be taken for one that is gone
+            for model in list(self._service.models):
+                name = model.card.name
+                if name not in found and name != self._service.models.default:
+                    self._service.unload(name)
+        for reason in errors:
+            log.error("a model could not be loaded; what was served is served still", reason=reason)
+        log.info(
+            "the folder of the models was read again",
+            models=sorted(each.card.name for each in self._service.models),
+        )
+        return "; ".join(errors)
+
+    async def _tell(self, name: str, change: Literal["load", "unload"]) -> int:
+        """Tell the others of a change that this process has made; 0 where there are none."""
+        if not self._shared:
+            return 0
+        self._of_model[name] = await asyncio.to_thread(self._shared.add, name, change)
+        return self._of_model[name]
+
+    async def _wait(self, number: int) -> None:
+        """Wait until all processes have made the changes up to `number`."""
+        if not self._shared:
+            return
+        give_up = time.monotonic() + PATIENCE_S
+        while True:
+            waiting, errors = self._shared.behind(number)
+            if errors:
+                raise NotReady(f"a worker could not follow: {errors[0]}")
+            if not waiting:
+                return
+            if time.monotonic() > give_up:
+                raise NotReady(f"{len(waiting)} of the workers have not followed within {PATIENCE_S:g} s")
+            await asyncio.sleep(PROGRESS_S)
+
+    async def _follow(self, shared: "SharedChanges") -> None:
+        """Make the changes of the other processes as they come."""
+        while True:
+            if shared.is_new():
+                try:
+                    await self._catch_up(shared)
+                except Exception:
+                    log.exception("changes of the models could not be followed")
+            await asyncio.sleep(LOOK_S)
+
+    async def _catch_up(self, shared: "SharedChanges") -> None:
+        async with self._changing:
+            changes = shared.read()
+            error = ""
+            if changes.reload > self._reloaded:
+                error = await self._reload()
+                self._reloaded = changes.reload
+            for name, (number, change) in changes.models.items():
+                if number <= max(self._of_model.get(name, 0), self._applied):
+                    continue
+                try:
+                    await self._load(name) if change == "load" else self._unload(name)
+                except UnknownModel:
+                    pass  # it is gone already
+                except Problem as problem:
+                    error = problem.detail
+                    log.error("a worker could not follow the others", model=name, reason=error)  # noqa: TRY400
+                self._of_model[name] = number
+            self._applied = changes.number
+            shared.say(changes.number, error)
+
+
+def _cards(folder: Path) -> Iterator[tuple[str, ModelCard | str]]:
+    """Name and card of each model of a folder; the fault in place of a card that cannot be read."""
+    for each in model_folders(folder):
+        try:
+            card = ModelCard.load(each)
+            yield card.name, card
+        except CardError as error:
+            yield each.name, str(error)
+
+
+def _find(folder: Path, name: str) -> ModelFiles:
+    """Open the model of that name; raises UnknownModel or ModelError."""
+    names: list[str] = []
+    for each in model_folders(folder):
+        try:
+            names.append(ModelCard.load(each).name)
+        except CardError as error:
+            if each.name == name:
+                raise ModelError(str(error)) from None
+            continue
+        if names[-1] == name:
+            return open_model(each)
+    raise UnknownModel(name, names)
+
+
+def _open_all(folder: Path) -> tuple[dict[str, ModelFiles], list[str]]:
+    """The models of a folder that are whole, by name, and the faults of the others."""
+    try:
+        return discover_models(folder), []
+    except ModelError:
+        pass
+    found: dict[str, ModelFiles] = {}
+    errors: list[str] = []
+    for each in model_folders(folder):
+        try:
+            stored = open_model(each)
+            found[stored.card.name] = stored
+        except ModelError as error:
+            errors.append(str(error))
+    return found, errors or [f"{folder}: holds no model"]

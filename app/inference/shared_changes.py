@@ -1,0 +1,130 @@
+"""Changes of the served models, told from one process of the service to the others through a folder that they share.
+
+One file holds, for each model, the last change and its number. Each process looks at the file several times a second,
+makes the changes that it has not made yet, and says in a file of its own how far it is. Only the last change of a model
+counts, so all processes end with the same models, whatever order they hear in.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+FILE = "models.json"
+PROGRESS = "models-{pid}.progress"
+
+Change = Literal["load", "unload"]
+
+
+@dataclass
+class Changes:
+    """What has been changed since the start of the service.
+
+    Attributes
+    ----------
+    number
+        That of the last change.
+    reload
+        The number of the last time at which the whole folder was read again; 0 for never.
+    models
+        For each model that was changed since then, the number of its last change, and what that was.
+    """
+
+    number: int = 0
+    reload: int = 0
+    models: dict[str, tuple[int, Change]] = field(default_factory=dict)
+
+    @property
+    def unloaded(self) -> set[str]:
+        """The models that lie in the folder and are not to be served."""
+        return {name for name, (_, change) in self.models.items() if change == "unload"}
+
+
+class SharedChanges:
+    """The changes that the processes of one folder share."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file = folder / FILE
+        self._seen: tuple[int, int] | None = None
+
+    def read(self) -> Changes:
+        """The changes up to now."""
+        try:
+            return Changes(**json.loads(self._file.read_text()))
+        except FileNotFoundError:
+            return Changes()
+
+    def is_new(self) -> bool:
+        """Whether there may be a change since this was asked last; costs one system call."""
+        try:
+            status = self._file.stat()
+        except FileNotFoundError:
+            return False
+        now = status.st_mtime_ns, status.st_ino
+        is_new, self._seen = now != self._seen, now
+        return is_new
+
+    def add(self, name: str, change: Change) -> int:
+        """Tell of a change of one model; returns its number."""
+        return self._write(lambda known: known.models.update({name: (known.number, change)}))
+
+    def add_reload(self) -> int:
+        """Tell that the whole folder is to be read again; returns the number of that change."""
+
+        def forget(known: Changes) -> None:
+            known.reload, known.models = known.number, {}
+
+        return self._write(forget)
+
+    def _write(self, change: Callable[[Changes], Any]) -> int:
+        with (self._folder / f"{FILE}.lock").open("w") as lock:
+            fcntl.lockf(lock, fcntl.LOCK_EX)
+            known = self.read()
+            known.number += 1
+            change(known)
+            fresh = self._folder / f"{FILE}.new"
+            fresh.write_text(json.dumps(vars(known)))
+            fresh.replace(self._file)
+        return known.number
+
+    def say(self, number: int, error: str = "") -> None:
+        """Say that this process has made all changes up to `number`, and what went wrong with the last."""
+        own = self._folder / PROGRESS.format(pid=os.getpid())
+        fresh = own.with_suffix(".new")
+        fresh.write_text(json.dumps({"number": number, "error": error}))
+        fresh.replace(own)
+
+    def leave(self) -> None:
+        """Let no process wait for this one any more."""
+        (self._folder / PROGRESS.format(pid=os.getpid())).unlink(missing_ok=True)
+
+    def behind(self, number: int) -> tuple[set[int], list[str]]:
+        """The processes that have not made the changes up to `number` yet, and what went wrong in the others."""
+        waiting, errors = set(), []
+        for file in self._folder.glob(PROGRESS.format(pid="*")):
+            pid = int(file.stem.partition("-")[2])
+            with contextlib.suppress(FileNotFoundError):  # it has just ended
+                if not _is_alive(pid):
+                    file.unlink()
+                    continue
+                progress = json.loads(file.read_text())
+                if progress["number"] < number:
+                    waiting.add(pid)
+                elif progress["error"]:
+                    errors.append(progress["error"])
+        return waiting, errors
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
