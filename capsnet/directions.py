@@ -15,7 +15,7 @@ Floats = NDArray[np.float32]
 
 
 class DirectionError(ValueError):
-    """A direction that the card does not name, or an amount outside its bounds: the `value`, and all that is `allowed`."""
+    """A direction that the card does not name, or an amount outside its bounds: `value` and `allowed` say which."""
 
     def __init__(self, value: str, allowed: str) -> None:
         super().__init__(f"{value}: {allowed}")

@@ -19,8 +19,8 @@ class TransformParameters(DrawingParameters):
 
     by: By = Field(
         "rotation",
-        description="The property to change: rotation and slant in degrees (clockwise, to the right); width, height and size "
-        "in per cent; weight, the thickness of the stroke, in pixels; shift_x and shift_y in pixels (right, down).",
+        description="The property to change: rotation and slant in degrees (clockwise, to the right); width, height "
+        "and size in per cent; weight (of the stroke), shift_x (right) and shift_y (down) in pixels.",
         examples=["rotation"],
     )
     min: Amount | None = Field(
