@@ -20,6 +20,9 @@ CHAIN_NEAR = 0.25  # of a piece's length: the next of a chain is no farther away
 CHAIN = (
     2.7  # lengths of the first piece, that a chain is at most high: two segments and the gaps between them
 )
+BAR = 2.5  # heights, that a level bar is at least wide
+SHORT_LINE = 0.6  # of the digit's width, that a line under it is at least long
+UNDER = 0.05  # of the digit's height, by which a line under it may reach into its box
 LEAST_PIECE = 0.004  # of the digit's weight
 
 LEAST_LENGTH = 0.012  # of the picture's longer edge: shorter components are no digit
@@ -153,7 +156,21 @@ def _with_pieces(parts: Components, main: int) -> np.ndarray:
         chain |= alike & _near(parts, following, CHAIN_NEAR)
     tall = parts.bottom[chain].max() - parts.top[chain].min()
     wide = parts.right[chain].max() - parts.left[chain].min()
-    return np.asarray(chain if wide <= tall <= CHAIN * longest[main] else found)
+    found = np.asarray(chain if wide <= tall <= CHAIN * longest[main] else found)
+    return np.asarray(found & ~_underlines(parts, found))
+
+
+def _underlines(parts: Components, found: np.ndarray) -> np.ndarray:
+    """Find level bars below the rest of a digit's pieces (N,) and wider than that: bool (N,)."""
+    bars = found & (parts.width > BAR * parts.height)
+    rest = found & ~bars
+    if not (bars.any() and rest.any()):
+        return np.zeros(len(parts), bool)
+    bottom, height = parts.bottom[rest].max(), parts.height[rest].max()
+    wide = parts.right[rest].max() - parts.left[rest].min()
+    # The lowest segment of a display is narrower than the digit, and all of a display is in pieces.
+    least = wide if rest.sum() > 1 else SHORT_LINE * wide
+    return np.asarray(bars & (parts.top >= bottom - UNDER * height) & (parts.width > least))
 
 
 def _near(parts: Components, main: int, share: float) -> np.ndarray:

@@ -22,7 +22,7 @@ SHORT = {
     "outline": (36, 1),
     "european-1": (29, 5),
     "slashed-0": (34, 1),
-    "underlined": (33, 3),
+    "underlined": (34, 2),
     "circled": (30, 0),
     "seven-segments": (32, 1),
     "crossed-out": (0, 6),
