@@ -15,11 +15,19 @@ Floats = NDArray[np.float32]
 
 
 class DirectionError(ValueError):
-    """A direction that the card does not name, or an amount out of bounds: the `value`, and all that is `allowed`."""
+    """A direction that the card does not name, or an amount out of bounds.
 
-    def __init__(self, value: str, allowed: str) -> None:
+    Attributes
+    ----------
+    value, allowed
+        What was asked for, and what may be.
+    is_amount
+        Whether the amount is wrong, and not the name.
+    """
+
+    def __init__(self, value: str, allowed: str, *, is_amount: bool = False) -> None:
         super().__init__(f"{value}: {allowed}")
-        self.value, self.allowed = value, allowed
+        self.value, self.allowed, self.is_amount = value, allowed, is_amount
 
 
 def find(card: ModelCard, label: int, name: str) -> PoseDirection:
@@ -54,6 +62,7 @@ def steer(card: ModelCard, label: int, pose: Floats, changes: Iterable[tuple[str
             raise DirectionError(
                 f"{amount:g}",
                 f"should be from {direction.minimum:g} to {direction.maximum:g} {direction.unit} for {name}",
+                is_amount=True,
             )
         moved = moved + np.float32(amount) * rate(direction, pose)
     return moved

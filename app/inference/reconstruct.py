@@ -162,7 +162,8 @@ def refusing(parameter: str) -> Iterator[None]:
     try:
         yield
     except directions.DirectionError as error:
-        raise InvalidParameter.of(parameter, error.value, error.allowed) from None
+        wrong = parameter.replace("direction", "amount") if error.is_amount else parameter
+        raise InvalidParameter.of(wrong, error.value, error.allowed) from None
 
 
 def drawings_of(served: LoadedModel, poses: Floats, labels: Sequence[int]) -> list[DecodeJob]:

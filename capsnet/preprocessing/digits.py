@@ -178,7 +178,7 @@ def _with_pieces(parts: Components, main: int) -> np.ndarray:
     while (new := chain & ~seen & links).any():
         following = int(np.argmax(new))
         seen[following] = True
-        chain |= alike & _near(parts, following, CHAIN_NEAR)
+        chain |= links & _near(parts, following, CHAIN_NEAR)
     tall = parts.bottom[chain].max() - parts.top[chain].min()
     wide = parts.right[chain].max() - parts.left[chain].min()
     found = np.asarray(chain if wide <= tall <= CHAIN * longest[main] else found)

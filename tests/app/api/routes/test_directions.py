@@ -36,7 +36,7 @@ def test_directions_move_the_whole_pose_together_with_dimensions(client: httpx.C
         ("?direction=slant", ("'amount'", "pairs")),
         ("?direction=slant&amount=1&direction=slant&amount=2", ("'direction'", "once")),
         ("?direction=weight&amount=1", ("'weight'", "should be one of slant, width")),
-        ("?direction=slant&amount=21", ("21", "from -20 to 20 degrees")),
+        ("?direction=slant&amount=21", ("'amount' is 21", "from -20 to 20 degrees")),
         ("?direction=slant&amount=181", ("amount", "from -180 to 180")),
         ("?direction=slant&amount=1&model=pair", ("the model's card names none",)),
     ],
