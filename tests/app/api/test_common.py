@@ -58,7 +58,7 @@ def test_one_model_is_shown(client: httpx.Client) -> None:
     [
         ("/models/mnist/", "(did you mean '/models/mnist'?)"),
         ("/Models", "(did you mean '/models'?)"),
-        ("/v2/models/mnist/config", "'/v2/models/mnist/config'; /docs"),
+        ("/v2/models/mnist/weights", "'/v2/models/mnist/weights'; /docs"),
     ],
 )
 def test_what_was_meant_is_guessed_where_it_can_be(client: httpx.Client, path: str, hint: str) -> None:

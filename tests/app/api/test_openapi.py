@@ -28,6 +28,7 @@ from tests.app.tiny_model import write_tiny_model
 ROUTES = [
     "post /classify",
     "post /classify/batch",
+    "post /read",
     "post /reconstruct",
     "post /sweep",
     "post /transform",
