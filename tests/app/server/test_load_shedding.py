@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
 from app.server.http_head import whole_request
-from app.server.load_shedding import IN_A_TURN
+from app.server.load_shedding import AT_A_TIME, PAUSE_S
 from app.server.protocol import CapsnetProtocol
 from tests.app.server_process import Server, png, serving, wait_until
 
@@ -185,7 +185,7 @@ def test_a_crowd_before_a_full_house_is_told_so_one_by_one(one_place: Server, se
     with contextlib.ExitStack() as stack:
         crowd = [
             stack.enter_context(socket.create_connection(("127.0.0.1", one_place.port), timeout=30))
-            for _ in range(2 * IN_A_TURN + 10)
+            for _ in range(2 * AT_A_TIME + 10)
         ]
         with busy(one_place):
             for connection in crowd[:-1]:
@@ -195,6 +195,18 @@ def test_a_crowd_before_a_full_house_is_told_so_one_by_one(one_place: Server, se
             crowd[-1].sendall(request[-10:])
             answers.append(crowd[-1].recv(12)[9:])
     assert set(answers) == {b"503"}
+
+
+def test_a_client_that_asks_again_at_once_is_refused_at_a_pace(one_place: Server, seven: bytes) -> None:
+    """Refused as fast as it can ask, it would take the time of those that were let in."""
+    request = HEAD + b"Content-Length: %d\r\n\r\n" % len(seven) + seven
+    with busy(one_place), socket.create_connection(("127.0.0.1", one_place.port), timeout=30) as client:
+        started, refused = time.monotonic(), 0
+        while refused < 6:
+            client.sendall(request)
+            assert client.recv(65536)[9:12] == b"503"
+            refused += 1
+        assert 5 * PAUSE_S < time.monotonic() - started < 5
 
 
 def test_answers_come_in_the_order_of_the_requests(one_place: Server, seven: bytes) -> None:
