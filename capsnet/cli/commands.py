@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import typer
 
-from capsnet import CapsnetError, Classification, Client, Picture, Reconstruction, Sweep, Transformation
+from capsnet import (
+    CapsnetError,
+    Classification,
+    Client,
+    Picture,
+    Reading,
+    Reconstruction,
+    Sweep,
+    Transformation,
+)
 from capsnet.batching import in_order
 from capsnet.cli import output as rows
 from capsnet.cli.exit_codes import Status
@@ -87,12 +96,11 @@ def read(
     jobs: int,
 ) -> None:
     """`capsnet read`."""
-    with connection.open() as client, leaving_well():
-        sources = find(pictures)
-        results = one_by_one(sources, partial(client.read, **asked), jobs)
-        writer = open_writer(form, rows.READ_CELLS, rows.READ_COLUMNS)
-        failed = write(sources, results, lambda source, found: rows.read_row(source.name, found), writer)
-        finish(failed, len(sources))
+
+    def row(source: Source, found: Reading) -> Row:
+        return rows.read_row(source.name, found)
+
+    ask_each(connection, pictures, "read", asked, form, jobs, row, (rows.READ_CELLS, rows.READ_COLUMNS))
 
 
 def reconstruct(
@@ -111,11 +119,8 @@ def reconstruct(
             files["perturbed"] = drawn.perturbed
         return rows.reconstruct_row(source.name, drawn, save(output, source.stem, files) if output else [])
 
-    with connection.open() as client, leaving_well():
-        sources = find(pictures)
-        results = one_by_one(sources, partial(client.reconstruct, **asked), jobs)
-        writer = open_writer(form, rows.RECONSTRUCT_CELLS, rows.RECONSTRUCT_COLUMNS)
-        finish(write(sources, results, row, writer), len(sources))
+    layout = rows.RECONSTRUCT_CELLS, rows.RECONSTRUCT_COLUMNS
+    ask_each(connection, pictures, "reconstruct", asked, form, jobs, row, layout)
 
 
 def sweep(
@@ -132,11 +137,7 @@ def sweep(
         saved = save(output, source.stem, {"sweep": swept.sheet()}) if output else []
         return rows.sweep_row(source.name, swept, saved)
 
-    with connection.open() as client, leaving_well():
-        sources = find(pictures)
-        results = one_by_one(sources, partial(client.sweep, **asked), jobs)
-        writer = open_writer(form, rows.SWEEP_CELLS, rows.SWEEP_COLUMNS)
-        finish(write(sources, results, row, writer), len(sources))
+    ask_each(connection, pictures, "sweep", asked, form, jobs, row, (rows.SWEEP_CELLS, rows.SWEEP_COLUMNS))
 
 
 def transform(
@@ -153,11 +154,33 @@ def transform(
         saved = save(output, source.stem, {"transform": found.sheet()}) if output else []
         return rows.transform_row(source.name, found, saved)
 
+    layout = rows.TRANSFORM_CELLS, rows.TRANSFORM_COLUMNS
+    ask_each(connection, pictures, "transform", asked, form, jobs, row, layout)
+
+
+def ask_each(
+    connection: Connection,
+    pictures: Sequence[str],
+    method: str,
+    asked: Mapping[str, Any],
+    form: Format | None,
+    jobs: int,
+    row: Callable[[Source, Any], Row],
+    layout: tuple[Sequence[str], Sequence[str]],
+) -> None:
+    """Ask a method of the client about each picture by itself, and write the rows.
+
+    Parameters
+    ----------
+    method
+        Of `Client`; its first argument is the picture.
+    layout
+        Cells and columns of the rows.
+    """
     with connection.open() as client, leaving_well():
         sources = find(pictures)
-        results = one_by_one(sources, partial(client.transform, **asked), jobs)
-        writer = open_writer(form, rows.TRANSFORM_CELLS, rows.TRANSFORM_COLUMNS)
-        finish(write(sources, results, row, writer), len(sources))
+        results = one_by_one(sources, partial(getattr(client, method), **asked), jobs)
+        finish(write(sources, results, row, open_writer(form, *layout)), len(sources))
 
 
 def models(connection: Connection, form: Format | None) -> None:
