@@ -116,38 +116,18 @@ OCTETS_ANSWER: dict[str, Any] = {
     "content": {OCTETS: {"schema": BINARY}},
 }
 
+
+def _optional_json(**schema: Any) -> dict[str, Any]:
+    """Return the description of a JSON object that may be left out."""
+    content = {"application/json": {"schema": {"type": "object", **schema}}}
+    return {"requestBody": {"required": False, "content": content}}
+
+
 # The bodies of the model repository extension; both may be left out.
-INDEX_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": False,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "ready": {
-                            "type": "boolean",
-                            "description": "Whether only models in service are listed.",
-                        }
-                    },
-                }
-            }
-        },
-    }
-}
-CHANGE_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": False,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "description": "Parameters of the protocol, which are passed over.",
-                }
-            }
-        },
-    }
-}
+INDEX_BODY = _optional_json(
+    properties={"ready": {"type": "boolean", "description": "Whether only models in service are listed."}}
+)
+CHANGE_BODY = _optional_json(description="Parameters of the protocol, which are passed over.")
 
 # A second form of an answer.
 PNG_ANSWER: dict[str, Any] = {"image/png": {"schema": BINARY}}

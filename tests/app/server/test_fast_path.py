@@ -20,6 +20,7 @@ from app.errors import InvalidImage
 from app.server.fast_path import LONGEST_BODY
 from app.server.http_head import answer, read_head
 from app.server.protocol import FAST_PATH_WAIT_S
+from benchmarks.http_fuzz import Parsed
 from tests.app.in_process_server import within_this_process
 from tests.app.server.test_load_shedding import busy
 from tests.app.server_process import Server, png, serving, wait_until
@@ -308,28 +309,6 @@ def test_the_door_stands_before_it(tiny_models: Path, tmp_path: Path, seven: byt
 )
 def test_only_a_plain_body_is_taken(media: str, body: bytes, expected: bytes | None) -> None:
     assert plain_picture(media, body) == expected
-
-
-class Parsed:
-    """What uvicorn's parser makes of bytes."""
-
-    def __init__(self, data: bytes) -> None:
-        self.url, self.body, self.whole = b"", b"", 0
-        self.headers: list[tuple[str, str]] = []
-        self.parser = httptools.HttpRequestParser(self)
-        self.parser.feed_data(data)
-
-    def on_url(self, url: bytes) -> None:
-        self.url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
-
-    def on_body(self, body: bytes) -> None:
-        self.body += body
-
-    def on_message_complete(self) -> None:
-        self.whole += 1
 
 
 pieces = st.sampled_from(
