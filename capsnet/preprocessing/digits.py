@@ -16,7 +16,7 @@ LEAST_CONTRAST = 0.06  # fainter differences are no stroke
 FAINTEST = 0.35  # of a digit's own strokes; fainter pixels beside them are not a part of it
 FULL = 0.8  # of the strokes' level, from which on they count as full
 NEAR = 0.12  # of the digit's height: pieces no farther away belong to it
-LINK = 0.3  # of the first piece's length, that a piece has at least which leads to another
+LINK = 0.3  # of the first piece's length, that the others of a chain have at least
 ALIKE = 0.7  # of the first piece's darkness, that the others of a chain have at least
 CHAIN_NEAR = 0.25  # of a piece's length: the next of a chain is no farther away
 CHAIN = (
@@ -172,17 +172,25 @@ def _with_pieces(parts: Components, main: int) -> np.ndarray:
     usual &= (longest <= 1.2 * longest[main]) & ~_around(parts, main)
     found = usual & _near(parts, main, NEAR)
     found[main] = True
-    alike = usual & (strength > ALIKE * strength[main])
-    links = alike & (longest >= LINK * longest[main])
+    links = usual & (strength > ALIKE * strength[main]) & (longest >= LINK * longest[main])
     chain, seen = found.copy(), np.zeros(len(parts), bool)
-    while (new := chain & ~seen & links).any():
+    tall, wide = _extent(parts, chain)
+    # A chain only grows, so one that is too long already is none, and a page full of pieces is not searched.
+    while max(tall, wide) <= CHAIN * longest[main] and (new := chain & ~seen & links).any():
         following = int(np.argmax(new))
         seen[following] = True
         chain |= links & _near(parts, following, CHAIN_NEAR)
-    tall = parts.bottom[chain].max() - parts.top[chain].min()
-    wide = parts.right[chain].max() - parts.left[chain].min()
-    found = np.asarray(chain if wide <= tall <= CHAIN * longest[main] else found)
+        tall, wide = _extent(parts, chain)
+    if wide <= tall <= CHAIN * longest[main]:
+        found = chain
     return np.asarray(found & ~_underlines(parts, found))
+
+
+def _extent(parts: Components, chosen: np.ndarray) -> tuple[int, int]:
+    """Return height and width of the space that some components (N,) cover."""
+    tall = parts.bottom[chosen].max() - parts.top[chosen].min()
+    wide = parts.right[chosen].max() - parts.left[chosen].min()
+    return int(tall), int(wide)
 
 
 def _underlines(parts: Components, found: np.ndarray) -> np.ndarray:
