@@ -1,4 +1,8 @@
-"""Connections taken as they come, also while the event loop's turns are long."""
+"""Connections taken as they come, also while the event loop's turns are long.
+
+uvloop takes one connection in a turn of the loop. At twice the sustainable load, clients waited for seven seconds. It
+goes when uvloop takes all that wait, as asyncio's own loop does.
+"""
 
 import asyncio
 import errno
