@@ -11,6 +11,7 @@ columns of their grid.
 """
 
 import hashlib
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,6 +61,23 @@ class RoutingGraph:
             [COUPLINGS, AGREEMENTS, ROUTED_LENGTHS], {IMAGE: images}
         )
         return couplings, agreements, lengths
+
+
+class LazyRouting:
+    """The graph of a model's routing, opened when it is first asked for; safe to use from several threads."""
+
+    def __init__(self, card: ModelCard, folder: Path) -> None:
+        self._card, self._folder = card, folder
+        self._graph: RoutingGraph | None = None
+        self._opening = threading.Lock()
+
+    def votes(self, image: Floats, label: int) -> "Votes":
+        """Route an image (C,H,W), and read the votes for a class; raises CardError or OSError as `open` does."""
+        with self._opening:
+            self._graph = self._graph or RoutingGraph.open(self._card, self._folder)
+        if self._card.routing is None:
+            raise CardError(f"{self._folder}: the model has no graph of its routing")
+        return votes_for(label, self._graph.run(image[None]), self._card.routing.grid)
 
 
 class Votes(NamedTuple):

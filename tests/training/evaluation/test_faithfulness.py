@@ -1,8 +1,10 @@
-"""What occlusion ranks first is evidence: without it the capsule shortens sooner than without other ink."""
+"""What an explanation ranks first is evidence: without it the capsule shortens sooner than without other ink."""
 
 import numpy as np
+import pytest
 
 from capsnet.onnx_model import open_variants
+from capsnet.routing import RoutingGraph
 from capsnet.shipped_models import chosen_models
 from training.data.datasets import Split
 from training.evaluation.faithfulness import measure_faithfulness
@@ -13,3 +15,23 @@ def test_deleting_the_highest_ranked_tiles_shortens_the_capsule_first(digits: Sp
     found = measure_faithfulness(variants["fp32"], digits.images[:16].astype(np.float32) / 255)
     assert found.ranked < 0.8 * found.random
     assert found.lower >= 0.8
+
+
+@pytest.mark.parametrize(("name", "images"), [("mnist-capsnet", 12), ("mnist-shared", 24)])
+def test_votes_rank_evidence_better_than_chance_and_occlusion_ranks_it_best(
+    digits: Split, name: str, images: int
+) -> None:
+    folder = chosen_models() / name
+    card, variants = open_variants(folder)
+    assert card.routing is not None
+    pictures = digits.images[:images].astype(np.float32) / 255
+    graph = RoutingGraph.open(card, folder)
+    found = measure_faithfulness(variants["fp32"], pictures, graph, card.routing.grid)
+    assert found.votes is not None
+    assert found.votes_lower is not None
+    assert found.ranked < found.votes < 0.95 * found.random
+    assert found.votes_lower >= 0.6
+    for curve in found.curves.values():
+        assert len(curve) == 21
+        assert curve[0] > 0.85
+    assert np.mean(found.curves["votes"]) < np.mean(found.curves["random"])
