@@ -140,7 +140,9 @@ def test_the_camera_gives_a_picture_and_is_let_go(playground: Page) -> None:
     eventually(playground, is_on_board)
     wait_for_another(playground, saw, seven)
     # It moves, and in some of its moments there is a digit to be seen.
-    expect(playground.locator("#verdict-words")).to_have_text(re.compile(r"trained on|Surely|likely|Perhaps|guess"))
+    expect(playground.locator("#verdict-words")).to_have_text(
+        re.compile(r"trained on|Surely|likely|Perhaps|guess")
+    )
 
 
 def test_a_sample_shows_what_the_network_does_not_know(playground: Page) -> None:
