@@ -4,18 +4,16 @@ import base64
 import hashlib
 import mimetypes
 import re
-from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from starlette.responses import Response
-from starlette.staticfiles import StaticFiles
+from starlette.staticfiles import NotModifiedResponse, StaticFiles
 
+from ..playground import STATIC, choose_language, render_page
 from ..security_headers import PLAYGROUND, page_policy
-
-STATIC = Path(__file__).resolve().parents[2] / "static"
 
 # Not what the machine's own tables say: a browser runs no module of another type.
 mimetypes.add_type("text/javascript", ".js")
@@ -42,9 +40,19 @@ def swagger_assets() -> StaticFiles:
 
 @router.get("/")
 async def landing_page(request: Request) -> Response:
-    """The playground."""
-    response = await playground.get_response("index.html", request.scope)
-    response.headers.update(PLAYGROUND)
+    """The playground, in the language of `?lang=` or of the browser."""
+    language = choose_language(request.query_params.get("lang"), request.headers.get("accept-language", ""))
+    page, etag = render_page(language)
+    headers = {
+        "Cache-Control": "no-cache",
+        "Content-Language": language,
+        "ETag": etag,
+        "Vary": "Accept-Language",
+    }
+    response: Response = HTMLResponse(page, headers=headers)
+    if playground.is_not_modified(response.headers, request.headers):
+        response = NotModifiedResponse(response.headers)
+    response.headers.update(PLAYGROUND)  # also of a 304: the browser takes it for the page that it has
     return response
 
 

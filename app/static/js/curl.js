@@ -1,18 +1,19 @@
 /** The commands that ask the service what the page asks it. They can be pasted as they are. */
 
 import { address, hasKey } from "./api.js";
+import { text as words } from "./texts.js";
 
 /** Commands for a state, as [{title, text}]. The picture stands in them as the network saw it. */
 export function commandsFor({ card, seen, chosen, pose }) {
   const label = card.classes[chosen];
   const query = { model: card.name, preprocess: "none" };
   const commands = [
-    { title: "What is it, and how is it there?", text: send(seen.file, "classify", query) },
-    { title: "Draw it again", text: send(seen.file, "reconstruct", { ...query, label }) },
-    { title: "The sheet, as a picture", text: send(seen.file, "sweep", { ...query, label }, " -H 'Accept: image/png' -o sheet.png") },
+    { title: words("curl.classify"), text: send(seen.file, "classify", query) },
+    { title: words("curl.reconstruct"), text: send(seen.file, "reconstruct", { ...query, label }) },
+    { title: words("curl.sweep"), text: send(seen.file, "sweep", { ...query, label }, " -H 'Accept: image/png' -o sheet.png") },
   ];
   const body = { model: card.name, label, pose: (pose ?? seen.poses[chosen]).map((value) => Number(value.toFixed(4))) };
-  commands.splice(2, 0, { title: "Draw this pose, as a picture", text: decode(body) });
+  commands.splice(2, 0, { title: words("curl.decode"), text: decode(body) });
   return commands;
 }
 

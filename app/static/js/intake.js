@@ -4,6 +4,7 @@ import { Board } from "./board.js";
 import { byId, say } from "./dom.js";
 import { dismiss, mention } from "./notice.js";
 import { NOTHING, lookAt, looking, store, values } from "./session.js";
+import { text } from "./texts.js";
 
 const FIRST_SAMPLE = 7;
 
@@ -48,15 +49,15 @@ async function takeFile(blob, { asSeen = false, then = {}, isWanted = () => true
   const readable = await isReadable(blob);
   const bitmap = readable && (await createImageBitmap(blob).catch(() => null));
   if (newest !== gifts || !isWanted()) return undefined;
-  if (!readable) return mention(`${nameOf(blob)} cannot be read. Is it a file, and still there?`);
+  if (!readable) return mention(text("board.unreadable", { name: nameOf(blob) }));
   board.show({ picture: bitmap });
-  describeBoard(bitmap ? "" : `${nameOf(blob)} cannot be shown here.`);
+  describeBoard(bitmap ? "" : text("board.unseen", { name: nameOf(blob) }));
   const picture = { blob, asSeen, origin: { file: true } };
   if (!values.card) return store.set({ picture }); // asked about when there is a model
   return looking.now((signal) => lookAt(picture, signal, then));
 }
 
-const nameOf = (blob) => blob.name ?? "This file";
+const nameOf = (blob) => blob.name ?? text("board.nameless");
 
 /** Whether there are bytes to be had: not of a folder, nor of a file that is gone, which is no fault of the server. */
 async function isReadable(blob) {
@@ -102,17 +103,12 @@ export function begin({ strokes = null, sample = null, seen = null, chosen = nul
 /** Give the board the proportions of what a network takes. */
 export const shapeBoard = ({ height, width }) => board.shape(height / width);
 
-const HINTS = {
-  true: "Draw with mouse, pen or finger; with arrow keys and the space bar; or drop or paste a picture.",
-  false: "Open, drop or paste a picture, or press one of the samples.",
-};
-
 /** Let the board take strokes, or pictures alone. */
 export function allowPen(allowed) {
   board.allowPen(allowed);
   byId("undo").hidden = byId("pen-label").hidden = !allowed;
-  byId("board").setAttribute("aria-label", allowed ? "Drawing board" : "Picture");
-  say(byId("board-hint"), HINTS[allowed]);
+  byId("board").setAttribute("aria-label", text(allowed ? "board.label" : "board.label.penless"));
+  say(byId("board-hint"), text(allowed ? "board.hint" : "board.hint.penless"));
 }
 
 export function listenToBoard() {
