@@ -33,5 +33,5 @@ def draw_deletion(results: Sequence[dict[str, Any]], output: Path) -> None:
         cell.grid(color="0.9")
         cell.spines[["top", "right"]].set_visible(False)
     cells[0].set_ylabel("mean length of the capsule", fontsize=8)
-    cells[-1].legend(fontsize=8, frameon=False)
+    cells[0].legend(fontsize=8, frameon=False)
     save(figure, output)

@@ -62,6 +62,8 @@ export const sweep = (picture, query, signal) => post("sweep", picture, query, s
 
 export const transform = (picture, query, signal) => post("transform", picture, query, signal);
 
+export const explain = (picture, query, signal) => post("explain", picture, query, signal);
+
 /** Draw poses [N][D] with their labels [N]; gives base64 PNGs [N]. */
 export async function decode(model, labels, poses, signal) {
   const body = JSON.stringify({ model, labels, poses });

@@ -21,6 +21,7 @@ import { listed, text } from "./texts.js";
 import { confirm, copy, keepStateInLanguages, offerThemes, showTexts } from "./tools.js";
 import { keepTurning } from "./turn.js";
 import { showVerdict } from "./verdict.js";
+import { keepVotes } from "./votes.js";
 
 const loading = new Latest(reporter("models"));
 const table = new CapsuleTable(choose);
@@ -149,6 +150,7 @@ keepStateInLanguages(() => (values.seen ? toFragment(values) : null));
 listenToBoard();
 keepSheet(sheet);
 keepTurning();
+keepVotes();
 byId("reset").addEventListener("click", () => move(null));
 byId("chosen").addEventListener("change", ({ target }) => choose(Number(target.value)));
 byId("model").addEventListener("change", ({ target }) => useModel(target.value));
