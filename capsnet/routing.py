@@ -27,7 +27,6 @@ from capsnet.card import (
     Grid,
     ModelCard,
 )
-from capsnet.onnx_model import session
 
 Floats = NDArray[np.float32]
 # How wide the vote of a place is drawn: the standard deviation of a bell over its field, in shares of the field's side.
@@ -40,6 +39,8 @@ class RoutingGraph:
     """The encoder with the outputs of its routing, from the bytes of both files one after the other."""
 
     def __init__(self, graph: bytes, threads: int = 1) -> None:
+        from capsnet.onnx_model import session  # late, so that a missing runtime is told where it is needed
+
         self._session = session(graph, threads)
 
     @classmethod

@@ -108,7 +108,14 @@ def draw_votes() -> None:
         share = np.maximum(left.votes[number], 0) / np.maximum(sums[number], 1e-9)  # (R,K)
         colours = share[..., None] * np.array(LEFT) + (1 - share[..., None]) * np.array(RIGHT)
         sizes = 90 * sums[number] / sums.max()
-        cell.scatter(across.ravel(), down.ravel(), sizes.ravel(), colours.reshape(-1, 3), edgecolors="white", linewidths=0.3)
+        cell.scatter(
+            across.ravel(),
+            down.ravel(),
+            sizes.ravel(),
+            colours.reshape(-1, 3),
+            edgecolors="white",
+            linewidths=0.3,
+        )
         lengths = ", ".join(
             f"{label}: {each.lengths[number]:.2f}" for label, each in zip(PAIR, (left, right), strict=True)
         )
