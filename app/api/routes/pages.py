@@ -1,49 +1,38 @@
 """Pages for people: the playground, and the OpenAPI document to read and to try out, from this host alone."""
 
 import base64
+import functools
 import hashlib
-import mimetypes
+import importlib.resources
 import re
 from pathlib import Path
-from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from starlette.responses import Response
-from starlette.staticfiles import StaticFiles
 
 from ..security_headers import PLAYGROUND, page_policy
+from ..static_files import Playground, StaticFiles
 
 STATIC = Path(__file__).resolve().parents[2] / "static"
-
-# Not what the machine's own tables say: a browser runs no module of another type.
-mimetypes.add_type("text/javascript", ".js")
 
 router = APIRouter(include_in_schema=False)
 
 
-class Playground(StaticFiles):
-    """The playground's files, each with an ETag that browsers ask about every time: a new version is seen at once."""
-
-    def file_response(self, *arguments: Any, **options: Any) -> Response:
-        response = super().file_response(*arguments, **options)
-        response.headers["Cache-Control"] = "no-cache"
-        return response
+playground = Playground(STATIC)
 
 
-playground = Playground(directory=STATIC)
-
-
+@functools.cache
 def swagger_assets() -> StaticFiles:
     """The script and the style sheet of Swagger UI, which the package fastapi-offline carries."""
-    return StaticFiles(packages=[("fastapi_offline", "static")])
+    return StaticFiles(Path(str(importlib.resources.files("fastapi_offline"))) / "static")
 
 
 @router.get("/")
 async def landing_page(request: Request) -> Response:
     """The playground."""
-    response = await playground.get_response("index.html", request.scope)
+    response = playground.respond_page(request)
     response.headers.update(PLAYGROUND)
     return response
 
