@@ -22,45 +22,62 @@ UNREAD = re.compile(r"^(?:import|export)\b(?!\().*", re.MULTILINE)
 COMMENT = re.compile(r"^[ \t]*(?:/\*(?:(?!\*/).)*\*/|//[^\n]*)\n", re.MULTILINE | re.DOTALL)
 DYNAMIC = re.compile(r'\bimport\("([^"]+)"\)')
 
+BUNDLE = "bundle"
+# Not imported from the first bundle: that may wait for one that is loaded later.
+HEAD = 'const modules = (globalThis[Symbol.for("capsnet.modules")] ??= {});\n'
+
 # A module as a function, run in the order in which the browser would run it; some wait for a file.
 MODULE = """// {name}
-modules["{name}"] = await (async () => {{
+modules["{name}"] ??= await (async () => {{
 {imports}{body}
 return {{ {exports} }};
 }})();
 """
 
 
-def join_modules(files: Mapping[str, str], entry: str) -> str:
-    """Return one module that does what `entry` does with all that it imports.
+def join_modules(files: Mapping[str, str], entry: str) -> dict[str, str]:
+    """Return joined modules by their paths: one that does what `entry` does, and one for each that it loads later.
+
+    What is loaded later, by `import("./name.js")`, shares the modules that are there already.
 
     Parameters
     ----------
     files
         The text of each module by its path.
     entry
-        The path of the first one. The joined module must be served from the same folder.
+        The path of the first one. All modules lie in its folder, and so do the joined ones: `bundle.js`, and
+        `bundle.name.js` for one that is loaded later.
 
     Raises
     ------
     ValueError
         If a module is missing, two import each other, or a statement is of another kind than those understood.
     """
-    order = _in_order(files, entry)
-    joined = "const modules = {};\n" + "".join(_module(name, files[name]) for name in order)
     folder = posixpath.dirname(entry)
-
-    def dynamic(found: re.Match[str]) -> str:
-        path = _resolve(entry, found[1])
-        if path in order:
-            return f'Promise.resolve(modules["{path}"])'
-        if path not in files or IMPORT.search(files[path]):
-            raise ValueError(f"{path} is loaded later, so it must be there and import nothing")
-        return found[0]
-
-    if inner := next((name for name in order if posixpath.dirname(name) != folder), None):
+    first = _in_order(files, entry)
+    later = sorted(
+        {_resolve(entry, path) for name in first for path in DYNAMIC.findall(files[name])} - {*first}
+    )
+    bundles = {f"{BUNDLE}.js": first}
+    for name in later:
+        order = [each for each in _in_order(files, name) if each not in first]
+        bundles[f"{BUNDLE}.{posixpath.basename(name)}"] = order
+    if inner := next(
+        (name for names in bundles.values() for name in names if posixpath.dirname(name) != folder), None
+    ):
         raise ValueError(f"{inner} lies in another folder than {entry}")
-    return DYNAMIC.sub(dynamic, joined)
+
+    def load(found: re.Match[str]) -> str:
+        path = _resolve(entry, found[1])
+        if path in first:
+            return f'Promise.resolve(modules["{path}"])'
+        return f'import("./{BUNDLE}.{posixpath.basename(path)}").then(() => modules["{path}"])'
+
+    joined = {}
+    for bundle, names in bundles.items():
+        text = HEAD + "".join(_module(name, files[name]) for name in names)
+        joined[posixpath.join(folder, bundle)] = DYNAMIC.sub(load, text)
+    return joined
 
 
 def _in_order(files: Mapping[str, str], entry: str) -> list[str]:

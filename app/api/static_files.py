@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from .compression import compress
-from .module_bundle import join_modules, join_styles
+from .module_bundle import BUNDLE, join_modules, join_styles
 
 # Not what the machine's own tables say: a browser runs no module of another type.
 TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".json": "application/json"}
@@ -34,7 +34,6 @@ PAGE = "index.html"
 SCRIPT = re.compile(r'<script type="module" src="static/([^"]+)"></script>')
 STYLE = re.compile(r'[ ]*<link rel="stylesheet" href="static/([^"]+)">\n')
 LINK = re.compile(r'(?<=[" ])static/')
-BUNDLE = "bundle"
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,7 @@ class Playground(StaticFiles):
         styles = STYLE.findall(page)
         joined = {_beside(styles[0], "css"): join_styles(texts, styles)} if styles else {}
         for entry in SCRIPT.findall(page):
-            joined[_beside(entry, "js")] = join_modules(texts, entry)
+            joined |= join_modules(texts, entry)
         return files | {name: text.encode() for name, text in joined.items()}
 
     def _write_page(self) -> str:
