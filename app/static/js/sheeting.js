@@ -22,7 +22,7 @@ export function keepSheet(sheet) {
       sheet.empty("The sheet needs a picture.");
     } else if (inSight) {
       sheet.expect();
-      const job = async (signal) => sheet.fill(card, chosen, await sheetOf(card, picture, chosen, signal));
+      const job = async (signal) => sheet.fill(card, chosen, await sheetOf(card, picture, seen, chosen, signal));
       due = setTimeout(() => sheeting.now(job), REST);
     }
   };
