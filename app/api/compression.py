@@ -21,7 +21,7 @@ def compress(request: Request, response: Response) -> Response:
     packed = gzipped(bytes(response.body))
     if packed is None:
         return response
-    response.headers["Vary"] = "Accept-Encoding"
+    response.headers.add_vary_header("Accept-Encoding")
     if accepts_gzip(",".join(request.headers.getlist("accept-encoding"))):
         response.body = packed
         response.headers["Content-Encoding"] = "gzip"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import mimetypes
 import posixpath
@@ -107,18 +108,9 @@ class Playground(StaticFiles):
     The page's modules are also there as one file, and so are its style sheets (`module_bundle`).
     """
 
-    page: StaticFile
-
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.refresh()  # a statement that cannot be joined is said at the start
-
-    def refresh(self) -> bool:
-        """As for any folder, and write the page's links."""
-        changed = super().refresh()
-        if changed:
-            self.page = _static_file(PAGE, self._write_page().encode())
-        return changed
 
     def prepare(self, files: dict[str, bytes]) -> dict[str, bytes]:
         """Add the joined modules and style sheets that the page links; raises ValueError."""
@@ -130,17 +122,19 @@ class Playground(StaticFiles):
             joined |= join_modules(texts, entry)
         return files | {name: text.encode() for name, text in joined.items()}
 
-    def _write_page(self) -> str:
-        page = self._files[PAGE].content.decode()
-        styles = iter(STYLE.findall(page)[:1])
-        page = STYLE.sub(lambda found: _style(next(styles, None)), page)
-        page = SCRIPT.sub(lambda found: found[0].replace(found[1], _beside(found[1], "js")), page)
-        return LINK.sub(f"static/{self.version}/", page)
-
-    def respond_page(self, request: Request) -> Response:
-        """Answer with the page as it is now: a browser asks about it each time."""
+    def respond_page(self, request: Request, page: str) -> Response:
+        """Answer with the page, as it was written in a language: a browser asks about it each time."""
         self.refresh()
-        return answer(request, self.page, ASK)
+        return answer(request, _link(page, self.version), ASK)
+
+
+@functools.lru_cache(16)
+def _link(page: str, version: str) -> StaticFile:
+    """The page with links to the joined files under their lasting names."""
+    styles = iter(STYLE.findall(page)[:1])
+    page = STYLE.sub(lambda found: _style(next(styles, None)), page)
+    page = SCRIPT.sub(lambda found: found[0].replace(found[1], _beside(found[1], "js")), page)
+    return _static_file(PAGE, LINK.sub(f"static/{version}/", page).encode())
 
 
 def answer(request: Request, file: StaticFile, cache_control: str) -> Response:

@@ -34,7 +34,7 @@ def test_axe_finds_nothing(playground: Page, theme: str, size: tuple[int, int]) 
     playground.locator("#sheet-body").scroll_into_view_if_needed()
     expect(playground.get_by_role("grid")).to_be_visible()
     assert violations(playground) == []
-    playground.get_by_role("button", name="curl").click()
+    playground.get_by_role("button", name="Code", exact=True).click()
     expect(playground.get_by_role("dialog")).to_be_visible()
     assert violations(playground) == []
 

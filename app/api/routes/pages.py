@@ -12,10 +12,9 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from starlette.responses import Response
 
+from ..playground import STATIC, choose_language, render_page
 from ..security_headers import PLAYGROUND, page_policy
 from ..static_files import Playground, StaticFiles
-
-STATIC = Path(__file__).resolve().parents[2] / "static"
 
 router = APIRouter(include_in_schema=False)
 
@@ -31,9 +30,12 @@ def swagger_assets() -> StaticFiles:
 
 @router.get("/")
 async def landing_page(request: Request) -> Response:
-    """The playground."""
-    response = playground.respond_page(request)
-    response.headers.update(PLAYGROUND)
+    """The playground, in the language of `?lang=` or of the browser."""
+    language = choose_language(request.query_params.get("lang"), request.headers.get("accept-language", ""))
+    response = playground.respond_page(request, render_page(language))
+    response.headers["Content-Language"] = language
+    response.headers.add_vary_header("Accept-Language")
+    response.headers.update(PLAYGROUND)  # also of a 304: the browser takes it for the page that it has
     return response
 
 

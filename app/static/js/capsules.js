@@ -2,6 +2,7 @@
 
 import { byId, figure, make, say, tint } from "./dom.js";
 import { colourOf } from "./pictures.js";
+import { text } from "./texts.js";
 
 /** A number of the pose as deep as this has the full colour. */
 export const DEEPEST = 0.5;
@@ -82,8 +83,8 @@ function fillPose(row, pose) {
   row.querySelectorAll(".cell").forEach((cell, dim) => {
     const value = pose?.[dim] ?? 0;
     tint(cell, value / DEEPEST);
-    cell.title = pose ? `dimension ${dim}: ${figure(value, 3)}` : "";
-    say(cell.firstChild, pose ? figure(value) : "none");
+    cell.title = pose ? text("capsules.dimension", { dim, value: figure(value, 3) }) : "";
+    say(cell.firstChild, pose ? figure(value) : text("capsules.none"));
   });
 }
 
@@ -91,6 +92,7 @@ function head(dims) {
   const numbers = Array.from({ length: dims }, (_, dim) =>
     make("th", { scope: "col", className: "dim", textContent: dim }),
   );
-  const heading = (text, className) => make("th", { scope: "col", className, textContent: text });
-  return make("thead", {}, make("tr", {}, heading("Class", "of-name"), heading("Length", "of-length"), ...numbers));
+  const heading = (textContent, className) => make("th", { scope: "col", className, textContent });
+  const [name, length] = [heading(text("capsules.class"), "of-name"), heading(text("capsules.length"), "of-length")];
+  return make("thead", {}, make("tr", {}, name, length, ...numbers));
 }

@@ -6,6 +6,22 @@ import { hasText, language, text } from "./texts.js";
 
 const LEFT_OUT = ["classes", "config", "input", "pose_directions", "pose_meaning", "samples", "variants"];
 
+const SENTENCES = {
+  "mnist": "model.mnist",
+  "mnist-capsnet": "model.capsnet",
+  "mnist-shared": "model.shared",
+  "multimnist": "model.multimnist",
+  "fashion_mnist": "model.fashion",
+};
+
+const ARCHITECTURES = {
+  capsnet: "architecture.capsnet",
+  cnn: "architecture.cnn",
+  efficient: "architecture.efficient",
+  residual: "architecture.residual",
+  shared: "architecture.shared",
+};
+
 export function offerCards(turnTo) {
   byId("models").addEventListener("click", () => {
     byId("models-list").replaceChildren(...values.models.map((card) => item(card, turnTo)));
@@ -34,8 +50,7 @@ function item(card, turnTo) {
 
 /** One sentence about a model: written for those that ship, made of the card's facts for others. */
 function sentence({ name, classes, input, objects }) {
-  const known = `model.${name}`;
-  if (hasText(known)) return text(known);
+  if (Object.hasOwn(SENTENCES, name)) return text(SENTENCES[name]);
   const values = { count: number(classes.length), width: input.width, height: input.height, objects };
   return text(objects > 1 ? "model.any.several" : "model.any", values);
 }
@@ -43,7 +58,8 @@ function sentence({ name, classes, input, objects }) {
 function mainFacts(card) {
   const { metrics } = card.variants[card.serving.precision] ?? Object.values(card.variants)[0];
   const { architecture } = card.config;
-  const facts = { "models.architecture": hasText(`architecture.${architecture}`) ? text(`architecture.${architecture}`) : architecture };
+  const isKnown = Object.hasOwn(ARCHITECTURES, architecture);
+  const facts = { "models.architecture": isKnown ? text(ARCHITECTURES[architecture]) : architecture };
   if (metrics) {
     const share = figure(100 * metrics.error, 2);
     facts["models.error"] = text("models.error.of", { share, images: number(metrics.images), dataset: metrics.dataset });

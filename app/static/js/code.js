@@ -21,7 +21,7 @@ function callsFor({ card, seen, chosen, pose }) {
     { title: "code.classify", path: "classify", query, png: seen.file, field: "predictions" },
     { title: "code.reconstruct", path: "reconstruct", query: { ...query, label }, png: seen.file, field: "capsule" },
     { title: "code.decode", path: "decode", json: { model: card.name, label, pose: moved }, file: "drawn.png" },
-    { title: "code.sweep", path: "sweep", query: { ...query, label }, png: seen.file, file: "sheet.png" },
+    { title: "code.sweep", path: "sweep", query: { ...query, label }, png: seen.file, file: "pose-sheet.png" },
   ];
 }
 

@@ -6,6 +6,7 @@ import { dismiss, mention } from "./notice.js";
 import { NOTHING, lookAt, looking, store, values } from "./session.js";
 import { isLarge, shrink } from "./shrink.js";
 import { Timeline } from "./timeline.js";
+import { text } from "./texts.js";
 
 const FIRST_SAMPLE = 7;
 
@@ -59,6 +60,9 @@ function takeStrokes(strokes, then) {
 
 const isSame = (some, others) => some?.length === others.length && some.every((each, index) => each === others[index]);
 
+/** Draw for the person, where the model takes strokes. */
+export const giveStrokes = byHand((strokes) => board.takesStrokes && takeStrokes(strokes, {}));
+
 function takeSample(number, then = {}) {
   const { bitmap, blob } = values.samples[number];
   takePicture({ blob, bitmap, origin: { sample: number } }, then);
@@ -78,21 +82,21 @@ async function takeFile(blob, { asSeen = false, then = {}, isWanted = () => true
   const readable = await isReadable(blob);
   const bitmap = readable && (await createImageBitmap(blob).catch(() => null));
   if (newest !== gifts || !isWanted()) return undefined;
-  if (!readable) return mention(`${nameOf(blob)} cannot be read. Is it a file, and still there?`);
+  if (!readable) return mention(text("board.unreadable", { name: nameOf(blob) }));
   const sent = bitmap && !asSeen && isLarge(bitmap) ? await shrunk(blob, bitmap) : blob;
   if (newest !== gifts || !isWanted()) return undefined;
   const asked = takePicture({ blob: sent, bitmap, asSeen, origin: { file: true } }, then);
-  if (!bitmap) describeBoard(`${nameOf(blob)} cannot be shown here.`);
+  if (!bitmap) describeBoard(text("board.unseen", { name: nameOf(blob) }));
   return asked;
 }
 
 /** A photograph at the size in which it is sent; making it takes a moment, in which no old answer should stand there. */
 function shrunk(blob, bitmap) {
-  store.set({ ...NOTHING, picture: values.picture, asking: { what: "shrinking" } });
+  store.set({ ...NOTHING, picture: values.picture, asking: { what: "progress.shrinking" } });
   return shrink(blob, bitmap);
 }
 
-const nameOf = (blob) => blob.name ?? "This file";
+const nameOf = (blob) => blob.name ?? text("board.nameless");
 
 /** Whether there are bytes to be had: not of a folder, nor of a file that is gone, which is no fault of the server. */
 async function isReadable(blob) {
@@ -172,18 +176,13 @@ export function begin({ picture = null, strokes = null, sample = null, seen = nu
 /** Give the board the proportions of what a network takes. */
 export const shapeBoard = ({ height, width }) => board.shape(height / width);
 
-const HINTS = {
-  true: "Draw with mouse, pen or finger; with arrow keys and the space bar; or drop or paste a picture.",
-  false: "Open, drop or paste a picture, or press one of the samples.",
-};
-
 /** Let the board take strokes, or pictures alone. */
 export function allowPen(allowed) {
   if (allowed !== board.takesStrokes) timeline.restart({ strokes: [] });
   board.allowPen(allowed);
   byId("pen-label").hidden = !allowed;
-  byId("board").setAttribute("aria-label", allowed ? "Drawing board" : "Picture");
-  say(byId("board-hint"), HINTS[allowed]);
+  byId("board").setAttribute("aria-label", text(allowed ? "board.label" : "board.label.penless"));
+  say(byId("board-hint"), text(allowed ? "board.hint" : "board.hint.penless"));
 }
 
 export function listenToBoard() {

@@ -14,6 +14,6 @@ export function showProgress() {
     if (isSending) bar.value = share;
     else bar.removeAttribute("value");
     const percent = Math.round(100 * (share ?? 0));
-    say(byId("verdict-words"), isSending ? text("progress.sending", { percent }) : text(`progress.${asking.what ?? "looking"}`));
+    say(byId("verdict-words"), isSending ? text("progress.sending", { percent }) : text(asking.what ?? "progress.looking"));
   });
 }

@@ -2,6 +2,7 @@
 
 import { samplesOf } from "./api.js";
 import { byId, make } from "./dom.js";
+import { text } from "./texts.js";
 
 const STRIPS = new URL("../samples/", import.meta.url);
 
@@ -39,7 +40,8 @@ export function showSamples(samples, pick) {
   const buttons = samples.map(({ name, bitmap }, number) => {
     const canvas = make("canvas", { className: "pixels", width: bitmap.width, height: bitmap.height });
     canvas.getContext("2d").drawImage(bitmap, 0, 0);
-    const button = make("button", { type: "button", title: name, attributes: { "aria-label": `Sample: ${name}` } }, canvas);
+    const label = text("samples.sample", { name });
+    const button = make("button", { type: "button", title: name, attributes: { "aria-label": label } }, canvas);
     button.addEventListener("click", () => pick(number));
     return button;
   });

@@ -8,6 +8,7 @@ import { reporter } from "./notice.js";
 import { values } from "./session.js";
 import { text } from "./texts.js";
 
+const LABELS = { drawing: "save.drawing.as", sheet: "save.sheet.as" };
 const DRAWING = { png: drawingPng, svg: drawingSvg };
 const SHEET = { png: sheetPng, svg: sheetSvg, gif: sheetGif };
 
@@ -25,7 +26,7 @@ export function offerSaving() {
 
 function buttons(writers, what, take) {
   return Object.entries(writers).map(([extension, write]) => {
-    const label = text(`save.${what}`, { type: extension.toUpperCase() });
+    const label = text(LABELS[what], { type: extension.toUpperCase() });
     const button = make("button", { type: "button", textContent: extension.toUpperCase(), attributes: { "aria-label": label } });
     button.addEventListener("click", async () => {
       const name = values.card.classes[values.chosen].replace(/[^\p{L}\p{N}]+/gu, "-");

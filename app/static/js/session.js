@@ -2,7 +2,7 @@
 
 import { Latest } from "./latest.js";
 import { drawPoses, look } from "./look.js";
-import { reporter } from "./notice.js";
+import { reporter, whetherShown } from "./notice.js";
 import { Store } from "./store.js";
 
 export const NOTHING = { picture: null, seen: null, chosen: null, pose: null, drawn: new Map(), moved: null, asking: null };
@@ -18,6 +18,7 @@ export const looking = new Latest(
   { pace: STROKE_PACE },
 );
 export const moving = new Latest(reporter("pose"));
+whetherShown(() => values.seen !== null);
 store.on(["seen"], () => values.seen || moving.cancel()); // there is no pose to ask about
 
 /**

@@ -2,7 +2,7 @@
 
 import { byId, say } from "./dom.js";
 import { directionsOf } from "./handles.js";
-import { giveSample } from "./intake.js";
+import { giveSample, giveStrokes } from "./intake.js";
 import { choose, move, store, values } from "./session.js";
 import { text } from "./texts.js";
 
@@ -11,13 +11,22 @@ const TICKS = 30; // of a movement there and back
 
 // What each step does, and where its result is to be seen.
 const STEPS = [
-  { name: "length", place: "#capsules", act: () => give(known) },
-  { name: "others", place: "#capsules", act: () => choose(second()) },
-  { name: "pose", place: ".move", act: movePose },
-  { name: "decoder", place: ".move", act: () => move(values.seen.poses[values.chosen].map(() => 0)) },
-  { name: "turn", place: "#turn-section", act: turnPicture },
-  { name: "stranger", place: "#verdict", act: () => give(isStrange) },
+  { words: "steps.length", place: "#capsules", act: () => giveSample(preferred()) },
+  { words: "steps.others", place: "#capsules", act: () => choose(second()) },
+  { words: "steps.pose", place: ".move", act: movePose },
+  { words: "steps.decoder", place: ".move", act: () => move(values.seen.poses[values.chosen].map(() => 0)) },
+  { words: "steps.turn", place: "#turn-section", act: turnPicture },
+  { words: "steps.stranger", place: "#verdict", act: () => giveStrokes([STAR]) },
 ];
+
+/** The tips of a star in the order in which a pen goes through them. */
+function tipOf(number) {
+  const angle = (number * 4 * Math.PI) / 5;
+  return [0.5 + 0.38 * Math.sin(angle), 0.5 - 0.38 * Math.cos(angle)];
+}
+
+// A star is no class of any model here.
+const STAR = { width: 0.07, points: [0, 1, 2, 3, 4, 5].map(tipOf) };
 
 let at = 0;
 let moving = 0;
@@ -46,9 +55,9 @@ function end() {
 async function go(step) {
   clearInterval(moving);
   at = step;
-  const { name, place, act } = STEPS[step];
+  const { words, place, act } = STEPS[step];
   say(byId("steps-count"), text("steps.count", { step: step + 1, steps: STEPS.length }));
-  say(byId("steps-text"), text(`steps.${name}`, { name: nameOfKnown() }));
+  say(byId("steps-text"), text(words, { name: nameOfKnown() }));
   say(byId("steps-next"), text(step + 1 < STEPS.length ? "steps.next" : "steps.done"));
   byId("steps-back").disabled = step === 0;
   document.querySelector(place).scrollIntoView({ block: "center", behavior: isCalm() ? "auto" : "smooth" });
@@ -67,8 +76,6 @@ function isAnswered(step) {
 }
 
 const isClass = (name) => values.card.classes.includes(name) || name.split(" and ").every((each) => values.card.classes.includes(each));
-const isStrange = ({ name }) => !isClass(name);
-const known = ({ name }, index) => index === preferred();
 
 /** The number of the sample to begin with: a 7 if there is one. */
 function preferred() {
@@ -77,11 +84,6 @@ function preferred() {
 }
 
 const nameOfKnown = () => values.samples[preferred()]?.name ?? values.card.classes[0];
-
-function give(wanted) {
-  const number = values.samples.findIndex(wanted);
-  if (number >= 0) giveSample(number);
-}
 
 /** The class with the longest capsule of those that were not found. */
 function second() {
@@ -114,10 +116,14 @@ function movePose() {
 }
 
 function turnPicture() {
-  const slider = byId("turn");
+  const [slider, by] = [byId("turn"), byId("turn-by")];
+  if (by.value !== "rotation" && [...by.options].some(({ value }) => value === "rotation")) {
+    by.value = "rotation";
+    by.dispatchEvent(new Event("change"));
+  }
   if (values.chosen !== values.seen.found[0] || values.pose) choose(values.seen.found[0]);
   const wait = setInterval(() => {
-    if (STEPS[at].name !== "turn" || byId("steps").hidden) return clearInterval(wait);
+    if (STEPS[at].words !== "steps.turn" || byId("steps").hidden) return clearInterval(wait);
     if (slider.disabled) return undefined;
     clearInterval(wait);
     return sway(slider, Number(slider.max) / 2, Number(slider.max));
