@@ -63,7 +63,7 @@ store.on(["seen", "picture"], ({ seen, picture }) => {
 store.on(["seen", "chosen", "pose"], ({ card, chosen, pose }) => {
   byId("reset").disabled = !pose;
   byId("chosen").value = chosen ?? "";
-  const name = card.classes[chosen];
+  const name = card?.classes[chosen]; // the board may be cleared before there is a model
   const words = text(chosen === null ? "pose.given" : pose ? "pose.moved.of" : "pose.given.of", { name });
   for (const id of ["moved-words", "mirror-words"]) say(byId(id), words);
 });
