@@ -38,7 +38,7 @@ return {{ {exports} }};
 def join_modules(files: Mapping[str, str], entry: str) -> dict[str, str]:
     """Return joined modules by their paths: one that does what `entry` does, and one for each that it loads later.
 
-    What is loaded later, by `import("./name.js")`, shares the modules that are there already.
+    A module that is loaded later, by `import("./name.js")`, shares the modules that are there already.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Files and code of what is on the page, each used as a person would."""
+"""Files and code for the content of the page, each used as a person would."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-/** What nobody needs in the first two seconds: loaded when the first view is there. */
+/** Everything that the first two seconds do not need: loaded when the first view is there. */
 
 import { byId } from "./dom.js";
 import { offerCards } from "./cards.js";
