@@ -50,8 +50,9 @@ export class Board {
     this.show({ picture: this.picture });
   }
 
-  get isEmpty() {
-    return !this.picture && this.strokes.length === 0;
+  /** Whether a stroke is under way. */
+  get isDrawing() {
+    return this.#pointer !== null || Boolean(this.#cursor?.down);
   }
 
   show({ picture = null, strokes = [] }) {
@@ -59,10 +60,6 @@ export class Board {
     this.picture = picture;
     this.strokes = strokes;
     this.paint();
-  }
-
-  undo() {
-    this.show({ strokes: this.strokes.slice(0, -1) });
   }
 
   /** What was drawn as a PNG, at a size that is quick to send and more than any network takes. */
