@@ -80,16 +80,22 @@ def opened(browser: Browser, url: str, size: str, **options: Any) -> Iterator[Pa
 
 
 def take(page: Page, folder: Path, name: str) -> None:
-    """Save what the window shows, then the whole page, then the verdict on a picture that is refused."""
+    """Save what the window shows, then the whole page or each section, then the verdict on a refused picture."""
     page.wait_for_timeout(300)
     page.screenshot(path=folder / f"{name}-fold.png")
+    if page.locator("#present-bar").is_visible():
+        for number in range(2, 7):
+            page.keyboard.press("PageDown")
+            page.wait_for_timeout(1500)
+            page.screenshot(path=folder / f"{name}-{number}.png")
+        return
     for section in (".turn", ".sheet"):
         page.locator(section).scroll_into_view_if_needed()
     expect(page.get_by_role("grid")).to_be_visible()
     expect(page.locator("#turn")).to_be_enabled()
     page.screenshot(path=folder / f"{name}.png", full_page=True)
     stranger = sample(page, "Bag")
-    if stranger.count():
+    if stranger.count() and "model=" not in page.url:
         stranger.click()
         expect(page.locator("#verdict")).to_have_class("verdict refused")
         page.locator(".seen").screenshot(path=folder / f"{name}-refused.png")
