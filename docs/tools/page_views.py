@@ -21,7 +21,7 @@ from tests.browser.support import PATIENCE, launch, sample, verdict
 
 SIZES = ("360x740", "667x375", "768x1024", "1024x768", "1280x720", "1920x1080")
 THEMES = ("light", "dark")
-# What is opened beside these: the address, the window, and how it differs. 200 % zoom halves the window.
+# Views beside these: the address, the window, and how it differs. 200 % zoom halves the window.
 SPECIAL: dict[str, tuple[str, str, dict[str, Any]]] = {
     "zoom": ("", "640x360", {"device_scale_factor": 2}),
     "present": ("&present", "1280x720", {}),
