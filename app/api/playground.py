@@ -6,7 +6,6 @@ The server puts both into the page, so that the first paint is in the right lang
 """
 
 import functools
-import hashlib
 import html
 import json
 import re
@@ -44,8 +43,8 @@ def choose_language(asked: str | None, accepted: str) -> str:
     return FALLBACK
 
 
-def render_page(language: str) -> tuple[str, str]:
-    """Return the page in a language, and its ETag. A changed file is read again."""
+def render_page(language: str) -> str:
+    """Return the page in a language. A changed file is read again."""
     return _render(language, *(file.stat().st_mtime_ns for file in (TEMPLATE, _file_of(language))))
 
 
@@ -54,14 +53,13 @@ def _file_of(language: str) -> Path:
 
 
 @functools.lru_cache(maxsize=16)
-def _render(language: str, *_versions: int) -> tuple[str, str]:
+def _render(language: str, *_versions: int) -> str:
     texts = json.loads(_file_of(language).read_text("utf-8"))
     both = texts["script"] | texts["page"]
     page = _MARKED_TAG.sub(lambda tag: _fill(tag[0], both), TEMPLATE.read_text("utf-8"))
     # An escaped `<` is the same text in JSON, and cannot end the element that it stands in.
     embedded = json.dumps(texts["script"], ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-    page = page.replace("{language}", language).replace("{texts}", embedded)
-    return page, f'"{hashlib.sha256(page.encode()).hexdigest()[:32]}"'
+    return page.replace("{language}", language).replace("{texts}", embedded)
 
 
 def _fill(tag: str, texts: dict[str, str]) -> str:

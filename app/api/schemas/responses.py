@@ -88,6 +88,11 @@ class ClassifyAnswer(Answer):
     lengths: list[Length] = Field(description="Length of every class capsule, [J], each from 0 to 1.")
     poses: list[list[float]] = Field(description=f"Pose of every class capsule, [J][D], {POSE}.")
     reconstruction: Check | None = Field(None, description="Left out with `verify=false`.")
+    input: str | None = Field(None, description="What the network saw. Given with `reconstruct=true`.")
+    drawings: list[str] | None = Field(
+        None,
+        description="What the capsule of each prediction draws, in their order. Given with `reconstruct=true`.",
+    )
     objects_found: int | None = Field(
         None,
         ge=2,

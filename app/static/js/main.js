@@ -1,17 +1,19 @@
 /** The page put together: what a person does becomes a question, and every answer is shown. */
 
-import { listModels } from "./api.js";
+import { listModels, takeKeyFromAddress } from "./api.js";
 import { CapsuleTable } from "./capsules.js";
-import { commandsFor } from "./curl.js";
 import { byId, make, say } from "./dom.js";
 import { Handles } from "./handles.js";
 import { allowPen, begin, giveFile, giveSample, listenToBoard, shapeBoard } from "./intake.js";
+import { keepForReload, keptState } from "./keep.js";
 import { Latest } from "./latest.js";
 import { mention, reporter, whenKeyIsGiven } from "./notice.js";
 import { blank, colourOf, paint } from "./pictures.js";
+import { showProgress } from "./progress.js";
 import { markSample, samplesFor, showSamples } from "./samples.js";
 import { NOTHING, choose, given, looking, move, moving, poseNow, store, values } from "./session.js";
 import { showReading } from "./reading.js";
+import { present, welcome } from "./present.js";
 import { fromFragment, toFragment } from "./share.js";
 import { Sheet } from "./sheet.js";
 import { keepSheet } from "./sheeting.js";
@@ -56,14 +58,14 @@ store.on(["seen", "chosen", "pose"], (now) => sliders.show(now));
 store.on(["seen", "chosen", "pose"], (now) => handles.show(now));
 store.on(["seen", "moved"], ({ moved }) => paintMoved(moved));
 store.on(["seen", "picture"], ({ seen, picture }) => {
-  byId("share").disabled = byId("curl").disabled = byId("chosen").disabled = !seen;
+  byId("share").disabled = byId("chosen").disabled = !seen;
   markSample(picture?.origin.sample ?? null);
   if (!seen) say(byId("verdict-words"), text(picture ? "verdict.unanswered" : "verdict.nothing")); // the notice says why
 });
 store.on(["seen", "chosen", "pose"], ({ card, chosen, pose }) => {
   byId("reset").disabled = !pose;
   byId("chosen").value = chosen ?? "";
-  const name = card.classes[chosen];
+  const name = card?.classes[chosen]; // the board may be cleared before there is a model
   const words = text(chosen === null ? "pose.given" : pose ? "pose.moved.of" : "pose.given.of", { name });
   for (const id of ["moved-words", "mirror-words"]) say(byId(id), words);
 });
@@ -146,6 +148,8 @@ async function share() {
 }
 
 offerThemes();
+welcome();
+present();
 keepStateInLanguages(() => (values.seen ? toFragment(values) : null));
 listenToBoard();
 keepSheet(sheet);
@@ -155,13 +159,24 @@ byId("reset").addEventListener("click", () => move(null));
 byId("chosen").addEventListener("change", ({ target }) => choose(Number(target.value)));
 byId("model").addEventListener("change", ({ target }) => useModel(target.value));
 byId("share").addEventListener("click", share);
-byId("curl").addEventListener("click", () =>
-  showTexts(text("curl.title"), text("curl.hint"), commandsFor(values)),
-);
 listenForFiles(giveFile);
 offerCamera(giveFile);
 whenKeyIsGiven(() => loadModels(stateNow()));
 window.addEventListener("hashchange", () => {
+  takeKeyFromAddress();
   if (location.hash.includes("=")) loadModels(); // not the skip link's, which says only where to go
 });
-loadModels();
+showProgress();
+keepForReload();
+loadModels(keptState() ?? fromAddress());
+
+const LATER = 3000; // ms: where no answer comes, what comes later does so all the same
+let isWhole = false;
+const loadRest = async () => {
+  if (isWhole) return;
+  isWhole = true;
+  const { begin: beginRest } = await import("./later.js");
+  beginRest((name, picture) => useModel(name, { picture }));
+};
+store.on(["seen"], ({ seen }) => seen && loadRest());
+setTimeout(loadRest, LATER);

@@ -23,7 +23,7 @@ export function keepSheet(sheet) {
       sheet.empty(picture ? "" : text("sheet.empty")); // of a picture without an answer the notice says why
     } else if (inSight) {
       sheet.expect();
-      const job = async (signal) => sheet.fill(card, chosen, await sheetOf(card, picture, chosen, signal));
+      const job = async (signal) => sheet.fill(card, chosen, await sheetOf(card, picture, seen, chosen, signal));
       due = setTimeout(() => sheeting.now(job), REST);
     }
   };

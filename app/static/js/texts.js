@@ -13,6 +13,9 @@ export function text(key, values = {}) {
   return words.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 }
 
+/** Whether there is a text of this key. */
+export const hasText = (key) => key in texts;
+
 /** Names as the language lists them: one, one and two. */
 export const listed = (names) => lists.format(names);
 

@@ -47,8 +47,14 @@ function withLanguage(lang) {
 export function showTexts(title, hint, items) {
   say(byId("text-title"), title);
   say(byId("text-hint"), hint);
-  byId("text-items").replaceChildren(...items.map(textItem));
+  byId("text-choice").hidden = true;
+  showItems(items);
   byId("text-dialog").showModal();
+}
+
+/** Put other texts into the dialog. */
+export function showItems(items) {
+  byId("text-items").replaceChildren(...items.map(textItem));
 }
 
 function textItem({ title, text }) {

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { byId, figure, make, say } from "./dom.js";
 import { PROPERTIES, amountOf, directionsOf, propertyName, rate } from "./handles.js";
 import { Latest } from "./latest.js";
-import { queryOf } from "./look.js";
+import { asAskedAgain, queryOf } from "./look.js";
 import { reporter } from "./notice.js";
 import { bitmapOf, blank, paint } from "./pictures.js";
 import { store, values } from "./session.js";
@@ -30,7 +30,8 @@ export function keepTurning() {
     const { card, picture, seen, chosen } = values;
     if (!seen) return turning.cancel();
     offer(card, chosen);
-    if (inSight) due = setTimeout(() => turning.now((signal) => ask(card, picture, chosen, signal)), REST);
+    const asked = asAskedAgain(picture, seen);
+    if (inSight) due = setTimeout(() => turning.now((signal) => ask(card, asked, chosen, signal)), REST);
   };
   store.on(["seen", "chosen"], refresh);
   choice.addEventListener("change", refresh);

@@ -50,7 +50,7 @@ def test_no_text_of_a_script_is_unused_or_missing() -> None:
 
 def test_a_page_has_all_of_its_texts() -> None:
     for language in languages():
-        page, _ = render_page(language)
+        page = render_page(language)
         assert f'<html lang="{language}">' in page
         assert "data-text" not in page
         assert not re.search(r"\{\w+\}", page.partition('id="texts"')[0])
@@ -65,6 +65,11 @@ def test_a_page_has_all_of_its_texts() -> None:
         ("en", "xx", "en"),
         ("../en", "", "en"),
         (None, "xx;q=0.9, en ;q=nonsense", "en"),
+        ("de", "fr", "de"),
+        (None, "de-AT, fr;q=0.9", "de"),
+        (None, "sv, fr;q=0.4, es;q=0.8", "es"),
+        (None, "zh-Hant-TW", "zh"),
+        (None, "de;q=0, fr;q=0.1", "fr"),
     ],
 )
 def test_the_language_follows_the_address_and_then_the_browser(
@@ -75,7 +80,7 @@ def test_the_language_follows_the_address_and_then_the_browser(
 
 def test_the_page_says_what_it_depends_on(client: httpx.Client) -> None:
     page = client.get("/", headers={"Accept-Language": "en"})
-    assert page.headers["vary"] == "Accept-Language"
+    assert page.headers["vary"] == "Accept-Encoding, Accept-Language"
     assert page.headers["content-language"] == "en"
     again = client.get("/", headers={"If-None-Match": page.headers["etag"]})
     assert again.status_code == 304
