@@ -1,7 +1,7 @@
 """Draw the figures of docs/capsules.md into docs/images: `make figures`.
 
 The lengths and poses are those of the model in artifacts/mnist for docs/images/seven.png; the routing is that of
-`model.nn.functional`, on a toy of six capsules that vote in a plane, and that of artifacts/mnist-capsnet on two digits
+`model.nn.functional`, on a toy of six capsules that vote in a plane, and that of two shipped models on two digits
 that lie over each other.
 """
 
@@ -88,7 +88,16 @@ def draw_routing() -> None:
 
 def draw_votes() -> None:
     """The places that vote for each of two overlapping digits, in each iteration of the routing."""
-    folder = ROOT / "artifacts" / "mnist-capsnet"
+    figure = Figure(figsize=(8.4, 4.9), layout="constrained")
+    cells = figure.subplots(2, 4)
+    draw_places(cells[0], "mnist-capsnet", (1, 2, 3))
+    draw_places(cells[1], "mnist-shared", (1, 3, 5))
+    save(figure, "capsules-votes.png")
+
+
+def draw_places(cells: np.ndarray, name: str, iterations: tuple[int, ...]) -> None:
+    """The input, and over it the places of a model in some iterations."""
+    folder = ROOT / "artifacts" / name
     card = ModelCard.load(folder)
     if card.routing is None:
         raise ValueError(f"{folder}: has no routing")
@@ -97,14 +106,12 @@ def draw_votes() -> None:
     history = RoutingGraph.open(card, folder).run(image[None])
     left, right = (votes_for(label, history, grid) for label in PAIR)
     sums = np.maximum(left.votes, 0) + np.maximum(right.votes, 0)  # (T,R,K)
-    figure = Figure(figsize=(8.4, 2.5), layout="constrained")
-    cells = figure.subplots(1, 1 + card.routing.iterations)
     for cell in cells:
         cell.imshow(image[0], cmap="gray", alpha=1 if cell is cells[0] else 0.45)
         cell.set(xticks=[], yticks=[], facecolor="black")
-    cells[0].set_title("input")
+    cells[0].set_title(name)
     down, across = np.mgrid[: grid.rows, : grid.columns] * grid.step + grid.first + (grid.field - 1) / 2
-    for number, cell in enumerate(cells[1:]):
+    for number, cell in zip((each - 1 for each in iterations), cells[1:], strict=True):
         share = np.maximum(left.votes[number], 0) / np.maximum(sums[number], 1e-9)  # (R,K)
         colours = share[..., None] * np.array(LEFT) + (1 - share[..., None]) * np.array(RIGHT)
         sizes = 90 * sums[number] / sums.max()
@@ -120,7 +127,6 @@ def draw_votes() -> None:
             f"{label}: {each.lengths[number]:.2f}" for label, each in zip(PAIR, (left, right), strict=True)
         )
         cell.set_title(f"iteration {number + 1}, {lengths}", fontsize=8)
-    save(figure, "capsules-votes.png")
 
 
 def overlapping() -> np.ndarray:

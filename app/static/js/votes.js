@@ -20,7 +20,7 @@ const choices = [byId("votes-left"), byId("votes-right")];
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 let inSight = false;
 let timer = 0;
-let shown = null; // {answers, circles} of the two digits
+let shown = null; // {name, answers, circles}: the model, and what it says of the two digits
 
 export function keepVotes() {
   const asking = new Latest(reporter("votes", { refused: forget }));
@@ -31,7 +31,7 @@ export function keepVotes() {
   };
   store.on(["card"], () => {
     offer();
-    if (!shown) refresh();
+    if (shown?.name !== routed()?.name) refresh();
   });
   for (const choice of choices) choice.addEventListener("change", refresh);
   slider.addEventListener("input", () => {
@@ -48,9 +48,13 @@ export function keepVotes() {
   new IntersectionObserver(watch, { rootMargin: "200px" }).observe(byId("votes-section"));
 }
 
-/** The first model of single digits whose capsules have a place. */
-const routed = () =>
-  values.models?.find(({ routing, input, objects }) => routing && input.preprocess === "mnist" && objects === 1);
+/** Of the models of single digits whose capsules have a place: the chosen one, or else the one that routes longest. */
+function routed() {
+  const fit = ({ routing, input, objects }) => routing && input.preprocess === "mnist" && objects === 1;
+  if (values.card && fit(values.card)) return values.card;
+  const all = (values.models ?? []).filter(fit);
+  return all.sort((one, other) => other.routing.iterations - one.routing.iterations)[0];
+}
 
 function offer() {
   const card = routed();
@@ -76,7 +80,7 @@ async function ask(card, signal) {
   );
   signal.throwIfAborted();
   paint(byId("votes-input"), picture.bitmap);
-  shown = { answers, circles: circles(answers[0].grid, card.input) };
+  shown = { name: card.name, answers, circles: circles(answers[0].grid, card.input) };
   slider.max = answers[0].iterations.length;
   slider.value = 1;
   slider.disabled = play.disabled = false;

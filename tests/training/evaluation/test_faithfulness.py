@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
+from capsnet.card import ModelCard
 from capsnet.onnx_model import open_variants
 from capsnet.routing import RoutingGraph
 from capsnet.shipped_models import chosen_models
 from training.data.datasets import Split
 from training.evaluation.faithfulness import measure_faithfulness
+from training.evaluation.overlap import measure_overlap
 
 
 def test_deleting_the_highest_ranked_tiles_shortens_the_capsule_first(digits: Split) -> None:
@@ -35,3 +37,15 @@ def test_votes_rank_evidence_better_than_chance_and_occlusion_ranks_it_best(
         assert len(curve) == 21
         assert curve[0] > 0.85
     assert np.mean(found.curves["votes"]) < np.mean(found.curves["random"])
+
+
+def test_the_votes_for_overlapping_digits_come_apart(digits: Split) -> None:
+    folder = chosen_models() / "mnist-shared"
+    card = ModelCard.load(folder)
+    assert card.routing is not None
+    images = digits.images.astype(np.float32) / 255
+    graph = RoutingGraph.open(card, folder)
+    found = measure_overlap(graph, card.routing.grid, images, digits.labels, 60)
+    assert found.found >= 8
+    assert len(found.gaps) == card.routing.iterations
+    assert found.gaps[-1] > found.gaps[0] + 1.5
