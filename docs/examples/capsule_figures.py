@@ -28,7 +28,7 @@ matplotlib.rcParams.update({"font.family": "DejaVu Sans", "font.size": 9, "axes.
 FIRST = [(0.8, 0.5), (0.9, 0.55), (0.75, 0.6), (0.85, 0.4), (-0.7, 0.6), (0.1, -0.9)]
 SECOND = [(-0.8, 0.1), (0.5, 0.8), (0.2, -0.9), (-0.3, 0.8), (-0.6, -0.5), (-0.5, -0.7)]
 # Two of the playground's samples, each moved by so many pixels from the middle.
-PAIR, APART = (3, 6), 5
+PAIR, APART = (3, 4), 5
 LEFT, RIGHT = (0.85, 0.15, 0.65), (0.1, 0.65, 0.25)
 
 

@@ -55,7 +55,7 @@ def test_the_iterations_play_and_places_take_sides(page: Page, routed: Server) -
     assert len({fill for _, _, fill in drawn}) > 10
     assert pixels(page.locator("#votes-input")).shape[:2] == (28, 28)
     expect(page.locator("#votes-left-length")).to_contain_text("3: length 0.")
-    expect(page.locator("#votes-right-length")).to_contain_text("6: length 0.")
+    expect(page.locator("#votes-right-length")).to_contain_text("4: length 0.")
     page.get_by_role("button", name="Play", exact=True).last.click()
     expect(now).to_have_text("iteration 1 of 5")
 

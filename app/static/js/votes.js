@@ -11,7 +11,7 @@ import { text } from "./texts.js";
 
 const APART = 5; // pixels that each digit is moved from the middle
 const PAUSE = 1400; // ms from one iteration to the next
-const START = ["3", "6"];
+const START = ["3", "4"];
 const SVG = "http://www.w3.org/2000/svg";
 
 const slider = byId("votes-iteration");
