@@ -23,7 +23,7 @@ from capsnet.onnx_file import has_external_data
 
 CARD_FILE = "card.json"
 DECODER_FILE = "decoder.onnx"
-# What is added to the bytes of the fp32 encoder so that it also gives the course of its routing.
+# Added to the bytes of the fp32 encoder, this gives the course of its routing as well.
 ROUTING_FILE = "routing.onnx"
 # A strip of validation images, from left to right, each as the network takes it.
 SAMPLES_FILE = "samples.png"

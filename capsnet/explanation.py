@@ -1,4 +1,4 @@
-"""What an answer says of the evidence for a class, by either method: the service and `capsnet.load` share it.
+"""The fields of an answer about the evidence for a class, by either method: the service and `capsnet.load` share them.
 
 Legend: C channels, H height, W width, T iterations, R and K rows and columns of patches or of places.
 """
@@ -25,7 +25,7 @@ def choose_method(card: ModelCard, asked: Method | None) -> Method:
     Raises
     ------
     ValueError
-        If votes are asked of a model whose capsules have no place; says what is allowed.
+        If votes are asked of a model whose capsules have no place; says what to ask instead.
     """
     if asked == "votes" and card.routing is None:
         raise ValueError("should be occlusion: the capsules of this model have no place in the image")

@@ -47,7 +47,8 @@ def overlapping(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     moved = np.zeros_like(left), np.zeros_like(right)
     moved[0][..., :-APART] = left[..., APART:]
     moved[1][..., APART:] = right[..., :-APART]
-    return np.maximum(*moved)
+    lighter: np.ndarray = np.maximum(*moved)
+    return lighter
 
 
 def _centres(votes: np.ndarray, grid: Grid) -> np.ndarray:
