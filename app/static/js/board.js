@@ -36,6 +36,7 @@ export class Board {
   /** Give the board the proportions of the network's input, its height over its width. */
   shape(aspect) {
     this.#canvas.width = SIZE;
+    this.#canvas.parentElement.style.setProperty("--aspect", aspect);
     this.#canvas.height = Math.round(SIZE * aspect);
     this.paint();
   }

@@ -7,6 +7,7 @@ import { text } from "./texts.js";
 /** A number of the pose as deep as this has the full colour. */
 export const DEEPEST = 0.5;
 
+const MOST_NUMBERED = 20; // dimensions; of more than these every fifth has its number over its column
 const MOST_ROWS = 20; // more classes than these: the longest
 
 export class CapsuleTable {
@@ -25,6 +26,7 @@ export class CapsuleTable {
     this.#card = card;
     const longest = Math.max(...card.classes.map((name) => name.length));
     this.#table.style.setProperty("--name", `${Math.min(14, longest)}ch`);
+    this.#table.classList.toggle("many", card.config.pose_dim > MOST_NUMBERED);
     this.#body = make("tbody");
     const count = Math.min(card.classes.length, MOST_ROWS);
     this.#body.append(...Array.from({ length: count }, () => this.#row(card.config.pose_dim)));

@@ -15,6 +15,7 @@ const NAMES = {
 };
 export const PROPERTIES = Object.keys(NAMES);
 const UNITS = { degrees: "°", "per cent": " %", pixels: " px" };
+const WIDE = "(min-width: 90rem)"; // a window that has space for the numbers beside the handles
 const STEPS = 100; // of a handle, from one end to the other
 
 /** A property in words; one that is not known has the name that the card gives it. */
@@ -65,7 +66,7 @@ export class Handles {
     const named = this.#rows.length > 0;
     if (named === !this.#list.hidden) return; // the numbers stay as open as the hand left them
     this.#list.hidden = byId("move-about").hidden = !named;
-    byId("numbers").open = !named;
+    byId("numbers").open = !named || matchMedia(WIDE).matches;
   }
 
   #row(direction) {

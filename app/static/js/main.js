@@ -13,6 +13,7 @@ import { showProgress } from "./progress.js";
 import { markSample, samplesFor, showSamples } from "./samples.js";
 import { NOTHING, choose, given, looking, move, moving, poseNow, store, values } from "./session.js";
 import { showReading } from "./reading.js";
+import { present, welcome } from "./present.js";
 import { fromFragment, toFragment } from "./share.js";
 import { Sheet } from "./sheet.js";
 import { keepSheet } from "./sheeting.js";
@@ -146,6 +147,8 @@ async function share() {
 }
 
 offerThemes();
+welcome();
+present();
 keepStateInLanguages(() => (values.seen ? toFragment(values) : null));
 listenToBoard();
 keepSheet(sheet);

@@ -65,6 +65,11 @@ def test_a_page_has_all_of_its_texts() -> None:
         ("en", "xx", "en"),
         ("../en", "", "en"),
         (None, "xx;q=0.9, en ;q=nonsense", "en"),
+        ("de", "fr", "de"),
+        (None, "de-AT, fr;q=0.9", "de"),
+        (None, "sv, fr;q=0.4, es;q=0.8", "es"),
+        (None, "zh-Hant-TW", "zh"),
+        (None, "de;q=0, fr;q=0.1", "fr"),
     ],
 )
 def test_the_language_follows_the_address_and_then_the_browser(
