@@ -21,7 +21,7 @@ from tests.browser.support import PATIENCE, launch, sample, verdict
 
 SIZES = ("360x740", "667x375", "768x1024", "1024x768", "1280x720", "1920x1080")
 THEMES = ("light", "dark")
-# What is opened beside these: the address, the window, and how it differs. 200 % zoom halves the window.
+# Views beside these: the address, the window, and how it differs. 200 % zoom halves the window.
 SPECIAL: dict[str, tuple[str, str, dict[str, Any]]] = {
     "zoom": ("", "640x360", {"device_scale_factor": 2}),
     "present": ("&present", "1280x720", {}),
@@ -80,16 +80,22 @@ def opened(browser: Browser, url: str, size: str, **options: Any) -> Iterator[Pa
 
 
 def take(page: Page, folder: Path, name: str) -> None:
-    """Save what the window shows, then the whole page, then the verdict on a picture that is refused."""
+    """Save what the window shows, then the whole page or each section, then the verdict on a refused picture."""
     page.wait_for_timeout(300)
     page.screenshot(path=folder / f"{name}-fold.png")
+    if page.locator("#present-bar").is_visible():
+        for number in range(2, 7):
+            page.keyboard.press("PageDown")
+            page.wait_for_timeout(1500)
+            page.screenshot(path=folder / f"{name}-{number}.png")
+        return
     for section in (".turn", ".sheet"):
         page.locator(section).scroll_into_view_if_needed()
     expect(page.get_by_role("grid")).to_be_visible()
     expect(page.locator("#turn")).to_be_enabled()
     page.screenshot(path=folder / f"{name}.png", full_page=True)
     stranger = sample(page, "Bag")
-    if stranger.count():
+    if stranger.count() and "model=" not in page.url:
         stranger.click()
         expect(page.locator("#verdict")).to_have_class("verdict refused")
         page.locator(".seen").screenshot(path=folder / f"{name}-refused.png")

@@ -29,9 +29,9 @@ OVERLAPS = """() => {
       const place = { text: node.data.trim().slice(0, 40), left, right, top, bottom };
       for (let around = element; around; around = around.parentElement) {
         if (getComputedStyle(around).overflowX === "visible") continue;
-        const box = around.getBoundingClientRect();
-        place.left = Math.max(place.left, box.left);
-        place.right = Math.min(place.right, box.right);
+        const frame = around.getBoundingClientRect();
+        place.left = Math.max(place.left, frame.left);
+        place.right = Math.min(place.right, frame.right);
       }
       const rest = (bottom - top) / 4;
       places.push({ ...place, top: top + rest, bottom: bottom - rest });
