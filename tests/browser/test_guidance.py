@@ -86,6 +86,20 @@ def test_a_class_gets_the_address_with_the_key(page: Page, models: Path, tmp_pat
     assert "whale" not in (tmp_path / "log").read_text()
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_in_what_is_opened(playground: Page, theme: str) -> None:
+    playground.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+    sample(playground, "3").click()
+    expect(playground.locator("#history button")).to_have_count(2)
+    playground.get_by_role("button", name="Save…").click()
+    expect(playground.get_by_role("dialog")).to_be_visible()
+    assert violations(playground) == []
+    playground.keyboard.press("Escape")
+    playground.get_by_role("button", name="Models", exact=True).click()
+    playground.get_by_text("The whole card").first.click()
+    assert violations(playground) == []
+
+
 def test_a_page_for_this_machine_alone_offers_no_address(playground: Page) -> None:
     expect(playground.get_by_role("button", name="Code", exact=True)).to_be_enabled()
     playground.wait_for_load_state("networkidle")

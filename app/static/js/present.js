@@ -7,7 +7,7 @@ const VISITED = "capsnet-visited";
 // Keys of a keyboard and of a presenter. Those of the second line mean something else on a control.
 const ANYWHERE = { PageDown: 1, PageUp: -1 };
 const OFF_CONTROLS = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity };
-const CONTROLS = "input, select, textarea, canvas, button, summary, dialog, [role=grid]";
+const CONTROLS = "input, select, textarea, canvas, dialog, [role=grid]";
 
 /** Make the opening words small from the second visit on. */
 export function welcome() {

@@ -6,12 +6,15 @@ import { text } from "./texts.js";
 
 const STRIPS = new URL("../samples/", import.meta.url);
 
+const fetchIndex = async () => (await fetch(new URL("index.json", STRIPS))).json();
+
+const early = fetchIndex().catch(() => null); // on its way while the models are asked for
 let strips = null;
 
 /** The samples that suit a model, as [{name, bitmap, blob}]: its own, else those of its data set, if there are any. */
 export async function samplesFor(card) {
   if (card.samples?.length) return cutAll(await samplesOf(card.name), { ...card.input, names: card.samples });
-  strips ??= await (await fetch(new URL("index.json", STRIPS))).json();
+  strips ??= (await early) ?? (await fetchIndex());
   const strip = strips[stripOf(card)];
   if (!strip) return [];
   return cutAll(await (await fetch(new URL(strip.file, STRIPS))).blob(), strip);

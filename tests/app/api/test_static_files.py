@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI, Request
 
 from app.api.compression import accepts_gzip
-from app.api.routes.pages import STATIC
+from app.api.playground import STATIC
 from app.api.static_files import FOREVER, Playground
 from tests.app.server_process import serving
 
