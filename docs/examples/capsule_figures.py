@@ -133,10 +133,10 @@ def overlapping() -> np.ndarray:
     """Two samples over each other, (C,H,W) in [0,1]."""
     with Image.open(ROOT / "app" / "static" / "samples" / "mnist.png") as strip:
         pixels = np.asarray(strip, np.float32) / 255  # (28,28*N)
+    left, right = (pixels[:, 28 * label : 28 * (label + 1)] for label in PAIR)
     image = np.zeros((28, 28), np.float32)
-    for label, moved in zip(PAIR, (-APART, APART), strict=True):
-        digit = pixels[:, 28 * label : 28 * (label + 1)]
-        image = np.maximum(image, np.roll(digit, moved, axis=1))  # the sides of a sample are empty
+    image[:, :-APART] = left[:, APART:]
+    image[:, APART:] = np.maximum(image[:, APART:], right[:, :-APART])
     return image[None]
 
 
