@@ -75,8 +75,9 @@ chromium: install-dev
 test-browser: chromium ## Run the tests of the playground in Chromium (ARGS=)
 	$(BIN)/python -m pytest tests/browser $(ARGS)
 
-screenshots: chromium ## Take the pictures of the playground in docs/images
+screenshots: chromium ## Take the playground's pictures: docs/images, and every width and theme in screenshots/ (ARGS=)
 	$(BIN)/python -m docs.tools.screenshots --output docs/images
+	$(BIN)/python -m docs.tools.page_views --output screenshots $(ARGS)
 
 lint: lint-style lint-types lint-imports lint-images lint-english ## Check style, types, import rules, Dockerfiles and English (-k for all at once)
 

@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from .api.authentication import warn_if_unauthenticated
+from .api.local_network import log_local_address
 from .errors import StartupError
 from .observability import logging_config
 from .settings import Settings, warn_of_unknown_variables
@@ -21,6 +22,7 @@ def main() -> None:
         logging_config.configure(settings.log_format, settings.log_level)
         warn_of_unknown_variables()
         warn_if_unauthenticated(settings)
+        log_local_address(settings)
         if os.environ.get("CAPSNET_SERVER") == "uvicorn":
             _serve_plainly(settings)
         elif settings.workers > 1:

@@ -46,6 +46,9 @@ ROOT_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 ORIGIN = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
 
 
+URL = re.compile(rf"{ORIGIN.pattern}{ROOT_PATH.pattern.replace(')+', ')*')}/?")
+
+
 def _origin(value: str) -> str:
     if not ORIGIN.fullmatch(value):
         raise ValueError(f"{value!r} is no origin: https://host or http://host:port, without a path")
@@ -55,6 +58,14 @@ def _origin(value: str) -> str:
 def _path(value: str) -> str:
     if not ROOT_PATH.fullmatch(value):
         raise ValueError("should begin with a slash, such as /digits, and not end with one")
+    return value
+
+
+def _url(value: str) -> str:
+    if not URL.fullmatch(value):
+        raise ValueError(
+            "should be an address such as http://192.168.1.20:8000 or https://example.org/digits"
+        )
     return value
 
 
@@ -219,6 +230,11 @@ class Settings(BaseSettings):
     cors_origins: Origins = Field(
         (),
         description="Origins whose pages may call the service, such as `https://example.org`, with commas between.",
+    )
+    public_url: Annotated[str, AfterValidator(_url)] | None = Field(
+        None,
+        description="Address under which other devices find the playground, such as `http://192.168.1.20:8000`, "
+        "for its QR code; by default that of this machine in its network.",
     )
     root_path: Annotated[str, AfterValidator(_path)] | None = Field(
         None,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Check,
         Classification,
         Digit,
+        Explanation,
         Model,
         Prediction,
         Reading,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         Sweep,
         Transformation,
         TransformedStep,
+        VotesIteration,
     )
     from capsnet.retry import DEFAULT_RETRIES, DEFAULT_TIMEOUT
     from capsnet.transport import DEFAULT_SERVER
@@ -50,6 +52,7 @@ __all__ = [
     "Classification",
     "Client",
     "Digit",
+    "Explanation",
     "Model",
     "Picture",
     "Png",
@@ -60,6 +63,7 @@ __all__ = [
     "Sweep",
     "Transformation",
     "TransformedStep",
+    "VotesIteration",
     "load",
 ]
 
@@ -73,6 +77,7 @@ _MODULES = {
     "Classification": "results",
     "Client": "client",
     "Digit": "results",
+    "Explanation": "results",
     "Model": "results",
     "Picture": "images",
     "Png": "images",
@@ -83,6 +88,7 @@ _MODULES = {
     "Sweep": "results",
     "Transformation": "results",
     "TransformedStep": "results",
+    "VotesIteration": "results",
     "load": "predictor",
 }
 

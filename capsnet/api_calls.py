@@ -13,7 +13,16 @@ import orjson
 from capsnet import results
 from capsnet.errors import CapsnetError
 from capsnet.images import Png
-from capsnet.results import Classification, Json, Model, Reading, Reconstruction, Sweep, Transformation
+from capsnet.results import (
+    Classification,
+    Explanation,
+    Json,
+    Model,
+    Reading,
+    Reconstruction,
+    Sweep,
+    Transformation,
+)
 from capsnet.transport import Call, Parameters
 
 Result = TypeVar("Result")
@@ -67,6 +76,11 @@ def sweep(
 def transform(data: bytes, **parameters: Any) -> Call[Transformation]:
     """POST /transform."""
     return _picture("/transform", data, _json(results.transformation), query(parameters))
+
+
+def explain(data: bytes, **parameters: Any) -> Call[Explanation]:
+    """POST /explain."""
+    return _picture("/explain", data, _json(results.explanation), query(parameters))
 
 
 def decode(label: int | str, poses: Iterable[Iterable[float]], model: str | None) -> Call[list[Png]]:

@@ -13,7 +13,16 @@ from capsnet import api_calls
 from capsnet.base_client import BaseClient
 from capsnet.errors import CapsnetError
 from capsnet.images import Picture, Png, read
-from capsnet.results import Classification, Model, Reading, Reconstruction, Sweep, Transformation
+from capsnet.results import (
+    Classification,
+    Explanation,
+    Method,
+    Model,
+    Reading,
+    Reconstruction,
+    Sweep,
+    Transformation,
+)
 from capsnet.transport import (
     Call,
     arguments,
@@ -125,6 +134,20 @@ class AsyncClient(BaseClient):
         options = {"label": label, "preprocess": preprocess}
         data = await asyncio.to_thread(read, picture)
         return await self.send(self._transform(data, by, (minimum, maximum, steps), model, **options))
+
+    async def explain(
+        self,
+        picture: Picture,
+        *,
+        method: Method | None = None,
+        label: int | str | None = None,
+        model: str | None = None,
+        preprocess: str | None = None,
+    ) -> Explanation:
+        """As `Client.explain`."""
+        options = {"method": method, "label": label, "preprocess": preprocess}
+        data = await asyncio.to_thread(read, picture)
+        return await self.send(self._explain(data, model, **options))
 
     async def decode(
         self, label: int | str, poses: Iterable[Iterable[float]], *, model: str | None = None

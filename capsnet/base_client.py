@@ -11,7 +11,15 @@ import httpx
 
 from capsnet import api_calls
 from capsnet.images import Png
-from capsnet.results import Classification, Reading, Reconstruction, Sweep, Transformation, movements
+from capsnet.results import (
+    Classification,
+    Explanation,
+    Reading,
+    Reconstruction,
+    Sweep,
+    Transformation,
+    movements,
+)
 from capsnet.retry import DEFAULT_RETRIES, DEFAULT_TIMEOUT, Attempts, Notice, silent
 from capsnet.transport import DEFAULT_SERVER, KEY_VARIABLE, SERVER_VARIABLE, Call, address, headers
 
@@ -88,6 +96,9 @@ class BaseClient(ABC):
     ) -> Call[Transformation]:
         named = dict(zip(("min", "max", "steps"), bounds, strict=True))
         return api_calls.transform(data, by=by, **named, **self._options(model, options))
+
+    def _explain(self, data: bytes, model: str | None, **options: Any) -> Call[Explanation]:
+        return api_calls.explain(data, **self._options(model, options))
 
     def _decode(
         self, label: int | str, poses: Iterable[Iterable[float]], model: str | None

@@ -23,16 +23,23 @@ from capsnet.onnx_file import has_external_data
 
 CARD_FILE = "card.json"
 DECODER_FILE = "decoder.onnx"
+# Added to the bytes of the fp32 encoder, this gives the course of its routing as well.
+ROUTING_FILE = "routing.onnx"
 # A strip of validation images, from left to right, each as the network takes it.
 SAMPLES_FILE = "samples.png"
 
 # Names of the tensors in the two graphs.
 #   encoder: image (B,C,H,W) float32 in [0,1]            -> lengths (B,J), poses (B,J,D)
 #   decoder: poses (N,J,D) float32, label (N,) int64     -> image (N,C,H,W) in [0,1]
+#   encoder with the file of its routing               -> couplings and agreements (B,T,J,I), lengths (B,T,J) of each
+#                                                          of T iterations
 IMAGE = "image"
 LENGTHS = "lengths"
 POSES = "poses"
 LABEL = "label"
+COUPLINGS = "couplings"
+AGREEMENTS = "agreements"
+ROUTED_LENGTHS = "routed_lengths"
 
 # Keys of the metadata that ties a graph to its card.
 METADATA_NAME = "capsnet.name"
@@ -69,6 +76,34 @@ class Graph:
 
     file: str
     sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Where the input capsules of a network stand: `types` of them at each place of `rows` by `columns`.
+
+    Each place sees a square of the image, `field` pixels wide. The first begins at pixel `first` of the row and of the
+    column (below 0 where it begins outside), the next `step` pixels further.
+    """
+
+    rows: int
+    columns: int
+    types: int
+    field: int
+    step: int
+    first: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Routing:
+    """How to see the routing of a network whose input capsules have a place.
+
+    `graph` is no graph by itself: its bytes follow those of the fp32 encoder (`capsnet.routing`).
+    """
+
+    graph: Graph
+    grid: Grid
+    iterations: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,6 +263,7 @@ class ModelCard:
     parameters: dict[str, int] = field(default_factory=dict)
     pose_meaning: dict[str, tuple[PoseMeaning, ...]] = field(default_factory=dict)
     pose_directions: dict[str, tuple[PoseDirection, ...]] = field(default_factory=dict)
+    routing: Routing | None = None
     training: dict[str, Any] = field(default_factory=dict)
     samples: tuple[str, ...] = ()
 
@@ -333,7 +369,8 @@ class ModelCard:
 
     def check_files(self, folder: Path) -> None:
         """Raise CardError unless every graph in `folder` is, byte for byte, the one that the card names."""
-        for graph in (self.decoder, *(variant.encoder for variant in self.variants.values())):
+        graphs = [self.decoder, *(variant.encoder for variant in self.variants.values())]
+        for graph in graphs + ([self.routing.graph] if self.routing else []):
             path = folder / graph.file
             if path.name != graph.file:  # a card from a stranger must not lead elsewhere
                 raise CardError(

@@ -15,7 +15,16 @@ from capsnet.base_client import BaseClient
 from capsnet.batching import DEFAULT_JOBS, classify_many
 from capsnet.errors import CapsnetError
 from capsnet.images import Picture, Png, read
-from capsnet.results import Classification, Model, Reading, Reconstruction, Sweep, Transformation
+from capsnet.results import (
+    Classification,
+    Explanation,
+    Method,
+    Model,
+    Reading,
+    Reconstruction,
+    Sweep,
+    Transformation,
+)
 from capsnet.transport import (
     Call,
     arguments,
@@ -198,6 +207,23 @@ class Client(BaseClient):
         """
         options = {"label": label, "preprocess": preprocess}
         return self.send(self._transform(read(picture), by, (minimum, maximum, steps), model, **options))
+
+    def explain(
+        self,
+        picture: Picture,
+        *,
+        method: Method | None = None,
+        label: int | str | None = None,
+        model: str | None = None,
+        preprocess: str | None = None,
+    ) -> Explanation:
+        """Say where the evidence for the longest capsule lies, or for that of the class `label`.
+
+        `method` is votes (of capsules that have a place in the image) or occlusion (patches are covered, and the
+        capsule shortens); by default votes where the model's card names its `routing`.
+        """
+        options = {"method": method, "label": label, "preprocess": preprocess}
+        return self.send(self._explain(read(picture), model, **options))
 
     def decode(
         self, label: int | str, poses: Iterable[Iterable[float]], *, model: str | None = None

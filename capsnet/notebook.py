@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from capsnet.images import Png
-    from capsnet.results import Check, Classification, Prediction, Reconstruction, Sweep, Transformation
+    from capsnet.results import (
+        Check,
+        Classification,
+        Explanation,
+        Prediction,
+        Reconstruction,
+        Sweep,
+        Transformation,
+    )
 
 # Width in CSS pixels of one image of the network's size, and of a column of a sweep.
 IMAGE_WIDTH = 112
@@ -68,6 +76,19 @@ def transformation_html(found: Transformation) -> str:
     sheet = figure(found.sheet(), text, reach, FRAME_WIDTH * len(found.steps))
     words = "no direction is named" if found.explained is None else f"foretold R² {found.explained:.2f}"
     return _section(_heading(found.capsule), found.model, [sheet], _paragraph(words))
+
+
+def explanation_html(found: Explanation) -> str:
+    """Return an explanation: the input, and the map of each iteration or of occlusion."""
+    label = escape(found.capsule.label)
+    figures = [figure(found.input, "what the network saw", "input")]
+    for number, each in enumerate(found.iterations, 1):
+        text = f"votes for the class {label} over the image, iteration {number}"
+        figures.append(figure(each.map, text, f"iteration {number}, length {each.length:.3f}"))
+    if not found.iterations:
+        figures.append(figure(found.map, f"evidence for the class {label} over the image", "occlusion"))
+    words = "Orange supports the class, blue speaks against it."
+    return _section(_heading(found.capsule), found.model, figures, _paragraph(words))
 
 
 def figure(image: Png, text: str, caption: str, width: int = IMAGE_WIDTH) -> str:

@@ -44,9 +44,13 @@ def heat(falls: Floats, shape: tuple[int, int], patch: int, stride: int) -> Floa
     return total / count
 
 
-def overlay(image: Floats, values: Floats) -> Floats:
-    """An image (C,H,W) in grey with heat (H,W) over it, (3,H,W): orange supports the class, blue speaks against it."""
-    strength = np.abs(values) / max(float(np.abs(values).max()), 1e-9)  # (H,W)
+def overlay(image: Floats, values: Floats, most: float | None = None) -> Floats:
+    """An image (C,H,W) in grey with heat (H,W) over it, (3,H,W): orange supports the class, blue speaks against it.
+
+    `most` is the heat that has the full colour; by default the image's own largest.
+    """
+    most = float(np.abs(values).max()) if most is None else most
+    strength = np.abs(values) / max(most, 1e-9)  # (H,W)
     orange, blue = np.array([1, 0.55, 0.1]), np.array([0.25, 0.5, 1])
     tone = np.where(values[..., None] > 0, orange, blue)  # (H,W,3)
     grey = 0.65 * image.mean(axis=0)[..., None]

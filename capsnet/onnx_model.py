@@ -40,8 +40,8 @@ class OnnxModel:
     """
 
     def __init__(self, encoder: Path, decoder: Path, threads: int = 0) -> None:
-        self._encoder = _session(encoder, threads)
-        self._decoder = _session(decoder, threads)
+        self._encoder = session(encoder, threads)
+        self._decoder = session(decoder, threads)
 
     def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Lengths (B,J) and poses (B,J,D) of images (B,C,H,W) in [0,1], all float32."""
@@ -72,8 +72,11 @@ def open_variants(folder: Path, threads: int = 0) -> tuple[ModelCard, dict[str, 
     }
 
 
-def _session(path: Path, threads: int) -> ort.InferenceSession:
+def session(graph: Path | bytes, threads: int) -> ort.InferenceSession:
+    """Open a graph, from its file or its bytes, on the CPU; with 0 threads one for each core."""
     options = ort.SessionOptions()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
     options.intra_op_num_threads = threads or cores
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(
+        graph if isinstance(graph, bytes) else str(graph), options, providers=["CPUExecutionProvider"]
+    )

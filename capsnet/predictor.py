@@ -28,21 +28,31 @@ import orjson
 from numpy.typing import NDArray
 
 from capsnet import directions as pose_directions
-from capsnet import guard, results
+from capsnet import guard, occlusion, results
 from capsnet.card import CARD_FILE, CardError, ModelCard
 from capsnet.errors import CapsnetError
+from capsnet.explanation import choose_method, occlusion_fields, votes_fields
 from capsnet.images import STORED, Picture, Png, read
 from capsnet.png import png
 from capsnet.poses import linspace_exact, other_winners, perturb, rank, scatter_poses
 from capsnet.poses import sweep as sweep_poses
 from capsnet.preprocessing.pipeline import ImageTooLarge, NotAnImage, ObjectCount, decode
 from capsnet.reading import MOST_DIGITS, Digit, Sight, answer_of, check_model, find, hint_of, sights
-from capsnet.results import Classification, Reading, Reconstruction, Sweep, Transformation
+from capsnet.results import (
+    Classification,
+    Explanation,
+    Method,
+    Reading,
+    Reconstruction,
+    Sweep,
+    Transformation,
+)
 from capsnet.shipped_models import chosen_models
 from capsnet.transforms import PROPERTIES, transform
 
 if TYPE_CHECKING:
     from capsnet.onnx_model import OnnxModel
+    from capsnet.routing import LazyRouting
 
 Floats = NDArray[np.float32]
 
@@ -81,6 +91,7 @@ def load(model: str | os.PathLike[str] = "mnist", *, precision: str = "auto", th
         If no ONNX Runtime is installed; the message names the extras that bring one.
     """
     from capsnet.onnx_model import OnnxModel
+    from capsnet.routing import LazyRouting
 
     folder = _find(model)
     card = ModelCard.load(folder)
@@ -89,7 +100,7 @@ def load(model: str | os.PathLike[str] = "mnist", *, precision: str = "auto", th
     if chosen not in card.variants:
         raise CardError(f"{folder}: there is no variant {precision!r}; there are: {', '.join(card.variants)}")
     graphs = OnnxModel(folder / card.variants[chosen].encoder.file, folder / card.decoder.file, threads)
-    return Predictor(card, graphs, chosen)
+    return Predictor(card, graphs, chosen, None if card.routing is None else LazyRouting(card, folder))
 
 
 class Predictor:
@@ -110,10 +121,13 @@ class Predictor:
     or `invalid-parameter`.
     """
 
-    def __init__(self, card: ModelCard, graphs: OnnxModel, precision: str = "fp32") -> None:
+    def __init__(
+        self, card: ModelCard, graphs: OnnxModel, precision: str = "fp32", routing: LazyRouting | None = None
+    ) -> None:
         self.card = card
         self.precision = precision
         self._graphs = graphs
+        self._routing = routing
         self._limits = card.variants[precision].guard
 
     def __repr__(self) -> str:
@@ -383,6 +397,45 @@ class Predictor:
             ],
         }
         return results.transformation(_as_json(answer))
+
+    def explain(
+        self,
+        picture: Picture,
+        *,
+        method: Method | None = None,
+        label: int | str | None = None,
+        preprocess: str | None = None,
+    ) -> Explanation:
+        """Say where the evidence for the longest capsule lies, or for that of the class `label`.
+
+        `method` is votes (of capsules that have a place in the image) or occlusion (patches are covered, and the
+        capsule shortens); by default votes where the model's card names its `routing`.
+        """
+        try:
+            chosen = choose_method(self.card, method)
+        except ValueError as error:
+            raise _invalid("method", repr(method), str(error)) from None
+        seen, index = self._look(picture, label, preprocess)
+        if chosen == "votes" and self._routing is not None and self.card.routing is not None:
+            votes = self._routing.votes(seen.image, index)
+            fields = votes_fields(seen.image, votes, self.card.routing.grid)
+        else:
+            fields = self._occlusion(seen, index)
+        answer = {**self._names(), "capsule": self._prediction(seen, index), **fields}
+        return results.explanation(_as_json(answer))
+
+    def _occlusion(self, seen: Capsules, index: int) -> dict[str, Any]:
+        """Cover an image patch by patch, and read the capsule each time."""
+        height, width = seen.image.shape[1:]
+        patch, stride = occlusion.sizes(height, width)
+        rows, columns = (len(occlusion.corners(side, patch, stride)) for side in (height, width))
+        copies = occlusion.covered(seen.image, patch, stride)  # (N,C,H,W)
+        lengths = [
+            self._graphs.encode(copies[start : start + BATCH])[0][:, index]
+            for start in range(0, len(copies), BATCH)
+        ]
+        falls = (seen.lengths[index] - np.concatenate(lengths)).reshape(rows, columns)
+        return occlusion_fields(seen.image, falls, patch, stride)
 
     def decode(self, label: int | str, poses: Iterable[Iterable[float]]) -> list[Png]:
         """Draw capsules of the class `label` from poses (N,D) alone."""

@@ -9,7 +9,7 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from capsnet import notebook
 from capsnet.images import Png, encode
@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # NumPy takes a tenth of a second to import, and the command 
     Floats = NDArray[np.float32]
 
 Json = Mapping[str, Any]
+Method = Literal["votes", "occlusion"]
 
 
 @dataclass(frozen=True)
@@ -213,6 +214,50 @@ class Transformation:
 
 
 @dataclass(frozen=True, eq=False)
+class VotesIteration:
+    """One iteration of the routing: where the votes for a capsule come from.
+
+    `length` is the capsule's after this iteration. `couplings` (R,K) are the shares that the capsules at each place of
+    the grid give to the class, and `votes` (R,K) their votes. `map` shows these over the image.
+    """
+
+    length: float
+    couplings: Floats
+    votes: Floats
+    map: Png
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Where the evidence for a capsule lies in an image.
+
+    `method` is votes or occlusion. `heat` (H,W) has the votes of the last iteration, or the mean fall of the capsule's
+    length with a pixel covered; `map` shows it over the `input`. `iterations` are those of the routing; of occlusion
+    there are none.
+    """
+
+    model: str
+    version: str
+    method: str
+    capsule: Prediction
+    heat: Floats = field(repr=False)
+    input: Png
+    map: Png
+    iterations: tuple[VotesIteration, ...]
+    answer: Json = field(repr=False)
+
+    def sheet(self) -> Png:
+        """The input and then the map of each iteration, or of occlusion, side by side."""
+        import numpy as np
+
+        maps = [each.map for each in self.iterations] or [self.map]
+        return encode(np.hstack([_in_colour(each.pixels()) for each in (self.input, *maps)]))
+
+    def _repr_html_(self) -> str:
+        return notebook.explanation_html(self)
+
+
+@dataclass(frozen=True, eq=False)
 class Digit:
     """One digit on a page.
 
@@ -361,6 +406,36 @@ def transformation(answer: Json) -> Transformation:
         ),
         answer=answer,
     )
+
+
+def explanation(answer: Json) -> Explanation:
+    """The answer of POST /explain."""
+    return Explanation(
+        model=answer["model"],
+        version=answer["version"],
+        method=answer["method"],
+        capsule=Prediction(**answer["capsule"]),
+        heat=floats(answer["heat"]),
+        input=png(answer["input"]),
+        map=png(answer["map"]),
+        iterations=tuple(
+            VotesIteration(
+                length=each["length"],
+                couplings=floats(each["couplings"]),
+                votes=floats(each["votes"]),
+                map=png(each["map"]),
+            )
+            for each in answer.get("iterations", ())
+        ),
+        answer=answer,
+    )
+
+
+def _in_colour(pixels: Any) -> Any:
+    """Pixels (H,W) or (H,W,3) as (H,W,3)."""
+    import numpy as np
+
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
 
 def reading(answer: Json) -> Reading:

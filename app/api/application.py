@@ -33,6 +33,7 @@ from .middleware.tracing import TracingMiddleware
 from .openapi import complete_openapi, operation_id
 from .routes import (
     classify,
+    classroom,
     explain,
     health,
     kserve,
@@ -93,6 +94,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(kserve.router)
     app.include_router(repository.router)
     app.include_router(pages.router)
+    app.include_router(classroom.router, dependencies=[Depends(reject_duplicate_params)])
     app.mount("/static", pages.playground)
     app.mount("/docs/assets", pages.swagger_assets())
     _complete_openapi(app, needs_key=state.needs_key)

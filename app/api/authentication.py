@@ -85,6 +85,10 @@ class Authenticator:
         self._admin_keys = admin_keys
         self._limiter = limiter
 
+    def is_client_key(self, given: bytes) -> bool:
+        """Whether this key opens the service, and no more than that."""
+        return bool(given) and self._keys.match(given) is not None and self._admin_keys.match(given) is None
+
     def _match(self, given: bytes) -> int | None:
         """Which key this is, if it is any."""
         key, admin = self._keys.match(given), self._admin_keys.match(given)

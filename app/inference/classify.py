@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from capsnet.png import png
 from capsnet.poses import rank
 from capsnet.preprocessing.pipeline import ObjectCount
 
@@ -9,7 +10,11 @@ from ..errors import InvalidParameter, Problem
 from .models import LoadedModel
 from .results import Classification
 from .service import InferenceService
-from .types import ClassifyOutput
+from .types import ClassifyOutput, DecodeJob, Floats
+
+# What the network saw, and the drawings.
+Drawn = tuple[bytes | None, tuple[bytes, ...]]
+NOT_DRAWN: Drawn = (None, ())
 
 
 async def classify_images(
@@ -20,26 +25,55 @@ async def classify_images(
     preprocess: str | None,
     top_k: int | None,
     verify: bool,
+    reconstruct: bool = False,
 ) -> list[Classification | Problem]:
-    """Classify picture files, in order; in the place of one that cannot be read, its problem."""
+    """Classify picture files, in order; in the place of one that cannot be read, its problem.
+
+    With `reconstruct` each has what the network saw, and what the capsules of its ranking draw.
+    """
     served = service.models.get(model)
     count = _check_top_k(served, top_k)
-    with service.admit(len(files)) as deadline:
+    with service.admit(len(files) * (1 + count * reconstruct)) as deadline:
         counts = [ObjectCount() for _ in files]
         images = await service.load_images(served, files, preprocess, deadline, counts)
         readable = [image for image in images if not isinstance(image, Problem)]
         sights = await service.classify_images(served, readable, verify, deadline)
-    found = iter(sights)
+        drawn = [NOT_DRAWN] * len(readable)
+        if reconstruct:
+            drawn = await _draw(service, served, readable, sights, count, deadline)
+    found = zip(sights, drawn, strict=True)
     return [
-        image if isinstance(image, Problem) else _classified(served, next(found), count, counted.found)
+        image if isinstance(image, Problem) else _classified(served, *next(found), count, counted.found)
         for image, counted in zip(images, counts, strict=True)
     ]
 
 
-def _classified(served: LoadedModel, sight: ClassifyOutput, count: int, objects_found: int) -> Classification:
-    return Classification(
-        served, sight.capsules, rank(sight.capsules.lengths, count), sight.check, objects_found
-    )
+async def _draw(
+    service: InferenceService,
+    served: LoadedModel,
+    images: Sequence[Floats],
+    sights: Sequence[ClassifyOutput],
+    count: int,
+    deadline: float,
+) -> list[Drawn]:
+    """What the network saw, images (C,H,W), and what the `count` longest capsules of each draw, as PNG files."""
+    found = [sight.capsules for sight in sights]
+    jobs = [DecodeJob(seen.poses, index) for seen in found for index in rank(seen.lengths, count)]
+    drawings = await served.decoder.submit(jobs, deadline)
+    files = await service.run_in_thread(lambda: [png(each) for each in (*images, *drawings)], deadline)
+    inputs, drawn = files[: len(images)], files[len(images) :]
+    return [(each, tuple(drawn[count * at : count * (at + 1)])) for at, each in enumerate(inputs)]
+
+
+def _classified(
+    served: LoadedModel,
+    sight: ClassifyOutput,
+    drawn: Drawn,
+    count: int,
+    objects_found: int,
+) -> Classification:
+    ranking = rank(sight.capsules.lengths, count)
+    return Classification(served, sight.capsules, ranking, sight.check, objects_found, *drawn)
 
 
 def _check_top_k(served: LoadedModel, top_k: int | None) -> int:

@@ -1,59 +1,82 @@
 """Where in a picture is the evidence for a class? Legend: C channels, H height, W width, N patches."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from capsnet import occlusion
-from capsnet.png import png
+from capsnet.card import CardError
+from capsnet.explanation import choose_method, occlusion_fields, votes_fields
+from capsnet.results import Method
+from capsnet.routing import Votes
 
+from ..errors import InvalidParameter, NotReady
 from .models import LoadedModel
-from .reconstruct import look
+from .reconstruct import Subject, look
 from .service import InferenceService
 from .types import Floats
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """How much a capsule shortens as patches (rows, columns) of a picture are covered; the pictures are PNG files."""
+    """A capsule, and the fields of the answer that say where the evidence for it lies (`capsnet.explanation`)."""
 
     model: LoadedModel
     label: int
     length: np.float32
-    patch: int
-    stride: int
-    falls: Floats
-    heat: Floats
-    input: bytes
-    map: bytes
+    fields: dict[str, Any]
 
 
 async def explain_image(
-    service: InferenceService, data: bytes, *, model: str | None, preprocess: str | None, label: str | None
+    service: InferenceService,
+    data: bytes,
+    *,
+    model: str | None,
+    preprocess: str | None,
+    label: str | None,
+    method: Method | None,
 ) -> Explanation:
-    """Cover a picture patch by patch, all in one batch, and read the capsule of `label` or else the longest."""
+    """Explain the capsule of `label`, or else the longest; without a method by votes, where the model has them."""
     served = service.models.get(model)
+    try:
+        chosen = choose_method(served.card, method)
+    except ValueError as error:
+        raise InvalidParameter.of("query parameter 'method'", "'votes'", str(error)) from None
+    if chosen == "votes":
+        with service.admit(2) as deadline:
+            subject = await look(service, served, data, preprocess, label, deadline)
+            fields = await service.run_in_thread(lambda: _by_votes(served, subject), deadline)
+    else:
+        subject, fields = await _by_occlusion(service, served, data, preprocess, label)
+    return Explanation(served, subject.label, subject.seen.lengths[subject.label], fields)
+
+
+def _by_votes(served: LoadedModel, subject: Subject) -> dict[str, Any]:
+    """Route the image in this thread; raises NotReady if the routing cannot be opened."""
+    if served.routing is None or served.card.routing is None:
+        raise ValueError("the model has no graph of its routing")
+    try:
+        votes: Votes = served.routing.votes(subject.image, subject.label)
+    except (CardError, OSError) as error:
+        raise NotReady(str(error)) from None
+    return votes_fields(subject.image, votes, served.card.routing.grid)
+
+
+async def _by_occlusion(
+    service: InferenceService, served: LoadedModel, data: bytes, preprocess: str | None, label: str | None
+) -> tuple[Subject, dict[str, Any]]:
+    """Cover the picture patch by patch, all in one batch, and read the capsule each time."""
     height, width = served.card.config.image_shape[1:]
     patch, stride = occlusion.sizes(height, width)
     rows, columns = (len(occlusion.corners(side, patch, stride)) for side in (height, width))
     with service.admit(1 + rows * columns) as deadline:
-        image, seen, index = await look(service, served, data, preprocess, label, deadline)
-        copies = occlusion.covered(image, patch, stride)  # (N,C,H,W)
+        subject = await look(service, served, data, preprocess, label, deadline)
+        copies = occlusion.covered(subject.image, patch, stride)  # (N,C,H,W)
         read = await service.encode(served, list(copies), deadline)
-        length = seen.lengths[index]
-        falls = np.array([length - each.lengths[index] for each in read], np.float32)  # (N,)
-        heat = occlusion.heat(falls, (height, width), patch, stride)
-        input_png, map_png = await service.run_in_thread(
-            lambda: [png(each) for each in (image, occlusion.overlay(image, heat))], deadline
+        length = subject.seen.lengths[subject.label]
+        falls: Floats = np.array([length - each.lengths[subject.label] for each in read], np.float32)  # (N,)
+        fields = await service.run_in_thread(
+            lambda: occlusion_fields(subject.image, falls.reshape(rows, columns), patch, stride), deadline
         )
-    return Explanation(
-        model=served,
-        label=index,
-        length=length,
-        patch=patch,
-        stride=stride,
-        falls=falls.reshape(rows, columns),
-        heat=heat,
-        input=input_png,
-        map=map_png,
-    )
+    return subject, fields

@@ -8,6 +8,7 @@ import numpy as np
 
 from capsnet import guard
 from capsnet.card import Guard, ModelCard
+from capsnet.routing import LazyRouting
 
 from ..errors import InvalidParameter, ModelError, UnknownModel, did_you_mean, quote
 from ..settings import Settings
@@ -33,6 +34,7 @@ class LoadedModel:
     decoder: Queue[DecodeJob, Floats]
     graph_health: tuple[GraphHealth, GraphHealth]
     samples: bytes | None = None
+    routing: LazyRouting | None = None
 
     @property
     def fails(self) -> bool:
@@ -146,6 +148,7 @@ def load_model(
         decoder=batcher.queue(watched[1], settings.max_batch, observers(card.name, "decode")),
         graph_health=graph_health,
         samples=stored.read_samples(),
+        routing=None if card.routing is None else LazyRouting(card, stored.folder),
     )
 
 

@@ -15,7 +15,8 @@ from .types import Capsules, Floats, ReconstructionCheck
 class Classification:
     """The content of a picture: all capsules, the indices of the longest, and the check where it was asked for.
 
-    `objects_found` counts the separate objects; it is 0 where the picture is a data set's row.
+    `objects_found` counts the separate objects; it is 0 where the picture is a data set's row. `input` is what the
+    network saw, and `drawings` what the capsules of the ranking draw, as PNG files, where these were asked for.
     """
 
     model: LoadedModel
@@ -23,6 +24,8 @@ class Classification:
     ranking: list[int]
     check: ReconstructionCheck | None
     objects_found: int = 0
+    input: bytes | None = None
+    drawings: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from capsnet import (
     CapsnetError,
     Classification,
     Client,
+    Explanation,
     Picture,
     Reading,
     Reconstruction,
@@ -156,6 +157,24 @@ def transform(
 
     layout = rows.TRANSFORM_CELLS, rows.TRANSFORM_COLUMNS
     ask_each(connection, pictures, "transform", asked, form, jobs, row, layout)
+
+
+def explain(
+    connection: Connection,
+    pictures: Sequence[str],
+    asked: Mapping[str, Any],
+    form: Format | None,
+    jobs: int,
+    output: Path | None,
+) -> None:
+    """`capsnet explain`."""
+
+    def row(source: Source, found: Explanation) -> Row:
+        saved = save(output, source.stem, {"explain": found.sheet()}) if output else []
+        return rows.explain_row(source.name, found, saved)
+
+    layout = rows.EXPLAIN_CELLS, rows.EXPLAIN_COLUMNS
+    ask_each(connection, pictures, "explain", asked, form, jobs, row, layout)
 
 
 def ask_each(

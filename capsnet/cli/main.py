@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -231,6 +231,34 @@ def transform(
         "preprocess": preprocess,
     }  # fmt: skip
     commands.transform(connection, pictures, asked, form, jobs, output)
+
+
+@app.command(epilog=HELP)
+def explain(
+    pictures: Pictures,
+    method: Annotated[
+        Literal["votes", "occlusion"] | None,
+        typer.Option("--method", help="By default votes where the model has them.", show_default=False),
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option("--label", help="Class to explain; that of the longest capsule otherwise.")
+    ] = None,
+    output: Output = None,
+    model: Model = None,
+    preprocess: Preprocess = None,
+    form: Form = None,
+    jobs: Jobs = JOBS,
+    server: Server = SERVER,
+    api_key: ApiKey = None,
+    retries: Retries = RETRIES,
+    timeout: Timeout = TIMEOUT,
+) -> None:
+    """Say where in each picture the evidence for its class lies: the votes of capsules, or what covering it changes."""
+    from capsnet.cli import commands
+
+    connection = commands.Connection(server, api_key, model, retries, timeout)
+    asked = {"method": method, "label": label, "preprocess": preprocess}
+    commands.explain(connection, pictures, asked, form, jobs, output)
 
 
 @app.command(epilog=HELP)

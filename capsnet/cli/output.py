@@ -13,7 +13,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from capsnet import CapsnetError, Classification, Model, Png, Reading, Reconstruction, Sweep, Transformation
+from capsnet import (
+    CapsnetError,
+    Classification,
+    Explanation,
+    Model,
+    Png,
+    Reading,
+    Reconstruction,
+    Sweep,
+    Transformation,
+)
 from capsnet.cli.options import Format
 from capsnet.evaluation import Answer, Evaluation
 from capsnet.images import printable
@@ -182,6 +192,15 @@ TRANSFORM_COLUMNS = (
 )  # fmt: skip
 
 
+EXPLAIN_CELLS = ("file", "class", "length", "method", "iterations", "hottest", "saved")
+
+
+EXPLAIN_COLUMNS = (
+    "file", "label", "index", "length", "model", "version", "method", "patch", "stride", "falls", "grid", "iterations",
+    "heat", "input", "map", "saved",
+)  # fmt: skip
+
+
 EVALUATE_CELLS = ("class", "images", "right", "accuracy", "taken for", "accepted")
 
 
@@ -267,6 +286,27 @@ def transform_row(file: str, found: Transformation, saved: Sequence[str]) -> Row
             "shortest": f"{min(lengths):.3f}",
             "longest": f"{max(lengths):.3f}",
             "foretold R²": "not named" if found.explained is None else f"{found.explained:.2f}",
+            "saved": ", ".join(saved),
+        },
+        columns={"file": file, **vars(capsule), **answer, **kept},
+        record={"file": file, **found.answer, **kept},
+    )
+
+
+def explain_row(file: str, found: Explanation, saved: Sequence[str]) -> Row:
+    """The row of an explanation; the hottest pixel is told as x and y from the top left."""
+    capsule = found.capsule
+    answer = {name: value for name, value in found.answer.items() if name != "capsule"}
+    kept = {"saved": list(saved)} if saved else {}
+    y, x = divmod(int(found.heat.argmax()), found.heat.shape[1])
+    return Row(
+        cells={
+            "file": file,
+            "class": capsule.label,
+            "length": f"{capsule.length:.3f}",
+            "method": found.method,
+            "iterations": str(len(found.iterations) or ""),
+            "hottest": f"{x}, {y}",
             "saved": ", ".join(saved),
         },
         columns={"file": file, **vars(capsule), **answer, **kept},

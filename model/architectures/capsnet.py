@@ -5,9 +5,10 @@
 
 from torch import Tensor, nn
 
+from capsnet.card import Grid
 from capsnet.config import ModelConfig
 from model.nn import functional
-from model.nn.layers import ROUTING_CHOICES, CapsuleNetwork, DynamicRoutingCaps, float32_squash
+from model.nn.layers import ROUTING_CHOICES, DynamicRoutingCaps, GridCapsuleNetwork, float32_squash
 
 CHANNELS = 256
 TYPES = 32
@@ -15,7 +16,7 @@ PRIMARY_DIM = 8
 KERNEL = 9
 
 
-class CapsNet(CapsuleNetwork):
+class CapsNet(GridCapsuleNetwork):
     """Two convolutions, 32 primary capsules of 8-D at every pixel, and routing by agreement.
 
     The routing weights start at the paper's sigma of 0.1; the convolutions keep PyTorch's initialisation, with which
@@ -27,13 +28,18 @@ class CapsNet(CapsuleNetwork):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         height, width = ((size - KERNEL + 1 - KERNEL) // 2 + 1 for size in (config.height, config.width))
+        self.places = height, width
         self.conv = nn.Conv2d(config.channels, CHANNELS, KERNEL)
         self.primary = nn.Conv2d(CHANNELS, TYPES * PRIMARY_DIM, KERNEL, stride=2)
         self.digits = DynamicRoutingCaps(height * width * TYPES, PRIMARY_DIM, config, std=0.1)
 
-    def capsules(self, images: Tensor) -> Tensor:
+    @property
+    def grid(self) -> Grid:
+        rows, columns = self.places
+        return Grid(rows=rows, columns=columns, types=TYPES, field=2 * KERNEL - 1, step=2, first=0)
+
+    def parts(self, images: Tensor) -> Tensor:
         features = self.conv(images).relu()  # (B,256,H-8,W-8)
         primary = self.primary(features)  # (B,32*8,h,w); linear: the squash is the non-linearity
         u = functional.capsules_from_channels(primary, PRIMARY_DIM)  # (B,h*w*32,8)
-        poses: Tensor = self.digits(float32_squash(u, functional.squash))  # (B,J,D)
-        return poses
+        return float32_squash(u, functional.squash)

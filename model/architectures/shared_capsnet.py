@@ -9,14 +9,15 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from capsnet.card import Grid
 from capsnet.config import ModelConfig
 from model.nn import functional
-from model.nn.layers import ROUTING_CHOICES, TRUNCATED, CapsuleNetwork, DynamicRoutingCaps
+from model.nn.layers import ROUTING_CHOICES, TRUNCATED, DynamicRoutingCaps, GridCapsuleNetwork
 
 PRIMARY_DIM = 32
 
 
-class SharedCapsNet(CapsuleNetwork):
+class SharedCapsNet(GridCapsuleNetwork):
     """Every pixel of the last map is a capsule, and all of them predict through the same matrix."""
 
     choices = ROUTING_CHOICES
@@ -37,8 +38,12 @@ class SharedCapsNet(CapsuleNetwork):
         std = (2 / (PRIMARY_DIM + config.num_classes * config.pose_dim)) ** 0.5 / TRUNCATED
         self.digits = DynamicRoutingCaps(inputs, PRIMARY_DIM, config, std=std, squash=squash, shared=True)
 
-    def capsules(self, images: Tensor) -> Tensor:
+    @property
+    def grid(self) -> Grid:
+        # Two convolutions of 5 and two poolings of 2 see 16 pixels; padding lets the first field begin outside.
+        rows, columns = self.config.height // 4, self.config.width // 4
+        return Grid(rows=rows, columns=columns, types=1, field=16, step=4, first=-6)
+
+    def parts(self, images: Tensor) -> Tensor:
         features = self.trunk(images)  # (B,32,H/4,W/4)
-        u = functional.capsules_from_channels(features, PRIMARY_DIM)  # (B,49,32)
-        poses: Tensor = self.digits(u)  # (B,J,D)
-        return poses
+        return functional.capsules_from_channels(features, PRIMARY_DIM)  # (B,49,32)

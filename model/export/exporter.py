@@ -6,22 +6,17 @@ PyTorch on real images, and renamed only when everything has passed.
 
 import dataclasses
 import hashlib
-import logging
 import os
 import shutil
 import tempfile
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import onnx_ir
 import torch
-from onnx import TensorProto, helper, numpy_helper
-from onnx_ir.passes import common
-from onnxscript import optimizer
+from onnx import helper
 from torch import Tensor, nn
 
 from capsnet import guard
@@ -42,22 +37,21 @@ from capsnet.card import (
     encoder_file,
     sha256,
 )
-from capsnet.config import InputSpec, UserError
+from capsnet.config import InputSpec
 from capsnet.onnx_model import Model, OnnxModel, redraw
 from capsnet.png import sheet
 from model.export.ensemble import Ensemble
-from model.nn.layers import CapsuleNetwork
-
-TOLERANCE = 1e-4  # largest difference of any output from PyTorch's
-BATCH_SIZES = (1, 7)
-OPSET = 20
-# Weights of this many numbers and more are stored as fp16 behind a Cast, which the runtime folds away when it loads.
-LARGE_WEIGHT = 2**16
-HALF = ".fp16"  # ends the names of those in the file
-
-
-class ExportError(UserError):
-    """A graph is not valid or does not compute what the network computes, or the target is not ours to replace."""
+from model.export.routing_graph import write_routing
+from model.export.tracing import (
+    BATCH_SIZES,
+    LARGE_WEIGHT,
+    TOLERANCE,
+    ExportError,
+    check,
+    store_large_weights_as_half,
+    trace,
+)
+from model.nn.layers import CapsuleNetwork, GridCapsuleNetwork
 
 
 class Encoder(nn.Module):
@@ -146,6 +140,8 @@ def export(
             compare(network, model, samples[:size])
         thresholds = fit_guard(model, validation, description.objects, doubt_weight=doubt_weight)
         card = _card(network, description, export_id, temporary, thresholds)
+        if isinstance(network, GridCapsuleNetwork):
+            card = dataclasses.replace(card, routing=write_routing(network, temporary, samples))
         if thumbnails is not None:
             strip = sheet(list(thumbnails.images), len(thumbnails.images))
             (temporary / SAMPLES_FILE).write_bytes(strip)
@@ -165,74 +161,14 @@ def write_graphs(network: CapsuleNetwork, folder: Path, metadata: Mapping[str, s
     label = torch.zeros(2, dtype=torch.int64)
     image = torch.zeros(2, *config.image_shape)
     graphs = {
-        encoder_file("fp32"): _trace(Encoder(network), {IMAGE: image}, [LENGTHS, POSES]),
-        DECODER_FILE: _trace(network.decoder, {POSES: poses, LABEL: label}, [IMAGE]),
+        encoder_file("fp32"): trace(Encoder(network), {IMAGE: image}, [LENGTHS, POSES]),
+        DECODER_FILE: trace(network.decoder, {POSES: poses, LABEL: label}, [IMAGE]),
     }
     for file, graph in graphs.items():
         store_large_weights_as_half(graph)
         helper.set_model_props(graph, dict(metadata))
-        try:
-            onnx.checker.check_model(graph, full_check=True)
-        except onnx.checker.ValidationError as error:
-            raise ExportError(f"{file}: {error}") from None
+        check(file, graph)
         onnx.save(graph, folder / file)
-
-
-def _trace(module: nn.Module, inputs: dict[str, Tensor], outputs: list[str]) -> onnx.ModelProto:
-    """The ONNX graph of a module, its first axis free; routing loops come out unrolled."""
-    batch = torch.export.Dim("batch", min=1, max=2**20)
-    # Of operators of packages that are not installed, and are not needed.
-    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own deprecations
-        program = torch.onnx.export(
-            module.eval(),
-            tuple(inputs.values()),
-            input_names=list(inputs),
-            output_names=outputs,
-            dynamic_shapes=[{0: batch}] * len(inputs),
-            opset_version=OPSET,
-            dynamo=True,
-            optimize=False,
-            verbose=False,
-        )
-    _simplify(program.model)  # type: ignore[union-attr]
-    graph: onnx.ModelProto = program.model_proto  # type: ignore[union-attr]
-    _forget_origins(graph)
-    return graph
-
-
-def _simplify(graph: onnx_ir.Model) -> None:
-    """Fold constants and remove repeated computations.
-
-    Equal weights stay apart, because `model.export.to_pytorch` asks for each by its name. The two normalisations whose
-    sum ends a residual block get equal gradients, and so equal shifts. The exporter's own optimisation also works a
-    normalisation into the convolution before it, from where it cannot be had back. ONNX Runtime does that when it loads
-    the graph.
-    """
-    optimizer.inline(graph)
-    optimizer.fold_constants(graph)
-    onnx_ir.passes.Sequential(
-        common.RemoveUnusedNodesPass(),
-        common.RemoveUnusedOpsetsPass(),
-        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
-        common.CommonSubexpressionEliminationPass(),
-    )(graph)
-
-
-def _forget_origins(graph: onnx.ModelProto) -> None:
-    """Drop what the exporter notes about where each node came from: the paths and stack of this machine."""
-    del graph.metadata_props[:]
-    for item in [
-        graph.graph,
-        *graph.graph.node,
-        *graph.graph.value_info,
-        *graph.graph.input,
-        *graph.graph.output,
-    ]:
-        del item.metadata_props[:]
-        item.doc_string = ""
-    del graph.graph.value_info[:]
 
 
 def round_large_weights(network: CapsuleNetwork) -> None:
@@ -241,21 +177,6 @@ def round_large_weights(network: CapsuleNetwork) -> None:
         for parameter in network.parameters():
             if parameter.numel() >= LARGE_WEIGHT:
                 parameter.copy_(parameter.half().float())
-
-
-def store_large_weights_as_half(graph: onnx.ModelProto) -> None:
-    """Put large float32 weights into the file as fp16 behind a Cast; inputs, outputs and arithmetic stay float32."""
-    casts = []
-    for tensor in graph.graph.initializer:
-        values = numpy_helper.to_array(tensor)
-        if tensor.data_type != TensorProto.FLOAT or values.size < LARGE_WEIGHT:
-            continue
-        name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), name + HALF))
-        casts.append(helper.make_node("Cast", [name + HALF], [name], to=TensorProto.FLOAT))
-    nodes = [*casts, *graph.graph.node]
-    del graph.graph.node[:]
-    graph.graph.node.extend(nodes)
 
 
 def compare(network: CapsuleNetwork, model: Model, images: np.ndarray) -> None:

@@ -15,7 +15,8 @@ from torch import Tensor
 from capsnet.card import CardError, ModelCard
 from model.architectures.registry import build
 from model.export.ensemble import Ensemble
-from model.export.exporter import HALF, Encoder
+from model.export.exporter import Encoder
+from model.export.tracing import HALF
 from model.nn.layers import CapsuleNetwork
 
 # How many batches a normalisation has seen: no part of what a network computes, and so of no graph.

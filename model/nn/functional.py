@@ -7,7 +7,7 @@ All of it is meant to run in float32: in bfloat16 the exponentials and norms bel
 routing lives on. The layers see to that with `float32`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -90,6 +90,19 @@ def dynamic_routing(
     -------
     poses (B,J,D) and the coupling coefficients (B,J,I), which sum to 1 over the *output* capsules J.
     """
+    *_, (coupling, poses) = routing_iterations(u_hat, iterations, bias, squash=squash, detach=detach)
+    return poses, coupling
+
+
+def routing_iterations(
+    u_hat: Tensor,
+    iterations: int,
+    bias: Tensor | None = None,
+    *,
+    squash: Callable[[Tensor], Tensor] = squash,
+    detach: bool = False,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Give the coupling coefficients (B,J,I) and the poses (B,J,D) of each iteration; see `dynamic_routing`."""
     logits = u_hat.new_zeros(u_hat.shape[:-1])  # (B,J,I)
     for iteration in range(iterations):
         coupling = torch.softmax(logits, dim=1)  # (B,J,I), over J
@@ -97,10 +110,35 @@ def dynamic_routing(
         if bias is not None:
             s = s + bias
         poses = squash(s)  # (B,J,D)
+        yield coupling, poses
         if iteration < iterations - 1:
-            logits = logits + (u_hat @ poses.unsqueeze(-1)).squeeze(-1)  # (B,J,I)
+            logits = logits + agreement(u_hat, poses)  # (B,J,I)
             logits = logits.detach() if detach else logits
-    return poses, coupling
+
+
+def agreement(u_hat: Tensor, poses: Tensor) -> Tensor:
+    """Scalar products (B,J,I) of predictions (B,J,I,D) with poses (B,J,D)."""
+    return (u_hat @ poses.unsqueeze(-1)).squeeze(-1)
+
+
+def routing_history(
+    u_hat: Tensor,
+    iterations: int,
+    bias: Tensor | None = None,
+    *,
+    squash: Callable[[Tensor], Tensor] = squash,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Route predictions (B,J,I,D) by agreement, and keep what happens in each of T iterations.
+
+    Returns
+    -------
+    The coupling coefficients (B,T,J,I), the agreements (B,T,J,I) of the predictions with the poses that these
+    coefficients make, and the lengths (B,T,J) of these poses.
+    """
+    steps = list(routing_iterations(u_hat, iterations, bias, squash=squash))
+    couplings = torch.stack([coupling for coupling, _ in steps], dim=1)  # (B,T,J,I)
+    agreements = torch.stack([agreement(u_hat, poses) for _, poses in steps], dim=1)  # (B,T,J,I)
+    return couplings, agreements, torch.stack([lengths(poses) for _, poses in steps], dim=1)  # (B,T,J)
 
 
 def attention_routing(u_hat: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:

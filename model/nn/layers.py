@@ -10,6 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from capsnet.card import Grid
 from capsnet.config import ModelConfig
 from model.nn import functional, routing
 
@@ -101,6 +102,11 @@ class DynamicRoutingCaps(RoutedCaps):
         )
         return poses
 
+    def history(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Couplings and agreements (B,T,J,I) and lengths (B,T,J) of each iteration, from capsules (B,I,E)."""
+        u_hat = self.predictions(u.float())
+        return functional.routing_history(u_hat, self.iterations, self.bias, squash=self.squash)
+
 
 class AttentionRoutingCaps(RoutedCaps):
     """Routing by self-attention, with a learned prior a pair of capsules."""
@@ -177,6 +183,32 @@ class CapsuleNetwork(nn.Module):
         total = sum(p.numel() for p in self.parameters())
         decoder = sum(p.numel() for p in self.decoder.parameters())
         return {"encoder": total - decoder, "decoder": decoder}
+
+
+class GridCapsuleNetwork(CapsuleNetwork):
+    """A network whose input capsules stand on a grid over the image, and are routed by agreement to the classes.
+
+    A subclass defines `parts`, `grid` and the layer `digits`. So it can be said where a class's votes come from.
+    """
+
+    digits: DynamicRoutingCaps
+
+    @property
+    def grid(self) -> Grid:
+        """Where the input capsules stand."""
+        raise NotImplementedError
+
+    def parts(self, images: Tensor) -> Tensor:
+        """Capsules (B,I,E) from images (B,C,H,W): row by row of the grid, and of one place type by type."""
+        raise NotImplementedError
+
+    def capsules(self, images: Tensor) -> Tensor:
+        poses: Tensor = self.digits(self.parts(images))  # (B,J,D)
+        return poses
+
+    def history(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Couplings and agreements (B,T,J,I) and lengths (B,T,J) of each iteration, from images (B,C,H,W)."""
+        return self.digits.history(self.parts(images))
 
 
 def float32_squash(s: Tensor, squash: Callable[[Tensor], Tensor]) -> Tensor:

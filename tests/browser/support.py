@@ -108,7 +108,7 @@ def verdict(page: Page) -> Locator:
 
 def sample(page: Page, name: str) -> Locator:
     """A button of the strip of samples."""
-    return page.get_by_role("button", name=f"Sample: {name}", exact=True)
+    return page.locator("#samples").get_by_title(name, exact=True)
 
 
 def open_numbers(page: Page) -> None:

@@ -56,7 +56,7 @@ def test_the_numbers_are_there_for_those_who_want_them(playground: Page) -> None
 def test_the_picture_is_dragged_and_its_pose_and_drawing_follow(turned: Page) -> None:
     turned.get_by_label("Change", exact=True).select_option("shift_x")
     expect(turned.locator("#turn")).to_be_enabled()
-    expect(turned.locator("#turn-words")).to_contain_text("The line foretells")
+    expect(turned.locator("#turn-words")).to_contain_text("The line predicts")
     canvas, read, dot = (turned.locator(name) for name in ("#turn-input", "#turn-read", "#turn-plot .now"))
     before, drawn, start = middle(canvas), middle(read), float(dot.get_attribute("cx") or 0)
     height = float(dot.get_attribute("cy") or 0)

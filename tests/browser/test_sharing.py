@@ -157,8 +157,8 @@ def test_a_link_that_was_cut_or_mistyped_leaves_a_page(
 def test_the_commands_do_what_the_page_did(playground: Page, tmp_path: Path) -> None:
     open_numbers(playground)
     playground.locator("#dim-5").fill("0.5")
-    playground.get_by_role("button", name="curl").click()
-    dialog = playground.get_by_role("dialog", name="The same with curl")
+    playground.get_by_role("button", name="Code", exact=True).click()
+    dialog = playground.get_by_role("dialog", name="The same as code")
     expect(dialog).to_be_visible()
     classify, reconstruct, decode, sweep = dialog.locator("code").all_inner_texts()
     answer = json.loads(run(classify, tmp_path))
@@ -167,7 +167,7 @@ def test_the_commands_do_what_the_page_did(playground: Page, tmp_path: Path) -> 
     assert list(map(float, shown)) == pytest.approx(answer["lengths"], abs=0.006)
     assert json.loads(run(reconstruct, tmp_path))["capsule"]["label"] == "7"
     assert "0.5" in decode
-    for command, file in ((decode, "drawn.png"), (sweep, "sheet.png")):
+    for command, file in ((decode, "drawn.png"), (sweep, "pose-sheet.png")):
         run(command, tmp_path)
         assert (tmp_path / file).read_bytes().startswith(PNG)
     dialog.get_by_role("button", name="Copy").first.click()

@@ -83,7 +83,7 @@ def test_a_movement_may_be_given_as_a_pair(connection: Client, seven: bytes) -> 
 
 def test_clients_and_models_take_the_same_parameters() -> None:
     assert inspect.signature(Client) == inspect.signature(AsyncClient)
-    for name in ("classify", "reconstruct", "sweep", "transform", "decode"):
+    for name in ("classify", "reconstruct", "sweep", "transform", "explain", "decode"):
         own, other, here = (
             list(inspect.signature(getattr(kind, name)).parameters)
             for kind in (Client, AsyncClient, Predictor)

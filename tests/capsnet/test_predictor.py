@@ -88,6 +88,24 @@ def test_moves_along_directions_as_the_service_does(service: Client, photograph:
         model.transform(photograph, "tilt")
 
 
+def test_explains_as_the_service_does(service: Client, photograph: bytes) -> None:
+    found = load("mnist").explain(photograph, label="3")
+    same(found.answer, service.explain(photograph, label="3").answer)
+    assert (found.method, found.iterations) == ("occlusion", ())
+    with pytest.raises(CapsnetError, match="the capsules of this model have no place in the image"):
+        load("mnist").explain(photograph, method="votes")
+    for name, iterations, side in (("mnist-capsnet", 3, 6), ("mnist-shared", 5, 7)):
+        found = load(name).explain(photograph)
+        same(found.answer, service.explain(photograph, model=name).answer)
+        assert (found.method, len(found.iterations)) == ("votes", iterations)
+        last = found.iterations[-1]
+        assert last.votes.shape == last.couplings.shape == (side, side)
+        assert last.length == pytest.approx(found.capsule.length, abs=1e-4)
+        assert found.heat.sum() == pytest.approx(last.votes.sum(), rel=1e-3)
+        assert found.sheet().pixels().shape == (28, 28 * (1 + iterations), 3)
+        assert load(name).explain(photograph, method="occlusion").method == "occlusion"
+
+
 def test_a_shipped_direction_foretells_the_pose_of_a_test_image(digits: Split) -> None:
     model, shares = load("mnist"), []
     for image in digits.images[:12, 0]:

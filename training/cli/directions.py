@@ -101,18 +101,28 @@ def faithfulness(
         Path | None, typer.Option(help="Folder such as docs: gets results/NAME.json; fills results.md.")
     ] = None,
 ) -> None:
-    """Measure whether what occlusion ranks first is evidence: cover it, and see how soon the capsule shortens."""
+    """Measure whether what an explanation ranks first is evidence: cover it, and see how soon the capsule shortens.
+
+    Occlusion and, where the capsules have a place, votes are held against random orders.
+    """
     from capsnet.onnx_model import open_variants
+    from capsnet.routing import RoutingGraph
     from training.evaluation.faithfulness import measure_faithfulness
+    from training.reporting.deletion_plots import draw_deletion
     from training.reporting.report import keep
-    from training.reporting.results_page import fill
+    from training.reporting.results_page import fill, read_results
 
     card, variants = open_variants(model)
+    graph, grid = (RoutingGraph.open(card, model), card.routing.grid) if card.routing else (None, None)
     test = load(str(card.training["dataset"]), "test", data, spec=card.input)
-    found = asdict(measure_faithfulness(variants["fp32"], test.images[:images].astype(np.float32) / 255))
-    console.print(", ".join(f"{name} {value:.3g}" for name, value in found.items()), highlight=False)
+    pictures = test.images[:images].astype(np.float32) / 255
+    found = asdict(measure_faithfulness(variants["fp32"], pictures, graph, grid))
+    figures = {name: value for name, value in found.items() if isinstance(value, int | float)}
+    console.print(", ".join(f"{name} {value:.3g}" for name, value in figures.items()), highlight=False)
     if output is not None:
         keep(output, card.name, {"model": card.name, "version": card.version, "faithfulness": found})
+        curves = [each for each in read_results(output) if each.get("faithfulness", {}).get("curves")]
+        draw_deletion(curves, output / "pictures" / "deletion.png")
         fill(output)
 
 

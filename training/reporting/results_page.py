@@ -256,17 +256,21 @@ def _faithfulness(results: list[Result]) -> str:
     heading = [
         "model",
         "test images",
-        "mean length, ranked first",
-        "mean length, random",
-        "ranked lower in % of images",
+        "mean length, random order",
+        "by occlusion",
+        "lower than random in % of images",
+        "by votes",
+        "lower than random in % of images",
     ]
     rows = [
         [
             f"`{result['model']}`",
             f"{found['images']:,}",
-            f"{found['ranked']:.3f}",
             f"{found['random']:.3f}",
+            f"{found['ranked']:.3f}",
             f"{100 * found['lower']:.1f}",
+            "no place" if found.get("votes") is None else f"{found['votes']:.3f}",
+            "" if found.get("votes") is None else f"{100 * found['votes_lower']:.1f}",
         ]
         for result in results
         if (found := result["faithfulness"])

@@ -15,7 +15,7 @@ from ..dependencies import AppSettings, OpenService
 from ..openapi import PICTURE_BODY, PICTURE_PROBLEMS, PICTURES_BODY
 from ..problem_details import describe
 from ..request_body import read_picture, read_pictures
-from ..responses import JsonResponse, as_json, json, model_fields, prediction
+from ..responses import JsonResponse, as_json, base64_png, json, model_fields, prediction
 from ..schemas import responses
 from ..schemas.requests import ClassifyParameters
 from ..schemas.responses import ClassifyAnswer
@@ -91,6 +91,7 @@ async def _classify(
         preprocess=parameters.preprocess,
         top_k=parameters.top_k,
         verify=parameters.verify,
+        reconstruct=parameters.reconstruct,
     )
 
 
@@ -104,4 +105,6 @@ def _answer(found: Classification) -> dict[str, Any]:
     }
     if found.check is not None:
         answer["reconstruction"] = found.check
+    if found.input is not None:
+        answer |= {"input": base64_png(found.input), "drawings": list(map(base64_png, found.drawings))}
     return answer | hint_of(found.objects_found, found.model.card.objects)

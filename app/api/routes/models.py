@@ -3,9 +3,10 @@
 import dataclasses
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Path, Query, Response
+from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 
 from ...inference.models import LoadedModel
+from ..compression import compress
 from ..dependencies import OpenService
 from ..openapi import problems
 from ..responses import json
@@ -16,19 +17,23 @@ router = APIRouter(tags=["models"])
 
 
 @router.get("/models", response_model=ModelsAnswer, responses=problems(422, 500, 503))
-async def list_models(service: OpenService, parameters: Annotated[NoParameters, Query()]) -> Response:
+async def list_models(
+    request: Request, service: OpenService, parameters: Annotated[NoParameters, Query()]
+) -> Response:
     """Give the cards of all models, and which one is the default."""
-    return json({"default": service.models.default, "models": list(map(_card, service.models))})
+    answer = json({"default": service.models.default, "models": list(map(_card, service.models))})
+    return compress(request, answer)
 
 
 @router.get("/models/{name}", response_model=Card, responses=problems(404, 422, 500, 503))
 async def show_model(
+    request: Request,
     service: OpenService,
     name: Annotated[str, Path(description="Name of the model.", examples=["mnist"])],
     parameters: Annotated[NoParameters, Query()],
 ) -> Response:
     """Give one model's card: architecture, classes, input, measured error, and how it is served."""
-    return json(_card(service.models.get(name)))
+    return compress(request, json(_card(service.models.get(name))))
 
 
 @router.get("/models/{name}/samples.png", include_in_schema=False)

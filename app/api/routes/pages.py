@@ -1,50 +1,41 @@
 """Pages for people: the playground, and the OpenAPI document to read and to try out, from this host alone."""
 
 import base64
+import functools
 import hashlib
-import mimetypes
+import importlib.resources
 import re
 from pathlib import Path
-from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from starlette.responses import Response
-from starlette.staticfiles import StaticFiles
 
+from ..playground import STATIC, choose_language, render_page
 from ..security_headers import PLAYGROUND, page_policy
-
-STATIC = Path(__file__).resolve().parents[2] / "static"
-
-# Not what the machine's own tables say: a browser runs no module of another type.
-mimetypes.add_type("text/javascript", ".js")
+from ..static_files import Playground, StaticFiles
 
 router = APIRouter(include_in_schema=False)
 
 
-class Playground(StaticFiles):
-    """The playground's files, each with an ETag that browsers ask about every time: a new version is seen at once."""
-
-    def file_response(self, *arguments: Any, **options: Any) -> Response:
-        response = super().file_response(*arguments, **options)
-        response.headers["Cache-Control"] = "no-cache"
-        return response
+playground = Playground(STATIC)
 
 
-playground = Playground(directory=STATIC)
-
-
+@functools.cache
 def swagger_assets() -> StaticFiles:
     """The script and the style sheet of Swagger UI, which the package fastapi-offline carries."""
-    return StaticFiles(packages=[("fastapi_offline", "static")])
+    return StaticFiles(Path(str(importlib.resources.files("fastapi_offline"))) / "static")
 
 
 @router.get("/")
 async def landing_page(request: Request) -> Response:
-    """The playground."""
-    response = await playground.get_response("index.html", request.scope)
-    response.headers.update(PLAYGROUND)
+    """The playground, in the language of `?lang=` or of the browser."""
+    language = choose_language(request.query_params.get("lang"), request.headers.get("accept-language", ""))
+    response = playground.respond_page(request, render_page(language))
+    response.headers["Content-Language"] = language
+    response.headers.add_vary_header("Accept-Language")
+    response.headers.update(PLAYGROUND)  # also of a 304: the browser takes it for the page that it has
     return response
 
 

@@ -141,6 +141,10 @@ class ClassifyParameters(PictureParameters):
         True,
         description="Draw the picture again and compare; `false` leaves `reconstruction` out and saves time.",
     )
+    reconstruct: bool = Field(
+        False,
+        description="Give what the network saw, and what the capsule of each prediction draws.",
+    )
 
 
 class DrawingParameters(PictureParameters):

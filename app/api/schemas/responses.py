@@ -8,11 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from capsnet.card import (
     Graph,
+    Grid,
     Guard,
     Metrics,
     ModelCard,
     PoseDirection,
     PoseMeaning,
+    Routing,
     Speed,
     Validation,
     Variant,
@@ -86,6 +88,11 @@ class ClassifyAnswer(Answer):
     lengths: list[Length] = Field(description="Length of every class capsule, [J], each from 0 to 1.")
     poses: list[list[float]] = Field(description=f"Pose of every class capsule, [J][D], {POSE}.")
     reconstruction: Check | None = Field(None, description="Left out with `verify=false`.")
+    input: str | None = Field(None, description="What the network saw. Given with `reconstruct=true`.")
+    drawings: list[str] | None = Field(
+        None,
+        description="What the capsule of each prediction draws, in their order. Given with `reconstruct=true`.",
+    )
     objects_found: int | None = Field(
         None,
         ge=2,
@@ -242,6 +249,7 @@ CARD_FIELDS: dict[type, dict[str, str]] = {
         "pose_meaning": "What pose dimensions change, by class, where it is known.",
         "pose_directions": "How the whole pose moves as an image turns, slants, widens or moves, by class, where it "
         "was measured.",
+        "routing": "How to see where votes for a class come from; null where the capsules have no place.",
         "training": "Data, command and seed that made the model.",
         "samples": "Classes of the images in `/models/{name}/samples.png`, from left to right; often none.",
         "serving": "How this service runs it.",
@@ -266,6 +274,19 @@ CARD_FIELDS: dict[type, dict[str, str]] = {
         "preprocess": "How a picture becomes that.",
     },
     Graph: {"file": "Name of the file.", "sha256": "SHA-256 of the file."},
+    Grid: {
+        "rows": "Rows of places.",
+        "columns": "Columns of places.",
+        "types": "Capsules at each place.",
+        "field": "Side of the square that a place sees, in pixels.",
+        "step": "Pixels from one square to the next.",
+        "first": "Where the first square begins, in pixels; below 0 where it begins outside.",
+    },
+    Routing: {
+        "graph": "What the encoder's file lacks to show its routing; its bytes follow those of the encoder.",
+        "grid": "Where the capsules below stand in the image.",
+        "iterations": "Iterations of the routing.",
+    },
     Guard: {
         "distance": "Median distance between image and reconstruction over validation images of each class, [J].",
         "ink": "Median Euclidean norm of those images, [J].",

@@ -1,5 +1,6 @@
 /** The service's routes, as functions. Errors are of three kinds: refused, gone, or superseded (AbortError). */
 
+const LARGE = 32_000; // bytes from which the way up is worth showing
 const KEY_PLACE = "capsnet-api-key";
 
 /** The server answered, but not with what was asked for. `retryAfter` is in seconds, where the server named it. */
@@ -38,6 +39,19 @@ export function setKey(value) {
 
 export const hasKey = () => key !== "";
 
+/** Take a key that the address brings, as that of a class does (`#key=…`), and take it out of the address. */
+export function takeKeyFromAddress() {
+  const parts = new URLSearchParams(location.hash.slice(1));
+  const brought = parts.get("key");
+  if (!brought) return;
+  setKey(brought);
+  parts.delete("key");
+  const rest = String(parts) ? `#${parts}` : "";
+  history.replaceState(history.state, "", `${location.pathname}${location.search}${rest}`);
+}
+
+takeKeyFromAddress();
+
 /** The address of a route, wherever the page is mounted. */
 export function address(path, query = {}) {
   const url = new URL(path, document.baseURI);
@@ -52,15 +66,16 @@ export const listModels = (signal) => ask("models", { signal });
 export const samplesOf = (model, signal) =>
   ask(`models/${encodeURIComponent(model)}/samples.png`, { signal }, (response) => response.blob());
 
-export const classify = (picture, query, signal) => post("classify", picture, query, signal);
+/** `progress(share)` is called while a large picture goes up, with how much of it is sent. */
+export const classify = (picture, query, signal, progress) => post("classify", picture, query, signal, progress);
 
 export const read = (picture, query, signal) => post("read", picture, query, signal);
-
-export const reconstruct = (picture, query, signal) => post("reconstruct", picture, query, signal);
 
 export const sweep = (picture, query, signal) => post("sweep", picture, query, signal);
 
 export const transform = (picture, query, signal) => post("transform", picture, query, signal);
+
+export const explain = (picture, query, signal) => post("explain", picture, query, signal);
 
 /** Draw poses [N][D] with their labels [N]; gives base64 PNGs [N]. */
 export async function decode(model, labels, poses, signal) {
@@ -69,22 +84,51 @@ export async function decode(model, labels, poses, signal) {
   return (await ask("decode", { method: "POST", body, headers, signal })).images;
 }
 
-function post(path, picture, query, signal) {
+/** Where other devices find this page: {url, qr}, both null if nowhere. */
+export const classroom = (signal) => ask("classroom", { signal });
+
+function post(path, picture, query, signal, progress) {
   // Always as bytes of an unknown kind: the service looks at them, and says more than "wrong type" of a file that is no picture.
   const headers = { "Content-Type": "application/octet-stream" };
-  return ask(path, { method: "POST", body: picture, headers, query, signal });
+  return ask(path, { method: "POST", body: picture, headers, query, signal, progress });
 }
 
-async function ask(path, { query, headers = {}, ...options }, read = (response) => response.json()) {
+async function ask(path, { query, progress, headers = {}, ...options }, read = (response) => response.json()) {
   const credentials = key ? { Authorization: `Bearer ${key}` } : {};
   try {
-    const response = await fetch(address(path, query), { ...options, headers: { ...headers, ...credentials } });
+    const send = progress && options.body.size >= LARGE ? upload : fetch;
+    const response = await send(address(path, query), { ...options, headers: { ...headers, ...credentials } }, progress);
     if (!response.ok) throw await refusal(response);
     return await read(response);
   } catch (error) {
     if (error instanceof Refusal || error.name === "AbortError") throw error;
     throw new Gone(error.message);
   }
+}
+
+/** As `fetch`, and it says how much of the body is sent, which `fetch` cannot. */
+function upload(url, { method, body, headers, signal }, progress) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open(method, url);
+    request.responseType = "blob";
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
+    request.upload.onprogress = ({ loaded, total }) => progress(loaded / total);
+    request.onload = () => resolve(responseOf(request));
+    request.onerror = () => reject(new TypeError("the connection failed"));
+    signal.addEventListener("abort", () => {
+      request.abort();
+      reject(signal.reason);
+    });
+    request.send(body);
+  });
+}
+
+function responseOf(request) {
+  const headers = new Headers();
+  const seconds = request.getResponseHeader("Retry-After");
+  if (seconds) headers.set("Retry-After", seconds);
+  return new Response(request.response, { status: request.status, statusText: request.statusText, headers });
 }
 
 async function refusal(response) {

@@ -36,6 +36,7 @@ export class Board {
   /** Give the board the proportions of the network's input, its height over its width. */
   shape(aspect) {
     this.#canvas.width = SIZE;
+    this.#canvas.parentElement.style.setProperty("--aspect", aspect);
     this.#canvas.height = Math.round(SIZE * aspect);
     this.paint();
   }
@@ -49,8 +50,9 @@ export class Board {
     this.show({ picture: this.picture });
   }
 
-  get isEmpty() {
-    return !this.picture && this.strokes.length === 0;
+  /** Whether a stroke is under way. */
+  get isDrawing() {
+    return this.#pointer !== null || Boolean(this.#cursor?.down);
   }
 
   show({ picture = null, strokes = [] }) {
@@ -58,10 +60,6 @@ export class Board {
     this.picture = picture;
     this.strokes = strokes;
     this.paint();
-  }
-
-  undo() {
-    this.show({ strokes: this.strokes.slice(0, -1) });
   }
 
   /** What was drawn as a PNG, at a size that is quick to send and more than any network takes. */

@@ -2,10 +2,12 @@
 
 import { byId, figure, make, say, tint } from "./dom.js";
 import { colourOf } from "./pictures.js";
+import { text } from "./texts.js";
 
 /** A number of the pose as deep as this has the full colour. */
 export const DEEPEST = 0.5;
 
+const MOST_NUMBERED = 20; // dimensions; of more than these every fifth has its number over its column
 const MOST_ROWS = 20; // more classes than these: the longest
 
 export class CapsuleTable {
@@ -24,6 +26,7 @@ export class CapsuleTable {
     this.#card = card;
     const longest = Math.max(...card.classes.map((name) => name.length));
     this.#table.style.setProperty("--name", `${Math.min(14, longest)}ch`);
+    this.#table.classList.toggle("many", card.config.pose_dim > MOST_NUMBERED);
     this.#body = make("tbody");
     const count = Math.min(card.classes.length, MOST_ROWS);
     this.#body.append(...Array.from({ length: count }, () => this.#row(card.config.pose_dim)));
@@ -82,8 +85,8 @@ function fillPose(row, pose) {
   row.querySelectorAll(".cell").forEach((cell, dim) => {
     const value = pose?.[dim] ?? 0;
     tint(cell, value / DEEPEST);
-    cell.title = pose ? `dimension ${dim}: ${figure(value, 3)}` : "";
-    say(cell.firstChild, pose ? figure(value) : "none");
+    cell.title = pose ? text("capsules.dimension", { dim, value: figure(value, 3) }) : "";
+    say(cell.firstChild, pose ? figure(value) : text("capsules.none"));
   });
 }
 
@@ -91,6 +94,7 @@ function head(dims) {
   const numbers = Array.from({ length: dims }, (_, dim) =>
     make("th", { scope: "col", className: "dim", textContent: dim }),
   );
-  const heading = (text, className) => make("th", { scope: "col", className, textContent: text });
-  return make("thead", {}, make("tr", {}, heading("Class", "of-name"), heading("Length", "of-length"), ...numbers));
+  const heading = (textContent, className) => make("th", { scope: "col", className, textContent });
+  const [name, length] = [heading(text("capsules.class"), "of-name"), heading(text("capsules.length"), "of-length")];
+  return make("thead", {}, make("tr", {}, name, length, ...numbers));
 }

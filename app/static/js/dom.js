@@ -15,8 +15,16 @@ export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** A number with so many decimals, and a true minus. */
-export const figure = (value, decimals = 2) => value.toFixed(decimals).replace("-", "−");
+/** A number with so many decimals as the page's language writes it, and a true minus. */
+export const figure = (value, decimals = 2) => numbers(decimals).format(value).replace("-", "−");
+
+const formats = [];
+
+/** The format of numbers with so many decimals; making one takes long, and figures are many. */
+function numbers(decimals) {
+  const digits = { minimumFractionDigits: decimals, maximumFractionDigits: decimals };
+  return (formats[decimals] ??= new Intl.NumberFormat(document.documentElement.lang, digits));
+}
 
 /** Colours an element by a value in [-1, 1]: style sheets read the pole and how near it is. */
 export function tint(element, value) {

@@ -1,19 +1,25 @@
 /** A handle for each direction of the pose that the card names: degrees, per cent and pixels instead of numbers. */
 
 import { byId, figure, make, say } from "./dom.js";
+import { text } from "./texts.js";
 
-export const NAMES = {
-  rotation: "Rotate",
-  slant: "Slant",
-  width: "Width",
-  height: "Height",
-  size: "Size",
-  weight: "Weight",
-  shift_x: "Left, right",
-  shift_y: "Up, down",
+const NAMES = {
+  rotation: "property.rotation",
+  slant: "property.slant",
+  width: "property.width",
+  height: "property.height",
+  size: "property.size",
+  weight: "property.weight",
+  shift_x: "property.shift_x",
+  shift_y: "property.shift_y",
 };
+export const PROPERTIES = Object.keys(NAMES);
 const UNITS = { degrees: "°", "per cent": " %", pixels: " px" };
+const WIDE = "(min-width: 90rem)"; // a window that has space for the numbers beside the handles
 const STEPS = 100; // of a handle, from one end to the other
+
+/** A property in words; one that is not known has the name that the card gives it. */
+export const propertyName = (property) => (property in NAMES ? text(NAMES[property]) : property);
 
 /** The directions of a class, as the card has them. */
 export const directionsOf = (card, index) => card?.pose_directions?.[card.classes[index]] ?? [];
@@ -60,7 +66,7 @@ export class Handles {
     const named = this.#rows.length > 0;
     if (named === !this.#list.hidden) return; // the numbers stay as open as the hand left them
     this.#list.hidden = byId("move-about").hidden = !named;
-    byId("numbers").open = !named;
+    byId("numbers").open = !named || matchMedia(WIDE).matches;
   }
 
   #row(direction) {
@@ -68,7 +74,7 @@ export class Handles {
     const step = (maximum - minimum) / STEPS;
     const slider = make("input", { type: "range", id: `handle-${property}`, min: minimum, max: maximum, step });
     const value = make("output", { className: "value", htmlFor: slider.id });
-    const label = make("label", { htmlFor: slider.id }, make("b", { textContent: NAMES[property] ?? property }));
+    const label = make("label", { htmlFor: slider.id }, make("b", { textContent: propertyName(property) }));
     const row = { item: make("li", {}, label, value, slider), slider, value, unit, amount: 0, from: [] };
     slider.addEventListener("input", () => {
       const next = Number(slider.value);
@@ -84,7 +90,7 @@ export class Handles {
 function put(row, amount) {
   row.amount = amount;
   row.slider.value = amount;
-  const text = amountOf(amount, row.unit);
-  row.slider.setAttribute("aria-valuetext", text);
-  say(row.value, text);
+  const written = amountOf(amount, row.unit);
+  row.slider.setAttribute("aria-valuetext", written);
+  say(row.value, written);
 }

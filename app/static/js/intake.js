@@ -4,10 +4,14 @@ import { Board } from "./board.js";
 import { byId, say } from "./dom.js";
 import { dismiss, mention } from "./notice.js";
 import { NOTHING, lookAt, looking, store, values } from "./session.js";
+import { isLarge, shrink } from "./shrink.js";
+import { Timeline } from "./timeline.js";
+import { text } from "./texts.js";
 
 const FIRST_SAMPLE = 7;
 
 const board = new Board(byId("board"));
+const timeline = new Timeline({ strokes: [] }); // of pictures, {strokes} or {blob, bitmap, asSeen, origin}
 let gifts = 0; // of a person: a file that takes long to read must not replace what was given after it
 let starts = 0; // nor one of a link what a later link names
 
@@ -20,27 +24,57 @@ const byHand = (take) => (...what) => {
 export const giveSample = byHand(takeSample);
 export const giveFile = byHand(takeFile);
 
+/** Go to a new state, which can be taken back; not what the page begins with. */
+function record(state) {
+  if (gifts) timeline.add(state);
+  else timeline.replace(state);
+  offerSteps();
+}
+
+function offerSteps() {
+  byId("undo").disabled = !timeline.canUndo;
+  byId("redo").disabled = !timeline.canRedo;
+}
+
 function takeBoard({ whole, then = {} }) {
   if (!values.card) return;
+  const fresh = !values.picture?.origin.strokes;
   const ask = async (signal) => {
     const origin = { strokes: board.strokes.slice() };
-    await lookAt({ blob: await board.blob(), origin }, signal, then);
+    await lookAt({ blob: await board.blob(), origin }, signal, { fresh, ...then });
   };
   if (whole) looking.now(ask);
   else looking.soon(ask);
   describeBoard("");
 }
 
+/** Take strokes of a link as if they were drawn one after the other, so that each can be taken back. */
 function takeStrokes(strokes, then) {
   board.show({ strokes });
+  if (!isSame(timeline.now.strokes, strokes)) {
+    for (let count = 1; count <= strokes.length; count++) timeline.add({ strokes: strokes.slice(0, count) });
+    offerSteps();
+  }
   takeBoard({ whole: true, then });
 }
 
+const isSame = (some, others) => some?.length === others.length && some.every((each, index) => each === others[index]);
+
+/** Draw for the person, where the model takes strokes. */
+export const giveStrokes = byHand((strokes) => board.takesStrokes && takeStrokes(strokes, {}));
+
 function takeSample(number, then = {}) {
   const { bitmap, blob } = values.samples[number];
-  board.show({ picture: bitmap });
+  takePicture({ blob, bitmap, origin: { sample: number } }, then);
+}
+
+/** Lay a picture on the board and ask about it. */
+function takePicture(picture, then = {}) {
+  if (timeline.now.blob !== picture.blob) record(picture);
+  board.show({ picture: picture.bitmap });
   describeBoard("");
-  looking.now((signal) => lookAt({ blob, origin: { sample: number } }, signal, then));
+  if (!values.card) return store.set({ picture }); // asked about when there is a model
+  return looking.now((signal) => lookAt(picture, signal, { fresh: true, ...then }));
 }
 
 async function takeFile(blob, { asSeen = false, then = {}, isWanted = () => true } = {}) {
@@ -48,15 +82,21 @@ async function takeFile(blob, { asSeen = false, then = {}, isWanted = () => true
   const readable = await isReadable(blob);
   const bitmap = readable && (await createImageBitmap(blob).catch(() => null));
   if (newest !== gifts || !isWanted()) return undefined;
-  if (!readable) return mention(`${nameOf(blob)} cannot be read. Is it a file, and still there?`);
-  board.show({ picture: bitmap });
-  describeBoard(bitmap ? "" : `${nameOf(blob)} cannot be shown here.`);
-  const picture = { blob, asSeen, origin: { file: true } };
-  if (!values.card) return store.set({ picture }); // asked about when there is a model
-  return looking.now((signal) => lookAt(picture, signal, then));
+  if (!readable) return mention(text("board.unreadable", { name: nameOf(blob) }));
+  const sent = bitmap && !asSeen && isLarge(bitmap) ? await shrunk(blob, bitmap) : blob;
+  if (newest !== gifts || !isWanted()) return undefined;
+  const asked = takePicture({ blob: sent, bitmap, asSeen, origin: { file: true } }, then);
+  if (!bitmap) describeBoard(text("board.unseen", { name: nameOf(blob) }));
+  return asked;
 }
 
-const nameOf = (blob) => blob.name ?? "This file";
+/** A photograph at the size in which it is sent; making it takes a moment, in which no old answer should stand there. */
+function shrunk(blob, bitmap) {
+  store.set({ ...NOTHING, picture: values.picture, asking: { what: "progress.shrinking" } });
+  return shrink(blob, bitmap);
+}
+
+const nameOf = (blob) => blob.name ?? text("board.nameless");
 
 /** Whether there are bytes to be had: not of a folder, nor of a file that is gone, which is no fault of the server. */
 async function isReadable(blob) {
@@ -79,46 +119,83 @@ function clearBoard() {
   store.set(NOTHING);
 }
 
-function undo() {
-  board.undo();
-  if (board.isEmpty) clearBoard();
-  else takeBoard({ whole: true });
+/** Show a state of the timeline, or a picture of the history, again. */
+function restore(state) {
+  offerSteps();
+  if (state.blob) return takePicture({ ...state, origin: originOf(state) });
+  if (state.strokes.length === 0) return clearBoard();
+  board.show({ strokes: state.strokes.slice() });
+  return takeBoard({ whole: true });
+}
+
+/** A sample is one as long as its model is there. */
+const originOf = ({ blob, origin }) =>
+  origin.sample === undefined || values.samples[origin.sample]?.blob === blob ? origin : { file: true };
+
+/** Have a picture of before again, as something that a person gives. */
+export const takeBack = byHand((picture) => {
+  const { strokes } = picture.origin;
+  if (!strokes) return restore(picture);
+  if (!isSame(timeline.now.strokes, strokes)) record({ strokes });
+  return restore({ strokes });
+});
+
+/** A step back, or one forth again. */
+const undo = byHand(() => step(timeline.undo()));
+const redo = byHand(() => step(timeline.redo()));
+
+const step = (state) => state && restore(state);
+
+/** The keys that every program has for this, unless a hand is drawing, a dialog is open or a text is written. */
+function listenForKeys(event) {
+  const { key, ctrlKey, metaKey, shiftKey, altKey, target } = event;
+  if (!(ctrlKey || metaKey) || altKey || board.isDrawing) return;
+  if (document.querySelector("dialog[open]") || target.matches?.("[type=password], [type=text], textarea")) return;
+  const letter = key.toLowerCase();
+  const act = letter === "z" ? (shiftKey ? redo : undo) : letter === "y" && !shiftKey ? redo : null;
+  if (!act) return;
+  event.preventDefault();
+  act();
 }
 
 /** The picture to begin with: a link's, else the drawing on the board, else the one before, else a sample. */
-export function begin({ strokes = null, sample = null, seen = null, chosen = null, pose = null }, before) {
+export function begin({ picture = null, strokes = null, sample = null, seen = null, chosen = null, pose = null }, before) {
   const then = { chosen, pose };
   const drawn = board.takesStrokes ? (strokes ?? (board.strokes.length ? board.strokes : null)) : null;
   const start = ++starts;
   const isWanted = () => start === starts;
   const number = sample ?? Math.min(FIRST_SAMPLE, values.samples.length - 1);
+  if (picture) return takeBack(picture);
   if (seen) return takeFile(seen, { asSeen: true, then, isWanted });
   if (values.samples[sample]) return takeSample(sample, then);
   if (drawn) return takeStrokes(drawn, then);
-  if (before?.origin.file) return takeFile(before.blob, { asSeen: before.asSeen, isWanted });
+  if (before?.origin.file) return takePicture(before);
   return values.samples[number] ? takeSample(number, then) : clearBoard();
 }
 
 /** Give the board the proportions of what a network takes. */
 export const shapeBoard = ({ height, width }) => board.shape(height / width);
 
-const HINTS = {
-  true: "Draw with mouse, pen or finger; with arrow keys and the space bar; or drop or paste a picture.",
-  false: "Open, drop or paste a picture, or press one of the samples.",
-};
-
 /** Let the board take strokes, or pictures alone. */
 export function allowPen(allowed) {
+  if (allowed !== board.takesStrokes) timeline.restart({ strokes: [] });
   board.allowPen(allowed);
-  byId("undo").hidden = byId("pen-label").hidden = !allowed;
-  byId("board").setAttribute("aria-label", allowed ? "Drawing board" : "Picture");
-  say(byId("board-hint"), HINTS[allowed]);
+  byId("pen-label").hidden = !allowed;
+  byId("board").setAttribute("aria-label", text(allowed ? "board.label" : "board.label.penless"));
+  say(byId("board-hint"), text(allowed ? "board.hint" : "board.hint.penless"));
 }
 
 export function listenToBoard() {
   byId("board").addEventListener("draw", byHand(() => takeBoard({ whole: false })));
-  byId("board").addEventListener("drawn", byHand(() => takeBoard({ whole: true })));
-  byId("clear").addEventListener("click", byHand(clearBoard));
-  byId("undo").addEventListener("click", byHand(undo));
-  store.on(["picture"], () => (byId("undo").disabled = board.strokes.length === 0));
+  byId("board").addEventListener("drawn", byHand(() => {
+    if (!isSame(timeline.now.strokes, board.strokes)) record({ strokes: board.strokes.slice() });
+    takeBoard({ whole: true });
+  }));
+  byId("clear").addEventListener("click", byHand(() => {
+    if (!isSame(timeline.now.strokes, [])) record({ strokes: [] });
+    clearBoard();
+  }));
+  byId("undo").addEventListener("click", undo);
+  byId("redo").addEventListener("click", redo);
+  document.addEventListener("keydown", listenForKeys);
 }

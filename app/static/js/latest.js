@@ -1,8 +1,9 @@
 /**
- * Of a stream of jobs only the newest counts: it aborts the one in flight, so nothing piles up.
+ * Of a stream of jobs only the newest counts, and one is in flight at a time, so nothing piles up.
  *
- * `now` starts at once. `soon` is for jobs that come many times a second: it gives the job in flight the time that the last
- * one needed before it is superseded, so that answers keep coming while the user draws, from a slow server as well.
+ * `now` starts at once and aborts the one in flight. `soon` is for jobs that come many times a second: it waits for the
+ * answer in flight, and for as long again as a quarter of its round trip. So the pace follows the link: many answers a
+ * second nearby, and no queue from far away. The newest job is always asked at last.
  * A job that failed for a passing reason is tried again until a newer one comes; `soon` leaves the server in peace until
  * then, or a hand that draws on would ask a busy one many times a second.
  */
@@ -11,6 +12,8 @@ import { Gone, Refusal } from "./api.js";
 
 const LEAST_PACE = 60; // ms between starts: no eye sees more
 const MOST_PACE = 4000;
+const REST_SHARE = 1.25; // of a round trip, from one start to the next
+const PATIENCE = 8000; // ms until an answer that does not come gives way, twice that for the next one, and so on
 const SLOW = 2500; // ms until the user should be told
 const LONGEST_WAIT = 15; // s between attempts
 const REST = 1; // s that a server has to itself where it does not say how long
@@ -20,13 +23,19 @@ export class Latest {
   #controller = null;
   #timer = 0;
   #started = -Infinity;
-  #pace = LEAST_PACE;
+  #least;
+  #pace;
+  #patience = PATIENCE;
   #rested = -Infinity; // when a server that could not answer may be asked again
   #coming = null; // the job that `soon` has in hand
 
-  /** `report` is told what happens: {slow()}, {well()} and {failed(error, seconds until the next attempt or null)}. */
-  constructor(report) {
+  /**
+   * `report` is told what happens: {slow()}, {well()} and {failed(error, seconds until the next attempt or null)}. `pace` is
+   * the least time in ms from one start to the next.
+   */
+  constructor(report, { pace = LEAST_PACE } = {}) {
     this.#report = report;
+    this.#least = this.#pace = pace;
   }
 
   now(job) {
@@ -34,11 +43,17 @@ export class Latest {
   }
 
   soon(job) {
-    const pace = this.#controller ? this.#pace : LEAST_PACE;
-    const due = Math.max(this.#started + pace, this.#rested) - performance.now();
     this.#coming = job;
+    const pace = this.#controller ? this.#patience : this.#pace;
+    const due = Math.max(this.#started + pace, this.#rested) - performance.now();
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#start(job, 0), Math.max(0, due));
+  }
+
+  /** Start the job that came meanwhile when it is due. */
+  #next() {
+    this.#controller = null;
+    this.soon(this.#coming);
   }
 
   /** Forget the job in flight and the one to be tried again. */
@@ -54,13 +69,9 @@ export class Latest {
     this.#controller = null;
   }
 
-  #paced(duration, factor) {
-    return Math.min(MOST_PACE, Math.max(LEAST_PACE, factor * duration));
-  }
-
   async #start(job, attempt) {
     // One that must give way needs more time than it had: let the next have it, or under load none would be answered.
-    if (this.#controller) this.#pace = this.#paced(performance.now() - this.#started, 1.5);
+    if (this.#controller && this.#coming === job) this.#patience *= 2;
     this.#stop();
     const controller = (this.#controller = new AbortController());
     const started = (this.#started = performance.now());
@@ -68,17 +79,19 @@ export class Latest {
     try {
       await job(controller.signal);
       if (controller.signal.aborted) return;
-      this.#pace = this.#paced(performance.now() - started, 1.25);
+      this.#pace = Math.min(MOST_PACE, Math.max(this.#least, REST_SHARE * (performance.now() - started)));
+      this.#patience = PATIENCE;
       this.#rested = -Infinity;
       this.#report.well();
+      if (this.#coming) this.#next();
     } catch (error) {
       if (controller.signal.aborted) return;
       controller.abort(); // what the job still has under way
       const wait = pause(error, this.#coming ? 0 : attempt);
       this.#report.failed(error, wait);
       this.#rested = wait === null ? -Infinity : performance.now() + 1000 * (error.retryAfter ?? REST);
-      if (wait === null) return;
-      if (this.#coming) this.soon(this.#coming); // was to start before the server asked for a rest
+      if (wait === null && !this.#coming) return;
+      if (this.#coming) this.#next(); // was to start before the server asked for a rest
       else this.#timer = setTimeout(() => this.#start(job, attempt + 1), 1000 * wait);
     } finally {
       clearTimeout(slow);

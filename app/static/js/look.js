@@ -1,18 +1,15 @@
 /** The questions that the page asks: about a picture, about one of its capsules, about a pose. */
 
 import * as api from "./api.js";
-import { bitmapOf } from "./pictures.js";
+import { bitmapOf, blobOf } from "./pictures.js";
 
 /** The parameters with which a picture is sent; one that is already what the network saw is taken as it is. */
 export const queryOf = (card, picture) => ({ model: card.name, ...(picture.asSeen && { preprocess: "none" }) });
 
-/** What the network makes of a picture, and what the capsules that it found draw. */
-export async function look(card, picture, signal) {
-  const query = queryOf(card, picture);
-  const [answer, redrawn] = await Promise.all([
-    api.classify(picture.blob, query, signal),
-    api.reconstruct(picture.blob, query, signal),
-  ]);
+/** What the network makes of a picture, and what the capsules that it found draw; `progress(share sent)` may be heard. */
+export async function look(card, picture, signal, progress) {
+  const query = { ...queryOf(card, picture), reconstruct: true };
+  const answer = await api.classify(picture.blob, query, signal, progress);
   const found = answer.predictions.map(({ index }) => index);
   const seen = {
     found,
@@ -20,10 +17,10 @@ export async function look(card, picture, signal) {
     poses: answer.poses,
     check: answer.reconstruction ?? null,
     objects: answer.objects_found ?? 1,
-    file: redrawn.input,
-    input: await bitmapOf(redrawn.input),
+    file: answer.input,
+    input: await bitmapOf(answer.input),
   };
-  const bitmaps = await drawPoses(card, found, found.map((index) => seen.poses[index]), signal);
+  const bitmaps = await Promise.all(answer.drawings.map(bitmapOf));
   return { seen, drawn: new Map(found.map((index, at) => [index, bitmaps[at]])) };
 }
 
@@ -35,10 +32,17 @@ export async function drawPoses(card, indices, poses, signal) {
   return bitmaps;
 }
 
+const LARGE = 32_000; // bytes that are not worth sending again where the network's input says the same
+
+/** What to send in further questions about a picture: a large one as the network saw it, which is a thousandth of it. */
+export const asAskedAgain = (picture, seen) =>
+  picture.blob.size > LARGE ? { blob: blobOf(seen.file), asSeen: true } : picture;
+
 /** The perturbation sheet of one capsule: deltas [S], and bitmaps [D][S]. */
-export async function sheetOf(card, picture, index, signal) {
-  const query = { ...queryOf(card, picture), label: card.classes[index] };
-  const { deltas, dims, frames } = await api.sweep(picture.blob, query, signal);
+export async function sheetOf(card, picture, seen, index, signal) {
+  const { blob, asSeen } = asAskedAgain(picture, seen);
+  const query = { ...queryOf(card, { asSeen }), label: card.classes[index] };
+  const { deltas, dims, frames } = await api.sweep(blob, query, signal);
   const bitmaps = await Promise.all(frames.map((row) => Promise.all(row.map(bitmapOf))));
   signal.throwIfAborted();
   return { deltas, dims, bitmaps };

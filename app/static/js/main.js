@@ -1,25 +1,29 @@
 /** The page put together: what a person does becomes a question, and every answer is shown. */
 
-import { listModels } from "./api.js";
+import { listModels, takeKeyFromAddress } from "./api.js";
 import { CapsuleTable } from "./capsules.js";
-import { commandsFor } from "./curl.js";
 import { byId, make, say } from "./dom.js";
 import { Handles } from "./handles.js";
 import { allowPen, begin, giveFile, giveSample, listenToBoard, shapeBoard } from "./intake.js";
+import { keepForReload, keptState } from "./keep.js";
 import { Latest } from "./latest.js";
 import { mention, reporter, whenKeyIsGiven } from "./notice.js";
 import { blank, colourOf, paint } from "./pictures.js";
+import { showProgress } from "./progress.js";
 import { markSample, samplesFor, showSamples } from "./samples.js";
 import { NOTHING, choose, given, looking, move, moving, poseNow, store, values } from "./session.js";
 import { showReading } from "./reading.js";
+import { present, welcome } from "./present.js";
 import { fromFragment, toFragment } from "./share.js";
 import { Sheet } from "./sheet.js";
 import { keepSheet } from "./sheeting.js";
 import { Sliders } from "./sliders.js";
 import { listenForFiles, offerCamera } from "./sources.js";
-import { confirm, copy, offerThemes, showTexts } from "./tools.js";
+import { listed, text } from "./texts.js";
+import { confirm, copy, keepStateInLanguages, offerThemes, showTexts } from "./tools.js";
 import { keepTurning } from "./turn.js";
 import { showVerdict } from "./verdict.js";
+import { keepVotes } from "./votes.js";
 
 const loading = new Latest(reporter("models"));
 const table = new CapsuleTable(choose);
@@ -42,7 +46,11 @@ function paintMoved(bitmap) {
 }
 
 store.on(["card"], ({ card }) => describeModel(card)); // first, because the others fill what it builds
-store.on(["samples"], ({ samples }) => showSamples(samples, giveSample));
+store.on(["samples"], ({ card, samples }) => {
+  showSamples(samples, giveSample);
+  const names = samples.map(({ name }) => name).filter((name) => isStrange(card, name));
+  say(byId("strangers"), names.length ? text("guard.strangers", { names: listed(names) }) : "");
+});
 store.on(["seen", "chosen", "drawn"], showVerdict);
 store.on(["seen"], showReading);
 store.on(["seen", "chosen"], (now) => table.show(now));
@@ -50,17 +58,16 @@ store.on(["seen", "chosen", "pose"], (now) => sliders.show(now));
 store.on(["seen", "chosen", "pose"], (now) => handles.show(now));
 store.on(["seen", "moved"], ({ moved }) => paintMoved(moved));
 store.on(["seen", "picture"], ({ seen, picture }) => {
-  byId("share").disabled = byId("curl").disabled = byId("chosen").disabled = !seen;
+  byId("share").disabled = byId("chosen").disabled = !seen;
   markSample(picture?.origin.sample ?? null);
-  if (!seen) say(byId("verdict-words"), picture ? "No answer." : "Nothing drawn yet."); // the notice says why
+  if (!seen) say(byId("verdict-words"), text(picture ? "verdict.unanswered" : "verdict.nothing")); // the notice says why
 });
 store.on(["seen", "chosen", "pose"], ({ card, chosen, pose }) => {
   byId("reset").disabled = !pose;
   byId("chosen").value = chosen ?? "";
-  const whose = chosen === null ? "" : `, capsule of ${card.classes[chosen]}`;
-  for (const id of ["moved-words", "mirror-words"]) {
-    say(byId(id), `${pose ? "as you moved it" : "as the network gave it"}${whose}`);
-  }
+  const name = card?.classes[chosen]; // the board may be cleared before there is a model
+  const words = text(chosen === null ? "pose.given" : pose ? "pose.moved.of" : "pose.given.of", { name });
+  for (const id of ["moved-words", "mirror-words"]) say(byId(id), words);
 });
 
 function describeModel(card) {
@@ -73,15 +80,17 @@ function describeModel(card) {
   for (const place of document.querySelectorAll("[data-card=dims]")) say(place, String(config.pose_dim));
   for (const place of document.querySelectorAll("[data-card=class]")) say(place, classes[7] ?? classes[0]);
   say(byId("give-words"), invitation(card));
-  byId("strangers").hidden = Boolean(card.samples?.length); // its own samples are all of its classes
-  say(byId("capsules-words"), `${classes.length} capsules of ${config.pose_dim} numbers`);
+  say(byId("capsules-words"), text("capsules.title", { count: classes.length, dims: config.pose_dim }));
 }
+
+/** Whether a sample shows what is no class of a model; samples of pairs are named "2 and 7". */
+const isStrange = ({ classes }, name) => !classes.includes(name) && !name.split(" and ").every((each) => classes.includes(each));
 
 /** What to give to a model, in a few words: they follow the way it reads pictures, and its classes. */
 function invitation({ classes, input, objects }) {
-  if (input.preprocess !== "mnist") return "Give it a picture";
-  if (!classes.every((name) => /^\d$/.test(name))) return `Draw one of ${classes.length} classes`;
-  return objects > 1 ? "Draw two digits, overlaid" : "Draw a digit";
+  if (input.preprocess !== "mnist") return text("give.picture");
+  if (!classes.every((name) => /^\d$/.test(name))) return text("give.class", { count: classes.length });
+  return text(objects > 1 ? "give.digits" : "give.digit");
 }
 
 /** Whether a model reads pictures as strokes: of a photograph in colour a pen draws nothing. */
@@ -132,27 +141,42 @@ async function useModel(name, state = {}) {
 
 async function share() {
   const fragment = toFragment(values);
-  if (!fragment) return mention("This picture is too large for a link.");
+  if (!fragment) return mention(text("share.large"));
   history.replaceState(null, "", fragment);
-  if (await copy(location.href)) return confirm(byId("share"), "Copied");
-  return showTexts("A link to this", "It holds the picture and the pose.", [{ title: "Link", text: location.href }]);
+  if (await copy(location.href)) return confirm(byId("share"), text("share.copied"));
+  return showTexts(text("share.title"), text("share.hint"), [{ title: text("share.link"), text: location.href }]);
 }
 
 offerThemes();
+welcome();
+present();
+keepStateInLanguages(() => (values.seen ? toFragment(values) : null));
 listenToBoard();
 keepSheet(sheet);
 keepTurning();
+keepVotes();
 byId("reset").addEventListener("click", () => move(null));
 byId("chosen").addEventListener("change", ({ target }) => choose(Number(target.value)));
 byId("model").addEventListener("change", ({ target }) => useModel(target.value));
 byId("share").addEventListener("click", share);
-byId("curl").addEventListener("click", () =>
-  showTexts("The same with curl", "The picture stands in the commands as the network saw it.", commandsFor(values)),
-);
 listenForFiles(giveFile);
 offerCamera(giveFile);
 whenKeyIsGiven(() => loadModels(stateNow()));
 window.addEventListener("hashchange", () => {
+  takeKeyFromAddress();
   if (location.hash.includes("=")) loadModels(); // not the skip link's, which says only where to go
 });
-loadModels();
+showProgress();
+keepForReload();
+loadModels(keptState() ?? fromAddress());
+
+const LATER = 3000; // ms: where no answer comes, what comes later does so all the same
+let isWhole = false;
+const loadRest = async () => {
+  if (isWhole) return;
+  isWhole = true;
+  const { begin: beginRest } = await import("./later.js");
+  beginRest((name, picture) => useModel(name, { picture }));
+};
+store.on(["seen"], ({ seen }) => seen && loadRest());
+setTimeout(loadRest, LATER);

@@ -2,18 +2,22 @@
 
 import { Gone, Refusal, hasKey, setKey } from "./api.js";
 import { byId, say } from "./dom.js";
+import { text as words } from "./texts.js";
 
 const troubles = new Map(); // channel -> {text, kind}, oldest first
 let onKey = () => {};
+let isShown = () => false;
 
 /** A reporter for `Latest`, under the name of the question. */
 export function reporter(channel, { refused = () => {} } = {}) {
   return {
-    slow: () => trouble(channel, "slow", "The server takes its time. What you see is its last answer."),
+    slow: () => trouble(channel, "slow", withLastAnswer(words("notice.slow"))),
     well: () => settle(channel),
     failed(error, wait) {
       const { kind, text } = explain(error);
-      trouble(channel, kind, wait === null ? text : `${text} Trying again${wait > 2 ? ` in ${Math.ceil(wait)} s` : ""}…`);
+      const seconds = Math.ceil(wait);
+      const again = seconds > 2 ? words("notice.again.in", { seconds }) : words("notice.again");
+      trouble(channel, kind, wait === null ? text : `${text} ${again}`);
       if (kind === "refused") refused(error);
     },
   };
@@ -24,6 +28,13 @@ export function whenKeyIsGiven(retry) {
   onKey = retry;
 }
 
+/** Have `check` say whether an answer is on the page, which then is an old one. */
+export function whetherShown(check) {
+  isShown = check;
+}
+
+const withLastAnswer = (text) => (isShown() ? `${text} ${words("notice.last")}` : text);
+
 /** Say something that needs no answer from the server. */
 export const mention = (text) => trouble("page", "refused", text);
 
@@ -31,16 +42,16 @@ export const dismiss = () => settle("page");
 
 function explain(error) {
   if (error instanceof Gone) {
-    return { kind: "gone", text: "The server does not answer. What you see is its last answer." };
+    return { kind: "gone", text: withLastAnswer(words("notice.gone")) };
   }
   if (!(error instanceof Refusal)) {
     console.error(error);
-    return { kind: "refused", text: `Something in this page failed (${error.message}). Reload it.` };
+    return { kind: "refused", text: words("notice.failed", { reason: error.message }) };
   }
   if (error.status === 401) {
-    return { kind: "key", text: hasKey() ? "The server does not take this key." : "This server asks for an API key." };
+    return { kind: "key", text: words(hasKey() ? "notice.key.wrong" : "notice.key.needed") };
   }
-  if (error.passes) return { kind: "busy", text: `The server is busy: ${error.message}.` };
+  if (error.passes) return { kind: "busy", text: words("notice.busy", { reason: error.message }) };
   return { kind: "refused", text: sentence(error.message) };
 }
 
@@ -81,7 +92,7 @@ byId("key-form").addEventListener("submit", (event) => {
   onKey();
 });
 
-window.addEventListener("error", (event) => mention(`Something in this page failed (${event.message}). Reload it.`));
+window.addEventListener("error", (event) => mention(words("notice.failed", { reason: event.message })));
 window.addEventListener("unhandledrejection", ({ reason }) =>
-  mention(`Something in this page failed (${reason?.message ?? reason}). Reload it.`),
+  mention(words("notice.failed", { reason: reason?.message ?? reason })),
 );

@@ -32,6 +32,24 @@ export function blank(canvas) {
   canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
 }
 
+const FAINTEST = 24; // of 255: smaller differences are the noise of a camera
+
+/** Whether a bitmap is of one colour: there is nothing to see in it. */
+export function isBlank(bitmap) {
+  const { width, height } = bitmap;
+  const context = new OffscreenCanvas(width, height).getContext("2d");
+  context.drawImage(bitmap, 0, 0);
+  const { data } = context.getImageData(0, 0, width, height);
+  return [0, 1, 2].every((channel) => {
+    let [least, most] = [255, 0];
+    for (let at = channel; at < data.length; at += 4) {
+      least = Math.min(least, data[at]);
+      most = Math.max(most, data[at]);
+    }
+    return most - least < FAINTEST;
+  });
+}
+
 function fit(canvas, { width, height }) {
   canvas.width = width; // which also clears it
   canvas.height = height;

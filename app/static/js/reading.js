@@ -4,6 +4,7 @@ import { read } from "./api.js";
 import { byId, say } from "./dom.js";
 import { Latest } from "./latest.js";
 import { reporter } from "./notice.js";
+import { text as words } from "./texts.js";
 
 const LONGEST = 960; // pixels of the picture's longer edge on the page
 
@@ -38,6 +39,6 @@ function show({ text, digits }, bitmap) {
   say(byId("reading-text"), text.replaceAll("\n", " / "));
   const unknown = digits.filter(({ label }) => label === null).length;
   const unsure = digits.filter(({ certain }) => !certain).length;
-  say(byId("reading-words"), `${digits.length} objects; ${unknown} are no digit, and ${unsure} are not certain.`);
+  say(byId("reading-words"), words("reading.words", { count: digits.length, unknown, unsure }));
   byId("reading").hidden = false;
 }

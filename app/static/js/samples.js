@@ -2,15 +2,19 @@
 
 import { samplesOf } from "./api.js";
 import { byId, make } from "./dom.js";
+import { text } from "./texts.js";
 
 const STRIPS = new URL("../samples/", import.meta.url);
 
+const fetchIndex = async () => (await fetch(new URL("index.json", STRIPS))).json();
+
+const early = fetchIndex().catch(() => null); // on its way while the models are asked for
 let strips = null;
 
 /** The samples that suit a model, as [{name, bitmap, blob}]: its own, else those of its data set, if there are any. */
 export async function samplesFor(card) {
   if (card.samples?.length) return cutAll(await samplesOf(card.name), { ...card.input, names: card.samples });
-  strips ??= await (await fetch(new URL("index.json", STRIPS))).json();
+  strips ??= (await early) ?? (await fetchIndex());
   const strip = strips[stripOf(card)];
   if (!strip) return [];
   return cutAll(await (await fetch(new URL(strip.file, STRIPS))).blob(), strip);
@@ -39,7 +43,8 @@ export function showSamples(samples, pick) {
   const buttons = samples.map(({ name, bitmap }, number) => {
     const canvas = make("canvas", { className: "pixels", width: bitmap.width, height: bitmap.height });
     canvas.getContext("2d").drawImage(bitmap, 0, 0);
-    const button = make("button", { type: "button", title: name, attributes: { "aria-label": `Sample: ${name}` } }, canvas);
+    const label = text("samples.sample", { name });
+    const button = make("button", { type: "button", title: name, attributes: { "aria-label": label } }, canvas);
     button.addEventListener("click", () => pick(number));
     return button;
   });

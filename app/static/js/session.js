@@ -2,29 +2,41 @@
 
 import { Latest } from "./latest.js";
 import { drawPoses, look } from "./look.js";
-import { reporter } from "./notice.js";
+import { reporter, whetherShown } from "./notice.js";
 import { Store } from "./store.js";
 
-export const NOTHING = { picture: null, seen: null, chosen: null, pose: null, drawn: new Map(), moved: null };
+export const NOTHING = { picture: null, seen: null, chosen: null, pose: null, drawn: new Map(), moved: null, asking: null };
+
+const STROKE_PACE = 120; // ms between questions about a growing stroke: eight answers a second look alive
+const SOON = 250; // ms in which an answer to another picture comes before the old one is cleared away
 
 export const store = new Store({ models: [], card: null, samples: [], ...NOTHING });
 export const { values } = store;
 
 export const looking = new Latest(
   reporter("picture", { refused: () => store.set({ ...NOTHING, picture: values.picture }) }),
+  { pace: STROKE_PACE },
 );
 export const moving = new Latest(reporter("pose"));
+whetherShown(() => values.seen !== null);
 store.on(["seen"], () => values.seen || moving.cancel()); // there is no pose to ask about
 
-/** Ask about a picture and show the answer, with a chosen capsule and its moved pose where a link names them. */
-export async function lookAt(picture, signal, { chosen = null, pose = null } = {}) {
+/**
+ * Ask about a picture and show the answer, with a chosen capsule and its moved pose where a link names them. The answer to
+ * another picture, before a `fresh` one, is cleared away unless the new one comes soon.
+ */
+export async function lookAt(picture, signal, { chosen = null, pose = null, fresh = false } = {}) {
   const { card } = values;
   store.set({ picture });
-  const { seen, drawn } = await look(card, picture, signal);
+  const clear = () => store.set({ ...NOTHING, picture, asking: values.asking ?? {} });
+  const clearing = fresh ? setTimeout(clear, SOON) : 0;
+  signal.addEventListener("abort", () => clearTimeout(clearing));
+  const progress = (share) => fresh && store.set({ asking: { share } });
+  const { seen, drawn } = await look(card, picture, signal, progress).finally(() => clearTimeout(clearing));
   signal.throwIfAborted();
   moving.cancel();
   const first = seen.found[0];
-  store.set({ picture, seen, drawn, chosen: first, pose: null, moved: drawn.get(first) });
+  store.set({ picture, seen, drawn, chosen: first, pose: null, moved: drawn.get(first), asking: null });
   if (chosen !== null && chosen < card.classes.length) choose(chosen);
   if (pose?.length === card.config.pose_dim) move(pose);
 }

@@ -3,6 +3,7 @@
 import { byId, figure, make, say } from "./dom.js";
 import { paint } from "./pictures.js";
 import { meaningOf } from "./sliders.js";
+import { text } from "./texts.js";
 
 const FRAME = 90; // ms a picture, where a row is played
 
@@ -31,13 +32,13 @@ export class Sheet {
 
   /** Say that a sheet is on its way, unless an older one is still there to be seen. */
   expect() {
-    if (!this.#sheet) say(this.#hint, "Drawing the sheet…");
+    if (!this.#sheet) say(this.#hint, text("sheet.drawing"));
   }
 
   fill(card, index, sheet) {
     this.#stop();
     this.#sheet = sheet;
-    const caption = `What the capsule of ${card.classes[index]} draws with one dimension moved`;
+    const caption = text("sheet.caption", { name: card.classes[index] });
     const table = make("table", { attributes: { role: "grid", "aria-label": caption } }, head(sheet.deltas));
     table.append(make("tbody", {}, ...sheet.dims.map((dim, row) => this.#row(dim, row, meaningOf(card, index, dim)))));
     table.classList.toggle("named", sheet.dims.some((dim) => meaningOf(card, index, dim)));
@@ -47,13 +48,13 @@ export class Sheet {
   #row(dim, row, meaning) {
     const name = make("button", { type: "button", className: "play", tabIndex: row ? -1 : 0 }, make("b", {}, String(dim)));
     name.append(meaning ? ` ${meaning}` : "");
-    name.setAttribute("aria-label", `Play dimension ${dim}${meaning && `, ${meaning}`}`);
+    name.setAttribute("aria-label", text(meaning ? "sheet.play.meaning" : "sheet.play", { dim, meaning }));
     Object.assign(name.dataset, { row, column: 0 });
     const cells = this.#sheet.deltas.map((delta, column) => {
       const canvas = make("canvas", { className: "pixels" });
       paint(canvas, this.#sheet.bitmaps[row][column]);
       const button = make("button", { type: "button", tabIndex: -1 }, canvas);
-      button.setAttribute("aria-label", `dimension ${dim} ${signed(delta)}`);
+      button.setAttribute("aria-label", text("sheet.cell", { dim, delta: signed(delta) }));
       Object.assign(button.dataset, { row, column: column + 1 });
       const isMiddle = Math.abs(delta) < 1e-6;
       return make("td", { className: isMiddle ? "given" : "", attributes: { role: "gridcell" } }, button);
@@ -115,5 +116,5 @@ const signed = (delta) => `${delta > 0 ? "+" : ""}${figure(Math.abs(delta) < 1e-
 
 function head(deltas) {
   const columns = deltas.map((delta) => make("th", { scope: "col", textContent: signed(delta) }));
-  return make("thead", {}, make("tr", {}, make("th", { scope: "col", textContent: "Dimension" }), ...columns));
+  return make("thead", {}, make("tr", {}, make("th", { scope: "col", textContent: text("sheet.dimension") }), ...columns));
 }

@@ -5,6 +5,7 @@ import { Latest } from "./latest.js";
 import { sheetOf } from "./look.js";
 import { reporter } from "./notice.js";
 import { store, values } from "./session.js";
+import { text } from "./texts.js";
 
 const REST = 350; // ms
 
@@ -12,17 +13,17 @@ let inSight = false;
 let due = 0;
 
 export function keepSheet(sheet) {
-  const refused = () => sheet.empty("There is no sheet for this picture.");
+  const refused = () => sheet.empty(text("sheet.refused"));
   const sheeting = new Latest(reporter("sheet", { refused }));
   const refresh = () => {
     clearTimeout(due);
     const { card, picture, seen, chosen } = values;
     if (!seen) {
       sheeting.cancel();
-      sheet.empty("The sheet needs a picture.");
+      sheet.empty(picture ? "" : text("sheet.empty")); // of a picture without an answer the notice says why
     } else if (inSight) {
       sheet.expect();
-      const job = async (signal) => sheet.fill(card, chosen, await sheetOf(card, picture, chosen, signal));
+      const job = async (signal) => sheet.fill(card, chosen, await sheetOf(card, picture, seen, chosen, signal));
       due = setTimeout(() => sheeting.now(job), REST);
     }
   };

@@ -2,6 +2,7 @@
 
 import { DEEPEST } from "./capsules.js";
 import { byId, figure, make, say, tint } from "./dom.js";
+import { text } from "./texts.js";
 
 const STEP = 0.005;
 const ROOM = 0.3; // beyond the furthest number of the pose, so that each can be moved as far as the paper moves it
@@ -40,17 +41,30 @@ export class Sliders {
     const slider = make("input", { type: "range", id: `dim-${dim}`, step: STEP });
     const name = make("span", { className: "dim-name" });
     const value = make("output", { className: "value", htmlFor: slider.id });
-    const word = make("span", { className: "hidden", textContent: "dimension " });
+    const word = make("span", { className: "hidden", textContent: `${text("pose.dimension")} ` });
     const label = make("label", { htmlFor: slider.id }, word, make("b", { textContent: dim }), " ", name);
     slider.addEventListener("input", () => this.#move(dim, Number(slider.value)));
     return { item: make("li", {}, label, value, slider), slider, name, value };
   }
 }
 
+// The words that cards have for this.
+const MEANINGS = {
+  area: "meaning.area",
+  height: "meaning.height",
+  "horizontal shift": "meaning.horizontal",
+  length: "meaning.length",
+  slant: "meaning.slant",
+  thickness: "meaning.thickness",
+  "vertical shift": "meaning.vertical",
+  width: "meaning.width",
+};
+
 /** What a dimension changes in a class, where the card knows it. */
 export function meaningOf(card, index, dim) {
   const known = card.pose_meaning?.[card.classes[index]] ?? [];
-  return known.find((each) => each.dim === dim)?.meaning ?? "";
+  const meaning = known.find((each) => each.dim === dim)?.meaning ?? "";
+  return meaning in MEANINGS ? text(MEANINGS[meaning]) : meaning;
 }
 
 function fill({ item, slider, name, value: output }, { value, given, reach, meaning }) {

@@ -2,6 +2,7 @@
 
 import { byId } from "./dom.js";
 import { mention } from "./notice.js";
+import { text } from "./texts.js";
 
 /** `take(file)` is called for every file that a person gives, whatever is in it: the service says if it is no picture. */
 export function listenForFiles(take) {
@@ -52,7 +53,7 @@ async function open(dialog, finder) {
     await finder.play();
   } catch (error) {
     dialog.close();
-    mention(`The camera cannot be used (${error.message}).`);
+    mention(text("camera.refused", { reason: error.message }));
   }
 }
 

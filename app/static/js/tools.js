@@ -1,9 +1,14 @@
 /** The tools at the head of the page: colours, a link to this state, the commands for it. */
 
 import { byId, make, say } from "./dom.js";
+import { language, text as words } from "./texts.js";
 
 const THEME_PLACE = "capsnet-theme";
-const THEMES = { auto: "as the system has them", light: "light", dark: "dark" };
+const THEMES = {
+  auto: ["theme.auto", "theme.auto.label"],
+  light: ["theme.light", "theme.light.label"],
+  dark: ["theme.dark", "theme.dark.label"],
+};
 
 /** Light, dark, or as the system has it; remembered where that is allowed. */
 export function offerThemes() {
@@ -19,21 +24,42 @@ export function offerThemes() {
 
 function wear(theme) {
   document.documentElement.dataset.theme = theme;
-  say(byId("theme"), theme[0].toUpperCase() + theme.slice(1));
-  byId("theme").setAttribute("aria-label", `${byId("theme").textContent}: colours ${THEMES[theme]}`);
+  const [name, label] = THEMES[theme].map((key) => words(key));
+  say(byId("theme"), name);
+  byId("theme").setAttribute("aria-label", label);
+}
+
+/** Take the picture along to another language: `fragment()` is that of the state, or null where there is none. */
+export function keepStateInLanguages(fragment) {
+  byId("languages").addEventListener("click", ({ target }) => {
+    if (target.lang) target.href = `?${withLanguage(target.lang)}${fragment() ?? location.hash}`;
+  });
+  byId("languages").querySelector(`[lang="${language}"]`)?.setAttribute("aria-current", "true");
+}
+
+function withLanguage(lang) {
+  const query = new URLSearchParams(location.search);
+  query.set("lang", lang);
+  return query;
 }
 
 /** Show texts to be copied, as [{title, text}], in a dialog. */
 export function showTexts(title, hint, items) {
   say(byId("text-title"), title);
   say(byId("text-hint"), hint);
-  byId("text-items").replaceChildren(...items.map(textItem));
+  byId("text-choice").hidden = true;
+  showItems(items);
   byId("text-dialog").showModal();
 }
 
+/** Put other texts into the dialog. */
+export function showItems(items) {
+  byId("text-items").replaceChildren(...items.map(textItem));
+}
+
 function textItem({ title, text }) {
-  const copied = make("button", { type: "button", textContent: "Copy" });
-  copied.addEventListener("click", async () => say(copied, (await copy(text)) ? "Copied" : "Select it, and copy"));
+  const copied = make("button", { type: "button", textContent: words("copy.copy") });
+  copied.addEventListener("click", async () => say(copied, words((await copy(text)) ? "copy.copied" : "copy.failed")));
   const code = make("pre", { tabIndex: 0, attributes: { "aria-label": title, role: "region" } }, make("code", {}, text));
   return make("section", { className: "text-item" }, make("div", { className: "row" }, make("h3", {}, title), copied), code);
 }

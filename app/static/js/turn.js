@@ -2,12 +2,13 @@
 
 import * as api from "./api.js";
 import { byId, figure, make, say } from "./dom.js";
-import { NAMES, amountOf, directionsOf, rate } from "./handles.js";
+import { PROPERTIES, amountOf, directionsOf, propertyName, rate } from "./handles.js";
 import { Latest } from "./latest.js";
-import { queryOf } from "./look.js";
+import { asAskedAgain, queryOf } from "./look.js";
 import { reporter } from "./notice.js";
 import { bitmapOf, blank, paint } from "./pictures.js";
 import { store, values } from "./session.js";
+import { text } from "./texts.js";
 
 const STEPS = 25;
 const REST = 250; // ms
@@ -29,7 +30,8 @@ export function keepTurning() {
     const { card, picture, seen, chosen } = values;
     if (!seen) return turning.cancel();
     offer(card, chosen);
-    if (inSight) due = setTimeout(() => turning.now((signal) => ask(card, picture, chosen, signal)), REST);
+    const asked = asAskedAgain(picture, seen);
+    if (inSight) due = setTimeout(() => turning.now((signal) => ask(card, asked, chosen, signal)), REST);
   };
   store.on(["seen", "chosen"], refresh);
   choice.addEventListener("change", refresh);
@@ -47,8 +49,8 @@ export function keepTurning() {
 function offer(card, chosen) {
   const before = choice.value;
   const named = directionsOf(card, chosen).map(({ property }) => property);
-  const offered = named.length ? named : Object.keys(NAMES);
-  choice.replaceChildren(...offered.map((value) => make("option", { value, textContent: NAMES[value] ?? value })));
+  const offered = named.length ? named : PROPERTIES;
+  choice.replaceChildren(...offered.map((value) => make("option", { value, textContent: propertyName(value) })));
   choice.value = offered.includes(before) ? before : offered[0];
   choice.disabled = false;
 }
@@ -92,14 +94,14 @@ function showStep() {
   const amount = amountOf(step.amount, found.unit);
   slider.setAttribute("aria-valuetext", amount);
   say(byId("turn-amount"), amount);
-  say(byId("turn-length"), `length ${figure(step.length, 3)}`);
+  say(byId("turn-length"), text("turn.length", { length: figure(step.length, 3) }));
   byId("turn-meter").style.setProperty("--length", step.length);
   const share = found.explained;
   say(
     byId("turn-words"),
     share === null
-      ? "The card names no direction for this class, so nothing is foretold."
-      : `The line foretells ${figure(100 * Math.max(0, share), 0)} % of the way that this pose moves (R²).`,
+      ? text("turn.unpredicted")
+      : text("turn.share", { share: figure(100 * Math.max(0, share), 0) }),
   );
   const dot = byId("turn-plot").querySelector(".now");
   if (dot) place(dot, ...spot(at));

@@ -1,61 +1,75 @@
-/** What was found, in words and in pictures beside what was seen. */
+/** What was found, in words and in pictures beside what was seen. Numbers stand behind a toggle. */
 
 import { byId, figure, make, say } from "./dom.js";
-import { blank, colourOf, overlay, paint } from "./pictures.js";
+import { blank, colourOf, isBlank, overlay, paint } from "./pictures.js";
+import { listed, listedParts, text } from "./texts.js";
 
 const QUIET = 700; // ms without a change until the verdict is read aloud
+const MOST_DECIMALS = 4;
 
 let speaking = 0;
 
 export function showVerdict({ card, seen, chosen, drawn }) {
   if (!seen) return showNothing();
-  const severals = card.objects > 1;
   const names = seen.found.map((index) => card.classes[index]);
-  const refused = seen.check?.accepted === false;
+  const { words, spoken, refused, empty } = judge(seen, names);
   byId("verdict").classList.toggle("refused", refused);
-  nameThem(names, severals);
-  say(byId("verdict-words"), refused ? "Not like anything I was trained on." : certainty(seen));
+  nameThem(empty ? ["–"] : names, card.objects > 1);
+  say(byId("verdict-words"), words);
   paint(byId("input"), seen.input);
-  say(byId("input-size"), `${seen.input.width} × ${seen.input.height} pixels`);
+  say(byId("input-size"), text("seen.size", { width: seen.input.width, height: seen.input.height }));
   showDrawings(card, seen, chosen, drawn);
-  showDoubt(seen.check, names.join(" and "));
-  byId("badge").replaceChildren(names.join(" "), make("small", {}, figure(seen.lengths[seen.found[0]])));
+  showDoubt(empty ? null : seen.check, names);
+  showFigures(seen, names);
+  byId("badge").replaceChildren(empty ? "" : names.join(" "), make("small", {}, words));
   byId("badge").classList.toggle("refused", refused);
-  speak(names, seen);
+  speak(spoken);
   return undefined;
 }
 
 function showNothing() {
   byId("verdict").classList.remove("refused");
   byId("verdict-class").replaceChildren("–");
-  say(byId("verdict-words"), "Nothing drawn yet.");
+  say(byId("verdict-words"), text("verdict.nothing"));
   byId("badge").replaceChildren();
   blank(byId("input"));
   blank(byId("drawn"));
   say(byId("input-size"), "");
   say(byId("drawn-from"), "");
-  byId("doubt").hidden = byId("singles").hidden = true;
+  byId("doubt").hidden = byId("singles").hidden = byId("verdict-numbers").hidden = true;
   clearTimeout(speaking);
   say(byId("spoken"), ""); // so that the same verdict is said again for the next picture
 }
 
-function nameThem(names, severals) {
-  const parts = names.flatMap((name, rank) => {
-    const part = make("span", { textContent: name });
-    if (severals) part.style.setProperty("--own", colourOf(rank));
-    return rank ? [make("small", { textContent: " and " }), part] : [part];
-  });
-  byId("verdict-class").replaceChildren(...parts);
-  byId("verdict-class").classList.toggle("severals", severals);
-  byId("verdict-class").classList.toggle("long", names.join("").length > 3);
+/** The verdict in words, as it is read aloud, whether the check refused the answer, and whether there is nothing to see. */
+function judge(seen, names) {
+  const empty = isBlank(seen.input);
+  if (empty) return { words: text("verdict.blank"), spoken: text("verdict.blank"), refused: true, empty };
+  const refused = seen.check?.accepted === false;
+  const words = refused ? text("verdict.refused") : certainty(seen);
+  const spoken = refused ? text("verdict.refused.spoken", { names: listed(names) }) : `${listed(names)}. ${words}`;
+  return { words, spoken, refused, empty };
 }
 
 /** How sure the network is, by the length of the shortest capsule that it names. */
 function certainty({ found, lengths }) {
   const least = Math.min(...found.map((index) => lengths[index]));
-  const words = [[0.9, "Surely."], [0.7, "Most likely."], [0.5, "Perhaps."]].find(([limit]) => least >= limit)?.[1];
-  const which = found.length > 1 ? "The shorter capsule is" : "Its capsule is";
-  return `${words ?? "A guess."} ${which} ${figure(least)} long.`;
+  if (least >= 0.9) return text("verdict.surely");
+  if (least >= 0.7) return text("verdict.likely");
+  return text(least >= 0.5 ? "verdict.perhaps" : "verdict.guess");
+}
+
+function nameThem(names, severals) {
+  let rank = 0;
+  const parts = listedParts(names).map(({ type, value }) => {
+    if (type === "literal") return make("small", { textContent: value });
+    const part = make("span", { textContent: value });
+    if (severals) part.style.setProperty("--own", colourOf(rank++));
+    return part;
+  });
+  byId("verdict-class").replaceChildren(...parts);
+  byId("verdict-class").classList.toggle("severals", severals);
+  byId("verdict-class").classList.toggle("long", names.join("").length > 3);
 }
 
 function showDrawings(card, seen, chosen, drawn) {
@@ -63,9 +77,9 @@ function showDrawings(card, seen, chosen, drawn) {
   const index = drawn.has(chosen) ? chosen : seen.found[0];
   if (severals) overlay(byId("drawn"), seen.found.map((each) => drawn.get(each)));
   else paint(byId("drawn"), drawn.get(index));
-  const capsules = seen.found.map((each) => card.classes[each]).join(" and ");
-  say(byId("drawn-from"), severals ? `capsules ${capsules}` : `from capsule ${card.classes[index]}`);
-  byId("drawn").setAttribute("aria-label", `What the capsule of ${severals ? capsules : card.classes[index]} draws`);
+  const names = listed(severals ? seen.found.map((each) => card.classes[each]) : [card.classes[index]]);
+  say(byId("drawn-from"), severals ? text("seen.from.several", { names }) : text("seen.from", { name: names }));
+  byId("drawn").setAttribute("aria-label", text("seen.drawn.label", { names }));
   byId("singles").hidden = !severals;
   if (severals) byId("singles").replaceChildren(...singles(card, seen, drawn));
 }
@@ -73,32 +87,50 @@ function showDrawings(card, seen, chosen, drawn) {
 /** Each found object by itself, drawn from its own capsule in its own colour. */
 function singles(card, seen, drawn) {
   return seen.found.map((index, rank) => {
-    const label = `What the capsule of ${card.classes[index]} draws`;
+    const name = card.classes[index];
+    const label = text("seen.drawn.label", { names: name });
     const canvas = make("canvas", { className: "pixels", attributes: { role: "img", "aria-label": label } });
     paint(canvas, drawn.get(index), colourOf(rank));
-    return make("figure", {}, canvas, make("figcaption", {}, make("b", { textContent: card.classes[index] }), " alone"));
+    const caption = make("figcaption", {}, make("b", { textContent: name }), ` ${text("seen.alone")}`);
+    return make("figure", {}, canvas, caption);
   });
 }
 
-/** How far the drawing is from the picture, and how far it may be: below zero where no drawing would be near enough. */
-function showDoubt(check, name) {
+/** How far the drawing is from the picture, as a bar; a threshold below zero says that no drawing would be near enough. */
+function showDoubt(check, names) {
   byId("doubt").hidden = !check;
   if (!check) return;
   const { distance, threshold, accepted } = check;
   const share = threshold > 0 ? distance / (2 * threshold) : 1; // the mark of the threshold stands in the middle
   byId("meter").style.setProperty("--distance", `${Math.min(100, 100 * share)}%`);
   byId("doubt").classList.toggle("refused", !accepted);
-  const limit = threshold > 0 ? `up to ${figure(threshold, 1)} would be usual` : "no drawing would be near enough";
-  const words = accepted
-    ? `Picture and drawing are ${figure(distance, 1)} apart; up to ${figure(threshold, 1)} is usual.`
-    : `Nearest is ${name}, but picture and drawing are ${figure(distance, 1)} apart; ${limit}.`;
-  say(byId("doubt-words"), words);
+  const key = names.length > 1 ? "guard.refused.several" : "guard.refused";
+  say(byId("doubt-words"), accepted ? text("guard.accepted") : text(key, { names: listed(names) }));
+}
+
+/** The numbers behind the verdict, for those who want them. */
+function showFigures({ found, lengths, check }, names) {
+  const lines = names.map((name, rank) => text("numbers.length", { name, length: figure(lengths[found[rank]]) }));
+  if (check) {
+    const [distance, threshold] = toldApart(check.distance, check.threshold);
+    lines.push(text("numbers.distance", { distance }));
+    lines.push(check.threshold > 0 ? text("numbers.limit", { threshold }) : text("numbers.limit.none"));
+  }
+  byId("verdict-figures").replaceChildren(...lines.map((line) => make("li", { textContent: line })));
+  byId("verdict-numbers").hidden = false;
+}
+
+/** Two numbers with as many decimals as tell them apart. */
+function toldApart(one, other) {
+  for (let decimals = 1; decimals < MOST_DECIMALS; decimals++) {
+    const written = [one, other].map((value) => figure(value, decimals));
+    if (written[0] !== written[1]) return written;
+  }
+  return [one, other].map((value) => figure(value, MOST_DECIMALS));
 }
 
 /** Read the verdict aloud when the hand has come to rest. */
-function speak(names, seen) {
+function speak(words) {
   clearTimeout(speaking);
-  const refused = seen.check?.accepted === false;
-  const text = refused ? `Not like anything I was trained on; nearest is ${names.join(" and ")}.` : `${names.join(" and ")}. ${certainty(seen)}`;
-  speaking = setTimeout(() => say(byId("spoken"), text), QUIET);
+  speaking = setTimeout(() => say(byId("spoken"), words), QUIET);
 }

@@ -8,8 +8,10 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from capsnet import Png
 from capsnet.cli.exit_codes import Status
 from tests.app.server_process import ROOT, Server, environment
 from tests.capsnet.cli.support import capsnet
@@ -114,3 +116,19 @@ def test_pictures_are_saved_under_names_that_do_not_collide(
     (sheet,) = json.loads(rows[1]["saved"])
     assert Path(sheet).name == "00-2.sweep.png"
     assert Path(sheet).read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_explanation_is_told_and_drawn(server: Server, tmp_path: Path, seven: bytes) -> None:
+    picture = tmp_path / "seven.png"
+    picture.write_bytes(seven)
+    words = ("explain", picture, "--label", "2", "--output", tmp_path / "drawn")
+    out, _ = capsnet(*words, server=server.url)
+    record = json.loads(out)
+    assert (record["method"], record["capsule"]["label"]) == ("occlusion", "2")
+    (saved,) = record["saved"]
+    assert Png(Path(saved).read_bytes()).pixels().shape == (28, 56, 3)  # the input beside the map
+    out, _ = capsnet("explain", picture, "--format", "csv", server=server.url)
+    (row,) = csv.DictReader(io.StringIO(out))
+    assert np.array(json.loads(row["heat"])).shape == (28, 28)
+    _, err = capsnet("explain", picture, "--method", "votes", server=server.url, status=Status.USAGE)
+    assert "have no place in the image" in err

@@ -1,11 +1,15 @@
-"""What occlusion ranks first is evidence: without it the capsule shortens sooner than without other ink."""
+"""What an explanation ranks first is evidence: without it the capsule shortens sooner than without other ink."""
 
 import numpy as np
+import pytest
 
+from capsnet.card import ModelCard
 from capsnet.onnx_model import open_variants
+from capsnet.routing import RoutingGraph
 from capsnet.shipped_models import chosen_models
 from training.data.datasets import Split
 from training.evaluation.faithfulness import measure_faithfulness
+from training.evaluation.overlap import measure_overlap
 
 
 def test_deleting_the_highest_ranked_tiles_shortens_the_capsule_first(digits: Split) -> None:
@@ -13,3 +17,36 @@ def test_deleting_the_highest_ranked_tiles_shortens_the_capsule_first(digits: Sp
     found = measure_faithfulness(variants["fp32"], digits.images[:16].astype(np.float32) / 255)
     assert found.ranked < 0.8 * found.random
     assert found.lower >= 0.8
+
+
+@pytest.mark.parametrize(("name", "images"), [("mnist-capsnet", 12), ("mnist-shared", 24)])
+def test_votes_rank_evidence_better_than_chance_and_occlusion_ranks_it_best(
+    digits: Split, name: str, images: int
+) -> None:
+    folder = chosen_models() / name
+    card, variants = open_variants(folder)
+    assert card.routing is not None
+    pictures = digits.images[:images].astype(np.float32) / 255
+    graph = RoutingGraph.open(card, folder)
+    found = measure_faithfulness(variants["fp32"], pictures, graph, card.routing.grid)
+    assert found.votes is not None
+    assert found.votes_lower is not None
+    assert found.ranked < found.votes < 0.95 * found.random
+    assert found.votes_lower >= 0.6
+    for curve in found.curves.values():
+        assert len(curve) == 21
+        assert curve[0] > 0.85
+    assert np.mean(found.curves["votes"]) < np.mean(found.curves["random"])
+
+
+def test_the_votes_for_overlapping_digits_come_apart(digits: Split) -> None:
+    folder = chosen_models() / "mnist-shared"
+    card = ModelCard.load(folder)
+    assert card.routing is not None
+    images = digits.images.astype(np.float32) / 255
+    graph = RoutingGraph.open(card, folder)
+    found = measure_overlap(graph, card.routing.grid, images, digits.labels, 200)
+    assert found.found >= 20
+    assert len(found.gaps) == card.routing.iterations
+    assert found.gaps == sorted(found.gaps)
+    assert found.gaps[-1] > 1.3 * found.gaps[0]

@@ -38,6 +38,18 @@ def test_answers_with_the_documented_fields(client: httpx.Client, seven: bytes) 
     assert check["accepted"] is (check["distance"] <= check["threshold"])
 
 
+@pytest.mark.parametrize("top_k", [1, 3])
+def test_gives_input_and_drawings_in_the_same_answer(client: httpx.Client, seven: bytes, top_k: int) -> None:
+    query = {"reconstruct": "true", "top_k": str(top_k)}
+    answer = client.post("/classify", params=query, files={"file": seven}).json()
+    assert set(answer) == FIELDS | {"input", "drawings"}
+    ClassifyAnswer.model_validate(answer, strict=True)
+    assert len(answer["drawings"]) == top_k
+    for found, drawing in zip(answer["predictions"], answer["drawings"], strict=True):
+        drawn = client.post("/reconstruct", params={"label": found["label"]}, files={"file": seven}).json()
+        assert (answer["input"], drawing) == (drawn["input"], drawn["reconstruction"])
+
+
 def test_the_threshold_is_that_of_the_picture(client: httpx.Client, digits: Split, tiny_models: Path) -> None:
     thresholds = ModelCard.load(tiny_models / "mnist").variants["fp32"].guard
     for pixels in (digits.images[0], digits.images[0] // 2):

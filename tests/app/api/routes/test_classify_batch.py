@@ -20,7 +20,7 @@ def batch(client: httpx.Client, pictures: list[bytes], query: str = "") -> httpx
     return client.post(f"/classify/batch{query}", files=[("file", picture) for picture in pictures])
 
 
-@pytest.mark.parametrize("query", ["", "?top_k=3&verify=false", "?model=pair"])
+@pytest.mark.parametrize("query", ["", "?top_k=3&verify=false", "?model=pair", "?reconstruct=true"])
 def test_answers_are_those_of_classify_in_order(client: httpx.Client, digits: Split, query: str) -> None:
     pictures = [png(pixels[0]) for pixels in digits.images[:20]]
     response = batch(client, pictures, query)

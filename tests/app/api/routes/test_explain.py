@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.api.schemas.explain import ExplainAnswer
+from app.api.schemas.explain import OcclusionAnswer
 from tests.app.server_process import assert_problem, pixels_of, png
 
 
 def test_falls_are_those_of_covered_pictures(client: httpx.Client, seven: bytes) -> None:
     answer = client.post("/explain?preprocess=none", files={"file": seven}).json()
-    ExplainAnswer.model_validate(answer, strict=True)
+    OcclusionAnswer.model_validate(answer, strict=True)
     falls, heat = np.array(answer["falls"]), np.array(answer["heat"])
     assert (answer["method"], answer["patch"], answer["stride"]) == ("occlusion", 6, 2)
     assert falls.shape == (12, 12)
@@ -31,4 +31,6 @@ def test_the_map_is_a_picture_in_colour(client: httpx.Client, seven: bytes) -> N
     assert response.headers["content-type"] == "image/png"
     drawn = Image.open(io.BytesIO(response.content))
     assert (drawn.mode, drawn.size) == ("RGB", (28, 28))
+    refused = client.post("/explain?method=votes", files={"file": seven})
+    assert_problem(refused, 422, "'method' is 'votes'", "have no place in the image")
     assert_problem(client.post("/explain?label=x", files={"file": seven}), 422, "'label'")

@@ -1,0 +1,57 @@
+/** The last dozen answers as small pictures; each can be pressed, and is there again. */
+
+import { byId, make } from "./dom.js";
+import { takeBack } from "./intake.js";
+import { paint } from "./pictures.js";
+import { store, values } from "./session.js";
+import { listed, text } from "./texts.js";
+
+const MOST = 12;
+const SETTLED = 700; // ms that an answer stands before it is kept
+
+let entries = []; // the newest first: {card, picture, names, input}
+let due = 0;
+
+/** Keep answers from now on. `turnTo(name, picture)` turns to the model that gave one, where it is another. */
+export function keepHistory(turnTo) {
+  store.on(["seen"], ({ seen }) => {
+    clearTimeout(due);
+    if (seen) due = setTimeout(() => keep(turnTo), SETTLED);
+  });
+  if (values.seen) keep(turnTo);
+}
+
+function keep(turnTo) {
+  const { card, picture, seen } = values;
+  if (!seen || !picture) return;
+  const entry = { card, picture, names: seen.found.map((index) => card.classes[index]), input: seen.input };
+  entries = [entry, ...entries.filter((other) => !isSame(entry, other))].slice(0, MOST);
+  show(turnTo);
+}
+
+/** Whether two answers are to one picture, or to one drawing that went on. */
+function isSame(one, other) {
+  if (one.card.name !== other.card.name) return false;
+  const [strokes, others] = [one.picture.origin.strokes, other.picture.origin.strokes];
+  if (!strokes || !others) return one.picture.blob === other.picture.blob;
+  const [short, long] = [strokes, others].sort((a, b) => a.length - b.length);
+  return short.every((stroke, index) => stroke === long[index]);
+}
+
+function show(turnTo) {
+  const items = entries.map((entry) => {
+    const canvas = make("canvas", { className: "pixels" });
+    paint(canvas, entry.input);
+    const names = listed(entry.names);
+    const label = text("history.entry", { names, model: entry.card.name });
+    const button = make("button", { type: "button", title: label, attributes: { "aria-label": label } }, canvas);
+    button.append(make("span", { textContent: entry.names.join(" "), attributes: { "aria-hidden": "true" } }));
+    button.addEventListener("click", () => {
+      if (entry.card.name === values.card.name) takeBack(entry.picture);
+      else turnTo(entry.card.name, entry.picture);
+    });
+    return make("li", {}, button);
+  });
+  byId("history").replaceChildren(...items);
+  byId("history-part").hidden = items.length < 2;
+}

@@ -1,0 +1,54 @@
+/** `?present`: large type for a projector, one section at a time; and smaller opening words for those who were here before. */
+
+import { byId, say } from "./dom.js";
+import { text } from "./texts.js";
+
+const VISITED = "capsnet-visited";
+// Keys of a keyboard and of a presenter. Those of the second line mean something else on a control.
+const ANYWHERE = { PageDown: 1, PageUp: -1 };
+const OFF_CONTROLS = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity };
+const CONTROLS = "input, select, textarea, canvas, dialog, [role=grid]";
+
+/** Make the opening words small from the second visit on. */
+export function welcome() {
+  try {
+    document.documentElement.classList.toggle("returning", localStorage.getItem(VISITED) !== null);
+    localStorage.setItem(VISITED, "1");
+  } catch {
+    // Storage may be forbidden: every visit is then the first.
+  }
+}
+
+/** Show one section at a time where the address asks for it. */
+export function present() {
+  if (!new URLSearchParams(location.search).has("present")) return;
+  document.documentElement.classList.add("present");
+  byId("present-bar").hidden = false;
+  const sections = [...document.querySelectorAll("main > .stage, main > section")];
+  let now = 0;
+  const show = (place) => {
+    now = Math.max(0, Math.min(sections.length - 1, place));
+    sections.forEach((section, at) => section.classList.toggle("now", at === now));
+    say(byId("present-now"), text("present.now", { now: now + 1, count: sections.length }));
+    byId("present-back").disabled = now === 0;
+    byId("present-next").disabled = now === sections.length - 1;
+    window.scrollTo(0, 0);
+  };
+  byId("present-back").addEventListener("click", () => show(now - 1));
+  byId("present-next").addEventListener("click", () => show(now + 1));
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.altKey || event.metaKey || document.querySelector("dialog[open]")) return;
+    if (event.key === "Escape") return leave();
+    const step = ANYWHERE[event.key] ?? (event.target.closest?.(CONTROLS) ? undefined : OFF_CONTROLS[event.key]);
+    if (step === undefined) return;
+    event.preventDefault();
+    show(now + step);
+  });
+  show(0);
+}
+
+function leave() {
+  const query = new URLSearchParams(location.search);
+  query.delete("present");
+  location.search = query;
+}

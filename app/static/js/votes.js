@@ -1,0 +1,167 @@
+/** Two overlapping digits, and the parts that vote for each of them, in every iteration of the routing. */
+
+import * as api from "./api.js";
+import { byId, figure, make, say } from "./dom.js";
+import { Latest } from "./latest.js";
+import { reporter } from "./notice.js";
+import { COLOURS, blank, paint } from "./pictures.js";
+import { samplesFor } from "./samples.js";
+import { store, values } from "./session.js";
+import { text } from "./texts.js";
+
+const APART = 5; // pixels that each digit is moved from the middle
+const PAUSE = 1400; // ms from one iteration to the next
+const START = ["3", "4"];
+const SVG = "http://www.w3.org/2000/svg";
+
+const slider = byId("votes-iteration");
+const play = byId("votes-play");
+const choices = [byId("votes-left"), byId("votes-right")];
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+let inSight = false;
+let timer = 0;
+let shown = null; // {name, answers, circles}: the model, and what it says of the two digits
+
+export function keepVotes() {
+  const asking = new Latest(reporter("votes", { refused: forget }));
+  const refresh = () => {
+    const card = routed();
+    byId("votes-section").hidden = !card;
+    if (card && inSight) asking.now((signal) => ask(card, signal));
+  };
+  store.on(["card"], () => {
+    offer();
+    if (shown?.name !== routed()?.name) refresh();
+  });
+  for (const choice of choices) choice.addEventListener("change", refresh);
+  slider.addEventListener("input", () => {
+    stop();
+    showIteration();
+  });
+  play.addEventListener("click", () => (timer ? stop() : run()));
+  const watch = ([{ isIntersecting }]) => {
+    const entered = isIntersecting && !inSight;
+    inSight = isIntersecting;
+    if (entered && !shown) refresh();
+    if (!inSight) stop();
+  };
+  new IntersectionObserver(watch, { rootMargin: "200px" }).observe(byId("votes-section"));
+}
+
+/** Of the models of single digits whose capsules have a place: the chosen one, or else the one that routes longest. */
+function routed() {
+  const fit = ({ routing, input, objects }) => routing && input.preprocess === "mnist" && objects === 1;
+  if (values.card && fit(values.card)) return values.card;
+  const all = (values.models ?? []).filter(fit);
+  return all.sort((one, other) => other.routing.iterations - one.routing.iterations)[0];
+}
+
+function offer() {
+  const card = routed();
+  byId("votes-section").hidden = !card;
+  if (!card || choices[0].options.length) return;
+  choices.forEach((choice, side) => {
+    choice.replaceChildren(...card.classes.map((value) => make("option", { value, textContent: value })));
+    choice.value = card.classes.includes(START[side]) ? START[side] : card.classes[side];
+    choice.disabled = false;
+  });
+}
+
+/** Put both digits into one picture, and ask for the votes for each. */
+async function ask(card, signal) {
+  stop();
+  const samples = await samplesFor(card);
+  const bitmaps = choices.map(({ value }) => samples.find(({ name }) => name === value)?.bitmap);
+  if (!bitmaps.every(Boolean)) return forget();
+  const picture = await both(bitmaps, card.input);
+  const query = { model: card.name, preprocess: "none", method: "votes" };
+  const answers = await Promise.all(
+    choices.map(({ value: label }) => api.explain(picture.blob, { ...query, label }, signal)),
+  );
+  signal.throwIfAborted();
+  paint(byId("votes-input"), picture.bitmap);
+  shown = { name: card.name, answers, circles: circles(answers[0].grid, card.input) };
+  slider.max = answers[0].iterations.length;
+  slider.value = 1;
+  slider.disabled = play.disabled = false;
+  showIteration();
+  if (calm.matches) return;
+  run();
+}
+
+async function both(bitmaps, { width, height }) {
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d");
+  context.fillRect(0, 0, width, height);
+  context.globalCompositeOperation = "lighten";
+  bitmaps.forEach((bitmap, side) => context.drawImage(bitmap, side ? APART : -APART, 0));
+  return { blob: await canvas.convertToBlob({ type: "image/png" }), bitmap: await createImageBitmap(canvas) };
+}
+
+/** A circle for each place of the grid, where it sits in the image, row by row. */
+function circles({ rows, columns, field, step, first }, { width, height }) {
+  const drawing = byId("votes-places");
+  drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  const middle = (place) => first + place * step + field / 2;
+  const made = [];
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      const circle = document.createElementNS(SVG, "circle");
+      circle.setAttribute("cx", middle(column));
+      circle.setAttribute("cy", middle(row));
+      made.push(circle);
+    }
+  }
+  drawing.replaceChildren(...made);
+  drawing.style.setProperty("--most", `${0.55 * step}px`);
+  return made;
+}
+
+function showIteration() {
+  const at = Number(slider.value) - 1;
+  const now = shown.answers.map(({ iterations }) => iterations[at]);
+  const [left, right] = now.map(({ votes }) => votes.flat().map((vote) => Math.max(0, vote)));
+  const most = Math.max(...shown.answers.flatMap(({ iterations }) => iterations.flatMap(({ votes }) => votes.flat())));
+  shown.circles.forEach((circle, place) => {
+    const sum = left[place] + right[place];
+    const share = sum ? left[place] / sum : 0.5;
+    circle.style.setProperty("--size", Math.sqrt(Math.min(1, sum / most)));
+    circle.style.fill = `color-mix(in oklab, ${COLOURS[0]} ${Math.round(100 * share)}%, ${COLOURS[1]})`;
+  });
+  const count = Number(slider.max);
+  const words = text("votes.iteration", { number: at + 1, count });
+  slider.setAttribute("aria-valuetext", words);
+  say(byId("votes-now"), words);
+  now.forEach(({ length }, side) => {
+    const key = side ? "votes-right-length" : "votes-left-length";
+    say(byId(key), text("votes.length", { name: choices[side].value, length: figure(length, 2) }));
+    byId(key).style.setProperty("--length", length);
+  });
+}
+
+/** Show one iteration after the other, from the first to the last. */
+function run() {
+  if (!shown) return;
+  slider.value = 1;
+  showIteration();
+  say(play, text("votes.stop"));
+  timer = setInterval(() => {
+    slider.value = Number(slider.value) + 1;
+    showIteration();
+    if (slider.value === slider.max) stop();
+  }, PAUSE);
+}
+
+function stop() {
+  clearInterval(timer);
+  timer = 0;
+  say(play, text("votes.play"));
+}
+
+function forget() {
+  stop();
+  shown = null;
+  slider.disabled = play.disabled = true;
+  blank(byId("votes-input"));
+  byId("votes-places").replaceChildren();
+}

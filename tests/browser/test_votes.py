@@ -1,0 +1,84 @@
+"""Two overlapping digits on the page: the places that vote for each, iteration by iteration."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.app.server_process import Server, serving
+from tests.browser.support import PATIENCE, eventually, pixels
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# The place of each circle, its size and its colour, as they are drawn.
+CIRCLES = """circles => circles.map((circle) => {
+  const { fill, r } = getComputedStyle(circle);
+  return [Number(circle.getAttribute("cx")), Number.parseFloat(r), fill];
+})"""
+
+
+@pytest.fixture(scope="module")
+def routed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with a model whose capsules have a place, beside the usual one."""
+    folder = tmp_path_factory.mktemp("models")
+    for name in ("mnist", "mnist-shared"):
+        shutil.copytree(ROOT / "artifacts" / name, folder / name)
+    with serving(tmp_path_factory.mktemp("server") / "log", models=folder) as running:
+        yield running
+
+
+def opened(page: Page, server: Server) -> Page:
+    """The page with the section in sight, and its picture there."""
+    page.goto(server.url)
+    section = page.locator("#votes-section")
+    expect(section).to_be_visible()
+    section.scroll_into_view_if_needed()
+    expect(page.locator("#votes-iteration")).to_be_enabled(timeout=1000 * PATIENCE)
+    return page
+
+
+def circles(page: Page) -> list[tuple[float, float, str]]:
+    drawn: list[tuple[float, float, str]] = page.locator("#votes-places circle").evaluate_all(CIRCLES)
+    return drawn
+
+
+def test_the_iterations_play_and_places_take_sides(page: Page, routed: Server) -> None:
+    opened(page, routed)
+    now, slider = page.locator("#votes-now"), page.locator("#votes-iteration")
+    expect(now).to_have_text("iteration 5 of 5")  # it has played by itself
+    assert slider.input_value() == "5"
+    drawn = circles(page)
+    assert len(drawn) == 49
+    assert max(radius for _, radius, _ in drawn) > 1
+    assert len({fill for _, _, fill in drawn}) > 10
+    assert pixels(page.locator("#votes-input")).shape[:2] == (28, 28)
+    expect(page.locator("#votes-left-length")).to_contain_text("3: length 0.")
+    expect(page.locator("#votes-right-length")).to_contain_text("4: length 0.")
+    page.get_by_role("button", name="Play", exact=True).last.click()
+    expect(now).to_have_text("iteration 1 of 5")
+
+
+def test_nothing_moves_by_itself_for_those_who_want_less_motion(page: Page, routed: Server) -> None:
+    page.emulate_media(reduced_motion="reduce")
+    opened(page, routed)
+    expect(page.locator("#votes-now")).to_have_text("iteration 1 of 5")
+    first = circles(page)
+    page.wait_for_timeout(1800)
+    assert circles(page) == first
+    page.locator("#votes-iteration").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#votes-now")).to_have_text("iteration 2 of 5")
+    assert circles(page) != first  # at once, without a transition
+
+
+def test_other_digits_and_models_without_places(page: Page, routed: Server, server: Server) -> None:
+    opened(page, routed)
+    before = pixels(page.locator("#votes-input"))
+    page.locator("#votes-left").select_option("0")
+    eventually(page, lambda: bool((pixels(page.locator("#votes-input")) != before).any()))
+    expect(page.locator("#votes-left-length")).to_contain_text("0: length")
+    page.goto(server.url)
+    expect(page.locator("#verdict-class")).not_to_have_text("–")
+    expect(page.locator("#votes-section")).to_be_hidden()
