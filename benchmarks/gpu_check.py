@@ -321,7 +321,7 @@ RECIPE = (
     ),
     *("--minutes", "5"),
 )
-ARCHITECTURES = ("capsnet", "efficient", "residual", "shared", "cnn", "cnn-residual")
+ARCHITECTURES = ("capsnet", "efficient", "residual", "shared", "cnn-small", "cnn-residual")
 
 
 def check_training(checks: Checks, has_gpu: bool, images: int, work: Path) -> None:
