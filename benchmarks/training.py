@@ -32,10 +32,11 @@ from benchmarks.output import RESULTS, save
 from benchmarks.report import markdown, training_rows
 from capsnet.config import InputSpec, ModelConfig
 from model.architectures.registry import ARCHITECTURES, build
-from training.cli.fit import fast_precision
-from training.data.datasets import DatasetInfo, Split
-from training.trainer.config import Recipe
-from training.trainer.losses import RECONSTRUCTION_WEIGHT, margin_loss, reconstruction_loss
+from training.data.datasets import DatasetInfo, DatasetPart
+from training.trainer.config import TrainConfig
+from training.trainer.losses import margin_loss, reconstruction_loss
+from training.trainer.run import fast_precision
+from training.trainer.run_config import RunConfig
 from training.trainer.run_state import EpochResult, TrainingProgress
 from training.trainer.trainer import Trainer
 
@@ -45,7 +46,7 @@ SPEC = InputSpec(channels=1, height=28, width=28, preprocess="mnist")
 INFO = DatasetInfo(name="mnist", classes=tuple("0123456789"), input=SPEC)
 
 # Runs for at least so many seconds; images a second.
-PreprocessMode = Callable[[float], float]
+Measure = Callable[[float], float]
 
 
 def main(
@@ -65,11 +66,11 @@ def main(
     data = random_data(images)
     figures = []
     for architecture in architectures.split(","):
-        recipe = recipe_of(architecture, batch)
+        config = run_config(architecture, batch)
         with tempfile.TemporaryDirectory() as folder:
-            ways = {"this": ours(recipe, data, device, Path(folder)), "plain": plain(recipe, data, device)}
+            ways = {"this": ours(config, data, device, Path(folder)), "plain": plain(config, data, device)}
             rates = in_turns(ways, rounds, seconds)
-        found = {"architecture": architecture, "precision": recipe.precision, "limit": limit(recipe, device)}
+        found = {"architecture": architecture, "precision": config.precision, "limit": limit(config, device)}
         figures.append(found | rates)
         console.print(f"{architecture}: {rates}", highlight=False)
     console.print(markdown(*training_rows(figures)), highlight=False, soft_wrap=True)
@@ -85,24 +86,24 @@ def main(
     console.print(f"written: {path}", highlight=False)
 
 
-def in_turns(ways: dict[str, PreprocessMode], rounds: int, seconds: float) -> dict[str, float]:
+def in_turns(ways: dict[str, Measure], rounds: int, seconds: float) -> dict[str, float]:
     """Images a second, the median of rounds in which each had its turn."""
     measured = [{name: way(seconds) for name, way in ways.items()} for _ in range(rounds)]
     return {name: round(statistics.median(each[name] for each in measured), 1) for name in ways}
 
 
-def random_data(count: int) -> Split:
+def random_data(count: int) -> DatasetPart:
     """As many images as MNIST has."""
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (count, SPEC.channels, SPEC.height, SPEC.width), np.uint8)
-    return Split(pixels, random.integers(0, len(INFO.classes), count, np.int64))
+    return DatasetPart(pixels, random.integers(0, len(INFO.classes), count, np.int64))
 
 
-def recipe_of(architecture: str, batch: int) -> Recipe:
+def run_config(architecture: str, batch: int) -> RunConfig:
     """What `fit` would train, with the paper's augmentation."""
-    return Recipe(
+    return RunConfig(
         dataset="mnist",
-        config=ModelConfig(architecture=architecture),
+        network=ModelConfig(architecture=architecture),
         input=SPEC,
         epochs=10_000,
         batch_size=batch,
@@ -140,17 +141,17 @@ class Stopwatch:
         """An epoch within a measurement is part of it."""
 
 
-def ours(recipe: Recipe, data: Split, device: torch.device, folder: Path) -> PreprocessMode:
+def ours(config: RunConfig, data: DatasetPart, device: torch.device, folder: Path) -> Measure:
     """The trainer behind `python -m training fit`, going on at each measurement where it stopped."""
-    fabric = Fabric(accelerator=device.type, devices=1, precision=recipe.precision)
-    trainer = Trainer(fabric, recipe, INFO, data, folder, {})
+    fabric = Fabric(accelerator=device.type, devices=1, precision=config.precision)
+    trainer = Trainer(fabric, config, INFO, data, folder, {})
 
     def run(seconds: float) -> float:
         watch = Stopwatch(seconds)
         try:
             trainer.run(watch)
         except Enough:
-            return watch.rate * recipe.batch_size
+            return watch.rate * config.batch_size
         raise AssertionError("a measurement ends by Enough")
 
     return run
@@ -159,7 +160,7 @@ def ours(recipe: Recipe, data: Split, device: torch.device, folder: Path) -> Pre
 class ShiftedImages(Dataset[tuple[Tensor, int]]):
     """One image at a time, moved by up to two pixels on each axis."""
 
-    def __init__(self, data: Split) -> None:
+    def __init__(self, data: DatasetPart) -> None:
         self.data = data
 
     def __len__(self) -> int:
@@ -173,13 +174,13 @@ class ShiftedImages(Dataset[tuple[Tensor, int]]):
         return padded[:, top : top + height, left : left + width], int(self.data.labels[index])
 
 
-def plain(recipe: Recipe, data: Split, device: torch.device) -> PreprocessMode:
+def plain(config: RunConfig, data: DatasetPart, device: torch.device) -> Measure:
     """The loop as public repositories write it; on a GPU with as many loading processes as help it."""
-    network = build(recipe.config).train().to(device)
-    optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
+    network = build(config.network).train().to(device)
+    optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
     workers = min(8, os.cpu_count() or 1) if device.type == "cuda" else 0
     loader = DataLoader(
-        ShiftedImages(data), recipe.batch_size, shuffle=True, num_workers=workers, drop_last=True
+        ShiftedImages(data), config.batch_size, shuffle=True, num_workers=workers, drop_last=True
     )
 
     def forever() -> Iterator[Any]:
@@ -198,7 +199,7 @@ def plain(recipe: Recipe, data: Split, device: torch.device) -> PreprocessMode:
                 position.step += 1
                 watch.step(position, loss.item())
         except Enough:
-            return watch.rate * recipe.batch_size
+            return watch.rate * config.batch_size
         raise AssertionError("a measurement ends by Enough")
 
     return run
@@ -208,13 +209,13 @@ def loss_of(network: Callable[..., Any], images: Tensor, labels: Tensor) -> Tens
     """Margin loss and the weighted reconstruction loss."""
     lengths, _, drawn = network(images, labels)
     margin = margin_loss(lengths, torch.nn.functional.one_hot(labels, lengths.shape[1]))
-    return (margin + RECONSTRUCTION_WEIGHT * reconstruction_loss(drawn, images)).mean()
+    return (margin + TrainConfig.reconstruction_weight * reconstruction_loss(drawn, images)).mean()
 
 
-def limit(recipe: Recipe, device: torch.device) -> float:
+def limit(config: RunConfig, device: torch.device) -> float:
     """Images a second, if a whole step ran as fast as a large product of matrices does here."""
     side = SIDE[device.type]
-    kind = torch.bfloat16 if recipe.precision == "bf16-mixed" else torch.float32
+    kind = torch.bfloat16 if config.precision == "bf16-mixed" else torch.float32
     a, b = (torch.rand(side, side, device=device).to(kind) for _ in range(2))
 
     def product() -> None:
@@ -222,7 +223,7 @@ def limit(recipe: Recipe, device: torch.device) -> float:
         if device.type == "cuda":
             torch.cuda.synchronize()
 
-    return round(calls_a_second(product, 1.0) * 2 * side**3 / operations_an_image(recipe.config), 1)
+    return round(calls_a_second(product, 1.0) * 2 * side**3 / operations_an_image(config.network), 1)
 
 
 def operations_an_image(config: ModelConfig) -> int:

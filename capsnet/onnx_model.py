@@ -54,7 +54,7 @@ class OnnxModel:
         return np.asarray(image)
 
 
-def redraw(model: Model, lengths: np.ndarray, poses: np.ndarray, objects: int = 1) -> np.ndarray:
+def reconstruct(model: Model, lengths: np.ndarray, poses: np.ndarray, objects: int = 1) -> np.ndarray:
     """What the `objects` longest capsules of each image draw together, (B,C,H,W), from lengths (B,J), poses (B,J,D)."""
     label = top_classes(lengths, objects)  # (B,K)
     drawn = [model.decode(poses, label[:, rank]) for rank in range(objects)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from training.data.datasets import Split, load
+from training.data.datasets import DatasetPart, load
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "tests" / "data"
@@ -18,13 +18,13 @@ def sample_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
-def digits() -> Split:
+def digits() -> DatasetPart:
     """The first 300 test images of MNIST."""
     return load("mnist", "test", SAMPLE, subset=True)
 
 
 @pytest.fixture(scope="session")
-def clothes() -> Split:
+def clothes() -> DatasetPart:
     """The first 100 test images of Fashion-MNIST."""
     return load("fashion_mnist", "test", SAMPLE, subset=True)
 

@@ -1,1 +1,27 @@
-"""Train networks and measure them."""
+"""Train networks and measure them.
+
+    from training import TrainConfig, train
+
+    result = train(TrainConfig(dataset="folder:pictures", output=Path("runs/kitchen")))
+    print(result.best.validation_error, result.checkpoint)
+
+docs/training.md says more. A name below is loaded when it is first asked for, because PyTorch is slow to import.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from training.trainer.config import TrainConfig
+    from training.trainer.run import TrainResult, train
+
+__all__ = ["TrainConfig", "TrainResult", "train"]
+
+_MODULES = {"TrainConfig": "config", "TrainResult": "run", "train": "run"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name from its module when it is first used."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'training' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"training.trainer.{_MODULES[name]}"), name)

@@ -21,7 +21,7 @@ class UnknownRecipe(UserError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class Recipe:
     """One result.
 
     Attributes
@@ -154,31 +154,33 @@ TRANSLATED: Options = {
 }
 
 
-def _paper(iterations: int, weight: float) -> Row:
+def _paper(iterations: int, weight: float) -> Recipe:
     network: Options = {"routing_iterations": iterations, "reconstruction_weight": weight}
-    return Row(dataset="mnist", architecture="capsnet", network=network, stages=(PAPER,))
+    return Recipe(dataset="mnist", architecture="capsnet", network=network, stages=(PAPER,))
 
 
-def _translated(architecture: str) -> Row:
-    return Row(dataset="translated_mnist", architecture=architecture, stages=(TRANSLATED,), also=("affnist",))
+def _translated(architecture: str) -> Recipe:
+    return Recipe(
+        dataset="translated_mnist", architecture=architecture, stages=(TRANSLATED,), also=("affnist",)
+    )
 
 
 RECIPES = {
-    "mnist": Row(
+    "mnist": Recipe(
         dataset="mnist",
         architecture="efficient",
         stages=(FAR, {**NEAR, "until": 4}, *HANDS),
         best=(2, 3),
         shares={3: 0.5, 4: 0.5},
     ),
-    "fashion_mnist": Row(
+    "fashion_mnist": Recipe(
         dataset="fashion_mnist",
         architecture="residual",
         network={"validation": 2500, "split_seed": 0},
         stages=RESIDUAL_CLOTHES,
         export={"mirrored": True, "variants": "fp16"},
     ),
-    "multimnist": Row(
+    "multimnist": Recipe(
         dataset="multimnist",
         architecture="residual",
         network={"split_seed": 0},
@@ -186,22 +188,22 @@ RECIPES = {
         export={"variants": "fp16"},
         draws=10,
     ),
-    "fashion_mnist-efficient": Row(
+    "fashion_mnist-efficient": Recipe(
         dataset="fashion_mnist",
         architecture="efficient",
         network={"primary_capsules": 32, "validation": 2500},
         stages=CLOTHES,
     ),
-    "multimnist-efficient": Row(dataset="multimnist", architecture="efficient", stages=PAIRS, draws=10),
-    "mnist-shared": Row(
+    "multimnist-efficient": Recipe(dataset="multimnist", architecture="efficient", stages=PAIRS, draws=10),
+    "mnist-shared": Recipe(
         dataset="mnist",
         architecture="shared",
         network={"routing_iterations": 5, "pose_dim": 30},
         stages=({**FAR, "epochs": 40, "learning_rate": 0.002}, {**NEAR, "learning_rate": 0.0005}),
     ),
-    "mnist-capsnet": Row(dataset="mnist", architecture="capsnet", stages=BRIEF),
-    "mnist-cnn": Row(dataset="mnist", architecture="cnn", stages=(FAR, NEAR)),
-    "fashion_mnist-taught": Row(
+    "mnist-capsnet": Recipe(dataset="mnist", architecture="capsnet", stages=BRIEF),
+    "mnist-cnn": Recipe(dataset="mnist", architecture="cnn", stages=(FAR, NEAR)),
+    "fashion_mnist-taught": Recipe(
         dataset="fashion_mnist",
         architecture="efficient",
         network={"validation": 2500},
@@ -214,7 +216,7 @@ RECIPES = {
         },
         stages=({**CLOTHES[0], "epochs": 24}, TAUGHT),
     ),
-    "mnist-wide": Row(
+    "mnist-wide": Recipe(
         dataset="mnist",
         architecture="efficient",
         network={"primary_capsules": 32, "validation": 2500},
@@ -230,7 +232,7 @@ RECIPES = {
 }
 
 
-def find_recipe(name: str) -> Row:
+def find_recipe(name: str) -> Recipe:
     """The recipe of a name; raises UnknownRecipe."""
     if name not in RECIPES:
         raise UnknownRecipe(f"no recipe '{name}'; there are {', '.join(RECIPES)}")

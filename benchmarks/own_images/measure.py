@@ -16,7 +16,7 @@ from benchmarks.own_images.kinds import KINDS, Kind
 from capsnet import guard
 from capsnet.card import Guard
 from capsnet.config import InputSpec
-from capsnet.onnx_model import OnnxModel, open_variants, redraw
+from capsnet.onnx_model import OnnxModel, open_variants, reconstruct
 from capsnet.preprocessing.pipeline import decode
 from training.data.datasets import load
 from training.evaluation.honesty import nearest_neighbours
@@ -149,7 +149,7 @@ def classify(model: OnnxModel, usual: Guard, images: np.ndarray) -> tuple[np.nda
     for first in range(0, len(images), BATCH):
         part = images[first : first + BATCH]
         found, poses = model.encode(part)
-        drawn = redraw(model, found, poses)
+        drawn = reconstruct(model, found, poses)
         lengths.append(found)
         accepted.append(guard.distance(part, drawn) <= guard.thresholds(usual, part, found))
     return np.concatenate(lengths), np.concatenate(accepted)

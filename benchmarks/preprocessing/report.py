@@ -15,7 +15,7 @@ from benchmarks.preprocessing.photo import ENLARGEMENT
 from capsnet.card import Guard
 from capsnet.config import InputSpec
 from capsnet.onnx_model import Model, open_variants
-from training.data.datasets import Split, load
+from training.data.datasets import DatasetPart, load
 
 SHOWN = 5  # examples of a kind on a sheet
 CELL, SEEN, CAPTION = 112, 56, 14
@@ -32,7 +32,7 @@ class Subject:
     spec: InputSpec
     model: Model
     thresholds: Guard
-    test: Split
+    test: DatasetPart
     judged: Judged
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.preprocessing import displays, empty_scene, lettering, surrounds
 from benchmarks.preprocessing.small_scene import SIZES
-from training.data.datasets import Split
+from training.data.datasets import DatasetPart
 
 Maker = Callable[[np.ndarray, np.random.Generator, int], bytes]  # from row uint8 (28,28), generator and label
 ALL = tuple(range(10))
@@ -74,7 +74,7 @@ GROUPS = {
 }
 
 
-def make(name: str, digits: Split, number: int) -> tuple[bytes, int]:
+def make(name: str, digits: DatasetPart, number: int) -> tuple[bytes, int]:
     """Make the file of a kind and its label, -1 where nothing is to be read; the same number gives the same file."""
     kind = KINDS[name]
     chosen = np.flatnonzero(np.isin(digits.labels, kind.digits))

@@ -38,7 +38,7 @@ from capsnet.card import (
     sha256,
 )
 from capsnet.config import InputSpec
-from capsnet.onnx_model import Model, OnnxModel, redraw
+from capsnet.onnx_model import Model, OnnxModel, reconstruct
 from capsnet.png import sheet
 from model.export.ensemble import Ensemble
 from model.export.routing_graph import write_routing
@@ -66,7 +66,7 @@ class Encoder(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Description:
+class ExportMetadata:
     """What the card says about a model beside what the export itself finds out."""
 
     name: str
@@ -87,7 +87,7 @@ class Thumbnails:
 
 def export(
     network: CapsuleNetwork,
-    description: Description,
+    description: ExportMetadata,
     folder: Path,
     samples: np.ndarray,
     validation: np.ndarray,
@@ -212,12 +212,12 @@ def fit_guard(
     for first in range(0, len(images), batch):
         part = images[first : first + batch]
         lengths, poses = model.encode(part)
-        distances.append(guard.distance(part, redraw(model, lengths, poses, objects)))
+        distances.append(guard.distance(part, reconstruct(model, lengths, poses, objects)))
         all_lengths.append(lengths)
     return guard.fit(np.concatenate(distances), images, np.concatenate(all_lengths), objects, doubt_weight)
 
 
-def _export_id(network: CapsuleNetwork, description: Description) -> str:
+def _export_id(network: CapsuleNetwork, description: ExportMetadata) -> str:
     """A name for exactly these weights under this description; two exports of the same have the same."""
     mirrored = isinstance(network, Ensemble) and network.mirrored
     digest = hashlib.sha256(repr((description, network.config)).encode() + b"mirrored" * mirrored)
@@ -229,7 +229,7 @@ def _export_id(network: CapsuleNetwork, description: Description) -> str:
 
 def _card(
     network: CapsuleNetwork,
-    description: Description,
+    description: ExportMetadata,
     export_id: str,
     folder: Path,
     thresholds: Guard,

@@ -75,20 +75,20 @@ def add_variants(
     card.check_files(folder)
     encoder = folder / encoder_file("fp32")
     weight = card.variants["fp32"].guard.doubt_weight
-    exact = Exact(encoder, folder / card.decoder.file, validation, labels, card.objects, weight)
+    exact = Fp32Reference(encoder, folder / card.decoder.file, validation, labels, card.objects, weight)
     plain = dataclasses.replace(card.variants["fp32"], validation=exact.result)
     with tempfile.TemporaryDirectory(prefix=".variants-", dir=folder) as workshop:
         made = {}
         for precision in precisions:
             path = Path(workshop) / encoder_file(precision)
             _save(_make(precision, onnx.load(encoder), calibration), path)
-            made[precision] = exact.judge(precision, path)
+            made[precision] = exact.evaluate_variant(precision, path)
         extended = dataclasses.replace(card, variants={**card.variants, "fp32": plain, **made})
         _put_in_place(Path(workshop), folder, extended)
     return extended
 
 
-class Exact:
+class Fp32Reference:
     """The encoder in fp32, and what it makes of the validation images: what variants are held against.
 
     Parameters
@@ -120,7 +120,7 @@ class Exact:
         lengths, self._poses = _encode(OnnxModel(encoder, decoder), images)
         self.result = self._compare(lengths, self._poses)
 
-    def judge(self, precision: str, encoder: Path) -> Variant:
+    def evaluate_variant(self, precision: str, encoder: Path) -> Variant:
         """What the card says of the variant in the file `encoder`; raises QuantizationError if it loses too much."""
         model = OnnxModel(encoder, self._decoder)
         result = self._compare(*_encode(model, self._images))

@@ -10,7 +10,7 @@ from capsnet.card import PoseDirection
 from capsnet.transforms import PROPERTIES
 from tests.app.server_process import Server, png, serving
 from tests.app.tiny_model import write_card, write_tiny_model
-from training.data.datasets import Split
+from training.data.datasets import DatasetPart
 
 
 def direction(name: str, dim: int, *, depends: bool = False) -> PoseDirection:
@@ -70,7 +70,7 @@ def client(server: Server) -> httpx.Client:
 
 
 @pytest.fixture(scope="session")
-def seven(digits: Split) -> bytes:
+def seven(digits: DatasetPart) -> bytes:
     """A PNG of the first test image of MNIST, a 7."""
     assert digits.labels[0] == 7
     return png(digits.images[0, 0])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.app.server_process import Server, png, serving
-from training.data.datasets import Split, load
+from training.data.datasets import DatasetPart, load
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
-def wrong_answers(client: httpx.Client, split: Split, model: str) -> int:
+def wrong_answers(client: httpx.Client, split: DatasetPart, model: str) -> int:
     """How many pictures of the split /classify gets wrong, each sent as a PNG by itself."""
 
     def is_wrong(index: int) -> bool:
@@ -42,7 +42,7 @@ def test_is_ready_within_its_time(tmp_path: Path) -> None:
         assert running.cpu_seconds() < 3
 
 
-def test_keeps_to_its_memory(shipped: Server, digits: Split) -> None:
+def test_keeps_to_its_memory(shipped: Server, digits: DatasetPart) -> None:
     """215 MB, of which the five models take 100, after requests of every kind."""
     assert shipped.resident() < 215_000
     for pixels in digits.images[:20]:
@@ -53,7 +53,7 @@ def test_keeps_to_its_memory(shipped: Server, digits: Split) -> None:
     assert shipped.resident() < 215_000
 
 
-def test_mnist_is_the_default_and_reads_digits(shipped: Server, digits: Split) -> None:
+def test_mnist_is_the_default_and_reads_digits(shipped: Server, digits: DatasetPart) -> None:
     assert shipped.client.get("/models").json()["default"] == "mnist"
     assert wrong_answers(shipped.client, digits, "mnist") <= 3
 
@@ -64,7 +64,7 @@ def test_a_blank_picture_is_not_accepted(shipped: Server) -> None:
     assert answer["reconstruction"]["accepted"] is False
 
 
-def test_most_digits_are_accepted(shipped: Server, digits: Split) -> None:
+def test_most_digits_are_accepted(shipped: Server, digits: DatasetPart) -> None:
     answers = [
         shipped.client.post("/classify", files={"file": png(pixels[0])}).json() for pixels in digits.images
     ]

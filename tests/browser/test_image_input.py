@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.app.server_process import png
 from tests.browser.support import HOLD_PICTURE, draw, eventually, pixels, sample, verdict, wait_for_another
-from training.data.datasets import Split
+from training.data.datasets import DatasetPart
 
 DROP = """({ name, type, content }) => {
   const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
@@ -42,7 +42,7 @@ def paste(page: Page, picture: bytes) -> None:
 
 
 @pytest.fixture
-def two(digits: Split) -> bytes:
+def two(digits: DatasetPart) -> bytes:
     """A PNG of the second test image of MNIST, a 2."""
     assert digits.labels[1] == 2
     return png(digits.images[1, 0])
@@ -162,7 +162,7 @@ def test_the_first_stroke_wipes_a_picture_away(playground: Page) -> None:
     expect(sample(playground, "Bag")).to_have_attribute("aria-pressed", "false")
 
 
-def test_a_picture_of_several_digits_is_read_with_boxes(playground: Page, digits: Split) -> None:
+def test_a_picture_of_several_digits_is_read_with_boxes(playground: Page, digits: DatasetPart) -> None:
     row = np.concatenate([digits.images[n, 0] for n in range(3)], axis=1)
     drop(playground, "number.png", png(np.kron(np.pad(row, 12), np.ones((4, 4), np.uint8))), "image/png")
     expect(playground.locator("#reading-text")).to_have_text("721")

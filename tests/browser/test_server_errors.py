@@ -24,7 +24,7 @@ from tests.browser.support import (
     sample,
     verdict,
 )
-from training.data.datasets import Split
+from training.data.datasets import DatasetPart
 
 
 def test_a_server_that_is_gone_is_named_and_found_again(page: Page, models: Path, tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_server_that_is_slow_is_waited_for(page: Page, models: Path, tmp_path:
 
 
 def test_a_server_that_is_busy_is_asked_again(
-    page: Page, models: Path, tmp_path: Path, digits: Split
+    page: Page, models: Path, tmp_path: Path, digits: DatasetPart
 ) -> None:
     """A queue with space for the questions of the page, and other clients that take it: real 503s, until they go."""
 

@@ -22,7 +22,7 @@ from tests.browser.support import (
     verdict,
     wait_for_another,
 )
-from training.data.datasets import Split
+from training.data.datasets import DatasetPart
 
 PNG = b"\x89PNG"
 
@@ -99,7 +99,7 @@ def test_a_chosen_capsule_and_its_moved_pose_survive(playground: Page) -> None:
     eventually(playground, lambda: abs(pixels(playground.locator("#moved")).astype(int) - moved).max() <= 2)
 
 
-def test_a_file_survives_as_what_the_network_saw(playground: Page, digits: Split) -> None:
+def test_a_file_survives_as_what_the_network_saw(playground: Page, digits: DatasetPart) -> None:
     photo = png(digits.images[1, 0].repeat(9, 0).repeat(9, 1))
     playground.locator("#file").set_input_files({"name": "2.png", "mimeType": "image/png", "buffer": photo})
     expect(verdict(playground)).to_have_text("2")
@@ -111,7 +111,7 @@ def test_a_file_survives_as_what_the_network_saw(playground: Page, digits: Split
 
 @pytest.mark.parametrize("before", [0, 1])  # the strip of the samples is held, or the link's picture
 def test_a_link_that_takes_long_does_not_replace_a_later_one(
-    playground: Page, digits: Split, before: int
+    playground: Page, digits: DatasetPart, before: int
 ) -> None:
     two = {"name": "2.png", "mimeType": "image/png", "buffer": png(digits.images[1, 0])}
     playground.locator("#file").set_input_files(two)  # type: ignore[arg-type]

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from capsnet import CapsnetError, Classification, Client
 from capsnet.batching import BATCH_BYTES, BATCH_PICTURES, groups, in_order
 from tests.app.server_process import Server, png, serving
-from training.data.datasets import Split
+from training.data.datasets import DatasetPart
 
 
 def test_results_come_in_order_and_one_bad_picture_is_an_error_in_its_place(
-    server: Server, digits: Split, tmp_path: Path
+    server: Server, digits: DatasetPart, tmp_path: Path
 ) -> None:
     pictures: list[bytes | Path] = [png(pixels[0]) for pixels in digits.images[:70]]
     pictures[3], pictures[40], pictures[69] = b"no picture", tmp_path / "missing.png", b""
@@ -47,7 +47,7 @@ def test_no_request_under_way_is_no_way_to_ask() -> None:
 
 
 def test_a_service_that_takes_few_at_a_time_gets_fewer(
-    tiny_models: Path, tmp_path: Path, digits: Split
+    tiny_models: Path, tmp_path: Path, digits: DatasetPart
 ) -> None:
     pictures = [png(pixels[0]) for pixels in digits.images[:70]]
     with serving(tmp_path / "log", models=tiny_models, max_queue=8) as running, Client(running.url) as client:

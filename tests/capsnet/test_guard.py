@@ -3,7 +3,7 @@ import pytest
 
 from capsnet import guard
 from capsnet.card import Guard
-from training.data.datasets import Split
+from training.data.datasets import DatasetPart
 
 
 def mean_around(image: np.ndarray, y: int, x: int) -> float:
@@ -11,7 +11,7 @@ def mean_around(image: np.ndarray, y: int, x: int) -> float:
     return sum(float(value) for value in image[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2].ravel()) / 9
 
 
-def test_distance_is_euclidean_over_all_blurred_pixels(digits: Split) -> None:
+def test_distance_is_euclidean_over_all_blurred_pixels(digits: DatasetPart) -> None:
     images = digits.images[:3].astype(np.float32) / 255
     drawn = digits.images[5:8].astype(np.float32) / 255
     images[:, :, 0, 5] = 1  # at the edge, where some of the nine pixels lie outside

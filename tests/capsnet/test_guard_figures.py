@@ -10,7 +10,7 @@ from benchmarks.preprocessing.guard_table import auroc, judge
 from capsnet import guard
 from capsnet.config import InputSpec
 from capsnet.onnx_model import open_variants
-from training.data.datasets import Split
+from training.data.datasets import DatasetPart
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGIT = InputSpec(channels=1, height=28, width=28, preprocess="mnist")
@@ -45,7 +45,7 @@ def test_the_shipped_model_refuses_what_it_was_not_trained_on(kind: str) -> None
     assert judge(variants["fp32"], card.variants["fp32"].guard, images).refused >= 0.7
 
 
-def test_the_shipped_model_accepts_digits(digits: Split) -> None:
+def test_the_shipped_model_accepts_digits(digits: DatasetPart) -> None:
     card, variants = open_variants(ROOT / "artifacts" / "mnist")
     judged = judge(variants["fp32"], card.variants["fp32"].guard, digits.images)
     assert judged.refused < 0.15

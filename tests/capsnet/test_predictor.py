@@ -18,7 +18,7 @@ from capsnet import CapsnetError, Client, Predictor, load
 from capsnet.card import CardError
 from capsnet.results import Classification
 from tests.app.server_process import ROOT, serving
-from training.data.datasets import Split
+from training.data.datasets import DatasetPart
 
 MODELS = ("mnist", "multimnist", "fashion_mnist")
 
@@ -63,7 +63,9 @@ def same(found: Any, expected: Any) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_classifies_as_the_service_does(service: Client, digits: Split, photograph: bytes, name: str) -> None:
+def test_classifies_as_the_service_does(
+    service: Client, digits: DatasetPart, photograph: bytes, name: str
+) -> None:
     model = load(name)
     for picture in [*digits.images[:12, 0], photograph]:
         found, expected = model(picture, top_k=2), service.classify(picture, model=name, top_k=2)
@@ -106,7 +108,7 @@ def test_explains_as_the_service_does(service: Client, photograph: bytes) -> Non
         assert load(name).explain(photograph, method="occlusion").method == "occlusion"
 
 
-def test_a_shipped_direction_foretells_the_pose_of_a_test_image(digits: Split) -> None:
+def test_a_shipped_direction_foretells_the_pose_of_a_test_image(digits: DatasetPart) -> None:
     model, shares = load("mnist"), []
     for image in digits.images[:12, 0]:
         found = model.transform(image, "shift_x", steps=5, preprocess="none")
@@ -178,7 +180,7 @@ def test_an_array_that_is_no_image_is_refused_in_words(model: Predictor, pixels:
         model(pixels)
 
 
-def test_many_images_give_results_and_errors_in_order(model: Predictor, digits: Split) -> None:
+def test_many_images_give_results_and_errors_in_order(model: Predictor, digits: DatasetPart) -> None:
     pictures: list[Any] = [*digits.images[:70, 0]]
     pictures.insert(3, b"no image")
     pictures.insert(5, ROOT / "no such file")

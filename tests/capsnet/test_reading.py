@@ -12,7 +12,7 @@ from capsnet import CapsnetError, Predictor, load
 from capsnet.preprocessing.separate_digits import Strokes
 from capsnet.preprocessing.text_lines import reading_order
 from capsnet.preprocessing.touching_digits import divide
-from training.data.datasets import Split
+from training.data.datasets import DatasetPart
 
 SEPARATE = ("ink", "two lines", "slope", "screen", "dates, dots", "amounts, commas", "boxes")
 
@@ -22,11 +22,11 @@ def model() -> Predictor:
     return load("mnist")
 
 
-def page_of(digits: Split, name: str, seed: int = 1) -> pages.Page:
+def page_of(digits: DatasetPart, name: str, seed: int = 1) -> pages.Page:
     return pages.make(name, digits.images[:, 0], digits.labels, seed, 1)
 
 
-def row_of_digits(digits: Split, numbers: list[int], gap: int = 12) -> Image.Image:
+def row_of_digits(digits: DatasetPart, numbers: list[int], gap: int = 12) -> Image.Image:
     """Rows of the data set side by side, three times as large, on black."""
     row = np.concatenate([np.pad(digits.images[n, 0], ((20, 20), (gap, gap))) for n in numbers], axis=1)
     return Image.fromarray(row).resize((3 * row.shape[1], 3 * row.shape[0]), Image.Resampling.BICUBIC)
@@ -38,7 +38,7 @@ def png(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def test_pages_are_read_in_order_with_their_boxes(model: Predictor, digits: Split) -> None:
+def test_pages_are_read_in_order_with_their_boxes(model: Predictor, digits: DatasetPart) -> None:
     wrong = total = 0
     overlaps: list[float] = []
     for name in SEPARATE:
@@ -59,14 +59,14 @@ def test_a_blank_image_has_no_digits(model: Predictor) -> None:
         assert (found.text, found.digits, found.objects_found) == ("", (), 0)
 
 
-def test_a_row_of_the_data_set_is_read_as_it_is_classified(model: Predictor, digits: Split) -> None:
+def test_a_row_of_the_data_set_is_read_as_it_is_classified(model: Predictor, digits: DatasetPart) -> None:
     row = digits.images[0, 0]
     found, expected = model.read(row), model.classify(row)
     assert found.text == expected.label == "7"
     np.testing.assert_array_equal(found.digits[0].pose, expected.pose)
 
 
-def test_boxes_are_those_of_the_image_as_exif_turns_it(model: Predictor, digits: Split) -> None:
+def test_boxes_are_those_of_the_image_as_exif_turns_it(model: Predictor, digits: DatasetPart) -> None:
     upright = row_of_digits(digits, [0, 1, 2])
     file, exif = io.BytesIO(), Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees clockwise
@@ -78,12 +78,12 @@ def test_boxes_are_those_of_the_image_as_exif_turns_it(model: Predictor, digits:
     assert straight.digits[-1].box[2] <= upright.width
 
 
-def test_digits_beyond_the_limit_are_counted_and_left_out(model: Predictor, digits: Split) -> None:
+def test_digits_beyond_the_limit_are_counted_and_left_out(model: Predictor, digits: DatasetPart) -> None:
     found = model.read(png(row_of_digits(digits, [0, 1, 2, 3])), most=2)
     assert (found.text, found.objects_found) == ("72", 4)
 
 
-def test_drawings_are_given_where_they_are_asked_for(model: Predictor, digits: Split) -> None:
+def test_drawings_are_given_where_they_are_asked_for(model: Predictor, digits: DatasetPart) -> None:
     image = png(row_of_digits(digits, [0, 1]))
     assert model.read(image).digits[0].reconstruction is None
     for digit in model.read(image, reconstruct=True).digits:
@@ -92,7 +92,7 @@ def test_drawings_are_given_where_they_are_asked_for(model: Predictor, digits: S
         assert digit.input.pixels().shape == digit.reconstruction.pixels().shape == (28, 28)
 
 
-def test_touching_digits_are_cut(model: Predictor, digits: Split) -> None:
+def test_touching_digits_are_cut(model: Predictor, digits: DatasetPart) -> None:
     seven, zero = digits.images[0, 0], digits.images[3, 0]
     pair = np.zeros((28, 56), np.uint8)
     left, right = (np.flatnonzero(row.any(axis=0)) for row in (seven, zero))
@@ -104,7 +104,7 @@ def test_touching_digits_are_cut(model: Predictor, digits: Split) -> None:
     assert model.read(png(image)).text == "70"
 
 
-def test_something_that_is_no_digit_has_no_label(model: Predictor, digits: Split) -> None:
+def test_something_that_is_no_digit_has_no_label(model: Predictor, digits: DatasetPart) -> None:
     image = row_of_digits(digits, [0, 1, 2], gap=30)
     pixels = np.array(image)
     hatched = np.zeros((84, 84), np.uint8)
@@ -117,14 +117,16 @@ def test_something_that_is_no_digit_has_no_label(model: Predictor, digits: Split
     assert not found.digits[found.text.index("?")].accepted
 
 
-def test_models_that_do_not_read_single_digits_are_refused(digits: Split) -> None:
+def test_models_that_do_not_read_single_digits_are_refused(digits: DatasetPart) -> None:
     for name in ("fashion_mnist", "multimnist"):
         with pytest.raises(CapsnetError, match="model") as caught:
             load(name).read(digits.images[0, 0])
         assert caught.value.kind == "invalid-parameter"
 
 
-def test_one_image_with_several_digits_says_so_when_it_is_classified(model: Predictor, digits: Split) -> None:
+def test_one_image_with_several_digits_says_so_when_it_is_classified(
+    model: Predictor, digits: DatasetPart
+) -> None:
     answer = model.classify(png(row_of_digits(digits, [0, 1, 2]))).answer
     assert answer["objects_found"] == 3
     assert "/read" in answer["hint"]

@@ -16,7 +16,7 @@ import yaml
 from app.observability.metrics import REASONS
 from tests.app.server_process import ROOT, Server, free_port, png, serving
 from tests.app.tiny_model import write_tiny_model
-from training.data.datasets import Split
+from training.data.datasets import DatasetPart
 
 FOLDER = ROOT / "docker" / "monitoring"
 ALERTS = FOLDER / "alerts.yml"
@@ -161,7 +161,7 @@ def everything_asked(service: Server, picture: bytes) -> None:
 
 @needs_prometheus
 def test_every_query_of_the_dashboard_has_an_answer(
-    service: Server, prometheus: httpx.Client, digits: Split
+    service: Server, prometheus: httpx.Client, digits: DatasetPart
 ) -> None:
     picture = png(digits.images[0, 0])
     give_up = time.monotonic() + 60

@@ -15,7 +15,7 @@ import pytest
 from tests.app.server_process import Server, assert_problem, png, serving, wait_until
 from tests.app.tiny_model import write_tiny_model
 from tests.docker.nginx import Proxy, plain_configuration, proxying
-from training.data.datasets import Split
+from training.data.datasets import DatasetPart
 
 pytestmark = pytest.mark.skipif(
     shutil.which("nginx") is None, reason="needs nginx, as in Debian's nginx-light"
@@ -46,7 +46,7 @@ def proxy(servers: list[Server], tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture(scope="module")
-def seven(digits: Split) -> bytes:
+def seven(digits: DatasetPart) -> bytes:
     return png(digits.images[0, 0])
 
 

@@ -10,11 +10,11 @@ from capsnet.config import ModelConfig
 from model.architectures.registry import build
 from model.export.exporter import export
 from tests.model.descriptions import DESCRIPTION, Exported
-from training.data.datasets import Split
+from training.data.datasets import DatasetPart
 
 
 @pytest.fixture(scope="session")
-def images(digits: Split) -> np.ndarray:
+def images(digits: DatasetPart) -> np.ndarray:
     """Images (60,1,28,28) in [0,1], the validation images of the exported network."""
     return digits.images[:60].astype(np.float32) / 255
 

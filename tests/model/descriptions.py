@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from capsnet.config import InputSpec
-from model.export.exporter import Description
+from model.export.exporter import ExportMetadata
 from model.nn.layers import CapsuleNetwork
 
 Exported = tuple[CapsuleNetwork, Path]
 
-DESCRIPTION = Description(
+DESCRIPTION = ExportMetadata(
     name="test",
     version="7",
     classes=tuple("0123456789"),

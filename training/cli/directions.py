@@ -10,9 +10,10 @@ import typer
 
 from capsnet.card import PoseDirection
 from capsnet.transforms import PROPERTIES
-from training.cli.app import DataFolder, app, console, one_of
+from training.cli.app import DataFolder, app, console
 from training.data.datasets import load
 from training.reporting.tables import directions_table, print_full_width
+from training.trainer.config import one_of
 
 if TYPE_CHECKING:
     from training.evaluation.pose_directions import MeasuredDirection
@@ -31,7 +32,7 @@ def directions(
         list[str] | None,
         typer.Option(
             "--property",
-            help=f"Only this one, beside what others measured before; may repeat. {one_of(PROPERTIES)}",
+            help=f"Only this one, beside what others measured before; may repeat. {one_of(list(PROPERTIES))}",
         ),
     ] = None,
     write: Annotated[bool, typer.Option("--write-card", help="Stamp what holds into the card.")] = False,
@@ -51,8 +52,8 @@ def directions(
     from training.evaluation.evaluate import check_classes, replace_card
     from training.evaluation.pose_directions import measure_directions
     from training.reporting.direction_plots import interpolation
-    from training.reporting.report import keep
-    from training.reporting.results_page import fill, read_results
+    from training.reporting.report import save_results
+    from training.reporting.results_page import read_results, render_results_page
 
     card, variants = open_variants(model)
     name = dataset or str(card.training["dataset"])
@@ -84,12 +85,12 @@ def directions(
                     for label, rows in found.items()
                 }
         what = {"model": card.name, "version": card.version}
-        keep(output, card.name, what | {"directions": {"images": images, "classes": found}})
+        save_results(output, card.name, what | {"directions": {"images": images, "classes": found}})
         if card.objects == 1:
             interpolation(
                 variants["fp32"], card, training, output / "pictures" / f"{card.name}-interpolation.png"
             )
-        fill(output)
+        render_results_page(output)
 
 
 @app.command()
@@ -109,8 +110,8 @@ def faithfulness(
     from capsnet.routing import RoutingGraph
     from training.evaluation.faithfulness import measure_faithfulness
     from training.reporting.deletion_plots import draw_deletion
-    from training.reporting.report import keep
-    from training.reporting.results_page import fill, read_results
+    from training.reporting.report import save_results
+    from training.reporting.results_page import read_results, render_results_page
 
     card, variants = open_variants(model)
     graph, grid = (RoutingGraph.open(card, model), card.routing.grid) if card.routing else (None, None)
@@ -120,10 +121,10 @@ def faithfulness(
     figures = {name: value for name, value in found.items() if isinstance(value, int | float)}
     console.print(", ".join(f"{name} {value:.3g}" for name, value in figures.items()), highlight=False)
     if output is not None:
-        keep(output, card.name, {"model": card.name, "version": card.version, "faithfulness": found})
+        save_results(output, card.name, {"model": card.name, "version": card.version, "faithfulness": found})
         curves = [each for each in read_results(output) if each.get("faithfulness", {}).get("curves")]
         draw_deletion(curves, output / "pictures" / "deletion.png")
-        fill(output)
+        render_results_page(output)
 
 
 def _named(before: Sequence[PoseDirection], rows: "Sequence[MeasuredDirection]") -> tuple[PoseDirection, ...]:

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from capsnet.card import Metrics
-from training.cli.app import DataFolder, app, console, one_of
+from training.cli.app import DataFolder, app, console
 from training.data.augmentation import AUGMENTATIONS
 from training.reporting.tables import epochs_table, metrics_table, names_of, print_full_width, speed_table
+from training.trainer.config import one_of
 from training.trainer.run_state import TrainingError
 
 # Augmented copies of each image that models are compared by.
@@ -68,7 +69,7 @@ def evaluate(
 def validate(
     models: Annotated[list[Path], typer.Argument(help="Exported models (folders) or checkpoints.")],
     augmentation: Annotated[
-        str | None, typer.Option(help=f"Measure on augmented copies instead. {one_of(AUGMENTATIONS)}")
+        str | None, typer.Option(help=f"Measure on augmented copies instead. {one_of(list(AUGMENTATIONS))}")
     ] = None,
     copies: Annotated[
         int | None, typer.Option(help=f"Of each image, with --augmentation; else {COPIES}.")

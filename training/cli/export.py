@@ -13,8 +13,8 @@ from training.cli.app import DataFolder, app, console
 from training.cli.folder_run import verdict
 from training.data.datasets import portable
 from training.evaluation.honesty import refused_share
-from training.reporting.tables import in_words
-from training.trainer.device_data import DeviceData, split
+from training.reporting.tables import describe_validation
+from training.trainer.device_data import DeviceData, train_val_split
 from training.trainer.run_state import TrainingError
 
 if TYPE_CHECKING:
@@ -52,15 +52,15 @@ def export(
     The training set is read for its validation images, and for those that int8 takes its ranges from; the test set is
     not. A variant that loses accuracy is refused with its figures, and the model stays without variants.
     """
-    from model.export.exporter import Description
+    from model.export.exporter import ExportMetadata
     from model.export.exporter import export as export_network
     from model.export.variants import add_variants, read_precisions
     from training.trainer.sources import read_source
 
     precisions = read_precisions(variants)
     source = read_source(checkpoints, data, mirrored=mirrored)
-    header, recipe, training = source.header, source.recipe, source.images
-    fitted, held_out = split(training, recipe, torch.device("cpu"))
+    header, config, training = source.header, source.config, source.images
+    fitted, held_out = train_val_split(training, config, torch.device("cpu"))
     low, high = refused_share(len(held_out))
     if len(held_out) < FEW_IMAGES:
         console.print(
@@ -78,14 +78,14 @@ def export(
                 "give more images or epochs, or --force to export it all the same"
             )
     name = output.resolve().name
-    description = Description(
+    description = ExportMetadata(
         name=name,
         version=model_version,
         classes=tuple(header["classes"]),
-        input=recipe.input,
+        input=config.input,
         objects=header["objects"],
         training={
-            "dataset": portable(recipe.dataset),
+            "dataset": portable(config.dataset),
             "data": training.fingerprint(),
             **{key: value for key, value in header["provenance"].items() if key != "chosen"},
             "command": source.command,
@@ -106,7 +106,9 @@ def export(
         calibration = fitted.first(CALIBRATION_IMAGES).numpy()
         card = add_variants(output, precisions, calibration, validation, held_out.labels.numpy())
         for precision, variant in card.variants.items():
-            console.print(f"  {precision}: {in_words(variant.validation)}", highlight=False, soft_wrap=True)
+            console.print(
+                f"  {precision}: {describe_validation(variant.validation)}", highlight=False, soft_wrap=True
+            )
 
 
 def pick_thumbnails(held_out: DeviceData, classes: Sequence[str]) -> "Thumbnails":

@@ -35,7 +35,7 @@ def meaning(
             variants["fp32"], card, training, watch=lambda name: status.update(f"measuring class {name}")
         )
     columns = properties_of(card)
-    names = {label: named for label, each in measured.items() if (named := each.named(columns))}
+    names = {label: named for label, each in measured.items() if (named := each.label_dims(columns))}
     print_full_width(meaning_table(measured, columns))
     if write:
         replace_card(model, replace(card, pose_meaning=names))
@@ -75,7 +75,7 @@ def report(
     know deformed ones. With `--attack-images` an exported model is attacked too; a checkpoint always is.
     """
     from training.reporting.report import ATTACKED, compare, report_attacks, report_model
-    from training.reporting.results_page import fill
+    from training.reporting.results_page import render_results_page
 
     with console.status("reading") as status:
         for path in models:
@@ -93,7 +93,7 @@ def report(
                     names=attack or (),
                 )
     compare(output)
-    for page in fill(output):
+    for page in render_results_page(output):
         console.print(f"{page}", highlight=False)
 
 

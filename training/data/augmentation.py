@@ -48,7 +48,7 @@ class Augmentation:
         Largest shift on each axis, in pixels.
     elastic
         Standard deviation of the displacement of the control points of a smooth field, in pixels.
-    stroke
+    stroke_width
         Largest change of a stroke's width: 1 is one pixel on each of its sides more, or 0.6 of one less.
     erase
         Side of one square patch set to zero, in pixels.
@@ -59,7 +59,7 @@ class Augmentation:
         Share of the samples that are neither warped nor drawn with another pen.
     flip
         Mirror half of the samples left to right.
-    bell
+    gaussian
         Draw angle, scales, shear, shifts and stroke from a normal distribution that reaches the largest value at three
         standard deviations, instead of evenly: most samples stay near themselves, and a few go further.
     light
@@ -75,12 +75,12 @@ class Augmentation:
     shear: float = 0.0
     shift: float = 0.0
     elastic: float = 0.0
-    stroke: float = 0.0
+    stroke_width: float = 0.0
     erase: int = 0
     erase_area: float = 0.0
     plain: float = 0.0
     flip: bool = False
-    bell: bool = False
+    gaussian: bool = False
     light: float = 0.0
     tint: float = 0.0
     mirrored_edges: bool = False
@@ -90,19 +90,25 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "none": Augmentation(),
     "shift": Augmentation(shift=2.0),  # the paper's
     "digits": Augmentation(rotation=15, scale=0.15, shear=0.15, shift=2.0, elastic=0.8),
-    "handwriting": Augmentation(rotation=30, scale=0.3, shear=0.35, shift=4.0, elastic=0.5, bell=True),
-    "erased": Augmentation(rotation=30, scale=0.3, shear=0.35, shift=4.0, elastic=0.5, erase=4, bell=True),
-    "hands": Augmentation(rotation=30, scale=0.3, shear=0.35, shift=4.0, elastic=0.9, stroke=1.0, bell=True),
+    "handwriting": Augmentation(rotation=30, scale=0.3, shear=0.35, shift=4.0, elastic=0.5, gaussian=True),
+    "erased": Augmentation(
+        rotation=30, scale=0.3, shear=0.35, shift=4.0, elastic=0.5, erase=4, gaussian=True
+    ),
+    "hands": Augmentation(
+        rotation=30, scale=0.3, shear=0.35, shift=4.0, elastic=0.9, stroke_width=1.0, gaussian=True
+    ),
     "gentle": Augmentation(rotation=7, scale=0.07, shear=0.07, shift=1.0, elastic=0.4),
     "clothes": Augmentation(rotation=5, scale=0.08, shift=2.0, erase=6, flip=True),
     "gentle-clothes": Augmentation(rotation=2, scale=0.04, shift=1.0, flip=True),
     "erased-clothes": Augmentation(rotation=5, scale=0.08, shift=2.0, erase_area=0.4, flip=True),
     "half-handwriting": Augmentation(
-        rotation=30, scale=0.3, shear=0.35, shift=4.0, elastic=0.5, bell=True, plain=0.5
+        rotation=30, scale=0.3, shear=0.35, shift=4.0, elastic=0.5, gaussian=True, plain=0.5
     ),
     "photos": Augmentation(rotation=10, scale=0.15, shear=0.1, shift=2.0, flip=True),
     # Of few images of one's own. None is mirrored: an arrow to the left is none to the right.
-    "own-drawings": Augmentation(rotation=15, scale=0.15, shear=0.15, shift=2.0, elastic=0.4, stroke=0.5),
+    "own-drawings": Augmentation(
+        rotation=15, scale=0.15, shear=0.15, shift=2.0, elastic=0.4, stroke_width=0.5
+    ),
     "own-photos": Augmentation(
         rotation=12, scale=0.2, shear=0.1, shift=6.0, light=0.25, tint=0.2, mirrored_edges=True
     ),
@@ -114,8 +120,8 @@ def augment(images: Tensor, samples: Tensor, policy: Augmentation, *, seed: int,
     if policy == Augmentation():
         return images
     u = keyed_random.uniform(seed, epoch * STREAMS + WARP, samples, NUMBERS) * 2 - 1  # (B,10) in [-1,1)
-    if policy.bell:
-        u[:, GEOMETRY], u[:, PEN] = bell(u[:, GEOMETRY]), bell(u[:, PEN])
+    if policy.gaussian:
+        u[:, GEOMETRY], u[:, PEN] = gaussian(u[:, GEOMETRY]), gaussian(u[:, PEN])
     grid = warp_grid(images, u, policy)  # (B,H,W,2)
     if policy.elastic:
         grid = grid + elastic_field(images, samples, policy, seed=seed, epoch=epoch)
@@ -127,8 +133,8 @@ def augment(images: Tensor, samples: Tensor, policy: Augmentation, *, seed: int,
             keyed_random.uniform(seed, epoch * STREAMS + SCENE, samples, LIGHT) * 2 - 1
         )  # (B,7) in [-1,1)
         warped = relight(warped, numbers, policy)
-    if policy.stroke:
-        warped = redraw(warped, u[:, PEN] * policy.stroke)
+    if policy.stroke_width:
+        warped = change_stroke_width(warped, u[:, PEN] * policy.stroke_width)
     if policy.plain or policy.erase_area:
         more = keyed_random.uniform(seed, epoch * STREAMS + WARP, samples, ERASING.stop)[
             :, ERASING
@@ -143,7 +149,7 @@ def augment(images: Tensor, samples: Tensor, policy: Augmentation, *, seed: int,
     return warped
 
 
-def bell(u: Tensor) -> Tensor:
+def gaussian(u: Tensor) -> Tensor:
     """Normally distributed numbers whose third standard deviation is at 1, cut there, for even ones in [-1,1)."""
     z: Tensor = torch.special.ndtri((u + 1).double() / 2 + 2.0**-26)
     return z.clamp(-3, 3).float() / 3
@@ -177,7 +183,7 @@ def elastic_field(images: Tensor, samples: Tensor, policy: Augmentation, *, seed
     return field.permute(0, 2, 3, 1) * pixels * policy.elastic
 
 
-def redraw(images: Tensor, change: Tensor) -> Tensor:
+def change_stroke_width(images: Tensor, change: Tensor) -> Tensor:
     """Bright strokes drawn with a wider or a finer pen: each pixel goes some way to its largest or smallest neighbour.
 
     Parameters

@@ -62,7 +62,7 @@ class CompositionSpec:
     affine: Affine | None = None
 
 
-class Examples(NamedTuple):
+class Batch(NamedTuple):
     """What a network learns from.
 
     `images` (B,C,S,S) in [0,1]; `labels` (B,K), the classes in each; `parts` (B,K,C,S,S), each object alone, as its
@@ -93,7 +93,7 @@ class SceneComposer:
         self._counts = labels.bincount()  # (J,)
         self._starts = self._counts.cumsum(0) - self._counts  # (J,) where each class begins in the rows
 
-    def compose(self, rows: Tensor, policy: Augmentation, *, seed: int, epoch: int) -> Examples:
+    def compose(self, rows: Tensor, policy: Augmentation, *, seed: int, epoch: int) -> Batch:
         """Scenes whose first objects are the images in rows (B,).
 
         Each object is warped as `policy` says before it is laid into the frame; its shift is the scene's alone.
@@ -112,9 +112,9 @@ class SceneComposer:
             warped = transformed(warped, reach.reshape(-1, 4), scene.affine)
         moved = shifted(warped, self._shifts(warped, places.reshape(-1, 2)))
         parts = moved.view(*chosen.shape, *moved.shape[1:])  # (B,K,C,S,S)
-        return Examples(parts.sum(dim=1).clamp(max=1), self.labels[chosen], parts)
+        return Batch(parts.sum(dim=1).clamp(max=1), self.labels[chosen], parts)
 
-    def compose_all(self, *, seed: int, epoch: int) -> Examples:
+    def compose_all(self, *, seed: int, epoch: int) -> Batch:
         """One unwarped scene for each image of the data set, on its device; images and parts are uint8."""
         rows = torch.arange(len(self.labels), device=self.labels.device)
         made = [
@@ -123,7 +123,7 @@ class SceneComposer:
         images, labels, parts = zip(
             *((to_bytes(each.images), each.labels, to_bytes(each.parts)) for each in made), strict=True
         )
-        return Examples(torch.cat(images), torch.cat(labels), torch.cat(parts))
+        return Batch(torch.cat(images), torch.cat(labels), torch.cat(parts))
 
     def _shifts(self, objects: Tensor, u: Tensor) -> Tensor:
         """How far each of the objects (B*K,C,S,S) is shifted (B*K,2), by random numbers u (B*K,2) in [0,1)."""

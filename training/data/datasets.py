@@ -24,9 +24,9 @@ __all__ = [
     "PUBLISHED",
     "DatasetError",
     "DatasetInfo",
+    "DatasetPart",
     "Part",
     "Published",
-    "Split",
     "describe",
     "load",
 ]
@@ -43,7 +43,7 @@ LABELS = {"train": "train-labels-idx1-ubyte", "test": "t10k-labels-idx1-ubyte"}
 
 
 @dataclass(frozen=True)
-class Split:
+class DatasetPart:
     """One part of a data set.
 
     Attributes
@@ -232,7 +232,7 @@ def load(
     spec: InputSpec | None = None,
     subset: bool = False,
     draw: int = 0,
-) -> Split:
+) -> DatasetPart:
     """Read one part of a data set, and no other file.
 
     Parameters
@@ -259,7 +259,7 @@ def load(
         return _load_folder(folder_of(name), part, info.input)
     root = folder or Path(os.environ.get(DATA_VARIABLE) or DEFAULT_FOLDER)
     if name in SPECIAL:
-        return Split(*SPECIAL[name].read(root, part, subset=subset))
+        return DatasetPart(*SPECIAL[name].read(root, part, subset=subset))
     if name not in DERIVED:
         return _load_published(root, name, part, subset)
     derived = DERIVED[name]
@@ -271,27 +271,27 @@ def load(
     )
 
 
-def fixed_scenes(source: Split, scene: CompositionSpec, draw: int = 0) -> Split:
+def fixed_scenes(source: DatasetPart, scene: CompositionSpec, draw: int = 0) -> DatasetPart:
     """The scenes of a draw of a test set, one for each image: the same ones wherever and whenever they are made."""
     images, labels = torch.from_numpy(source.images), torch.from_numpy(source.labels)
     composer = SceneComposer(scene, images, labels, torch.arange(len(labels)))
     made = composer.compose_all(seed=TEST_SEED + draw, epoch=0)
     labels = made.labels.squeeze(1)  # (N,K), or (N,) of single objects
-    return Split(made.images.numpy(), labels.numpy(), parts=made.parts.numpy())
+    return DatasetPart(made.images.numpy(), labels.numpy(), parts=made.parts.numpy())
 
 
-def _load_folder(folder: Path, part: Part, spec: InputSpec) -> Split:
+def _load_folder(folder: Path, part: Part, spec: InputSpec) -> DatasetPart:
     listing = image_folder.list_images(folder)
     files = listing.of("test") if part == "test" else ()
     images, labels, held_out = image_folder.read(files or listing.of("train", "val"), spec, folder)
-    return Split(images, labels, by_class=True, held_out=held_out if held_out.any() else None)
+    return DatasetPart(images, labels, by_class=True, held_out=held_out if held_out.any() else None)
 
 
-def _load_published(root: Path, name: str, part: Part, subset: bool) -> Split:
+def _load_published(root: Path, name: str, part: Part, subset: bool) -> DatasetPart:
     images = _read_published(root, name, IMAGES[part], 3, subset)
     labels = _read_published(root, name, LABELS[part], 1, subset)
     _check_pair(_info(name), images, labels, f"{root}: {name}'s {part} part")
-    return Split(images[:, None], labels.astype(np.int64))  # (N,H,W) -> (N,1,H,W)
+    return DatasetPart(images[:, None], labels.astype(np.int64))  # (N,H,W) -> (N,1,H,W)
 
 
 def folder_of(name: str) -> Path:

@@ -51,7 +51,7 @@ class FolderFacts:
 
 def survey(listing: Listing) -> FolderFacts:
     """Read every image once, small; raises DatasetError, which lists all files that cannot be read."""
-    looked = for_each_file(listing.files, lambda _, data: look(data), listing.folder)
+    looked = for_each_file(listing.files, lambda _, data: inspect_image(data), listing.folder)
     used = [each for each, file in zip(looked, listing.files, strict=True) if file.part != "test"]
     edges = sorted(edge for edge, _, _ in used)
     labels = Counter(file.label for file in listing.of("train", "val"))
@@ -63,7 +63,7 @@ def survey(listing: Listing) -> FolderFacts:
     )
 
 
-def look(data: bytes) -> tuple[int, bool, bool]:
+def inspect_image(data: bytes) -> tuple[int, bool, bool]:
     """Return the shorter edge of an image, whether it has colours, and whether it looks drawn."""
     image = image_file.read(data, enough=2 * THUMBNAIL, grey=False)
     with Image.open(io.BytesIO(data)) as whole:

@@ -28,7 +28,7 @@ from capsnet import guard
 from capsnet.card import Guard
 from model.nn import functional
 from model.nn.layers import CapsuleNetwork
-from training.data.datasets import Split
+from training.data.datasets import DatasetPart
 
 EPSILONS = (0.1, 0.3)
 BATCH = 100
@@ -77,7 +77,7 @@ ATTACKS: dict[str, Attack] = {
 
 
 @dataclass(frozen=True)
-class Outcome:
+class AttackResult:
     """What an attack did to a network.
 
     `accuracy` is the share of all images still classified rightly, `success` the share of those classified rightly
@@ -96,12 +96,12 @@ class Outcome:
 
 def outcomes(
     network: CapsuleNetwork,
-    data: Split,
+    data: DatasetPart,
     thresholds: Guard,
     *,
     names: Collection[str] = ATTACKS,
     seed: int = 0,
-) -> Iterator[Outcome]:
+) -> Iterator[AttackResult]:
     """Attack every image with some attacks at every epsilon; the first outcome is that of no attack at all.
 
     Parameters
@@ -169,7 +169,7 @@ def _gradient(
     """Where to (B,C,H,W) each image should move, whether (B,) it fools the network, and what (B,) it is selected by."""
     images = images.detach().requires_grad_()
     lengths, poses = network.encode(images)
-    lead = _lead(network, lengths, poses, labels)  # (B,)
+    lead = _margin(network, lengths, poses, labels)  # (B,)
     fooled, score = lead.detach() > 0, torch.zeros(len(images))
     aim = lead
     if attack.selects:
@@ -210,7 +210,7 @@ def excess(thresholds: Guard, images: Tensor, drawn: Tensor, lengths: Tensor) ->
     return score / p95 - 1
 
 
-def _lead(network: CapsuleNetwork, lengths: Tensor, poses: Tensor, labels: Tensor) -> Tensor:
+def _margin(network: CapsuleNetwork, lengths: Tensor, poses: Tensor, labels: Tensor) -> Tensor:
     """By how much (B,) the best wrong class leads the right one; negative where the image is classified rightly."""
     scores = functional.logits(poses) if network.softmax else lengths  # (B,J)
     right = scores.gather(1, labels[:, None])[:, 0]
@@ -222,7 +222,7 @@ def _wide(flags: Tensor) -> Tensor:
     return flags[:, None, None, None]  # (B,) -> (B,1,1,1)
 
 
-def _batches(data: Split) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(data: DatasetPart) -> Iterator[tuple[Tensor, Tensor]]:
     for first in range(0, len(data.labels), BATCH):
         images = torch.from_numpy(data.images[first : first + BATCH]).float() / 255
         yield images, torch.from_numpy(data.labels[first : first + BATCH])
@@ -230,8 +230,13 @@ def _batches(data: Split) -> Iterator[tuple[Tensor, Tensor]]:
 
 @torch.inference_mode()
 def _outcome(
-    network: CapsuleNetwork, data: Split, thresholds: Guard, name: str, epsilon: float, changed: np.ndarray
-) -> Outcome:
+    network: CapsuleNetwork,
+    data: DatasetPart,
+    thresholds: Guard,
+    name: str,
+    epsilon: float,
+    changed: np.ndarray,
+) -> AttackResult:
     before = np.concatenate([network.encode(images)[0].argmax(dim=1).numpy() for images, _ in _batches(data)])
     found, refused = [], []
     for first in range(0, len(changed), BATCH):
@@ -242,7 +247,7 @@ def _outcome(
         found.append(lengths.argmax(axis=1))
     wrong, strange = np.concatenate(found) != data.labels, np.concatenate(refused)
     fooled = wrong & (before == data.labels)
-    return Outcome(
+    return AttackResult(
         attack=name,
         epsilon=epsilon,
         images=len(changed),

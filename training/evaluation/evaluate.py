@@ -12,12 +12,12 @@ from capsnet import guard
 from capsnet.card import CARD_FILE, CardError, Guard, Metrics, ModelCard, Speed
 from capsnet.config import InputSpec
 from capsnet.multi_object import missed_count
-from capsnet.onnx_model import Model, open_variants, redraw
+from capsnet.onnx_model import Model, open_variants, reconstruct
 from model.checkpoint import load_network, read_tensors
 from model.nn.layers import CapsuleNetwork
-from training.data.datasets import DERIVED, FOLDER_PREFIX, DatasetError, Split, describe, load, portable
+from training.data.datasets import DERIVED, FOLDER_PREFIX, DatasetError, DatasetPart, describe, load, portable
 from training.trainer.data_lineage import DataLineage
-from training.trainer.losses import margin_loss, present
+from training.trainer.losses import margin_loss, one_hot_targets
 from training.trainer.run_state import EpochResult, RunIdentity, kept_epochs
 
 BATCH = 500
@@ -135,7 +135,7 @@ def check_classes(path: Path, classes: tuple[str, ...], spec: InputSpec, objects
         )
 
 
-def check_unseen(path: Path, training_data: str, dataset: str, data: Split) -> None:
+def check_unseen(path: Path, training_data: str, dataset: str, data: DatasetPart) -> None:
     """Refuse to measure a model on the images that trained it, by their fingerprint; raises DatasetError."""
     if data.fingerprint() == training_data:
         raise DatasetError(
@@ -160,11 +160,11 @@ def open_candidate(path: Path) -> Candidate:
         )
     network, header = load_network(path)
     origin = RunIdentity.read(path, header)
-    recipe = origin.recipe
+    config = origin.config
     held_out = DataLineage.of_run(origin, str(header["provenance"]["command"]))
     only: dict[str, tuple[Model, Guard | None]] = {"checkpoint": (TorchModel(network), None)}
     return Candidate(
-        only, tuple(header["classes"]), recipe.input, header["objects"], recipe.dataset, origin.data, held_out
+        only, tuple(header["classes"]), config.input, header["objects"], config.dataset, origin.data, held_out
     )
 
 
@@ -172,7 +172,7 @@ def _in_words(classes: tuple[str, ...], spec: InputSpec, objects: int) -> str:
     return f"the classes {', '.join(classes)}, the input {spec} and {objects} in an image"
 
 
-def measure(model: Model, data: Split, dataset: str, thresholds: Guard | None) -> Metrics:
+def measure(model: Model, data: DatasetPart, dataset: str, thresholds: Guard | None) -> Metrics:
     """Run a model over a whole test set, whose classes, and number of them in an image, are the model's."""
     wrong, inexact, accepted, margin, squared = 0, 0, 0, 0.0, 0.0
     objects = data.labels[0].size
@@ -180,11 +180,11 @@ def measure(model: Model, data: Split, dataset: str, thresholds: Guard | None) -
         images = data.images[first : first + BATCH].astype(np.float32) / 255
         labels = data.labels[first : first + BATCH]
         lengths, poses = model.encode(images)
-        drawn = redraw(model, lengths, poses, objects)
+        drawn = reconstruct(model, lengths, poses, objects)
         misses = missed_count(lengths, labels)
         wrong += int(misses.sum())
         inexact += int((misses > 0).sum())
-        targets = present(torch.from_numpy(labels), lengths.shape[1])
+        targets = one_hot_targets(torch.from_numpy(labels), lengths.shape[1])
         margin += float(margin_loss(torch.from_numpy(lengths), targets).sum())
         squared += float(np.square(drawn - images).mean(axis=(1, 2, 3)).sum())
         if thresholds is not None:
@@ -203,7 +203,7 @@ def measure(model: Model, data: Split, dataset: str, thresholds: Guard | None) -
     )
 
 
-def look(model: Model, data: Split) -> tuple[np.ndarray, np.ndarray]:
+def encode_all(model: Model, data: DatasetPart) -> tuple[np.ndarray, np.ndarray]:
     """Lengths (B,J) and poses (B,J,D) of a whole part."""
     looked = [
         model.encode(data.images[first : first + BATCH].astype(np.float32) / 255)

@@ -24,7 +24,7 @@ from capsnet.card import ModelCard, PoseDirection
 from capsnet.config import UserError
 from capsnet.onnx_model import Model
 from capsnet.transforms import PROPERTIES, matrix, transform, warp
-from training.data.datasets import Split, fixed_scenes
+from training.data.datasets import DatasetPart, fixed_scenes
 from training.evaluation.morphology import measure
 
 LEAST_LINEARITY, LEAST_AGREEMENT, LEAST_FORETOLD = 0.8, 0.7, 0.5
@@ -82,7 +82,7 @@ def properties_of(card: ModelCard) -> tuple[str, ...]:
 def measure_directions(
     model: Model,
     card: ModelCard,
-    data: Split,
+    data: DatasetPart,
     *,
     names: Collection[str] = PROPERTIES,
     limit: int = IMAGES,
@@ -109,7 +109,7 @@ def measure_directions(
         If a class has too few images that the model classifies rightly.
     """
     if data.scene is not None:
-        data = fixed_scenes(Split(data.images[:COMPOSED], data.labels[:COMPOSED]), data.scene)
+        data = fixed_scenes(DatasetPart(data.images[:COMPOSED], data.labels[:COMPOSED]), data.scene)
     found = {}
     for label, name in enumerate(card.classes):
         watch(name)
@@ -133,7 +133,7 @@ class _Scenes:
         return moved if self.others is None else np.clip(moved + self.others, 0, 1)
 
 
-def _scenes(data: Split, label: int, limit: int, generator: np.random.Generator) -> _Scenes:
+def _scenes(data: DatasetPart, label: int, limit: int, generator: np.random.Generator) -> _Scenes:
     if data.parts is None:
         rows = generator.permutation(np.flatnonzero(data.labels == label))[:limit]
         return _Scenes(data.images[rows].astype(np.float32) / 255, None)

@@ -18,7 +18,7 @@ import numpy as np
 from capsnet.card import ModelCard, PoseMeaning
 from capsnet.config import UserError
 from capsnet.onnx_model import Model
-from training.data.datasets import Split
+from training.data.datasets import DatasetPart
 from training.evaluation.morphology import PROPERTIES, STROKES, measure
 
 CLEAR = 0.5
@@ -37,7 +37,7 @@ class MeaningError(UserError):
 
 
 @dataclass(frozen=True)
-class Measured:
+class PoseStatistics:
     """One class: how its pose and the properties of images belong together. D dimensions by P properties.
 
     Attributes
@@ -64,15 +64,15 @@ class Measured:
     effect: np.ndarray
     agreement: np.ndarray
 
-    def confirmed(self) -> np.ndarray:
+    def is_significant(self) -> np.ndarray:
         """Where (D,P) the decoder moves the property clearly and in the direction that the images have it."""
         clear = (np.abs(self.effect) >= LEAST_EFFECT) & (self.agreement >= LEAST_AGREEMENT)
         moved: np.ndarray = clear & (np.sign(self.effect) == self.sign)
         return moved
 
-    def named(self, properties: tuple[str, ...]) -> tuple[PoseMeaning, ...]:
+    def label_dims(self, properties: tuple[str, ...]) -> tuple[PoseMeaning, ...]:
         """The dimensions that have a meaning, each with its clearest one."""
-        scores = np.where(self.confirmed(), self.alone, 0.0)
+        scores = np.where(self.is_significant(), self.alone, 0.0)
         return tuple(
             PoseMeaning(dim=dim, meaning=properties[row.argmax()], score=round(float(row.max()), 3))
             for dim, row in enumerate(scores)
@@ -88,11 +88,11 @@ def properties_of(card: ModelCard) -> tuple[str, ...]:
 def measure_poses(
     model: Model,
     card: ModelCard,
-    data: Split,
+    data: DatasetPart,
     *,
     limit: int = IMAGES,
     watch: Callable[[str], None] = lambda label: None,
-) -> dict[str, Measured]:
+) -> dict[str, PoseStatistics]:
     """Measure every class of a model.
 
     Parameters
@@ -136,7 +136,7 @@ def measure_poses(
 
 def _measure_class(
     model: Model, images: np.ndarray, label: int, columns: list[int], generator: np.random.Generator
-) -> Measured:
+) -> PoseStatistics:
     still = _poses_and_properties(model, images, label)
     moved = _poses_and_properties(model, shifted(images, generator), label)
     if min(len(still[0]), len(moved[0])) < FEWEST:
@@ -154,7 +154,7 @@ def _measure_class(
     changes = _redraw(model, still[0][-REDRAWN:], label, columns)  # (D,N,P)
     effect = np.nanmean(changes, axis=1)
     agreement = np.mean(np.sign(changes) == np.sign(effect)[:, None], axis=1)
-    return Measured(whole, alone, sign, partial, effect / deviation, agreement)
+    return PoseStatistics(whole, alone, sign, partial, effect / deviation, agreement)
 
 
 def shifted(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:

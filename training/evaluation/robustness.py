@@ -13,8 +13,8 @@ import numpy as np
 
 from capsnet.onnx_model import Model
 from training.data.composition import Affine, CompositionSpec
-from training.data.datasets import DERIVED, Split, fixed_scenes
-from training.evaluation.evaluate import look
+from training.data.datasets import DERIVED, DatasetPart, fixed_scenes
+from training.evaluation.evaluate import encode_all
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def further_tests(dataset: str) -> tuple[str, ...]:
 
 
 def measure_robustness(
-    model: Model, source: Split, trained_on: str, watch: Callable[[str], None]
+    model: Model, source: DatasetPart, trained_on: str, watch: Callable[[str], None]
 ) -> RobustnessCurve:
     """Test a network on deformed digits.
 
@@ -91,7 +91,7 @@ def measure_robustness(
     for name in (trained_on, *further_tests(trained_on)):
         watch(name)
         accuracy[name] = share_right(model, fixed_scenes(source, DERIVED[name].scene))
-    few = Split(source.images[::EVERY], source.labels[::EVERY])
+    few = DatasetPart(source.images[::EVERY], source.labels[::EVERY])
     deformed = {}
     for kind, axis in AXES.items():
         watch(kind)
@@ -109,7 +109,7 @@ def deformed_by(scene: CompositionSpec, kind: str, strength: float) -> Compositi
     return replace(scene, affine=Affine(**UNCHANGED | {kind: strength}, exact=True))
 
 
-def share_right(model: Model, data: Split) -> float:
+def share_right(model: Model, data: DatasetPart) -> float:
     """Share of images (N,C,H,W) whose longest capsule is that of their class (N,)."""
-    lengths, _ = look(model, data)
+    lengths, _ = encode_all(model, data)
     return float(np.mean(lengths.argmax(axis=1) == data.labels))

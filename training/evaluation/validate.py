@@ -14,7 +14,7 @@ import torch
 from capsnet.card import CardError, Metrics
 from capsnet.config import InputSpec
 from training.data.augmentation import AUGMENTATIONS, Augmentation
-from training.data.datasets import Split, load, portable
+from training.data.datasets import DatasetPart, load, portable
 from training.evaluation.evaluate import Candidate, check_classes, measure, open_candidate
 from training.trainer.data_lineage import DataLineage
 from training.trainer.device_data import held_out, held_out_count
@@ -95,7 +95,7 @@ def validate_models(
         If the images are not those that a model was trained on, or an earlier stage of it was trained on them.
     """
     opened = [(path, *_open(path, dataset)) for path in paths]
-    loaded: dict[Images, Split] = {}
+    loaded: dict[Images, DatasetPart] = {}
     counts: dict[tuple[Images, int], int] = {}
     for path, _, source, images in opened:
         name, spec = images
@@ -111,7 +111,7 @@ def validate_models(
                 f"--augmentation {copies.augmentation}: the copies of an image would be equal"
             )
         count = held_out_count(data, source.validation)
-        if stage := source.seen(name, data, source.seed, count):
+        if stage := source.overlaps(name, data, source.seed, count):
             raise TrainingError(
                 f"{path}: a stage before the last was trained on images that validated the last one "
                 f"(on {stage.dataset} with --split-seed {stage.seed} and {stage.validation} images held out)"
@@ -143,7 +143,11 @@ def _open(path: Path, dataset: str | None) -> tuple[Candidate, DataLineage, Imag
     return candidate, candidate.held_out, (name, candidate.input)
 
 
-def _make(data: Split, seed: int, count: int, copies: Copies | None) -> Split:
+def _make(data: DatasetPart, seed: int, count: int, copies: Copies | None) -> DatasetPart:
     plain = held_out(data, seed, count, torch.device("cpu"))
-    made = plain.composed(seed) if copies is None else plain.copies(copies.policy, copies.count, seed=seed)
-    return Split(made.images.numpy(), made.labels.numpy())
+    made = (
+        plain.validation_scenes(seed)
+        if copies is None
+        else plain.augmented_copies(copies.policy, copies.count, seed=seed)
+    )
+    return DatasetPart(made.images.numpy(), made.labels.numpy())

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from capsnet.card import ModelCard
 from capsnet.onnx_model import Model
-from training.data.datasets import Split
+from training.data.datasets import DatasetPart
 from training.reporting.reconstruction_plots import label_row, save, show
 
 STEPS, ROWS = 9, 3
@@ -15,7 +15,7 @@ STEPS, ROWS = 9, 3
 AMONG = 60
 
 
-def interpolation(model: Model, card: ModelCard, data: Split, output: Path) -> None:
+def interpolation(model: Model, card: ModelCard, data: DatasetPart, output: Path) -> None:
     """Draw, for some classes, the way from one image to another along their poses, and along their pixels."""
     labels = np.linspace(0, len(card.classes) - 1, 2 * ROWS + 1).round().astype(int)[1::2]
     figure = Figure(figsize=(0.72 * (STEPS + 2) + 0.9, 0.8 * 2 * len(labels) + 0.4), layout="constrained")
@@ -36,7 +36,7 @@ def interpolation(model: Model, card: ModelCard, data: Split, output: Path) -> N
     save(figure, output)
 
 
-def _far_apart(model: Model, data: Split, label: int) -> tuple[np.ndarray, np.ndarray]:
+def _far_apart(model: Model, data: DatasetPart, label: int) -> tuple[np.ndarray, np.ndarray]:
     """Two images (2,C,H,W) of a class whose poses are far apart, and the poses (2,J,D) of all capsules in each."""
     rows = np.flatnonzero(data.labels == label)[:AMONG]
     images = data.images[rows].astype(np.float32) / 255

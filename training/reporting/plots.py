@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from training.evaluation.calibration import Bin
-from training.evaluation.pose_meaning import CLEAR, Measured
+from training.evaluation.pose_meaning import CLEAR, PoseStatistics
 from training.evaluation.robustness import AXES, RobustnessCurve
 from training.reporting.reconstruction_plots import label_row, save, show
 
@@ -91,7 +91,7 @@ def draw_mistakes(
     save(figure, output)
 
 
-def draw_meaning(measured: dict[str, Measured], properties: Sequence[str], output: Path) -> None:
+def draw_meaning(measured: dict[str, PoseStatistics], properties: Sequence[str], output: Path) -> None:
     """For each class, held-out R squared of each property (P rows) by each dimension (D columns), with its sign.
 
     What has a name is framed.
@@ -108,7 +108,7 @@ def draw_meaning(measured: dict[str, Measured], properties: Sequence[str], outpu
         axes.set_title(label, fontsize=9, pad=3)
         axes.set(yticks=range(len(properties)), xticks=range(0, table.shape[1], 3))
         axes.set_yticklabels(properties, fontsize=8)
-        for meaning in each.named(tuple(properties)):
+        for meaning in each.label_dims(tuple(properties)):
             corner = (meaning.dim - 0.5, properties.index(meaning.meaning) - 0.5)
             axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=INK, linewidth=1.4))
     figure.supxlabel("pose dimension", fontsize=9)

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from capsnet.onnx_model import Model, open_variants
-from training.data.datasets import Split
+from training.data.datasets import DatasetPart
 
 # Through which the paper moves a dimension, and in how many steps.
 REACH, STEPS = 0.25, 11
@@ -31,7 +31,9 @@ def most_visible(sheet: np.ndarray, count: int) -> list[int]:
     return sorted(np.argsort(change)[::-1][:count].tolist())
 
 
-def reconstructions(folder: Path, data: Split, output: Path, *, rows: int = 5, example: int = 0) -> None:
+def reconstructions(
+    folder: Path, data: DatasetPart, output: Path, *, rows: int = 5, example: int = 0
+) -> None:
     """Draw one image of each class beside its reconstruction, and below them what the pose of one of them holds.
 
     Parameters
@@ -74,7 +76,7 @@ def reconstructions(folder: Path, data: Split, output: Path, *, rows: int = 5, e
     save(figure, output)
 
 
-def perturbations(model: Model, data: Split, output: Path, *, example: int = 0) -> None:
+def perturbations(model: Model, data: DatasetPart, output: Path, *, example: int = 0) -> None:
     """Draw the paper's sheet: every dimension (rows) of one image's capsule moved through ±`REACH` (columns)."""
     image = data.images[[middling(model, data, example)]].astype(np.float32) / 255
     lengths, poses = model.encode(image)
@@ -95,7 +97,7 @@ def save(figure: Figure, output: Path) -> None:
     figure.savefig(output, dpi=110, metadata={"Software": None})
 
 
-def middling(model: Model, data: Split, label: int) -> int:
+def middling(model: Model, data: DatasetPart, label: int) -> int:
     """An ordinary image of a class, by its row: of the first hundred, the one whose capsule has the median length."""
     rows = np.flatnonzero(data.labels == label)[:100]
     lengths, _ = model.encode(data.images[rows].astype(np.float32) / 255)

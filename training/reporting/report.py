@@ -21,15 +21,15 @@ from model.checkpoint import load_network
 from model.export.exporter import fit_guard
 from model.export.to_pytorch import restore
 from model.nn.layers import CapsuleNetwork
-from training.data.datasets import DERIVED, DatasetError, Split, load
+from training.data.datasets import DERIVED, DatasetError, DatasetPart, load
 from training.evaluation.adversarial import ATTACKS, outcomes
 from training.evaluation.calibration import calibrate
-from training.evaluation.evaluate import BATCH, TorchModel, check_classes, check_unseen, look
+from training.evaluation.evaluate import BATCH, TorchModel, check_classes, check_unseen, encode_all
 from training.evaluation.pose_meaning import MeaningError, measure_poses, properties_of
 from training.evaluation.robustness import RobustnessCurve, further_tests, measure_robustness
 from training.reporting import plots, reconstruction_plots
 from training.reporting.results_page import AFFINE_CHART, COMPARISON_CHART, read_results
-from training.trainer.device_data import split
+from training.trainer.device_data import train_val_split
 from training.trainer.run_state import RunIdentity
 
 MISTAKES, PAIRS = 20, 8
@@ -74,7 +74,7 @@ def report_model(
     pictures = output / "images"
     found: dict[str, Any] = {"model": card.name, "version": card.version}
     if further_tests(name):
-        keep(output, card.name, found | {"affine": _affine(model, card, name, data, watch)})
+        save_results(output, card.name, found | {"affine": _affine(model, card, name, data, watch)})
         return
     test = load(name, "test", data, spec=card.input)
     if card.objects > 1:
@@ -99,7 +99,7 @@ def report_model(
             found["meaning"] = _meaning(model, card, training, pictures)
         except MeaningError as error:
             watch(f"left out: {error}")
-    keep(output, card.name, found)
+    save_results(output, card.name, found)
 
 
 def report_attacks(
@@ -139,7 +139,7 @@ def report_attacks(
     check_classes(path, victim.classes, victim.input, victim.objects, name)
     test = load(name, "test", data, spec=victim.input)
     check_unseen(path, victim.training_data, name, test)
-    attacked = Split(test.images[:images], test.labels[:images])
+    attacked = DatasetPart(test.images[:images], test.labels[:images])
     rows = []
     for outcome in outcomes(
         victim.network.requires_grad_(False), attacked, victim.guard, names=names or ATTACKS
@@ -149,7 +149,7 @@ def report_attacks(
     if names:
         rows = _with_earlier(output, victim.name, rows)
     found = {"model": victim.name, "architecture": victim.network.config.architecture, "attacks": rows}
-    keep(output, victim.name, found)
+    save_results(output, victim.name, found)
 
 
 def _with_earlier(output: Path, name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -166,7 +166,7 @@ def _with_earlier(output: Path, name: str, rows: list[dict[str, Any]]) -> list[d
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Victim:
+class AttackTarget:
     """A network to attack, and the guard that is to notice it."""
 
     name: str
@@ -179,9 +179,9 @@ class _Victim:
     objects: int
 
 
-def _exported(folder: Path) -> _Victim:
+def _exported(folder: Path) -> AttackTarget:
     network, card = restore(folder)
-    return _Victim(
+    return AttackTarget(
         name=card.name,
         network=network,
         guard=card.variants["fp32"].guard,
@@ -193,21 +193,21 @@ def _exported(folder: Path) -> _Victim:
     )
 
 
-def _checkpoint(path: Path, data: Path | None) -> _Victim:
+def _checkpoint(path: Path, data: Path | None) -> AttackTarget:
     """With the guard that an export would write into the card, from the run's validation images."""
     network, header = load_network(path)
     origin = RunIdentity.read(path, header)
-    recipe = origin.recipe
-    _, held_out = split(origin.images(path, data), recipe, torch.device("cpu"))
+    config = origin.config
+    _, held_out = train_val_split(origin.images(path, data), config, torch.device("cpu"))
     objects = header["objects"]
-    return _Victim(
+    return AttackTarget(
         name=_made_by(path.resolve().parent),
         network=network,
         guard=fit_guard(TorchModel(network), held_out.floats(slice(None)).numpy(), objects),
-        dataset=recipe.dataset,
+        dataset=config.dataset,
         training_data=origin.data,
         classes=tuple(header["classes"]),
-        input=recipe.input,
+        input=config.input,
         objects=objects,
     )
 
@@ -242,7 +242,7 @@ def compare(output: Path) -> None:
         plots.draw_comparison(found, output / "images" / COMPARISON_CHART)
 
 
-def keep(output: Path, name: str, found: dict[str, Any]) -> None:
+def save_results(output: Path, name: str, found: dict[str, Any]) -> None:
     """Put what was measured into results/NAME.json, beside what another command has put there."""
     path = output / "results" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -250,9 +250,9 @@ def keep(output: Path, name: str, found: dict[str, Any]) -> None:
     path.write_text(json.dumps(before | found, indent=1) + "\n", encoding="utf-8")
 
 
-def _tested(model: Model, card: ModelCard, test: Split, pictures: Path) -> dict[str, Any]:
+def _tested(model: Model, card: ModelCard, test: DatasetPart, pictures: Path) -> dict[str, Any]:
     """Confusion, calibration and the worst mistakes on a test set."""
-    lengths, poses = look(model, test)
+    lengths, poses = encode_all(model, test)
     winner, classes = lengths.argmax(axis=1), len(card.classes)
     counts = np.bincount(test.labels * classes + winner, minlength=classes**2).reshape(classes, classes)
     plots.draw_confusion(counts, card.classes, pictures / f"{card.name}-confusion.png")
@@ -281,7 +281,7 @@ def _tested(model: Model, card: ModelCard, test: Split, pictures: Path) -> dict[
     }
 
 
-def _meaning(model: Model, card: ModelCard, training: Split, pictures: Path) -> dict[str, Any]:
+def _meaning(model: Model, card: ModelCard, training: DatasetPart, pictures: Path) -> dict[str, Any]:
     """What pose dimensions mean, by class."""
     measured, properties = measure_poses(model, card, training), properties_of(card)
     plots.draw_meaning(measured, properties, pictures / f"{card.name}-meaning.png")
@@ -290,7 +290,7 @@ def _meaning(model: Model, card: ModelCard, training: Split, pictures: Path) -> 
         "classes": {
             label: {
                 "whole": each.whole.round(3).tolist(),
-                "named": [asdict(named) for named in each.named(properties)],
+                "named": [asdict(named) for named in each.label_dims(properties)],
                 "largest_partial": float(np.abs(each.partial).max()),
             }
             for label, each in measured.items()
@@ -298,11 +298,11 @@ def _meaning(model: Model, card: ModelCard, training: Split, pictures: Path) -> 
     }
 
 
-def _pairs(model: Model, card: ModelCard, test: Split, pictures: Path) -> dict[str, Any]:
+def _pairs(model: Model, card: ModelCard, test: DatasetPart, pictures: Path) -> dict[str, Any]:
     """How well two overlapping objects are told apart, and how empty the drawing of a class that is not there is."""
     if test.parts is None:
         raise DatasetError(f"{card.name}: looks for pairs, but its images do not say what they were made of")
-    lengths, poses = look(model, test)
+    lengths, poses = encode_all(model, test)
     labels, parts = test.labels, test.parts.astype(np.float32) / 255  # (B,2), (B,2,C,H,W)
     found = np.argsort(-lengths, axis=1, kind="stable")[:, :2]
     there = (labels[:, :, None] == found[:, None]).any(axis=2)  # (B,2)

@@ -48,7 +48,7 @@ ANCHORS = {
 Result = dict[str, Any]
 
 
-def fill(output: Path) -> list[Path]:
+def render_results_page(output: Path) -> list[Path]:
     """Fill results.md in a folder, if it is there, from results/*.json beside it; the pages that were filled."""
     page = output / "results.md"
     if not page.is_file():

@@ -16,7 +16,7 @@ from training.evaluation.intervals import wilson
 if TYPE_CHECKING:  # what measures is slow to import, and most commands need none of it
     from training.evaluation.evaluate import MeasuredEpoch
     from training.evaluation.pose_directions import MeasuredDirection
-    from training.evaluation.pose_meaning import Measured
+    from training.evaluation.pose_meaning import PoseStatistics
 
 # No table has more columns of text.
 WIDEST = 1000
@@ -142,7 +142,7 @@ def speed_table(path: Path, speeds: dict[str, Speed]) -> Table:
     return table
 
 
-def meaning_table(measured: "dict[str, Measured]", properties: tuple[str, ...]) -> Table:
+def meaning_table(measured: "dict[str, PoseStatistics]", properties: tuple[str, ...]) -> Table:
     """A row a class: how well its whole pose tells each property (R squared), and the dimensions that have a name."""
     table = _narrow("held-out R² of each property by the whole pose")
     table.add_column("class")
@@ -150,7 +150,7 @@ def meaning_table(measured: "dict[str, Measured]", properties: tuple[str, ...]) 
         table.add_column(name.replace(" ", "\n"), justify="right", no_wrap=True)
     table.add_column("dimensions with a meaning (R² of the dimension alone)", max_width=WORDS)
     for label, each in measured.items():
-        named = ", ".join(f"{m.dim} {m.meaning} ({m.score:.2f})" for m in each.named(properties))
+        named = ", ".join(f"{m.dim} {m.meaning} ({m.score:.2f})" for m in each.label_dims(properties))
         table.add_row(label, *(f"{share:.2f}" for share in each.whole), named or "none")
     return table
 
@@ -175,7 +175,7 @@ def directions_table(measured: "dict[str, list[MeasuredDirection]]") -> Table:
     return table
 
 
-def in_words(figures: Validation | None) -> str:
+def describe_validation(figures: Validation | None) -> str:
     """What a variant does to the validation images, in a line."""
     if figures is None:
         return "not measured"

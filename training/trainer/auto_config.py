@@ -4,8 +4,9 @@ import math
 from dataclasses import dataclass, replace
 
 from training.data.folder_survey import FolderFacts
-from training.trainer.config import Recipe
-from training.trainer.run_state import Stop
+from training.trainer.config import FOLDER_MINUTES
+from training.trainer.run_config import RunConfig
+from training.trainer.run_state import EarlyStop
 
 # Share of the images from which a folder counts as drawn, or as coloured.
 MOSTLY_DRAWN, SOME_COLOURED = 0.9, 0.05
@@ -14,8 +15,6 @@ DRAWN_SIDE, ICON_SIDE, PHOTO_SIDE, LARGEST_ICON = 28, 32, 40, 40
 # Steps of a run: of drawings and photographs, no more than so many an image, and at least so many epochs.
 DRAWN_STEPS, PHOTO_STEPS, STEPS_AN_IMAGE, FEWEST_EPOCHS = 800, 700, 16, 12
 FEWEST_WARMUP, MOST_WARMUP = 10, 200
-# Of the training alone, so that ten minutes suffice from the command to the exported model.
-MINUTES = 8.0
 
 
 @dataclass(frozen=True)
@@ -85,14 +84,14 @@ def choose(
     )
 
 
-def stop_of_folder(recipe: Recipe, stop: Stop) -> Stop:
+def stop_of_folder(config: RunConfig, stop: EarlyStop) -> EarlyStop:
     """Return when a run on a folder ends: as set by hand, else at a plateau or after some minutes."""
-    every = recipe.validate_every
+    every = config.validate_every
     return replace(
         stop,
-        plateau=stop.plateau or max(8, recipe.epochs // 3),
-        minutes=MINUTES if stop.minutes is None else stop.minutes,
-        cooldown=every * math.ceil(max(2, recipe.epochs // 8) / every),
+        plateau=stop.plateau or max(8, config.epochs // 3),
+        minutes=FOLDER_MINUTES if stop.minutes is None else stop.minutes,
+        cooldown=every * math.ceil(max(2, config.epochs // 8) / every),
     )
 
 
@@ -101,9 +100,9 @@ def auto_batch_size(images: int) -> tuple[int, str]:
     for limit, size in ((80, 8), (3000, 16), (10_000, 32), (30_000, 64)):
         if images < limit:
             return size, f"{images:,} images, fewer than {limit:,}"
-    return Recipe.batch_size, f"{images:,} images"
+    return RunConfig.batch_size, f"{images:,} images"
 
 
 def auto_average(steps: int) -> float:
     """Return the decay of the weights' average, at most the usual one."""
-    return min(Recipe.ema, round(1 - min(0.5, 50 / steps), 4))
+    return min(RunConfig.ema, round(1 - min(0.5, 50 / steps), 4))

@@ -1,69 +1,89 @@
-"""Everything that decides which weights a training run ends with, in one frozen dataclass."""
+"""What a user may set of a run: the fields of `TrainConfig`, from which `python -m training fit` makes its options.
+
+Every default of training is written here and nowhere else.
+"""
 
 import dataclasses
 import math
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
 
-from capsnet.config import ConfigError, InputSpec, ModelConfig
+from capsnet.config import ConfigError, ModelConfig, Preprocess
 from model.architectures.registry import ARCHITECTURES
-from training.data.augmentation import AUGMENTATIONS, Augmentation
-from training.data.datasets import FOLDER_PREFIX, DatasetInfo
-from training.trainer.losses import RECONSTRUCTION_WEIGHT
+from training.data.augmentation import AUGMENTATIONS
+from training.data.datasets import DATA_VARIABLE, DEFAULT_FOLDER, NAMES
 
 Schedule = Literal["cosine", "exponential"]
 Precision = Literal["bf16-mixed", "32-true"]
+Accelerator = Literal["auto", "cpu", "cuda"]
 
-TEACHER_WEIGHT = 0.7
-# The augmentation that suits each way of preparing pictures.
-DEFAULT_AUGMENTATION = {"mnist": "digits", "fashion": "clothes", "resize": "photos"}
-# A run on a folder validates and saves at most so often: an epoch of few images is shorter than its validation.
-MOST_VALIDATIONS = 40
-# A network that is tested on transformed digits must have been trained on digits that were only shifted.
-OWN_AUGMENTATION = {"translated_mnist": "none"}
+# The groups of options, in the order of the help text.
+DATA, NETWORK, OPTIMISATION = "Data and output", "Network", "Optimisation"
+STOPPING, OTHERS, HARDWARE = "When to stop", "Other networks", "Hardware"
+# Of the training alone, so that ten minutes suffice from the command to the exported model of a folder.
+FOLDER_MINUTES = 8.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """The settings of a run; stored in its checkpoints, and compared when it is resumed.
+class Option:
+    """How a field appears on the command line.
 
     Attributes
     ----------
-    dataset
-        A name that `training.data.datasets` knows.
-    config
-        The network.
-    input
-        How pictures become arrays; the preprocessing is what the service will do too.
-    epochs, batch_size
-        Passes over the training images, and images a step over all devices together.
-    learning_rate, schedule, decay, floor, warmup
-        Adam's peak rate; `cosine` falls from it to `floor` over the run, `exponential` multiplies it by `decay` an
-        epoch down to `floor`. The first `warmup` steps rise linearly.
-    ema
-        Decay of the moving average of the weights, a step; the averaged weights are validated and kept.
-    weight_decay
-        Share of every weight matrix and kernel that a step of rate 1 takes away, apart from the gradient (Loshchilov,
-        Hutter 2017, https://arxiv.org/abs/1711.05101); biases and normalisations keep theirs.
-    augmentation
-        A key of `training.data.augmentation.AUGMENTATIONS`.
-    reconstruction_weight
-        Weight of the sum of squared pixel errors beside the margin loss.
-    validation
-        Images cut off the training set to choose the epoch with; at most a tenth of the set.
-    seed
-        Of the initial weights, the order and the augmentation.
-    split_seed
-        Of the images held out for validation; None for `seed`. Runs of different seeds and one split seed hold out the
-        same images, so that they can be compared in pairs, averaged, and teach together.
-    precision
-        Of the convolutions; routing and squash are float32 in either.
-    start
-        Fingerprint of the weights that the run starts from; empty for fresh ones.
-    teacher
-        Fingerprint of a network whose answers are learned beside the labels; empty for the labels alone.
-    teacher_weight
-        Share of the teacher in the target of each class; the rest is the label's.
+    help
+        What it sets, in one or two sentences.
+    group
+        The part of the help text that it stands in.
+    auto
+        The type of its value, where its default is `auto`: folders take what suits their images.
+    published
+        What `auto` means for a published data set; None where that depends on the data set.
+    low, high
+        The bounds of a number.
+    choices
+        All names that it may have.
+    shown
+        The default in words, where the value does not say it.
+    flag
+        The name on the command line, where it is not the field's.
+    variable
+        The environment variable that sets it too.
+    """
+
+    help: str
+    group: str
+    auto: type | None = None
+    published: Any = None
+    low: float = -math.inf
+    high: float = math.inf
+    choices: Sequence[str] = ()
+    shown: str = ""
+    flag: str = ""
+    variable: str = ""
+
+
+def _option(text: str, group: str, default: Any = MISSING, **more: Any) -> Any:
+    """Return a field with its help text."""
+    return dataclasses.field(default=default, metadata={"option": Option(help=text, group=group, **more)})
+
+
+def _auto(kind: type, text: str, group: str, published: Any = None, **more: Any) -> Any:
+    """Return a field whose default is `auto`, which is None."""
+    return _option(text, group, None, auto=kind, published=published, **more)
+
+
+def one_of(names: Sequence[str]) -> str:
+    """Return the sentence of a help text that lists what may be chosen."""
+    return f"One of {', '.join(names)}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """All settings of a training run, for `training.train` and for the command `fit`.
+
+    The field of an option has its name, with `_` for `-`. None is `auto`, or that a setting is not used.
 
     Raises
     ------
@@ -71,98 +91,161 @@ class Recipe:
         If a value is outside its bounds; the message names the field and the allowed values.
     """
 
-    dataset: str
-    config: ModelConfig
-    input: InputSpec
-    epochs: int
-    batch_size: int = 128
-    learning_rate: float = 1e-3
-    schedule: Schedule = "cosine"
-    decay: float = 0.97
-    floor: float = 1e-6
-    warmup: int = 200
-    ema: float = 0.999
-    weight_decay: float = 0.0
-    augmentation: str = "none"
-    reconstruction_weight: float = RECONSTRUCTION_WEIGHT
-    validation: int = 5000
-    seed: int = 0
-    split_seed: int | None = None
-    precision: Precision = "32-true"
-    start: str = ""
-    teacher: str = ""
-    teacher_weight: float = TEACHER_WEIGHT
+    dataset: str = _option(f"{one_of(NAMES)[:-1]}, or folder:PATH (one sub-folder a class).", DATA)
+    output: Path = _option("Folder of the run: checkpoints and logs.", DATA)
+    data: Path | None = _option(
+        f"Folder with the data sets; default: ./{DEFAULT_FOLDER}.", DATA, None, variable=DATA_VARIABLE
+    )
+    resume: bool = _option("Go on where the folder's run stopped.", DATA, False)
+    keep_epochs: bool = _option("Keep the weights of every epoch, for evaluate --every-epoch.", DATA, False)
+    validation: int = _option(
+        "Images held out to choose the best epoch; at most a tenth.", DATA, 5000, low=1, high=1_000_000
+    )
+    seed: int = _option(
+        "Of the weights, the order, the augmentation and the split.", DATA, 0, low=0, high=2**32 - 1
+    )
+    split_seed: int | None = _option(
+        "Of the held-out images alone.", DATA, None, low=0, high=2**32 - 1, shown="that of --seed"
+    )
+    augmentation: str | None = _auto(
+        str, f"How training images are varied. {one_of(list(AUGMENTATIONS))}", DATA
+    )
+    image_size: int | None = _auto(int, "Folders: side of the square input in pixels.", DATA)
+    channels: int | None = _auto(int, "Folders: 1 (grey) or 3 (colour).", DATA)
+    preprocess: Preprocess | None = _auto(
+        str,
+        f"Folders: how images are read. {one_of(get_args(Preprocess))}",
+        DATA,
+        choices=get_args(Preprocess),
+    )
+
+    architecture: str | None = _auto(str, one_of(list(ARCHITECTURES)), NETWORK, "efficient")
+    pose_dim: int = _option("Dimensions of a class capsule.", NETWORK, ModelConfig.pose_dim)
+    primary_capsules: int = _option(
+        "Primary capsules of efficient, residual and cnn-small.", NETWORK, ModelConfig.primary_capsules
+    )
+    routing_iterations: int = _option(
+        "Routing iterations of capsnet and shared.", NETWORK, ModelConfig.routing_iterations
+    )
+    class_bias: bool = _option("Learn a bias for each class capsule.", NETWORK, ModelConfig.class_bias)
+    detach_routing: bool = _option(
+        "Send the gradient through the last routing iteration only.", NETWORK, ModelConfig.detach_routing
+    )
+
+    epochs: int | None = _auto(
+        int, "Passes over the training images, at most.", OPTIMISATION, 40, low=1, high=10_000
+    )
+    batch_size: int | None = _auto(
+        int, "Images in a step, over all devices together.", OPTIMISATION, 128, low=2, high=65_536
+    )
+    learning_rate: float | None = _auto(float, "Adam's peak rate.", OPTIMISATION, 1e-3, low=0.0, high=1.0)
+    schedule: Schedule = _option(
+        "How the rate falls after its peak.", OPTIMISATION, "cosine", choices=get_args(Schedule)
+    )
+    decay: float = _option(
+        "Factor of the rate in each epoch of the exponential schedule.", OPTIMISATION, 0.97, low=0.0, high=1.0
+    )
+    floor: float = _option("Smallest learning rate.", OPTIMISATION, 1e-6, low=0.0, high=1.0)
+    warmup: int | None = _auto(
+        int, "Steps in which the rate rises to its peak.", OPTIMISATION, 200, low=0, high=1_000_000
+    )
+    ema: float | None = _auto(
+        float,
+        "Decay of the moving average of the weights; 0 for none.",
+        OPTIMISATION,
+        0.999,
+        low=0.0,
+        high=0.999_999,
+    )
+    weight_decay: float = _option(
+        "Decoupled decay of weights, but not of biases.", OPTIMISATION, 0.0, low=0.0, high=10.0
+    )
+    # On the *sum* of squared errors over the pixels: 0.0005 x 784 = 0.392 on their mean. Applied to the mean it would
+    # be 784 times too weak, the commonest fault of public implementations.
+    reconstruction_weight: float = _option(
+        "Of the squared error, summed over the pixels.", OPTIMISATION, 0.0005, low=0.0, high=1000.0
+    )
+
+    until: int | None = _option(
+        "Stop after this epoch; the rates stay those of --epochs.", STOPPING, None, low=1
+    )
+    until_error: float | None = _option(
+        "Stop after the first epoch with no larger a share of validation images wrong.",
+        STOPPING,
+        None,
+        low=0,
+        high=1,
+    )
+    plateau: int | None = _option(
+        "Stop after so many epochs without a better one.",
+        STOPPING,
+        None,
+        low=1,
+        shown="folders: a third of the epochs; else none",
+    )
+    minutes: float | None = _option(
+        "Stop after the epoch in which so much time has passed.",
+        STOPPING,
+        None,
+        low=0,
+        shown=f"folders: {FOLDER_MINUTES:g}; else none",
+    )
+
+    start_from: Path | None = _option(
+        "Checkpoint or exported model whose weights to begin with, for a further stage.", OTHERS, None
+    )
+    teacher: Path | None = _option(
+        "Checkpoint or exported model whose answers to learn beside the labels.", OTHERS, None
+    )
+    teacher_weight: float | None = _option(
+        "The teacher's share in the target; the rest is the label's.",
+        OTHERS,
+        None,
+        published=0.7,
+        low=0.0,
+        high=1.0,
+        shown="0.7",
+    )
+
+    accelerator: Accelerator = _option(
+        "auto takes a CUDA device if there is one.", HARDWARE, "auto", choices=get_args(Accelerator)
+    )
+    devices: int = _option("Devices, or processes on a CPU.", HARDWARE, 1, low=1)
+    precision: Precision | None = _option(
+        "Of the convolutions.", HARDWARE, None, choices=get_args(Precision), shown="bfloat16 where it is fast"
+    )
+    compile: bool = _option(
+        "Compile the network with torch.compile, which needs a C++ compiler; for GPUs.", HARDWARE, False
+    )
 
     def __post_init__(self) -> None:
-        for name, (low, high) in {
-            "epochs": (1, 10_000),
-            "batch_size": (2, 65_536),
-            "learning_rate": (0.0, 1.0),
-            "decay": (0.0, 1.0),
-            "floor": (0.0, 1.0),
-            "warmup": (0, 1_000_000),
-            "ema": (0.0, 0.999_999),
-            "weight_decay": (0.0, 10.0),
-            "reconstruction_weight": (0.0, 1000.0),
-            "validation": (1, 1_000_000),
-            "seed": (0, 2**32 - 1),
-            "teacher_weight": (0.0, 1.0),
-        }.items():
-            value = getattr(self, name)
-            if not (low <= value <= high and math.isfinite(value)):
-                raise ConfigError(f"{name} is {value}; it must lie between {low} and {high}")
-        if self.split_seed is not None and not 0 <= self.split_seed < 2**32:
-            raise ConfigError(f"split_seed is {self.split_seed}; it must lie between 0 and {2**32 - 1}")
-        if self.config.architecture not in ARCHITECTURES:
-            known = ", ".join(sorted(ARCHITECTURES))
-            raise ConfigError(f"architecture is {self.config.architecture!r}; known are {known}")
-        for name, allowed in {
-            "schedule": get_args(Schedule),
-            "precision": get_args(Precision),
-            "augmentation": tuple(AUGMENTATIONS),
-        }.items():
-            if getattr(self, name) not in allowed:
-                raise ConfigError(
-                    f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(allowed)}"
-                )
-
-    @property
-    def held_out_by(self) -> int:
-        """Return the seed that chooses the validation images."""
-        return self.seed if self.split_seed is None else self.split_seed
-
-    @property
-    def policy(self) -> Augmentation:
-        """The augmentation by its values."""
-        return AUGMENTATIONS[self.augmentation]
-
-    @property
-    def validate_every(self) -> int:
-        """Epochs from one validation to the next: 1, but more in long runs on a folder."""
-        return math.ceil(self.epochs / MOST_VALIDATIONS) if self.dataset.startswith(FOLDER_PREFIX) else 1
-
-    def rate(self, step: int, steps_an_epoch: int) -> float:
-        """Learning rate of a step, counted from 0 over the whole run."""
-        rise = min(1.0, (step + 1) / (self.warmup + 1))
-        if self.schedule == "exponential":
-            decayed: float = self.learning_rate * self.decay ** (step / steps_an_epoch)
-            return rise * max(self.floor, decayed)
-        done = step / (steps_an_epoch * self.epochs)
-        return rise * (self.floor + (self.learning_rate - self.floor) * (1 + math.cos(math.pi * done)) / 2)
-
-    def to_dict(self) -> dict[str, object]:
-        """The recipe as plain values, as `from_dict` takes them."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, object]) -> "Recipe":
-        """The recipe that `to_dict` wrote; raises KeyError, TypeError or ValueError if it is not one."""
-        config = dict(values["config"])  # type: ignore[call-overload]
-        config["decoder_hidden"] = tuple(config["decoder_hidden"])
-        spec = InputSpec(**values["input"])  # type: ignore[arg-type]
-        return cls(**values | {"config": ModelConfig(**config), "input": spec})  # type: ignore[arg-type]
+        for name, option in OPTIONS.items():
+            check(name, getattr(self, name), option)
+        if self.teacher is None and self.teacher_weight is not None:
+            raise ConfigError("--teacher-weight: says how much to learn from a --teacher, and there is none")
 
 
-def default_augmentation(info: DatasetInfo) -> str:
-    """Name of the augmentation that suits a data set."""
-    return OWN_AUGMENTATION.get(info.name, DEFAULT_AUGMENTATION[info.input.preprocess])
+OPTIONS: dict[str, Option] = {
+    field.name: field.metadata["option"] for field in dataclasses.fields(TrainConfig)
+}
+# The options whose default is `auto`.
+AUTO = tuple(name for name, option in OPTIONS.items() if option.auto is not None)
+
+
+def default(name: str) -> Any:
+    """Return the value that a published data set takes for a field that is not set; None if that depends on it."""
+    field = TrainConfig.__dataclass_fields__[name]
+    return OPTIONS[name].published if field.default is None else field.default
+
+
+def check(name: str, value: Any, option: Option) -> None:
+    """Raise ConfigError unless a value, if there is one, is allowed for its option."""
+    if value is None:
+        return
+    if option.choices and value not in option.choices:
+        raise ConfigError(f"{name} is {value!r}; it must be one of {', '.join(option.choices)}")
+    if isinstance(value, int | float) and not (option.low <= value <= option.high and not math.isnan(value)):
+        bounds = f"lie between {option.low} and {option.high}"
+        if math.isinf(option.high):
+            bounds = f"be at least {option.low}"
+        raise ConfigError(f"{name} is {value}; it must {bounds}")

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from capsnet.card import CardError, ModelCard
-from training.data.datasets import DERIVED, Split, portable
-from training.trainer.config import Recipe
+from training.data.datasets import DERIVED, DatasetPart, portable
 from training.trainer.device_data import held_out_count
+from training.trainer.run_config import RunConfig
 from training.trainer.run_state import RunIdentity
 
 # Between the commands of stages.
@@ -34,7 +34,7 @@ class Stage:
     validation: int
     epochs: int = field(default=0, compare=False)
 
-    def sees(self, dataset: str, data: Split, seed: int, count: int) -> bool:
+    def may_have_seen(self, dataset: str, data: DatasetPart, seed: int, count: int) -> bool:
         """Whether it may have been trained on some of the images that a seed holds out of `data`, a data set's.
 
         Fewer images that a seed holds out are among more of them (`training.trainer.device_data.held_out`).
@@ -66,12 +66,12 @@ class DataLineage:
     @classmethod
     def of_run(cls, origin: RunIdentity, command: str) -> "DataLineage":
         """Out of what a run was made of, and all commands that made it."""
-        recipe = origin.recipe
+        config = origin.config
         return cls(
-            dataset=portable(recipe.dataset),
+            dataset=portable(config.dataset),
             data=origin.data,
-            seed=recipe.held_out_by,
-            validation=recipe.validation,
+            seed=config.held_out_by,
+            validation=config.validation,
             stages=stages_of(command),
         )
 
@@ -96,9 +96,9 @@ class DataLineage:
             stages=stages,
         )
 
-    def seen(self, dataset: str, data: Split, seed: int, count: int) -> Stage | None:
+    def overlaps(self, dataset: str, data: DatasetPart, seed: int, count: int) -> Stage | None:
         """The first stage that may have been trained on some of the images that a seed holds out of a data set."""
-        return next((stage for stage in self.stages if stage.sees(dataset, data, seed, count)), None)
+        return next((stage for stage in self.stages if stage.may_have_seen(dataset, data, seed, count)), None)
 
 
 def stages_of(command: str) -> tuple[Stage, ...]:
@@ -111,7 +111,7 @@ def stages_of(command: str) -> tuple[Stage, ...]:
                 Stage(
                     fit["dataset"],
                     int(own[1] if own else fit["seed"]),
-                    int(validation[1]) if validation else Recipe.validation,
+                    int(validation[1]) if validation else RunConfig.validation,
                     int(epochs[1]) if (epochs := UNTIL.search(words) or EPOCHS.search(words)) else 0,
                 )
             )

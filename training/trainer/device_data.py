@@ -12,9 +12,9 @@ from torch import Tensor
 
 from training.data import keyed_random
 from training.data.augmentation import ORDER, STREAMS, Augmentation, augment
-from training.data.composition import CHUNK, CompositionSpec, Examples, SceneComposer, to_bytes
-from training.data.datasets import DatasetError, Split
-from training.trainer.config import Recipe
+from training.data.composition import CHUNK, Batch, CompositionSpec, SceneComposer, to_bytes
+from training.data.datasets import DatasetError, DatasetPart
+from training.trainer.run_config import RunConfig
 
 # A stream that no epoch uses: epochs count from 0, four streams each.
 SPLIT_STREAM = 0xFFFF
@@ -44,23 +44,23 @@ class DeviceData:
         """Images (B,C,H,W) of some rows, float32 in [0,1]."""
         return self.images[rows].float() / 255
 
-    def examples(self, rows: Tensor, policy: Augmentation, *, seed: int, epoch: int) -> Examples:
+    def batch(self, rows: Tensor, policy: Augmentation, *, seed: int, epoch: int) -> Batch:
         """What an epoch makes of rows (B,): the images, or the scenes whose first objects they are, augmented."""
         if self._composer is not None:
             return self._composer.compose(rows, policy, seed=seed, epoch=epoch)
         images = augment(self.floats(rows), self.samples[rows], policy, seed=seed, epoch=epoch)
-        return Examples(images, self.labels[rows].unsqueeze(1), images.unsqueeze(1))
+        return Batch(images, self.labels[rows].unsqueeze(1), images.unsqueeze(1))
 
     def first(self, count: int) -> Tensor:
         """Images (count,C,H,W) of the first rows, or fewer where there are not as many; not augmented."""
         rows = torch.arange(min(count, len(self)), device=self.labels.device)
-        return self.examples(rows, Augmentation(), seed=0, epoch=0).images
+        return self.batch(rows, Augmentation(), seed=0, epoch=0).images
 
-    def composed(self, seed: int) -> "DeviceData":
+    def validation_scenes(self, seed: int) -> "DeviceData":
         """One scene for each image, always the same for a seed; the images themselves where there is no scene."""
         return self if self._composer is None else self._made(Augmentation(), [VALIDATION_EPOCH], seed)
 
-    def copies(self, policy: Augmentation, count: int, *, seed: int) -> "DeviceData":
+    def augmented_copies(self, policy: Augmentation, count: int, *, seed: int) -> "DeviceData":
         """So many augmented copies of each image, or scenes of each; always the same for a seed, and of no epoch."""
         return self._made(policy, [COPIES_EPOCH - copy for copy in range(count)], seed)
 
@@ -68,7 +68,7 @@ class DeviceData:
         """What each of some epochs makes of all images, as images."""
         rows = torch.arange(len(self), device=self.labels.device)
         made = [
-            self.examples(part, policy, seed=seed, epoch=epoch)
+            self.batch(part, policy, seed=seed, epoch=epoch)
             for epoch in epochs
             for part in torch.split(rows, CHUNK)
         ]
@@ -83,7 +83,9 @@ class DeviceData:
         )
 
 
-def split(data: Split, recipe: Recipe, device: torch.device) -> tuple[DeviceData, DeviceData]:
+def train_val_split(
+    data: DatasetPart, config: RunConfig, device: torch.device
+) -> tuple[DeviceData, DeviceData]:
     """The training images and the validation images cut off them, chosen by the split seed.
 
     Where images are made into scenes, each part's are made of its own images alone.
@@ -93,16 +95,16 @@ def split(data: Split, recipe: Recipe, device: torch.device) -> tuple[DeviceData
     DatasetError
         If there are too few images to cut any off.
     """
-    count = held_out_count(data, recipe.validation)
+    count = held_out_count(data, config.validation)
     if count == 0:
         raise DatasetError(
-            f"{recipe.dataset}: has {len(data.labels)} images; at least 10 are needed to train and validate"
+            f"{config.dataset}: has {len(data.labels)} images; at least 10 are needed to train and validate"
         )
-    order, seed = _order(data, recipe.held_out_by), recipe.held_out_by
-    return _rows(data, order[count:], device), _rows(data, order[:count], device).composed(seed)
+    order, seed = _order(data, config.held_out_by), config.held_out_by
+    return _rows(data, order[count:], device), _rows(data, order[:count], device).validation_scenes(seed)
 
 
-def held_out_count(data: Split, validation: int) -> int:
+def held_out_count(data: DatasetPart, validation: int) -> int:
     """Return how many images are held out where so many are asked for.
 
     Of few images, a tenth. Of a small folder, a fifth and at least one a class, because a tenth measures too little.
@@ -118,12 +120,12 @@ def held_out_count(data: Split, validation: int) -> int:
     return max(divisible, min(validation, share))
 
 
-def held_out(data: Split, seed: int, count: int, device: torch.device) -> DeviceData:
+def held_out(data: DatasetPart, seed: int, count: int, device: torch.device) -> DeviceData:
     """The images that a seed holds out, not made into scenes yet; fewer of them are among more of them."""
     return _rows(data, _order(data, seed)[:count], device)
 
 
-def _order(data: Split, seed: int) -> Tensor:
+def _order(data: DatasetPart, seed: int) -> Tensor:
     """Return all rows (N,), those to hold out first."""
     order = keyed_random.permutation(seed, SPLIT_STREAM, len(data.labels), torch.device("cpu"))
     if not data.by_class:
@@ -148,26 +150,26 @@ def split_urgency(labels: np.ndarray) -> np.ndarray:
     return urgency
 
 
-def _rows(data: Split, chosen: Tensor, device: torch.device) -> DeviceData:
+def _rows(data: DatasetPart, chosen: Tensor, device: torch.device) -> DeviceData:
     rows = chosen.sort().values
     images, labels = torch.from_numpy(data.images)[rows], torch.from_numpy(data.labels)[rows]
     return DeviceData(images.to(device), labels.to(device), rows.to(device), data.scene)
 
 
-def steps_an_epoch(data: DeviceData, recipe: Recipe) -> int:
+def steps_an_epoch(data: DeviceData, config: RunConfig) -> int:
     """Full batches in an epoch; the images left over differ from epoch to epoch."""
-    return max(1, len(data) // recipe.batch_size)
+    return max(1, len(data) // config.batch_size)
 
 
 def batches(
-    data: DeviceData, recipe: Recipe, epoch: int, *, start: int = 0, rank: int = 0, world: int = 1
-) -> Iterator[Examples]:
+    data: DeviceData, config: RunConfig, epoch: int, *, start: int = 0, rank: int = 0, world: int = 1
+) -> Iterator[Batch]:
     """Augmented examples of an epoch, a batch a step, from step `start` on.
 
     Of a global batch, process `rank` of `world` gets every world-th sample; together they see what one process would.
     """
-    order = keyed_random.permutation(recipe.seed, epoch * STREAMS + ORDER, len(data), data.labels.device)
-    for step in range(start, steps_an_epoch(data, recipe)):
-        rows = order[step * recipe.batch_size : (step + 1) * recipe.batch_size][rank::world]
-        made = data.examples(rows, recipe.policy, seed=recipe.seed, epoch=epoch)
+    order = keyed_random.permutation(config.seed, epoch * STREAMS + ORDER, len(data), data.labels.device)
+    for step in range(start, steps_an_epoch(data, config)):
+        rows = order[step * config.batch_size : (step + 1) * config.batch_size][rank::world]
+        made = data.batch(rows, config.policy, seed=config.seed, epoch=epoch)
         yield made._replace(images=made.images.contiguous(memory_format=torch.channels_last))

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from model.nn.layers import CapsuleNetwork
-from training.data.datasets import Split
-from training.trainer.config import Recipe
-from training.trainer.pretrained import Earlier, with_its_folder
+from training.data.datasets import DatasetPart
+from training.trainer.pretrained import PretrainedNetwork, with_its_folder
+from training.trainer.run_config import RunConfig
 from training.trainer.run_state import TrainingError
 
 
@@ -28,7 +28,7 @@ class Teacher:
     command: str
 
     @classmethod
-    def read(cls, path: Path, recipe: Recipe, data: Split, classes: tuple[str, ...]) -> "Teacher":
+    def read(cls, path: Path, config: RunConfig, data: DatasetPart, classes: tuple[str, ...]) -> "Teacher":
         """Read a checkpoint or an exported model to learn from, for a network of these classes.
 
         Raises
@@ -39,14 +39,14 @@ class Teacher:
             If it looks at other images or tells other classes apart, or if images that validate the new run may have
             been among those that it was trained on.
         """
-        before = Earlier.read(path)
-        before.check_held_out(path, recipe, data)
-        if (before.classes, before.network.config.image_shape) != (classes, recipe.config.image_shape):
+        before = PretrainedNetwork.read(path)
+        before.check_held_out(path, config, data)
+        if (before.classes, before.network.config.image_shape) != (classes, config.network.image_shape):
             raise TrainingError(f"{path}: cannot teach, since its images or classes are others")
         return cls(before.network.requires_grad_(False), with_its_folder(path), before.command)
 
     @torch.no_grad()
-    def answers(self, images: Tensor) -> Tensor:
+    def soft_targets(self, images: Tensor) -> Tensor:
         """A CNN's probabilities, or capsules' lengths, (B,J) in [0,1], of images (B,C,H,W)."""
         lengths, _ = self.network.encode(images)
         return lengths.float().clamp(0, 1)

@@ -10,12 +10,9 @@ from model.nn.layers import CapsuleNetwork
 PRESENT = 0.9
 ABSENT = 0.1
 DOWN_WEIGHT = 0.5
-# On the *sum* of squared errors over the pixels: 0.0005 x 784 = 0.392 on their mean. Applied to the mean it would be
-# 784 times too weak, the commonest fault of public implementations.
-RECONSTRUCTION_WEIGHT = 0.0005
 
 
-def present(labels: Tensor, num_classes: int) -> Tensor:
+def one_hot_targets(labels: Tensor, num_classes: int) -> Tensor:
     """Which classes are in each image: 1.0 or 0.0 (B,J), from labels (B,) or, of K different objects, (B,K)."""
     one_hot = torch.nn.functional.one_hot(labels.view(len(labels), -1), num_classes)  # (B,K,J)
     return one_hot.sum(dim=1).float()

@@ -13,15 +13,15 @@ from model.checkpoint import load_network
 from model.export.ensemble import Ensemble
 from model.export.to_pytorch import restore
 from model.nn.layers import CapsuleNetwork
-from training.data.datasets import Split, portable
-from training.trainer.config import Recipe
+from training.data.datasets import DatasetPart, portable
 from training.trainer.data_lineage import DataLineage
 from training.trainer.device_data import held_out_count
+from training.trainer.run_config import RunConfig
 from training.trainer.run_state import RunIdentity, TrainingError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Earlier:
+class PretrainedNetwork:
     """A network and how it came to be.
 
     Attributes
@@ -42,7 +42,7 @@ class Earlier:
     held_out: DataLineage
 
     @classmethod
-    def read(cls, path: Path) -> "Earlier":
+    def read(cls, path: Path) -> "PretrainedNetwork":
         """Read a checkpoint, or an exported model if `path` is a folder.
 
         Raises
@@ -53,7 +53,7 @@ class Earlier:
         return cls._of_model(path) if path.is_dir() else cls._of_checkpoint(path)
 
     @classmethod
-    def _of_checkpoint(cls, path: Path) -> "Earlier":
+    def _of_checkpoint(cls, path: Path) -> "PretrainedNetwork":
         network, header = load_network(path)
         command = str(header["provenance"]["command"])
         return cls(
@@ -64,14 +64,14 @@ class Earlier:
         )
 
     @classmethod
-    def _of_model(cls, folder: Path) -> "Earlier":
+    def _of_model(cls, folder: Path) -> "PretrainedNetwork":
         network, card = restore(folder)
         held_out = DataLineage.of_model(folder, card)
         return cls(
             network=network, command=str(card.training["command"]), classes=card.classes, held_out=held_out
         )
 
-    def check_held_out(self, source: Path, recipe: Recipe, data: Split) -> None:
+    def check_held_out(self, source: Path, config: RunConfig, data: DatasetPart) -> None:
         """Refuse this network, read from `source`, where it may have been trained on a run's validation images.
 
         Of data sets with other names nothing is asked, unless the images are the same.
@@ -82,17 +82,17 @@ class Earlier:
             Naming `source`.
         """
         mine = self.held_out
-        wanted, most = (held_out_count(data, each.validation) for each in (recipe, mine))
+        wanted, most = (held_out_count(data, each.validation) for each in (config, mine))
         same_images = mine.data == data.fingerprint()
-        same_name = mine.dataset == portable(recipe.dataset)
-        if (same_images and (mine.seed != recipe.held_out_by or most < wanted)) or (
+        same_name = mine.dataset == portable(config.dataset)
+        if (same_images and (mine.seed != config.held_out_by or most < wanted)) or (
             same_name and not same_images
         ):
             raise TrainingError(
                 f"{source}: had other validation images; give its data, --split-seed {mine.seed} and a --validation "
                 f"of at most {most if same_images else 'what it had'}"
             )
-        if stage := mine.seen(recipe.dataset, data, recipe.held_out_by, wanted):
+        if stage := mine.overlaps(config.dataset, data, config.held_out_by, wanted):
             raise TrainingError(
                 f"{source}: was trained on images that are to validate this run, in a stage on {stage.dataset} with "
                 f"--split-seed {stage.seed} and {stage.validation} images held out"
@@ -100,7 +100,7 @@ class Earlier:
 
 
 @dataclass(frozen=True)
-class Start:
+class InitialWeights:
     """The weights that a run begins with, their file, and the command that made them."""
 
     weights: dict[str, Tensor]
@@ -108,7 +108,7 @@ class Start:
     command: str
 
     @classmethod
-    def read(cls, path: Path, recipe: Recipe, data: Split) -> "Start":
+    def read(cls, path: Path, config: RunConfig, data: DatasetPart) -> "InitialWeights":
         """Read a checkpoint or an exported model to begin with.
 
         Raises
@@ -118,17 +118,17 @@ class Start:
         TrainingError
             If it is of another network, whatever its number of classes, or had other validation images.
         """
-        before = Earlier.read(path)
+        before = PretrainedNetwork.read(path)
         if isinstance(before.network, Ensemble):
             raise TrainingError(f"{path}: is an ensemble; start from a checkpoint of one of its networks")
-        config = before.network.config
-        if replace(config, num_classes=recipe.config.num_classes) != recipe.config:
-            raise TrainingError(f"{path}: is of another network, {config}")
-        before.check_held_out(path, recipe, data)
+        network = before.network.config
+        if replace(network, num_classes=config.network.num_classes) != config.network:
+            raise TrainingError(f"{path}: is of another network, {network}")
+        before.check_held_out(path, config, data)
         file = with_its_folder(path) if path.is_dir() else path.name
         return cls(before.network.state_dict(), file, before.command)
 
-    def hand_over(self, network: CapsuleNetwork) -> list[str]:
+    def load_into(self, network: CapsuleNetwork) -> list[str]:
         """Give the weights to a network; the names of those that stay fresh, as its classes are more or fewer."""
         state = network.state_dict()
         fitting = {name: w for name, w in self.weights.items() if w.shape == state[name].shape}

@@ -6,27 +6,30 @@ import torch
 
 from capsnet.config import ModelConfig
 from training.data.datasets import FOLDER_PREFIX, portable
-from training.trainer.config import Recipe
 from training.trainer.data_lineage import THEN
 from training.trainer.distillation import Teacher
-from training.trainer.pretrained import Start
-from training.trainer.run_state import Stop
+from training.trainer.pretrained import InitialWeights
+from training.trainer.run_config import RunConfig
+from training.trainer.run_state import EarlyStop
 
 # Options whose default may change or depends on the machine are always written out.
 ALWAYS = ("epochs", "augmentation", "seed", "precision")
 # Of a folder, also what `fit` would choose by itself.
 ALWAYS_OF_FOLDERS = ("batch_size", "learning_rate", "warmup", "ema")
 # Said in another way than by their values.
-OTHERWISE = ("dataset", "config", "input", "start", "teacher")
+OTHERWISE = ("dataset", "network", "input", "start", "teacher")
 OF_NETWORK = ("primary_capsules", "routing_iterations", "pose_dim", "class_bias", "detach_routing")
 
 
 def provenance(
-    recipe: Recipe, start: Start | None = None, stop: Stop | None = None, teacher: Teacher | None = None
+    config: RunConfig,
+    start: InitialWeights | None = None,
+    stop: EarlyStop | None = None,
+    teacher: Teacher | None = None,
 ) -> dict[str, object]:
     """Return what the checkpoints keep about their making: all commands in order, the teacher's first."""
-    words = [command(recipe)]
-    words += [option(name, value) for name, value in asdict(stop or Stop()).items() if value is not None]
+    words = [command(config)]
+    words += [option(name, value) for name, value in asdict(stop or EarlyStop()).items() if value is not None]
     words += [] if start is None else [option("start_from", start.file)]
     words += [] if teacher is None else [option("teacher", teacher.file)]
     before = [] if start is None else start.command.split(THEN)
@@ -35,24 +38,24 @@ def provenance(
     return {"command": THEN.join(stages), "torch": torch.__version__}
 
 
-def command(recipe: Recipe) -> str:
-    """The `fit` command that runs this recipe again."""
+def command(config: RunConfig) -> str:
+    """The `fit` command that makes this run again."""
     options: dict[str, object] = {
-        "dataset": portable(recipe.dataset),
-        "architecture": recipe.config.architecture,
+        "dataset": portable(config.dataset),
+        "architecture": config.network.architecture,
     }
-    if recipe.dataset.startswith(FOLDER_PREFIX):
+    if config.dataset.startswith(FOLDER_PREFIX):
         options |= {
-            "image_size": recipe.input.height,
-            "channels": recipe.input.channels,
-            "preprocess": recipe.input.preprocess,
+            "image_size": config.input.height,
+            "channels": config.input.channels,
+            "preprocess": config.input.preprocess,
         }
-    options |= _differing(recipe, [name for name in _names(Recipe) if name not in OTHERWISE])
-    if recipe.dataset.startswith(FOLDER_PREFIX):
-        options |= {name: getattr(recipe, name) for name in ALWAYS_OF_FOLDERS}
-    options |= _differing(recipe.config, OF_NETWORK)
-    if recipe.teacher:
-        options["teacher_weight"] = recipe.teacher_weight
+    options |= _differing(config, [name for name in _names(RunConfig) if name not in OTHERWISE])
+    if config.dataset.startswith(FOLDER_PREFIX):
+        options |= {name: getattr(config, name) for name in ALWAYS_OF_FOLDERS}
+    options |= _differing(config.network, OF_NETWORK)
+    if config.teacher:
+        options["teacher_weight"] = config.teacher_weight
     return " ".join(["python -m training fit", *(option(name, value) for name, value in options.items())])
 
 
@@ -60,7 +63,7 @@ def _names(kind: type) -> list[str]:
     return list(kind.__dataclass_fields__)  # type: ignore[attr-defined]
 
 
-def _differing(values: Recipe | ModelConfig, names: list[str] | tuple[str, ...]) -> dict[str, object]:
+def _differing(values: RunConfig | ModelConfig, names: list[str] | tuple[str, ...]) -> dict[str, object]:
     """Values that are not the defaults, or must be written out anyway."""
     fields = type(values).__dataclass_fields__
     return {

@@ -23,9 +23,9 @@ from torch import Tensor
 from capsnet.config import UserError
 from model.checkpoint import CheckpointError, read_tensors, write_tensors
 from model.nn.layers import CapsuleNetwork
-from training.data.datasets import Split, load
-from training.trainer.config import Recipe
+from training.data.datasets import DatasetPart, load
 from training.trainer.ema import MovingAverage
+from training.trainer.run_config import RunConfig
 
 EPOCHS = "epochs"
 STATE, BEST, LAST, LOG = "state.safetensors", "best.safetensors", "last.safetensors", "log.csv"
@@ -97,10 +97,10 @@ class TrainingProgress:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stop:
+class EarlyStop:
     """When a run ends before the last epoch of its schedule, by the names of the options of `fit`.
 
-    No part of the recipe: the epochs until then are the same ones, and the run can go on behind it.
+    No part of `RunConfig`: the epochs until then are the same ones, and the run can go on behind it.
 
     Attributes
     ----------
@@ -169,20 +169,20 @@ class Stop:
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """What a run was made of: its recipe and a fingerprint of its data. Both are in every checkpoint."""
+    """What a run was made of: its settings and a fingerprint of its data. Both are in every checkpoint."""
 
-    recipe: Recipe
+    config: RunConfig
     data: str
 
     def header(self) -> dict[str, Any]:
         """The origin as JSON values."""
-        return {"recipe": self.recipe.to_dict(), "data": self.data}
+        return {"recipe": self.config.to_dict(), "data": self.data}
 
     @classmethod
     def read(cls, source: Path, header: dict[str, Any]) -> "RunIdentity":
         """The origin out of a checkpoint's header; raises CheckpointError if it is not there."""
         try:
-            return cls(Recipe.from_dict(header["recipe"]), str(header["data"]))
+            return cls(RunConfig.from_dict(header["recipe"]), str(header["data"]))
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{source}: does not say how it was trained ({error!r})") from None
 
@@ -195,15 +195,15 @@ class RunIdentity:
             Naming what differs.
         """
         other = RunIdentity.read(source, header)
-        old, new = other.recipe.to_dict(), self.recipe.to_dict()
+        old, new = other.config.to_dict(), self.config.to_dict()
         differing = [f"{key} was {old[key]!r} and is {new[key]!r}" for key in old if old[key] != new[key]]
         if differing:
             raise TrainingError(f"{source}: is of a run with other settings ({'; '.join(differing)})")
         other.check_images(source, self.data)
 
-    def images(self, source: Path, folder: Path | None) -> Split:
+    def images(self, source: Path, folder: Path | None) -> DatasetPart:
         """Return the images of the run, from the folder of the data sets; raises TrainingError if they changed."""
-        images = load(self.recipe.dataset, "train", folder, spec=self.recipe.input)
+        images = load(self.config.dataset, "train", folder, spec=self.config.input)
         self.check_images(source, images.fingerprint())
         return images
 
@@ -211,7 +211,7 @@ class RunIdentity:
         """Refuse images whose fingerprint is another than those of `source` had; raises TrainingError."""
         if self.data != data:
             raise TrainingError(
-                f"{source}: is of a run on other images; {self.recipe.dataset} has changed since"
+                f"{source}: is of a run on other images; {self.config.dataset} has changed since"
             )
 
 
@@ -244,7 +244,7 @@ def load_state(
     Raises
     ------
     TrainingError
-        If the folder holds a run of another recipe or on other data; the message names what differs.
+        If the folder holds a run with other settings or on other data; the message names what differs.
     CheckpointError
         If the state cannot be read.
     """

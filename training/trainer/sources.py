@@ -9,11 +9,11 @@ from capsnet.config import UserError
 from model.checkpoint import read_tensors
 from model.export.ensemble import Ensemble
 from model.nn.layers import CapsuleNetwork
-from training.data.datasets import Split
-from training.trainer.config import Recipe
+from training.data.datasets import DatasetPart
 from training.trainer.data_lineage import THEN
 from training.trainer.device_data import DeviceData
-from training.trainer.pretrained import Earlier, with_its_folder
+from training.trainer.pretrained import PretrainedNetwork, with_its_folder
+from training.trainer.run_config import RunConfig
 from training.trainer.run_state import RunIdentity
 from training.trainer.trainer import validate
 
@@ -30,16 +30,16 @@ class Source:
     ----------
     network
         In evaluation mode; an `Ensemble` of several checkpoints or of mirrored images.
-    header, recipe, images
-        Of the first checkpoint: its header, its recipe, and the images that it was trained on.
+    header, config, images
+        Of the first checkpoint: its header, its settings, and the images that it was trained on.
     command
         All the commands that made the network, each once.
     """
 
     network: CapsuleNetwork
     header: dict[str, Any]
-    recipe: Recipe
-    images: Split
+    config: RunConfig
+    images: DatasetPart
     command: str
 
     def validation_error(self, held_out: DeviceData) -> float:
@@ -65,21 +65,21 @@ def read_source(checkpoints: Sequence[Path], data: Path | None, *, mirrored: boo
         If the networks are not of one kind.
     """
     first, *others = checkpoints
-    before = Earlier.read(first)
+    before = PretrainedNetwork.read(first)
     header = read_tensors(first)[1]
     origin = RunIdentity.read(first, header)
     images = origin.images(first, data)
     members, commands = [before], before.command.split(THEN)
     for path in others:
-        other = Earlier.read(path)
-        other.check_held_out(path, origin.recipe, images)
+        other = PretrainedNetwork.read(path)
+        other.check_held_out(path, origin.config, images)
         if other.classes != before.classes:
             raise SourceError(f"{path}: knows the classes {', '.join(other.classes)}, and {first} others")
         members.append(other)
         commands += [each for each in other.command.split(THEN) if each not in commands]
-    if mirrored and not origin.recipe.policy.flip:
+    if mirrored and not origin.config.policy.flip:
         raise SourceError(
-            f"{first}: was not trained on mirrored images (augmentation {origin.recipe.augmentation}), "
+            f"{first}: was not trained on mirrored images (augmentation {origin.config.augmentation}), "
             "so --mirrored would show it what it does not know"
         )
     network = before.network
@@ -88,5 +88,5 @@ def read_source(checkpoints: Sequence[Path], data: Path | None, *, mirrored: boo
         words = ["python -m training export", *map(with_its_folder, checkpoints)]
         commands.append(" ".join([*words, *(["--mirrored"] if mirrored else [])]))
     return Source(
-        network=network, header=header, recipe=origin.recipe, images=images, command=THEN.join(commands)
+        network=network, header=header, config=origin.config, images=images, command=THEN.join(commands)
     )

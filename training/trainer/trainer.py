@@ -1,4 +1,4 @@
-"""The training loop: one network, one data set, one recipe, on whatever devices Lightning Fabric finds."""
+"""The training loop: one network, one data set, one configuration, on whatever devices Lightning Fabric finds."""
 
 import math
 import time
@@ -16,16 +16,16 @@ from model.architectures.registry import build
 from model.checkpoint import save_network
 from model.nn.layers import CapsuleNetwork
 from training.data.augmentation import Augmentation
-from training.data.composition import Examples
-from training.data.datasets import DatasetInfo, Split
+from training.data.composition import Batch
+from training.data.datasets import DatasetInfo, DatasetPart
 from training.trainer import run_state
-from training.trainer.config import Recipe
-from training.trainer.device_data import DeviceData, batches, split, steps_an_epoch
+from training.trainer.device_data import DeviceData, batches, steps_an_epoch, train_val_split
 from training.trainer.distillation import Teacher
 from training.trainer.ema import MovingAverage, recompute_batchnorm
-from training.trainer.losses import class_loss, present, reconstruction_loss
-from training.trainer.pretrained import Start
-from training.trainer.run_state import EpochResult, RunIdentity, Stop, TrainingError, TrainingProgress
+from training.trainer.losses import class_loss, one_hot_targets, reconstruction_loss
+from training.trainer.pretrained import InitialWeights
+from training.trainer.run_config import RunConfig
+from training.trainer.run_state import EarlyStop, EpochResult, RunIdentity, TrainingError, TrainingProgress
 
 SAVE_EVERY = 60.0  # seconds between two states within an epoch
 READ_EVERY = 20
@@ -53,7 +53,7 @@ class Trainer:
     ----------
     fabric
         Launched; says which device and how many processes.
-    recipe, info
+    config, info
         What to train, and the names of its classes.
     data
         The training part of the data set; the validation images are cut off it.
@@ -79,38 +79,38 @@ class Trainer:
     def __init__(
         self,
         fabric: Fabric,
-        recipe: Recipe,
+        config: RunConfig,
         info: DatasetInfo,
-        data: Split,
+        data: DatasetPart,
         folder: Path,
         provenance: dict[str, Any],
-        start: Start | None = None,
+        start: InitialWeights | None = None,
         teacher: Teacher | None = None,
         *,
         compiled: bool = False,
         keep_epochs: bool = False,
     ) -> None:
-        if recipe.batch_size % fabric.world_size:
+        if config.batch_size % fabric.world_size:
             raise TrainingError(
-                f"a batch of {recipe.batch_size} cannot be shared by {fabric.world_size} processes"
+                f"a batch of {config.batch_size} cannot be shared by {fabric.world_size} processes"
             )
-        self.fabric, self.recipe, self.info, self.folder = fabric, recipe, info, folder
+        self.fabric, self.config, self.info, self.folder = fabric, config, info, folder
         self.provenance = provenance
-        self.origin = RunIdentity(recipe, data.fingerprint())
-        self.training, self.validation = split(data, recipe, fabric.device)
-        self.steps = steps_an_epoch(self.training, recipe)
-        torch.manual_seed(recipe.seed)
-        self.network = build(recipe.config)
-        self.fresh = [] if start is None else start.hand_over(self.network)
+        self.origin = RunIdentity(config, data.fingerprint())
+        self.training, self.validation = train_val_split(data, config, fabric.device)
+        self.steps = steps_an_epoch(self.training, config)
+        torch.manual_seed(config.seed)
+        self.network = build(config.network)
+        self.reinitialized = [] if start is None else start.load_into(self.network)
         # Dropout draws from PyTorch's own generator, which is then set by the step: a resumed run must draw the same.
         self._drops = any(isinstance(layer, nn.Dropout) for layer in self.network.modules())
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         fused = fabric.device.type in ("cpu", "cuda")
-        groups = decay_groups(self.network, recipe.weight_decay)
-        optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=fused)
+        groups = decay_groups(self.network, config.weight_decay)
+        optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=fused)
         network: Any = torch.compile(self.network) if compiled else self.network
         self.model, self.optimizer = fabric.setup(network, optimizer)
-        self.average = MovingAverage(self.network, recipe.ema)
+        self.average = MovingAverage(self.network, config.ema)
         self.teacher, self.keep_epochs = teacher, keep_epochs
         self.cooling: tuple[int, int] | None = None  # from which step, and for how many
         self._saved = time.monotonic()
@@ -129,13 +129,13 @@ class Trainer:
     @property
     def finished(self) -> bool:
         """Whether the last epoch of the schedule is done."""
-        return self.position.epoch >= self.recipe.epochs
+        return self.position.epoch >= self.config.epochs
 
-    def run(self, reporter: TrainingCallback, stop: Stop | None = None) -> EpochResult:
+    def run(self, reporter: TrainingCallback, stop: EarlyStop | None = None) -> EpochResult:
         """Train to the last epoch, or only to an earlier one to stop after; the best one's result."""
         reporter.start(self.position, self.steps)
         best = self.position.best
-        stop = stop or Stop()
+        stop = stop or EarlyStop()
         while best is None or not (self.finished or stop.reached(self.position.history)):
             if (since := stop.cooling_since(self.position.history)) is not None:
                 self.cooling = since * self.steps, (stop.cooldown or 1) * self.steps
@@ -148,9 +148,9 @@ class Trainer:
             reporter.epoch(result, best=result is best)
         return best
 
-    def _validates(self, epoch: int, stop: Stop) -> bool:
+    def _validates(self, epoch: int, stop: EarlyStop) -> bool:
         """Whether to validate after an epoch, counted from 1."""
-        return epoch % self.recipe.validate_every == 0 or epoch in (self.recipe.epochs, stop.until)
+        return epoch % self.config.validate_every == 0 or epoch in (self.config.epochs, stop.until)
 
     def _begin_next_epoch(self) -> None:
         """Move on without validating; the sums and seconds run on."""
@@ -159,12 +159,12 @@ class Trainer:
 
     def rate(self, number: int) -> float:
         """Learning rate of a step, counted from 0 over the whole run: the schedule's, or less while it cools down."""
-        usual = self.recipe.rate(number, self.steps)
+        usual = self.config.rate(number, self.steps)
         if self.cooling is None or number < self.cooling[0]:
             return usual
         first, count = self.cooling
         left = max(0.0, 1 - (number - first) / count)
-        return min(usual, max(self.recipe.floor, left * self.recipe.rate(first, self.steps)))
+        return min(usual, max(self.config.floor, left * self.config.rate(first, self.steps)))
 
     def _train_epoch(self, reporter: TrainingCallback) -> None:
         position = self.position
@@ -173,10 +173,10 @@ class Trainer:
         earlier = position.seconds
         rank, world = self.fabric.global_rank, self.fabric.world_size
         unread: list[Tensor] = []
-        for examples in batches(
-            self.training, self.recipe, position.epoch, start=position.step, rank=rank, world=world
+        for batch in batches(
+            self.training, self.config, position.epoch, start=position.step, rank=rank, world=world
         ):
-            unread.append(self._step(examples, position.step + len(unread)))
+            unread.append(self._step(batch, position.step + len(unread)))
             if len(unread) < self._read_every and position.step + len(unread) < self.steps:
                 continue
             loss = self._read(unread)
@@ -204,21 +204,21 @@ class Trainer:
             position.step += 1
         return losses[-1][0]
 
-    def _step(self, examples: Examples, step: int) -> Tensor:
+    def _step(self, batch: Batch, step: int) -> Tensor:
         """One step of Adam, counted within the epoch; loss, margin loss and reconstruction loss of the batch, (3,)."""
-        recipe, number = self.recipe, self.position.epoch * self.steps + step
+        config, number = self.config, self.position.epoch * self.steps + step
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate(number)
         if self._drops:
-            torch.manual_seed(recipe.seed << 32 | (number * self.fabric.world_size + self.fabric.global_rank))
-        lengths, poses, reconstruction = self.model(examples.images, examples.labels)
-        targets = present(examples.labels, recipe.config.num_classes)
+            torch.manual_seed(config.seed << 32 | (number * self.fabric.world_size + self.fabric.global_rank))
+        lengths, poses, reconstruction = self.model(batch.images, batch.labels)
+        targets = one_hot_targets(batch.labels, config.network.num_classes)
         if self.teacher is not None:
             with self.fabric.autocast():
-                targets = targets.lerp(self.teacher.answers(examples.images), recipe.teacher_weight)
+                targets = targets.lerp(self.teacher.soft_targets(batch.images), config.teacher_weight)
         margin = class_loss(self.network, lengths, poses, targets).mean()
-        drawn = reconstruction_loss(reconstruction, examples.parts).mean()
-        loss = margin + recipe.reconstruction_weight * drawn
+        drawn = reconstruction_loss(reconstruction, batch.parts).mean()
+        loss = margin + config.reconstruction_weight * drawn
         self.fabric.backward(loss)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -230,7 +230,7 @@ class Trainer:
         position = self.position
         epochs = position.epoch + 1 - (position.history[-1].epoch if position.history else 0)
         loss, margin, drawn = (total / (epochs * self.steps) for total in position.sums)
-        recompute_batchnorm(self.average.network, plain_images(self.training, self.recipe.seed))
+        recompute_batchnorm(self.average.network, plain_images(self.training, self.config.seed))
         error, validation_margin = validate(self.average.network, self.validation)
         result = EpochResult(
             epoch=position.epoch + 1,
@@ -287,7 +287,7 @@ def plain_images(data: DeviceData, seed: int) -> Iterator[Tensor]:
     rows = torch.arange(min(CALIBRATION_IMAGES, len(data)), device=data.labels.device)
     parts = -(-len(rows) // VALIDATION_BATCH)
     for part in rows.tensor_split(parts):  # all of one size, since each counts as much
-        made = data.examples(part, Augmentation(), seed=seed, epoch=0)
+        made = data.batch(part, Augmentation(), seed=seed, epoch=0)
         yield made.images.contiguous(memory_format=torch.channels_last)
 
 
@@ -299,7 +299,7 @@ def validate(network: CapsuleNetwork, data: DeviceData) -> tuple[float, float]:
         rows = slice(first, first + VALIDATION_BATCH)
         labels = data.labels[rows]
         lengths, poses = network.encode(data.floats(rows).contiguous(memory_format=torch.channels_last))
-        targets = present(labels, network.config.num_classes)
+        targets = one_hot_targets(labels, network.config.num_classes)
         wrong += int(missed_count(lengths.cpu().numpy(), labels.cpu().numpy()).sum())
         margin += float(class_loss(network, lengths, poses, targets).sum())
     return wrong / data.labels.numel(), margin / len(data)

@@ -11,9 +11,9 @@ import torch
 
 from model.checkpoint import load_network, read_tensors, save_network
 from training.trainer.data_lineage import THEN
-from training.trainer.device_data import split
+from training.trainer.device_data import train_val_split
 from training.trainer.ema import recompute_batchnorm
-from training.trainer.pretrained import Earlier, fingerprint, with_its_folder
+from training.trainer.pretrained import PretrainedNetwork, fingerprint, with_its_folder
 from training.trainer.provenance import option
 from training.trainer.run_state import EpochResult, RunIdentity, TrainingError
 from training.trainer.trainer import plain_images, validate
@@ -51,7 +51,7 @@ def blend(earlier: Path, later: Path, output: Path, share: float, data: Path | N
     """
     network, header = load_network(later)
     origin = RunIdentity.read(later, header)
-    if origin.recipe.start != fingerprint(earlier):
+    if origin.config.start != fingerprint(earlier):
         raise TrainingError(
             f"{later}: began with other weights than {earlier}; give what its --start-from named"
         )
@@ -61,12 +61,12 @@ def blend(earlier: Path, later: Path, output: Path, share: float, data: Path | N
         if there.get("between") != ends:
             raise TrainingError(f"{output}: is another network; give another --output")
         return EpochResult(**there["result"])
-    begun = Earlier.read(earlier).network.state_dict()
-    training, validation = split(origin.images(later, data), origin.recipe, torch.device("cpu"))
+    begun = PretrainedNetwork.read(earlier).network.state_dict()
+    training, validation = train_val_split(origin.images(later, data), origin.config, torch.device("cpu"))
     for name, weight in network.state_dict().items():
         if weight.is_floating_point() and weight.shape == begun[name].shape:
             weight.copy_(torch.lerp(begun[name], weight, share))
-    recompute_batchnorm(network, plain_images(training, origin.recipe.seed))
+    recompute_batchnorm(network, plain_images(training, origin.config.seed))
     error, margin = validate(network, validation)
     result = replace(EpochResult(**header["result"]), validation_error=error, validation_margin_loss=margin)
     words = ["python -m training blend", *map(with_its_folder, (earlier, later)), option("share", share)]

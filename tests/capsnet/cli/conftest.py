@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from tests.app.server_process import png
-from training.data.datasets import Split
+from training.data.datasets import DatasetPart
 
 
 @pytest.fixture(scope="session")
-def folder(digits: Split, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(digits: DatasetPart, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Forty digits in two folders, and a bad picture among them."""
     root = tmp_path_factory.mktemp("pictures")
     for index in range(40):

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.preprocessing import catalogue
 from benchmarks.preprocessing.measure import predictions, read_kind
 from capsnet.onnx_model import open_variants
-from training.data.datasets import Split
+from training.data.datasets import DatasetPart
 
 ROOT = Path(__file__).resolve().parents[3]
 PHOTOS, DRAWINGS = 4, 5  # of each kind
@@ -16,7 +16,7 @@ OVERALL = 0.97
 
 
 @pytest.fixture(scope="module")
-def read_right(digits: Split) -> dict[str, np.ndarray]:
+def read_right(digits: DatasetPart) -> dict[str, np.ndarray]:
     """Which pictures of each kind are read right, bool (n,)."""
     pytest.importorskip("pillow_heif")
     model = open_variants(ROOT / "artifacts" / "mnist")[1]["fp32"]

@@ -20,7 +20,7 @@ from capsnet.preprocessing.pipeline import (
     decode_uint8,
     is_cheap_to_decode,
 )
-from training.data.datasets import Split, load
+from training.data.datasets import DatasetPart, load
 
 MNIST = InputSpec(channels=1, height=28, width=28, preprocess="mnist")
 FASHION = InputSpec(channels=1, height=28, width=28, preprocess="fashion")
@@ -84,7 +84,7 @@ def centre_of_mass(image: np.ndarray) -> tuple[float, float]:
     ids=["L", "RGB", "RGBA", "LA", "P", "16 bit", "8 in 16 bit", "negative", "BMP", "GIF", "WebP"],
 )
 def test_a_row_is_the_same_array_however_it_is_saved(
-    saved: Callable[[np.ndarray], bytes], digits: Split, clothes: Split
+    saved: Callable[[np.ndarray], bytes], digits: DatasetPart, clothes: DatasetPart
 ) -> None:
     for split, spec in [(digits, MNIST), (clothes, FASHION)]:
         for row in split.images:
@@ -100,18 +100,18 @@ def test_every_test_row_is_the_same_array_as_a_png(name: str, spec: InputSpec, d
         assert np.array_equal(decode_uint8(encode(row[0], compress_level=1), spec), row)
 
 
-def test_a_bilevel_picture_is_read_with_its_polarity(digits: Split) -> None:
+def test_a_bilevel_picture_is_read_with_its_polarity(digits: DatasetPart) -> None:
     strokes = digits.images[0, 0] > 127
     for drawn in (strokes, ~strokes):
         np.testing.assert_array_equal(decode_uint8(encode(drawn), MNIST)[0], strokes * np.uint8(255))
 
 
-def test_a_jpeg_of_a_row_is_nearly_the_row(digits: Split) -> None:
+def test_a_jpeg_of_a_row_is_nearly_the_row(digits: DatasetPart) -> None:
     row = digits.images[0, 0]
     assert agreement(decode(encode(row, "JPEG", quality=95), MNIST)[0], row) > 0.99
 
 
-def test_cmyk_is_read(digits: Split) -> None:
+def test_cmyk_is_read(digits: DatasetPart) -> None:
     row = digits.images[0, 0]
     data = encode(Image.fromarray(row).convert("RGB").convert("CMYK"), "JPEG", quality=95)
     assert Image.open(io.BytesIO(data)).mode == "CMYK"
@@ -129,7 +129,7 @@ def test_an_empty_picture_is_black(shade: int, size: tuple[int, int]) -> None:
 # ------------------------------------------------------------------------------- pictures as people make them
 
 
-def test_ink_on_paper_under_uneven_light_is_the_digit(digits: Split) -> None:
+def test_ink_on_paper_under_uneven_light_is_the_digit(digits: DatasetPart) -> None:
     scores = []
     for row in digits.images[:12, 0]:
         page = Image.fromarray(on_paper(enlarged(row, 600), shade=3)).filter(ImageFilter.GaussianBlur(1.5))
@@ -150,7 +150,7 @@ def test_ink_on_paper_under_uneven_light_is_the_digit(digits: Split) -> None:
     ],
     ids=["pencil", "chalk on a board", "screenshot", "light on dark"],
 )
-def test_other_grounds_give_the_digit_too(page: Callable[[np.ndarray], bytes], digits: Split) -> None:
+def test_other_grounds_give_the_digit_too(page: Callable[[np.ndarray], bytes], digits: DatasetPart) -> None:
     scores = [agreement(decode(page(enlarged(row, 400)), MNIST)[0], row) for row in digits.images[:12, 0]]
     assert min(scores) > 0.7  # an extent that is one pixel off
     assert np.mean(scores) > 0.9
@@ -159,7 +159,7 @@ def test_other_grounds_give_the_digit_too(page: Callable[[np.ndarray], bytes], d
 @pytest.mark.parametrize("ink", [(0, 0, 0), (255, 255, 255), (180, 20, 60)], ids=["black", "white", "red"])
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
 def test_a_drawing_on_transparency_is_read_from_its_alpha(
-    ink: tuple[int, ...], kind: str, digits: Split
+    ink: tuple[int, ...], kind: str, digits: DatasetPart
 ) -> None:
     row = digits.images[3, 0]
     layer = Image.new("RGBA", (200, 200), ink)
@@ -178,7 +178,7 @@ def test_colours_on_transparency_lie_on_white() -> None:
 
 
 @pytest.mark.parametrize("edge", [28, 36, 40, 64])
-def test_a_digit_fills_its_box_and_is_centred_by_mass(edge: int, digits: Split) -> None:
+def test_a_digit_fills_its_box_and_is_centred_by_mass(edge: int, digits: DatasetPart) -> None:
     spec = InputSpec(channels=1, height=edge, width=edge, preprocess="mnist")
     for row in digits.images[:20, 0]:
         seen = decode(
@@ -191,14 +191,14 @@ def test_a_digit_fills_its_box_and_is_centred_by_mass(edge: int, digits: Split) 
         assert seen.max() == 1
 
 
-def test_a_tight_crop_is_not_taken_for_noise(digits: Split) -> None:
+def test_a_tight_crop_is_not_taken_for_noise(digits: DatasetPart) -> None:
     for row in digits.images[:50, 0]:
         rows, columns = np.flatnonzero(row.any(1)), np.flatnonzero(row.any(0))
         crop = 255 - row[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         assert decode(encode(np.kron(crop, np.ones((9, 9), np.uint8))), MNIST).any()
 
 
-def test_a_row_enlarged_comes_back_as_the_row(digits: Split) -> None:
+def test_a_row_enlarged_comes_back_as_the_row(digits: DatasetPart) -> None:
     rows = digits.images[:50, 0]
     large = [Image.fromarray(row).resize((280, 280), Image.Resampling.BICUBIC) for row in rows]
     assert (
@@ -206,7 +206,7 @@ def test_a_row_enlarged_comes_back_as_the_row(digits: Split) -> None:
     )
 
 
-def test_a_garment_on_white_keeps_its_greys_and_fills_the_frame(clothes: Split) -> None:
+def test_a_garment_on_white_keeps_its_greys_and_fills_the_frame(clothes: DatasetPart) -> None:
     scores = []
     for row in clothes.images[:20, 0]:
         photo = np.full((700, 600), 255, np.uint8)
@@ -246,13 +246,13 @@ def test_broken_exif_is_no_reason_to_refuse() -> None:
     assert decode(data, COLOUR).shape == (3, 32, 48)
 
 
-def test_an_animation_shows_its_first_frame(digits: Split) -> None:
+def test_an_animation_shows_its_first_frame(digits: DatasetPart) -> None:
     frames = [Image.fromarray(row) for row in digits.images[:3, 0]]
     data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
     np.testing.assert_array_equal(decode_uint8(data, MNIST), digits.images[0])
 
 
-def test_heic_is_read_where_its_plugin_is(digits: Split) -> None:
+def test_heic_is_read_where_its_plugin_is(digits: DatasetPart) -> None:
     pytest.importorskip("pillow_heif").register_heif_opener()
     row = digits.images[3, 0]
     photo = Image.fromarray(on_paper(enlarged(row, 600)))
@@ -268,7 +268,7 @@ def test_heic_without_its_plugin_is_refused_by_its_name(monkeypatch: pytest.Monk
         decode(b"\x00\x00\x00\x18ftypheic" + bytes(40), MNIST)
 
 
-def test_none_only_resizes(digits: Split) -> None:
+def test_none_only_resizes(digits: DatasetPart) -> None:
     row = digits.images[0, 0]
     large = 255 - np.kron(row, np.ones((4, 4), np.uint8))
     seen = decode_uint8(encode(large), MNIST, preprocess="none")[0]
@@ -276,7 +276,7 @@ def test_none_only_resizes(digits: Split) -> None:
     assert seen[0, 0] == 255
 
 
-def test_grey_is_repeated_for_a_network_that_takes_colour(digits: Split) -> None:
+def test_grey_is_repeated_for_a_network_that_takes_colour(digits: DatasetPart) -> None:
     spec = InputSpec(channels=3, height=28, width=28, preprocess="mnist")
     seen = decode_uint8(encode(digits.images[0, 0]), spec)
     np.testing.assert_array_equal(seen, np.repeat(digits.images[0], 3, axis=0))
@@ -420,7 +420,7 @@ def test_absurd_shapes_are_read(size: tuple[int, int], way: str) -> None:
     assert decode(encode(picture), MNIST, preprocess=way).shape == (1, 28, 28)
 
 
-def test_only_a_plain_png_of_the_own_small_size_is_quick(digits: Split) -> None:
+def test_only_a_plain_png_of_the_own_small_size_is_quick(digits: DatasetPart) -> None:
     row = digits.images[0, 0]
     assert is_cheap_to_decode(encode(row), MNIST)
     assert is_cheap_to_decode(encode(np.zeros((32, 48, 3), np.uint8)), COLOUR)
@@ -435,7 +435,7 @@ def test_only_a_plain_png_of_the_own_small_size_is_quick(digits: Split) -> None:
 
 
 @pytest.mark.parametrize("kind", ["zTXt", "iTXt", "iCCP"])
-def test_a_png_with_a_part_that_unpacks_to_more_is_not_quick(digits: Split, kind: str) -> None:
+def test_a_png_with_a_part_that_unpacks_to_more_is_not_quick(digits: DatasetPart, kind: str) -> None:
     plain = encode(digits.images[0, 0])
     part = kind.encode() + b"a\0\0" + zlib.compress(bytes(1_000_000))
     chunk = struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part))

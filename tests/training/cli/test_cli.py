@@ -27,13 +27,13 @@ from capsnet.preprocessing.pipeline import decode
 from model.checkpoint import load_network, read_tensors
 from training.cli import main
 from training.cli.app import console
-from training.data.datasets import Split, load
+from training.data.datasets import DatasetPart, load
 from training.evaluation.evaluate import measure, open_candidate
 from training.evaluation.validate import Copies, validate_models
-from training.trainer.config import Recipe
 from training.trainer.device_data import held_out
 from training.trainer.distillation import Teacher
-from training.trainer.pretrained import Start
+from training.trainer.pretrained import InitialWeights
+from training.trainer.run_config import RunConfig
 from training.trainer.run_state import BEST, LAST, LOG, STATE, TrainingError
 from training.trainer.weight_interpolation import blend
 
@@ -77,7 +77,7 @@ def run_alone(*words: str | Path) -> None:
 NAMES = {0: "zero", 1: "one", 7: "seven"}
 
 
-def write_pictures(folder: Path, digits: Split, rows: range) -> Path:
+def write_pictures(folder: Path, digits: DatasetPart, rows: range) -> Path:
     """Three classes of a user's own: PNG files in folders called after the digits."""
     for row in rows:
         if (label := int(digits.labels[row])) in NAMES:
@@ -87,13 +87,13 @@ def write_pictures(folder: Path, digits: Split, rows: range) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pictures(digits: Split, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pictures(digits: DatasetPart, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The training images."""
     return write_pictures(tmp_path_factory.mktemp("own") / "pictures", digits, range(200))
 
 
 @pytest.fixture(scope="module")
-def others(digits: Split, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def others(digits: DatasetPart, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Other pictures of the same classes."""
     return write_pictures(tmp_path_factory.mktemp("own") / "others", digits, range(200, 300))
 
@@ -203,7 +203,7 @@ def test_a_changed_graph_is_not_measured(others: Path, exported: Path, tmp_path:
 
 
 def test_a_checkpoint_is_not_exported_with_other_pictures(
-    digits: Split, pictures: Path, trained: Path, tmp_path: Path
+    digits: DatasetPart, pictures: Path, trained: Path, tmp_path: Path
 ) -> None:
     """The validation images, for parity and thresholds, would no longer be those that were held out."""
     extra = pictures / "zero" / "extra.png"
@@ -333,7 +333,7 @@ def test_models_are_compared_on_the_images_that_validated_their_runs(
     models.append(tmp_path / "fewer" / BEST)
     data = load(dataset, "train", spec=ModelCard.load(exported).input)
     three = held_out(data, 0, 3, torch.device("cpu"))
-    images = Split(three.images.numpy(), three.labels.numpy())
+    images = DatasetPart(three.images.numpy(), three.labels.numpy())
     for each in validate_models(models, dataset, None, None):
         model, _ = open_candidate(each.path).variants[each.variant]
         assert each.metrics == measure(model, images, f"folder:{pictures.name}", None)
@@ -392,7 +392,7 @@ def test_a_blend_never_takes_the_place_of_another_network(
 
 
 def test_a_blend_is_not_validated_on_other_pictures(
-    digits: Split, pictures: Path, trained: Path, further: Path, tmp_path: Path
+    digits: DatasetPart, pictures: Path, trained: Path, further: Path, tmp_path: Path
 ) -> None:
     extra = pictures / "zero" / "extra.png"
     Image.fromarray(digits.images[3, 0]).save(extra)
@@ -404,7 +404,9 @@ def test_a_blend_is_not_validated_on_other_pictures(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_blend_keeps_the_classes_that_began_fresh(digits: Split, trained: Path, tmp_path: Path) -> None:
+def test_a_blend_keeps_the_classes_that_began_fresh(
+    digits: DatasetPart, trained: Path, tmp_path: Path
+) -> None:
     """Two classes of three: the capsules of both are the later network's, the rest is halfway."""
     fewer = write_pictures(tmp_path / "fewer", digits, range(200))
     shutil.rmtree(fewer / "seven")
@@ -423,38 +425,38 @@ def test_an_exported_model_is_refused_where_it_does_not_fit(
     pictures: Path, trained: Path, exported: Path, tmp_path: Path
 ) -> None:
     header = read_tensors(trained / LAST)[1]
-    recipe = Recipe.from_dict(header["recipe"])
-    data = load(f"folder:{pictures}", "train", spec=recipe.input)
+    run_config = RunConfig.from_dict(header["recipe"])
+    data = load(f"folder:{pictures}", "train", spec=run_config.input)
     teach = partial(Teacher.read, classes=ModelCard.load(exported).classes)
-    assert teach(exported, recipe, data).file == f"{exported.parent.name}/mine"
-    another = replace(recipe, seed=5)
-    for read in (Start.read, teach):
+    assert teach(exported, run_config, data).file == f"{exported.parent.name}/mine"
+    another = replace(run_config, seed=5)
+    for read in (InitialWeights.read, teach):
         with pytest.raises(TrainingError, match="mine: had other validation images"):
             read(exported, another, data)
-    changed = Split(data.images[1:], data.labels[1:])
-    Start.read(exported, replace(another, dataset="folder:elsewhere"), changed)
+    changed = DatasetPart(data.images[1:], data.labels[1:])
+    InitialWeights.read(exported, replace(another, dataset="folder:elsewhere"), changed)
     with pytest.raises(TrainingError, match="mine: had other validation images"):
-        Start.read(exported, recipe, changed)
+        InitialWeights.read(exported, run_config, changed)
     assert len(data.labels) // 10 > 4
-    Start.read(exported, replace(recipe, validation=4), data)  # four of those that were held out
+    InitialWeights.read(exported, replace(run_config, validation=4), data)  # four of those that were held out
     fewer = tmp_path / "fewer"
     run(*fit_words(pictures, fewer, "--epochs", "1", "--validation", "4"))
     with pytest.raises(
         TrainingError, match=r"give its data, --split-seed 0 and a --validation of at most 4$"
     ):
-        Start.read(fewer / LAST, recipe, data)
-    wider = replace(recipe, config=replace(recipe.config, primary_capsules=16))
+        InitialWeights.read(fewer / LAST, run_config, data)
+    wider = replace(run_config, network=replace(run_config.network, primary_capsules=16))
     with pytest.raises(TrainingError, match=r"mine: is of another network, ModelConfig\("):
-        Start.read(exported, wider, data)
+        InitialWeights.read(exported, wider, data)
     silent = shutil.copytree(exported, tmp_path / "silent")
     card = json.loads((silent / "card.json").read_text())
     (silent / "card.json").write_text(json.dumps(card | {"training": {}}))
     with pytest.raises(CardError, match="silent: its card does not say how it was trained"):
-        Start.read(silent, recipe, data)
+        InitialWeights.read(silent, run_config, data)
 
 
 def test_a_model_of_other_classes_gives_its_features(
-    digits: Split, exported: Path, trained: Path, tmp_path: Path
+    digits: DatasetPart, exported: Path, trained: Path, tmp_path: Path
 ) -> None:
     own = write_pictures(tmp_path / "own", digits, range(60))
     shutil.rmtree(own / NAMES[7])

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from training.data import keyed_random
-from training.data.augmentation import AUGMENTATIONS, Augmentation, augment, bell, redraw
-from training.data.datasets import Split
+from training.data.augmentation import AUGMENTATIONS, Augmentation, augment, change_stroke_width, gaussian
+from training.data.datasets import DatasetPart
 
 
 @pytest.fixture
-def images(digits: Split) -> torch.Tensor:
+def images(digits: DatasetPart) -> torch.Tensor:
     return torch.from_numpy(digits.images[:64]).float() / 255
 
 
@@ -109,7 +109,7 @@ def test_flip_mirrors_half(images: torch.Tensor) -> None:
 
 
 def test_another_pen_is_wider_or_finer_and_stays_where_it_was(images: torch.Tensor) -> None:
-    result = warped(images, Augmentation(stroke=1.0))
+    result = warped(images, Augmentation(stroke_width=1.0))
     ink, before = (each.sum(dim=(1, 2, 3)) for each in (result, images))
     assert 0.25 < float((ink / before).min()) < 0.75
     assert 1.4 < float((ink / before).max()) < 3
@@ -119,14 +119,14 @@ def test_another_pen_is_wider_or_finer_and_stays_where_it_was(images: torch.Tens
 def test_a_pen_is_at_most_a_pixel_wider_on_each_side_and_leaves_a_thin_stroke() -> None:
     bar = torch.zeros(3, 1, 28, 28)
     bar[:, :, 4:24, 14] = 1.0
-    wide, same, fine = redraw(bar, torch.tensor([[1.0], [0.0], [-1.0]])).squeeze(1)
+    wide, same, fine = change_stroke_width(bar, torch.tensor([[1.0], [0.0], [-1.0]])).squeeze(1)
     assert (wide[10, 12:17].tolist(), int(wide.sum())) == ([0, 1, 1, 1, 0], 3 * 22)
     assert torch.equal(same, bar[1, 0])
     torch.testing.assert_close(fine[10, 12:17], torch.tensor([0, 0, 0.4, 0, 0]))
 
 
 def test_a_bell_has_its_third_deviation_at_the_largest_value() -> None:
-    drawn = bell(keyed_random.uniform(0, 0, torch.arange(20_000), 2) * 2 - 1)
+    drawn = gaussian(keyed_random.uniform(0, 0, torch.arange(20_000), 2) * 2 - 1)
     assert float(drawn.std()) == pytest.approx(1 / 3, rel=0.01)
     assert float(drawn.mean()) == pytest.approx(0, abs=0.01)
     assert 0.95 < float(drawn.abs().max()) <= 1

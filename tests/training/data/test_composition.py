@@ -15,31 +15,38 @@ from model.architectures.registry import ARCHITECTURES, build
 from tests.training.trainer.test_trainer import Watcher
 from training.data.augmentation import Augmentation
 from training.data.composition import Affine, CompositionSpec, SceneComposer, shifted, transformed
-from training.data.datasets import DERIVED, DatasetError, Split, describe, fixed_scenes, load
-from training.trainer.config import Recipe, default_augmentation
-from training.trainer.device_data import DeviceData, batches, held_out, split
-from training.trainer.losses import present
+from training.data.datasets import DERIVED, DatasetError, DatasetPart, describe, fixed_scenes, load
+from training.trainer.device_data import DeviceData, batches, held_out, train_val_split
+from training.trainer.losses import one_hot_targets
+from training.trainer.run_config import RunConfig, default_augmentation
 from training.trainer.trainer import Trainer
 
 PAIRS = DERIVED["multimnist"].scene
 CPU = torch.device("cpu")
 
 
-def sources(data: Split, scene: CompositionSpec = PAIRS) -> DeviceData:
+def sources(data: DatasetPart, scene: CompositionSpec = PAIRS) -> DeviceData:
     images, labels = torch.from_numpy(data.images), torch.from_numpy(data.labels)
     return DeviceData(images, labels, torch.arange(len(labels)), scene)
 
 
-def plan(**values: object) -> Recipe:
+def plan(**values: object) -> RunConfig:
     info = describe("multimnist")
-    config = ModelConfig(architecture="shared", height=36, width=36, decoder_hidden=(16,))
-    settings = {"epochs": 2, "batch_size": 30, "augmentation": "digits", "warmup": 0, "ema": 0.5}
-    return Recipe(dataset=info.name, config=config, input=info.input, **settings | values)  # type: ignore[arg-type]
+    network = ModelConfig(architecture="shared", height=36, width=36, decoder_hidden=(16,))
+    settings = {
+        "epochs": 2,
+        "batch_size": 30,
+        "augmentation": "digits",
+        "warmup": 0,
+        "ema": 0.5,
+        "precision": "32-true",
+    }
+    return RunConfig(dataset=info.name, network=network, input=info.input, **settings | values)  # type: ignore[arg-type]
 
 
-def test_two_digits_of_different_classes_are_overlaid_each_shifted(digits: Split) -> None:
+def test_two_digits_of_different_classes_are_overlaid_each_shifted(digits: DatasetPart) -> None:
     rows = torch.arange(200)
-    made = sources(digits).examples(rows, Augmentation(), seed=3, epoch=5)
+    made = sources(digits).batch(rows, Augmentation(), seed=3, epoch=5)
     assert made.images.shape == (200, 1, 36, 36)
     assert torch.equal(made.labels[:, 0], torch.from_numpy(digits.labels[:200]))
     assert (made.labels[:, 0] != made.labels[:, 1]).all()
@@ -48,7 +55,7 @@ def test_two_digits_of_different_classes_are_overlaid_each_shifted(digits: Split
     assert found_shifts(digits, made.parts[:, 0]) == set(range(-4, 5))
 
 
-def found_shifts(digits: Split, parts: torch.Tensor) -> set[int]:
+def found_shifts(digits: DatasetPart, parts: torch.Tensor) -> set[int]:
     """The shifts, on either axis, at which the first digits lie in their parts; each must lie somewhere."""
     shifts = set()
     for part, image in zip(parts[:, 0].numpy(), digits.images[:, 0] / np.float32(255), strict=False):
@@ -64,13 +71,13 @@ def found_shifts(digits: Split, parts: torch.Tensor) -> set[int]:
     return shifts
 
 
-def test_every_digit_of_another_class_may_be_the_other(digits: Split) -> None:
+def test_every_digit_of_another_class_may_be_the_other(digits: DatasetPart) -> None:
     few = replace(digits, images=digits.images[:12], labels=digits.labels[:12])
     data = sources(few)
     rows = torch.zeros(12, dtype=torch.int64)
     met = set()
     for epoch in range(40):
-        parts = data.examples(rows[:1], Augmentation(), seed=0, epoch=epoch).parts
+        parts = data.batch(rows[:1], Augmentation(), seed=0, epoch=epoch).parts
         met.add(round(float(parts[0, 1].sum()), 3))
     inks = {
         round(float(i.sum() / 255), 3)
@@ -80,17 +87,17 @@ def test_every_digit_of_another_class_may_be_the_other(digits: Split) -> None:
     assert met == inks
 
 
-def test_a_scene_belongs_to_its_sample_and_epoch_whatever_the_batch(digits: Split) -> None:
+def test_a_scene_belongs_to_its_sample_and_epoch_whatever_the_batch(digits: DatasetPart) -> None:
     data, policy = sources(digits), Augmentation(rotation=15, elastic=0.5)
-    many = data.examples(torch.arange(50), policy, seed=1, epoch=2)
-    few = data.examples(torch.tensor([30, 7]), policy, seed=1, epoch=2)
+    many = data.batch(torch.arange(50), policy, seed=1, epoch=2)
+    few = data.batch(torch.tensor([30, 7]), policy, seed=1, epoch=2)
     for whole, part in zip(many, few, strict=True):
         torch.testing.assert_close(whole[[30, 7]], part)
-    later = data.examples(torch.tensor([30, 7]), policy, seed=1, epoch=3)
+    later = data.batch(torch.tensor([30, 7]), policy, seed=1, epoch=3)
     assert not torch.equal(later.images, few.images)
 
 
-def test_the_two_digits_are_warped_each_in_its_own_way(digits: Split) -> None:
+def test_the_two_digits_are_warped_each_in_its_own_way(digits: DatasetPart) -> None:
     same = SceneComposer(
         CompositionSpec(side=36, shift=0, objects=2),
         torch.from_numpy(digits.images[[0, 0]]),
@@ -101,11 +108,11 @@ def test_the_two_digits_are_warped_each_in_its_own_way(digits: Split) -> None:
     assert not torch.allclose(parts[0, 0], parts[0, 1], atol=0.1)
 
 
-def test_the_scene_alone_shifts(digits: Split) -> None:
+def test_the_scene_alone_shifts(digits: DatasetPart) -> None:
     data = sources(digits)
     rows = torch.arange(10)
-    kept = data.examples(rows, Augmentation(shift=4.0), seed=0, epoch=0)
-    torch.testing.assert_close(kept, data.examples(rows, Augmentation(), seed=0, epoch=0))
+    kept = data.batch(rows, Augmentation(shift=4.0), seed=0, epoch=0)
+    torch.testing.assert_close(kept, data.batch(rows, Augmentation(), seed=0, epoch=0))
 
 
 @settings(deadline=None, max_examples=30)
@@ -117,7 +124,7 @@ def test_what_is_shifted_out_is_gone_and_zeros_come_in(down: int, right: int) ->
     assert torch.equal(shifted(image, torch.tensor([[down, right]])), wide[:, :, 6:10, 6:11])
 
 
-def test_the_test_set_is_always_the_same(digits: Split, data_folder: Path) -> None:
+def test_the_test_set_is_always_the_same(digits: DatasetPart, data_folder: Path) -> None:
     made = load("multimnist", "test", data_folder)
     assert (made.images.shape, made.labels.shape) == ((10_000, 1, 36, 36), (10_000, 2))
     assert made.parts is not None
@@ -127,39 +134,39 @@ def test_the_test_set_is_always_the_same(digits: Split, data_folder: Path) -> No
     assert made.fingerprint() == "fe4e1aafbacc3b5e"
 
 
-def test_a_test_set_is_made_of_its_own_digits_alone(digits: Split) -> None:
+def test_a_test_set_is_made_of_its_own_digits_alone(digits: DatasetPart) -> None:
     made = fixed_scenes(digits, PAIRS)
     assert made.parts is not None
     inks = set(digits.images.astype(np.int64).sum(axis=(1, 2, 3)).tolist())
     assert set(made.parts.astype(np.int64).sum(axis=(2, 3, 4)).flatten().tolist()) <= inks
 
 
-def test_validation_scenes_are_made_of_validation_digits(digits: Split) -> None:
+def test_validation_scenes_are_made_of_validation_digits(digits: DatasetPart) -> None:
     data = replace(digits, scene=PAIRS)
-    training, validation = split(data, plan(), CPU)
+    training, validation = train_val_split(data, plan(), CPU)
     assert (len(training), len(validation)) == (270, 30)
     assert validation.labels.shape == (30, 2)
-    plain = split(digits, plan(), CPU)[1]
+    plain = train_val_split(digits, plan(), CPU)[1]
     assert torch.equal(validation.labels[:, 0], plain.labels)
-    again = split(data, plan(), CPU)[1]
+    again = train_val_split(data, plan(), CPU)[1]
     assert torch.equal(validation.images, again.images)
-    assert not torch.equal(validation.images, split(data, plan(seed=1), CPU)[1].images)
+    assert not torch.equal(validation.images, train_val_split(data, plan(seed=1), CPU)[1].images)
 
 
-def test_a_network_learns_to_see_and_to_draw_two_digits(digits: Split, tmp_path: Path) -> None:
-    recipe = plan(epochs=6, learning_rate=5e-3, augmentation="none")
-    fabric = Fabric(accelerator="cpu", devices=1, precision=recipe.precision)
+def test_a_network_learns_to_see_and_to_draw_two_digits(digits: DatasetPart, tmp_path: Path) -> None:
+    config = plan(epochs=6, learning_rate=5e-3, augmentation="none")
+    fabric = Fabric(accelerator="cpu", devices=1, precision=config.precision)
     data = replace(digits, scene=PAIRS)
     watcher = Watcher()
-    Trainer(fabric, recipe, describe("multimnist"), data, tmp_path, {"command": "none"}).run(watcher)
+    Trainer(fabric, config, describe("multimnist"), data, tmp_path, {"command": "none"}).run(watcher)
     first, last = watcher.results[0], watcher.results[-1]
     assert last.margin_loss < 0.9 * first.margin_loss
     assert last.reconstruction_loss < 0.7 * first.reconstruction_loss
     assert 0 < last.validation_error <= 1
 
 
-def test_each_label_is_drawn_from_its_own_capsule(digits: Split) -> None:
-    network = build(plan().config).eval()
+def test_each_label_is_drawn_from_its_own_capsule(digits: DatasetPart) -> None:
+    network = build(plan().network).eval()
     made = next(batches(sources(digits), plan(augmentation="none"), 0))
     with torch.inference_mode():
         _, poses, drawn = network(made.images, made.labels)
@@ -169,15 +176,15 @@ def test_each_label_is_drawn_from_its_own_capsule(digits: Split) -> None:
 
 
 def test_both_classes_are_targets() -> None:
-    assert present(torch.tensor([[2, 0], [1, 2]]), 3).tolist() == [[1, 0, 1], [0, 1, 1]]
-    assert present(torch.tensor([2, 0]), 3).tolist() == [[0, 0, 1], [1, 0, 0]]
+    assert one_hot_targets(torch.tensor([[2, 0], [1, 2]]), 3).tolist() == [[1, 0, 1], [0, 1, 1]]
+    assert one_hot_targets(torch.tensor([2, 0]), 3).tolist() == [[0, 0, 1], [1, 0, 0]]
 
 
-def test_translated_digits_are_shifted_in_a_larger_frame_and_not_augmented(digits: Split) -> None:
+def test_translated_digits_are_shifted_in_a_larger_frame_and_not_augmented(digits: DatasetPart) -> None:
     info = describe("translated_mnist")
     assert (info.input.height, info.objects, default_augmentation(info)) == (40, 1, "none")
     data = sources(digits, DERIVED["translated_mnist"].scene)
-    made = data.examples(torch.arange(150), Augmentation(), seed=0, epoch=0)
+    made = data.batch(torch.arange(150), Augmentation(), seed=0, epoch=0)
     assert torch.equal(made.images, made.parts[:, 0])
     inks = digits.images[:150].sum(axis=(1, 2, 3)) / 255
     np.testing.assert_allclose(made.images.sum(dim=(1, 2, 3)), inks, rtol=1e-5)
@@ -217,7 +224,7 @@ def extent(image: torch.Tensor) -> tuple[int, int]:
 
 
 def test_the_affine_test_set_stays_within_its_frame_and_is_for_testing_alone(
-    digits: Split, tmp_path: Path
+    digits: DatasetPart, tmp_path: Path
 ) -> None:
     scene = DERIVED["affnist"].scene
     made = fixed_scenes(digits, scene)
@@ -245,11 +252,11 @@ def test_every_architecture_takes_these_sizes(architecture: str, side: int) -> N
     assert (lengths.shape, drawn.shape) == ((2, 10), (2, 1, side, side))
 
 
-def test_copies_of_scenes_are_other_scenes_of_the_images_held_out(digits: Split) -> None:
+def test_copies_of_scenes_are_other_scenes_of_the_images_held_out(digits: DatasetPart) -> None:
     labels = np.full(len(digits.labels), 5)
     labels[held_out(digits, 0, 20, CPU).samples] = [1, 3, 6, 8] * 5
     few = held_out(replace(digits, labels=labels, scene=PAIRS), 0, 20, CPU)
-    made = few.copies(Augmentation(), 3, seed=0)
+    made = few.augmented_copies(Augmentation(), 3, seed=0)
     assert made.images.shape == (60, 1, 36, 36)
     assert made.labels[:, 0].tolist() == few.labels.tolist() * 3
     others = made.labels[:, 1].view(3, 20).tolist()

@@ -15,12 +15,12 @@ from PIL import Image
 
 from capsnet.config import InputSpec
 from capsnet.preprocessing.pipeline import decode_uint8
-from training.data.datasets import IMAGES, LABELS, PUBLISHED, DatasetError, Part, Split, describe, load
+from training.data.datasets import IMAGES, LABELS, PUBLISHED, DatasetError, DatasetPart, Part, describe, load
 from training.data.formats import idx
 
 
 @pytest.fixture
-def folder(tmp_path: Path, digits: Split) -> Path:
+def folder(tmp_path: Path, digits: DatasetPart) -> Path:
     """A folder with five digits as mnist's test part, gzipped and in a sub-folder as published sets are kept."""
     (tmp_path / "mnist").mkdir()
     write(tmp_path / "mnist" / f"{IMAGES['test']}.gz", digits.images[:5, 0])
@@ -33,14 +33,14 @@ def write(path: Path, array: np.ndarray) -> None:
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
 
 
-def load_five(folder: Path) -> Split:
+def load_five(folder: Path) -> DatasetPart:
     return load("mnist", "test", folder, subset=True)
 
 
 # ---------------------------------------------------------------------------------------- published data sets
 
 
-def test_a_part_is_images_and_labels(digits: Split, folder: Path) -> None:
+def test_a_part_is_images_and_labels(digits: DatasetPart, folder: Path) -> None:
     five = load_five(folder)
     assert five.images.shape == (5, 1, 28, 28)
     assert five.images.dtype == np.uint8
@@ -50,7 +50,9 @@ def test_a_part_is_images_and_labels(digits: Split, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["mnist/{}.gz", "mnist/{}", "{}.gz", "{}"])
-def test_files_are_found_zipped_or_not_in_either_place(where: str, tmp_path: Path, digits: Split) -> None:
+def test_files_are_found_zipped_or_not_in_either_place(
+    where: str, tmp_path: Path, digits: DatasetPart
+) -> None:
     (tmp_path / "mnist").mkdir()
     write(tmp_path / where.format(IMAGES["test"]), digits.images[:5, 0])
     write(tmp_path / where.format(LABELS["test"]), digits.labels[:5].astype(np.uint8))
@@ -68,7 +70,7 @@ def test_the_folder_comes_from_the_environment(folder: Path, monkeypatch: pytest
     assert len(load("mnist", "test", subset=True).labels) == 5
 
 
-def test_training_never_opens_the_test_part(folder: Path, digits: Split) -> None:
+def test_training_never_opens_the_test_part(folder: Path, digits: DatasetPart) -> None:
     """The test files here are unreadable, and training data load all the same."""
     write(folder / "mnist" / f"{IMAGES['train']}.gz", digits.images[:9, 0])
     write(folder / "mnist" / f"{LABELS['train']}.gz", digits.labels[:9].astype(np.uint8))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from training.data.datasets import DatasetError, Split, load
+from training.data.datasets import DatasetError, DatasetPart, load
 from training.data.folder_survey import looks_drawn, near_duplicates, summary, survey, warnings
 from training.data.image_folder import class_names, list_images
 from training.trainer.device_data import held_out, held_out_count
@@ -78,7 +78,7 @@ def test_every_class_of_a_folder_is_in_training_and_in_validation(folder: Path, 
 
 def test_a_published_split_is_not_that_of_a_folder() -> None:
     labels = np.arange(100) % 10
-    data = Split(np.zeros((100, 1, 2, 2), np.uint8), labels)
+    data = DatasetPart(np.zeros((100, 1, 2, 2), np.uint8), labels)
     assert held_out_count(data, 5000) == 10
     assert held_out_count(data, 5) == 5
 

@@ -9,14 +9,14 @@ from capsnet.guard import distance, strangeness
 from model.architectures.registry import build
 from model.export.exporter import fit_guard
 from model.nn.layers import CapsuleNetwork
-from training.data.datasets import Split
+from training.data.datasets import DatasetPart
 from training.evaluation.adversarial import ATTACKS, EPSILONS, excess, outcomes, perturb
 from training.evaluation.evaluate import TorchModel
-from training.trainer.losses import class_loss, present, reconstruction_loss
+from training.trainer.losses import class_loss, one_hot_targets, reconstruction_loss
 
 
 @pytest.fixture(scope="module", params=["efficient", "cnn-small"])
-def network(request: pytest.FixtureRequest, digits: Split) -> CapsuleNetwork:
+def network(request: pytest.FixtureRequest, digits: DatasetPart) -> CapsuleNetwork:
     """A network that knows forty digits by heart."""
     torch.manual_seed(0)
     net = build(ModelConfig(architecture=request.param, decoder_hidden=(32,)))
@@ -25,7 +25,7 @@ def network(request: pytest.FixtureRequest, digits: Split) -> CapsuleNetwork:
     optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
     for _ in range(40):
         lengths, poses, drawn = net(images, labels)
-        loss = class_loss(net, lengths, poses, present(labels, 10)) + 0.001 * reconstruction_loss(
+        loss = class_loss(net, lengths, poses, one_hot_targets(labels, 10)) + 0.001 * reconstruction_loss(
             drawn, images
         )
         optimizer.zero_grad()
@@ -37,7 +37,7 @@ def network(request: pytest.FixtureRequest, digits: Split) -> CapsuleNetwork:
 @pytest.mark.parametrize("name", ATTACKS)
 @pytest.mark.parametrize("epsilon", EPSILONS)
 def test_no_pixel_moves_further_than_epsilon_or_leaves_the_range(
-    network: CapsuleNetwork, digits: Split, name: str, epsilon: float
+    network: CapsuleNetwork, digits: DatasetPart, name: str, epsilon: float
 ) -> None:
     images = torch.from_numpy(digits.images[:8]).float() / 255
     labels = torch.from_numpy(digits.labels[:8])
@@ -50,8 +50,8 @@ def test_no_pixel_moves_further_than_epsilon_or_leaves_the_range(
 
 
 @pytest.mark.slow
-def test_attacks_lower_the_accuracy(network: CapsuleNetwork, digits: Split) -> None:
-    data = Split(digits.images[:40], digits.labels[:40])
+def test_attacks_lower_the_accuracy(network: CapsuleNetwork, digits: DatasetPart) -> None:
+    data = DatasetPart(digits.images[:40], digits.labels[:40])
     thresholds = fit_guard(TorchModel(network), data.images.astype(np.float32) / 255)
     found = {(each.attack, each.epsilon): each for each in outcomes(network, data, thresholds)}
     assert len(found) == 1 + len(ATTACKS) * len(EPSILONS)
@@ -63,7 +63,7 @@ def test_attacks_lower_the_accuracy(network: CapsuleNetwork, digits: Split) -> N
 
 
 def test_an_attack_that_knows_the_guard_stays_nearer_to_its_drawing(
-    network: CapsuleNetwork, digits: Split
+    network: CapsuleNetwork, digits: DatasetPart
 ) -> None:
     images = torch.from_numpy(digits.images[:40]).float() / 255
     labels = torch.from_numpy(digits.labels[:40])
@@ -79,7 +79,7 @@ def test_an_attack_that_knows_the_guard_stays_nearer_to_its_drawing(
 
 
 def test_the_score_that_an_adaptive_attack_lowers_is_the_guards_own(
-    network: CapsuleNetwork, digits: Split
+    network: CapsuleNetwork, digits: DatasetPart
 ) -> None:
     images = torch.from_numpy(digits.images[:60]).float() / 255
     model = TorchModel(network)
@@ -95,9 +95,9 @@ def test_the_score_that_an_adaptive_attack_lowers_is_the_guards_own(
 
 @pytest.mark.slow
 def test_an_adaptive_attack_is_accepted_more_often_than_one_that_knows_of_reconstructions_alone(
-    network: CapsuleNetwork, digits: Split
+    network: CapsuleNetwork, digits: DatasetPart
 ) -> None:
-    data = Split(digits.images[:40], digits.labels[:40])
+    data = DatasetPart(digits.images[:40], digits.labels[:40])
     thresholds = fit_guard(TorchModel(network), data.images.astype(np.float32) / 255)
     names = ("aware PGD", "adaptive PGD")
     found = {

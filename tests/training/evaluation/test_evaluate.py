@@ -16,7 +16,7 @@ from model.export.variants import add_variants
 from model.nn.layers import CapsuleNetwork
 from tests.model.descriptions import DESCRIPTION
 from tests.training.data.test_composition import PAIRS, plan
-from training.data.datasets import Split, describe, fixed_scenes
+from training.data.datasets import DatasetPart, describe, fixed_scenes
 from training.evaluation.evaluate import MeasuredEpoch, TorchModel, evaluate_epochs, measure
 from training.reporting.tables import epochs_table
 from training.trainer.run_state import EpochResult, RunIdentity, epoch_file
@@ -25,15 +25,15 @@ from training.trainer.run_state import EpochResult, RunIdentity, epoch_file
 @pytest.fixture(scope="module")
 def network() -> CapsuleNetwork:
     torch.manual_seed(0)
-    return build(plan().config).eval()
+    return build(plan().network).eval()
 
 
 @pytest.fixture(scope="module")
-def scenes(digits: Split) -> Split:
+def scenes(digits: DatasetPart) -> DatasetPart:
     return fixed_scenes(digits, PAIRS)
 
 
-def test_of_two_digits_each_counts_and_both_together(network: CapsuleNetwork, scenes: Split) -> None:
+def test_of_two_digits_each_counts_and_both_together(network: CapsuleNetwork, scenes: DatasetPart) -> None:
     found = measure(TorchModel(network), scenes, "multimnist", None)
     lengths, _ = TorchModel(network).encode(scenes.images.astype(np.float32) / 255)
     sure = [set(np.argsort(row)[-2:].tolist()) for row in lengths]
@@ -44,7 +44,7 @@ def test_of_two_digits_each_counts_and_both_together(network: CapsuleNetwork, sc
 
 
 def test_a_model_of_two_objects_is_exported_with_a_guard_of_both(
-    network: CapsuleNetwork, scenes: Split, tmp_path: Path
+    network: CapsuleNetwork, scenes: DatasetPart, tmp_path: Path
 ) -> None:
     images = scenes.images.astype(np.float32) / 255
     description = replace(DESCRIPTION, objects=2, input=describe("multimnist").input)
@@ -69,7 +69,11 @@ def test_a_model_of_two_objects_is_exported_with_a_guard_of_both(
 
 
 def test_every_epoch_is_measured_and_the_one_the_test_set_would_choose_is_named(
-    network: CapsuleNetwork, digits: Split, scenes: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    network: CapsuleNetwork,
+    digits: DatasetPart,
+    scenes: DatasetPart,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for epoch, margin in ((1, 0.2), (2, 0.1)):
         header = {

@@ -7,12 +7,12 @@ from capsnet.card import ModelCard
 from capsnet.onnx_model import open_variants
 from capsnet.routing import RoutingGraph
 from capsnet.shipped_models import chosen_models
-from training.data.datasets import Split
+from training.data.datasets import DatasetPart
 from training.evaluation.faithfulness import measure_faithfulness
 from training.evaluation.overlap import measure_overlap
 
 
-def test_deleting_the_highest_ranked_tiles_shortens_the_capsule_first(digits: Split) -> None:
+def test_deleting_the_highest_ranked_tiles_shortens_the_capsule_first(digits: DatasetPart) -> None:
     _, variants = open_variants(chosen_models() / "mnist")
     found = measure_faithfulness(variants["fp32"], digits.images[:16].astype(np.float32) / 255)
     assert found.ranked < 0.8 * found.random
@@ -21,7 +21,7 @@ def test_deleting_the_highest_ranked_tiles_shortens_the_capsule_first(digits: Sp
 
 @pytest.mark.parametrize(("name", "images"), [("mnist-capsnet", 12), ("mnist-shared", 24)])
 def test_votes_rank_evidence_better_than_chance_and_occlusion_ranks_it_best(
-    digits: Split, name: str, images: int
+    digits: DatasetPart, name: str, images: int
 ) -> None:
     folder = chosen_models() / name
     card, variants = open_variants(folder)
@@ -39,7 +39,7 @@ def test_votes_rank_evidence_better_than_chance_and_occlusion_ranks_it_best(
     assert np.mean(found.curves["votes"]) < np.mean(found.curves["random"])
 
 
-def test_the_votes_for_overlapping_digits_come_apart(digits: Split) -> None:
+def test_the_votes_for_overlapping_digits_come_apart(digits: DatasetPart) -> None:
     folder = chosen_models() / "mnist-shared"
     card = ModelCard.load(folder)
     assert card.routing is not None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage.transform import pyramid_expand
 
-from training.data.datasets import Split, load
+from training.data.datasets import DatasetPart, load
 from training.evaluation.morphology import PROPERTIES, enlarge, measure
 
 # Area, length, thickness, slant, width and height of training image 0, with what may lie between two skeletons.
@@ -56,13 +56,13 @@ def test_properties_of_a_bar_are_those_it_was_drawn_with() -> None:
     assert upright["vertical shift"] == pytest.approx(0, abs=1e-4)
 
 
-def test_images_are_enlarged_as_scikit_image_does_it(digits: Split) -> None:
+def test_images_are_enlarged_as_scikit_image_does_it(digits: DatasetPart) -> None:
     images = digits.images[:3, 0] / 255
     for image, large in zip(images, enlarge(images), strict=True):
         np.testing.assert_allclose(large, pyramid_expand(image, 4, order=3), atol=1e-9)
 
 
-def test_neighbours_in_a_batch_change_nothing_and_a_blank_has_no_properties(digits: Split) -> None:
+def test_neighbours_in_a_batch_change_nothing_and_a_blank_has_no_properties(digits: DatasetPart) -> None:
     images = digits.images[:6, 0] / 255
     images[2] = 0
     together = measure(images)

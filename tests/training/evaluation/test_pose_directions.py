@@ -8,7 +8,7 @@ import pytest
 from capsnet.card import CardError, Graph, Guard, ModelCard, PoseDirection, Variant
 from capsnet.config import InputSpec, ModelConfig
 from capsnet.transforms import transform
-from training.data.datasets import Split
+from training.data.datasets import DatasetPart
 from training.evaluation import pose_directions
 from training.evaluation.morphology import PROPERTIES, measure
 from training.evaluation.pose_directions import DirectionError, MeasuredDirection, measure_directions
@@ -59,7 +59,7 @@ def found() -> dict[str, MeasuredDirection]:
     """The directions of the first class; the second has no images that the model finds it in."""
     generator = np.random.default_rng(0)
     images = corner(*generator.uniform(-1, 1, (2, 48)))
-    data = Split((images * 255).round().astype(np.uint8), np.zeros(48, np.int64))
+    data = DatasetPart((images * 255).round().astype(np.uint8), np.zeros(48, np.int64))
     card = dataclasses.replace(CARD, input=dataclasses.replace(CARD.input, preprocess="resize"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pose_directions, "properties_of", lambda card: ("slant", "shift_x", "shift_y"))
@@ -103,7 +103,7 @@ def test_a_map_is_taken_where_one_vector_does_not_hold() -> None:
 
 def test_too_few_images_are_refused() -> None:
     images = corner(np.zeros(8), np.zeros(8))
-    data = Split((images * 255).astype(np.uint8), np.zeros(8, np.int64))
+    data = DatasetPart((images * 255).astype(np.uint8), np.zeros(8, np.int64))
     with pytest.raises(DirectionError, match="class 'wide' has 8 images"):
         measure_directions(Shifts(), CARD, data)
 

@@ -7,7 +7,7 @@ import pytest
 
 from capsnet.card import Graph, Guard, ModelCard, Variant
 from capsnet.config import InputSpec, ModelConfig
-from training.data.datasets import Split
+from training.data.datasets import DatasetPart
 from training.evaluation.morphology import PROPERTIES, measure
 from training.evaluation.pose_meaning import MeaningError, measure_poses, properties_of
 
@@ -53,15 +53,15 @@ class Bars:
 
 
 @pytest.fixture(scope="module")
-def data() -> Split:
+def data() -> DatasetPart:
     lean = np.random.default_rng(1).uniform(-0.4, 0.4, 120)
     images = np.concatenate([bars(lean, 0), bars(lean, 1)])
-    return Split((images * 255).astype(np.uint8), np.repeat([0, 1], 120))
+    return DatasetPart((images * 255).astype(np.uint8), np.repeat([0, 1], 120))
 
 
-def test_what_the_images_and_the_decoder_agree_about_is_named(data: Split) -> None:
+def test_what_the_images_and_the_decoder_agree_about_is_named(data: DatasetPart) -> None:
     measured = measure_poses(Bars(), CARD, data)["long"]
-    named = {meaning.dim: meaning for meaning in measured.named(properties_of(CARD))}
+    named = {meaning.dim: meaning for meaning in measured.label_dims(properties_of(CARD))}
     assert {dim: meaning.meaning for dim, meaning in named.items()} == {0: "slant", 1: "slant"}
     assert named[0].score > 0.9
     slant = PROPERTIES.index("slant")
@@ -72,9 +72,9 @@ def test_what_the_images_and_the_decoder_agree_about_is_named(data: Split) -> No
     assert measured.alone[3, slant] < 0.2
 
 
-def test_too_few_images_are_refused_by_class(data: Split) -> None:
+def test_too_few_images_are_refused_by_class(data: DatasetPart) -> None:
     with pytest.raises(MeaningError, match="class 1: fewer than 60 images"):
-        measure_poses(Bars(), CARD, Split(data.images[:150], data.labels[:150]))
+        measure_poses(Bars(), CARD, DatasetPart(data.images[:150], data.labels[:150]))
 
 
 def test_garments_have_no_strokes() -> None:

@@ -14,7 +14,7 @@ from capsnet.config import ModelConfig
 from model.architectures.registry import build
 from model.export.exporter import export
 from tests.model.descriptions import DESCRIPTION
-from training.data.datasets import DERIVED, Split, describe, fixed_scenes, load
+from training.data.datasets import DERIVED, DatasetPart, describe, fixed_scenes, load
 from training.evaluation.evaluate import TorchModel, measure, replace_card
 from training.evaluation.robustness import (
     AXES,
@@ -26,7 +26,7 @@ from training.evaluation.robustness import (
 )
 from training.reporting import report
 from training.reporting.report import compare, report_model
-from training.reporting.results_page import fill
+from training.reporting.results_page import render_results_page
 
 TRANSLATED = "translated_mnist"
 SCENE = DERIVED[TRANSLATED].scene
@@ -44,19 +44,21 @@ def model() -> TorchModel:
 
 
 @pytest.fixture(scope="module")
-def digits(sample_folder: Path) -> Split:
+def digits(sample_folder: Path) -> DatasetPart:
     """Few, because each is looked at under forty deformations."""
     whole = load("mnist", "test", sample_folder, subset=True)
-    return Split(whole.images[:60], whole.labels[:60])
+    return DatasetPart(whole.images[:60], whole.labels[:60])
 
 
 @pytest.fixture(scope="module")
-def plain(digits: Split) -> Split:
+def plain(digits: DatasetPart) -> DatasetPart:
     return fixed_scenes(digits, SCENE)
 
 
 @pytest.mark.parametrize("kind", AXES)
-def test_what_is_deformed_by_nothing_is_what_was_trained_on(kind: str, digits: Split, plain: Split) -> None:
+def test_what_is_deformed_by_nothing_is_what_was_trained_on(
+    kind: str, digits: DatasetPart, plain: DatasetPart
+) -> None:
     made = fixed_scenes(digits, deformed_by(SCENE, kind, 6.0 if kind == "shift" else 0.0))
     np.testing.assert_array_equal(made.images, plain.images)
     np.testing.assert_array_equal(made.labels, digits.labels)
@@ -65,7 +67,7 @@ def test_what_is_deformed_by_nothing_is_what_was_trained_on(kind: str, digits: S
 @pytest.mark.parametrize("kind", UNCHANGED)
 @pytest.mark.parametrize("end", [0, -1])
 def test_every_digit_is_deformed_as_far_and_stays_whole(
-    kind: str, end: int, digits: Split, plain: Split
+    kind: str, end: int, digits: DatasetPart, plain: DatasetPart
 ) -> None:
     strength = AXES[kind].strengths[end]
     made = fixed_scenes(digits, deformed_by(SCENE, kind, strength))
@@ -76,17 +78,17 @@ def test_every_digit_is_deformed_as_far_and_stays_whole(
     assert (made.images != plain.images).any(axis=(1, 2, 3)).all()
 
 
-def test_turns_are_the_way_and_as_far_as_they_say(digits: Split) -> None:
+def test_turns_are_the_way_and_as_far_as_they_say(digits: DatasetPart) -> None:
     bar = np.zeros((1, 1, 28, 28), np.uint8)
     bar[..., 5:23, 12:16] = 255
     for strength in (-40.0, 40.0):
-        made = fixed_scenes(Split(bar, digits.labels[:1]), deformed_by(SCENE, "rotation", strength))
+        made = fixed_scenes(DatasetPart(bar, digits.labels[:1]), deformed_by(SCENE, "rotation", strength))
         rows, columns = np.nonzero(made.images[0, 0] > 128)
         slope = np.polyfit(rows, columns, 1)[0]
         assert np.degrees(np.arctan(slope)) == pytest.approx(-strength, abs=4)
 
 
-def test_digits_are_shifted_further_and_not_out_of_the_frame(digits: Split, plain: Split) -> None:
+def test_digits_are_shifted_further_and_not_out_of_the_frame(digits: DatasetPart, plain: DatasetPart) -> None:
     spread = []
     for furthest in AXES["shift"].strengths:
         made = fixed_scenes(digits, deformed_by(SCENE, "shift", furthest))
@@ -99,7 +101,9 @@ def test_digits_are_shifted_further_and_not_out_of_the_frame(digits: Split, plai
     assert spread[0] < 1 < spread[-1]
 
 
-def test_shares_are_those_that_a_measurement_finds(model: TorchModel, digits: Split, plain: Split) -> None:
+def test_shares_are_those_that_a_measurement_finds(
+    model: TorchModel, digits: DatasetPart, plain: DatasetPart
+) -> None:
     found = measure_robustness(model, digits, TRANSLATED, silent)
     assert further_tests(TRANSLATED) == ("affnist",)
     assert further_tests("mnist") == ()
@@ -112,14 +116,18 @@ def test_shares_are_those_that_a_measurement_finds(model: TorchModel, digits: Sp
         assert tuple(strength for strength, _ in found.deformed[kind]) == axis.strengths
         trained = dict(found.deformed[kind])[6.0 if kind == "shift" else 0.0]
         assert trained == dict(found.deformed["scale"])[0.0]
-        few = Split(digits.images[::5], digits.labels[::5])
+        few = DatasetPart(digits.images[::5], digits.labels[::5])
         last = fixed_scenes(few, deformed_by(SCENE, kind, axis.strengths[-1]))
         assert found.deformed[kind][-1][1] == pytest.approx(1 - measure(model, last, "", None).error)
     assert RobustnessCurve.read(json.loads(json.dumps(asdict(found)))).accuracy == found.accuracy
 
 
 def test_a_report_puts_networks_side_by_side(
-    model: TorchModel, digits: Split, plain: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: TorchModel,
+    digits: DatasetPart,
+    plain: DatasetPart,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(report, "load", lambda *words: digits)  # not the ten thousand of the published file
     images = plain.images.astype(np.float32) / 255
@@ -133,14 +141,14 @@ def test_a_report_puts_networks_side_by_side(
     output.mkdir()
     page = output / "results.md"
     page.write_text("<!-- figures: affine -->\n<!-- end -->\n")
-    fill(output)
+    render_results_page(output)
     assert "Not run; `python -m training report runs/translated-efficient-seed-0/" in page.read_text()
     pictures = []
     for _ in range(2):
         for name in ("one", "two"):
             report_model(tmp_path / name, None, None, output, example=2, watch=silent)
         compare(output)
-        fill(output)
+        render_results_page(output)
         pictures.append((output / "images" / "affine.png").read_bytes())
     assert pictures[0] == pictures[1]
     rows = [line for line in page.read_text().splitlines() if line.startswith("| `")]

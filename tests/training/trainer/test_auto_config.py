@@ -4,24 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from training.cli.folder_run import folder_settings, published_settings
 from training.data.folder_survey import FolderFacts
 from training.trainer.auto_config import choose
-
-BY_HAND = dict.fromkeys(
-    (
-        "architecture",
-        "epochs",
-        "batch_size",
-        "learning_rate",
-        "warmup",
-        "ema",
-        "augmentation",
-        "image_size",
-        "channels",
-        "preprocess",
-    )
-)
+from training.trainer.config import TrainConfig
+from training.trainer.run import choose_settings
 
 
 def chosen(**values: object) -> dict[str, object]:
@@ -52,21 +38,21 @@ def test_a_large_folder_has_the_usual_batches() -> None:
 
 @pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist", "multimnist", "smallnorb", "cifar10"])
 def test_published_data_sets_keep_their_settings_and_are_no_folder(dataset: str, tmp_path: Path) -> None:
-    assert folder_settings(dataset, tmp_path, BY_HAND, resume=False) is None
-    assert published_settings(dataset, BY_HAND).values == {
+    values, reasons = choose_settings(TrainConfig(dataset=dataset, output=tmp_path))
+    assert reasons == []
+    assert {name: value for name, value in values.items() if value is not None} == {
         "architecture": "efficient",
         "epochs": 40,
         "batch_size": 128,
         "learning_rate": 1e-3,
         "warmup": 200,
         "ema": 0.999,
-        "augmentation": None,
-        "input": None,
     }
 
 
-def test_what_is_set_by_hand_wins_for_a_published_set_as_for_a_folder() -> None:
-    assert published_settings("mnist", BY_HAND | {"epochs": 3}).values["epochs"] == 3
+def test_what_is_set_by_hand_wins_for_a_published_set_as_for_a_folder(tmp_path: Path) -> None:
+    values, _ = choose_settings(TrainConfig(dataset="mnist", output=tmp_path, epochs=3, warmup=0))
+    assert (values["epochs"], values["warmup"], values["batch_size"]) == (3, 0, 128)
 
 
 def test_the_size_follows_a_preprocessing_that_is_set_by_hand_for_a_folder() -> None:

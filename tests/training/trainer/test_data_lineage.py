@@ -8,12 +8,12 @@ import torch
 
 from capsnet.card import CardError, ModelCard
 from model.architectures.registry import build
-from tests.training.trainer.test_trainer import recipe
-from training.data.datasets import Split
+from tests.training.trainer.test_trainer import run_config
+from training.data.datasets import DatasetPart
 from training.evaluation.validate import Copies, validate_models
 from training.trainer.data_lineage import DataLineage, Stage, stages_of
-from training.trainer.device_data import split
-from training.trainer.pretrained import Earlier
+from training.trainer.device_data import train_val_split
+from training.trainer.pretrained import PretrainedNetwork
 from training.trainer.provenance import provenance
 from training.trainer.run_state import RunIdentity, TrainingError
 
@@ -21,9 +21,9 @@ ARTIFACTS = Path(__file__).resolve().parents[3] / "artifacts"
 
 
 def test_stages_are_read_out_of_the_commands() -> None:
-    first = provenance(recipe(seed=3, validation=40))["command"]
-    second = provenance(replace(recipe(), dataset="folder:my own --leaves"))["command"]
-    third = provenance(recipe(seed=3, split_seed=1))["command"]
+    first = provenance(run_config(seed=3, validation=40))["command"]
+    second = provenance(replace(run_config(), dataset="folder:my own --leaves"))["command"]
+    third = provenance(run_config(seed=3, split_seed=1))["command"]
     assert stages_of(f"{first} && python -m training blend a b --share 0.5 && {second} && {third}") == (
         Stage("mnist", 3, 40),
         Stage("folder:my own --leaves", 0, 5000),
@@ -31,35 +31,37 @@ def test_stages_are_read_out_of_the_commands() -> None:
     )
 
 
-def test_runs_of_one_split_seed_hold_out_the_same_images(digits: Split) -> None:
-    runs = [recipe(seed=seed, split_seed=split_seed) for seed, split_seed in [(0, None), (1, 0), (1, None)]]
-    own, same, other = (split(digits, each, torch.device("cpu"))[1].samples for each in runs)
+def test_runs_of_one_split_seed_hold_out_the_same_images(digits: DatasetPart) -> None:
+    runs = [
+        run_config(seed=seed, split_seed=split_seed) for seed, split_seed in [(0, None), (1, 0), (1, None)]
+    ]
+    own, same, other = (train_val_split(digits, each, torch.device("cpu"))[1].samples for each in runs)
     assert torch.equal(own, same)
     assert not torch.equal(own, other)
 
 
-def test_an_earlier_network_of_another_seed_and_the_same_split_seed_may_be_used(digits: Split) -> None:
-    mine = recipe(seed=1, split_seed=0, validation=20)
+def test_an_earlier_network_of_another_seed_and_the_same_split_seed_may_be_used(digits: DatasetPart) -> None:
+    mine = run_config(seed=1, split_seed=0, validation=20)
     command = str(provenance(mine)["command"])
     held_out = DataLineage.of_run(RunIdentity(mine, digits.fingerprint()), command)
-    before = Earlier(
-        network=build(mine.config), command=command, classes=tuple("0123456789"), held_out=held_out
+    before = PretrainedNetwork(
+        network=build(mine.network), command=command, classes=tuple("0123456789"), held_out=held_out
     )
-    before.check_held_out(Path("last.safetensors"), recipe(validation=20), digits)
+    before.check_held_out(Path("last.safetensors"), run_config(validation=20), digits)
     with pytest.raises(
         TrainingError, match=r"give its data, --split-seed 0 and a --validation of at most 20"
     ):
-        before.check_held_out(Path("last.safetensors"), recipe(seed=1, validation=20), digits)
+        before.check_held_out(Path("last.safetensors"), run_config(seed=1, validation=20), digits)
 
 
-def test_a_stage_sees_what_another_seed_or_a_larger_cut_holds_out(digits: Split) -> None:
+def test_a_stage_sees_what_another_seed_or_a_larger_cut_holds_out(digits: DatasetPart) -> None:
     stage = Stage("mnist", 0, 20)
-    assert not stage.sees("mnist", digits, 0, 20)
-    assert stage.sees("mnist", digits, 0, 21)
-    assert stage.sees("mnist", digits, 1, 20)
-    assert stage.sees("translated_mnist", digits, 1, 20)  # of the same images
-    assert not stage.sees("fashion_mnist", digits, 1, 20)
-    assert not Stage("mnist", 0, 5000).sees(
+    assert not stage.may_have_seen("mnist", digits, 0, 20)
+    assert stage.may_have_seen("mnist", digits, 0, 21)
+    assert stage.may_have_seen("mnist", digits, 1, 20)
+    assert stage.may_have_seen("translated_mnist", digits, 1, 20)  # of the same images
+    assert not stage.may_have_seen("fashion_mnist", digits, 1, 20)
+    assert not Stage("mnist", 0, 5000).may_have_seen(
         "mnist", digits, 0, 30
     )  # a tenth, which is all that is ever held out
 
@@ -67,22 +69,22 @@ def test_a_stage_sees_what_another_seed_or_a_larger_cut_holds_out(digits: Split)
 @pytest.mark.parametrize(
     ("first", "refused"), [("--seed 1", True), ("--validation 9 --seed 0", True), ("--seed 0", False)]
 )
-def test_an_early_stage_counts_too(first: str, refused: bool, digits: Split) -> None:
+def test_an_early_stage_counts_too(first: str, refused: bool, digits: DatasetPart) -> None:
     fit = "python -m training fit --dataset {} --architecture shared --epochs 1 {}"
     command = " && ".join([fit.format("mnist", first), fit.format("fashion_mnist", "--seed 0")])
     held_out = DataLineage(
         dataset="fashion_mnist", data="another", seed=0, validation=20, stages=stages_of(command)
     )
-    before = Earlier(
-        network=build(recipe().config), command=command, classes=tuple("0123456789"), held_out=held_out
+    before = PretrainedNetwork(
+        network=build(run_config().network), command=command, classes=tuple("0123456789"), held_out=held_out
     )
     if refused:
         with pytest.raises(
             TrainingError, match=r"last\.safetensors: was trained on images that are to validate"
         ):
-            before.check_held_out(Path("last.safetensors"), recipe(validation=20), digits)
+            before.check_held_out(Path("last.safetensors"), run_config(validation=20), digits)
     else:
-        before.check_held_out(Path("last.safetensors"), recipe(validation=20), digits)
+        before.check_held_out(Path("last.safetensors"), run_config(validation=20), digits)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from training.trainer.losses import RECONSTRUCTION_WEIGHT, margin_loss, reconstruction_loss
+from training.trainer.config import TrainConfig
+from training.trainer.losses import margin_loss, reconstruction_loss
 
 
 def one_hot(label: int) -> torch.Tensor:
@@ -37,4 +38,6 @@ def test_two_classes_may_be_present() -> None:
 def test_reconstruction_is_the_sum_over_pixels_and_weighs_0_392_of_the_mean() -> None:
     images, drawn = torch.rand(4, 1, 28, 28), torch.rand(4, 1, 28, 28)
     expected = 0.392 * (images - drawn).square().mean(dim=(1, 2, 3))
-    torch.testing.assert_close(RECONSTRUCTION_WEIGHT * reconstruction_loss(drawn, images), expected)
+    torch.testing.assert_close(
+        TrainConfig.reconstruction_weight * reconstruction_loss(drawn, images), expected
+    )

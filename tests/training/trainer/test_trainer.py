@@ -20,25 +20,32 @@ from model.checkpoint import load_network, read_tensors
 from model.nn.layers import CapsuleNetwork
 from training.cli.progress import ProgressDisplay
 from training.data.augmentation import AUGMENTATIONS
-from training.data.datasets import DatasetError, DatasetInfo, Split
+from training.data.datasets import DatasetError, DatasetInfo, DatasetPart
 from training.trainer import run_state
 from training.trainer import trainer as trainer_module
-from training.trainer.config import Recipe
-from training.trainer.device_data import batches, held_out, split
+from training.trainer.device_data import batches, held_out, train_val_split
 from training.trainer.distillation import Teacher
-from training.trainer.pretrained import Start
+from training.trainer.pretrained import InitialWeights
 from training.trainer.provenance import provenance
-from training.trainer.run_state import EpochResult, Stop, TrainingError, TrainingProgress
+from training.trainer.run_config import RunConfig
+from training.trainer.run_state import EarlyStop, EpochResult, TrainingError, TrainingProgress
 from training.trainer.trainer import Trainer, plain_images
 
 SPEC = InputSpec(channels=1, height=28, width=28, preprocess="mnist")
 INFO = DatasetInfo(name="mnist", classes=tuple("0123456789"), input=SPEC)
 
 
-def recipe(**values: object) -> Recipe:
-    config = ModelConfig(architecture=str(values.pop("architecture", "shared")), decoder_hidden=(16,))
-    settings = {"epochs": 3, "batch_size": 32, "augmentation": "digits", "warmup": 2, "ema": 0.9}
-    return Recipe(dataset="mnist", config=config, input=SPEC, **settings | values)  # type: ignore[arg-type]
+def run_config(**values: object) -> RunConfig:
+    network = ModelConfig(architecture=str(values.pop("architecture", "shared")), decoder_hidden=(16,))
+    settings = {
+        "epochs": 3,
+        "batch_size": 32,
+        "augmentation": "digits",
+        "warmup": 2,
+        "ema": 0.9,
+        "precision": "32-true",
+    }
+    return RunConfig(dataset="mnist", network=network, input=SPEC, **settings | values)  # type: ignore[arg-type]
 
 
 class Watcher:
@@ -61,7 +68,12 @@ class Watcher:
 
 
 def trainer(
-    folder: Path, data: Split, plan: Recipe, *, compiled: bool = False, teacher: Teacher | None = None
+    folder: Path,
+    data: DatasetPart,
+    plan: RunConfig,
+    *,
+    compiled: bool = False,
+    teacher: Teacher | None = None,
 ) -> Trainer:
     fabric = Fabric(accelerator="cpu", devices=1, precision=plan.precision)
     made_by = {"command": "none"}
@@ -72,8 +84,8 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
     return read_tensors(path)[0]
 
 
-def test_every_epoch_can_be_kept(digits: Split, tmp_path: Path) -> None:
-    run = trainer(tmp_path, digits, recipe(epochs=2))
+def test_every_epoch_can_be_kept(digits: DatasetPart, tmp_path: Path) -> None:
+    run = trainer(tmp_path, digits, run_config(epochs=2))
     run.keep_epochs = True
     run.run(Watcher())
     kept = run_state.kept_epochs(tmp_path)
@@ -87,9 +99,11 @@ def test_a_run_that_has_kept_no_epochs_says_how_to(tmp_path: Path) -> None:
         run_state.kept_epochs(tmp_path)
 
 
-def test_weights_decay_and_biases_do_not(digits: Split, tmp_path: Path) -> None:
+def test_weights_decay_and_biases_do_not(digits: DatasetPart, tmp_path: Path) -> None:
     """At a rate that learns nothing, only the decay changes the weights."""
-    plan = recipe(epochs=1, learning_rate=1e-6, weight_decay=10.0, schedule="exponential", ema=0.0, warmup=0)
+    plan = run_config(
+        epochs=1, learning_rate=1e-6, weight_decay=10.0, schedule="exponential", ema=0.0, warmup=0
+    )
     run = trainer(tmp_path, digits, plan)
     before = {name: p.detach().clone() for name, p in run.network.named_parameters()}
     run.run(Watcher())
@@ -102,15 +116,15 @@ def test_weights_decay_and_biases_do_not(digits: Split, tmp_path: Path) -> None:
     assert {p.dim() for p in decayed} == {2, 4}
 
 
-def test_statistics_are_taken_of_each_image_alike(digits: Split, tmp_path: Path) -> None:
+def test_statistics_are_taken_of_each_image_alike(digits: DatasetPart, tmp_path: Path) -> None:
     """A short batch at the end would count as much as a full one."""
-    many = Split(np.resize(digits.images, (561, 1, 28, 28)), np.resize(digits.labels, 561))
-    training = trainer(tmp_path, many, recipe(validation=56)).training
+    many = DatasetPart(np.resize(digits.images, (561, 1, 28, 28)), np.resize(digits.labels, 561))
+    training = trainer(tmp_path, many, run_config(validation=56)).training
     assert [len(images) for images in plain_images(training, seed=0)] == [253, 252]
 
 
 def test_a_resumed_step_drops_what_it_would_have_dropped(
-    digits: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    digits: DatasetPart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def small(config: ModelConfig) -> CapsuleNetwork:
         network = build(config)
@@ -118,9 +132,9 @@ def test_a_resumed_step_drops_what_it_would_have_dropped(
         return network
 
     monkeypatch.setattr(trainer_module, "build", small)
-    plan = recipe(architecture="efficient", epochs=2)
+    plan = run_config(architecture="efficient", epochs=2)
     trainer(tmp_path / "unbroken", digits, plan).run(Watcher())
-    trainer(tmp_path / "broken", digits, plan).run(Watcher(), Stop(until=1))
+    trainer(tmp_path / "broken", digits, plan).run(Watcher(), EarlyStop(until=1))
     torch.rand(5)  # another process has drawn other numbers
     run = trainer(tmp_path / "broken", digits, plan)
     run.resume()
@@ -137,10 +151,10 @@ def test_a_resumed_step_drops_what_it_would_have_dropped(
     ],
 )
 def test_a_killed_and_resumed_run_ends_with_the_same_weights(
-    architecture: str, digits: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    architecture: str, digits: DatasetPart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trainer_module, "SAVE_EVERY", 0.0)
-    plan = recipe(architecture=architecture)
+    plan = run_config(architecture=architecture)
     trainer(tmp_path / "unbroken", digits, plan).run(Watcher())
     begun = []
     for stop_after in (3, 7, None):  # within the first epoch, within the second, then to the end
@@ -170,24 +184,24 @@ def test_a_killed_and_resumed_run_ends_with_the_same_weights(
     assert [row["epoch"] for row in logs[0]] == ["1", "2", "3"]
 
 
-def test_a_run_that_stops_early_is_the_beginning_of_the_whole(digits: Split, tmp_path: Path) -> None:
-    plan = recipe(epochs=2)
+def test_a_run_that_stops_early_is_the_beginning_of_the_whole(digits: DatasetPart, tmp_path: Path) -> None:
+    plan = run_config(epochs=2)
     for name in ("whole", "parts"):
         run, watcher = trainer(tmp_path / name, digits, plan), Watcher()
         if name == "parts":
-            run.run(watcher, Stop(until=1))
+            run.run(watcher, EarlyStop(until=1))
             assert [result.epoch for result in watcher.results] == [1]
             run = trainer(tmp_path / name, digits, plan)
             run.resume()
-        run.run(watcher, Stop(until=9))  # there is nothing after the last epoch
+        run.run(watcher, EarlyStop(until=9))  # there is nothing after the last epoch
         assert [result.epoch for result in watcher.results] == [1, 2]
     whole, parts = (weights(tmp_path / name / run_state.LAST) for name in ("whole", "parts"))
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
 
 
 @pytest.mark.slow
-def test_a_run_stops_at_the_first_epoch_that_is_good_enough(digits: Split, tmp_path: Path) -> None:
-    plan = recipe(architecture="efficient", epochs=4, augmentation="none", learning_rate=3e-3)
+def test_a_run_stops_at_the_first_epoch_that_is_good_enough(digits: DatasetPart, tmp_path: Path) -> None:
+    plan = run_config(architecture="efficient", epochs=4, augmentation="none", learning_rate=3e-3)
     whole = Watcher()
     trainer(tmp_path / "whole", digits, plan).run(whole)
     wanted = min(result.validation_error for result in whole.results)
@@ -196,7 +210,7 @@ def test_a_run_stops_at_the_first_epoch_that_is_good_enough(digits: Split, tmp_p
     for attempt in range(2):  # a run that has stopped there has nothing more to do when it is resumed
         run, watcher = trainer(tmp_path / "parts", digits, plan), Watcher()
         run.resume()
-        run.run(watcher, Stop(until_error=wanted))
+        run.run(watcher, EarlyStop(until_error=wanted))
         assert len(watcher.results) == (0 if attempt else first)
     _, header = load_network(tmp_path / "parts" / run_state.LAST)
     assert header["result"] | {"seconds": 0} == dataclasses.asdict(whole.results[first - 1]) | {"seconds": 0}
@@ -208,27 +222,27 @@ def test_a_run_stops_at_the_first_epoch_that_is_good_enough(digits: Split, tmp_p
     assert all(torch.equal(whole_weights[key], parts[key]) for key in parts)
 
 
-def test_a_run_that_never_gets_so_good_ends_with_its_schedule(digits: Split, tmp_path: Path) -> None:
+def test_a_run_that_never_gets_so_good_ends_with_its_schedule(digits: DatasetPart, tmp_path: Path) -> None:
     watcher = Watcher()
-    trainer(tmp_path, digits, recipe(epochs=2)).run(watcher, Stop(until_error=0.0))
+    trainer(tmp_path, digits, run_config(epochs=2)).run(watcher, EarlyStop(until_error=0.0))
     assert [result.epoch for result in watcher.results] == [1, 2]
     assert all(result.validation_error > 0 for result in watcher.results)
 
 
 def test_the_command_says_where_a_run_stopped() -> None:
-    words = str(provenance(recipe(), None, Stop(until=4, until_error=0.008))["command"])
+    words = str(provenance(run_config(), None, EarlyStop(until=4, until_error=0.008))["command"])
     assert words.endswith(" --until 4 --until-error 0.008")
-    assert "--until" not in str(provenance(recipe())["command"])
+    assert "--until" not in str(provenance(run_config())["command"])
 
 
 def test_commands_stand_in_order_and_each_once() -> None:
     """The teacher's first; also where one begins as another does."""
-    made = {"network": build(recipe().config), "file": "teacher/last.safetensors"}
-    start = Start({}, "last.safetensors", "fit --seed 0 --until 4 && fit --epochs 2")
+    made = {"network": build(run_config().network), "file": "teacher/last.safetensors"}
+    start = InitialWeights({}, "last.safetensors", "fit --seed 0 --until 4 && fit --epochs 2")
 
     def stages(taught_by: str) -> list[str]:
         teacher = Teacher(**made, command=taught_by)  # type: ignore[arg-type]
-        return str(provenance(recipe(), start, None, teacher)["command"]).split(" && ")
+        return str(provenance(run_config(), start, None, teacher)["command"]).split(" && ")
 
     assert stages("fit --seed 0")[:-1] == ["fit --seed 0", "fit --seed 0 --until 4", "fit --epochs 2"]
     assert stages("fit --epochs 2")[:-1] == ["fit --seed 0 --until 4", "fit --epochs 2"]
@@ -237,15 +251,19 @@ def test_commands_stand_in_order_and_each_once() -> None:
     )
 
 
-def test_what_a_teacher_says_takes_the_place_of_the_labels(digits: Split, tmp_path: Path) -> None:
+def test_what_a_teacher_says_takes_the_place_of_the_labels(digits: DatasetPart, tmp_path: Path) -> None:
     """With all the weight it does so wholly, and with none not at all."""
-    trainer(tmp_path / "teacher", digits, recipe(epochs=1)).run(Watcher())
+    trainer(tmp_path / "teacher", digits, run_config(epochs=1)).run(Watcher())
     network, _ = load_network(tmp_path / "teacher" / run_state.LAST)
     teacher = Teacher(network.eval(), "teacher", "none")
     other_labels = dataclasses.replace(digits, labels=np.roll(digits.labels, 1))
 
-    def taught(name: str, data: Split, weight: float, teacher: Teacher | None) -> dict[str, torch.Tensor]:
-        plan = recipe(epochs=1, teacher_weight=weight, reconstruction_weight=0.0)  # the decoder needs labels
+    def taught(
+        name: str, data: DatasetPart, weight: float, teacher: Teacher | None
+    ) -> dict[str, torch.Tensor]:
+        plan = run_config(
+            epochs=1, teacher_weight=weight, reconstruction_weight=0.0
+        )  # the decoder needs labels
         trainer(tmp_path / name, data, plan, teacher=teacher).run(Watcher())
         return weights(tmp_path / name / run_state.LAST)
 
@@ -256,21 +274,21 @@ def test_what_a_teacher_says_takes_the_place_of_the_labels(digits: Split, tmp_pa
     assert not all(torch.equal(right[name], alone[name]) for name in alone)
 
 
-def test_who_looks_at_other_images_cannot_teach(digits: Split, tmp_path: Path) -> None:
-    plan = recipe(epochs=1)
+def test_who_looks_at_other_images_cannot_teach(digits: DatasetPart, tmp_path: Path) -> None:
+    plan = run_config(epochs=1)
     trainer(tmp_path, digits, plan).run(Watcher())
     read = partial(Teacher.read, tmp_path / run_state.LAST, data=digits)
     assert read(plan, classes=INFO.classes).file == f"{tmp_path.name}/last.safetensors"
-    larger = dataclasses.replace(plan, config=dataclasses.replace(plan.config, height=40, width=40))
+    larger = dataclasses.replace(plan, network=dataclasses.replace(plan.network, height=40, width=40))
     with pytest.raises(TrainingError, match=r"last.safetensors: cannot teach, since its images or classes"):
         read(larger, classes=INFO.classes)
     with pytest.raises(TrainingError, match=r"last.safetensors: cannot teach, since its images or classes"):
         read(plan, classes=tuple("abcdefghij"))
 
 
-def test_training_learns_and_keeps_the_best_and_the_last(digits: Split, tmp_path: Path) -> None:
+def test_training_learns_and_keeps_the_best_and_the_last(digits: DatasetPart, tmp_path: Path) -> None:
     watcher = Watcher()
-    plan = recipe(architecture="efficient", epochs=6, augmentation="none", learning_rate=3e-3)
+    plan = run_config(architecture="efficient", epochs=6, augmentation="none", learning_rate=3e-3)
     best = trainer(tmp_path, digits, plan).run(watcher)
     assert watcher.results[-1].margin_loss < 0.5 * watcher.results[0].margin_loss
     assert best == min(watcher.results, key=lambda result: result.validation_margin_loss)
@@ -278,13 +296,13 @@ def test_training_learns_and_keeps_the_best_and_the_last(digits: Split, tmp_path
         network, header = load_network(tmp_path / name)
         assert header["result"] == dataclasses.asdict(result)
         assert header["classes"] == list(INFO.classes)
-        assert Recipe.from_dict(header["recipe"]) == plan
-        _, validation = split(digits, plan, torch.device("cpu"))
+        assert RunConfig.from_dict(header["recipe"]) == plan
+        _, validation = train_val_split(digits, plan, torch.device("cpu"))
         assert trainer_module.validate(network, validation)[0] == result.validation_error
 
 
-def test_bfloat16_leaves_weights_and_lengths_in_float32(digits: Split, tmp_path: Path) -> None:
-    plan = recipe(epochs=2, precision="bf16-mixed", architecture="efficient")
+def test_bfloat16_leaves_weights_and_lengths_in_float32(digits: DatasetPart, tmp_path: Path) -> None:
+    plan = run_config(epochs=2, precision="bf16-mixed", architecture="efficient")
     run = trainer(tmp_path, digits, plan)
     seen: list[torch.dtype] = []
     run.network.get_submodule("trunk").register_forward_hook(
@@ -297,10 +315,10 @@ def test_bfloat16_leaves_weights_and_lengths_in_float32(digits: Split, tmp_path:
     assert {t.dtype for t in (*network.state_dict().values(), lengths, poses)} <= {torch.float32, torch.int64}
 
 
-def test_the_curves_of_a_resumed_run_are_whole(digits: Split, tmp_path: Path) -> None:
+def test_the_curves_of_a_resumed_run_are_whole(digits: DatasetPart, tmp_path: Path) -> None:
     """Events that a kill had cut off are drawn again from the state."""
     for stop_after in (12, None):
-        run = trainer(tmp_path, digits, recipe(epochs=3))
+        run = trainer(tmp_path, digits, run_config(epochs=3))
         run.resume()
         display = ProgressDisplay(Console(quiet=True), 3, 32, tmp_path, where="", quiet=False)
         watcher = Watcher(stop_after)
@@ -314,67 +332,67 @@ def test_the_curves_of_a_resumed_run_are_whole(digits: Split, tmp_path: Path) ->
     assert [event.step for event in events.Scalars("validation/error")] == [1, 2, 3]
 
 
-def test_resuming_with_other_settings_is_refused_by_name(digits: Split, tmp_path: Path) -> None:
-    trainer(tmp_path, digits, recipe(epochs=1)).run(Watcher())
-    other = trainer(tmp_path, digits, recipe(epochs=1, seed=5, learning_rate=0.5))
+def test_resuming_with_other_settings_is_refused_by_name(digits: DatasetPart, tmp_path: Path) -> None:
+    trainer(tmp_path, digits, run_config(epochs=1)).run(Watcher())
+    other = trainer(tmp_path, digits, run_config(epochs=1, seed=5, learning_rate=0.5))
     with pytest.raises(
         TrainingError, match=r"other settings \(learning_rate was 0\.001 and is 0\.5; seed was 0 and is 5"
     ):
         other.resume()
 
 
-def test_resuming_on_other_images_is_refused(digits: Split, tmp_path: Path) -> None:
-    trainer(tmp_path, digits, recipe(epochs=1)).run(Watcher())
-    other = trainer(tmp_path, Split(digits.images[::-1].copy(), digits.labels), recipe(epochs=1))
+def test_resuming_on_other_images_is_refused(digits: DatasetPart, tmp_path: Path) -> None:
+    trainer(tmp_path, digits, run_config(epochs=1)).run(Watcher())
+    other = trainer(tmp_path, DatasetPart(digits.images[::-1].copy(), digits.labels), run_config(epochs=1))
     with pytest.raises(TrainingError, match="mnist has changed since"):
         other.resume()
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(digits: Split, tmp_path: Path) -> None:
-    run = trainer(tmp_path, digits, recipe())
+def test_a_loss_that_is_not_finite_stops_the_run(digits: DatasetPart, tmp_path: Path) -> None:
+    run = trainer(tmp_path, digits, run_config())
     with torch.no_grad():
         next(run.network.parameters()).fill_(float("nan"))
     with pytest.raises(TrainingError, match="the loss is nan at step 0"):
         run.run(Watcher())
 
 
-def test_the_validation_images_are_cut_off_the_training_set(digits: Split) -> None:
-    training, validation = split(digits, recipe(validation=20), torch.device("cpu"))
+def test_the_validation_images_are_cut_off_the_training_set(digits: DatasetPart) -> None:
+    training, validation = train_val_split(digits, run_config(validation=20), torch.device("cpu"))
     assert (len(training), len(validation)) == (280, 20)
     assert sorted([*training.samples.tolist(), *validation.samples.tolist()]) == list(range(300))
     rows = validation.samples
     assert torch.equal(validation.images, torch.from_numpy(digits.images)[rows])
-    other = split(digits, recipe(validation=20, seed=1), torch.device("cpu"))[1]
+    other = train_val_split(digits, run_config(validation=20, seed=1), torch.device("cpu"))[1]
     assert other.samples.tolist() != rows.tolist()
 
 
-def test_at_most_a_tenth_is_cut_off(digits: Split) -> None:
-    assert len(split(digits, recipe(), torch.device("cpu"))[1]) == 30
+def test_at_most_a_tenth_is_cut_off(digits: DatasetPart) -> None:
+    assert len(train_val_split(digits, run_config(), torch.device("cpu"))[1]) == 30
     with pytest.raises(DatasetError, match="at least 10"):
-        split(Split(digits.images[:9], digits.labels[:9]), recipe(), torch.device("cpu"))
+        train_val_split(DatasetPart(digits.images[:9], digits.labels[:9]), run_config(), torch.device("cpu"))
 
 
-def test_fewer_images_held_out_are_among_more_of_the_same_seed(digits: Split) -> None:
+def test_fewer_images_held_out_are_among_more_of_the_same_seed(digits: DatasetPart) -> None:
     few, more = (held_out(digits, 3, count, torch.device("cpu")) for count in (10, 20))
     assert len(few) == 10
     assert set(few.samples.tolist()) < set(more.samples.tolist())
-    whole = split(digits, recipe(validation=20, seed=3), torch.device("cpu"))[1]
+    whole = train_val_split(digits, run_config(validation=20, seed=3), torch.device("cpu"))[1]
     assert torch.equal(whole.images, more.images)
 
 
-def test_copies_are_of_each_image_and_differ(digits: Split) -> None:
+def test_copies_are_of_each_image_and_differ(digits: DatasetPart) -> None:
     few = held_out(digits, 0, 10, torch.device("cpu"))
-    made = few.copies(AUGMENTATIONS["hands"], 2, seed=0)
+    made = few.augmented_copies(AUGMENTATIONS["hands"], 2, seed=0)
     assert made.labels.tolist() == few.labels.tolist() * 2
     first, second = made.images.chunk(2)
     assert not any(torch.equal(*pair) for pair in zip(first, second, strict=True))
-    trained_on = few.examples(torch.arange(10), AUGMENTATIONS["hands"], seed=0, epoch=0).images
+    trained_on = few.batch(torch.arange(10), AUGMENTATIONS["hands"], seed=0, epoch=0).images
     assert (first.float() / 255 - trained_on).abs().amax(dim=(1, 2, 3)).min() > 0.1
 
 
-def test_processes_together_see_what_one_would(digits: Split) -> None:
-    plan = recipe(augmentation="shift")
-    training, _ = split(digits, plan, torch.device("cpu"))
+def test_processes_together_see_what_one_would(digits: DatasetPart) -> None:
+    plan = run_config(augmentation="shift")
+    training, _ = train_val_split(digits, plan, torch.device("cpu"))
     whole = list(batches(training, plan, 1))
     halves = [list(batches(training, plan, 1, rank=rank, world=2)) for rank in (0, 1)]
     for one, *shares in zip(whole, *halves, strict=True):
@@ -384,12 +402,12 @@ def test_processes_together_see_what_one_would(digits: Split) -> None:
 
 
 def test_the_learning_rate_rises_then_falls_to_the_floor() -> None:
-    cosine = recipe(epochs=10, learning_rate=1e-2, floor=1e-5, warmup=5)
+    cosine = run_config(epochs=10, learning_rate=1e-2, floor=1e-5, warmup=5)
     rates = [cosine.rate(step, 20) for step in range(200)]
     assert rates[0] == pytest.approx(1e-2 / 6, rel=1e-3)
     assert max(rates) == pytest.approx(1e-2, rel=0.01)
     assert rates[-1] == pytest.approx(1e-5, rel=0.2)
-    exponential = recipe(schedule="exponential", decay=0.5, learning_rate=1e-2, floor=1e-3, warmup=0)
+    exponential = run_config(schedule="exponential", decay=0.5, learning_rate=1e-2, floor=1e-3, warmup=0)
     assert exponential.rate(20, 20) == pytest.approx(5e-3)
     assert exponential.rate(2000, 20) == 1e-3
 
@@ -404,19 +422,19 @@ def test_the_learning_rate_rises_then_falls_to_the_floor() -> None:
         ("ema", 1.0),
     ],
 )
-def test_a_recipe_out_of_bounds_is_refused_by_name(field: str, value: object) -> None:
+def test_a_setting_out_of_bounds_is_refused_by_name(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"{field} is "):
-        recipe(**{field: value})
+        run_config(**{field: value})
 
 
 def test_losses_read_some_steps_at_a_time_are_the_same(
-    digits: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    digits: DatasetPart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a GPU, which would stand still at each reading."""
     watchers = Watcher(), Watcher()
-    trainer(tmp_path / "each", digits, recipe()).run(watchers[0])
+    trainer(tmp_path / "each", digits, run_config()).run(watchers[0])
     monkeypatch.setattr(Trainer, "_read_every", 3)
-    trainer(tmp_path / "some", digits, recipe()).run(watchers[1])
+    trainer(tmp_path / "some", digits, run_config()).run(watchers[1])
     each, some = (
         [dataclasses.replace(result, seconds=0) for result in watcher.results] for watcher in watchers
     )
@@ -431,10 +449,10 @@ def test_losses_read_some_steps_at_a_time_are_the_same(
 )  # of the compiler itself
 @pytest.mark.parametrize("architecture", ["efficient", "shared"])
 def test_a_compiled_network_learns_the_same(
-    architecture: str, digits: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    architecture: str, digits: DatasetPart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All but the last stage of torch.compile, which would take a C++ compiler half a minute."""
-    plan = recipe(architecture=architecture, epochs=1)
+    plan = run_config(architecture=architecture, epochs=1)
     trainer(tmp_path / "eager", digits, plan).run(Watcher())
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     trainer(tmp_path / "compiled", digits, plan, compiled=True).run(Watcher())
@@ -444,25 +462,25 @@ def test_a_compiled_network_learns_the_same(
         torch.testing.assert_close(compiled[name], value, rtol=1e-3, atol=1e-4)
 
 
-def folder_recipe(**values: Any) -> Recipe:
-    return dataclasses.replace(recipe(), dataset="folder:digits", **values)
+def folder_recipe(**values: Any) -> RunConfig:
+    return dataclasses.replace(run_config(), dataset="folder:digits", **values)
 
 
 def result(epoch: int, margin: float, seconds: float = 1.0) -> EpochResult:
     return EpochResult(epoch, 1.0, 1.0, 1.0, 0.5, margin, 1e-3, seconds)
 
 
-def test_a_long_run_on_a_folder_validates_some_of_its_epochs(digits: Split, tmp_path: Path) -> None:
+def test_a_long_run_on_a_folder_validates_some_of_its_epochs(digits: DatasetPart, tmp_path: Path) -> None:
     plan = folder_recipe(epochs=81, batch_size=256)
-    assert (plan.validate_every, recipe(epochs=400).validate_every) == (3, 1)
+    assert (plan.validate_every, run_config(epochs=400).validate_every) == (3, 1)
     watcher = Watcher()
-    trainer(tmp_path, digits, plan).run(watcher, Stop(until=7))
+    trainer(tmp_path, digits, plan).run(watcher, EarlyStop(until=7))
     assert [each.epoch for each in watcher.results] == [3, 6, 7]
     assert watcher.steps == 7
 
 
 def test_the_rate_falls_to_its_floor_at_a_plateau_before_the_run_ends() -> None:
-    stop = Stop(plateau=4, cooldown=2)
+    stop = EarlyStop(plateau=4, cooldown=2)
     history = [result(1, 0.5), result(2, 0.4), result(4, 0.45)]
     assert stop.cooling_since(history) is None
     history.append(result(6, 0.41))
@@ -472,7 +490,7 @@ def test_the_rate_falls_to_its_floor_at_a_plateau_before_the_run_ends() -> None:
 
 
 def test_the_rate_falls_when_the_minutes_are_nearly_used_up() -> None:
-    stop = Stop(minutes=1.0, cooldown=2)
+    stop = EarlyStop(minutes=1.0, cooldown=2)
     history = [result(epoch, 1 / epoch, seconds=10.0) for epoch in (1, 2)]
     assert stop.cooling_since(history) is None
     history.append(result(3, 0.3, seconds=10.0))
@@ -480,10 +498,10 @@ def test_the_rate_falls_when_the_minutes_are_nearly_used_up() -> None:
     assert not stop.reached(history)
 
 
-def test_a_run_that_cools_down_ends_at_the_floor(digits: Split, tmp_path: Path) -> None:
+def test_a_run_that_cools_down_ends_at_the_floor(digits: DatasetPart, tmp_path: Path) -> None:
     run = trainer(tmp_path, digits, folder_recipe(epochs=30, batch_size=256))
     run.cooling = 4 * run.steps, 2 * run.steps
-    usual = run.recipe.rate(3 * run.steps, run.steps)
+    usual = run.config.rate(3 * run.steps, run.steps)
     assert run.rate(3 * run.steps) == usual
     assert run.rate(5 * run.steps) < 0.6 * usual
-    assert run.rate(6 * run.steps) == run.recipe.floor
+    assert run.rate(6 * run.steps) == run.config.floor

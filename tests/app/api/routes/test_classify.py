@@ -14,7 +14,7 @@ from capsnet import guard
 from capsnet.card import ModelCard
 from tests.app.both_ways import both_ways
 from tests.app.server_process import Server, assert_problem, png
-from training.data.datasets import Split
+from training.data.datasets import DatasetPart
 
 server = both_ways()
 
@@ -50,7 +50,9 @@ def test_gives_input_and_drawings_in_the_same_answer(client: httpx.Client, seven
         assert (answer["input"], drawing) == (drawn["input"], drawn["reconstruction"])
 
 
-def test_the_threshold_is_that_of_the_picture(client: httpx.Client, digits: Split, tiny_models: Path) -> None:
+def test_the_threshold_is_that_of_the_picture(
+    client: httpx.Client, digits: DatasetPart, tiny_models: Path
+) -> None:
     thresholds = ModelCard.load(tiny_models / "mnist").variants["fp32"].guard
     for pixels in (digits.images[0], digits.images[0] // 2):
         answer = client.post("/classify", files={"file": png(pixels[0])}).json()
@@ -59,7 +61,7 @@ def test_the_threshold_is_that_of_the_picture(client: httpx.Client, digits: Spli
         assert answer["reconstruction"]["threshold"] == pytest.approx(expected, rel=1e-5)
 
 
-def test_gives_what_the_graph_gives(client: httpx.Client, digits: Split, tiny_models) -> None:  # type: ignore[no-untyped-def]
+def test_gives_what_the_graph_gives(client: httpx.Client, digits: DatasetPart, tiny_models) -> None:  # type: ignore[no-untyped-def]
     session = onnxruntime.InferenceSession(tiny_models / "mnist" / "encoder.onnx")
     for pixels in digits.images[:10]:
         answer = client.post("/classify", files={"file": png(pixels[0])}).json()
@@ -110,7 +112,7 @@ def test_verify_false_leaves_the_reconstruction_out(client: httpx.Client, seven:
     assert set(answer) == FIELDS - {"reconstruction"}
 
 
-def test_preprocess_none_only_resizes(client: httpx.Client, digits: Split) -> None:
+def test_preprocess_none_only_resizes(client: httpx.Client, digits: DatasetPart) -> None:
     inverted = png(255 - digits.images[0, 0])
     found = client.post("/classify", files={"file": inverted}).json()
     as_it_is = client.post("/classify?preprocess=none", files={"file": inverted}).json()
@@ -119,7 +121,7 @@ def test_preprocess_none_only_resizes(client: httpx.Client, digits: Split) -> No
     assert as_it_is["lengths"] != light_on_dark["lengths"]
 
 
-def test_many_at_once_each_get_their_own(server: Server, digits: Split) -> None:
+def test_many_at_once_each_get_their_own(server: Server, digits: DatasetPart) -> None:
     """Under load, when pictures travel in batches, every answer belongs to its picture."""
     from concurrent.futures import ThreadPoolExecutor
 

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from app.api.schemas.responses import ClassifyAnswer, Problem
 from tests.app.server_process import Server, assert_problem, png, serving
-from training.data.datasets import Split
+from training.data.datasets import DatasetPart
 
 BROKEN = b"no picture"
 
@@ -21,7 +21,9 @@ def batch(client: httpx.Client, pictures: list[bytes], query: str = "") -> httpx
 
 
 @pytest.mark.parametrize("query", ["", "?top_k=3&verify=false", "?model=pair", "?reconstruct=true"])
-def test_answers_are_those_of_classify_in_order(client: httpx.Client, digits: Split, query: str) -> None:
+def test_answers_are_those_of_classify_in_order(
+    client: httpx.Client, digits: DatasetPart, query: str
+) -> None:
     pictures = [png(pixels[0]) for pixels in digits.images[:20]]
     response = batch(client, pictures, query)
     assert response.status_code == 200

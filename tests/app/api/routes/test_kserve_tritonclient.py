@@ -11,7 +11,7 @@ import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
 from tests.app.server_process import Server, pixels_of, png
-from training.data.datasets import Split
+from training.data.datasets import DatasetPart
 
 COUNT = 16
 
@@ -22,7 +22,7 @@ def program(server: Server) -> Iterator[triton.InferenceServerClient]:
         yield client
 
 
-def images_of(digits: Split, count: int = COUNT) -> np.ndarray:
+def images_of(digits: DatasetPart, count: int = COUNT) -> np.ndarray:
     """The first digits as the network takes them, (count,1,28,28)."""
     return digits.images[:count].astype(np.float32) / 255
 
@@ -69,7 +69,7 @@ def test_server_and_models_say_what_they_are(program: triton.InferenceServerClie
 def test_tensors_are_the_numbers_of_classify_and_reconstruct(
     program: triton.InferenceServerClient,
     client: httpx.Client,
-    digits: Split,
+    digits: DatasetPart,
     binary_in: bool,
     binary_out: bool,
 ) -> None:
@@ -94,7 +94,7 @@ def test_tensors_are_the_numbers_of_classify_and_reconstruct(
 
 
 def test_without_a_choice_all_outputs_come_as_bytes(
-    program: triton.InferenceServerClient, digits: Split
+    program: triton.InferenceServerClient, digits: DatasetPart
 ) -> None:
     result = program.infer("mnist", [image_input(images_of(digits, 3), True)], "1.0.0")
     answer = result.get_response()
@@ -105,7 +105,7 @@ def test_without_a_choice_all_outputs_come_as_bytes(
 
 
 def test_outputs_may_come_in_both_forms_and_any_order(
-    program: triton.InferenceServerClient, digits: Split
+    program: triton.InferenceServerClient, digits: DatasetPart
 ) -> None:
     images = [image_input(images_of(digits, 2), True)]
     mixed = program.infer("mnist", images, outputs=[output("poses", True), output("lengths", False)])
@@ -116,7 +116,7 @@ def test_outputs_may_come_in_both_forms_and_any_order(
 
 
 def test_parameters_that_mean_nothing_here_are_passed_over(
-    program: triton.InferenceServerClient, digits: Split
+    program: triton.InferenceServerClient, digits: DatasetPart
 ) -> None:
     result = program.infer(
         "mnist",

@@ -13,7 +13,7 @@ from app.api.schemas.responses import ClassifyAnswer, ReadAnswer
 from capsnet import AsyncClient, Client, load
 from tests.app.server_process import Server, assert_problem, png, serving
 from tests.capsnet.cli.support import capsnet
-from training.data.datasets import Split
+from training.data.datasets import DatasetPart
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def number(digits: Split) -> bytes:
+def number(digits: DatasetPart) -> bytes:
     """A PNG of 7 2 1 on black, twice as large as their rows, and a 0 in a second line."""
     first = np.concatenate([digits.images[n, 0] for n in range(3)], axis=1)
     second = np.pad(digits.images[3, 0], ((12, 0), (0, 56)))

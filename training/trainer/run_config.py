@@ -1,0 +1,146 @@
+"""Everything that decides which weights a training run ends with, in one frozen dataclass."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from capsnet.config import ConfigError, InputSpec, ModelConfig
+from model.architectures.registry import ARCHITECTURES
+from training.data.augmentation import AUGMENTATIONS, Augmentation
+from training.data.datasets import FOLDER_PREFIX, DatasetInfo
+from training.trainer.config import OPTIONS, Precision, Schedule, check, default
+
+# The augmentation that suits each way of preparing images.
+DEFAULT_AUGMENTATION = {"mnist": "digits", "fashion": "clothes", "resize": "photos"}
+# A run on a folder validates and saves at most so often: an epoch of few images is shorter than its validation.
+MOST_VALIDATIONS = 40
+# A network that is tested on transformed digits must have been trained on digits that were only shifted.
+OWN_AUGMENTATION = {"translated_mnist": "none"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """A `TrainConfig` with a value for every `auto`, without what leaves the weights alone.
+
+    It is stored in the checkpoints of a run, and compared when the run is resumed. A field that is not given has the
+    default of `TrainConfig` for published data sets.
+
+    Attributes
+    ----------
+    dataset
+        A name that `training.data.datasets` knows.
+    network
+        How the network is built.
+    input
+        How images become arrays; the preprocessing is what the service will do too.
+    epochs, batch_size
+        Passes over the training images, and images a step over all devices together.
+    learning_rate, schedule, decay, floor, warmup
+        Adam's peak rate; `cosine` falls from it to `floor` over the run, `exponential` multiplies it by `decay` an
+        epoch down to `floor`. The first `warmup` steps rise linearly.
+    ema
+        Decay of the moving average of the weights, a step; the averaged weights are validated and kept.
+    weight_decay
+        Share of every weight matrix and kernel that a step of rate 1 takes away, apart from the gradient (Loshchilov,
+        Hutter 2017, https://arxiv.org/abs/1711.05101); biases and normalisations keep theirs.
+    augmentation
+        A key of `training.data.augmentation.AUGMENTATIONS`.
+    reconstruction_weight
+        Weight of the sum of squared pixel errors beside the margin loss.
+    validation
+        Images cut off the training set to choose the epoch with; at most a tenth of the set.
+    seed
+        Of the initial weights, the order and the augmentation.
+    split_seed
+        Of the images held out for validation; None for `seed`. Runs of different seeds and one split seed hold out the
+        same images, so that they can be compared in pairs, averaged, and teach together.
+    precision
+        Of the convolutions; routing and squash are float32 in either.
+    start
+        Fingerprint of the weights that the run starts from; empty for fresh ones.
+    teacher
+        Fingerprint of a network whose answers are learned beside the labels; empty for the labels alone.
+    teacher_weight
+        Share of the teacher in the target of each class; the rest is the label's.
+
+    Raises
+    ------
+    ConfigError
+        If a value is outside its bounds; the message names the field and the allowed values.
+    """
+
+    dataset: str
+    network: ModelConfig
+    input: InputSpec
+    epochs: int
+    batch_size: int = default("batch_size")
+    learning_rate: float = default("learning_rate")
+    schedule: Schedule = default("schedule")
+    decay: float = default("decay")
+    floor: float = default("floor")
+    warmup: int = default("warmup")
+    ema: float = default("ema")
+    weight_decay: float = default("weight_decay")
+    augmentation: str
+    reconstruction_weight: float = default("reconstruction_weight")
+    validation: int = default("validation")
+    seed: int = default("seed")
+    split_seed: int | None = default("split_seed")
+    precision: Precision
+    start: str = ""
+    teacher: str = ""
+    teacher_weight: float = default("teacher_weight")
+
+    def __post_init__(self) -> None:
+        for name in OPTIONS.keys() & self.__dataclass_fields__.keys() - {"teacher"}:
+            check(name, getattr(self, name), OPTIONS[name])
+        if self.network.architecture not in ARCHITECTURES:
+            known = ", ".join(sorted(ARCHITECTURES))
+            raise ConfigError(f"architecture is {self.network.architecture!r}; known are {known}")
+        if self.augmentation not in AUGMENTATIONS:
+            raise ConfigError(
+                f"augmentation is {self.augmentation!r}; it must be one of {', '.join(AUGMENTATIONS)}"
+            )
+
+    @property
+    def held_out_by(self) -> int:
+        """Return the seed that chooses the validation images."""
+        return self.seed if self.split_seed is None else self.split_seed
+
+    @property
+    def policy(self) -> Augmentation:
+        """The augmentation by its values."""
+        return AUGMENTATIONS[self.augmentation]
+
+    @property
+    def validate_every(self) -> int:
+        """Epochs from one validation to the next: 1, but more in long runs on a folder."""
+        return math.ceil(self.epochs / MOST_VALIDATIONS) if self.dataset.startswith(FOLDER_PREFIX) else 1
+
+    def rate(self, step: int, steps_an_epoch: int) -> float:
+        """Learning rate of a step, counted from 0 over the whole run."""
+        rise = min(1.0, (step + 1) / (self.warmup + 1))
+        if self.schedule == "exponential":
+            decayed: float = self.learning_rate * self.decay ** (step / steps_an_epoch)
+            return rise * max(self.floor, decayed)
+        done = step / (steps_an_epoch * self.epochs)
+        return rise * (self.floor + (self.learning_rate - self.floor) * (1 + math.cos(math.pi * done)) / 2)
+
+    def to_dict(self) -> dict[str, object]:
+        """The settings as plain values, as `from_dict` takes them."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, object]) -> "RunConfig":
+        """The settings that `to_dict` wrote; raises KeyError, TypeError or ValueError if they are none."""
+        values = dict(values)
+        network: Any = values.pop("network", None) or values.pop("config")  # its name in older checkpoints
+        network = ModelConfig(**network | {"decoder_hidden": tuple(network["decoder_hidden"])})
+        spec = InputSpec(**values.pop("input"))  # type: ignore[arg-type]
+        return cls(**values, network=network, input=spec)  # type: ignore[arg-type]
+
+
+def default_augmentation(info: DatasetInfo) -> str:
+    """Name of the augmentation that suits a data set."""
+    return OWN_AUGMENTATION.get(info.name, DEFAULT_AUGMENTATION[info.input.preprocess])
