@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from capsnet import directions as pose_directions
 from capsnet import guard, results
 from capsnet.card import CARD_FILE, CardError, ModelCard
+from capsnet.config import are_digits
 from capsnet.errors import CapsnetError
 from capsnet.images import STORED, Picture, Png, read
 from capsnet.png import png
@@ -405,7 +406,12 @@ class Predictor:
         data = read(picture, level=STORED)
         with _decoding():
             image: Floats = decode(
-                data, self.card.input, preprocess=preprocess, objects=self.card.objects, counted=counted
+                data,
+                self.card.input,
+                preprocess=preprocess,
+                objects=self.card.objects,
+                counted=counted,
+                digits=are_digits(self.card.classes),
             )
         return image
 

@@ -9,6 +9,7 @@ from capsnet.preprocessing.connected_components import Components, find_componen
 from capsnet.preprocessing.crossing_lines import line_pixels, parts_of_lines
 from capsnet.preprocessing.local_background import stroke_width
 from capsnet.preprocessing.outlines import fill_outline
+from capsnet.preprocessing.rings import clear_ring
 from capsnet.preprocessing.ruled_lines import remove_ruled_lines
 
 NOISE_LEVELS = 4.0  # standard deviations from the ground that are still ground
@@ -58,7 +59,12 @@ class ObjectCount:
 
 
 def segment_digits(
-    contrast: np.ndarray, noise: float, count: int = 1, counted: ObjectCount | None = None
+    contrast: np.ndarray,
+    noise: float,
+    count: int = 1,
+    counted: ObjectCount | None = None,
+    *,
+    digits: bool = True,
 ) -> np.ndarray | None:
     """Crop to the digit, or to the likeliest `count`, of which several may be one by overlap; None where there is none.
 
@@ -72,6 +78,8 @@ def segment_digits(
         How many digits to look for.
     counted
         Takes up how many separate objects there are.
+    digits
+        Whether to clear a ring around a digit, and the slash of a 0.
 
     Returns
     -------
@@ -93,7 +101,11 @@ def segment_digits(
             clean = np.where(parts.mask(crossing), np.float32(0), clean)
             parts = find_components(clean > floor, clean)
     contrast = clean
-    if len(parts) and (filled := fill_outline(contrast, parts)) is not None:
+    zero = False
+    if digits and len(parts) and (cleared := clear_ring(contrast, parts)) is not None:
+        contrast, zero = cleared
+        parts = find_components(contrast > floor, contrast)
+    if len(parts) and not zero and (filled := fill_outline(contrast, parts)) is not None:
         contrast = filled
         parts = find_components(contrast > floor, contrast)
     if not may_be_digits(parts).any():
@@ -281,6 +293,11 @@ def normalize_stroke_width(strokes: np.ndarray, height: int, width: int) -> np.n
 
     `strokes` float32 (h,w) in [0,1], cropped to the digit.
     """
+    return _fitted(widen_strokes(strokes, height, width), height, width)
+
+
+def widen_strokes(strokes: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The same in a larger canvas, at least `FINE` pixels long, cropped to the digit: float32."""
     times = max(1, -(-FINE // max(height, width)))
     large = _fitted(strokes, height * times, width * times)
     share = stroke_width(large > 0.5) / max(large.shape)
@@ -294,7 +311,7 @@ def normalize_stroke_width(strokes: np.ndarray, height: int, width: int) -> np.n
         change = (share - THICKEST) * max(height, width) * times
         thin = 1 - dilate(1 - np.pad(large, 1), change / 2)
         large = thin if thin.max() > 0.5 else large
-    return _fitted(_cropped(large), height, width)
+    return _cropped(large)
 
 
 def dilate(strokes: np.ndarray, radius: float) -> np.ndarray:
