@@ -43,14 +43,14 @@ def test_is_ready_within_its_time(tmp_path: Path) -> None:
 
 
 def test_keeps_to_its_memory(shipped: Server, digits: Split) -> None:
-    """205 MB, with the model loaded and after requests of every kind."""
-    assert shipped.resident() < 205_000
+    """215 MB, of which the five models take 100, after requests of every kind."""
+    assert shipped.resident() < 215_000
     for pixels in digits.images[:20]:
         for route in ("/classify", "/reconstruct?dim=3&delta=0.1"):
             assert shipped.client.post(route, files={"file": png(pixels[0])}).status_code == 200
     poses = np.zeros((64, 16)).tolist()
     assert shipped.client.post("/decode", json={"label": 7, "poses": poses}).status_code == 200
-    assert shipped.resident() < 205_000
+    assert shipped.resident() < 215_000
 
 
 def test_mnist_is_the_default_and_reads_digits(shipped: Server, digits: Split) -> None:
