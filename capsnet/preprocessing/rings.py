@@ -15,7 +15,8 @@ LONGEST = 2.2  # the longer side of a ring's extent over the shorter, at most
 DIRECTIONS = 72  # in which the outermost ink is sought
 OUTLIER = 0.12  # radii of the ellipse, by which outermost ink may miss it: a gap, or the end of a slash
 CLOSED = 0.88  # of all rows' ends, that do not
-HOPELESS = 0.5  # of all rows' ends: where fewer lie on an ellipse at first, there is none
+ROUGHLY = 0.4  # of the half axes, by which they may miss the ellipse that fills their extent
+HOPELESS = 0.7  # of all rows' ends: where fewer lie on an ellipse at first, there is none
 ROWS = 48  # of the ring, spread evenly, are enough to know its shape
 TINY = 1e-6  # keeps equations of few points solvable
 RADII = 40  # steps from the middle to the ring
@@ -109,7 +110,10 @@ def _ellipse(parts: Components, outer: int) -> Ellipse | None:
     """The ellipse on which the first and the last ink of nearly every row of a component lies; None without one."""
     points = _sides(parts, outer)
     size = np.array([parts.width[outer], parts.height[outer]], float)
-    near = np.ones(points.shape[1], bool)
+    # Even a leaning ellipse is near the one that fills its extent; most other digits are not.
+    near = np.abs(np.hypot(*(2 * points / size[:, None] - 1)) - 1) < ROUGHLY
+    if near.mean() < HOPELESS:
+        return None
     for _ in range(3):
         found = _fit(points[:, near], size)
         if found is None:
