@@ -114,6 +114,7 @@ def _ellipse(parts: Components, outer: int) -> Ellipse | None:
     near = np.abs(np.hypot(*(2 * points / size[:, None] - 1)) - 1) < ROUGHLY
     if near.mean() < HOPELESS:
         return None
+    found: Ellipse | None = None
     for _ in range(3):
         found = _fit(points[:, near], size)
         if found is None:
@@ -122,7 +123,7 @@ def _ellipse(parts: Components, outer: int) -> Ellipse | None:
         near = off < OUTLIER
         if np.mean(near) < HOPELESS:
             return None
-    return found if np.mean(off < OUTLIER) >= CLOSED and found.elongation < LONGEST else None
+    return found if found and near.mean() >= CLOSED and found.elongation < LONGEST else None
 
 
 def _sides(parts: Components, outer: int) -> np.ndarray:
@@ -165,7 +166,7 @@ def _inner_edge(direction: np.ndarray, radius: np.ndarray) -> float:
     if not len(common):
         return 1 - THICKEST
     thick = min((common[-1] - common[0] + 1) / RADII, THICKEST)
-    return 1 - MARGIN * thick
+    return float(1 - MARGIN * thick)
 
 
 def _slash(points: np.ndarray, ellipse: Ellipse, edge: float, *, alone: float) -> float | None:
