@@ -22,6 +22,7 @@ TINY = 1e-6  # keeps equations of few points solvable
 RADII = 40  # steps from the middle to the ring
 THICKEST = 0.35  # of the radius, that a ring's line is thick
 MARGIN = 1.4  # thicknesses of its line, within which ink is the ring's
+HOLLOW = 0.54  # of the radius, that is at least left within the ring's line: a thick narrow 6 has less
 LEAST_HEIGHT = 0.5  # of the ring's height, that the ink inside has
 LEAST_INK = 0.15  # of the ring's ink
 CORE = 0.6  # of the radius, within which a slash is straight
@@ -85,6 +86,8 @@ def clear_ring(contrast: np.ndarray, parts: Components) -> tuple[np.ndarray, boo
     direction, radius = ellipse.polar(points)
     joined = own[y, x]
     edge = _inner_edge(direction[joined], radius[joined])
+    if edge < HOLLOW:
+        return None
     inside = radius < edge
     level = np.flatnonzero(np.bincount(y[inside], minlength=height))
     if not len(level) or level[-1] - level[0] < LEAST_HEIGHT * height:
