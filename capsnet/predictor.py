@@ -37,7 +37,7 @@ from capsnet.png import png
 from capsnet.poses import linspace_exact, other_winners, perturb, rank, scatter_poses
 from capsnet.poses import sweep as sweep_poses
 from capsnet.preprocessing.pipeline import ImageTooLarge, NotAnImage, ObjectCount, decode
-from capsnet.reading import MOST_DIGITS, Digit, Sight, answer_of, check_model, find, hint_of, sights
+from capsnet.reading import MOST_DIGITS, Digit, Sight, answer_of, check_model, find, hint_of, note_of, sights
 from capsnet.results import Classification, Reading, Reconstruction, Sweep, Transformation
 from capsnet.shipped_models import chosen_models
 from capsnet.transforms import PROPERTIES, transform
@@ -450,7 +450,11 @@ class Predictor:
         checks, drawn = self._verify(seen) if verify else ([None] * len(seen), [None] * len(seen))
         return [
             results.classification(
-                _as_json(self._classified(each, count, check) | hint_of(counted.found, self.card.objects)),
+                _as_json(
+                    self._classified(each, count, check)
+                    | hint_of(counted.found, self.card.objects)
+                    | note_of(counted)
+                ),
                 (each.image, drawing),
             )
             for each, check, drawing, counted in zip(seen, checks, drawn, counts, strict=True)

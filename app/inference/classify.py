@@ -31,15 +31,15 @@ async def classify_images(
         sights = await service.classify_images(served, readable, verify, deadline)
     found = iter(sights)
     return [
-        image if isinstance(image, Problem) else _classified(served, next(found), count, counted.found)
+        image if isinstance(image, Problem) else _classified(served, next(found), count, counted)
         for image, counted in zip(images, counts, strict=True)
     ]
 
 
-def _classified(served: LoadedModel, sight: ClassifyOutput, count: int, objects_found: int) -> Classification:
-    return Classification(
-        served, sight.capsules, rank(sight.capsules.lengths, count), sight.check, objects_found
-    )
+def _classified(
+    served: LoadedModel, sight: ClassifyOutput, count: int, counted: ObjectCount
+) -> Classification:
+    return Classification(served, sight.capsules, rank(sight.capsules.lengths, count), sight.check, counted)
 
 
 def _check_top_k(served: LoadedModel, top_k: int | None) -> int:

@@ -56,9 +56,18 @@ THINNEST, THICKEST = 0.10, 0.16  # as they are between these
 
 @dataclass
 class ObjectCount:
-    """How many separate objects stand in a picture as a digit does: the one that is taken, and others like it."""
+    """What a picture holds beyond what is read.
+
+    Attributes
+    ----------
+    found
+        How many separate objects stand in it as a digit does: the one that is taken, and others like it.
+    first_frame
+        Whether the file holds more images, of which the first is read.
+    """
 
     found: int = 0
+    first_frame: bool = False
 
 
 def segment_digits(

@@ -94,7 +94,8 @@ def decode(
     claim
         Called with the bytes of memory that decoding will take, before it begins; may raise to refuse that.
     counted
-        Takes up how many separate objects `mnist` finds; 0 where it need not look for them.
+        Takes up how many separate objects `mnist` finds, 0 where it need not look for them, and whether the file
+        holds more images than the first.
     digits
         Whether the classes are the ten digits, so that what only a digit has may be mended: a ring around it, the
         slash of a 0, the up-stroke of a 1. A digit that is crossed out is then taken for blank.
@@ -147,6 +148,8 @@ def decode_uint8(
     way = preprocess or spec.preprocess
     if way not in WAYS:
         raise ValueError(f"preprocess is '{way}'; allowed: {', '.join(WAYS)}")
+    if counted is not None:
+        counted.first_frame = image_file.is_animated(data)
     if way in ("resize", "none"):
         colour = spec.channels == 3
         image = image_file.read(

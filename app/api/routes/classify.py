@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from capsnet.reading import hint_of
+from capsnet.reading import hint_of, note_of
 
 from ...errors import Problem, unwrap
 from ...inference.classify import classify_images
@@ -104,4 +104,4 @@ def _answer(found: Classification) -> dict[str, Any]:
     }
     if found.check is not None:
         answer["reconstruction"] = found.check
-    return answer | hint_of(found.objects_found, found.model.card.objects)
+    return answer | hint_of(found.counted.found, found.model.card.objects) | note_of(found.counted)
