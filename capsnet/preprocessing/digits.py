@@ -56,7 +56,7 @@ THINNEST, THICKEST = 0.10, 0.16  # as they are between these
 
 @dataclass
 class ObjectCount:
-    """What a picture holds beyond what is read.
+    """Parts of a picture beyond those that are read.
 
     Attributes
     ----------

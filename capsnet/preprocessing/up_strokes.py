@@ -7,6 +7,7 @@ and a hook at its end, a loop or a second stroke makes another digit.
 import numpy as np
 
 INK = 0.5  # least value of a pixel of a stroke
+LEAST_HEIGHT = 24  # pixels, in which angles can be told
 TALL = 0.9  # of the canvas, that a 1 is high
 STEM = (0.6, 0.85)  # of the height, between which the stem is alone; below it may have a foot
 STRAIGHT, STRAIGHT_UP = 0.03, 0.045  # of the height, by which the stem and the up-stroke differ from a line
@@ -23,6 +24,8 @@ KEPT = 0.08  # of the height: how wide the up-stroke is left
 def shorten_up_stroke(digit: np.ndarray) -> np.ndarray | None:
     """Cut off a long up-stroke of a 1, float32 (h,w) in [0,1], as high as its canvas; None where there is none."""
     height, width = digit.shape
+    if height < LEAST_HEIGHT or width > height:
+        return None
     ink = digit > INK
     rows = np.arange(int(STEM[0] * height), int(STEM[1] * height))
     low = ink[rows]

@@ -73,6 +73,12 @@ def test_a_long_up_stroke_is_cut_off_but_no_bar() -> None:
         assert shorten_up_stroke(other) is None
 
 
+def test_flat_and_tiny_strokes_have_no_up_stroke() -> None:
+    for size in ((40, 2), (2, 40), (6, 40), (24, 24), (40, 1)):
+        assert shorten_up_stroke(np.ones(size, np.float32)) is None
+        assert not is_crossed_out(np.ones(size, np.float32))
+
+
 def test_lines_through_a_digit_cross_it_out_but_its_own_do_not() -> None:
     assert is_crossed_out(canvas(*SEVEN, [(0, 85), (120, 75)]))
     assert is_crossed_out(canvas(*SEVEN, [(0, 70), (120, 65)], [(0, 95), (120, 90)]))
