@@ -25,7 +25,7 @@ REPORTED_FIRST, REPORTED = (
     7000,
     100,
 )  # the first number and how many of each reported kind; none was used for tuning
-COLOURS, GREYS = 128, 48  # of a sheet
+COLOURS, GREYS = 128, 16  # of a sheet
 OUTLIERS = 1000  # pictures of each kind that the guard is to refuse
 OUTLIER_SEED = 2026
 
