@@ -2,7 +2,7 @@
 
 The outermost ink in every direction tells a ring: nearly everywhere it lies on one ellipse. What lies within is the
 digit, also where it touches the ring, and the ring is cleared. A 0 has nothing inside. One straight bar from side to
-side is the slash of a 0, and the bar is cleared, unless the ring is a circle and the bar stands apart or upright: a 1.
+side is the slash of a 0, and the bar is cleared, unless the ring is a circle and the bar is nearly upright: a 1.
 """
 
 from dataclasses import dataclass
@@ -30,10 +30,7 @@ SLASH_LENGTH = 0.75  # of the distance from side to side of the ring, that it is
 SLASH_WIDTH = 0.25  # radii on either side of its middle line
 ALONE, ALONE_IN_ZERO = 0.85, 0.6  # of the ink inside, that it is: in a circle, and in a narrower ring
 CIRCLE = 1.3  # the longer axis over the shorter, up to which a bar may be a 1 in a circle
-UPRIGHT, UPRIGHT_APART = (
-    15,
-    30,
-)  # degrees from the vertical, up to which it is: joined to the circle, or apart
+UPRIGHT = 30  # degrees from the vertical, up to which it is
 
 
 @dataclass(frozen=True)
@@ -100,7 +97,7 @@ def clear_ring(contrast: np.ndarray, parts: Components) -> tuple[np.ndarray, boo
     if turn is None:
         if not circle:
             return None
-    elif not circle or turn >= (UPRIGHT_APART if (joined & inside).sum() < inside.sum() / 2 else UPRIGHT):
+    elif not circle or turn >= UPRIGHT:
         clear, zero = inside | (radius > 1 + OUTLIER), True
     else:
         return None
