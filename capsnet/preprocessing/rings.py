@@ -14,7 +14,7 @@ from capsnet.preprocessing.connected_components import Components
 LONGEST = 2.2  # the longer side of a ring's extent over the shorter, at most
 DIRECTIONS = 72  # in which the outermost ink is sought
 OUTLIER = 0.12  # radii of the ellipse, by which outermost ink may miss it: a gap, or the end of a slash
-CLOSED = 0.88  # of all rows' ends, that do not
+CLOSED = 0.9  # of all rows' ends, that do not
 ROUGHLY = 0.4  # of the half axes, by which they may miss the ellipse that fills their extent
 HOPELESS = 0.7  # of all rows' ends: where fewer lie on an ellipse at first, there is none
 ROWS = 48  # of the ring, spread evenly, are enough to know its shape
