@@ -38,9 +38,9 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-plain test-kubernetes test-browser chromium screenshots train smoke pictures reading results figures tutorial openapi fuzz fuzz-http lock clean \
+.PHONY: help serve test test-slow test-plain test-kubernetes test-browser chromium screenshots train smoke pictures reading results figures tutorial openapi fuzz fuzz-http lock clean \
 	lint lint-style lint-types lint-imports lint-images lint-english install-serve install-train install-dev \
-	wheel-check bench-serving bench-limit bench-overload bench-gpu bench-training soak performance
+	wheel-check bench-serving bench-limit bench-overload bench-gpu gpu-check bench-training soak performance
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,8 +50,12 @@ serve: install-serve ## Serve artifacts/ on http://127.0.0.1:8000 (HOST=, PORT=,
 
 # Two files at a time: most tests wait for a server or a process more than they compute. TEST_PROCESSES=0 for a debugger.
 TEST_PROCESSES := 2
-test: install-dev ## Run every test that needs no browser and no container engine (ARGS=, TEST_PROCESSES=)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=tests/browser -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=tests/browser -n $(TEST_PROCESSES) --dist loadfile
+test: install-dev ## Run every test that needs no browser, no container engine and no patience (ARGS=, TEST_PROCESSES=)
+	$(PYTEST) -m 'not slow' $(ARGS)
+
+test-slow: install-dev ## Run the tests that `make test` leaves out because each takes long (ARGS=, TEST_PROCESSES=)
+	$(PYTEST) -m slow $(ARGS)
 
 test-plain: install-dev ## Run the tests over HTTP under plain uvicorn, from a copy of the tree without app/server/ (ARGS=)
 	OMP_NUM_THREADS=1 CAPSNET_TEST_SERVER=plain $(BIN)/python -m pytest tests/app/api tests/app/observability \
@@ -164,6 +168,11 @@ bench-overload: install-dev ## Twice and ten times the sustainable load (SECONDS
 
 bench-gpu: install-dev ## The encoder on a GPU, or on the processor where there is none (SECONDS=)
 	$(BIN)/python -m benchmarks.gpu $(BENCH)
+
+# About five minutes on a machine with an NVIDIA GPU. STAND_IN=1 tries the script itself where there is none.
+STAND_IN :=
+gpu-check: install-dev ## Everything that only a GPU can show, in one go and one table (STAND_IN=1 without one)
+	$(BIN)/python -m benchmarks.gpu_check --output $(OUTPUT) $(if $(STAND_IN),--stand-in) $(ARGS)
 
 bench-training: install-dev ## A step of training beside a plain loop and the arithmetic (ROUNDS=, SECONDS=)
 	$(BIN)/python -m benchmarks.training --rounds $(ROUNDS) --output $(OUTPUT) $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)

@@ -126,6 +126,15 @@ def _gpu(figures: dict[str, Any]) -> str:
     return markdown(["images/s by batch", *sizes], [*rows, *limits])
 
 
+def _gpu_check(figures: dict[str, Any]) -> str:
+    rows = [[row["area"], row["check"], row["result"], row["found"]] for row in figures["rows"]]
+    rule = ["---"] * 4
+    table = "".join(
+        f"| {' | '.join(cells)} |\n" for cells in [["area", "check", "result", "found"], rule, *rows]
+    )
+    return f"On {figures['device']}, {figures['minutes']} minutes.\n\n{table}"
+
+
 def training_rows(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
     """Heading and rows: images a second, and seconds for an epoch of 60,000."""
     heading = ["images/s (s an epoch of 60,000)", "this trainer", "plain loop", "times", "arithmetic limit"]
@@ -155,9 +164,10 @@ TABLES: dict[str, Callable[[Any], str]] = {
     "overload": _overload,
     "soak": _soak,
     "gpu": _gpu,
+    "gpu_check": _gpu_check,
     "training": _training,
 }
-COMMANDS = {name: "soak" if name == "soak" else f"bench-{name}" for name in TABLES}
+COMMANDS = {name: f"bench-{name}" for name in TABLES} | {"soak": "soak", "gpu_check": "gpu-check"}
 
 if __name__ == "__main__":
     main()

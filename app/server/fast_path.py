@@ -5,6 +5,9 @@ messages, one layer of wrappers, objects for request and response) took as long 
 (docs/performance.md). Here a request that came whole and plain is read as bytes, goes to the use case that the route
 goes to, and is written as bytes. Whatever else comes, and every request that is wrong in itself, takes the long way,
 which has the texts of the errors.
+
+With 1, 8, 32 and 128 clients it brings 22, 21, 9 and 0 % more requests a second (docs/log/serving.md). It goes when it
+brings less than 5 % with 32 clients.
 """
 
 import asyncio

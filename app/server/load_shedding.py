@@ -3,6 +3,9 @@
 A request that goes all the way to be refused there takes the time of those that were let in, and of reading the next
 ones: these wait in the sockets' buffers, where they cannot be refused. Here one is refused from its bytes, before they
 are parsed. Whatever is not one plain, whole request goes all the way.
+
+`multimnist`, two workers, clients that ask again at once: 259 of 279 answers of 200 a second with 1,000 connections,
+and 52 where refused clients are not made to wait. It goes when that stays above 95 % without it.
 """
 
 import asyncio

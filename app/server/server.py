@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from ..api.state import state_of
 from ..settings import Settings
 from .acceptor import Acceptor, is_slow_to_accept
-from .connection_balancer import Siblings
+from .connection_balancer import WorkerConnections
 from .protocol import protocol_class
 from .sockets import cannot_listen, url
 from .supervisor import ends_at_hangup
@@ -48,8 +48,8 @@ class Server(uvicorn.Server):
 
     Parameters
     ----------
-    siblings
-        Other workers on the port, where there are any.
+    counts
+        The connections of all workers on the port, where there are several.
     on_listening
         Called once the server listens.
     """
@@ -58,12 +58,12 @@ class Server(uvicorn.Server):
         self,
         app: FastAPI,
         settings: Settings,
-        siblings: Siblings | None = None,
+        counts: WorkerConnections | None = None,
         on_listening: Callable[[], None] = lambda: None,
     ) -> None:
         self._on_listening = on_listening
         self._protocol = protocol_class(app, settings.request_timeout)
-        self._siblings = siblings
+        self._counts = counts
         self._settings = settings
         super().__init__(
             uvicorn.Config(
@@ -99,26 +99,26 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, with a helper for the moments when many connections come at once; among siblings by it alone."""
+        """Listen, with a helper for the moments when many connections come at once; among workers by it alone."""
         try:
             await super().startup(sockets)
         except OSError as error:  # another process has begun to listen since the address was looked at
             raise cannot_listen(self._settings, error) from None
         if self.started:
             self._on_listening()
-        if self.started and self._siblings is None:
+        if self.started and self._counts is None:
             log.info("listening", address=url(self._settings))
             if hasattr(signal, "SIGHUP") and not ends_at_hangup():
                 asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
-        if not self.started or (self._siblings is None and not is_slow_to_accept()):
+        if not self.started or (self._counts is None and not is_slow_to_accept()):
             return
         for listening in (each for server in self.servers for each in server.sockets):
             acceptor = Acceptor(
-                listening.fileno(), self._connection, self.server_state.connections, self._siblings
+                listening.fileno(), self._connection, self.server_state.connections, self._counts
             )
             self._acceptors.append(acceptor)
             self._protocol.on_connections_changed.append(acceptor.publish)
-        if self._siblings is not None:
+        if self._counts is not None:
             for server in self.servers:
                 server.close()
 

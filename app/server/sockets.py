@@ -15,18 +15,15 @@ def own_socket(settings: Settings) -> socket.socket:
     StartupError
         If the address cannot be had.
     """
-    return _bound(settings, socket.SO_REUSEADDR)
-
-
-def shared_socket(settings: Settings) -> socket.socket:
-    """The same, shared with other processes of the user that ask for it in this way.
-
-    Raises
-    ------
-    StartupError
-        If the address cannot be had.
-    """
-    return _bound(settings, socket.SO_REUSEADDR, socket.SO_REUSEPORT)
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((settings.host, settings.port))
+    except (OSError, UnicodeError) as error:  # a label of a name may be too long to be asked for
+        sock.close()
+        raise cannot_listen(settings, error) from None
+    return sock
 
 
 class StartLock:
@@ -59,19 +56,6 @@ def url(settings: Settings) -> str:
     """The address of the settings as a client writes it."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return f"http://{host}:{settings.port}"
-
-
-def _bound(settings: Settings, *options: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        for option in options:
-            sock.setsockopt(socket.SOL_SOCKET, option, 1)
-        sock.bind((settings.host, settings.port))
-    except (OSError, UnicodeError) as error:  # a label of a name may be too long to be asked for
-        sock.close()
-        raise cannot_listen(settings, error) from None
-    return sock
 
 
 def cannot_listen(settings: Settings, error: OSError | UnicodeError) -> StartupError:

@@ -1,8 +1,9 @@
 """Several processes on one port: started, watched over and ended by a supervisor that serves nothing itself.
 
-Each worker listens on a socket of its own on the same address (SO_REUSEPORT), the kernel spreads the connections over
-them, and who has more than another hands new ones on (`connection_balancer`).
-One socket that all inherit would give nearly all of them to the worker that wakes first (docs/performance.md).
+All workers accept from one socket, which they inherit; who has more connections than another leaves new ones to it
+(`connection_balancer`). Connections that wait when a worker dies are taken by another.
+uvicorn's own supervisor has no growing pauses between starts, gives no reason in one sentence, and leaves its workers
+behind when it is killed. This one goes when it has all three.
 """
 
 import asyncio
@@ -24,9 +25,9 @@ import structlog
 from ..errors import StartupError
 from ..inference.shared_changes import SharedChanges
 from ..settings import Settings
-from .connection_balancer import Board
+from .connection_balancer import ConnectionCounts
 from .shared_memory import shared_numbers
-from .sockets import StartLock, own_socket, shared_socket, url
+from .sockets import StartLock, own_socket, url
 
 log = structlog.get_logger(__name__)
 
@@ -84,8 +85,8 @@ class Supervisor:
         """
         with (
             _folder() as folder,
-            _reserved(self._settings) as self._start_lock,
-            contextlib.closing(Board(self._settings.workers)) as self._board,
+            _reserved(self._settings) as (self._start_lock, self._listening),
+            contextlib.closing(ConnectionCounts(self._settings.workers)) as self._counts,
             _shared_counts(self._settings.workers) as (self._memory, self._decoding),
         ):
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # where the workers add their counts together
@@ -106,6 +107,7 @@ class Supervisor:
         stop = asyncio.create_task(self._stopping.wait())
         await asyncio.wait([stop, *keepers], return_when=asyncio.FIRST_COMPLETED)
         self._stopping.set()
+        self._listening.close()  # the workers close theirs once no client waits
         self._signal_all(signal.SIGTERM)
         await asyncio.wait(keepers, timeout=PATIENCE)
         self._signal_all(signal.SIGKILL)
@@ -150,7 +152,7 @@ class Supervisor:
         """Start a worker and wait for its end."""
         channel, its_end = socket.socketpair()
         with its_end:
-            files = [self._memory, *self._board.files(number)]
+            files = [self._memory, self._counts.file, self._listening.fileno()]
             try:
                 process = await asyncio.create_subprocess_exec(
                     sys.executable, "-m", f"{__package__}.worker", *map(str, [its_end.fileno(), number, *files]),
@@ -175,7 +177,7 @@ class Supervisor:
         writer.close()
         self._ready -= was_ready
         self._processes.remove(process)
-        self._board.gone(number)
+        self._counts.remove(number)
         self._decoding[number] = 0
         self._on_end(process.pid)
         refusal = "" if was_ready else said.decode(errors="replace")
@@ -274,14 +276,12 @@ def _shared_counts(workers: int) -> Iterator[tuple[int, memoryview]]:
 
 
 @contextlib.contextmanager
-def _reserved(settings: Settings) -> Iterator[StartLock]:
+def _reserved(settings: Settings) -> Iterator[tuple[StartLock, socket.socket]]:
     """Hold the address while workers come and go; raises StartupError if it cannot be had."""
-    if not hasattr(socket, "SO_REUSEPORT"):
+    if sys.platform == "win32":
         raise StartupError(
-            "CAPSNET_WORKERS above 1 needs a system on which processes can share a port, such as Linux"
+            "CAPSNET_WORKERS above 1 needs a system on which processes inherit sockets, such as Linux"
         )
-    with contextlib.closing(StartLock(settings)) as lock:
-        own_socket(settings).close()  # refused where others share the address among themselves
-        with shared_socket(settings):
-            log.info("listening", address=url(settings), workers=settings.workers)
-            yield lock
+    with contextlib.closing(StartLock(settings)) as lock, own_socket(settings) as listening:
+        log.info("listening", address=url(settings), workers=settings.workers)
+        yield lock, listening

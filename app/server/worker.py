@@ -1,10 +1,10 @@
-"""Serve as one of several processes on a port: `python -m app.server.worker CHANNEL NUMBER MEMORY FILE...`.
+"""Serve as one of several processes on a port: `python -m app.server.worker CHANNEL NUMBER MEMORY COUNTS LISTENING`.
 
 CHANNEL is the number of an inherited socket whose other end the supervisor holds. Through it the worker learns what it
 should serve (`fingerprint`). It says that it is ready, or why it cannot start, and then every second that it is alive.
 When the channel closes, the supervisor is gone and the worker ends as well. NUMBER is the worker's own. MEMORY is an
-inherited file in which all workers count the memory of their decodings. Through the other inherited files
-(`connection_balancer`) the worker shares connections with the others.
+inherited file in which all workers count the memory of their decodings, and COUNTS one in which they count their
+connections (`connection_balancer`). LISTENING is the socket from which all of them accept.
 """
 
 import asyncio
@@ -21,18 +21,19 @@ from ..api.state import shared_changes, state_of
 from ..errors import StartupError
 from ..observability import logging_config
 from ..settings import Settings
-from .connection_balancer import Siblings
+from .connection_balancer import WorkerConnections
 from .fingerprint import CHANGED, SIZE, agrees, fingerprint
 from .server import Server
-from .sockets import shared_socket
 from .supervisor import ALIVE, HEARTBEAT_S, READY
 
 
 class WorkerServer(Server):
     """A server that tells its supervisor when it is ready, and ends with it."""
 
-    def __init__(self, app: FastAPI, settings: Settings, channel: socket.socket, siblings: Siblings) -> None:
-        super().__init__(app, settings, siblings)
+    def __init__(
+        self, app: FastAPI, settings: Settings, channel: socket.socket, counts: WorkerConnections
+    ) -> None:
+        super().__init__(app, settings, counts)
         self._channel = channel
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -57,7 +58,7 @@ class WorkerServer(Server):
 
 def main() -> None:
     """Serve until the supervisor says or is gone; tell it the reason where that cannot be."""
-    channel_file, number, memory, *files = map(int, sys.argv[1:])
+    channel_file, number, memory, counts, listening = map(int, sys.argv[1:])
     channel = socket.socket(fileno=channel_file)
     expected = channel.recv(SIZE, socket.MSG_WAITALL)
     try:
@@ -74,12 +75,12 @@ def main() -> None:
         if not agrees(found, expected, with_models=not changed):
             raise StartupError(CHANGED)
         service.decode_memory.share(memory, number)
-        server = WorkerServer(app, settings, channel, Siblings(number, files))
+        server = WorkerServer(app, settings, channel, WorkerConnections(number, counts))
     except StartupError as error:
         channel.sendall(str(error).encode())
         sys.exit(1)
     with contextlib.suppress(KeyboardInterrupt):
-        server.run([shared_socket(settings)])
+        server.run([socket.socket(fileno=listening)])
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ SERVERS: dict[str, tuple[str, list[str], dict[str, object]]] = {
 
 @contextlib.contextmanager
 def running(name: str, models: Path, log: Path) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
-    """The server's process and a client of it; killed at the end."""
+    """The server's process and a client of it; ended at the end."""
     package, words, variables = SERVERS[name]
     if not importlib.util.find_spec(package):
         pytest.skip(f"needs {package}")
@@ -56,8 +56,12 @@ def running(name: str, models: Path, log: Path) -> Iterator[tuple[subprocess.Pop
             wait_until_ready(process, client, log)
             yield process, client
     finally:
-        process.kill()
-        process.wait()
+        process.terminate()  # a killed gunicorn would leave its workers behind
+        try:
+            process.wait(END_S)
+        finally:
+            process.kill()
+            process.wait()
 
 
 def wait_until_ready(process: subprocess.Popen[str], client: httpx.Client, log: Path) -> None:

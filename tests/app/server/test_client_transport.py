@@ -109,7 +109,9 @@ def test_a_trailer_is_no_header(hasty: Server, trailer: bytes, pause: float) -> 
     ],
     ids=["length", "chunked", "expect", "close", "upgrade"],
 )
-@pytest.mark.parametrize("drips", [False, True], ids=["silent", "drips"])
+@pytest.mark.parametrize(
+    "drips", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["silent", "drips"]
+)
 def test_a_body_that_is_answered_already_has_a_deadline(
     hasty: Server, request_head: bytes, drips: bool
 ) -> None:

@@ -257,6 +257,7 @@ def test_pauses_double_while_workers_are_short_lived_and_a_long_life_ends_the_ro
     assert losses.pause == 0.0
 
 
+@pytest.mark.slow
 def test_a_hung_worker_is_ended_and_replaced(tiny_models: Path, tmp_path: Path, seven: bytes) -> None:
     with two_workers(tiny_models, tmp_path / "log") as running:
         hung, other = workers_of(running)

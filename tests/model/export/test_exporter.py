@@ -24,9 +24,13 @@ def network(architecture: str = "shared", **values: object) -> CapsuleNetwork:
     return build(ModelConfig(architecture=architecture, **values)).eval()  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    "architecture", sorted(set(ARCHITECTURES) - {"cnn"})
-)  # too large to export in a test
+@pytest.mark.parametrize(  # `cnn` is too large to export in a test
+    "architecture",
+    [
+        pytest.param(name, marks=() if name in ("efficient", "shared") else pytest.mark.slow)
+        for name in sorted(set(ARCHITECTURES) - {"cnn"})
+    ],
+)
 def test_the_graphs_compute_what_the_network_computes(
     architecture: str, exported_as: Callable[[str], Exported], images: np.ndarray
 ) -> None:

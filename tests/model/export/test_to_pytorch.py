@@ -22,7 +22,14 @@ ROOT = Path(__file__).resolve().parents[3]
 SHIPPED = sorted(path.parent.name for path in (ROOT / "artifacts").glob(f"*/{CARD_FILE}"))
 
 
-@pytest.fixture(scope="module", params=["capsnet", "cnn-residual", "cnn-small", "efficient", "residual"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "efficient",
+        "residual",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("capsnet", "cnn-residual", "cnn-small")),
+    ],
+)
 def trained(
     request: pytest.FixtureRequest, images: np.ndarray, tmp_path_factory: pytest.TempPathFactory
 ) -> Exported:

@@ -491,6 +491,7 @@ def test_a_report_draws_measures_and_fills_the_page(
             assert len(shades) > 50
 
 
+@pytest.mark.slow
 def test_an_exported_model_is_attacked_if_one_asks_for_it(
     others: Path, exported: Path, tmp_path: Path
 ) -> None:
@@ -503,6 +504,7 @@ def test_an_exported_model_is_attacked_if_one_asks_for_it(
     assert "confusion" in found
 
 
+@pytest.mark.slow
 def test_what_a_model_was_trained_on_tests_nothing(pictures: Path, exported: Path, tmp_path: Path) -> None:
     done = run("report", exported, "--dataset", f"folder:{pictures}", "--output", tmp_path)
     assert "is what the model was trained on" in done.stderr.replace("\n", " ")
@@ -522,6 +524,7 @@ def test_a_report_on_other_classes_or_of_no_class_is_refused(
 
 
 @pytest.mark.parametrize("architecture", ["shared", "capsnet"])
+@pytest.mark.slow
 def test_two_processes_train_as_one(architecture: str, pictures: Path, tmp_path: Path) -> None:
     """Networks without BatchNorm: the same global batch gives the same loss and the same gradient."""
     words = f"--architecture {architecture} --primary-capsules 16 --augmentation none --epochs 1".split()

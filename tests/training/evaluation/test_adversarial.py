@@ -49,6 +49,7 @@ def test_no_pixel_moves_further_than_epsilon_or_leaves_the_range(
     assert float((changed - images).abs().max()) > epsilon / 2
 
 
+@pytest.mark.slow
 def test_attacks_lower_the_accuracy(network: CapsuleNetwork, digits: Split) -> None:
     data = Split(digits.images[:40], digits.labels[:40])
     thresholds = fit_guard(TorchModel(network), data.images.astype(np.float32) / 255)
@@ -92,6 +93,7 @@ def test_the_score_that_an_adaptive_attack_lowers_is_the_guards_own(
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_an_adaptive_attack_is_accepted_more_often_than_one_that_knows_of_reconstructions_alone(
     network: CapsuleNetwork, digits: Split
 ) -> None:

@@ -96,6 +96,7 @@ def test_a_card_that_does_not_say_what_was_held_out_is_refused(change: dict[str,
         DataLineage.of_model(ARTIFACTS / "mnist", changed)
 
 
+@pytest.mark.slow
 def test_models_of_several_data_sets_have_the_validation_errors_of_their_cards(data_folder: Path) -> None:
     """Each on its own images: mnist holds out fewer than multimnist, whose scenes are made of the same digits."""
     paths = [ARTIFACTS / name for name in ("mnist", "multimnist")]

@@ -129,9 +129,13 @@ def test_a_resumed_step_drops_what_it_would_have_dropped(
     assert all(torch.equal(unbroken[name], broken[name]) for name in unbroken)
 
 
-@pytest.mark.parametrize(
-    "architecture", sorted(set(ARCHITECTURES) - {"capsnet", "cnn"})
-)  # 7 and 35 M parameters take their time
+@pytest.mark.parametrize(  # without 7 and 35 M parameters, which take their time
+    "architecture",
+    [
+        pytest.param(name, marks=() if name in ("efficient", "shared") else pytest.mark.slow)
+        for name in sorted(set(ARCHITECTURES) - {"capsnet", "cnn"})
+    ],
+)
 def test_a_killed_and_resumed_run_ends_with_the_same_weights(
     architecture: str, digits: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,6 +185,7 @@ def test_a_run_that_stops_early_is_the_beginning_of_the_whole(digits: Split, tmp
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
 
 
+@pytest.mark.slow
 def test_a_run_stops_at_the_first_epoch_that_is_good_enough(digits: Split, tmp_path: Path) -> None:
     plan = recipe(architecture="efficient", epochs=4, augmentation="none", learning_rate=3e-3)
     whole = Watcher()
