@@ -1,5 +1,6 @@
 """The configuration of a network, and the errors that a user can mend."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,11 @@ class UserError(ValueError):
 
 class ConfigError(UserError):
     """A setting of a network is outside its bounds."""
+
+
+def are_digits(classes: Sequence[str]) -> bool:
+    """Tell whether classes are the ten digits in their order, so that pictures may be prepared as those of digits."""
+    return tuple(classes) == tuple("0123456789")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from capsnet import directions as pose_directions
 from capsnet import guard, occlusion, results
 from capsnet.card import CARD_FILE, CardError, ModelCard
+from capsnet.config import are_digits
 from capsnet.errors import CapsnetError
 from capsnet.explanation import choose_method, occlusion_fields, votes_fields
 from capsnet.images import STORED, Picture, Png, read
@@ -37,7 +38,7 @@ from capsnet.png import png
 from capsnet.poses import linspace_exact, other_winners, perturb, rank, scatter_poses
 from capsnet.poses import sweep as sweep_poses
 from capsnet.preprocessing.pipeline import ImageTooLarge, NotAnImage, ObjectCount, decode
-from capsnet.reading import MOST_DIGITS, Digit, Sight, answer_of, check_model, find, hint_of, sights
+from capsnet.reading import MOST_DIGITS, Digit, Sight, answer_of, check_model, find, hint_of, note_of, sights
 from capsnet.results import (
     Classification,
     Explanation,
@@ -458,7 +459,12 @@ class Predictor:
         data = read(picture, level=STORED)
         with _decoding():
             image: Floats = decode(
-                data, self.card.input, preprocess=preprocess, objects=self.card.objects, counted=counted
+                data,
+                self.card.input,
+                preprocess=preprocess,
+                objects=self.card.objects,
+                counted=counted,
+                digits=are_digits(self.card.classes),
             )
         return image
 
@@ -497,7 +503,11 @@ class Predictor:
         checks, drawn = self._verify(seen) if verify else ([None] * len(seen), [None] * len(seen))
         return [
             results.classification(
-                _as_json(self._classified(each, count, check) | hint_of(counted.found, self.card.objects)),
+                _as_json(
+                    self._classified(each, count, check)
+                    | hint_of(counted.found, self.card.objects)
+                    | note_of(counted)
+                ),
                 (each.image, drawing),
             )
             for each, check, drawing, counted in zip(seen, checks, drawn, counts, strict=True)

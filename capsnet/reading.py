@@ -26,6 +26,7 @@ from capsnet.card import Guard, ModelCard
 from capsnet.config import InputSpec
 from capsnet.preprocessing import image_file
 from capsnet.preprocessing.colour_contrast import colour_contrast
+from capsnet.preprocessing.digits import ObjectCount
 from capsnet.preprocessing.local_background import stroke_contrast
 from capsnet.preprocessing.panels import find_panel
 from capsnet.preprocessing.pipeline import (
@@ -283,6 +284,11 @@ def hint_of(found: int, objects: int) -> dict[str, Any]:
         return {}
     hint = f"the image shows {found} separate objects and {objects} is read; POST /read reads every digit"
     return {"objects_found": found, "hint": hint}
+
+
+def note_of(counted: ObjectCount) -> dict[str, Any]:
+    """What an answer about one image adds where its file holds several."""
+    return {"note": "the file holds several images; the first is read"} if counted.first_frame else {}
 
 
 def text_of(lines: Sequence[Sequence[Digit]], classes: Sequence[str]) -> str:

@@ -43,7 +43,7 @@ async def classify_images(
             drawn = await _draw(service, served, readable, sights, count, deadline)
     found = zip(sights, drawn, strict=True)
     return [
-        image if isinstance(image, Problem) else _classified(served, *next(found), count, counted.found)
+        image if isinstance(image, Problem) else _classified(served, *next(found), count, counted)
         for image, counted in zip(images, counts, strict=True)
     ]
 
@@ -70,10 +70,10 @@ def _classified(
     sight: ClassifyOutput,
     drawn: Drawn,
     count: int,
-    objects_found: int,
+    counted: ObjectCount,
 ) -> Classification:
     ranking = rank(sight.capsules.lengths, count)
-    return Classification(served, sight.capsules, ranking, sight.check, objects_found, *drawn)
+    return Classification(served, sight.capsules, ranking, sight.check, counted, *drawn)
 
 
 def _check_top_k(served: LoadedModel, top_k: int | None) -> int:

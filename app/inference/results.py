@@ -1,10 +1,11 @@
 """What the service answers with, before a route writes it as JSON or PNG."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from capsnet.card import PoseDirection
+from capsnet.preprocessing.digits import ObjectCount
 from capsnet.reading import Digit
 
 from .models import LoadedModel
@@ -15,15 +16,15 @@ from .types import Capsules, Floats, ReconstructionCheck
 class Classification:
     """The content of a picture: all capsules, the indices of the longest, and the check where it was asked for.
 
-    `objects_found` counts the separate objects; it is 0 where the picture is a data set's row. `input` is what the
-    network saw, and `drawings` what the capsules of the ranking draw, as PNG files, where these were asked for.
+    `counted` has the number of separate objects, 0 where the picture is a data set's row. `input` is what the network
+    saw, and `drawings` what the capsules of the ranking draw, as PNG files, where these were asked for.
     """
 
     model: LoadedModel
     capsules: Capsules
     ranking: list[int]
     check: ReconstructionCheck | None
-    objects_found: int = 0
+    counted: ObjectCount = field(default_factory=ObjectCount)
     input: bytes | None = None
     drawings: tuple[bytes, ...] = ()
 

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import structlog
 
 from capsnet.card import ModelCard
+from capsnet.config import are_digits
 from capsnet.preprocessing.pipeline import ImageTooLarge, NotAnImage, ObjectCount, decode, is_cheap_to_decode
 from capsnet.reading import Page, find
 
@@ -236,6 +237,7 @@ class InferenceService:
                 max_pixels=max_pixels,
                 objects=card.objects,
                 counted=counted,
+                digits=are_digits(card.classes),
             ),
             may_wait=may_wait,
         )

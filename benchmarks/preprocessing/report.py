@@ -8,18 +8,24 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from benchmarks.preprocessing import catalogue, guard_table, ood_images
+from benchmarks.preprocessing import catalogue, guard_table, ood_images, reported
 from benchmarks.preprocessing.guard_table import Judged, judge
-from benchmarks.preprocessing.measure import Reading, read_kind, speeds
+from benchmarks.preprocessing.measure import SPECS, Reading, read_kind, speeds, thumbnail
 from benchmarks.preprocessing.photo import ENLARGEMENT
 from capsnet.card import Guard
 from capsnet.config import InputSpec
 from capsnet.onnx_model import Model, open_variants
+from capsnet.preprocessing.pipeline import decode_uint8
 from training.data.datasets import DatasetPart, load
 
 SHOWN = 5  # examples of a kind on a sheet
 CELL, SEEN, CAPTION = 112, 56, 14
 HEAVY = {"heic": 1}  # its encoder, not its decoder, takes seconds at full size
+REPORTED_FIRST, REPORTED = (
+    7000,
+    100,
+)  # the first number and how many of each reported kind; none was used for tuning
+COLOURS, GREYS = 128, 16  # of a sheet
 OUTLIERS = 1000  # pictures of each kind that the guard is to refuse
 OUTLIER_SEED = 2026
 
@@ -41,6 +47,10 @@ def main() -> None:
     options = _options()
     found = {name: _subject(name, options) for name in ("mnist", "fashion_mnist")}
     subjects = {name: subject for name, subject in found.items() if subject}
+    if "mnist" in subjects:
+        _insert(options.output / "pictures.md", "reported", _report_reported(subjects["mnist"], options))
+    if options.reported:
+        return
     rows: list[str] = []
     photographs: dict[str, list[Judged]] = {name: [] for name in subjects}
     for group, members in catalogue.GROUPS.items():
@@ -73,8 +83,38 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=200, help="pictures of each kind")
     parser.add_argument("--enlargement", type=int, default=ENLARGEMENT, help="4 makes 12 megapixels")
     parser.add_argument("--workers", type=int, default=1, help="processes")
+    parser.add_argument("--reported", action="store_true", help="only the kinds that people reported")
     parser.add_argument("--readings", type=Path, help="keep what was read here, to judge another model by it")
     return parser.parse_args()
+
+
+def _report_reported(subject: Subject, options: argparse.Namespace) -> str:
+    """Measure the kinds that people reported and draw their sheets; gives the table."""
+    lines = ["| kind | read | wrong and accepted | accepted | bar |", "| --- | ---: | ---: | ---: | --- |"]
+    for group, members in reported.GROUPS.items():
+        readings = {}
+        for kind in members:
+            line, readings[kind] = _reported(kind, subject)
+            print(line, flush=True)
+            lines.append(line)
+        sheet(readings, GREYS).save(options.output / "images" / f"reported-{group}.png", optimize=True)
+    return "\n".join(lines)
+
+
+def _reported(kind: str, subject: Subject) -> tuple[str, Reading]:
+    """The row of a kind that people reported, and its examples; what became blank is not read."""
+    numbers = range(REPORTED_FIRST, REPORTED_FIRST + REPORTED)
+    made, labels = zip(*(reported.make(kind, subject.test, number) for number in numbers), strict=True)
+    seen = np.stack([decode_uint8(data, SPECS["digits"]) for data in made])
+    judged = judge(subject.model, subject.thresholds, seen)
+    drawn = seen.any(axis=(1, 2, 3))
+    right, accepted = (judged.label == np.array(labels)) & drawn, judged.accepted & drawn
+    bar = reported.KINDS[kind]
+    read = f"{right.mean():.0%}" if bar.read else ""
+    bars = [f"{bar.read:.0%} read"] * (bar.read > 0) + [f"{bar.harm:.0%} wrong"] * (bar.harm < 1)
+    shares = f"{(accepted & ~right).mean():.0%} | {accepted.mean():.0%}"
+    shown = [thumbnail(data) for data in made[:SHOWN]]
+    return f"| {kind} | {read} | {shares} | {', '.join(bars)} |", Reading(seen, shown)
 
 
 def _subject(name: str, options: argparse.Namespace) -> Subject | None:
@@ -126,7 +166,7 @@ def _strangers(subject: Subject, photographs: list[Judged], options: argparse.Na
     }
 
 
-def sheet(readings: dict[str, Reading]) -> Image.Image:
+def sheet(readings: dict[str, Reading], colours: int = COLOURS) -> Image.Image:
     """A row for each kind: its name, then each picture beside what the network saw."""
     width = SHOWN * (CELL + SEEN + 8)
     picture = Image.new("RGB", (width, len(readings) * (CELL + CAPTION)), (128, 128, 128))
@@ -139,7 +179,7 @@ def sheet(readings: dict[str, Reading]) -> Image.Image:
             picture.paste(shown, (left, top + CAPTION))
             seen = Image.fromarray(reading.seen[index, 0]).resize((SEEN, SEEN), Image.Resampling.NEAREST)
             picture.paste(seen, (left + CELL + 2, top + CAPTION))
-    return picture.quantize(128)
+    return picture.quantize(colours)
 
 
 def _tables(rows: list[str], times: dict[str, float], count: int) -> str:

@@ -70,7 +70,7 @@ KINDS = {**EMPTY, **SMALL, **GROUNDS, **LETTERING, "crossed-out": REFUSED["cross
 GROUPS = {
     "empty": (*EMPTY, "one-at-edge"),
     "grounds": (*SMALL, *GROUNDS),
-    "lettering": (*LETTERING, "crossed-out"),
+    "lettering": (*(name for name in LETTERING if name != "one-at-edge"), "crossed-out"),
 }
 
 

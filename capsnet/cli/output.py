@@ -218,7 +218,7 @@ def classify_row(file: str, found: Classification) -> Row:
     best, check = found.predictions[0], found.reconstruction
     return Row(
         cells={
-            "file": file,
+            "file": f"{file} (first image)" if "note" in found.answer else file,
             "class": ", ".join(each.label for each in found.predictions),
             "length": ", ".join(f"{each.length:.3f}" for each in found.predictions),
             "distance": "" if check is None else f"{check.distance:.2f}",

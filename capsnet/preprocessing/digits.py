@@ -9,6 +9,7 @@ from capsnet.preprocessing.connected_components import Components, find_componen
 from capsnet.preprocessing.crossing_lines import line_pixels, parts_of_lines
 from capsnet.preprocessing.local_background import stroke_width
 from capsnet.preprocessing.outlines import fill_outline
+from capsnet.preprocessing.rings import clear_ring
 from capsnet.preprocessing.ruled_lines import remove_ruled_lines
 
 NOISE_LEVELS = 4.0  # standard deviations from the ground that are still ground
@@ -18,10 +19,9 @@ FULL = 0.8  # of the strokes' level, from which on they count as full
 NEAR = 0.12  # of the digit's height: pieces no farther away belong to it
 LINK = 0.3  # of the first piece's length, that the others of a chain have at least
 ALIKE = 0.7  # of the first piece's darkness, that the others of a chain have at least
-CHAIN_NEAR = 0.25  # of a piece's length: the next of a chain is no farther away
-CHAIN = (
-    2.7  # lengths of the first piece, that a chain is at most high: two segments and the gaps between them
-)
+LONGER = 2.0  # lengths of the first piece, that the others of a chain have at most
+CHAIN_NEAR = 0.25  # of a segment's length and thickness: the next of a chain is no farther away
+CHAIN = 2.7  # lengths with thickness, that a chain is at most high: two segments and the gaps between them
 BAR = 2.5  # heights, that a level bar is at least wide
 SHORT_LINE = 0.6  # of the digit's width, that a line under it is at least long
 UNDER = 0.05  # of the digit's height, by which a line under it may overlap it
@@ -45,6 +45,10 @@ MOST_INSIDE = 20  # components, the heaviest, that may have a frame around them
 LEAST_INSIDE = 0.1  # of the frame's weight
 MOST_FRAME = 0.3  # of its extent, that a frame covers
 
+PIECES = 3  # of a display's digit, that are at least apart
+SEGMENT = 0.1  # of the digit's longer edge, that a piece is at least long
+GAP = 0.14  # of the digit's longer edge, that a gap between two is at most wide
+
 FINE = 80  # pixels to the longer edge of the canvas in which strokes are brought to their width
 USUAL = 0.125  # width of MNIST's strokes, in shares of the digit's longer edge
 THINNEST, THICKEST = 0.10, 0.16  # as they are between these
@@ -52,13 +56,27 @@ THINNEST, THICKEST = 0.10, 0.16  # as they are between these
 
 @dataclass
 class ObjectCount:
-    """How many separate objects stand in a picture as a digit does: the one that is taken, and others like it."""
+    """Parts of a picture beyond those that are read.
+
+    Attributes
+    ----------
+    found
+        How many separate objects stand in it as a digit does: the one that is taken, and others like it.
+    first_frame
+        Whether the file holds more images, of which the first is read.
+    """
 
     found: int = 0
+    first_frame: bool = False
 
 
 def segment_digits(
-    contrast: np.ndarray, noise: float, count: int = 1, counted: ObjectCount | None = None
+    contrast: np.ndarray,
+    noise: float,
+    count: int = 1,
+    counted: ObjectCount | None = None,
+    *,
+    digits: bool = True,
 ) -> np.ndarray | None:
     """Crop to the digit, or to the likeliest `count`, of which several may be one by overlap; None where there is none.
 
@@ -72,6 +90,8 @@ def segment_digits(
         How many digits to look for.
     counted
         Takes up how many separate objects there are.
+    digits
+        Whether to clear a ring around a digit, and the slash of a 0.
 
     Returns
     -------
@@ -93,7 +113,11 @@ def segment_digits(
             clean = np.where(parts.mask(crossing), np.float32(0), clean)
             parts = find_components(clean > floor, clean)
     contrast = clean
-    if len(parts) and (filled := fill_outline(contrast, parts)) is not None:
+    zero = False
+    if digits and len(parts) and (cleared := clear_ring(contrast, parts)) is not None:
+        contrast, zero = cleared
+        parts = find_components(contrast > floor, contrast)
+    if len(parts) and not zero and (filled := fill_outline(contrast, parts)) is not None:
         contrast = filled
         parts = find_components(contrast > floor, contrast)
     if not may_be_digits(parts).any():
@@ -168,20 +192,24 @@ def _with_pieces(parts: Components, main: int) -> np.ndarray:
     longest = np.maximum(parts.height, parts.width)
     strength = parts.weight / parts.pixels
     usual = (parts.weight > LEAST_PIECE * parts.weight[main]) & (strength > 0.4 * strength[main])
-    usual &= inner_parts(parts) | ~inner_parts(parts)[main]
-    usual &= (longest <= 1.2 * longest[main]) & ~_around(parts, main)
-    found = usual & _near(parts, main, NEAR)
+    usual &= (inner_parts(parts) | ~inner_parts(parts)[main]) & ~_around(parts, main)
+    found = usual & (longest <= 1.2 * longest[main]) & _near(parts, main, NEAR * longest[main])
     found[main] = True
-    links = usual & (strength > ALIKE * strength[main]) & (longest >= LINK * longest[main])
+    alike = usual & (strength > ALIKE * strength[main]) & (longest <= LONGER * longest[main])
+    # A display's segment reaches from joint to joint with its thickness; a level one may be the shorter kind.
+    beside = alike & _near(parts, main, CHAIN_NEAR * longest[main])
+    size = int(longest[beside].max(initial=longest[main]))
+    joint = size + min(int(parts.height[main]), int(parts.width[main]))
+    links = alike & (longest >= LINK * size)
     chain, seen = found.copy(), np.zeros(len(parts), bool)
     tall, wide = _extent(parts, chain)
     # A chain only grows, so one that is too long already is none, and a page full of pieces is not searched.
-    while max(tall, wide) <= CHAIN * longest[main] and (new := chain & ~seen & links).any():
+    while max(tall, wide) <= CHAIN * joint and (new := chain & ~seen & links).any():
         following = int(np.argmax(new))
         seen[following] = True
-        chain |= links & _near(parts, following, CHAIN_NEAR)
+        chain |= links & _near(parts, following, CHAIN_NEAR * joint)
         tall, wide = _extent(parts, chain)
-    if wide <= tall <= CHAIN * longest[main]:
+    if wide <= tall <= CHAIN * joint:
         found = chain
     return np.asarray(found & ~_underlines(parts, found))
 
@@ -206,9 +234,8 @@ def _underlines(parts: Components, found: np.ndarray) -> np.ndarray:
     return np.asarray(bars & (parts.top >= bottom - UNDER * height) & (parts.width > least))
 
 
-def _near(parts: Components, main: int, share: float) -> np.ndarray:
-    """Find the components no farther from another than a share of its length, to either side: bool (N,)."""
-    reach = share * max(parts.height[main], parts.width[main])
+def _near(parts: Components, main: int, reach: float) -> np.ndarray:
+    """Find the components no farther from another than `reach`, to either side: bool (N,)."""
     return np.asarray(
         (parts.left <= parts.right[main] + reach)
         & (parts.right >= parts.left[main] - reach)
@@ -281,8 +308,13 @@ def normalize_stroke_width(strokes: np.ndarray, height: int, width: int) -> np.n
 
     `strokes` float32 (h,w) in [0,1], cropped to the digit.
     """
+    return _fitted(widen_strokes(strokes, height, width), height, width)
+
+
+def widen_strokes(strokes: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The same in a larger canvas, at least `FINE` pixels long, cropped to the digit: float32."""
     times = max(1, -(-FINE // max(height, width)))
-    large = _fitted(strokes, height * times, width * times)
+    large = _joined_segments(_fitted(strokes, height * times, width * times))
     share = stroke_width(large > 0.5) / max(large.shape)
     if share < THINNEST:
         # Thick strokes reach farther out: the lines are first made smaller by as much.
@@ -294,7 +326,21 @@ def normalize_stroke_width(strokes: np.ndarray, height: int, width: int) -> np.n
         change = (share - THICKEST) * max(height, width) * times
         thin = 1 - dilate(1 - np.pad(large, 1), change / 2)
         large = thin if thin.max() > 0.5 else large
-    return _fitted(_cropped(large), height, width)
+    return _cropped(large)
+
+
+def _joined_segments(strokes: np.ndarray) -> np.ndarray:
+    """Close the gaps between a display's segments, which are three long pieces or more: float32 (h,w)."""
+    parts = find_components(strokes > 0.5, strokes)
+    if len(parts) < PIECES:
+        return strokes
+    edge = max(strokes.shape)
+    if (np.maximum(parts.height, parts.width) >= SEGMENT * edge).sum() < PIECES:
+        return strokes
+    reach = GAP * edge / 2
+    room = int(reach) + 1
+    wide = dilate(np.pad(strokes, room), reach)
+    return (1 - dilate(1 - wide, reach))[room:-room, room:-room]
 
 
 def dilate(strokes: np.ndarray, radius: float) -> np.ndarray:

@@ -56,6 +56,11 @@ MAX_RUN_LENGTH_PIXELS = 1_000_000
 # What the signatures of PNG, JPEG, GIF, WebP and BMP files become in base64.
 BASE64_STARTS = (b"iVBORw0KGgo", b"/9j/", b"R0lGOD", b"UklGR", b"Qk0")
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+HEIF_SEQUENCES = {b"hevc", b"hevx", b"msf1"}
+ANIMATED_WEBP = 2  # in the flags of a VP8X chunk
+# A GIF file's header, its image descriptor with the byte before its data, and what these blocks begin with.
+GIF_HEADER_SIZE, GIF_IMAGE_SIZE = 13, 11
+GIF_IMAGE, GIF_EXTENSION = 0x2C, 0x21
 HEIF_PLUGIN = "pillow_heif"
 
 TURNS = {
@@ -187,6 +192,42 @@ def memory_to_decode(image: Image.Image, kind: str, enough: int) -> int:
     decoded = BYTES_PER_PIXEL.get(kind, stored) * width * height
     strip = (stored + STRIP_BYTES) * width * min(height, max(STRIP_ROWS, factor)) if factor > 1 else 0
     return decoded + strip + WORK_BYTES * -(-width // factor) * -(-height // factor)
+
+
+def is_animated(data: bytes) -> bool:
+    """Tell whether a file holds more images than the one that is read, as far as its bytes say so in a moment."""
+    if data.startswith(b"\x89PNG"):
+        return b"acTL" in data[: max(data.find(b"IDAT"), 0)]
+    if data[8:16] == b"WEBPVP8X":
+        return len(data) > 20 and bool(data[20] & ANIMATED_WEBP)
+    if data[4:8] == b"ftyp":
+        return data[8:12] in HEIF_SEQUENCES
+    return data.startswith(b"GIF8") and _has_second_frame(data)
+
+
+def _has_second_frame(data: bytes) -> bool:
+    """Tell whether a GIF file goes on after its first image, by the sizes of its blocks."""
+    place, found = GIF_HEADER_SIZE + _palette_size(data, 10), 0
+    while place < len(data):
+        if data[place] == GIF_EXTENSION:
+            place += 2
+        elif data[place] == GIF_IMAGE:
+            found += 1
+            if found == 2:
+                return True
+            place += GIF_IMAGE_SIZE + _palette_size(data, place + 9)
+        else:
+            return False
+        while place < len(data) and data[place]:
+            place += data[place] + 1
+        place += 1
+    return False
+
+
+def _palette_size(data: bytes, place: int) -> int:
+    """Bytes of the palette that a GIF file's byte of flags at `place` announces."""
+    flags = data[place] if place < len(data) else 0
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
 def size_of_plain_png(data: bytes) -> tuple[int, int] | None:

@@ -15,6 +15,8 @@ WIDEST = 1.6  # mean widths: nowhere is a stroke wider, but in a few corners
 CORNERS = 0.05  # of the body
 ROUND = 0.7  # of its extent, that a contour with all in it covers if it is a ring or a square
 FEW = 0.05  # of the contour: other ink in a ring that is no digit
+PALE = 0.7  # of the contour's contrast, that an outline digit filled with a fainter colour has on average
+FAINT_BODY = 0.6  # of the contour's contrast, below which a pixel is the body's
 MOST_WIDTH = 0.3  # of its length
 
 
@@ -30,11 +32,29 @@ def fill_outline(contrast: np.ndarray, parts: Components) -> np.ndarray | None:
     """
     outer = int(np.argmax(parts.height * parts.width))
     longest = max(int(parts.height[outer]), int(parts.width[outer]))
-    if parts.pixels[outer] > MOST_INK * longest * longest:
-        return None
     rows = slice(int(parts.top[outer]), int(parts.bottom[outer]))
     columns = slice(int(parts.left[outer]), int(parts.right[outer]))
     ink = parts.mask(np.ones(len(parts), bool))[rows, columns]
+    values = contrast[rows, columns]
+    own = int(parts.pixels[outer])
+    body = _body(ink, own, longest) if own <= MOST_INK * longest * longest else None
+    if body is None:
+        # A body filled with another colour is fainter than its contour, and all strokes are darker on average.
+        level = np.percentile(values[ink], 90)
+        if parts.weight[outer] > PALE * level * own:
+            return None
+        dark = ink & (values > FAINT_BODY * level)
+        if dark.sum() <= MOST_INK * longest * longest:
+            body = _body(dark, int(dark.sum()), longest)
+    if body is None:
+        return None
+    filled = contrast.copy()
+    filled[rows, columns] = np.where(body, np.float32(np.percentile(values[ink & ~body], 75)), values)
+    return filled
+
+
+def _body(ink: np.ndarray, contour: int, longest: int) -> np.ndarray | None:
+    """Find the body within a contour of so many pixels, in ink bool (h,w) cropped to it: bool (h,w)."""
     # The extent is one pixel larger on each side, so that all bare ground around the contour is one component.
     bare = np.pad(~ink, 1, constant_values=True)
     regions = find_components(bare, np.ones(bare.shape, np.float32))
@@ -45,16 +65,11 @@ def fill_outline(contrast: np.ndarray, parts: Components) -> np.ndarray | None:
     main = int(np.argmax(np.where(inner, regions.pixels, 0)))
     enclosed = int(regions.pixels[regions.top > 0].sum())
     # A ring or a frame around a digit is round or square, and what lies in it is no contour around a hole.
-    holes, other_ink = enclosed - regions.pixels[main], ink.sum() - parts.pixels[outer]
-    if enclosed + ink.sum() > ROUND * ink.size and other_ink > holes + FEW * parts.pixels[outer]:
+    holes, other_ink = enclosed - regions.pixels[main], ink.sum() - contour
+    if enclosed + ink.sum() > ROUND * ink.size and other_ink > holes + FEW * contour:
         return None
     body = regions.mask(np.arange(len(regions)) == main)[1:-1, 1:-1]
-    if not _is_stroke(body, longest):
-        return None
-    filled = contrast.copy()
-    level = float(np.percentile(contrast[rows, columns][ink], 75))
-    filled[rows, columns] = np.where(body, np.float32(level), contrast[rows, columns])
-    return filled
+    return body if _is_stroke(body, longest) else None
 
 
 def _is_stroke(body: np.ndarray, longest: int) -> bool:

@@ -27,11 +27,13 @@ from PIL import Image, ImageChops, ImageFilter
 from capsnet.config import InputSpec
 from capsnet.preprocessing import image_file
 from capsnet.preprocessing.colour_contrast import colour_contrast
-from capsnet.preprocessing.digits import ObjectCount, normalize_stroke_width, segment_digits
+from capsnet.preprocessing.crossed_out import is_crossed_out
+from capsnet.preprocessing.digits import ObjectCount, segment_digits, widen_strokes
 from capsnet.preprocessing.global_background import LEAST_CONTRAST, NOISE_LEVELS, contrast_to_ground
 from capsnet.preprocessing.image_file import MAX_PIXELS, ImageTooLarge, NotAnImage, size_of_plain_png
 from capsnet.preprocessing.local_background import stroke_contrast
 from capsnet.preprocessing.panels import find_panel
+from capsnet.preprocessing.up_strokes import shorten_up_stroke
 
 __all__ = [
     "MAX_PIXELS",
@@ -73,6 +75,7 @@ def decode(
     objects: int = 1,
     claim: Callable[[int], None] | None = None,
     counted: ObjectCount | None = None,
+    digits: bool = True,
 ) -> np.ndarray:
     """Decode a picture into a network's input.
 
@@ -91,7 +94,11 @@ def decode(
     claim
         Called with the bytes of memory that decoding will take, before it begins; may raise to refuse that.
     counted
-        Takes up how many separate objects `mnist` finds; 0 where it need not look for them.
+        Takes up how many separate objects `mnist` finds, 0 where it need not look for them, and whether the file
+        holds more images than the first.
+    digits
+        Whether the classes are the ten digits, so that what only a digit has may be mended: a ring around it, the
+        slash of a 0, the up-stroke of a 1. A digit that is crossed out is then taken for blank.
 
     Returns
     -------
@@ -115,6 +122,7 @@ def decode(
         objects=objects,
         claim=claim,
         counted=counted,
+        digits=digits,
     )
     return pixels / np.float32(255)
 
@@ -134,11 +142,14 @@ def decode_uint8(
     objects: int = 1,
     claim: Callable[[int], None] | None = None,
     counted: ObjectCount | None = None,
+    digits: bool = True,
 ) -> np.ndarray:
     """As `decode`, before the division: uint8 (C,H,W)."""
     way = preprocess or spec.preprocess
     if way not in WAYS:
         raise ValueError(f"preprocess is '{way}'; allowed: {', '.join(WAYS)}")
+    if counted is not None:
+        counted.first_frame = image_file.is_animated(data)
     if way in ("resize", "none"):
         colour = spec.channels == 3
         image = image_file.read(
@@ -149,14 +160,17 @@ def decode_uint8(
             claim=claim,
         )
         return _channels_first(_resize(image, spec, "RGB" if colour else "L"), spec.channels)
+    digits &= objects == 1
     image = image_file.read(data, enough=WORKING_EDGE, grey=True, max_pixels=max_pixels, claim=claim)
-    found = _read_object(image, spec, way, objects, counted)
+    found = _read_object(image, spec, way, objects, counted, digits)
     if found is None and way == "mnist":
         # Nothing differs in brightness. A JPEG was decoded without its colours.
         if image.mode == "L" and not data.startswith(image_file.PNG_HEADER):
             image = image_file.read(data, enough=WORKING_EDGE, grey=False, max_pixels=max_pixels, claim=claim)
-        found = _read_coloured(image, spec, objects, counted)
-        found = _read_object(image, spec, way, objects, counted, least=0.0) if found is None else found
+        found = _read_coloured(image, spec, objects, counted, digits)
+        found = (
+            _read_object(image, spec, way, objects, counted, digits, least=0.0) if found is None else found
+        )
     if found is None:
         found = np.zeros((spec.height, spec.width), np.uint8)
     return _channels_first(found, spec.channels)
@@ -184,6 +198,8 @@ def _read_object(
     way: str,
     objects: int,
     counted: ObjectCount | None,
+    digits: bool,
+    *,
     least: float = FAINT,
 ) -> np.ndarray | None:
     """Light strokes (`mnist`) or a light garment (`fashion`) on black: uint8 (H,W).
@@ -200,19 +216,21 @@ def _read_object(
     if way == "fashion":
         return _fashion_item(values, drawing is not None, spec)
     if drawing:
-        return place_digit(segment_digits(values / np.float32(255), 0.0, objects, counted), spec)
+        strokes = segment_digits(values / np.float32(255), 0.0, objects, counted, digits=digits)
+        return place_digit(strokes, spec, digits=digits)
     if panel := find_panel(values):
         contrast, noise = stroke_contrast(np.ascontiguousarray(values[panel]))
-        if (strokes := segment_digits(contrast, noise, objects, counted)) is not None:
-            return place_digit(strokes, spec)
+        if (strokes := segment_digits(contrast, noise, objects, counted, digits=digits)) is not None:
+            return place_digit(strokes, spec, digits=digits)
     contrast, noise = stroke_contrast(values)
     if contrast.max() < least:
         return None
-    return place_digit(segment_digits(contrast, noise, objects, counted), spec)
+    strokes = segment_digits(contrast, noise, objects, counted, digits=digits)
+    return place_digit(strokes, spec, digits=digits)
 
 
 def _read_coloured(
-    image: Image.Image, spec: InputSpec, objects: int, counted: ObjectCount | None
+    image: Image.Image, spec: InputSpec, objects: int, counted: ObjectCount | None, digits: bool
 ) -> np.ndarray | None:
     """Light strokes on black, of ink as bright as its ground: uint8 (H,W); None where the colours differ little."""
     if image.mode in image_file.GREY_MODES or min(image.size) < LEAST_COLOURED:
@@ -221,14 +239,26 @@ def _read_coloured(
     values = colour_contrast(pixels)
     if values is None:
         return None
-    return place_digit(segment_digits(*stroke_contrast(values), objects, counted), spec)
+    strokes = segment_digits(*stroke_contrast(values), objects, counted, digits=digits)
+    return place_digit(strokes, spec, digits=digits)
 
 
-def place_digit(strokes: np.ndarray | None, spec: InputSpec) -> np.ndarray | None:
-    """Strokes float32 (h,w) at their usual width, placed as a data set's are: uint8 (H,W)."""
+def place_digit(strokes: np.ndarray | None, spec: InputSpec, *, digits: bool = False) -> np.ndarray | None:
+    """Strokes float32 (h,w) at their usual width, placed as a data set's are: uint8 (H,W).
+
+    Of `digits`, one that is crossed out becomes blank, and the long up-stroke of a 1 is cut off.
+    """
     if strokes is None:
         return None
-    box = normalize_stroke_width(strokes, round(spec.height * DIGIT_SHARE), round(spec.width * DIGIT_SHARE))
+    height, width = round(spec.height * DIGIT_SHARE), round(spec.width * DIGIT_SHARE)
+    large = widen_strokes(strokes, height, width)
+    if digits:
+        canvas = fit_into(large, 2 * height, 2 * width)
+        if is_crossed_out(canvas):
+            return np.zeros((spec.height, spec.width), np.uint8)
+        shortened = shorten_up_stroke(canvas)
+        large = large if shortened is None else shortened
+    box = fit_into(large, height, width)
     return center_by_mass(box / box.max(), spec.height, spec.width)
 
 

@@ -134,6 +134,16 @@ def test_one_image_with_several_digits_says_so_when_it_is_classified(
     assert "hint" not in model.classify(digits.images[0, 0]).answer
 
 
+def test_an_answer_says_that_the_first_of_several_images_was_read(
+    model: Predictor, digits: DatasetPart
+) -> None:
+    frames = [Image.fromarray(image[0]) for image in digits.images[:2]]
+    file = io.BytesIO()
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
+    assert "first" in model.classify(file.getvalue()).answer["note"]
+    assert "note" not in model.classify(frames[0]).answer
+
+
 def test_lines_that_slope_are_kept_apart() -> None:
     slope = 0.15
     boxes = [

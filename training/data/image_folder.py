@@ -16,7 +16,7 @@ from typing import Literal, TypeVar
 import numpy as np
 import torch
 
-from capsnet.config import InputSpec
+from capsnet.config import InputSpec, are_digits
 from capsnet.preprocessing import pipeline
 from training.data import keyed_random
 from training.data.formats.binary_file import DatasetError
@@ -145,10 +145,11 @@ def read(
     """
     order = keyed_random.permutation(0, FOLDER_STREAM, len(files), torch.device("cpu")).tolist()
     files = [files[index] for index in order]
+    digits = are_digits(class_names(folder))
     images = np.empty((len(files), spec.channels, spec.height, spec.width), np.uint8)
 
     def fill(index: int, data: bytes) -> None:
-        images[index] = pipeline.decode_uint8(data, spec)
+        images[index] = pipeline.decode_uint8(data, spec, digits=digits)
 
     for_each_file(files, fill, folder)
     labels = np.array([file.label for file in files], np.int64)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from capsnet.reading import hint_of
+from capsnet.reading import hint_of, note_of
 
 from ...errors import Problem, unwrap
 from ...inference.classify import classify_images
@@ -107,4 +107,4 @@ def _answer(found: Classification) -> dict[str, Any]:
         answer["reconstruction"] = found.check
     if found.input is not None:
         answer |= {"input": base64_png(found.input), "drawings": list(map(base64_png, found.drawings))}
-    return answer | hint_of(found.objects_found, found.model.card.objects)
+    return answer | hint_of(found.counted.found, found.model.card.objects) | note_of(found.counted)

@@ -99,6 +99,9 @@ class ClassifyAnswer(Answer):
         description="How many separate objects there are. Given only where they are more than the model reads.",
     )
     hint: str | None = Field(None, description="What to do then: `POST /read` reads every digit.")
+    note: str | None = Field(
+        None, description="Given only where the file holds several images, of which the first is read."
+    )
 
 
 class ReadDigit(Answer):

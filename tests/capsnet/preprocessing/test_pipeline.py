@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from capsnet.config import InputSpec
+from capsnet.preprocessing import image_file
 from capsnet.preprocessing.pipeline import (
     ImageTooLarge,
     NotAnImage,
+    ObjectCount,
     PreprocessMode,
     decode,
     decode_uint8,
@@ -442,3 +444,16 @@ def test_a_png_with_a_part_that_unpacks_to_more_is_not_quick(digits: DatasetPart
     bomb = plain[:33] + chunk + plain[33:]  # after the header
     assert len(bomb) < 8192
     assert not is_cheap_to_decode(bomb, MNIST)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
+def test_a_file_of_several_images_is_told_from_one(kind: str) -> None:
+    frames = [Image.new("L", (40, 30), shade) for shade in (200, 90, 20)]
+    one, several, counted = io.BytesIO(), io.BytesIO(), ObjectCount()
+    frames[0].save(one, kind)
+    frames[0].save(several, kind, save_all=True, append_images=frames[1:])
+    for data, animated in ((one.getvalue(), False), (several.getvalue(), True)):
+        decode(data, MNIST, counted=counted)
+        assert counted.first_frame == animated
+    for cut in range(len(several.getvalue())):
+        image_file.is_animated(several.getvalue()[:cut])  # never raises

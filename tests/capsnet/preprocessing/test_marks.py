@@ -1,0 +1,107 @@
+"""Marks that people add to digits: a ring, a slash, a long up-stroke, lines that cross a digit out."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from capsnet.config import InputSpec, are_digits
+from capsnet.preprocessing.crossed_out import is_crossed_out
+from capsnet.preprocessing.digits import segment_digits
+from capsnet.preprocessing.pipeline import place_digit
+from capsnet.preprocessing.up_strokes import shorten_up_stroke
+
+SPEC = InputSpec(channels=1, height=28, width=28, preprocess="mnist")
+FOUR = [(60, 20), (20, 90), (105, 90)], [(80, 50), (80, 135)]
+SEVEN = ([(20, 20), (100, 20), (50, 140)],)
+RING, NARROW = (20, 20, 180, 180), (50, 20, 150, 180)
+
+
+def drawn(*lines: list[tuple[int, int]], ring: tuple[int, int, int, int] | None = None) -> np.ndarray:
+    """Draw lines 8 pixels wide, and perhaps a ring, in 200 x 200 pixels: float32."""
+    image = Image.new("L", (200, 200))
+    pen = ImageDraw.Draw(image)
+    for line in lines:
+        pen.line(line, fill=255, width=8, joint="curve")
+    if ring:
+        pen.ellipse(ring, outline=255, width=8)
+    return np.asarray(image, np.float32) / 255
+
+
+def canvas(*lines: list[tuple[int, int]]) -> np.ndarray:
+    """Draw lines, crop to them and scale them to 40 pixels."""
+    values = drawn(*lines)
+    rows, columns = np.flatnonzero(values.any(axis=1)), np.flatnonzero(values.any(axis=0))
+    cropped = Image.fromarray(values[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+    scale = 40 / max(cropped.size)
+    size = (round(cropped.width * scale), round(cropped.height * scale))
+    return np.asarray(cropped.resize(size, Image.Resampling.BILINEAR))
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_ring_around_a_digit_is_taken_away(joined: bool) -> None:
+    two = [(75, 55), (125, 55), (75, 145), (162 if joined else 125, 145)]
+    found = segment_digits(drawn(two, ring=RING), 0.0)
+    assert found is not None
+    assert found.shape[0] < 110  # the ring is 160 high
+
+
+def test_a_plain_zero_stays() -> None:
+    for ring in (RING, NARROW):
+        found = segment_digits(drawn(ring=ring), 0.0)
+        assert found is not None
+        assert found.shape == (ring[3] - ring[1] + 1, ring[2] - ring[0] + 1)
+
+
+def test_the_slash_of_a_zero_is_cleared() -> None:
+    slashed = segment_digits(drawn([(60, 160), (140, 40)], ring=NARROW), 0.0)
+    plain = segment_digits(drawn(ring=NARROW), 0.0)
+    assert slashed is not None
+    assert plain is not None
+    middle = slashed[60:100, 30:70]
+    assert not middle.any()
+    assert slashed.sum() == pytest.approx(plain.sum(), rel=0.15)
+
+
+def test_a_long_up_stroke_is_cut_off_but_no_bar() -> None:
+    one = canvas([(45, 70), (80, 20), (80, 140)])
+    shortened = shorten_up_stroke(one)
+    assert shortened is not None
+    assert np.ptp(np.flatnonzero((shortened > 0.5).any(axis=0))) < 0.5 * np.ptp(
+        np.flatnonzero((one > 0.5).any(axis=0))
+    )
+    for other in (canvas(*SEVEN), canvas(*FOUR), canvas([(80, 20), (80, 140)])):
+        assert shorten_up_stroke(other) is None
+
+
+def test_flat_and_tiny_strokes_have_no_up_stroke() -> None:
+    for size in ((40, 2), (2, 40), (6, 40), (24, 24), (40, 1)):
+        assert shorten_up_stroke(np.ones(size, np.float32)) is None
+        assert not is_crossed_out(np.ones(size, np.float32))
+
+
+def test_lines_through_a_digit_cross_it_out_but_its_own_do_not() -> None:
+    assert is_crossed_out(canvas(*SEVEN, [(0, 85), (120, 75)]))
+    assert is_crossed_out(canvas(*SEVEN, [(0, 70), (120, 65)], [(0, 95), (120, 90)]))
+    for digit in (FOUR, SEVEN, (*SEVEN, [(50, 80), (95, 80)])):  # the last with its bar
+        assert not is_crossed_out(canvas(*digit))
+
+
+def test_what_is_crossed_out_becomes_blank_only_among_digits() -> None:
+    strokes = segment_digits(drawn(*SEVEN, [(2, 85), (120, 75)]), 0.0)
+    blank, symbol = place_digit(strokes, SPEC, digits=True), place_digit(strokes, SPEC, digits=False)
+    assert blank is not None
+    assert symbol is not None
+    assert not blank.any()
+    assert symbol.any()
+    assert are_digits(tuple("0123456789"))
+    assert not are_digits(("+", "-"))
+
+
+def test_a_body_filled_with_a_fainter_colour_becomes_ink() -> None:
+    image = Image.new("L", (200, 200))
+    pen = ImageDraw.Draw(image)
+    for shade, width in ((255, 34), (60, 24)):
+        pen.line(SEVEN[0], fill=shade, width=width, joint="curve")
+    found = segment_digits(np.asarray(image, np.float32) / 255, 0.0)
+    assert found is not None
+    assert (found > 0.5).mean() == pytest.approx(float((found > 0).mean()), abs=0.1)
