@@ -65,7 +65,7 @@ export const giveStrokes = byHand((strokes) => board.takesStrokes && takeStrokes
 
 function takeSample(number, then = {}) {
   const { bitmap, blob } = values.samples[number];
-  takePicture({ blob, bitmap, origin: { sample: number } }, then);
+  takePicture({ blob, bitmap, asSeen: true, origin: { sample: number } }, then); // also one that is no digit
 }
 
 /** Lay a picture on the board and ask about it. */

@@ -4,7 +4,13 @@ import * as api from "./api.js";
 import { bitmapOf, blobOf } from "./pictures.js";
 
 /** The parameters with which a picture is sent; one that is already what the network saw is taken as it is. */
-export const queryOf = (card, picture) => ({ model: card.name, ...(picture.asSeen && { preprocess: "none" }) });
+export const queryOf = (card, { asSeen, bitmap }) => ({
+  model: card.name,
+  ...(asSeen && fits(card.input, bitmap) && { preprocess: "none" }),
+});
+
+/** Whether a picture has the size of a network's input; what another model saw may have another. */
+const fits = ({ width, height }, bitmap) => !bitmap || (bitmap.width === width && bitmap.height === height);
 
 /** What the network makes of a picture, and what the capsules that it found draw; `progress(share sent)` may be heard. */
 export async function look(card, picture, signal, progress) {
