@@ -48,8 +48,8 @@ help: ## Show this list
 serve: install-serve ## Serve artifacts/ on http://127.0.0.1:8000 (HOST=, PORT=, or settings in the environment)
 	@exec env CAPSNET_HOST='$(HOST)' CAPSNET_PORT='$(PORT)' $(BIN)/python -m app
 
-# Two files at a time: most tests wait for a server or a process more than they compute. TEST_PROCESSES=0 for a debugger.
-TEST_PROCESSES := 2
+# Three files at a time: most tests wait for a server or a process more than they compute. TEST_PROCESSES=0 for a debugger.
+TEST_PROCESSES := 3
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=tests/browser -n $(TEST_PROCESSES) --dist loadfile
 test: install-dev ## Run every test that needs no browser, no container engine and no patience (ARGS=, TEST_PROCESSES=)
 	$(PYTEST) -m 'not slow' $(ARGS)
