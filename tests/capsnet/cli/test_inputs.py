@@ -1,6 +1,8 @@
 """What the arguments name: files, folders, patterns; and names for files that are made of them."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from capsnet import CapsnetError
 from capsnet.cli.inputs import distinct, find
 from capsnet.images import printable
+from tests.app.server_process import ROOT
 
 
 @pytest.fixture
@@ -81,3 +84,9 @@ def test_names_never_collide(stems: list[str]) -> None:
 def test_a_name_of_any_bytes_can_be_printed() -> None:
     assert printable(Path(os.fsdecode(b"caf\xe9.png"))) == "caf\N{REPLACEMENT CHARACTER}.png"
     assert printable(Path("café.png")) == "café.png"
+
+
+def test_the_package_is_the_command_too() -> None:
+    command = [sys.executable, "-m", "capsnet", "--version"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert result.stdout.startswith("capsnet ")

@@ -1,0 +1,6 @@
+"""Run the command `capsnet` as `python -m capsnet`, where its script is not on the path."""
+
+from capsnet.cli.main import main
+
+if __name__ == "__main__":
+    main()
