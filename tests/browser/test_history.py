@@ -47,7 +47,7 @@ def test_a_reload_keeps_drawing_capsule_and_pose(playground: Page) -> None:
 def test_the_last_answers_can_be_had_again(playground: Page) -> None:
     draw_and_wait(playground, ONE)
     expect(entries(playground)).to_have_count(2)
-    draw_and_wait(playground, [[(0.2, 0.5), (0.8, 0.5)]])  # goes on with the same drawing
+    draw_and_wait(playground, [[(0.35, 0.83), (0.62, 0.83)]])  # goes on with the same drawing
     playground.wait_for_timeout(1000)
     expect(entries(playground)).to_have_count(2)
     playground.get_by_role("button", name="Undo").click()

@@ -2,7 +2,7 @@
 
 import { byId, make } from "./dom.js";
 import { takeBack } from "./intake.js";
-import { paint } from "./pictures.js";
+import { isBlank, paint } from "./pictures.js";
 import { store, values } from "./session.js";
 import { listed, text } from "./texts.js";
 
@@ -24,7 +24,8 @@ export function keepHistory(turnTo) {
 function keep(turnTo) {
   const { card, picture, seen } = values;
   if (!seen || !picture) return;
-  const entry = { card, picture, names: seen.found.map((index) => card.classes[index]), input: seen.input };
+  const names = isBlank(seen.input) ? ["–"] : seen.found.map((index) => card.classes[index]);
+  const entry = { card, picture, names, input: seen.input };
   entries = [entry, ...entries.filter((other) => !isSame(entry, other))].slice(0, MOST);
   show(turnTo);
 }
