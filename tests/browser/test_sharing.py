@@ -141,7 +141,7 @@ def test_a_link_that_takes_long_does_not_replace_a_later_one(
         ("#model=none&sample=99", "Nothing drawn yet."),
         ("#pose=AAA&capsule=77", "Surely."),
         ("#seen=AAAA", "No answer."),
-        ("#strokes=AAAA", "Not like anything I was trained on."),
+        ("#strokes=AAAA", "Nothing found in this picture."),
     ],
 )
 def test_a_link_that_was_cut_or_mistyped_leaves_a_page(
