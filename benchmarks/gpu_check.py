@@ -44,7 +44,7 @@ from capsnet.card import IMAGE, LABEL, POSES, ModelCard
 MAX_BATCH = 64
 # A GPU may multiply in TF32, whose 10 bits of mantissa leave 5e-4 of a length; fp16 has as many.
 TOLERANCE = {"fp32": 5e-3, "fp16": 2e-2, "int8": 5e-3}
-IMAGES = 6000
+IMAGES = 3000
 LOSS_TOLERANCE = 0.05
 SECONDS_OF_A_RUN = 300
 HEADERS = {"Content-Type": pictures.MULTIPART}

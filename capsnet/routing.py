@@ -70,12 +70,19 @@ class LazyRouting:
     def __init__(self, card: ModelCard, folder: Path) -> None:
         self._card, self._folder = card, folder
         self._graph: RoutingGraph | None = None
+        self._fault: CardError | None = None
         self._opening = threading.Lock()
 
     def votes(self, image: Floats, label: int) -> "Votes":
         """Route an image (C,H,W), and read the votes for a class; raises CardError or OSError as `open` does."""
         with self._opening:
-            self._graph = self._graph or RoutingGraph.open(self._card, self._folder)
+            if self._fault is not None:  # the files are not read again and again
+                raise CardError(str(self._fault))
+            try:
+                self._graph = self._graph or RoutingGraph.open(self._card, self._folder)
+            except CardError as error:
+                self._fault = error.with_traceback(None)
+                raise
         if self._card.routing is None:
             raise CardError(f"{self._folder}: the model has no graph of its routing")
         return votes_for(label, self._graph.run(image[None]), self._card.routing.grid)

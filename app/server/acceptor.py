@@ -26,6 +26,9 @@ BACKLOG = 2048
 SHORT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 REST = 0.5
 
+# Connections that are taken together once one was left to another worker for long enough: that one hangs or is busy.
+OVERDUE = 8
+
 # Seconds for which a worker with more connections than another leaves a new one to it, and between two looks whether it
 # still has more. One that is still there after that is taken: the other may hang.
 LEAVE_S, LOOK_S = 0.02, 0.001
@@ -97,12 +100,15 @@ class Acceptor:
         self._socket.close()
 
     def _accept(self, most: int = MOST, left_until: float = math.inf) -> None:
-        """Take up to `most` connections; where another worker has fewer, only one that was left to it until now."""
+        """Take up to `most` connections; where another worker has fewer, only those left to it until now."""
+        overdue = 0
         for _ in range(most):
-            if self._leaves_to_others() and (now := self._loop.time()) < left_until:
-                self._rest_for(LOOK_S, min(left_until, now + LEAVE_S))
-                return
-            left_until = math.inf
+            if overdue <= 0 and self._leaves_to_others():
+                if (now := self._loop.time()) < left_until:
+                    self._rest_for(LOOK_S, min(left_until, now + LEAVE_S))
+                    return
+                overdue, left_until = OVERDUE, math.inf
+            overdue -= 1
             try:
                 connection, _ = self._socket.accept()
             except OSError as error:  # mostly because there is no other

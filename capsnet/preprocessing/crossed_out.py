@@ -44,6 +44,8 @@ def _ends_alone(side: np.ndarray) -> bool:
 def _lines(ink: np.ndarray) -> np.ndarray:
     """The rows of each straight line that ink bool (h,w) fills from side to side: float (n,w)."""
     height, width = ink.shape
+    if width <= 1 + 2 * END:
+        return np.empty((0, width))
     # The ends are round, so their ink is as thick as the line a little farther in.
     first, last = np.flatnonzero(ink[:, END]), np.flatnonzero(ink[:, -1 - END])
     start, end = np.repeat(first, len(last)), np.tile(last, len(first))

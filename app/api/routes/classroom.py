@@ -21,8 +21,8 @@ router = APIRouter(include_in_schema=False)
 async def classroom(request: Request) -> Response:
     """Give the address in the local network, with the key of this request, and its QR code as SVG.
 
-    Both are null where other devices cannot reach the service. The key stands in the fragment, which browsers send to
-    no server; a key that may change the models is never passed on.
+    Both are null where other devices cannot reach the service; the code alone where the address is too long for one.
+    The key stands in the fragment, which browsers send to no server. A key that may change the models is never told.
     """
     state = state_of(request.app)
     address = local_url(state.settings)
@@ -31,7 +31,11 @@ async def classroom(request: Request) -> Response:
     given = extract_api_key(request.headers.get)
     if state.authenticator and state.authenticator.is_client_key(given):
         address += f"#key={quote(given, safe='')}"
-    reply = json({"url": address, "qr": qr_code(address)})
+    try:
+        code = qr_code(address)
+    except segno.DataOverflowError:
+        code = None
+    reply = json({"url": address, "qr": code})
     reply.headers["Cache-Control"] = "no-store"
     return reply
 

@@ -28,7 +28,8 @@ export function offerClassroom() {
 
 function show() {
   const { url, qr } = found;
-  byId("class-code").src = URL.createObjectURL(new Blob([qr], { type: "image/svg+xml" }));
+  byId("class-code").hidden = !qr;
+  if (qr) byId("class-code").src = URL.createObjectURL(new Blob([qr], { type: "image/svg+xml" }));
   say(byId("class-address"), url);
   byId("class-address").href = url;
   say(byId("class-copy"), text("copy.copy"));
