@@ -73,7 +73,7 @@ chromium: install-dev
 		$(BIN)/playwright install --with-deps chromium
 
 test-browser: chromium ## Run the tests of the playground in Chromium (ARGS=)
-	$(BIN)/python -m pytest tests/browser $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser -n 2 --dist loadfile $(ARGS)
 
 screenshots: chromium ## Take the playground's pictures: docs/images, and every width and theme in screenshots/ (ARGS=)
 	$(BIN)/python -m docs.tools.screenshots --output docs/images
