@@ -101,14 +101,12 @@ class Acceptor:
 
     def _accept(self, most: int = MOST, left_until: float = math.inf) -> None:
         """Take up to `most` connections; where another worker has fewer, only those left to it until now."""
-        overdue = 0
-        for _ in range(most):
-            if overdue <= 0 and self._leaves_to_others():
-                if (now := self._loop.time()) < left_until:
-                    self._rest_for(LOOK_S, min(left_until, now + LEAVE_S))
-                    return
-                overdue, left_until = OVERDUE, math.inf
-            overdue -= 1
+        now = self._loop.time()
+        overdue, until = (OVERDUE, math.inf) if now >= left_until else (0, left_until)
+        for number in range(most):
+            if number >= overdue and self._leaves_to_others():
+                self._rest_for(LOOK_S, min(until, now + LEAVE_S))
+                return
             try:
                 connection, _ = self._socket.accept()
             except OSError as error:  # mostly because there is no other

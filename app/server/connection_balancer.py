@@ -5,10 +5,7 @@ socket for each worker (SO_REUSEPORT) the kernel chooses by a hash of the addres
 connections, with which a client sends batches, go to one of two workers.
 """
 
-import mmap
-import os
-
-from .shared_memory import shared_numbers
+from .shared_memory import map_numbers
 
 # A worker may have more connections than another by one in so many: when hundreds come at once, each is not waited for.
 TOLERATED = 20
@@ -17,36 +14,20 @@ TOLERATED = 20
 CLOSED = 2**32 - 1
 
 
-class ConnectionCounts:
-    """The connections of all workers, in memory that all see and of which each writes its own number alone."""
-
-    def __init__(self, workers: int) -> None:
-        self.file = shared_numbers("connections", [CLOSED] * workers)
-        self._counts = memoryview(mmap.mmap(self.file, 8 * workers)).cast("Q")
-
-    def remove(self, number: int) -> None:
-        """Count a worker out that has ended."""
-        self._counts[number] = CLOSED
-
-    def close(self) -> None:
-        """Stop sharing."""
-        os.close(self.file)
-
-
 class WorkerConnections:
-    """The same as one worker sees it.
+    """The connections of all workers as one of them sees them, who writes its own number alone.
 
     Parameters
     ----------
     number
         Its own, from 0.
     file
-        Descriptor of the counts.
+        Descriptor of the counts, a number (uint64) a worker: `CLOSED` at first.
     """
 
     def __init__(self, number: int, file: int) -> None:
         self._number = number
-        self._counts = memoryview(mmap.mmap(file, os.fstat(file).st_size)).cast("Q")
+        self._counts = map_numbers(file)
 
     def publish(self, connections: int) -> None:
         """Say how many connections this worker has."""

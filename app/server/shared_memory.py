@@ -4,9 +4,11 @@ A map of a file that the system has not reserved kills the process that writes t
 """
 
 import array
+import contextlib
+import mmap
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ..errors import StartupError
 
@@ -31,6 +33,21 @@ def shared_numbers(name: str, numbers: Sequence[int]) -> int:
             f"CAPSNET_WORKERS above 1 needs {len(data)} bytes that workers share: {error.strerror}"
         ) from None
     return file
+
+
+def map_numbers(file: int) -> memoryview:
+    """Return the numbers (uint64) of a shared file, as every process sees them."""
+    return memoryview(mmap.mmap(file, os.fstat(file).st_size)).cast("Q")
+
+
+@contextlib.contextmanager
+def sharing_numbers(name: str, numbers: Sequence[int]) -> Iterator[tuple[int, memoryview]]:
+    """Yield the descriptor of a file of numbers (uint64) and these; raises StartupError as `shared_numbers` does."""
+    file = shared_numbers(name, numbers)
+    try:
+        yield file, map_numbers(file)
+    finally:
+        os.close(file)
 
 
 def _unnamed_file() -> int:

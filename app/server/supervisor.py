@@ -8,7 +8,6 @@ behind when it is killed. This one goes when it has all three.
 
 import asyncio
 import contextlib
-import mmap
 import os
 import signal
 import socket
@@ -25,8 +24,8 @@ import structlog
 from ..errors import StartupError
 from ..inference.shared_changes import SharedChanges
 from ..settings import Settings
-from .connection_balancer import ConnectionCounts
-from .shared_memory import shared_numbers
+from .connection_balancer import CLOSED
+from .shared_memory import sharing_numbers
 from .sockets import StartLock, own_socket, url
 
 log = structlog.get_logger(__name__)
@@ -83,11 +82,12 @@ class Supervisor:
         StartupError
             If the address or a folder for the counts cannot be had, or the workers cannot start; says why.
         """
+        workers = self._settings.workers
         with (
             _folder() as folder,
             _reserved(self._settings) as (self._start_lock, self._listening),
-            contextlib.closing(ConnectionCounts(self._settings.workers)) as self._counts,
-            _shared_counts(self._settings.workers) as (self._memory, self._decoding),
+            sharing_numbers("connections", [CLOSED] * workers) as (self._counts, self._connections),
+            sharing_numbers("decode-memory", [0] * workers) as (self._memory, self._decoding),
         ):
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # where the workers add their counts together
             asyncio.run(self._serve())
@@ -152,7 +152,7 @@ class Supervisor:
         """Start a worker and wait for its end."""
         channel, its_end = socket.socketpair()
         with its_end:
-            files = [self._memory, self._counts.file, self._listening.fileno()]
+            files = [self._memory, self._counts, self._listening.fileno()]
             try:
                 process = await asyncio.create_subprocess_exec(
                     sys.executable, "-m", f"{__package__}.worker", *map(str, [its_end.fileno(), number, *files]),
@@ -177,7 +177,7 @@ class Supervisor:
         writer.close()
         self._ready -= was_ready
         self._processes.remove(process)
-        self._counts.remove(number)
+        self._connections[number] = CLOSED
         self._decoding[number] = 0
         self._on_end(process.pid)
         refusal = "" if was_ready else said.decode(errors="replace")
@@ -263,16 +263,6 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
         raise StartupError(
             f"CAPSNET_WORKERS above 1 needs a folder for temporary files, which TMPDIR may name: {error}"
         ) from None
-
-
-@contextlib.contextmanager
-def _shared_counts(workers: int) -> Iterator[tuple[int, memoryview]]:
-    """A file of one number a worker, for the memory of its decodings, and these numbers."""
-    file = shared_numbers("decode-memory", [0] * workers)
-    try:
-        yield file, memoryview(mmap.mmap(file, 8 * workers)).cast("Q")
-    finally:
-        os.close(file)
 
 
 @contextlib.contextmanager
