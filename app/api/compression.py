@@ -1,4 +1,7 @@
-"""Answers compressed with gzip, where the client takes that."""
+"""Answers compressed with gzip, where the client takes that.
+
+Starlette's GZipMiddleware would compress an answer each time, and also small ones that never come again.
+"""
 
 import functools
 import gzip

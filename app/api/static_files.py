@@ -125,9 +125,8 @@ class Playground(StaticFiles):
 
     def respond_page(self, request: Request, page: str) -> Response:
         """Answer with the page, as it was written in a language: a browser asks about it each time."""
-        with contextlib.suppress(
-            OSError, ValueError, KeyError
-        ):  # half of the files are new yet; the old ones serve
+        # While only some of the files have been replaced by newer ones, the old ones serve.
+        with contextlib.suppress(OSError, ValueError, KeyError):
             self.refresh()
         return answer(request, _link(page, self.version), ASK)
 

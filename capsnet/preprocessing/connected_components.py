@@ -58,6 +58,13 @@ class Components:
         ends = (left == 1).astype(int) + (left + self.ends - self.starts == width + 1)
         return np.bincount(self.label, long + ends, len(self)).astype(np.int64)
 
+    def window(self, number: int) -> tuple[slice, slice]:
+        """Return the rows and columns that a component extends over."""
+        return (
+            slice(int(self.top[number]), int(self.bottom[number])),
+            slice(int(self.left[number]), int(self.right[number])),
+        )
+
     def mask(self, chosen: np.ndarray) -> np.ndarray:
         """Pixels of the components that are chosen, bool (N,): bool (h,w)."""
         runs = chosen[self.label]

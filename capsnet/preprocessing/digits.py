@@ -83,7 +83,7 @@ def segment_digits(
     Parameters
     ----------
     contrast
-        float32 (h,w) in [0,1] from `paper.stroke_contrast`.
+        float32 (h,w) in [0,1] from `local_background.stroke_contrast`.
     noise
         Standard deviation of the bare ground's contrast.
     count

@@ -32,8 +32,7 @@ def fill_outline(contrast: np.ndarray, parts: Components) -> np.ndarray | None:
     """
     outer = int(np.argmax(parts.height * parts.width))
     longest = max(int(parts.height[outer]), int(parts.width[outer]))
-    rows = slice(int(parts.top[outer]), int(parts.bottom[outer]))
-    columns = slice(int(parts.left[outer]), int(parts.right[outer]))
+    rows, columns = parts.window(outer)
     ink = parts.mask(np.ones(len(parts), bool))[rows, columns]
     values = contrast[rows, columns]
     own = int(parts.pixels[outer])

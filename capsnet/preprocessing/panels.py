@@ -41,8 +41,7 @@ def find_panel(grey: np.ndarray) -> tuple[slice, slice] | None:
 
 def _is_panel(parts: Components, number: int) -> bool:
     """Tell whether a component is a rectangle around holes that are as large as a digit."""
-    rows = slice(int(parts.top[number]), int(parts.bottom[number]))
-    columns = slice(int(parts.left[number]), int(parts.right[number]))
+    rows, columns = parts.window(number)
     own = parts.mask(np.arange(len(parts)) == number)[rows, columns]
     if min(own.shape) < 4 * RIM:
         return False

@@ -74,8 +74,7 @@ def clear_ring(contrast: np.ndarray, parts: Components) -> tuple[np.ndarray, boo
     height, width = int(parts.height[outer]), int(parts.width[outer])
     if max(height, width) > LONGEST * min(height, width) or not (ellipse := _ellipse(parts, outer)):
         return None
-    rows = slice(int(parts.top[outer]), int(parts.bottom[outer]))
-    columns = slice(int(parts.left[outer]), int(parts.right[outer]))
+    rows, columns = parts.window(outer)
     own = parts.mask(np.arange(len(parts)) == outer)[rows, columns]
     ink = parts.mask(np.ones(len(parts), bool))[rows, columns]
     y, x = np.nonzero(ink)

@@ -9,15 +9,14 @@ name ends in `-fold` shows only what the window shows before it is scrolled.
 import argparse
 import contextlib
 import itertools
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.app.server_process import serving
-from tests.browser.support import PATIENCE, launch, sample, verdict
+from docs.tools.screenshots import browsing
+from tests.browser.support import PATIENCE, sample, verdict
 
 SIZES = ("360x740", "667x375", "768x1024", "1024x768", "1280x720", "1920x1080")
 THEMES = ("light", "dark")
@@ -46,23 +45,16 @@ def main() -> None:
     arguments = parser.parse_args()
     folder: Path = arguments.output
     folder.mkdir(parents=True, exist_ok=True)
-    expect.set_options(timeout=1000 * PATIENCE)
-    with (
-        tempfile.TemporaryDirectory() as logs,
-        serving(Path(logs) / "log") as server,
-        sync_playwright() as playwright,
-    ):
-        browser = launch(playwright)
+    with browsing() as (browser, url):
         for size, theme, language in itertools.product(
             arguments.sizes, arguments.themes, arguments.languages
         ):
-            with opened(browser, f"{server.url}/?lang={language}", size, color_scheme=theme) as page:
+            with opened(browser, f"{url}/?lang={language}", size, color_scheme=theme) as page:
                 take(page, folder, f"{size}-{theme}-{language}")
         for name in arguments.special:
             address, size, options = SPECIAL[name]
-            with opened(browser, f"{server.url}/?lang=en{address}", size, **options) as page:
+            with opened(browser, f"{url}/?lang=en{address}", size, **options) as page:
                 take(page, folder, name)
-        browser.close()
 
 
 @contextlib.contextmanager
@@ -84,7 +76,9 @@ def take(page: Page, folder: Path, name: str) -> None:
     page.wait_for_timeout(300)
     page.screenshot(path=folder / f"{name}-fold.png")
     if page.locator("#present-bar").is_visible():
-        for number in range(2, 7):
+        for number in itertools.count(2):
+            if page.locator("#present-next").is_disabled():
+                break
             page.keyboard.press("PageDown")
             page.wait_for_timeout(1500)
             page.screenshot(path=folder / f"{name}-{number}.png")

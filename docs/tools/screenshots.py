@@ -6,8 +6,10 @@ Each is made by a real browser from a real server with the shipped models. A pic
 """
 
 import argparse
+import contextlib
 import io
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True, help="folder for the PNG files")
     folder: Path = parser.parse_args().output
+    with browsing() as (browser, url):
+        for name, take in {"drawing": drawing, "refusal": refusal, "sheet": sheet}.items():
+            save(take(browser, url), folder / f"playground-{name}.png")
+
+
+@contextlib.contextmanager
+def browsing() -> Iterator[tuple[Browser, str]]:
+    """Yield a browser, and the address of a service with the shipped models."""
     expect.set_options(timeout=1000 * PATIENCE)
     with (
         tempfile.TemporaryDirectory() as logs,
@@ -33,8 +43,7 @@ def main() -> None:
         sync_playwright() as playwright,
     ):
         browser = launch(playwright)
-        for name, take in {"drawing": drawing, "refusal": refusal, "sheet": sheet}.items():
-            save(take(browser, server.url), folder / f"playground-{name}.png")
+        yield browser, server.url
         browser.close()
 
 

@@ -46,8 +46,6 @@ class Option:
         All names that it may have.
     shown
         The default in words, where the value does not say it.
-    flag
-        The name on the command line, where it is not the field's.
     variable
         The environment variable that sets it too.
     """
@@ -60,7 +58,6 @@ class Option:
     high: float = math.inf
     choices: Sequence[str] = ()
     shown: str = ""
-    flag: str = ""
     variable: str = ""
 
 
