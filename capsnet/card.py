@@ -98,7 +98,7 @@ class Grid:
 class Routing:
     """How to see the routing of a network whose input capsules have a place.
 
-    `graph` is no graph by itself: its bytes follow those of the fp32 encoder (`capsnet.routing`).
+    `graph` is no graph by itself: its bytes follow those of the fp32 encoder (`capsnet.explanation.votes`).
     """
 
     graph: Graph

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from capsnet import notebook
-from capsnet.images import Png, encode
+from capsnet.image_encoding import Png, encode
 
 if TYPE_CHECKING:  # NumPy takes a tenth of a second to import, and the command never needs it
     import numpy as np

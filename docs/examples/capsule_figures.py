@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from capsnet.card import ModelCard
+from capsnet.explanation.votes import RoutingGraph, votes_for
 from capsnet.onnx_model import open_variants
 from capsnet.preprocessing.pipeline import decode
-from capsnet.routing import RoutingGraph, votes_for
 from model.nn.functional import dynamic_routing, squash, squash_exponential
 
 ROOT = Path(__file__).resolve().parents[2]

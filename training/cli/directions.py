@@ -106,8 +106,8 @@ def faithfulness(
 
     Occlusion and, where the capsules have a place, votes are held against random orders.
     """
+    from capsnet.explanation.votes import RoutingGraph
     from capsnet.onnx_model import open_variants
-    from capsnet.routing import RoutingGraph
     from training.evaluation.faithfulness import measure_faithfulness
     from training.reporting.deletion_plots import draw_deletion
     from training.reporting.report import save_results

@@ -11,8 +11,9 @@ import httpx
 import orjson
 
 from capsnet import results
+from capsnet.client.transport import Call, Parameters
 from capsnet.errors import CapsnetError
-from capsnet.images import Png
+from capsnet.image_encoding import Png
 from capsnet.results import (
     Classification,
     Explanation,
@@ -23,7 +24,6 @@ from capsnet.results import (
     Sweep,
     Transformation,
 )
-from capsnet.transport import Call, Parameters
 
 Result = TypeVar("Result")
 
