@@ -114,7 +114,7 @@ def validate_models(
         if stage := source.overlaps(name, data, source.seed, count):
             raise TrainingError(
                 f"{path}: a stage before the last was trained on images that validated the last one "
-                f"(on {stage.dataset} with --split-seed {stage.seed} and {stage.validation} images held out)"
+                f"(on {stage.dataset} with --split-seed {stage.split_seed} and {stage.validation} images held out)"
             )
         counts[images, source.seed] = min(count, counts.get((images, source.seed), count))
     made = {

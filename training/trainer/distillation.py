@@ -17,15 +17,16 @@ from training.data.datasets import DatasetPart
 from training.trainer.pretrained import PretrainedNetwork, with_its_folder
 from training.trainer.run_config import RunConfig
 from training.trainer.run_state import TrainingError
+from training.trainer.stages import Provenance
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """The network, its file with the folder it lies in, and the command that made it."""
+    """The network, its file with the folder it lies in, and all that made it."""
 
     network: CapsuleNetwork
     file: str
-    command: str
+    made: Provenance
 
     @classmethod
     def read(cls, path: Path, config: RunConfig, data: DatasetPart, classes: tuple[str, ...]) -> "Teacher":
@@ -43,7 +44,7 @@ class Teacher:
         before.check_held_out(path, config, data)
         if (before.classes, before.network.config.image_shape) != (classes, config.network.image_shape):
             raise TrainingError(f"{path}: cannot teach, since its images or classes are others")
-        return cls(before.network.requires_grad_(False), with_its_folder(path), before.command)
+        return cls(before.network.requires_grad_(False), with_its_folder(path), before.made)
 
     @torch.no_grad()
     def soft_targets(self, images: Tensor) -> Tensor:
