@@ -76,8 +76,8 @@ def changed(path: str, value: Any) -> str:
         ("name", "../up", "'name' is '../up'; allowed is"),
         ("variants.fp32.encoder.sha256", ..., r"'variants\.fp32\.encoder\.sha256' is missing"),
         ("colour", "red", "'colour' is not a field"),
-        ("input.preprocess", "cats", r"'input\.preprocess' is 'cats'; allowed: mnist, fashion, resize"),
-        ("variants.fp32.guard.p95", [1, "x"], r"'variants\.fp32\.guard\.p95\[1\]' must be a number"),
+        ("input.preprocess", "cats", r"'input\.preprocess' should be 'mnist', 'fashion' or 'resize'"),
+        ("variants.fp32.guard.p95", [1, "x"], r"'variants\.fp32\.guard\.p95\[1\]' should be a valid number"),
         ("variants.fp32.guard.p95", [1.0], r"'variants\.fp32\.guard\.p95' must have one number a class"),
         (
             "variants.fp64",
@@ -90,12 +90,20 @@ def changed(path: str, value: Any) -> str:
         ("variants", {}, "no 'fp32'"),
         ("classes", ["cat"], "'classes' has 1 names, 'config.num_classes' is 2"),
         ("classes", ["cat", "cat"], "repeats"),
-        ("classes", "cat", "'classes' must be a list"),
+        ("classes", "cat", "'classes' should be a valid array"),
         ("config.height", 36, "disagree on the image's shape"),
         ("config.height", 5, "height is 5; it must lie between"),
-        ("config.num_classes", True, r"'config\.num_classes' must be a whole number"),
+        ("config.num_classes", True, r"'config\.num_classes' should be a valid integer"),
         ("objects", 3, "'objects' is 3"),
-        ("decoder", None, "'decoder' must be an object"),
+        ("objects", 1.5, "'objects' should be a valid integer"),
+        ("export_id", 7, "'export_id' should be a valid string"),
+        (
+            "variants.fp32.guard.ink",
+            [8.0, float("inf")],
+            r"'variants\.fp32\.guard\.ink\[1\]' should be a finite number",
+        ),
+        ("training", {"rates": [1.0, float("nan")]}, "'training' holds a number that is not finite"),
+        ("decoder", None, "'decoder' should be an object"),
     ],
 )
 def test_a_wrong_card_names_its_field(path: str, value: Any, message: str) -> None:
@@ -123,6 +131,15 @@ def test_any_value_anywhere_gives_a_card_or_a_card_error(path: str, value: Any) 
     except CardError:
         return
     assert ModelCard.from_json(card.to_json()) == card
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("[1]", "the card: should be an object"), ("{", "the card: Invalid JSON: EOF while parsing an object")],
+)
+def test_a_text_that_is_no_card_says_so(text: str, message: str) -> None:
+    with pytest.raises(CardError, match=message):
+        ModelCard.from_json(text)
 
 
 @given(st.text())
