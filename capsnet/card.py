@@ -55,7 +55,7 @@ Precision = Literal["fp32", "fp16", "int8"]
 # `auto` takes a faster encoder that errs on at most this much more of the validation images.
 TOLERATED_ERROR = 0.0005
 
-# What is said of a field with pydantic's error, where its own words would puzzle a reader of a card.
+# The words for an error of pydantic where its own would puzzle a reader of a card.
 PROBLEMS = {"missing": "is missing", "unexpected_keyword_argument": "is not a field of a card"}
 
 # A model's name is a folder, a query parameter and a part of a path.

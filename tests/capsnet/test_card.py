@@ -1,7 +1,9 @@
 """The card: a written card is read back, and a card that is wrong says at which field."""
 
 import copy
+import dataclasses
 import json
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from capsnet.card import (
     encoder_file,
     sha256,
 )
-from capsnet.config import InputSpec, ModelConfig
+from capsnet.config import InputSpec, ModelConfig, Record
 
 GUARD = Guard(distance=(3.0, 4.0), ink=(8.0, 9.0), p95=(1.0, 2.0), p99=(1.5, 2.5))
 METRICS = Metrics(
@@ -165,3 +167,17 @@ def test_file_names_and_hashes(tmp_path: Path) -> None:
     assert encoder_file("int8") == "encoder.int8.onnx"
     (tmp_path / "file").write_bytes(b"abc")
     assert sha256(tmp_path / "file") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def parts_of(kind: Any) -> set[type]:
+    """The dataclasses that a type is made of."""
+    inner = [part for argument in typing.get_args(kind) for part in parts_of(argument)]
+    if not dataclasses.is_dataclass(kind):
+        return set(inner)
+    return {kind, *(part for field in typing.get_type_hints(kind).values() for part in parts_of(field))}  # type: ignore[arg-type]
+
+
+def test_every_part_of_a_card_is_read_strictly() -> None:
+    parts = parts_of(ModelCard)
+    assert len(parts) >= 13
+    assert all(issubclass(part, Record) for part in parts)

@@ -109,7 +109,7 @@ def faithfulness(
     from capsnet.explanation.votes import RoutingGraph
     from capsnet.onnx_model import open_variants
     from training.evaluation.faithfulness import measure_faithfulness
-    from training.reporting.deletion_plots import draw_deletion
+    from training.reporting.direction_plots import draw_deletion
     from training.reporting.report import save_results
     from training.reporting.results_page import read_results, render_results_page
 
