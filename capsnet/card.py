@@ -301,12 +301,16 @@ class ModelCard(Record):
         ]:
             if not ok:
                 raise CardError(problem)
+        self._check_guards()
+        for label, directions in self.pose_directions.items():
+            self._check_directions(label, directions)
+
+    def _check_guards(self) -> None:
+        """Raise CardError unless each guard has a number for each class."""
         for precision, variant in self.variants.items():
             for name, numbers in vars(variant.guard).items():
                 if isinstance(numbers, tuple) and len(numbers) != self.config.num_classes:
                     raise CardError(f"'variants.{precision}.guard.{name}' must have one number a class")
-        for label, directions in self.pose_directions.items():
-            self._check_directions(label, directions)
 
     def _check_directions(self, label: str, directions: tuple[PoseDirection, ...]) -> None:
         """Raise CardError unless the directions are those of a class, each once and of the pose's size."""
