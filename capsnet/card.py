@@ -1,4 +1,4 @@
-"""What a trained model promises to its users: names, shapes, configuration and the card beside its graphs.
+"""Describe a trained model to its users: names, shapes, configuration and the card beside its graphs.
 
 The parts of a card are frozen dataclasses, which pydantic checks when a card is read. The service can so read a card
 without PyTorch, and training can write one without ONNX.

@@ -1,4 +1,4 @@
-"""What the client and a model in this process answer; a notebook shows each result with its images.
+"""Define what the client and a model in this process answer; a notebook shows each result with its images.
 
 Legend: C channels, H height, W width, J class capsules, D pose dimensions.
 """

@@ -1,4 +1,4 @@
-"""The calls of the service as requests: what goes where, and what comes back. Knows no connection."""
+"""Write each call of the service as a request, and read its answer. Knows no connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The client for programs on an event loop: `Client`, with `await` before every call."""
+"""Ask the service from a program on an event loop: `Client`, with `await` before every call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What both clients share: where the service is, how often they ask, and each call as a request. Sends nothing."""
+"""Keep what both clients share: where the service is, how often they ask, and each call as a request. Sends nothing."""
 
 from __future__ import annotations
 

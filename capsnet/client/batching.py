@@ -1,4 +1,4 @@
-"""Many pictures: small ones in batches, a few requests under way, results in the order of the pictures."""
+"""Send many images: small ones in batches, a few requests under way, results in the order of the images."""
 
 from __future__ import annotations
 

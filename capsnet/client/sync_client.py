@@ -1,4 +1,4 @@
-"""The client for programs that wait for an answer."""
+"""Ask the service from a program that waits for the answer."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Where in an image is the evidence for a class: cover patches (`occlusion`), or read the routing (`votes`)."""
+"""Find the evidence for a class in an image: cover patches (`occlusion`), or read the routing (`votes`)."""

@@ -1,4 +1,4 @@
-"""The fields of an answer about the evidence for a class, by either method: the service and `capsnet.load` share them.
+"""Make the fields of an answer about the evidence for a class; the service and `capsnet.load` share them.
 
 Legend: C channels, H height, W width, T iterations, R and K rows and columns of patches or of places.
 """

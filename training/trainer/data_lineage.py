@@ -1,4 +1,4 @@
-"""Which images a network has been trained on, in all its stages, and which were held out to validate it."""
+"""Tell which images a network has been trained on, in all its stages, and which were held out to validate it."""
 
 from dataclasses import dataclass
 from pathlib import Path

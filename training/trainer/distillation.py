@@ -1,4 +1,4 @@
-"""A trained network whose answers another one learns beside the labels, on the very images it sees itself.
+"""Learn from a trained network: its answers count beside the labels, on the very images that the new one sees.
 
 Distillation (Hinton et al. 2015, https://arxiv.org/abs/1503.02531) in the terms of capsules. The margin loss asks of
 each class whether it is in the image, T_k in {0, 1}; with a teacher T_k is what the teacher says, mixed with the label.
