@@ -1,4 +1,4 @@
-"""The mathematics of capsule networks as functions of tensors; the modules of `model.nn.layers` only hold parameters.
+"""Compute what capsule networks compute, as functions of tensors; the modules of `model.nn.layers` hold parameters.
 
 Legend: B batch, I input capsules, J output capsules, E dimensions of an input capsule, D of an output capsule (pose),
 C channels, H height, W width.

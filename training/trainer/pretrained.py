@@ -1,4 +1,4 @@
-"""A network that was trained before, out of a run's checkpoint or an exported model: to start from, or to learn from.
+"""Read a network that was trained before, from a checkpoint or an exported model: to start from, or to learn from.
 
 Either way the images that validate the new run must not have trained it, or they would measure nothing.
 """

@@ -1,4 +1,4 @@
-"""How a model was made, in words that mean the same on any machine: the command, without the paths of this one."""
+"""Write down how a model was made: the commands and stages, without the paths of this machine."""
 
 from dataclasses import asdict
 

@@ -1,4 +1,4 @@
-"""A training run from its settings: `train` for Python, and `TrainingRun`, whose parts the command `fit` shows."""
+"""Train from settings: `train` for Python, and `TrainingRun`, whose parts the command `fit` shows."""
 
 import logging
 from collections.abc import Sequence

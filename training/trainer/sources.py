@@ -1,4 +1,4 @@
-"""What an export is made of: one checkpoint, or several whose networks answer together."""
+"""Read what an export is made of: one checkpoint, or several whose networks answer together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

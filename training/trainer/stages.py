@@ -1,4 +1,4 @@
-"""The runs that made a network: one record for each run of `fit`, in every checkpoint and in the card."""
+"""Keep a record of each run of `fit` that made a network, in every checkpoint and in the card."""
 
 import re
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""A network between the weights that a run began with and those that it came to.
+"""Make a network between the weights that a run began with and those that it came to.
 
 A run on images that go further than those that are classified gains on such images and may lose elsewhere; halfway
 between its two ends a network often has both (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
