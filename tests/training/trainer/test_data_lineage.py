@@ -42,7 +42,7 @@ def test_a_checkpoint_has_a_record_of_each_run() -> None:
         "validation": 40,
         "epochs": 4,
         "architecture": "shared",
-        "augmentation": "none",
+        "augmentation": "digits",
         "learning_rate": 0.001,
         "start_from": None,
         "teacher": None,
