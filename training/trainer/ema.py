@@ -3,6 +3,9 @@
 Before validation its BatchNorm statistics are taken again. An augmented image is interpolated, so it is softer than the
 images to classify, and the statistics of training do not fit them. On overlapping digits a quarter of the errors came
 from that alone.
+
+By hand and not with `torch.optim.swa_utils.AveragedModel`: its counter of steps is a tensor on the device, so a decay
+that rises with the steps would wait for the GPU in each (docs/log/project.md).
 """
 
 import copy
