@@ -18,11 +18,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import machine, openloop, pictures, wrk
-from benchmarks.contestants import PLAIN, ROOT, service
-from benchmarks.memory import Watch
+from benchmarks import machine
+from benchmarks.contenders.registry import PLAIN, ROOT, service
+from benchmarks.load import openloop, pictures, wrk
+from benchmarks.load.memory import Watch
+from benchmarks.load.servers import Server, wait_until_answering
 from benchmarks.output import RESULTS, save
-from benchmarks.servers import Server, wait_until_answering
 
 HEADERS = {"Content-Type": pictures.MULTIPART}
 PROBE_EVERY = 0.1

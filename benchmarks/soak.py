@@ -26,11 +26,12 @@ import typer
 from PIL import Image
 from rich.console import Console
 
-from benchmarks import machine, pictures
-from benchmarks.contestants import ROOT, service
-from benchmarks.memory import Watch
+from benchmarks import machine
+from benchmarks.contenders.registry import ROOT, service
+from benchmarks.load import pictures
+from benchmarks.load.memory import Watch
+from benchmarks.load.servers import Server, wait_until_answering
 from benchmarks.output import RESULTS, save
-from benchmarks.servers import Server, wait_until_answering
 from capsnet.onnx_model import open_variants
 
 TOLERANCE = 1e-3

@@ -1,4 +1,4 @@
-"""What the client and a model in this process answer; a notebook shows each result with its images.
+"""Define what the client and a model in this process answer; a notebook shows each result with its images.
 
 Legend: C channels, H height, W width, J class capsules, D pose dimensions.
 """
@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from capsnet import notebook
-from capsnet.images import Png, encode
+from capsnet.image_encoding import Png, encode
 
 if TYPE_CHECKING:  # NumPy takes a tenth of a second to import, and the command never needs it
     import numpy as np

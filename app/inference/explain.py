@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from capsnet import occlusion
 from capsnet.card import CardError
-from capsnet.explanation import choose_method, occlusion_fields, votes_fields
+from capsnet.explanation import occlusion
+from capsnet.explanation.answer import choose_method, occlusion_fields, votes_fields
+from capsnet.explanation.votes import Votes
 from capsnet.results import Method
-from capsnet.routing import Votes
 
 from ..errors import InvalidParameter, NotReady
 from .models import LoadedModel
@@ -20,7 +20,7 @@ from .types import Floats
 
 @dataclass(frozen=True)
 class Explanation:
-    """A capsule, and the fields of the answer that say where the evidence for it lies (`capsnet.explanation`)."""
+    """A capsule, and the fields of the answer that say where the evidence for it lies."""
 
     model: LoadedModel
     label: int

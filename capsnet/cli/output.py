@@ -26,7 +26,7 @@ from capsnet import (
 )
 from capsnet.cli.options import Format
 from capsnet.evaluation import Answer, Evaluation
-from capsnet.images import printable
+from capsnet.image_encoding import printable
 
 # Characters of a table's line in a file or a pipe: as many as it has.
 WIDEST = 10_000

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import openloop, pictures, report, servers, wrk
-from benchmarks.contestants import CONTENDERS, CONTESTANTS, choose
+from benchmarks import report
+from benchmarks.contenders.registry import CONTENDERS, CONTESTANTS, choose
+from benchmarks.load import openloop, pictures, servers, wrk
 from tests.app.server_process import Server, serving
 from tests.app.tiny_model import write_tiny_model
 
@@ -139,7 +140,7 @@ def test_every_contender_has_its_file_and_its_pinned_versions() -> None:
             words = [word.partition(":")[0].removesuffix(".py") for word in contestant.command]
             served_here = contestant.settings is not None
             assert served_here or any((CONTENDERS / f"{word}.py").exists() for word in words)
-            folder = ROOT / "benchmarks" / "requirements"
+            folder = ROOT / "benchmarks" / "contenders" / "requirements"
             pins = (folder / f"{contestant.environment}.txt").read_text()
             for included in re.findall(r"^-r (\S+)\n", pins, re.MULTILINE):
                 pins = pins.replace(f"-r {included}\n", (folder / included).read_text())

@@ -39,7 +39,7 @@ def directions(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Folder such as docs: gets results/NAME.json and pictures/NAME-interpolation.png; fills results.md."
+            help="Folder such as docs: gets results/NAME.json and images/NAME-interpolation.png; fills results.md."
         ),
     ] = None,
 ) -> None:
@@ -88,7 +88,7 @@ def directions(
         save_results(output, card.name, what | {"directions": {"images": images, "classes": found}})
         if card.objects == 1:
             interpolation(
-                variants["fp32"], card, training, output / "pictures" / f"{card.name}-interpolation.png"
+                variants["fp32"], card, training, output / "images" / f"{card.name}-interpolation.png"
             )
         render_results_page(output)
 
@@ -106,10 +106,10 @@ def faithfulness(
 
     Occlusion and, where the capsules have a place, votes are held against random orders.
     """
+    from capsnet.explanation.votes import RoutingGraph
     from capsnet.onnx_model import open_variants
-    from capsnet.routing import RoutingGraph
     from training.evaluation.faithfulness import measure_faithfulness
-    from training.reporting.deletion_plots import draw_deletion
+    from training.reporting.direction_plots import draw_deletion
     from training.reporting.report import save_results
     from training.reporting.results_page import read_results, render_results_page
 
@@ -123,7 +123,7 @@ def faithfulness(
     if output is not None:
         save_results(output, card.name, {"model": card.name, "version": card.version, "faithfulness": found})
         curves = [each for each in read_results(output) if each.get("faithfulness", {}).get("curves")]
-        draw_deletion(curves, output / "pictures" / "deletion.png")
+        draw_deletion(curves, output / "images" / "deletion.png")
         render_results_page(output)
 
 

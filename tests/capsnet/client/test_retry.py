@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capsnet import AsyncClient, CapsnetError, Client
+from capsnet.client.retry import FIRST_PAUSE, Attempts
 from capsnet.errors import seconds_of
-from capsnet.retry import FIRST_PAUSE, Attempts
 from tests.app.api.test_request_limits import begin
 from tests.app.server_process import free_port, serving
-from tests.capsnet.scripted_server import Reply, scripted
+from tests.capsnet.client.scripted_server import Reply, scripted
 
 READY = Reply(200, b'{"status": "ready"}')
 FULL = Reply(

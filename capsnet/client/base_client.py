@@ -1,4 +1,4 @@
-"""What both clients share: where the service is, how often they ask, and each call as a request. Sends nothing."""
+"""Keep what both clients share: where the service is, how often they ask, and each call as a request. Sends nothing."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 
 import httpx
 
-from capsnet import api_calls
-from capsnet.images import Png
+from capsnet.client import api_calls
+from capsnet.client.retry import DEFAULT_RETRIES, DEFAULT_TIMEOUT, Attempts, Notice, silent
+from capsnet.client.transport import DEFAULT_SERVER, KEY_VARIABLE, SERVER_VARIABLE, Call, address, headers
+from capsnet.image_encoding import Png
 from capsnet.results import (
     Classification,
     Explanation,
@@ -20,8 +22,6 @@ from capsnet.results import (
     Transformation,
     movements,
 )
-from capsnet.retry import DEFAULT_RETRIES, DEFAULT_TIMEOUT, Attempts, Notice, silent
-from capsnet.transport import DEFAULT_SERVER, KEY_VARIABLE, SERVER_VARIABLE, Call, address, headers
 
 
 class BaseClient(ABC):

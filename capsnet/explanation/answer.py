@@ -1,4 +1,4 @@
-"""The fields of an answer about the evidence for a class, by either method: the service and `capsnet.load` share them.
+"""Make the fields of an answer about the evidence for a class; the service and `capsnet.load` share them.
 
 Legend: C channels, H height, W width, T iterations, R and K rows and columns of patches or of places.
 """
@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from capsnet import occlusion, routing
 from capsnet.card import Grid, ModelCard
+from capsnet.explanation import occlusion
+from capsnet.explanation.votes import Votes
+from capsnet.explanation.votes import heat as votes_heat
 from capsnet.png import png
 from capsnet.results import Method
-from capsnet.routing import Votes
 
 Floats = NDArray[np.float32]
 
@@ -50,7 +51,7 @@ def occlusion_fields(image: Floats, falls: Floats, patch: int, stride: int) -> d
 def votes_fields(image: Floats, votes: Votes, grid: Grid) -> dict[str, Any]:
     """Fields of an answer from the votes for a class in an image (C,H,W); all iterations have one scale of colours."""
     height, width = image.shape[1:]
-    heats = [routing.heat(each, grid, (height, width)) for each in votes.votes]
+    heats = [votes_heat(each, grid, (height, width)) for each in votes.votes]
     most = max(float(np.abs(heat).max()) for heat in heats)
     maps = [_base64(occlusion.overlay(image, heat, most)) for heat in heats]
     return {

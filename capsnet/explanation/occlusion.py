@@ -1,4 +1,4 @@
-"""Where in an image is the evidence for a class? Cover one patch at a time, and see how much the capsule shortens.
+"""Find the evidence for a class: cover one patch of the image at a time, and see how much the capsule shortens.
 
 This asks the network from outside, so it works for every architecture. It does not show how capsules were routed.
 

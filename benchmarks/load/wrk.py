@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-SCRIPT = Path(__file__).parent / "load" / "post.lua"
+SCRIPT = Path(__file__).parent / "post.lua"
 MARK = "RESULT "
 
 

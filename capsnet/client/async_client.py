@@ -1,4 +1,4 @@
-"""The client for programs on an event loop: `Client`, with `await` before every call."""
+"""Ask the service from a program on an event loop: `Client`, with `await` before every call."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ from typing import Self, TypeVar
 
 import httpx
 
-from capsnet import api_calls
-from capsnet.base_client import BaseClient
+from capsnet.client import api_calls
+from capsnet.client.base_client import BaseClient
+from capsnet.client.transport import (
+    Call,
+    arguments,
+    late,
+    outcome,
+)
 from capsnet.errors import CapsnetError
-from capsnet.images import Picture, Png, read
+from capsnet.image_encoding import Picture, Png, read
 from capsnet.results import (
     Classification,
     Explanation,
@@ -22,12 +28,6 @@ from capsnet.results import (
     Reconstruction,
     Sweep,
     Transformation,
-)
-from capsnet.transport import (
-    Call,
-    arguments,
-    late,
-    outcome,
 )
 
 Result = TypeVar("Result")

@@ -4,7 +4,7 @@ import statistics
 import threading
 import time
 
-from benchmarks.servers import Server
+from benchmarks.load.servers import Server
 
 
 class Watch:

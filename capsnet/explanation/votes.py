@@ -1,4 +1,4 @@
-"""Where do the votes for a class come from? The course of the routing of a network whose capsules have a place.
+"""Find where the votes for a class come from: read the course of the routing, where capsules have a place.
 
 A capsule i below predicts the pose of class j: u_hat[j,i]. Its coupling c says which share of it class j gets. Its
 agreement is the scalar product of the prediction with the pose of the class. A vote is the coupling times the part of

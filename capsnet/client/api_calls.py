@@ -1,4 +1,4 @@
-"""The calls of the service as requests: what goes where, and what comes back. Knows no connection."""
+"""Write each call of the service as a request, and read its answer. Knows no connection."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import httpx
 import orjson
 
 from capsnet import results
+from capsnet.client.transport import Call, Parameters
 from capsnet.errors import CapsnetError
-from capsnet.images import Png
+from capsnet.image_encoding import Png
 from capsnet.results import (
     Classification,
     Explanation,
@@ -23,7 +24,6 @@ from capsnet.results import (
     Sweep,
     Transformation,
 )
-from capsnet.transport import Call, Parameters
 
 Result = TypeVar("Result")
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.wrk import LoadError
+from .wrk import LoadError
 
 # Seconds before figures are taken: the connections are opened in them.
 WARM_UP = 2

@@ -8,7 +8,7 @@ import numpy as np
 import typer
 
 from capsnet.card import CardError, ModelCard
-from capsnet.routing import RoutingGraph
+from capsnet.explanation.votes import RoutingGraph
 from training.cli.app import DataFolder, app, console
 from training.data.datasets import load
 

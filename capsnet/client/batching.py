@@ -1,4 +1,4 @@
-"""Many pictures: small ones in batches, a few requests under way, results in the order of the pictures."""
+"""Send many images: small ones in batches, a few requests under way, results in the order of the images."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
-from capsnet import api_calls
+from capsnet.client import api_calls
 from capsnet.errors import CapsnetError
-from capsnet.images import Picture, read, size
+from capsnet.image_encoding import Picture, read, size
 from capsnet.results import Classification
 
 Item = TypeVar("Item")

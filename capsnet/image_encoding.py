@@ -1,4 +1,7 @@
-"""Pictures on their way to the service and back."""
+"""Encode what a caller passes as an image into the bytes of an image file; find image files in folders.
+
+`capsnet.preprocessing.image_file` decodes image files. `capsnet.png` writes the arrays of a network as PNG files.
+"""
 
 from __future__ import annotations
 

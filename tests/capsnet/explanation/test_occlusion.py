@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from capsnet import occlusion
+from capsnet.explanation import occlusion
 
 
 def test_patches_cover_every_pixel_and_the_heat_is_their_mean() -> None:

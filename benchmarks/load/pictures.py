@@ -13,7 +13,7 @@ from training.data.datasets import load
 COUNT = 512
 BOUNDARY = "capsnetbenchmark"
 MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"
-SAMPLE = Path(__file__).resolve().parent.parent / "tests" / "data"
+SAMPLE = Path(__file__).resolve().parents[2] / "tests" / "data"
 
 
 def digits() -> np.ndarray:
@@ -63,6 +63,6 @@ def binary_tensors(images: np.ndarray) -> tuple[bytes, int]:
 
 
 def write_bodies(path: Path, bodies: Sequence[bytes]) -> Path:
-    """Write bodies for `load/post.lua`: each behind its length."""
+    """Write bodies for `post.lua`: each behind its length."""
     path.write_bytes(b"".join(b"%d\n%s" % (len(body), body) for body in bodies))
     return path

@@ -1,4 +1,4 @@
-"""Make the environments of the contenders: `python -m benchmarks.environments`, one for each file in requirements/.
+"""Make the environments of the contenders, one for each file in requirements/: `make bench-serving` runs this.
 
 They lie in .venv-benchmarks, or where BENCH_ENVIRONMENTS says, and are made again only when their file has changed.
 """
@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.contestants import ENVIRONMENTS, choose
+from benchmarks.contenders.registry import ENVIRONMENTS, choose
 
 REQUIREMENTS = Path(__file__).parent / "requirements"
 

@@ -1,4 +1,4 @@
-"""When to ask again, and when to give up: the same for both clients."""
+"""Decide when to ask again and when to give up, for both clients alike."""
 
 import random
 import time

@@ -1,4 +1,4 @@
-"""The client for programs that wait for an answer."""
+"""Ask the service from a program that waits for the answer."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ from typing import Self, TypeVar
 
 import httpx
 
-from capsnet import api_calls
-from capsnet.base_client import BaseClient
-from capsnet.batching import DEFAULT_JOBS, classify_many
+from capsnet.client import api_calls
+from capsnet.client.base_client import BaseClient
+from capsnet.client.batching import DEFAULT_JOBS, classify_many
+from capsnet.client.transport import (
+    Call,
+    arguments,
+    late,
+    outcome,
+)
 from capsnet.errors import CapsnetError
-from capsnet.images import Picture, Png, read
+from capsnet.image_encoding import Picture, Png, read
 from capsnet.results import (
     Classification,
     Explanation,
@@ -24,12 +30,6 @@ from capsnet.results import (
     Reconstruction,
     Sweep,
     Transformation,
-)
-from capsnet.transport import (
-    Call,
-    arguments,
-    late,
-    outcome,
 )
 
 Result = TypeVar("Result")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from app.inference.runtime.device import count_gpus
 from app.settings import Settings
-from benchmarks.servers import Server, free_port, running
+from benchmarks.load.servers import Server, free_port, running
 
-ROOT = Path(__file__).resolve().parent.parent
-CONTENDERS = Path(__file__).parent / "contenders"
+ROOT = Path(__file__).resolve().parents[2]
+CONTENDERS = Path(__file__).parent / "apps"
 ENVIRONMENTS = Path(os.environ.get("BENCH_ENVIRONMENTS") or ROOT / ".venv-benchmarks")
 
 

@@ -1,4 +1,4 @@
-"""What both clients share below their calls: address, key, connections, and reading an answer."""
+"""Keep what both clients share below their calls: address, key, connections, and reading an answer."""
 
 import string
 from collections.abc import Callable, Mapping

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capsnet import CapsnetError, Classification, Client
-from capsnet.batching import BATCH_BYTES, BATCH_PICTURES, groups, in_order
+from capsnet.client.batching import BATCH_BYTES, BATCH_PICTURES, groups, in_order
 from tests.app.server_process import Server, png, serving
 from training.data.datasets import DatasetPart
 
