@@ -1,6 +1,7 @@
 /** `?present`: large type for a projector, one section at a time; and smaller opening words for those who were here before. */
 
 import { byId, say } from "./dom.js";
+import { store } from "./session.js";
 import { text } from "./texts.js";
 
 const VISITED = "capsnet-visited";
@@ -35,7 +36,7 @@ export function present() {
     say(byId("present-now"), text("present.now", { now: now + 1, count: sections.length }));
     byId("present-back").disabled = now === 0;
     byId("present-next").disabled = now === sections.length - 1;
-    window.scrollTo(0, 0);
+    if (steps) window.scrollTo(0, 0);
   };
   byId("present-back").addEventListener("click", () => go(-1));
   byId("present-next").addEventListener("click", () => go(1));
@@ -47,6 +48,7 @@ export function present() {
     event.preventDefault();
     go(step);
   });
+  store.on(["card"], () => go(0));
   go(0);
 }
 
