@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { byId, figure, make, say, shape } from "./dom.js";
 import { asAskedAgain, queryOf } from "./look.js";
 import { values } from "./session.js";
-import { text } from "./texts.js";
+import { language, text } from "./texts.js";
 
 const VIEW = { width: 240, height: 100, edge: 12 };
 const LENGTHS = { pose: "beside.pose.length", features: "beside.features.length" };
@@ -71,7 +71,8 @@ function draw(name, { card, answer }) {
   const lengths = answer.steps.map(({ length }) => length);
   const [least, most] = [Math.min(...lengths), Math.max(...lengths)].map((length) => figure(length, 2));
   const share = answer.linearity === null ? "–" : figure(100 * Math.max(0, answer.linearity), 0);
-  const facts = [text("beside.straight", { share }), text(LENGTHS[name], { least, most })];
+  const weights = text("beside.weights", { count: (card.parameters.encoder ?? 0).toLocaleString(language) });
+  const facts = [text("beside.straight", { share }), text(LENGTHS[name], { least, most }), weights];
   byId(`way-${name}-words`).replaceChildren(make("b", { textContent: card.name }), `: ${facts.join(" ")}`);
 }
 
