@@ -57,6 +57,7 @@ async def transform_image(
         property=by,
         direction=direction,
         explained=None if foretold is None else directions.explained(poses, seen.poses[index], foretold),
+        linearity=directions.linearity(poses, amounts),
         steps=[
             TransformStep(
                 amount=float(amounts[step]),
