@@ -97,6 +97,11 @@ class ModelConfig(Record):
             )
 
     @property
+    def has_capsules(self) -> bool:
+        """Whether lengths and poses are those of capsules, not the probabilities and features of a CNN."""
+        return not self.architecture.startswith("cnn")
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """(C, H, W)."""
         return (self.channels, self.height, self.width)

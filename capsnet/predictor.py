@@ -385,6 +385,7 @@ class Predictor:
             "explained": None
             if foretold is None
             else pose_directions.explained(poses[:, index], seen.poses[index], foretold),
+            "linearity": pose_directions.linearity(poses[:, index], amounts),
             "steps": [
                 {
                     "amount": float(amounts[step]),

@@ -188,7 +188,8 @@ class Transformation:
     """An image transformed step by step, and one capsule read in each step.
 
     `explained` is how much of the way that the pose moved the direction foretells (R squared), or None where the card
-    names no direction for the capsule's class.
+    names no direction for the capsule's class. `linearity` is how straight that way is (R squared of the poses along a
+    line of their own), or None where the pose stays or the service does not say it.
     """
 
     model: str
@@ -197,6 +198,7 @@ class Transformation:
     property: str
     unit: str
     explained: float | None
+    linearity: float | None
     steps: tuple[TransformedStep, ...]
     answer: Json = field(repr=False)
 
@@ -390,6 +392,7 @@ def transformation(answer: Json) -> Transformation:
         property=answer["property"],
         unit=answer["unit"],
         explained=answer["explained"],
+        linearity=answer.get("linearity"),
         steps=tuple(
             TransformedStep(
                 amount=each["amount"],

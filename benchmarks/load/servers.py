@@ -48,6 +48,15 @@ class Server:
                 pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
+    def processor_seconds(self) -> float:
+        """What all its processes have computed so far, seconds."""
+        ticks = 0
+        for pid in processes_of(self.process.pid):
+            with contextlib.suppress(OSError):
+                user, system = stat(pid)[11:13]
+                ticks += int(user) + int(system)
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def open_files(self) -> int:
         """The file descriptors of all its processes together."""
         count = 0

@@ -18,7 +18,14 @@ ALWAYS = ("epochs", "augmentation", "seed", "precision")
 ALWAYS_OF_FOLDERS = ("batch_size", "learning_rate", "warmup", "ema")
 # Said in another way than by their values.
 OTHERWISE = ("dataset", "network", "input", "start", "teacher")
-OF_NETWORK = ("primary_capsules", "routing_iterations", "pose_dim", "class_bias", "detach_routing")
+OF_NETWORK = (
+    "primary_capsules",
+    "routing_iterations",
+    "pose_dim",
+    "class_bias",
+    "detach_routing",
+    "decoder_hidden",
+)
 
 
 def provenance(
@@ -83,4 +90,5 @@ def _differing(values: RunConfig | ModelConfig, names: list[str] | tuple[str, ..
 def option(name: str, value: object) -> str:
     """An option of a command as it is typed."""
     flag = f"--{name.replace('_', '-')}"
-    return flag if value is True else f"{flag} {value}"
+    shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
+    return flag if value is True else f"{flag} {shown}"

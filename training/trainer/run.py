@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from capsnet.config import InputSpec, ModelConfig
+from capsnet.config import ConfigError, InputSpec, ModelConfig
 from model.architectures.registry import refuse_unused
 from model.checkpoint import read_tensors
 from training.data import folder_survey, image_folder
@@ -257,6 +257,7 @@ def _run_config(config: TrainConfig, values: dict[str, Any], info: DatasetInfo) 
         routing_iterations=config.routing_iterations,
         class_bias=config.class_bias,
         detach_routing=config.detach_routing,
+        decoder_hidden=_widths(config.decoder_hidden),
     )
     chosen = {name: values[name] for name in common & values.keys()}
     chosen["augmentation"] = values["augmentation"] or default_augmentation(info)
@@ -266,6 +267,14 @@ def _run_config(config: TrainConfig, values: dict[str, Any], info: DatasetInfo) 
         "precision": config.precision or fast_precision(config.accelerator),
     }
     return RunConfig(**own | chosen | named | {"network": network, "input": info.input})
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    """Return the numbers of a list such as `512,1024`; raises ConfigError."""
+    try:
+        return tuple(int(width) for width in text.split(","))
+    except ValueError:
+        raise ConfigError(f"decoder_hidden is {text!r}; it must be a list such as 512,1024") from None
 
 
 def _stop_reasons(stop: EarlyStop, by_hand: EarlyStop) -> list[list[str]]:

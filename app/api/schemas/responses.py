@@ -229,8 +229,6 @@ class Serving(Answer):
 class Card(ModelCard):
     """A model's card, and how it is served."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
     serving: Serving
 
 
