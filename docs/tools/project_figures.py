@@ -23,13 +23,14 @@ Graph = dict[str, set[str]]
 class Package:
     """Figures of one package.
 
-    `levels` is the number of modules on the longest chain of imports within it; imports in a circle count as one.
-    `most` is the most entries that any folder of it has.
+    `levels` is the number of modules on the longest chain of imports within it, and `levels_of_parts` that of what
+    stands at its top. `most` is the most entries that any folder of it has.
     """
 
     entries: int
     most: int
     levels: int
+    levels_of_parts: int
     modules: int
     lines: int
     functions: int
@@ -41,6 +42,7 @@ def measure(root: Path, package: str) -> Package:
     """Return the figures of a package below `root`."""
     sources = {path: path.read_text(encoding="utf-8") for path in sorted((root / package).rglob("*.py"))}
     trees = {path: ast.parse(text) for path, text in sources.items()}
+    graph = imports(root, trees)
     lengths = [
         (node.end_lineno or node.lineno) - node.lineno + 1
         for tree in trees.values()
@@ -51,7 +53,8 @@ def measure(root: Path, package: str) -> Package:
     return Package(
         entries=entries(root / package),
         most=max(map(entries, folders)),
-        levels=levels(imports(root, trees)),
+        levels=levels(graph),
+        levels_of_parts=levels(parts(graph)),
         modules=len(sources),
         lines=sum(len(text.splitlines()) for text in sources.values()),
         functions=len(lengths),
@@ -107,6 +110,15 @@ def levels(graph: Graph) -> int:
     return max((depth(name, frozenset()) for name in sorted(graph)), default=0)
 
 
+def parts(graph: Graph) -> Graph:
+    """Return the imports between what stands at the top of a package: its modules and its sub-packages."""
+    found: Graph = {}
+    for name, used in graph.items():
+        part = ".".join(name.split(".")[:2])
+        found.setdefault(part, set()).update(".".join(each.split(".")[:2]) for each in used)
+    return {part: used - {part} for part, used in found.items()}
+
+
 def code(text: str, tree: ast.Module) -> list[str]:
     """Return the lines of code of a module, stripped."""
     left_out: set[int] = set()
@@ -141,21 +153,25 @@ def blocks(lines: list[str]) -> list[str]:
 
 
 def table(before: Path, after: Path) -> str:
-    """Return the figures of two checkouts as a Markdown table."""
-    rows = ["| package | figure | before | after |", "| --- | --- | --: | --: |"]
-    for package in PACKAGES:
-        old = measure(before, package) if (before / package).is_dir() else None
-        new = measure(after, package)
-        for name, words in FIGURES.items():
-            was = "–" if old is None else f"{getattr(old, name):,}"
-            rows.append(f"| `{package}/` | {words} | {was} | {getattr(new, name):,} |")
-    return "\n".join(rows)
+    """Return the figures of two checkouts as a Markdown table: one column for each package, before → after."""
+    old = [measure(before, name) if (before / name).is_dir() else None for name in PACKAGES]
+    new = [measure(after, name) for name in PACKAGES]
+    heading = ["figure", *(f"`{name}/`" for name in PACKAGES)]
+    rows = [heading, ["---", *["--:"] * len(PACKAGES)]]
+    for name, words in FIGURES.items():
+        cells = (
+            f"{'–' if was is None else f'{getattr(was, name):,}'} → {getattr(now, name):,}"
+            for was, now in zip(old, new, strict=True)
+        )
+        rows.append([words, *cells])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 FIGURES = {
     "entries": "entries at its top",
     "most": "most entries in one folder",
-    "levels": "import levels",
+    "levels": "import levels of modules",
+    "levels_of_parts": "import levels of what stands at its top",
     "modules": "modules",
     "lines": "lines",
     "functions": "functions",

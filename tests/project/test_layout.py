@@ -62,6 +62,7 @@ def test_the_figures_of_a_small_tree(tmp_path: Path) -> None:
     (package / "inner" / "later.py").write_text("import app.inner.high\n")
     found = measure(tmp_path, "app")
     assert (found.entries, found.most, found.modules, found.functions, found.long) == (3, 3, 5, 2, 1)
+    assert found.levels_of_parts == 2
     assert found.levels == 3  # later, high and low; what high imports late does not count
     assert found.duplicated == 1
 
@@ -70,4 +71,4 @@ def test_the_table_has_both_checkouts(tmp_path: Path) -> None:
     for name in PACKAGES:
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("")
-    assert "| `app/` | modules | 1 | 1 |" in table(tmp_path, tmp_path)
+    assert "| modules | 1 → 1 | 1 → 1 | 1 → 1 | 1 → 1 |" in table(tmp_path, tmp_path)
