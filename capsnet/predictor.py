@@ -357,17 +357,7 @@ class Predictor:
         `by` is rotation, slant (degrees), width, height, size (per cent), weight, shift_x or shift_y (pixels). Without
         `minimum` and `maximum` it goes as far as directions are measured.
         """
-        if by not in PROPERTIES:
-            raise _invalid("by", repr(by), f"should be one of {', '.join(PROPERTIES)}")
-        chosen = PROPERTIES[by]
-        lowest = -chosen.reach if minimum is None else minimum
-        highest = chosen.reach if maximum is None else maximum
-        if not -chosen.limit <= lowest < highest <= chosen.limit:
-            allowed = f"should be less than the maximum, and both within {chosen.limit:g} {chosen.unit}"
-            raise _invalid("minimum", lowest, allowed)
-        if steps < 2:
-            raise _invalid("steps", steps, "should be at least 2")
-        amounts = linspace_exact(lowest, highest, steps)
+        amounts = _amounts(by, minimum, maximum, steps)
         seen, index = self._look(picture, label, preprocess)
         images = np.concatenate([transform(seen.image[None], by, float(amount)) for amount in amounts])
         lengths, poses = self._graphs.encode(images)
@@ -380,7 +370,7 @@ class Predictor:
             "capsule": self._prediction(seen, index),
             "pose": seen.poses[index],
             "property": by,
-            "unit": chosen.unit,
+            "unit": PROPERTIES[by].unit,
             "measured": None if known is None else [known.minimum, known.maximum],
             "explained": None
             if foretold is None
@@ -619,6 +609,21 @@ def _refusing(parameter: str) -> Iterator[None]:
         yield
     except pose_directions.DirectionError as error:
         raise _invalid(parameter, error.value, error.allowed) from None
+
+
+def _amounts(by: str, minimum: float | None, maximum: float | None, steps: int) -> Floats:
+    """Return the amounts (steps,) of a transformation, as far as directions are measured by default."""
+    if by not in PROPERTIES:
+        raise _invalid("by", repr(by), f"should be one of {', '.join(PROPERTIES)}")
+    chosen = PROPERTIES[by]
+    lowest = -chosen.reach if minimum is None else minimum
+    highest = chosen.reach if maximum is None else maximum
+    if not -chosen.limit <= lowest < highest <= chosen.limit:
+        allowed = f"should be less than the maximum, and both within {chosen.limit:g} {chosen.unit}"
+        raise _invalid("minimum", lowest, allowed)
+    if steps < 2:
+        raise _invalid("steps", steps, "should be at least 2")
+    return linspace_exact(lowest, highest, steps)
 
 
 def _invalid(parameter: str, value: object, allowed: str) -> CapsnetError:
