@@ -48,20 +48,16 @@ def directions(
     Training images of each class are transformed in nine steps and read through the exported encoder. One direction for
     the class is compared with a linear map of the pose, both on held-out images.
     """
-    from capsnet.onnx_model import open_variants
-    from training.evaluation.evaluate import check_classes, replace_card
+    from training.evaluation.evaluate import open_with_training_images, replace_card
     from training.evaluation.pose_directions import measure_directions
     from training.reporting.direction_plots import interpolation
     from training.reporting.report import save_results
     from training.reporting.results_page import read_results, render_results_page
 
-    card, variants = open_variants(model)
-    name = dataset or str(card.training["dataset"])
-    check_classes(model, card.classes, card.input, card.objects, name)
-    training = load(name, "train", data, spec=card.input)
+    card, network, training = open_with_training_images(model, dataset, data)
     with console.status("measuring") as status:
         measured = measure_directions(
-            variants["fp32"],
+            network,
             card,
             training,
             names=properties or PROPERTIES,
@@ -87,9 +83,7 @@ def directions(
         what = {"model": card.name, "version": card.version}
         save_results(output, card.name, what | {"directions": {"images": images, "classes": found}})
         if card.objects == 1:
-            interpolation(
-                variants["fp32"], card, training, output / "images" / f"{card.name}-interpolation.png"
-            )
+            interpolation(network, card, training, output / "images" / f"{card.name}-interpolation.png")
         render_results_page(output)
 
 

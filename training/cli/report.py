@@ -10,7 +10,6 @@ from rich.status import Status
 
 from capsnet.card import CARD_FILE
 from training.cli.app import DataFolder, app, console
-from training.data.datasets import load
 from training.reporting.tables import meaning_table, print_full_width
 
 
@@ -22,17 +21,13 @@ def meaning(
     write: Annotated[bool, typer.Option("--write-card", help="Stamp the names into the card.")] = False,
 ) -> None:
     """Measure what each pose dimension of each class means, on training images, and name those that are clear."""
-    from capsnet.onnx_model import open_variants
-    from training.evaluation.evaluate import check_classes, replace_card
+    from training.evaluation.evaluate import open_with_training_images, replace_card
     from training.evaluation.pose_meaning import measure_poses, properties_of
 
-    card, variants = open_variants(model)
-    name = dataset or str(card.training["dataset"])
-    check_classes(model, card.classes, card.input, card.objects, name)
-    training = load(name, "train", data, spec=card.input)
+    card, network, training = open_with_training_images(model, dataset, data)
     with console.status("measuring") as status:
         measured = measure_poses(
-            variants["fp32"], card, training, watch=lambda name: status.update(f"measuring class {name}")
+            network, card, training, watch=lambda name: status.update(f"measuring class {name}")
         )
     columns = properties_of(card)
     names = {label: named for label, each in measured.items() if (named := each.label_dims(columns))}

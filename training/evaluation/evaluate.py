@@ -12,7 +12,7 @@ from capsnet import guard
 from capsnet.card import CARD_FILE, CardError, Guard, Metrics, ModelCard, Speed
 from capsnet.config import InputSpec
 from capsnet.multi_object import missed_count
-from capsnet.onnx_model import Model, open_variants, reconstruct
+from capsnet.onnx_model import Model, OnnxModel, open_variants, reconstruct
 from model.checkpoint import load_network, read_tensors
 from model.nn.layers import CapsuleNetwork
 from training.data.datasets import DERIVED, FOLDER_PREFIX, DatasetError, DatasetPart, describe, load, portable
@@ -123,6 +123,19 @@ def evaluate_epochs(run: Path, dataset: str | None, folder: Path | None) -> list
         (metrics,) = evaluate_model(path, dataset, folder).values()
         measured.append(MeasuredEpoch(result, metrics))
     return measured
+
+
+def open_with_training_images(
+    path: Path, dataset: str | None, folder: Path | None
+) -> tuple[ModelCard, OnnxModel, DatasetPart]:
+    """Return an exported model's card, the model in fp32, and the images of a data set for training.
+
+    Without `dataset` these are the images that trained it; raises as `evaluate_model` does.
+    """
+    card, variants = open_variants(path)
+    name = dataset or str(card.training["dataset"])
+    check_classes(path, card.classes, card.input, card.objects, name)
+    return card, variants["fp32"], load(name, "train", folder, spec=card.input)
 
 
 def check_classes(path: Path, classes: tuple[str, ...], spec: InputSpec, objects: int, dataset: str) -> None:
