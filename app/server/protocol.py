@@ -20,8 +20,10 @@ log = structlog.get_logger(__name__)
 # Bytes of the head of one request, its URL included, and bytes of its trailers.
 MAX_HEAD_BYTES = 65_536
 
-# The parser gets no more bytes at a time, so that the end of a head is noticed soon.
-FEED_BYTES = 65_536
+# The parser gets no more bytes at a time: so many of a body, and so many where heads may come. Each head that it finds
+# takes some kilobytes of memory, and one of 18 bytes is enough.
+BODY_PIECE_BYTES = 65_536
+HEAD_PIECE_BYTES = 4_096
 
 # What the system writes before the IPv4 address of a client on a socket for IPv6 and IPv4.
 IPV4_MAPPED = "::ffff:"
@@ -73,7 +75,8 @@ class CapsnetProtocol(HttpToolsProtocol):
     _deferred = False
     _ends = False  # after the answers that are owed
     _task: asyncio.Task[None] | None = None  # answers a request on the fast path
-    _pipelined = b""  # came meanwhile
+    _pipelined = b""  # came meanwhile, or behind requests that wait for their turn
+    _body_left = 0  # bytes of the body that the parser waits for, where its length was declared
     _partial = b""  # the beginning of a request
     _wait: asyncio.TimerHandle | None = None
     _refused = False  # nothing more is read
@@ -96,9 +99,8 @@ class CapsnetProtocol(HttpToolsProtocol):
         """Take what has come, or defer it while the service is full."""
         if self.transport.lingers or self._refused:
             self.transport.discard(len(data))
-        elif self._task is not None:
-            self._pipelined += data
-            self.transport.pause_reading()
+        elif self._task is not None or self.pipeline or self._pipelined:
+            self._hold(data)
         elif self._partial:
             self._dispatch(self._partial + data)
         elif self._is_free() and self.refusals.puts_off(self, data):
@@ -174,15 +176,36 @@ class CapsnetProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         if self._between:
             data = without_upgrade(data)
-        for start in range(0, len(data), FEED_BYTES):
-            self._feed(data[start : start + FEED_BYTES])
+        start = 0
+        while start < len(data):
+            if self.pipeline:
+                self._hold(data[start:])
+                break
+            end = start + max(HEAD_PIECE_BYTES, min(BODY_PIECE_BYTES, self._body_left))
+            self._feed(data[start:end])
             if self._refused or self.parser is None:
                 return
+            start = end
+        self._watch_head()
+        if self._pipelined:
+            return
         if self.draining and self._between and self.cycle is not None:
             self.cycle.keep_alive = False
-        self._watch_head()
         if self._ends:
             super().shutdown()
+
+    def _hold(self, data: bytes) -> None:
+        """Keep bytes, and read no more, until the requests before them are answered.
+
+        uvicorn reads on while requests wait for their turn, and one connection could bring thousands of them a second.
+        """
+        self._pipelined += data
+        self.transport.hold()
+
+    def _take_held(self) -> None:
+        held, self._pipelined = self._pipelined, b""
+        self.transport.release()
+        self.data_received(held)
 
     def _feed(self, data: bytes) -> None:
         """Give bytes to the parser, and count those of heads and trailers."""
@@ -273,9 +296,7 @@ class CapsnetProtocol(HttpToolsProtocol):
         self.transport.write(data)
         self.server_state.total_requests += 1
         if self._pipelined:
-            pipelined, self._pipelined = self._pipelined, b""
-            self.transport.resume_reading()
-            self.data_received(pipelined)
+            self._take_held()
         elif last:
             self.transport.close()
         else:
@@ -303,7 +324,7 @@ class CapsnetProtocol(HttpToolsProtocol):
         """Close where nothing is owed, else after the answers that are: the server ends."""
         if self.transport.lingers:
             self.transport.close_now()
-        elif self._task is not None or self._deferred:
+        elif self._task is not None or self._deferred or self._pipelined:
             self._ends = True
         elif self._partial:
             self._ends = True
@@ -334,6 +355,7 @@ class CapsnetProtocol(HttpToolsProtocol):
         self._in_head = False
         if self.parser.should_upgrade() and any(name in DECLARES_BODY for name, _ in self.headers):
             raise UpgradeError
+        self._body_left = next((int(value) for name, value in self.headers if name == b"content-length"), 0)
         super().on_headers_complete()
 
     def on_chunk_header(self) -> None:
@@ -344,12 +366,13 @@ class CapsnetProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Hand a piece of the body to the application."""
         self._in_trailers = False
+        self._body_left -= len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Note a request's last byte."""
         super().on_message_complete()
-        self._between, self._in_trailers = True, False
+        self._between, self._in_trailers, self._body_left = True, False, 0
         self._stop_body_deadline()
         self._count()
 
@@ -366,6 +389,8 @@ class CapsnetProtocol(HttpToolsProtocol):
                 self._write_refusal(self._refusal)
         elif self._is_answered() and not self._between and not self._in_head and self._body_deadline is None:
             self._body_deadline = self.loop.call_later(self.head_seconds, self.transport.abort)
+        if self._pipelined and not self.pipeline and not self._refused:
+            self._take_held()
 
     def _stop_body_deadline(self) -> None:
         if self._body_deadline is not None:
