@@ -212,9 +212,7 @@ class CapsnetProtocol(HttpToolsProtocol):
         in_lines = self._in_head or self._in_trailers
         self._began = False
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # the offer is passed over
+            self._parse(data)
         except httptools.HttpParserError as error:
             own = error.__context__
             self._refuse(MalformedRequest(str(own if isinstance(own, UpgradeError) else error)))
@@ -225,6 +223,18 @@ class CapsnetProtocol(HttpToolsProtocol):
             self._line_bytes += len(data)
             if self._line_bytes > MAX_HEAD_BYTES:
                 self._refuse(HeadTooLarge(MAX_HEAD_BYTES))
+
+    def _parse(self, data: bytes) -> None:
+        """Give bytes to the parser; an offer to go on in another protocol is passed over, and what follows is HTTP."""
+        while data:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as offer:
+                data = data[max(1, *offer.args) :]
+
+    def _should_upgrade(self) -> bool:
+        return False
 
     def _watch_head(self) -> None:
         """Give the head of a request a deadline, however its bytes drip; blank lines before it are part of it."""
@@ -351,12 +361,12 @@ class CapsnetProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Note the end of a request's head."""
-        self._in_head = False
+        """Note the end of a request's head; where that fails, the application has nothing of the request."""
         if self.parser.should_upgrade() and any(name in DECLARES_BODY for name, _ in self.headers):
             raise UpgradeError
         self._body_left = next((int(value) for name, value in self.headers if name == b"content-length"), 0)
         super().on_headers_complete()
+        self._in_head = False
 
     def on_chunk_header(self) -> None:
         """Note the size of a chunk: of the last one no bytes come, only trailers."""

@@ -95,7 +95,7 @@ def test_keys_cannot_be_guessed_faster_under_other_addresses(proxy: int, where: 
 
 @pytest.mark.parametrize("where", ["head", "trailer"])
 def test_a_rate_holds_whatever_address_a_client_names(proxy: int, where: str) -> None:
-    """Counted by key: what is left goes down with each request, and ends at 429."""
+    """Counted by key: fewer are left after each request, and at the end none (429)."""
     left = []
     for number in range(2 * RATE):
         said = f"X-Forwarded-For: 203.0.113.{number}\r\n"

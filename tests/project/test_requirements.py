@@ -63,7 +63,7 @@ def test_every_package_has_the_hashes_of_its_files(name: str) -> None:
 
 @pytest.mark.parametrize("name", LOCKS)
 def test_what_a_locked_package_needs_is_locked(name: str) -> None:
-    """By the metadata of what is installed here: pip would refuse to install a package that has no hash."""
+    """By the metadata of the packages in this environment: pip would refuse to install one that has no hash."""
     pins = locked(name)
     for package, pin in pins.items():
         if pin.marker is not None and not pin.marker.evaluate():
