@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from capsnet.preprocessing.connected_components import Components, find_components
-from capsnet.preprocessing.crossing_lines import line_pixels, parts_of_lines
+from capsnet.preprocessing.crossing_lines import line_pixels, parts_of_angles, parts_of_lines
 from capsnet.preprocessing.local_background import stroke_width
 from capsnet.preprocessing.outlines import fill_outline
 from capsnet.preprocessing.rings import clear_ring
@@ -106,10 +106,14 @@ def segment_digits(
         parts = find_components(clean > floor, clean)
     if len(parts) and _may_be_line(parts, int(np.argmax(_likelihood(parts)))):
         lines = line_pixels(mask)
-        crossing = parts_of_lines(parts, clean > floor, lines) if lines is not None else np.zeros(1, bool)
+        crossing = (
+            parts_of_lines(parts, clean > floor, lines) if lines is not None else np.zeros(len(parts), bool)
+        )
         if crossing.any():
             # Where one line crosses the picture, another straight piece at its edge is hardly a 1.
             crossing |= ~inner_parts(parts) & _slender(parts)
+        crossing |= parts_of_angles(parts)
+        if crossing.any():
             clean = np.where(parts.mask(crossing), np.float32(0), clean)
             parts = find_components(clean > floor, clean)
     contrast = clean

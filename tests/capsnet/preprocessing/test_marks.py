@@ -62,6 +62,28 @@ def test_the_slash_of_a_zero_is_cleared() -> None:
     assert slashed.sum() == pytest.approx(plain.sum(), rel=0.15)
 
 
+@pytest.mark.parametrize(
+    ("ends", "is_one"),
+    [
+        ([(75, 140), (125, 60)], True),  # a 1 that leans and does not touch the circle
+        ([(60, 165), (140, 35)], False),  # a slash from side to side
+        ([(96, 180), (104, 20)], True),  # a 1 that stands upright and touches it
+    ],
+)
+def test_a_bar_in_a_circle_is_a_one_unless_it_leans_and_touches(
+    ends: list[tuple[int, int]], is_one: bool
+) -> None:
+    found = segment_digits(drawn(ends, ring=RING), 0.0)
+    assert found is not None
+    assert (found.shape[1] < 80) == is_one  # the circle is 160 wide
+
+
+def test_a_leaning_digit_of_two_strokes_in_a_circle_is_no_slash() -> None:
+    found = segment_digits(drawn([(78, 140), (120, 60)], [(88, 144), (130, 64)], ring=RING), 0.0)
+    assert found is not None
+    assert found.shape[1] < 80
+
+
 def test_a_long_up_stroke_is_cut_off_but_no_bar() -> None:
     one = canvas([(45, 70), (80, 20), (80, 140)])
     shortened = shorten_up_stroke(one)
@@ -95,6 +117,22 @@ def test_what_is_crossed_out_becomes_blank_only_among_digits() -> None:
     assert symbol.any()
     assert are_digits(tuple("0123456789"))
     assert not are_digits(("+", "-"))
+
+
+def test_edges_of_a_table_are_no_digit_but_a_seven_in_a_close_crop_is() -> None:
+    table = np.zeros((200, 200), np.float32)
+    table[:14], table[:, :16] = 0.3, 0.3
+    assert segment_digits(table, 0.0) is None
+    seven = np.asarray(Image.fromarray(canvas(*SEVEN)).resize((200, 200)))
+    assert segment_digits(np.ascontiguousarray(seven), 0.0) is not None
+
+
+@pytest.mark.parametrize("column", [12, 100, 170])
+def test_a_one_that_touches_one_edge_is_no_line(column: int) -> None:
+    one, line = np.zeros((200, 200), np.float32), np.zeros((200, 200), np.float32)
+    one[22:, column : column + 18], line[:, column : column + 6] = 0.5, 0.5
+    assert segment_digits(one, 0.0) is not None
+    assert segment_digits(line, 0.0) is None
 
 
 def test_a_body_filled_with_a_fainter_colour_becomes_ink() -> None:
