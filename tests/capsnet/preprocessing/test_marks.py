@@ -65,7 +65,7 @@ def test_the_slash_of_a_zero_is_cleared() -> None:
 @pytest.mark.parametrize(
     ("ends", "is_one"),
     [
-        ([(75, 140), (125, 60)], True),  # a 1 that leans and does not touch the circle
+        ([(68, 147), (132, 53)], True),  # a 1 that leans and does not touch the circle
         ([(60, 165), (140, 35)], False),  # a slash from side to side
         ([(96, 180), (104, 20)], True),  # a 1 that stands upright and touches it
     ],
@@ -79,7 +79,7 @@ def test_a_bar_in_a_circle_is_a_one_unless_it_leans_and_touches(
 
 
 def test_a_leaning_digit_of_two_strokes_in_a_circle_is_no_slash() -> None:
-    found = segment_digits(drawn([(78, 140), (120, 60)], [(88, 144), (130, 64)], ring=RING), 0.0)
+    found = segment_digits(drawn([(68, 142), (122, 52)], [(80, 148), (134, 58)], ring=RING), 0.0)
     assert found is not None
     assert found.shape[1] < 80
 
@@ -121,7 +121,9 @@ def test_what_is_crossed_out_becomes_blank_only_among_digits() -> None:
 
 def test_edges_of_a_table_are_no_digit_but_a_seven_in_a_close_crop_is() -> None:
     table = np.zeros((200, 200), np.float32)
-    table[:14], table[:, :16] = 0.3, 0.3
+    for side in (table, table.T):  # the grain of its wood reaches the picture's edge here and there
+        side[24:36, 24:] = 0.3
+        side[:24, 24::16] = side[:24, 25::16] = side[:24, 26::16] = 0.3
     assert segment_digits(table, 0.0) is None
     seven = np.asarray(Image.fromarray(canvas(*SEVEN)).resize((200, 200)))
     assert segment_digits(np.ascontiguousarray(seven), 0.0) is not None
