@@ -77,10 +77,11 @@ def find_components(mask: np.ndarray, weights: np.ndarray) -> Components:
     """Components of a mask bool (h,w), pixels that touch at a corner included; weights float (h,w)."""
     height, width = mask.shape
     stride = _stride(width)
-    padded = np.zeros((height, stride), np.int8)
+    padded = np.zeros((height, stride), bool)
     padded[:, 1 : width + 1] = mask
-    change = np.diff(padded.ravel(), append=np.int8(0))
-    starts, ends = np.flatnonzero(change == 1) + 1, np.flatnonzero(change == -1) + 1
+    flat = padded.ravel()
+    change = np.flatnonzero(flat[1:] != flat[:-1]) + 1  # where runs begin and end, in turn
+    starts, ends = change[::2].copy(), change[1::2].copy()
     label, count = _joined(starts, ends, stride)
     row, left, right = starts // stride, starts % stride - 1, ends - starts // stride * stride - 1
     # The mask's pixels in order are the runs' pixels in order.

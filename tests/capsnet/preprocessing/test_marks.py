@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
 from capsnet.config import InputSpec, are_digits
 from capsnet.preprocessing.crossed_out import is_crossed_out
 from capsnet.preprocessing.digits import segment_digits
+from capsnet.preprocessing.local_background import blurred, quantiles
 from capsnet.preprocessing.pipeline import place_digit
 from capsnet.preprocessing.up_strokes import shorten_up_stroke
 
@@ -145,3 +146,14 @@ def test_a_body_filled_with_a_fainter_colour_becomes_ink() -> None:
     found = segment_digits(np.asarray(image, np.float32) / 255, 0.0)
     assert found is not None
     assert (found > 0.5).mean() == pytest.approx(float((found > 0).mean()), abs=0.1)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 1000])
+@pytest.mark.parametrize("kind", [np.float32, np.uint8])
+def test_quick_quantiles_and_blur_are_those_of_the_libraries(count: int, kind: type) -> None:
+    values = (np.random.default_rng(count).random((count, 5)) * 255).astype(kind)
+    shares = (0.0, 0.05, 0.3, 0.5, 0.95, 1.0)
+    assert quantiles(values, *shares) == [float(each) for each in np.quantile(values, shares)]
+    grey = values.astype(np.uint8)
+    expected = np.asarray(Image.fromarray(grey).filter(ImageFilter.BoxBlur(1)))
+    assert np.abs(blurred(grey).astype(int) - expected).max() <= 1
