@@ -22,7 +22,7 @@ STROKE = 0.05  # of its length: a bar in the middle that is as thick may be a 1
 MOST_LINES = 0.4  # of the picture: what covers more is no line
 OWN = 0.8  # of a component's pixels, that lie on lines if it is one
 ANGLE = 0.5  # of the picture's height and width, that the two edges of a table or a sheet at least run along
-EMPTY = 0.55  # of their extent, that a rectangle without ink in one of its corners takes: of the sevens 1 % have one
+EMPTY = 0.6  # of their extent, that an empty rectangle in one of its corners takes: of fewer than 1 % of the sevens
 GRAIN = 2  # every so many rows and columns are enough to know that
 CLOSE, OWN_CLOSE = 0.95, 0.97  # the same for what fills the picture: it may be a digit in a close crop
 

@@ -91,7 +91,7 @@ def segment_digits(
     counted
         Takes up how many separate objects there are.
     digits
-        Whether to clear a ring around a digit, and the slash of a 0.
+        Whether to clear a ring around a digit, the slash of a 0, and an angle along two sides of the picture.
 
     Returns
     -------
@@ -114,7 +114,8 @@ def segment_digits(
         if crossing.any():
             # Where one line crosses the picture, another straight piece at its edge is hardly a 1.
             crossing |= ~inner_parts(parts) & _slender(parts)
-        crossing |= parts_of_angles(parts)
+        if digits:  # a letter may be an angle
+            crossing |= parts_of_angles(parts)
         if crossing.any():
             clean = np.where(parts.mask(crossing), np.float32(0), clean)
             parts = find_components(clean > floor, clean)

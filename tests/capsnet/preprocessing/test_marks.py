@@ -126,6 +126,7 @@ def test_edges_of_a_table_are_no_digit_but_a_seven_in_a_close_crop_is() -> None:
         side[24:36, 24:] = 0.3
         side[:24, 24::16] = side[:24, 25::16] = side[:24, 26::16] = 0.3
     assert segment_digits(table, 0.0) is None
+    assert segment_digits(table, 0.0, digits=False) is not None  # a letter may be an angle
     seven = np.asarray(Image.fromarray(canvas(*SEVEN)).resize((200, 200)))
     assert segment_digits(np.ascontiguousarray(seven), 0.0) is not None
 
