@@ -140,10 +140,14 @@ def morphological_closing(values: np.ndarray, span: int) -> np.ndarray:
 
 def _continued(values: np.ndarray, room: int, axis: int) -> np.ndarray:
     """Longer by `room` at both ends of an axis, each end's pixels repeated."""
-    ends = (values[:1], values[-1:]) if axis == 0 else (values[:, :1], values[:, -1:])
-    shape = (room, values.shape[1]) if axis == 0 else (values.shape[0], room)
-    before, after = (np.broadcast_to(end, shape) for end in ends)
-    return np.concatenate([before, values, after], axis=axis)
+    if room == 0:
+        return values
+    height, width = values.shape
+    longer = np.empty((height + 2 * room, width) if axis == 0 else (height, width + 2 * room), values.dtype)
+    along = longer if axis == 0 else longer.T
+    own = values if axis == 0 else values.T
+    along[:room], along[room:-room], along[-room:] = own[0], own, own[-1]
+    return longer
 
 
 def running_extremum(values: np.ndarray, span: int, axis: int, extreme: np.ufunc) -> np.ndarray:
