@@ -87,3 +87,14 @@ def test_a_crooked_appearance_is_no_card(looks: Appearance) -> None:
         dataclasses.replace(looks, factor=looks.factor[:-1])
     with pytest.raises(CardError, match="above 0"):
         dataclasses.replace(looks, limit=0.0)
+
+
+def test_a_guard_of_few_images_refuses_a_twentieth_of_good_ones_on_average(looks: Appearance) -> None:
+    random = np.random.default_rng(0)
+    images = np.repeat(pictures("sign", 1, 0), 40, axis=0)
+    lengths = np.tile(np.array([[1.0, 0.0], [0.0, 1.0]], np.float32), (20, 1))  # 20 images of each class
+    refused = []
+    for _ in range(100):
+        fitted = guard.fit(random.uniform(1, 2, 40), images, lengths, looks=looks)
+        refused.append((random.uniform(1, 2, 40) > guard.thresholds(fitted, images, lengths)).mean())
+    assert 0.03 < np.mean(refused) < 0.07  # with interpolated percentiles of each class, more than 0.1

@@ -64,7 +64,7 @@ def export(
     source = read_source(checkpoints, data, mirrored=mirrored)
     header, config, training = source.header, source.config, source.images
     fitted, held_out = train_val_split(training, config, torch.device("cpu"))
-    low, high = refused_share(len(held_out))
+    low, high = refused_share(len(held_out), own=training.by_class)
     if len(held_out) < FEW_IMAGES:
         console.print(
             f"the guard's thresholds come from {len(held_out)} validation images only: it will refuse between "
@@ -103,7 +103,7 @@ def export(
     samples = np.concatenate([validation[:7], fitted.first(7).numpy()])
     thumbnails = pick_thumbnails(held_out, description.classes) if training.by_class else None
     weight = DOUBT_WEIGHT_OF_FOLDERS if training.by_class else DOUBT_WEIGHT
-    looks = appearance.fit(pick_looks(fitted, held_out)) if training.by_class else None
+    looks = appearance.fit(pick_looks(fitted)) if training.by_class else None
     card = export_network(source.network, description, output, samples, validation, thumbnails, weight, looks)
     console.print(f"{output}: {name} version {card.version}, export {card.export_id}", highlight=False)
     if precisions:
@@ -115,9 +115,9 @@ def export(
             )
 
 
-def pick_looks(*parts: DeviceData) -> np.ndarray:
-    """Return images (N,C,H,W) in [0,1] of all parts together, evenly chosen where there are more than `MOST_LOOKS`."""
-    images = torch.cat([part.images.cpu() for part in parts])
+def pick_looks(fitted: DeviceData) -> np.ndarray:
+    """Return training images (N,C,H,W) in [0,1], evenly chosen where there are more than `MOST_LOOKS`."""
+    images = fitted.images.cpu()
     rows = torch.linspace(0, len(images) - 1, min(len(images), MOST_LOOKS)).long()
     return images[rows].numpy().astype(np.float32) / 255
 
