@@ -98,3 +98,15 @@ def test_a_guard_of_few_images_refuses_a_twentieth_of_good_ones_on_average(looks
         fitted = guard.fit(random.uniform(1, 2, 40), images, lengths, looks=looks)
         refused.append((random.uniform(1, 2, 40) > guard.thresholds(fitted, images, lengths)).mean())
     assert 0.03 < np.mean(refused) < 0.07  # with interpolated percentiles of each class, more than 0.1
+
+
+@pytest.mark.parametrize("count", [4, 10, 40, 200])
+def test_a_further_value_stays_below_the_bound_as_often_as_it_says(count: int) -> None:
+    random = np.random.default_rng(0)
+    values = np.exp(random.normal(0, 0.4, (2000, count + 1)))
+    above = [row[-1] > appearance.upper_bound(row[:-1], 0.95) for row in values]
+    assert np.mean(above) == pytest.approx(0.05, abs=0.012)
+
+
+def test_one_value_has_a_bound_above_it() -> None:
+    assert appearance.upper_bound(np.array([0.7]), 0.95) > 0.7
