@@ -54,12 +54,14 @@ VERY_WIDE = (
 LEAST_WIDE = 0.5  # anything narrower is not cut, whatever the guard says of it
 MOST_DIVIDED = 16  # strokes of a page that are cut: each makes up to thirty pieces
 DOUBTFUL = 1.2  # strangeness, from which on strokes that are not wide may be several digits
-UNKNOWN = 1.35  # least strangeness over the guard's limit, from which on something is no digit
+UNKNOWN = 1.7  # least strangeness over the guard's limit, from which on something is no digit
+CLEARLY = 1.4  # the same, from which on it may be a letter
+STRICT = 1.1  # the same instead of `UNKNOWN`, where something else on the page may be a letter
 A_CUT = 0.3  # strangeness that one cut more must save: fewer pieces are likelier
 TWO = 1.1  # width over height at which strokes are as likely one digit as two
 GAIN = 0.2  # strangeness that pieces must save, the width counted in
 SHORT = 0.8  # of the whole's height: a piece that is lower is less likely a digit by itself
-LIKE_DIGITS = 1.7  # strangeness of each piece, at most
+LIKE_DIGITS = 1.9  # strangeness of each piece, at most
 MOST_SHARED = 0.2  # of the ink, that lies between where a piece ends and where the next one begins
 SHARED = 1.5  # strangeness that all of the ink would add there
 MOST_AGAIN = 32  # refused strokes of a page that are looked at again, slanted and stretched
@@ -182,11 +184,15 @@ class Page:
         for number, division in self.divisions.items():
             starts[number] = start
             start += len(division.pieces)
+        least = [min(each.strangeness for each in (seen[n], *looks.get(n, ()))) for n in range(count)]
+        limits = _limits([each.box for line in self.lines for each in line], least)
         lines, number = [], 0
         for line in self.lines:
             digits: list[Digit] = []
             for strokes in line:
-                whole = self._digit(strokes, seen[number], images[number], looks.get(number, ()))
+                whole = self._digit(
+                    strokes, seen[number], images[number], looks.get(number, ()), limits[number]
+                )
                 cut = self.divisions.get(number)
                 if cut is None:
                     digits.append(whole)
@@ -201,14 +207,15 @@ class Page:
     def _chosen(self, whole: Digit, division: Division, seen: Sequence[Sight], images: Floats) -> list[Digit]:
         """The whole, or the pieces that the network knows better."""
         path = best_path(division, seen)
-        strange = whole.sight.strangeness
+        wide, strange = _is_wide(whole.box), whole.sight.strangeness
         if path is None or not _are_better(cost_of(division, seen, path), strange, whole.box):
-            return [whole._replace(certain=strange <= 1 or not _is_wide(whole.box))]
+            return [whole._replace(certain=strange <= 1 or not wide)]
         pieces = [
-            self._digit(division.pieces[index], seen[index], images[index], unknown=LIKE_DIGITS)
-            for index in path
+            self._digit(division.pieces[index], seen[index], images[index], (), LIKE_DIGITS) for index in path
         ]
         certain = all(seen[index].strangeness <= 1 for index in path)
+        if not wide and (not certain or len({piece.capsule for piece in pieces}) == 1):
+            return [whole]  # two like strokes are rather a letter, such as N or V
         return [piece._replace(certain=certain) for piece in pieces]
 
     def _digit(
@@ -216,8 +223,8 @@ class Page:
         strokes: Strokes,
         sight: Sight,
         image: Floats,
-        looks: Sequence[Sight] = (),
-        unknown: float = UNKNOWN,
+        looks: Sequence[Sight],
+        unknown: float,
     ) -> Digit:
         across, down = self.scale
         left, top, right, bottom = strokes.box
@@ -457,6 +464,15 @@ def _warped(strokes: Strokes, slant: float, stretch: float) -> Strokes:
     inside = values > LEAST_INK * values.max()
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     return Strokes(values[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], strokes.left, strokes.top)
+
+
+def _limits(boxes: Sequence[tuple[int, int, int, int]], least: Sequence[float]) -> list[float]:
+    """How strange each place may be that is still a digit: less where another place on the page is none.
+
+    Wide strokes may be several digits, so they say nothing of others.
+    """
+    strange = {n for n, box in enumerate(boxes) if not _is_wide(box) and least[n] > CLEARLY}
+    return [STRICT if strange - {number} else UNKNOWN for number in range(len(boxes))]
 
 
 def _is_wide(box: tuple[int, int, int, int]) -> bool:
