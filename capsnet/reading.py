@@ -60,6 +60,7 @@ STRICT = 1.1  # the same instead of `UNKNOWN`, where something else on the page 
 A_CUT = 0.3  # strangeness that one cut more must save: fewer pieces are likelier
 TWO = 1.1  # width over height at which strokes are as likely one digit as two
 GAIN = 0.2  # strangeness that pieces must save, the width counted in
+GAIN_AMONG = 0.8  # the same where other digits stand apart, so that few touch
 SHORT = 0.8  # of the whole's height: a piece that is lower is less likely a digit by itself
 LIKE_DIGITS = 1.9  # strangeness of each piece, at most
 MOST_SHARED = 0.2  # of the ink, that lies between where a piece ends and where the next one begins
@@ -208,7 +209,8 @@ class Page:
         """The whole, or the pieces that the network knows better."""
         path = best_path(division, seen)
         wide, strange = _is_wide(whole.box), whole.sight.strangeness
-        if path is None or not _are_better(cost_of(division, seen, path), strange, whole.box):
+        gain = GAIN_AMONG if sum(map(len, self.lines)) > 1 else GAIN
+        if path is None or _saved(cost_of(division, seen, path), strange, whole.box) < gain:
             return [whole._replace(certain=strange <= 1 or not wide)]
         pieces = [
             self._digit(division.pieces[index], seen[index], images[index], (), LIKE_DIGITS) for index in path
@@ -489,7 +491,7 @@ def _may_be_several(strokes: Strokes, sight: Sight) -> bool:
     return width > LEAST_WIDE * height and sight.strangeness > limit
 
 
-def _are_better(cost: float, whole: float, box: tuple[int, int, int, int]) -> bool:
-    """Whether pieces are more like digits than the whole is; the wider it is, the likelier."""
+def _saved(cost: float, whole: float, box: tuple[int, int, int, int]) -> float:
+    """How much more pieces are like digits than the whole is; the wider it is, the likelier are several."""
     wider = (box[2] - box[0]) / (box[3] - box[1]) - TWO
-    return whole + wider - cost > GAIN
+    return whole + wider - cost

@@ -35,7 +35,7 @@ STACKED = 0.6  # of the narrower half's width, that two halves of a digit share
 DOT = 0.25  # of the body's height: a piece at its foot that is smaller is a full stop
 UPPER = 0.4  # of the body's height, in which a piece may also stick out sideways, as the bar of a 5
 FLAT = 1.3  # width over height, that a loose bar has at least
-BAR = 0.2  # of the body's height, that a loose bar is at least wide; at most below the top of the body, or twice as much above
+BAR = 0.2  # of the body's height, that a loose bar is at least wide, and at most below its top; above, twice as much
 BAR_GAP = 0.6  # of the body's height, between it and a loose bar
 HIGHEST = 1.3  # of the writing's height, that bodies joined may have
 LEAST_PIECE = 0.004  # of the body's weight
@@ -306,12 +306,12 @@ def _with_pieces(parts: Components, groups: list[list[int]]) -> list[np.ndarray]
         low = (parts.top[number] + parts.bottom[number]) / 2 > bottom - 0.1 * height
         over = shared >= np.where(high, 0.0, OVER) * wide
         over |= high & (shared > -PIECE_GAP / 2 * height) & (parts.top[number] > top - 0.1 * height)
-        over |= _is_bar(parts, number, (left, right, top, height))
         small = (parts.height[number] < 0.6 * height) & (wide < 1.2 * height)
         fits = over & (gap < PIECE_GAP * height) & ~(low & (shared < 0.8 * wide)) & small
         fits &= parts.weight[number] > LEAST_PIECE * weight
         # A dot on the foot of the line stands between digits, also under the overhang of one.
         fits &= ~(low & (max(parts.height[number], wide) < DOT * height))
+        fits |= _is_bar(parts, number, (left, right, top, height)) & small
         if fits.any():
             members[int(np.argmax(np.where(fits, shared, -np.inf)))].append(number)
     return [np.array(group) for group in members]
