@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from training.trainer.run_state import TrainingError
 
 if TYPE_CHECKING:
     from model.export.exporter import Thumbnails
+    from training.trainer.sources import Source
 
 # Fewer validation images than this say little about where a class ends.
 FEW_IMAGES = 200
@@ -62,42 +63,20 @@ def export(
 
     precisions = read_precisions(variants)
     source = read_source(checkpoints, data, mirrored=mirrored)
-    header, config, training = source.header, source.config, source.images
-    fitted, held_out = train_val_split(training, config, torch.device("cpu"))
-    low, high = refused_share(len(held_out), own=training.by_class)
+    header, training = source.header, source.images
+    fitted, held_out = train_val_split(training, source.config, torch.device("cpu"))
+    refused = refused_share(len(held_out), own=training.by_class)
     if len(held_out) < FEW_IMAGES:
-        console.print(
-            f"the guard's thresholds come from {len(held_out)} validation images only: it will refuse between "
-            f"{100 * low:.1f} and {100 * high:.1f} % of good images (95 % interval)",
-            highlight=False,
-            soft_wrap=True,
-        )
+        warn_of_few_images(len(held_out), refused)
     if training.by_class:
-        judged = verdict(source.network.eval(), fitted, held_out)
-        console.print(judged.sentences(), highlight=False, soft_wrap=True)
-        if judged.near_chance and not force:
-            raise TrainingError(
-                f"{checkpoints[0]}: is not better than chance, as far as {judged.images} images show; "
-                "give more images or epochs, or --force to export it all the same"
-            )
-    name = output.resolve().name
+        check_chance(checkpoints[0], source, fitted, held_out, force=force)
     description = ExportMetadata(
-        name=name,
+        name=output.resolve().name,
         version=model_version,
         classes=tuple(header["classes"]),
-        input=config.input,
+        input=source.config.input,
         objects=header["objects"],
-        training={
-            "dataset": portable(config.dataset),
-            "data": training.fingerprint(),
-            **{key: value for key, value in header["provenance"].items() if key != "chosen"},
-            **source.made.fields(),
-            "training_images": len(fitted),
-            "validation_images": len(held_out),
-            "best_epoch": header["result"]["epoch"],
-            "guard_refuses": [round(low, 4), round(high, 4)],
-            "validation_error": source.validation_error(held_out),
-        },
+        training=describe_training(source, fitted, held_out, refused),
     )
     validation = held_out.floats(slice(None)).numpy()
     samples = np.concatenate([validation[:7], fitted.first(7).numpy()])
@@ -105,7 +84,7 @@ def export(
     weight = DOUBT_WEIGHT_OF_FOLDERS if training.by_class else DOUBT_WEIGHT
     looks = appearance.fit(pick_looks(fitted)) if training.by_class else None
     card = export_network(source.network, description, output, samples, validation, thumbnails, weight, looks)
-    console.print(f"{output}: {name} version {card.version}, export {card.export_id}", highlight=False)
+    console.print(f"{output}: {card.name} version {card.version}, export {card.export_id}", highlight=False)
     if precisions:
         calibration = fitted.first(CALIBRATION_IMAGES).numpy()
         card = add_variants(output, precisions, calibration, validation, held_out.labels.numpy())
@@ -113,6 +92,48 @@ def export(
             console.print(
                 f"  {precision}: {describe_validation(variant.validation)}", highlight=False, soft_wrap=True
             )
+
+
+def warn_of_few_images(count: int, refused: tuple[float, float]) -> None:
+    """Say which share of good images the guard may refuse when `count` images made its thresholds."""
+    low, high = refused
+    console.print(
+        f"the guard's thresholds come from {count} validation images only: it will refuse between "
+        f"{100 * low:.1f} and {100 * high:.1f} % of good images (95 % interval)",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def check_chance(
+    checkpoint: Path, source: "Source", fitted: DeviceData, held_out: DeviceData, *, force: bool
+) -> None:
+    """Print how good the model of a folder is; raises TrainingError if that may be chance, unless `force`."""
+    judged = verdict(source.network.eval(), fitted, held_out)
+    console.print(judged.sentences(), highlight=False, soft_wrap=True)
+    if judged.near_chance and not force:
+        raise TrainingError(
+            f"{checkpoint}: is not better than chance, as far as {judged.images} images show; "
+            "give more images or epochs, or --force to export it all the same"
+        )
+
+
+def describe_training(
+    source: "Source", fitted: DeviceData, held_out: DeviceData, refused: tuple[float, float]
+) -> dict[str, Any]:
+    """Return what the card says of the training, as JSON values."""
+    header = source.header
+    return {
+        "dataset": portable(source.config.dataset),
+        "data": source.images.fingerprint(),
+        **{key: value for key, value in header["provenance"].items() if key != "chosen"},
+        **source.made.fields(),
+        "training_images": len(fitted),
+        "validation_images": len(held_out),
+        "best_epoch": header["result"]["epoch"],
+        "guard_refuses": [round(share, 4) for share in refused],
+        "validation_error": source.validation_error(held_out),
+    }
 
 
 def pick_looks(fitted: DeviceData) -> np.ndarray:
