@@ -151,6 +151,7 @@ def main(
         "answers": dict(sorted(soak.answers.items())),
         "wrong": soak.wrong[:20],
         "growth_mb_a_minute": round(growth, 3),
+        "median_mb_by_third": [round(size, 1) for size in watch.medians()],
         "largest_mb": round(watch.largest, 1),
         "more_files": more_files,
         "met": {
