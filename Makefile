@@ -158,7 +158,7 @@ export BENCH_ENVIRONMENTS
 BENCH := --model $(BENCH_MODEL) --output $(OUTPUT) $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
 
 bench-serving: install-dev ## Compare with other servers of the same encoder (CONTENDERS=, ROUNDS=, SECONDS=)
-	$(BIN)/python -m benchmarks.environments "$(CONTENDERS)"
+	$(BIN)/python -m benchmarks.contenders.environments "$(CONTENDERS)"
 	$(BIN)/python -m benchmarks.serving --contenders "$(CONTENDERS)" --rounds $(ROUNDS) $(BENCH)
 
 bench-limit: install-dev ## What each layer of the service leaves of session.run (ROUNDS=, SECONDS=)

@@ -26,12 +26,12 @@ import typer
 from PIL import Image
 from rich.console import Console
 
-from benchmarks import machine, pictures
-from benchmarks.contestants import ROOT, service
-from benchmarks.memory import Watch
-from benchmarks.openloop import request
+from benchmarks import machine
+from benchmarks.contenders.registry import ROOT, service
+from benchmarks.load import pictures
+from benchmarks.load.memory import Watch
+from benchmarks.load.servers import Server, wait_until_answering
 from benchmarks.output import RESULTS, save
-from benchmarks.servers import Server, wait_until_answering
 from capsnet.onnx_model import open_variants
 
 TOLERANCE = 1e-3
@@ -61,6 +61,12 @@ CHUNKED = (
     b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n"
 )
 CHUNK = b"10000\r\n" + bytes(65_536) + b"\r\n"
+
+
+def request(path: str, body: bytes, content_type: str) -> bytes:
+    """The bytes of a POST over a connection that stays open."""
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}"
+    return head.encode() + b"\r\n\r\n" + body
 
 
 def _blank_webp(side: int) -> bytes:

@@ -8,7 +8,7 @@ import numpy as np
 
 from capsnet import guard
 from capsnet.card import Guard, ModelCard
-from capsnet.routing import LazyRouting
+from capsnet.explanation.votes import LazyRouting
 
 from ..errors import InvalidParameter, ModelError, UnknownModel, did_you_mean, quote
 from ..settings import Settings

@@ -1,4 +1,4 @@
-"""Bytes of strangers to a picture in memory: recognised, measured against a limit, decoded, turned upright.
+"""Decode an image file: recognise its format, hold its size to a limit, decode its pixels, turn it upright.
 
 Nothing here knows networks. Whatever the bytes, a caller gets a picture, `NotAnImage` or `ImageTooLarge`.
 """

@@ -384,6 +384,6 @@ def test_a_full_queue_is_503_with_retry_after_and_probes_pass_it(
             for each in asking:
                 each.result()
     assert {answer.status_code for answer in refused} == {503}
-    assert {answer.headers["retry-after"] for answer in refused} == {"1"}
+    assert {answer.headers["retry-after"] for answer in refused} == {"2"}
     assert {answer.json()["type"] for answer in refused} == {"urn:problem-type:capsnet:queue-full"}
     assert statistics.median(waits) < 0.05

@@ -1,4 +1,4 @@
-"""Keys and rates, looked at before any of a body is read."""
+"""Authenticate a request and hold it to its rate, before any of its body is read."""
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send

@@ -19,7 +19,7 @@ from PIL import Image
 from app.errors import ContentTooLarge, QueueFull
 from app.inference.decode_memory import MOST_WITHOUT_WAITING, UNCOUNTED, DecodeMemory
 from app.server.shared_memory import shared_numbers
-from benchmarks.servers import processes_of
+from benchmarks.load.servers import processes_of
 from capsnet.preprocessing import image_file
 from capsnet.preprocessing.image_file import ImageTooLarge
 from tests.app.server_process import assert_problem, serving

@@ -5,10 +5,15 @@ import json
 import re
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
+from app.server.protocol import CapsnetProtocol
 from tests.app.both_ways import both_ways
 from tests.app.in_process_server import within_this_process
 from tests.app.server_process import Server, serving, wait_until
@@ -160,6 +165,60 @@ def test_garbage_behind_garbage_is_one_refusal_and_no_traceback(tiny_models: Pat
         text = running.log.read_text()
     assert "Traceback" not in text
     assert text.count("status=400") == 1
+
+
+PLAIN = (
+    b"POST /classify?verify=false HTTP/1.1\r\nHost: x\r\n"
+    b"Content-Type: image/png\r\nContent-Length: 4\r\n\r\nbody"
+)
+KEEP_ALIVE = 0.2
+
+
+class LongWay:
+    """Lets no request take the fast path."""
+
+    def may_take(self, *_: object) -> bool:
+        return False
+
+
+def kind_of_connection(app: Any) -> Callable[[], CapsnetProtocol]:
+    """Makes connections to an application that speaks ASGI."""
+    config = uvicorn.Config(app, lifespan="off", timeout_keep_alive=KEEP_ALIVE)  # type: ignore[arg-type]
+    config.load()
+    ways = {
+        "fast": LongWay(),
+        "head_seconds": 30.0,
+        "on_connections_changed": [],
+    }
+    kind: type[CapsnetProtocol] = type("Kind", (CapsnetProtocol,), ways)
+    state = ServerState()
+    return lambda: kind(config, state, {})
+
+
+def test_a_request_that_came_while_the_loop_was_busy_is_read_before_its_connection_is_closed() -> None:
+    """A loop that was held up runs the timer that closes idle connections first, and reads what came only then."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async def scenario() -> list[bytes]:
+        server = await asyncio.get_running_loop().create_server(kind_of_connection(app), "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        answers = []
+        for _ in range(2):
+            writer.write(PLAIN)
+            time.sleep(2 * KEEP_ALIVE)  # noqa: ASYNC251  # holds the loop up
+            answers.append(await reader.readuntil(b"\r\n\r\n"))
+        await asyncio.sleep(2 * KEEP_ALIVE)
+        answers.append(await reader.read())
+        writer.close()
+        server.close()
+        return answers
+
+    *answers, end = asyncio.run(scenario())
+    assert {answer[:12] for answer in answers} == {b"HTTP/1.1 204"}
+    assert end == b""
 
 
 def test_what_a_client_sends_forges_no_line_of_the_console(tiny_models: Path, tmp_path: Path) -> None:
