@@ -291,8 +291,10 @@ class Soak:
 
 
 async def _discard(reader: asyncio.StreamReader) -> None:
-    while await reader.read(65_536):
-        pass
+    """Read until the server closes the connection, which it may do with a reset."""
+    with contextlib.suppress(OSError):
+        while await reader.read(65_536):
+            pass
 
 
 async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
