@@ -95,7 +95,7 @@ def _line_pixels(mask: np.ndarray) -> np.ndarray:
     slope = np.arange(len(shifts))[:, None]
     upright[slope, rows, places] = upright[slope, rows, places + 1] = True
     total = upright.view(np.uint8).sum(axis=1, dtype=np.uint8)  # (slopes,w)
-    ends = upright[:, :END].any(axis=1).view(np.uint8) + upright[:, -END:].any(axis=1)
+    ends = np.add(upright[:, :END].any(axis=1), upright[:, -END:].any(axis=1), dtype=np.uint8)
     for number, covered in enumerate(total):
         inside = _chosen(covered / height, ends[number], room, width, height)
         if inside.any():
