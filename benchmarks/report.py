@@ -110,7 +110,8 @@ def _soak(figures: dict[str, Any]) -> str:
     measured |= {name.replace("_", " "): figures[name] for name in ("growth_mb_a_minute", "largest_mb")}
     measured |= {"file descriptors more": figures["more_files"]}
     rows = [[name, f"{value:,}"] for name, value in measured.items()]
-    rows.append(["median mb by third", ", ".join(f"{size:,}" for size in figures["median_mb_by_third"])])
+    if medians := figures.get("median_mb_by_third"):
+        rows.append(["median mb by third", ", ".join(f"{size:,}" for size in medians)])
     return markdown([f"{figures['minutes']:g} minutes", ""], rows)
 
 
