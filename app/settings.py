@@ -238,7 +238,7 @@ class Settings(BaseSettings):
     )
     root_path: Annotated[str, AfterValidator(_path)] | None = Field(
         None,
-        description="Path before that of every route, such as `/digits`, where a proxy takes it off; "
+        description="Path before that of every route, such as `/digits`, whether a proxy takes it off or not; "
         "it stands in the OpenAPI document.",
     )
     fast_path: bool = Field(

@@ -108,7 +108,11 @@ def _overload(models: list[dict[str, Any]]) -> str:
 def _soak(figures: dict[str, Any]) -> str:
     measured = {**figures["answers"], "wrong answers": len(figures["wrong"])}
     measured |= {name.replace("_", " "): figures[name] for name in ("growth_mb_a_minute", "largest_mb")}
-    return markdown([f"{figures['minutes']:g} minutes", ""], ([n, f"{v:,}"] for n, v in measured.items()))
+    measured |= {"file descriptors more": figures["more_files"]}
+    rows = [[name, f"{value:,}"] for name, value in measured.items()]
+    if medians := figures.get("median_mb_by_third"):
+        rows.append(["median mb by third", ", ".join(f"{size:,}" for size in medians)])
+    return markdown([f"{figures['minutes']:g} minutes", ""], rows)
 
 
 def _gpu(figures: dict[str, Any]) -> str:

@@ -157,6 +157,7 @@ def main(
         "answers": dict(sorted(soak.answers.items())),
         "wrong": soak.wrong[:20],
         "growth_mb_a_minute": round(growth, 3),
+        "median_mb_by_third": [round(size, 1) for size in watch.medians()],
         "largest_mb": round(watch.largest, 1),
         "more_files": more_files,
         "met": {
@@ -290,8 +291,10 @@ class Soak:
 
 
 async def _discard(reader: asyncio.StreamReader) -> None:
-    while await reader.read(65_536):
-        pass
+    """Read until the server closes the connection, which it may do with a reset."""
+    with contextlib.suppress(OSError):
+        while await reader.read(65_536):
+            pass
 
 
 async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:

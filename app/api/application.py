@@ -28,6 +28,7 @@ from .dependencies import reject_duplicate_params
 from .fast_route import FastRouteMiddleware
 from .middleware.auth import AuthMiddleware
 from .middleware.error_handler import ErrorMiddleware
+from .middleware.path_prefix import PathPrefixMiddleware
 from .middleware.request_context import RequestContextMiddleware
 from .middleware.tracing import TracingMiddleware
 from .openapi import complete_openapi, operation_id
@@ -105,6 +106,7 @@ def _middleware(state: AppState) -> list[Middleware]:
     """Return what every request passes, from the outside in; features that are off cost nothing."""
     settings = state.settings
     layers: list[Middleware | None] = [
+        Middleware(PathPrefixMiddleware, prefix=settings.root_path) if settings.root_path else None,
         Middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
         if settings.trusted_proxies
         else None,

@@ -51,7 +51,7 @@ class UpgradeError(Exception):
 
 
 class EarlyRefusal:
-    """The answer to bytes that are no whole request: a head that is too long, came too late, or is no HTTP.
+    """Answers bytes that are no whole request: a head that is too long, came too late, or is no HTTP.
 
     No application has seen such bytes. So this says what every answer says, and leaves the traces that requests leave.
     """

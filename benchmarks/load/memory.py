@@ -37,6 +37,12 @@ class Watch:
             return 0.0
         return statistics.linear_regression(*zip(*late, strict=True)).slope
 
+    def medians(self) -> list[float]:
+        """The median of each third of the time, megabytes: decodings that come and go do not move it."""
+        third = max(1, len(self.samples) // 3)
+        parts = [self.samples[start : start + third] for start in (0, third, 2 * third)]
+        return [statistics.median(size for _, size in part) / 2**20 for part in parts if part]
+
     @property
     def largest(self) -> float:
         """The most that was seen, megabytes."""

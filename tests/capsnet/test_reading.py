@@ -167,3 +167,22 @@ def test_every_way_to_cut_covers_the_strokes() -> None:
     assert (0, division.last) not in division.between
     middle = [p for p, ends in zip(division.pieces, division.between, strict=True) if ends[0] == 0]
     assert any(piece.box[0] == 105 and piece.box[2] <= 136 for piece in middle)
+
+
+def test_strokes_of_specks_alone_have_no_pieces() -> None:
+    """A spiral and a grid of dots are cut into so many parts that none of them counts."""
+    grid = np.zeros((80, 120), np.float32)
+    grid[2::8, 2::8] = grid[3::8, 2::8] = 1
+    assert divide(Strokes(grid, 0, 0)).pieces == []
+
+
+def test_a_page_that_is_one_spiral_is_answered(model: Predictor) -> None:
+    page = np.full((400, 400), 255, np.uint8)
+    for start in range(0, 199, 8):
+        page[start : start + 3, start : 400 - start] = page[
+            start : 400 - start, 397 - start : 400 - start
+        ] = 0
+        page[397 - start : 400 - start, start + 8 : 400 - start] = page[
+            start + 8 : 400 - start, start + 8 : start + 11
+        ] = 0
+    assert model.read(page).objects_found <= 1

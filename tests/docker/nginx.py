@@ -62,6 +62,18 @@ def plain_configuration(port: int, backends: Sequence[int], folder: Path) -> str
     return PLAIN.format(folder=folder, port=port, backend=backends[0])
 
 
+def prefix_configuration(*, strips: bool) -> Callable[[int, Sequence[int], Path], str]:
+    """Return what makes a configuration with the service below /digits/, a path that nginx takes off or keeps."""
+
+    def configure(port: int, backends: Sequence[int], folder: Path) -> str:
+        plain = plain_configuration(port, backends, folder)
+        target = f"proxy_pass http://127.0.0.1:{backends[0]}"
+        below = f"location /digits/ {{ {target}{'/' * strips}; }}\n    location / {{ return 403; }}"
+        return plain.replace(f"location / {{ {target}; }}", below)
+
+    return configure
+
+
 @contextlib.contextmanager
 def proxying(
     backends: Sequence[int],

@@ -1,6 +1,7 @@
 """The proxy before several processes of the service: Debian's nginx with docker/nginx.conf.template."""
 
 import json
+import re
 import shutil
 import socket
 import threading
@@ -8,13 +9,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from tests.app.server_process import Server, assert_problem, png, serving, wait_until
 from tests.app.tiny_model import write_tiny_model
-from tests.docker.nginx import Proxy, plain_configuration, proxying
+from tests.docker.nginx import Proxy, plain_configuration, prefix_configuration, proxying
 from training.data.datasets import DatasetPart
 
 pytestmark = pytest.mark.skipif(
@@ -175,3 +177,36 @@ def test_an_early_refusal_passes_an_nginx_in_which_nothing_is_set(
             assert_problem(classify(proxy, large, **{"Content-Type": "text/plain"}), 415)
             assert_problem(proxy.client.post("/nothing", content=large), 404)
             assert_problem(proxy.client.post("/classify?top_k=x", content=large), 422)
+
+
+@pytest.mark.parametrize("strips", [True, False], ids=["taken off", "kept"])
+@pytest.mark.parametrize("fast_path", [1, 0])
+def test_everything_works_below_a_path(
+    servers: list[Server], seven: bytes, tmp_path: Path, strips: bool, fast_path: int
+) -> None:
+    """The page and all that it links, the documentation, and each kind of request; nothing is asked above the path."""
+    write_tiny_model(tmp_path / "models" / "mnist")
+    settings = {"models": tmp_path / "models", "root_path": "/digits", "fast_path": fast_path}
+    with (
+        serving(tmp_path / "log", **settings) as server,
+        proxying([server.port], tmp_path / "nginx", prefix_configuration(strips=strips)) as proxy,
+    ):
+        client = proxy.client
+        for page in ("/digits/", "/digits/docs"):
+            answer = client.get(page)
+            assert answer.status_code == 200
+            for link in re.findall(r"""(?:src|href)=["']([^"'#?]+)["']""", answer.text):
+                if not link.startswith(("data:", "https:")):
+                    target = httpx.URL(f"{proxy.url}{page}").join(link)
+                    assert client.get(target).status_code == 200, (page, link)
+        document = client.get("/digits/openapi.json").json()
+        assert document["servers"][0]["url"] == "/digits"
+        assert re.search(r"url: ['\"]openapi\.json|/digits/openapi\.json", client.get("/digits/docs").text)
+        picture: dict[str, Any] = {"headers": {"Content-Type": "image/png"}, "content": seven}
+        assert client.post("/digits/classify", **picture).status_code == 200
+        assert client.post("/digits/reconstruct", **picture).status_code == 200
+        assert client.get("/digits/v2/models/mnist").status_code == 200
+        problem = client.post("/digits/classify?top_k=x", **picture)
+        assert problem.json()["status"] == 422
+        assert client.get("/digits/health/ready").status_code == 200
+        assert server.client.get("/health/ready").status_code == 200  # a probe comes past the proxy

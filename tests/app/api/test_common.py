@@ -270,12 +270,32 @@ def test_behind_a_path_that_a_proxy_takes_off_the_document_says_where_the_routes
         app = create_app(Settings(models=tiny_models, device="cpu", root_path="/digits"))
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return await client.get("/openapi.json"), await client.post("/digits/classify")
+            return await client.get("/openapi.json"), await client.post("/pictures/classify")
 
     document, wrong = asyncio.run(ask())
     assert document.json()["servers"] == [{"url": "/digits"}]
     assert wrong.status_code == 404
     assert "did you mean" not in wrong.text  # /classify is not what was meant
+
+
+def test_a_path_that_a_proxy_keeps_opens_and_hides_the_same_routes(tiny_models: Path) -> None:
+    async def ask(*paths: str) -> list[tuple[int, str]]:
+        settings = Settings(models=tiny_models, device="cpu", root_path="/digits", api_keys=["right"])
+        transport = httpx.ASGITransport(create_app(settings))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            answers = [await client.get(path) for path in paths]
+        return [(answer.status_code, answer.headers.get("location", "")) for answer in answers]
+
+    known = ["/digits/health/live", "/digits/models", "/digits/metrics", "/digits", "/health/live"]
+    assert asyncio.run(ask(*known)) == [(200, ""), (401, ""), (200, ""), (307, "/digits/"), (200, "")]
+    # What only looks like it: the rest of a longer name, the path twice, and one with dots.
+    others = [
+        "/digitsx/health/live",
+        "/digits/digits/health/live",
+        "/digits//health/live",
+        "/digits/%2e%2e/models",
+    ]
+    assert {status for status, _ in asyncio.run(ask(*others))} == {401}
 
 
 def test_a_path_that_is_nearly_a_route_is_told_which(client: httpx.Client) -> None:
