@@ -114,12 +114,35 @@ class Routing(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Appearance(Record):
+    """What the pixels of the training images have in common (see `capsnet.appearance`).
+
+    `mean` and `spread` are those of F measures of an image. `factor` is the lower triangle of the Cholesky factor of
+    the inverse of their correlation, row by row. `limit` is the largest usual distance.
+    """
+
+    mean: tuple[float, ...]
+    spread: tuple[float, ...]
+    factor: tuple[tuple[float, ...], ...]
+    limit: float
+
+    def __post_init__(self) -> None:
+        size = len(self.mean)
+        if [len(self.spread), *map(len, self.factor)] != [size, *range(1, size + 1)]:
+            raise CardError(
+                "'appearance' must have as many spreads as means, and a row of its factor for each"
+            )
+        if not all(value > 0 for value in (*self.spread, self.limit)):
+            raise CardError("'appearance' must have spreads and a limit above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Guard(Record):
     """The usual values of validation images of each class, and the thresholds of strangeness (see `capsnet.guard`).
 
     `distance` and `ink` are the medians of the reconstruction's distance and of the image's Euclidean norm, `p95` and
     `p99` the 95th and 99th percentiles of the strangeness. `doubt_weight` says how much the lengths count beside the
-    distance.
+    distance. Models of few images of one's own have `appearance`, which counts as well.
     """
 
     distance: tuple[float, ...]
@@ -127,6 +150,7 @@ class Guard(Record):
     p95: tuple[float, ...]
     p99: tuple[float, ...]
     doubt_weight: float = 2.0
+    appearance: Appearance | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -89,7 +89,7 @@ def explained(poses: Floats, start: Floats, foretold: Floats) -> float | None:
     return None if total == 0 else 1 - float(np.square(poses - foretold).sum()) / total
 
 
-def linearity(vectors: Floats, amounts: Floats) -> float | None:
+def linearity(vectors: np.ndarray, amounts: np.ndarray) -> float | None:
     """R squared of vectors (S,D) along a straight line of their own in amounts (S,); None where none moved.
 
     It asks for no direction, so poses of capsules and features of other networks have it alike.

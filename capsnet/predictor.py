@@ -524,7 +524,7 @@ class Predictor:
         distances = guard.distance(images, together).tolist()
         thresholds = guard.thresholds(self._limits, images, lengths, objects).tolist()
         checks = [
-            {"distance": distance, "threshold": threshold, "accepted": distance <= threshold}
+            {"distance": distance, "threshold": max(0.0, threshold), "accepted": distance <= threshold}
             for distance, threshold in zip(distances, thresholds, strict=True)
         ]
         return checks, list(together)

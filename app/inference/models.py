@@ -189,7 +189,7 @@ def _check(
     distances = guard.distance(stacked, together).tolist()
     thresholds = guard.thresholds(limits, stacked, lengths, objects).tolist()
     return [
-        ReconstructionCheck(distance, threshold, accepted=distance <= threshold)
+        ReconstructionCheck(distance, max(0.0, threshold), accepted=distance <= threshold)
         for distance, threshold in zip(distances, thresholds, strict=True)
     ]
 

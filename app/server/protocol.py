@@ -20,8 +20,10 @@ log = structlog.get_logger(__name__)
 # Bytes of the head of one request, its URL included, and bytes of its trailers.
 MAX_HEAD_BYTES = 65_536
 
-# The parser gets no more bytes at a time, so that the end of a head is noticed soon.
-FEED_BYTES = 65_536
+# The parser gets no more bytes at a time: so many of a body, and so many where heads may come. Each head that it finds
+# takes some kilobytes of memory, and one of 18 bytes is enough.
+BODY_PIECE_BYTES = 65_536
+HEAD_PIECE_BYTES = 4_096
 
 # What the system writes before the IPv4 address of a client on a socket for IPv6 and IPv4.
 IPV4_MAPPED = "::ffff:"
@@ -67,7 +69,8 @@ class CapsnetProtocol(HttpToolsProtocol):
     _body_deadline: asyncio.TimerHandle | None = None  # of the rest of a body that is answered already
     _ends = False  # after the answers that are owed
     _task: asyncio.Task[None] | None = None  # answers a request on the fast path
-    _pipelined = b""  # came meanwhile
+    _pipelined = b""  # came meanwhile, or behind requests that wait for their turn
+    _body_left = 0  # bytes of the body that the parser waits for, where its length was declared
     _partial = b""  # the beginning of a request
     _wait: asyncio.TimerHandle | None = None
     _refused = False  # nothing more is read
@@ -90,9 +93,8 @@ class CapsnetProtocol(HttpToolsProtocol):
         """Take what has come."""
         if self.transport.lingers or self._refused:
             self.transport.discard(len(data))
-        elif self._task is not None:
-            self._pipelined += data
-            self.transport.pause_reading()
+        elif self._task is not None or self.pipeline or self._pipelined:
+            self._hold(data)
         elif self._partial:
             self._dispatch(self._partial + data)
         else:
@@ -150,24 +152,43 @@ class CapsnetProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         if self._between:
             data = without_upgrade(data)
-        for start in range(0, len(data), FEED_BYTES):
-            self._feed(data[start : start + FEED_BYTES])
+        start = 0
+        while start < len(data):
+            if self.pipeline:
+                self._hold(data[start:])
+                break
+            end = start + max(HEAD_PIECE_BYTES, min(BODY_PIECE_BYTES, self._body_left))
+            self._feed(data[start:end])
             if self._refused or self.parser is None:
                 return
+            start = end
+        self._watch_head()
+        if self._pipelined:
+            return
         if self.draining and self._between and self.cycle is not None:
             self.cycle.keep_alive = False
-        self._watch_head()
         if self._ends:
             super().shutdown()
+
+    def _hold(self, data: bytes) -> None:
+        """Keep bytes, and read no more, until the requests before them are answered.
+
+        uvicorn reads on while requests wait for their turn, and one connection could bring thousands of them a second.
+        """
+        self._pipelined += data
+        self.transport.hold()
+
+    def _take_held(self) -> None:
+        held, self._pipelined = self._pipelined, b""
+        self.transport.release()
+        self.data_received(held)
 
     def _feed(self, data: bytes) -> None:
         """Give bytes to the parser, and count those of heads and trailers."""
         in_lines = self._in_head or self._in_trailers
         self._began = False
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # the offer is passed over
+            self._parse(data)
         except httptools.HttpParserError as error:
             own = error.__context__
             self._refuse(MalformedRequest(str(own if isinstance(own, UpgradeError) else error)))
@@ -178,6 +199,18 @@ class CapsnetProtocol(HttpToolsProtocol):
             self._line_bytes += len(data)
             if self._line_bytes > MAX_HEAD_BYTES:
                 self._refuse(HeadTooLarge(MAX_HEAD_BYTES))
+
+    def _parse(self, data: bytes) -> None:
+        """Give bytes to the parser; an offer to go on in another protocol is passed over, and what follows is HTTP."""
+        while data:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as offer:
+                data = data[max(1, *offer.args) :]
+
+    def _should_upgrade(self) -> bool:
+        return False
 
     def _watch_head(self) -> None:
         """Give the head of a request a deadline, however its bytes drip; blank lines before it are part of it."""
@@ -249,9 +282,7 @@ class CapsnetProtocol(HttpToolsProtocol):
         self.transport.write(data)
         self.server_state.total_requests += 1
         if self._pipelined:
-            pipelined, self._pipelined = self._pipelined, b""
-            self.transport.resume_reading()
-            self.data_received(pipelined)
+            self._take_held()
         elif last:
             self.transport.close()
         else:
@@ -279,7 +310,7 @@ class CapsnetProtocol(HttpToolsProtocol):
         """Close where nothing is owed, else after the answers that are: the server ends."""
         if self.transport.lingers:
             self.transport.close_now()
-        elif self._task is not None:
+        elif self._task is not None or self._pipelined:
             self._ends = True
         elif self._partial:
             self._ends = True
@@ -306,11 +337,12 @@ class CapsnetProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Note the end of a request's head."""
-        self._in_head = False
+        """Note the end of a request's head; where that fails, the application has nothing of the request."""
         if self.parser.should_upgrade() and any(name in DECLARES_BODY for name, _ in self.headers):
             raise UpgradeError
+        self._body_left = next((int(value) for name, value in self.headers if name == b"content-length"), 0)
         super().on_headers_complete()
+        self._in_head = False
 
     def on_chunk_header(self) -> None:
         """Note the size of a chunk: of the last one no bytes come, only trailers."""
@@ -320,12 +352,13 @@ class CapsnetProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Hand a piece of the body to the application."""
         self._in_trailers = False
+        self._body_left -= len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Note a request's last byte."""
         super().on_message_complete()
-        self._between, self._in_trailers = True, False
+        self._between, self._in_trailers, self._body_left = True, False, 0
         self._stop_body_deadline()
 
     def on_response_complete(self) -> None:
@@ -340,6 +373,8 @@ class CapsnetProtocol(HttpToolsProtocol):
                 self._write_refusal(self._refusal)
         elif self._is_answered() and not self._between and not self._in_head and self._body_deadline is None:
             self._body_deadline = self.loop.call_later(self.head_seconds, self.transport.abort)
+        if self._pipelined and not self.pipeline and not self._refused:
+            self._take_held()
 
     def _stop_body_deadline(self) -> None:
         if self._body_deadline is not None:

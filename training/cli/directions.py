@@ -172,9 +172,9 @@ def _named(before: Sequence[PoseDirection], rows: "Sequence[MeasuredDirection]")
 
 
 def _beside(before: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Scores of a class, in the place of those of the same property that were kept before."""
-    new = {row["property"]: row for row in rows}
-    return [new.get(row["property"], row) for row in before]
+    """Scores of a class beside those that were kept before; new ones replace those of the same property."""
+    every = {row["property"]: row for row in (*before, *rows)}
+    return [every[name] for name in PROPERTIES if name in every]
 
 
 def _kept(row: "MeasuredDirection") -> dict[str, Any]:

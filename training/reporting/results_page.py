@@ -7,7 +7,7 @@ it would be. Numbers come from results/NAME.json beside the page, and from the c
 import csv
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -230,10 +230,20 @@ def _meaning_of(meaning: Result) -> str:
 def _directions(results: list[Result]) -> str:
     """Return a row for each model and property: medians over the classes, and the classes that are named."""
     heading = [
-        "model", "property", "classes named", "linearity R²", "agreement", "vector R²", "map R²", "drawn slope",
-        "drawn R²", "leak", "length",
+        "model", "property", "classes named", "linearity R²", "agreement", "vector R²", "curve R²", "map R²",
+        "drawn slope", "drawn R²", "leak", "length",
     ]  # fmt: skip
-    keys = ("linearity", "agreement", "by_vector", "by_map", "drawn_slope", "drawn_r2", "leak", "length")
+    keys = (
+        "linearity",
+        "agreement",
+        "by_vector",
+        "by_curve",
+        "by_map",
+        "drawn_slope",
+        "drawn_r2",
+        "leak",
+        "length",
+    )
     rows = []
     for result in results:
         classes = result["directions"]["classes"]
@@ -243,10 +253,16 @@ def _directions(results: list[Result]) -> str:
             count = f"{len(named)} of {len(found)}"
             if 0 < len(named) < len(found):
                 count += f": {', '.join(named)}"
-            figures = (f"{median(each[key] for each in found.values()):.2f}" for key in keys)
+            figures = [_median([each.get(key) for each in found.values()]) for key in keys]
             rows.append([f"`{result['model']}`", f"{first['property']}, {first['unit']}", count, *figures])
     counts = ", ".join(f"`{r['model']}` {r['directions']['images']}" for r in results)
     return f"{markdown(heading, rows, left=3)}\nTraining images of each class: {counts}; a third of them score.\n"
+
+
+def _median(figures: Sequence[float | None]) -> str:
+    """The median with two digits; a dash where an older measurement has none."""
+    known = [each for each in figures if each is not None]
+    return f"{median(known):.2f}" if known else "-"
 
 
 def _faithfulness(results: list[Result]) -> str:

@@ -3,6 +3,7 @@
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ...errors import Problem
 from ..authentication import Authenticator, is_open
 from ..route_names import path_of
 
@@ -31,4 +32,8 @@ class AuthMiddleware:
                 MutableHeaders(raw=message["headers"]).update(headers)
             await send(message)
 
-        await self._app(scope, receive, send_with_rate if headers else send)
+        try:
+            await self._app(scope, receive, send_with_rate if headers else send)
+        except Problem as problem:  # a layer further out answers with it
+            problem.with_headers(headers)
+            raise
