@@ -145,7 +145,6 @@ BESIDE: Options = {
     "epochs": 10,
     "batch_size": 64,
     "learning_rate": 0.0015,
-    "ema": 0.999,
     "augmentation": "handwriting",
 }
 # As in the paper: shifts of two pixels and nothing else, so that the four rows differ in what they are named for.

@@ -1,5 +1,6 @@
 """Named handles of the pose, and the picture that is turned by hand while its pose follows."""
 
+import dataclasses
 import re
 import shutil
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.app.server_process import Server, serving
+from tests.app.tiny_model import write_card, write_tiny_model
 from tests.browser.support import PATIENCE, eventually, number, open_numbers, pixels, verdict
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,10 +97,11 @@ def test_a_model_without_directions_keeps_its_sliders(playground: Page) -> None:
 
 @pytest.fixture(scope="module")
 def with_cnn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with the CNN beside the usual model."""
+    """A server with the usual model, and a small one beside it that has no capsules."""
     folder = tmp_path_factory.mktemp("models")
-    for name in ("mnist", "mnist-cnn"):
-        shutil.copytree(ROOT / "artifacts" / name, folder / name)
+    shutil.copytree(ROOT / "artifacts" / "mnist", folder / "mnist")
+    card = write_tiny_model(folder / "plain", name="plain")
+    write_card(folder / "plain", card, config=dataclasses.replace(card.config, architecture="cnn-small"))
     with serving(tmp_path_factory.mktemp("server") / "log", models=folder) as running:
         yield running
 
@@ -109,7 +112,7 @@ def test_the_way_of_a_cnn_is_drawn_beside_that_of_the_pose(page: Page, with_cnn:
     page.locator("#turn-section").scroll_into_view_if_needed()
     expect(page.locator("#beside")).to_be_visible(timeout=1000 * PATIENCE)
     shares = []
-    for name, model in (("pose", "mnist"), ("features", "mnist-cnn")):
+    for name, model in (("pose", "mnist"), ("features", "plain")):
         words = page.locator(f"#way-{name}-words").inner_text()
         found = re.search(rf"^{model}: (\d+) % of the way", words)
         assert found, words
@@ -127,8 +130,8 @@ def test_the_way_of_a_cnn_is_drawn_beside_that_of_the_pose(page: Page, with_cnn:
 
 
 def test_a_model_without_capsules_says_what_its_numbers_are(page: Page, with_cnn: Server) -> None:
-    page.goto(f"{with_cnn.url}/?model=mnist-cnn")
-    expect(verdict(page)).to_have_text("7")
+    page.goto(f"{with_cnn.url}/?model=plain")
+    expect(verdict(page)).not_to_have_text("–")
     expect(page.locator("#capsules-words")).to_have_text("10 classes with 16 features each")
     expect(page.locator("#capsules-plain")).to_contain_text("no capsules")
     expect(page.locator("#steps-start")).to_be_hidden()  # the steps speak of capsules

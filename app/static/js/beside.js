@@ -63,7 +63,10 @@ export function markStep(at) {
 
 function draw(name, { card, answer }) {
   const { width, height, edge } = VIEW;
-  const spots = seenFromTheSide(answer.steps).map(([x, y]) => [width / 2 + x * (width / 2 - edge), height / 2 - y * (width / 2 - edge)]);
+  const places = seenFromTheSide(answer.steps);
+  const far = Math.max(...places.map(([, y]) => Math.abs(y)));
+  const scale = Math.min(width / 2 - edge, (height / 2 - edge) / (far || 1)); // a bent way has to fit as well
+  const spots = places.map(([x, y]) => [width / 2 + x * scale, height / 2 - y * scale]);
   const line = shape("line", { class: "foretold", x1: edge, y1: height / 2, x2: width - edge, y2: height / 2 });
   const way = shape("polyline", { class: "way-line", points: spots.map((spot) => spot.join()).join(" ") });
   const dots = spots.map(([cx, cy]) => shape("circle", { class: "read", r: 2.5, cx, cy }));
