@@ -36,6 +36,7 @@ HAIRLINE = (
 ANOTHER = 0.6  # of the digit's height and strength, that another object beside it has
 CLOSE = 0.8  # of the picture's height and width: a close crop
 ALONG = 0.5  # of its length: what touches the edge for longer lies along it
+CUT = 0.25  # of its length, that a 1 is wide which the edge cuts lengthwise
 
 
 SLENDER = 0.4  # of its length: a narrower one may be a line across the picture
@@ -285,11 +286,22 @@ def may_be_digits(parts: Components) -> np.ndarray:
     thin = (width < HAIRLINE) & ~inner | (width < HAIRLINE / 2)
     if inner.all():
         return np.asarray(large & dark & ~thin)
-    # A close crop touches all edges; what else lies along an edge is a table, a rail or a shadow.
+    # A close crop touches all edges; what else lies along an edge is a table, a rail or a shadow, unless both of its
+    # ends are free.
     height, length = parts.shape
     close = (parts.height >= CLOSE * height) & (parts.width >= CLOSE * length)
-    along = ~inner & ~close & (parts.contact > ALONG * longest)
+    along = ~inner & ~close & (parts.contact > ALONG * longest) & ~_cut_ones(parts)
     return np.asarray(large & dark & ~thin & ~along)
+
+
+def _cut_ones(parts: Components) -> np.ndarray:
+    """Find slender components on one side of the picture alone, as a 1 that this side cuts lengthwise: bool (N,)."""
+    height, width = parts.shape
+    sides = (
+        (parts.top == 0).astype(int) + (parts.left == 0) + (parts.bottom == height) + (parts.right == width)
+    )
+    shorter, longer = np.minimum(parts.height, parts.width), np.maximum(parts.height, parts.width)
+    return np.asarray((sides == 1) & (parts.height == longer) & (shorter < CUT * longer))
 
 
 def _likelihood(parts: Components) -> np.ndarray:

@@ -139,6 +139,13 @@ def test_a_one_that_touches_one_edge_is_no_line(column: int) -> None:
     assert segment_digits(line, 0.0) is None
 
 
+def test_a_one_cut_lengthwise_has_free_ends_and_a_rail_has_none() -> None:
+    one, rail = np.zeros((200, 200), np.float32), np.zeros((200, 200), np.float32)
+    one[30:170, :14] = rail[:170, :14] = 0.6
+    assert segment_digits(one, 0.0) is not None
+    assert segment_digits(rail, 0.0) is None
+
+
 def test_a_body_filled_with_a_fainter_colour_becomes_ink() -> None:
     image = Image.new("L", (200, 200))
     pen = ImageDraw.Draw(image)
