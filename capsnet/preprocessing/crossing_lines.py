@@ -101,7 +101,9 @@ def _line_pixels(mask: np.ndarray, *, ones: bool = True) -> np.ndarray:
     slope = np.arange(len(shifts))[:, None]
     upright[slope, rows, places] = upright[slope, rows, places + 1] = True
     total = upright.view(np.uint8).sum(axis=1, dtype=np.uint8)  # (slopes,w)
-    ends = upright[:, :END].any(axis=1).view(np.uint8) + upright[:, -END:].any(axis=1)
+    ends = np.asarray(
+        upright[:, :END].any(axis=1).view(np.uint8) + upright[:, -END:].any(axis=1)
+    )  # (slopes,w)
     for number, covered in enumerate(total):
         reached = ends[number] if ones else np.minimum(2 * ends[number], 2)
         inside = _chosen(covered / height, reached, room, width, height)

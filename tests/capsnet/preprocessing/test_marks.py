@@ -159,7 +159,7 @@ def test_a_body_filled_with_a_fainter_colour_becomes_ink() -> None:
 @pytest.mark.parametrize("count", [1, 2, 7, 1000])
 @pytest.mark.parametrize("kind", [np.float32, np.uint8])
 def test_quick_quantiles_and_blur_are_those_of_the_libraries(count: int, kind: type) -> None:
-    values = (np.random.default_rng(count).random((count, 5)) * 255).astype(kind)
+    values: np.ndarray = (np.random.default_rng(count).random((count, 5)) * 255).astype(kind)
     shares = (0.0, 0.05, 0.3, 0.5, 0.95, 1.0)
     assert quantiles(values, *shares) == [float(each) for each in np.quantile(values, shares)]
     grey = values.astype(np.uint8)
