@@ -18,6 +18,7 @@ COVERED = 0.9  # of the picture's width or height, that a line at least covers
 COVERED_OUTSIDE = 0.65  # the same where it lies in the outer part of the picture
 END = 2  # pixels from the small mask's end, within which a shorter line begins; a 1 ends before them on both sides
 OUTER = 0.12  # of the picture's width or height
+INNER = 0.15  # of the picture's width or height at each side, within which a thick line that ends is no 1
 STROKE = 0.05  # of its length: a bar in the middle that is as thick may be a 1
 MOST_LINES = 0.4  # of the picture: what covers more is no line
 OWN = 0.8  # of a component's pixels, that lie on lines if it is one
@@ -32,6 +33,8 @@ def line_pixels(mask: np.ndarray) -> np.ndarray | None:
     factor = -(-max(mask.shape) // EDGE)
     small = _reduced(mask, factor)
     lines = _line_pixels(small.T).T | _line_pixels(small)
+    if lines.any():  # beside a line, another is no 1 either
+        lines = _line_pixels(small.T, ones=False).T | _line_pixels(small, ones=False)
     if not lines.any() or lines.mean() > MOST_LINES:
         return None
     height, width = mask.shape
@@ -81,8 +84,11 @@ def _reduced(mask: np.ndarray, factor: int) -> np.ndarray:
     return np.asarray(np.logical_or.reduce(rows.reshape(len(rows), -1, factor), axis=2))
 
 
-def _line_pixels(mask: np.ndarray) -> np.ndarray:
-    """Mark the pixels of a small mask bool (h,w) that lie on lines from top to bottom: bool (h,w)."""
+def _line_pixels(mask: np.ndarray, *, ones: bool = True) -> np.ndarray:
+    """Mark the pixels of a small mask bool (h,w) that lie on lines from top to bottom: bool (h,w).
+
+    `ones` says whether a thick line that ends before an edge may be a 1.
+    """
     height, width = mask.shape
     marked = np.zeros(mask.shape, bool)
     if mask.any(axis=1).mean() < COVERED_OUTSIDE:
@@ -95,9 +101,12 @@ def _line_pixels(mask: np.ndarray) -> np.ndarray:
     slope = np.arange(len(shifts))[:, None]
     upright[slope, rows, places] = upright[slope, rows, places + 1] = True
     total = upright.view(np.uint8).sum(axis=1, dtype=np.uint8)  # (slopes,w)
-    ends = np.add(upright[:, :END].any(axis=1), upright[:, -END:].any(axis=1), dtype=np.uint8)
+    ends = np.asarray(
+        upright[:, :END].any(axis=1).view(np.uint8) + upright[:, -END:].any(axis=1)
+    )  # (slopes,w)
     for number, covered in enumerate(total):
-        inside = _chosen(covered / height, ends[number], room, width, height)
+        reached = ends[number] if ones else np.minimum(2 * ends[number], 2)
+        inside = _chosen(covered / height, reached, room, width, height)
         if inside.any():
             own = inside[places[number]] | inside[places[number] + 1]
             marked[rows[own], columns[own]] = True
@@ -112,8 +121,9 @@ def _chosen(covered: np.ndarray, ends: np.ndarray, room: int, width: int, height
     change = np.flatnonzero(np.diff(np.concatenate([[False], chosen, [False]]).astype(np.int8)))
     for first, last in zip(change[::2], change[1::2], strict=True):
         middle = (first + last) / 2 - room
-        # A 1 that touches one edge of the picture ends before the other.
-        one = ends[first:last].max() < 2 and _thickness(covered, first, last) > STROKE * height
+        # A 1 that touches one edge of the picture ends before the other; near the sides, a rail may end as well.
+        one = 0 < ends[first:last].max() < 2 and INNER * width < middle < (1 - INNER) * width
+        one &= _thickness(covered, first, last) > STROKE * height
         if one or (last - first - 1 > STROKE * height and 0.25 * width < middle < 0.75 * width):
             chosen[first:last] = False
     return np.asarray(chosen)

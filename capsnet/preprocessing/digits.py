@@ -36,8 +36,10 @@ HAIRLINE = (
 ANOTHER = 0.6  # of the digit's height and strength, that another object beside it has
 CLOSE = 0.8  # of the picture's height and width: a close crop
 ALONG = 0.5  # of its length: what touches the edge for longer lies along it
+CUT = 0.25  # of its length, that a 1 is wide which the edge cuts lengthwise
 
 
+REMNANT = 1.5  # pixels, that strokes are wide on average if they are what is left of a line
 SLENDER = 0.4  # of its length: a narrower one may be a line across the picture
 LONG = 0.6  # of the picture's height or width: a longer one may be several
 
@@ -99,27 +101,8 @@ def segment_digits(
         float32 (h,w): 1 on full strokes, 0 on the ground.
     """
     floor = max(NOISE_LEVELS * noise, LEAST_CONTRAST)
-    mask = contrast > floor
-    parts = find_components(mask, contrast)
-    clean = remove_ruled_lines(contrast, floor) if streaked(parts) else contrast
-    if clean is not contrast:
-        parts = find_components(clean > floor, clean)
-    likelihood = _likelihood(parts)
+    contrast, parts, likelihood = _without_lines(contrast, floor, digits)
     whole = parts
-    if len(parts) and _may_be_line(parts, int(np.argmax(likelihood))):
-        lines = line_pixels(mask)
-        crossing = (
-            parts_of_lines(parts, clean > floor, lines) if lines is not None else np.zeros(len(parts), bool)
-        )
-        if crossing.any():
-            # Where one line crosses the picture, another straight piece at its edge is hardly a 1.
-            crossing |= ~inner_parts(parts) & _slender(parts)
-        if digits:  # a letter may be an angle
-            crossing |= parts_of_angles(parts)
-        if crossing.any():
-            clean = np.where(parts.mask(crossing), np.float32(0), clean)
-            parts = find_components(clean > floor, clean)
-    contrast = clean
     zero = False
     if digits and len(parts) and (cleared := clear_ring(contrast, parts)) is not None:
         contrast, zero = cleared
@@ -141,6 +124,44 @@ def segment_digits(
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     return np.where(mask[box], np.minimum(contrast[box] / (FULL * level), np.float32(1)), np.float32(0))
+
+
+def _without_lines(
+    contrast: np.ndarray, floor: float, digits: bool
+) -> tuple[np.ndarray, Components, np.ndarray]:
+    """Clear lines and edges of tables: float32 (h,w), the components left, and how much each looks like a digit."""
+    mask = contrast > floor
+    parts = find_components(mask, contrast)
+    clean = remove_ruled_lines(contrast, floor) if streaked(parts) else contrast
+    if clean is not contrast:
+        parts = find_components(clean > floor, clean)
+    likelihood = _likelihood(parts)
+    if len(parts) and _may_be_line(parts, int(np.argmax(likelihood))):
+        lines = line_pixels(mask)
+        crossing = (
+            np.zeros(len(parts), bool) if lines is None else parts_of_lines(parts, clean > floor, lines)
+        )
+        if crossing.any():
+            # Where one line crosses the picture, another straight piece at its edge is hardly a 1.
+            crossing |= ~inner_parts(parts) & _slender(parts)
+        if digits:  # a letter may be an angle
+            crossing |= parts_of_angles(parts)
+        clean, parts, likelihood = _cleared(clean, parts, likelihood, crossing, floor)
+    thin = parts.pixels < REMNANT * (parts.height + parts.width)
+    if clean is not contrast and len(parts) and thin[int(np.argmax(likelihood))]:
+        return _cleared(clean, parts, likelihood, thin, floor)
+    return clean, parts, likelihood
+
+
+def _cleared(
+    contrast: np.ndarray, parts: Components, likelihood: np.ndarray, chosen: np.ndarray, floor: float
+) -> tuple[np.ndarray, Components, np.ndarray]:
+    """Clear the components that are chosen (N,), if any: the contrast, the components left and their likelihoods."""
+    if not chosen.any():
+        return contrast, parts, likelihood
+    clean = np.where(parts.mask(chosen), np.float32(0), contrast)
+    parts = find_components(clean > floor, clean)
+    return clean, parts, _likelihood(parts)
 
 
 def _separate_objects(parts: Components, taken: np.ndarray) -> int:
@@ -285,11 +306,22 @@ def may_be_digits(parts: Components) -> np.ndarray:
     thin = (width < HAIRLINE) & ~inner | (width < HAIRLINE / 2)
     if inner.all():
         return np.asarray(large & dark & ~thin)
-    # A close crop touches all edges; what else lies along an edge is a table, a rail or a shadow.
+    # A close crop touches all edges; what else lies along an edge is a table, a rail or a shadow, unless both of its
+    # ends are free.
     height, length = parts.shape
     close = (parts.height >= CLOSE * height) & (parts.width >= CLOSE * length)
-    along = ~inner & ~close & (parts.contact > ALONG * longest)
+    along = ~inner & ~close & (parts.contact > ALONG * longest) & ~_cut_ones(parts)
     return np.asarray(large & dark & ~thin & ~along)
+
+
+def _cut_ones(parts: Components) -> np.ndarray:
+    """Find slender components on one side of the picture alone, as a 1 that this side cuts lengthwise: bool (N,)."""
+    height, width = parts.shape
+    sides = (
+        (parts.top == 0).astype(int) + (parts.left == 0) + (parts.bottom == height) + (parts.right == width)
+    )
+    shorter, longer = np.minimum(parts.height, parts.width), np.maximum(parts.height, parts.width)
+    return np.asarray((sides == 1) & (parts.height == longer) & (shorter < CUT * longer))
 
 
 def _likelihood(parts: Components) -> np.ndarray:

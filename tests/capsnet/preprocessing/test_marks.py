@@ -131,12 +131,19 @@ def test_edges_of_a_table_are_no_digit_but_a_seven_in_a_close_crop_is() -> None:
     assert segment_digits(np.ascontiguousarray(seven), 0.0) is not None
 
 
-@pytest.mark.parametrize("column", [12, 100, 170])
+@pytest.mark.parametrize("column", [40, 100, 145])
 def test_a_one_that_touches_one_edge_is_no_line(column: int) -> None:
     one, line = np.zeros((200, 200), np.float32), np.zeros((200, 200), np.float32)
     one[22:, column : column + 18], line[:, column : column + 6] = 0.5, 0.5
     assert segment_digits(one, 0.0) is not None
     assert segment_digits(line, 0.0) is None
+
+
+def test_a_one_cut_lengthwise_has_free_ends_and_a_rail_has_none() -> None:
+    one, rail = np.zeros((200, 200), np.float32), np.zeros((200, 200), np.float32)
+    one[30:170, :14] = rail[:170, :14] = 0.6
+    assert segment_digits(one, 0.0) is not None
+    assert segment_digits(rail, 0.0) is None
 
 
 def test_a_body_filled_with_a_fainter_colour_becomes_ink() -> None:
