@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,16 +48,25 @@ MOST_DIGITS = 64
 READING_EDGE = 1000  # pixels of the longer edge: enough for a line of 12 digits in pencil
 POLARITY_EDGE = 480  # the same where it is judged whether strokes are dark or light: they are thin
 WIDE = 1.05  # width over height, from which on strokes may be several digits
+VERY_WIDE = (
+    1.4  # the same, from which on they may be several although the guard accepts them: few digits are as wide
+)
 LEAST_WIDE = 0.5  # anything narrower is not cut, whatever the guard says of it
 MOST_DIVIDED = 16  # strokes of a page that are cut: each makes up to thirty pieces
-SOLID = 1.6  # the same, from which on strokes that are not wide may be several digits
-UNKNOWN = 1.35  # least strangeness over the guard's limit, from which on something is no digit
-A_CUT = 0.2  # strangeness that one cut more must save: fewer pieces are likelier
-BETTER = 0.72  # of the whole's strangeness, that the parts of wide strokes have on average
-PIECES = 1.7  # to a width that equals the height, at most
+DOUBTFUL = 1.2  # strangeness, from which on strokes that are not wide may be several digits
+UNKNOWN = 1.7  # least strangeness over the guard's limit, from which on something is no digit
+CLEARLY = 1.4  # the same, from which on it may be a letter
+STRICT = 1.1  # the same instead of `UNKNOWN`, where something else on the page may be a letter
+A_CUT = 0.3  # strangeness that one cut more must save: fewer pieces are likelier
+TWO = 1.1  # width over height at which strokes are as likely one digit as two
+GAIN = 0.2  # strangeness that pieces must save, the width counted in
+GAIN_AMONG = 0.8  # the same where other digits stand apart, so that few touch
+SHORT = 0.8  # of the whole's height: a piece that is lower is less likely a digit by itself
+LIKE_DIGITS = 1.9  # strangeness of each piece, at most
+MOST_SHARED = 0.2  # of the ink, that lies between where a piece ends and where the next one begins
+SHARED = 1.5  # strangeness that all of the ink would add there
 MOST_AGAIN = 32  # refused strokes of a page that are looked at again, slanted and stretched
 LOOKS = ((0.2, 1.0), (-0.2, 1.0), (0.0, 0.75), (0.0, 1.25))  # slant and width of each further look
-LIKE_DIGITS = 1.7  # strangeness of each of these parts, at most
 LEAST_INK = 0.3  # of full strokes, that counts when they are cropped
 PLACE = "?"  # in the text, where something is no digit
 
@@ -175,11 +185,15 @@ class Page:
         for number, division in self.divisions.items():
             starts[number] = start
             start += len(division.pieces)
+        least = [min(each.strangeness for each in (seen[n], *looks.get(n, ()))) for n in range(count)]
+        limits = _limits([each.box for line in self.lines for each in line], least)
         lines, number = [], 0
         for line in self.lines:
             digits: list[Digit] = []
             for strokes in line:
-                whole = self._digit(strokes, seen[number], images[number], looks.get(number, ()))
+                whole = self._digit(
+                    strokes, seen[number], images[number], looks.get(number, ()), limits[number]
+                )
                 cut = self.divisions.get(number)
                 if cut is None:
                     digits.append(whole)
@@ -194,20 +208,32 @@ class Page:
     def _chosen(self, whole: Digit, division: Division, seen: Sequence[Sight], images: Floats) -> list[Digit]:
         """The whole, or the pieces that the network knows better."""
         path = best_path(division, seen)
-        strange = whole.sight.strangeness
-        if path is None or not _are_better([seen[index].strangeness for index in path], strange, whole.box):
-            return [whole._replace(certain=strange <= 1 or not _is_wide(whole.box))]
-        pieces = [self._digit(division.pieces[index], seen[index], images[index]) for index in path]
+        wide, strange = _is_wide(whole.box), whole.sight.strangeness
+        gain = GAIN_AMONG if sum(map(len, self.lines)) > 1 else GAIN
+        if path is None or _saved(cost_of(division, seen, path), strange, whole.box) < gain:
+            return [whole._replace(certain=strange <= 1 or not wide)]
+        pieces = [
+            self._digit(division.pieces[index], seen[index], images[index], (), LIKE_DIGITS) for index in path
+        ]
         certain = all(seen[index].strangeness <= 1 for index in path)
+        if not wide and (not certain or len({piece.capsule for piece in pieces}) == 1):
+            return [whole]  # two like strokes are rather a letter, such as N or V
         return [piece._replace(certain=certain) for piece in pieces]
 
-    def _digit(self, strokes: Strokes, sight: Sight, image: Floats, looks: Sequence[Sight] = ()) -> Digit:
+    def _digit(
+        self,
+        strokes: Strokes,
+        sight: Sight,
+        image: Floats,
+        looks: Sequence[Sight],
+        unknown: float,
+    ) -> Digit:
         across, down = self.scale
         left, top, right, bottom = strokes.box
         box = (round(left * across), round(top * down), round(right * across), round(bottom * down))
         capsule = int(np.mean([each.lengths for each in (sight, *looks)], axis=0).argmax())
         least = min(each.strangeness for each in (sight, *looks))
-        return Digit(box, capsule, capsule if least <= UNKNOWN else None, sight, image, certain=True)
+        return Digit(box, capsule, capsule if least <= unknown else None, sight, image, certain=True)
 
 
 def sights(limits: Guard, images: Floats, lengths: Floats, poses: Floats, distances: Floats) -> list[Sight]:
@@ -257,25 +283,47 @@ def answer_of(lines: Sequence[Sequence[Digit]], classes: Sequence[str], found: i
     return {"text": text_of(lines, classes), "digits": digits, "objects_found": found}
 
 
-def cost_of(seen: Sequence[Sight]) -> float:
-    """How unlike digits some pieces are together."""
-    return float(np.mean([sight.strangeness for sight in seen]))
+def cost_of(division: Division, seen: Sequence[Sight], path: Sequence[int]) -> float:
+    """How unlike digits some pieces are together, with what they share of each other's strokes."""
+    heights = [division.heights[index] for index in path]
+    strangeness = [
+        seen[index].strangeness + max(0.0, SHORT - height)
+        for index, height in zip(path, heights, strict=True)
+    ]
+    between = [division.between[index] for index in path]
+    shared = sum(_shared(division, before[1], after[0]) for before, after in pairwise(between))
+    return float(np.mean(strangeness)) + A_CUT * (len(path) - 2) + SHARED * shared
 
 
 def best_path(division: Division, seen: Sequence[Sight]) -> list[int] | None:
-    """The pieces from the left side to the right that are together most like digits; None where none fit together."""
+    """The pieces from the left side to the right that are together most like digits; None where none fit together.
+
+    A piece may begin a little before the one to its left ends: the stroke where two digits touch belongs to both.
+    """
     best: dict[int, list[int]] = {0: []}
     for node in range(1, division.last + 1):
         options = [
-            [*best[first], index]
+            [*path, index]
             for index, (first, last) in enumerate(division.between)
-            if last == node and first in best
+            if last == node and seen[index].strangeness <= LIKE_DIGITS
+            for before, path in best.items()
+            if _follows(division, path, before, first)
         ]
         if options:
-            best[node] = min(
-                options, key=lambda path: cost_of([seen[index] for index in path]) + A_CUT * len(path)
-            )
+            best[node] = min(options, key=lambda path: cost_of(division, seen, path))
     return best.get(division.last)
+
+
+def _follows(division: Division, path: Sequence[int], before: int, first: int) -> bool:
+    """Whether a piece from the cut `first` may follow pieces that end at the cut `before`."""
+    if not path or first == 0:
+        return not path and first == 0
+    return division.between[path[-1]][0] < first and _shared(division, before, first) <= MOST_SHARED
+
+
+def _shared(division: Division, one: int, other: int) -> float:
+    """The share of the ink between two cuts."""
+    return abs(division.shares[one] - division.shares[other])
 
 
 def hint_of(found: int, objects: int) -> dict[str, Any]:
@@ -420,23 +468,30 @@ def _warped(strokes: Strokes, slant: float, stretch: float) -> Strokes:
     return Strokes(values[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], strokes.left, strokes.top)
 
 
+def _limits(boxes: Sequence[tuple[int, int, int, int]], least: Sequence[float]) -> list[float]:
+    """How strange each place may be that is still a digit: less where another place on the page is none.
+
+    Wide strokes may be several digits, so they say nothing of others.
+    """
+    strange = {n for n, box in enumerate(boxes) if not _is_wide(box) and least[n] > CLEARLY}
+    return [STRICT if strange - {number} else UNKNOWN for number in range(len(boxes))]
+
+
 def _is_wide(box: tuple[int, int, int, int]) -> bool:
     left, top, right, bottom = box
     return right - left > WIDE * (bottom - top)
 
 
 def _may_be_several(strokes: Strokes, sight: Sight) -> bool:
-    """Whether strokes are wide and refused, or wide enough and no digit at all."""
+    """Whether strokes are so wide that they are hardly one digit, or refused and wide enough for two."""
     height, width = strokes.values.shape
-    if width > WIDE * height:
-        return sight.strangeness > 1
-    return width > LEAST_WIDE * height and sight.strangeness > SOLID
+    if width > VERY_WIDE * height:
+        return True
+    limit = 1.0 if width > WIDE * height else DOUBTFUL
+    return width > LEAST_WIDE * height and sight.strangeness > limit
 
 
-def _are_better(parts: Sequence[float], whole: float, box: tuple[int, int, int, int]) -> bool:
-    """Whether the strangeness of all parts says that they are digits and the whole is none."""
-    if not _is_wide(box):
-        return max(parts) <= 1
-    if len(parts) > max(2, round(PIECES * (box[2] - box[0]) / (box[3] - box[1]))):
-        return False
-    return max(parts) <= LIKE_DIGITS and float(np.mean(parts)) < BETTER * whole
+def _saved(cost: float, whole: float, box: tuple[int, int, int, int]) -> float:
+    """How much more pieces are like digits than the whole is; the wider it is, the likelier are several."""
+    wider = (box[2] - box[0]) / (box[3] - box[1]) - TWO
+    return whole + wider - cost

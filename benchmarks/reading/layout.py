@@ -13,7 +13,9 @@ BINS = 24  # of the height in which the gap between neighbours is measured
 REACH = 0.75  # half of the height that the bins cover
 NEAR_BINS = 2  # neighbours that are this near above or below count too
 FAINT = 40  # of 255: anything brighter in a row is a stroke
+LEVELS = (FAINT, INSIDE, 180)  # of 255, at which a row's loops are counted
 DRAWN = 60  # pixels of a digit's height, where it is drawn to be compared with its row
+PRESSED = 1.1  # widths of the tip, where a hand presses hardest
 MARK_STEP = 0.008  # between points of a mark
 
 
@@ -40,14 +42,17 @@ class Glyph:
 def is_faithful(row: np.ndarray, tip: float) -> bool:
     """Whether a pen draws as many strokes and loops as the row has.
 
-    Centre lines of faint rows break, and a thick pen closes a small loop: no person could read what comes out.
+    Centre lines of faint rows break, and a thick pen closes a small loop: no person could read what comes out. A small
+    loop is filled in with grey, so the row's loops are counted at several levels.
     """
     points = trace(row).points * DRAWN + DRAWN
-    drawn = ink(points, (2 * DRAWN, 2 * DRAWN), tip * DRAWN, np.random.default_rng(0), uneven=0.0) > 0.5
+    drawn = (
+        ink(points, (2 * DRAWN, 2 * DRAWN), PRESSED * tip * DRAWN, np.random.default_rng(0), uneven=0.0) > 0.5
+    )
     return any(
         (_pieces(drawn), _pieces(~drawn)) == (_pieces(bright), _pieces(~bright))
         for bright in (np.pad(row > FAINT, 1), np.pad(row > INSIDE, 1))
-    ) and _pieces(~np.pad(row > FAINT, 1)) <= _pieces(~drawn)
+    ) and max(_pieces(~np.pad(row > level, 1)) for level in LEVELS) <= _pieces(~drawn)
 
 
 def _pieces(mask: np.ndarray) -> int:

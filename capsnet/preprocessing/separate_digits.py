@@ -34,6 +34,9 @@ PIECE_GAP = 0.14  # of the body's height, between it and a piece
 STACKED = 0.6  # of the narrower half's width, that two halves of a digit share
 DOT = 0.25  # of the body's height: a piece at its foot that is smaller is a full stop
 UPPER = 0.4  # of the body's height, in which a piece may also stick out sideways, as the bar of a 5
+FLAT = 1.3  # width over height, that a loose bar has at least
+BAR = 0.2  # of the body's height, that a loose bar is at least wide, and at most below its top; above, twice as much
+BAR_GAP = 0.6  # of the body's height, between it and a loose bar
 HIGHEST = 1.3  # of the writing's height, that bodies joined may have
 LEAST_PIECE = 0.004  # of the body's weight
 MOST_FRAME = 0.35  # of its bounds, that a frame covers
@@ -308,9 +311,22 @@ def _with_pieces(parts: Components, groups: list[list[int]]) -> list[np.ndarray]
         fits &= parts.weight[number] > LEAST_PIECE * weight
         # A dot on the foot of the line stands between digits, also under the overhang of one.
         fits &= ~(low & (max(parts.height[number], wide) < DOT * height))
+        fits |= _is_bar(parts, number, (left, right, top, height)) & small
         if fits.any():
             members[int(np.argmax(np.where(fits, shared, -np.inf)))].append(number)
     return [np.array(group) for group in members]
+
+
+def _is_bar(parts: Components, number: int, bodies: tuple[np.ndarray, ...]) -> np.ndarray:
+    """Which bodies (left, right, top, height) a component may be the loose bar of, as at the top of a 5: bool (n,)."""
+    left, right, top, height = bodies
+    wide, tall = parts.width[number], parts.height[number]
+    if wide < FLAT * tall:
+        return np.zeros(len(left), bool)
+    middle = (parts.top[number] + parts.bottom[number]) / 2
+    beside = (parts.left[number] > (left + right) / 2) & (parts.left[number] - right < BAR_GAP * height)
+    level = (middle > top - 2 * BAR * height) & (middle < top + BAR * height)
+    return np.asarray(beside & level & (wide > BAR * height))
 
 
 def _cut_out(contrast: np.ndarray, parts: Components, members: np.ndarray) -> Strokes:

@@ -12,12 +12,12 @@ from capsnet.preprocessing.separate_digits import Strokes
 ROWS = 40  # of the small picture in which paths are sought
 SIDEWAYS = 0.06  # what a step sideways costs, in pixels of full ink
 BARE = 0.01  # what a pixel without ink costs
-EDGE = 0.15  # of the height, that a cut is at least away from either side
-APART = 0.1  # of the height, between two cuts
-MOST_CUTS = 6
-WIDEST = 1.25  # of the height, that a piece may be wide
+EDGE = 0.08  # of the height, that a cut is at least away from either side
+APART = 0.07  # of the height, between two cuts
+MOST_CUTS = 10
+WIDEST = 1.6  # of the height, that a piece may be wide
 LEAST_INK = 0.08  # of the whole, that a piece has
-MOST_PIECES = 6
+CHAIN = 1.6  # width over height, from which on strokes may be three digits or more
 SPECK = 0.06  # of a piece's ink: the rest on the wrong side of a cut
 
 
@@ -33,11 +33,17 @@ class Division:
         For each piece the numbers of the cuts at its sides; 0 is the left side.
     last
         The number of the right side.
+    heights
+        How high each piece is, as a share of the whole.
+    shares
+        The share of the ink that lies to the left of each cut, the sides included: from 0 to 1.
     """
 
     pieces: list[Strokes]
     between: list[tuple[int, int]]
     last: int
+    heights: list[float]
+    shares: list[float]
 
 
 def divide(strokes: Strokes) -> Division:
@@ -52,14 +58,17 @@ def divide(strokes: Strokes) -> Division:
     sides = [path[rows] * width / columns for path in paths]
     bounds = [np.zeros(height), *sides, np.full(height, float(width))]
     pieces, between = [], []
-    for first, last in combinations(range(len(bounds)), 2):
-        if (first, last) == (0, len(bounds) - 1):
+    end = len(bounds) - 1
+    for first, last in combinations(range(end + 1), 2):
+        if (first, last) == (0, end) or (first > 0 and last < end and width < CHAIN * height):
             continue
         piece = _between(strokes, bounds[first], bounds[last])
         if piece is not None:
             pieces.append(piece)
             between.append((first, last))
-    return Division(pieces, between, len(bounds) - 1)
+    heights = [len(piece.values) / height for piece in pieces]
+    shares = [0.0, *(_left_share(small, path) for path in paths), 1.0]
+    return Division(pieces, between, end, heights, shares)
 
 
 def _between(strokes: Strokes, left: np.ndarray, right: np.ndarray) -> Strokes | None:

@@ -91,7 +91,7 @@ def export(
             "dataset": portable(config.dataset),
             "data": training.fingerprint(),
             **{key: value for key, value in header["provenance"].items() if key != "chosen"},
-            "command": source.command,
+            **source.made.fields(),
             "training_images": len(fitted),
             "validation_images": len(held_out),
             "best_epoch": header["result"]["epoch"],

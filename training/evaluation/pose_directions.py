@@ -2,8 +2,8 @@
 
 Training images are transformed in `STEPS` steps, and the exported encoder reads the pose of each. The pose then moves
 by `amount · d`. Two models of d are compared on held-out images: one *vector* for the class, and a *map* of the pose,
-`vector + matrix · pose`. The map is taken only where it holds and the vector does not. A direction holds if, on
-held-out images,
+`vector + matrix · pose`. The map is taken only where it holds and the vector does not. A *curve* for the class,
+`amount · vector + amount² · bend`, is scored beside them; it is not used. A direction holds if, on held-out images,
 
 - the poses of each image lie near a line (`LEAST_LINEARITY`, R squared), and the lines are near to parallel
   (`LEAST_AGREEMENT`, cosine with d);
@@ -22,6 +22,7 @@ from scipy.ndimage import gaussian_filter
 
 from capsnet.card import ModelCard, PoseDirection
 from capsnet.config import UserError
+from capsnet.directions import linearity
 from capsnet.onnx_model import Model
 from capsnet.transforms import PROPERTIES, matrix, transform, warp
 from training.data.datasets import DatasetPart, fixed_scenes
@@ -57,14 +58,15 @@ class MeasuredDirection:
     ----------
     direction
         What goes into the card, if it `holds`.
-    by_vector, by_map
-        R squared over the distance that held-out poses move, of the two models.
+    by_vector, by_curve, by_map
+        R squared over the distance that held-out poses move, of the three models.
     failed
         The names of the scores that miss their thresholds.
     """
 
     direction: PoseDirection
     by_vector: float
+    by_curve: float
     by_map: float
     failed: tuple[str, ...]
 
@@ -162,6 +164,10 @@ def _measure(model: Model, card: ModelCard, scenes: _Scenes, label: int, name: s
     vector, offset, turn = _fit(given[fitted], slopes[fitted])
     alone, mapped = np.broadcast_to(vector, slopes.shape), offset + given @ turn.T  # (N,D)
     by_vector, by_map = (_foretold(moved[~fitted], amounts, each[~fitted]) for each in (alone, mapped))
+    # The amounts are symmetric, so that the bend is fitted apart from the slope.
+    squares = np.square(amounts)
+    bend = np.einsum("nsd,s->nd", moved[fitted], squares).mean(axis=0) / np.square(squares).sum()  # (D,)
+    by_curve = _foretold(moved[~fitted] - squares[:, None] * bend, amounts, alone[~fitted], moved[~fitted])
     linearity = round(float(np.median(_linearity(poses[~fitted], amounts))), 3)
 
     def scored(
@@ -189,7 +195,7 @@ def _measure(model: Model, card: ModelCard, scenes: _Scenes, label: int, name: s
     if _failed(direction) and linearity >= LEAST_LINEARITY and by_map >= LEAST_FORETOLD:
         other = scored(mapped, by_map, offset, turn)
         direction = direction if _failed(other) else other
-    return MeasuredDirection(direction, by_vector, by_map, _failed(direction))
+    return MeasuredDirection(direction, by_vector, by_curve, by_map, _failed(direction))
 
 
 def _failed(direction: PoseDirection) -> tuple[str, ...]:
@@ -229,19 +235,20 @@ def _fit(given: np.ndarray, slopes: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     return vector, vector - turn @ mean, turn
 
 
-def _foretold(moved: np.ndarray, amounts: np.ndarray, directions: np.ndarray) -> float:
-    """R squared of movements (N,S,D) by amounts (S,) along directions (N,D); standing still scores 0."""
+def _foretold(
+    moved: np.ndarray, amounts: np.ndarray, directions: np.ndarray, whole: np.ndarray | None = None
+) -> float:
+    """R squared of movements (N,S,D) by amounts (S,) along directions (N,D); standing still scores 0.
+
+    `whole` (N,S,D) are the movements from which another model has taken its part already.
+    """
     rest = moved - amounts[:, None] * directions[:, None]
-    return float(1 - np.square(rest).sum() / np.square(moved).sum())
+    return float(1 - np.square(rest).sum() / np.square(moved if whole is None else whole).sum())
 
 
 def _linearity(poses: np.ndarray, amounts: np.ndarray) -> np.ndarray:
     """R squared (N,) of each image's poses (N,S,D) along a line of its own."""
-    centred = poses - poses.mean(axis=1, keepdims=True)
-    slopes = np.einsum("nsd,s->nd", centred, amounts) / np.square(amounts).sum()
-    rest = centred - amounts[:, None] * slopes[:, None]
-    score: np.ndarray = 1 - np.square(rest).sum(axis=(1, 2)) / np.square(centred).sum(axis=(1, 2))
-    return score
+    return np.array([linearity(each, amounts) for each in poses])
 
 
 def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ it would be. Numbers come from results/NAME.json beside the page, and from the c
 import csv
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -16,14 +16,13 @@ from capsnet.card import CARD_FILE, ModelCard
 from capsnet.config import ModelConfig
 from training.evaluation.intervals import fisher_p
 from training.reporting.tables import draws, interval
-from training.trainer.data_lineage import stages_of
+from training.trainer.data_lineage import made_by
 
 ARTIFACTS = Path("artifacts")
 AFFINE_CHART = "affine.png"
 # The small chart of the README.
 COMPARISON_CHART = "comparison.png"
 PLACE = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-SEED = re.compile(r"training fit .*? --seed (\d+)")
 # The log of every stage of a model that ships: NAME/stage-1.csv and so on.
 LOGS = Path("docs") / "results" / "logs"
 # Published errors in percent, of 10,000 test images. Most are the best epoch on the test set.
@@ -137,11 +136,10 @@ def _compute(cards: list[ModelCard]) -> str:
 
 
 def _compute_of(card: ModelCard) -> list[str]:
-    command = str(card.training.get("command", ""))
-    stages = stages_of(command)
+    stages = made_by(ARTIFACTS / card.name, card).stages
     whole = card.training["training_images"] + card.training["validation_images"]
     seen = sum(stage.epochs * (whole - min(stage.validation, whole // 10)) for stage in stages)
-    seeds = sorted(set(SEED.findall(command)), key=int)
+    seeds = sorted({stage.seed for stage in stages})
     logs = sorted((LOGS / card.name).glob("*.csv"))
     hours = (
         sum(
@@ -153,7 +151,7 @@ def _compute_of(card: ModelCard) -> list[str]:
     )
     return [
         f"`{card.name}`",
-        ", ".join(seeds),
+        ", ".join(map(str, seeds)),
         f"{card.parameters['encoder']:,}",
         f"{multiply_adds(card) / 1e6:.0f} M",
         f"{seen / 1e6:.1f} M",
@@ -232,10 +230,20 @@ def _meaning_of(meaning: Result) -> str:
 def _directions(results: list[Result]) -> str:
     """Return a row for each model and property: medians over the classes, and the classes that are named."""
     heading = [
-        "model", "property", "classes named", "linearity R²", "agreement", "vector R²", "map R²", "drawn slope",
-        "drawn R²", "leak", "length",
+        "model", "property", "classes named", "linearity R²", "agreement", "vector R²", "curve R²", "map R²",
+        "drawn slope", "drawn R²", "leak", "length",
     ]  # fmt: skip
-    keys = ("linearity", "agreement", "by_vector", "by_map", "drawn_slope", "drawn_r2", "leak", "length")
+    keys = (
+        "linearity",
+        "agreement",
+        "by_vector",
+        "by_curve",
+        "by_map",
+        "drawn_slope",
+        "drawn_r2",
+        "leak",
+        "length",
+    )
     rows = []
     for result in results:
         classes = result["directions"]["classes"]
@@ -245,10 +253,16 @@ def _directions(results: list[Result]) -> str:
             count = f"{len(named)} of {len(found)}"
             if 0 < len(named) < len(found):
                 count += f": {', '.join(named)}"
-            figures = (f"{median(each[key] for each in found.values()):.2f}" for key in keys)
+            figures = [_median([each.get(key) for each in found.values()]) for key in keys]
             rows.append([f"`{result['model']}`", f"{first['property']}, {first['unit']}", count, *figures])
     counts = ", ".join(f"`{r['model']}` {r['directions']['images']}" for r in results)
     return f"{markdown(heading, rows, left=3)}\nTraining images of each class: {counts}; a third of them score.\n"
+
+
+def _median(figures: Sequence[float | None]) -> str:
+    """The median with two digits; a dash where an older measurement has none."""
+    known = [each for each in figures if each is not None]
+    return f"{median(known):.2f}" if known else "-"
 
 
 def _faithfulness(results: list[Result]) -> str:

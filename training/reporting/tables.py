@@ -160,14 +160,14 @@ def directions_table(measured: "dict[str, list[MeasuredDirection]]") -> Table:
     table = _narrow("directions of the pose, on held-out images")
     table.add_column("class")
     table.add_column("property", no_wrap=True)
-    headings = ("linearity\nR²", "agreement\ncosine", "vector\nR²", "map\nR²")
+    headings = ("linearity\nR²", "agreement\ncosine", "vector\nR²", "curve\nR²", "map\nR²")
     for name in (*headings, "drawn\nslope", "drawn\nR²", "leak", "length"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("named", max_width=WORDS)
     for label, rows in measured.items():
         for row in rows:
             d = row.direction
-            read = (d.linearity, d.agreement, row.by_vector, row.by_map)
+            read = (d.linearity, d.agreement, row.by_vector, row.by_curve, row.by_map)
             drawn = (d.drawn_slope, d.drawn_r2, d.leak, d.length)
             by = "by vector" if d.matrix is None else "by map"
             cells = (f"{each:.2f}" for each in (*read, *drawn))

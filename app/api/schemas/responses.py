@@ -71,8 +71,9 @@ class Check(Answer):
 
     distance: float = Field(ge=0, description=DISTANCE)
     threshold: float = Field(
+        ge=0,
         description="The largest distance that is accepted for this picture: it depends on the class, "
-        "the ink and the lengths. Below 0 where no distance would be."
+        "the ink and the lengths. 0 where no distance is.",
     )
     accepted: bool = Field(description="Whether the picture is like what the model was trained on.")
 
@@ -229,8 +230,6 @@ class Serving(Answer):
 @dataclass(frozen=True, kw_only=True)
 class Card(ModelCard):
     """A model's card, and how it is served."""
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
 
     serving: Serving
 
