@@ -186,7 +186,7 @@ def fit(
     if looks is None:
         p95, p99 = zip(*(np.percentile(scores[own], (95, 99)).tolist() for own in members), strict=True)
         return replace(usual, p95=p95, p99=p99)
-    # Few images place a percentile badly. Appearance refuses most other images, so this bound leaves good ones room.
+    # Few images place a percentile badly. Appearance refuses most other images, so this bound spares good ones.
     members = [own if own.sum() >= FEWEST_OF_FOLDERS else np.ones_like(own) for own in members]
     p95 = tuple(appearance.upper_bound(scores[own], OWN_SHARE) for own in members)
     p99 = tuple(
