@@ -142,7 +142,7 @@ class Guard(Record):
 
     `distance` and `ink` are the medians of the reconstruction's distance and of the image's Euclidean norm, `p95` and
     `p99` the 95th and 99th percentiles of the strangeness. `doubt_weight` says how much the lengths count beside the
-    distance. Models of few images of one's own have `appearance`, which counts as well.
+    distance. Models of one's own images have `appearance`, which counts as well; their `p95` is a bound of 98 %.
     """
 
     distance: tuple[float, ...]

@@ -13,8 +13,9 @@ The weight w is 2, and 16 for networks of few images of one's own: their decoder
 more. Such networks know so few images that neither is enough. What the pixels of their training images have in common
 counts as well (`capsnet.appearance`): 50 times the share by which an image is less like them than its limit is added to
 the doubt. The usual value is the median over validation images of the winning class. An image is accepted where its
-strangeness is at most the 95th percentile of theirs: by construction about 5 % of good images are refused. Solved for
-the distance, that is a threshold for each image, `thresholds`.
+strangeness is at most the 95th percentile of theirs: by construction about 5 % of good images are refused. With images
+of one's own, the bound is that of 98 %, and is placed so that few images suffice. Solved for the distance, that is a
+threshold for each image, `thresholds`.
 
 A network that looks for K objects in an image has K winners. The distance is then that of the image from the drawings
 of all of them, laid over each other (`overlay`), and the doubt is what the K-th longest capsule and the next one leave.
@@ -41,6 +42,9 @@ UNLIKE_WEIGHT = 50.0
 
 # The 95th percentile of fewer images is no more than the largest of them. With images of one's own, so many say more.
 FEWEST_IMAGES, FEWEST_OF_FOLDERS = 20, 100
+
+# Share of good images that the threshold of images of one's own is meant to accept.
+OWN_SHARE = 0.98
 
 # Of a distance, an amount of ink or a share of it: keeps quotients finite.
 SMALLEST = 1e-6
@@ -138,7 +142,7 @@ def fit(
     """Return the usual values and the thresholds, from images that the network was not fitted on.
 
     A class that wins fewer than `FEWEST_IMAGES` takes the figures of all classes together. With `looks`, one that wins
-    fewer than `FEWEST_OF_FOLDERS` takes the percentiles of all classes together.
+    fewer than `FEWEST_OF_FOLDERS` takes the bounds of all classes together; `p95` is then the bound of `OWN_SHARE`.
 
     Parameters
     ----------
@@ -182,9 +186,9 @@ def fit(
     if looks is None:
         p95, p99 = zip(*(np.percentile(scores[own], (95, 99)).tolist() for own in members), strict=True)
         return replace(usual, p95=p95, p99=p99)
-    # Of 20 images the interpolated percentile leaves 9 % above it on average; this bound leaves 5 %.
+    # Few images place a percentile badly. Appearance refuses most other images, so this bound spares good ones.
     members = [own if own.sum() >= FEWEST_OF_FOLDERS else np.ones_like(own) for own in members]
-    p95 = tuple(appearance.upper_bound(scores[own], 0.95) for own in members)
+    p95 = tuple(appearance.upper_bound(scores[own], OWN_SHARE) for own in members)
     p99 = tuple(
         max(least, appearance.upper_bound(scores[own], 0.99)) for own, least in zip(members, p95, strict=True)
     )

@@ -89,7 +89,7 @@ def test_a_crooked_appearance_is_no_card(looks: Appearance) -> None:
         dataclasses.replace(looks, limit=0.0)
 
 
-def test_a_guard_of_few_images_refuses_a_twentieth_of_good_ones_on_average(looks: Appearance) -> None:
+def test_a_guard_of_few_images_refuses_few_good_ones_on_average(looks: Appearance) -> None:
     random = np.random.default_rng(0)
     images = np.repeat(pictures("sign", 1, 0), 40, axis=0)
     lengths = np.tile(np.array([[1.0, 0.0], [0.0, 1.0]], np.float32), (20, 1))  # 20 images of each class
@@ -97,7 +97,7 @@ def test_a_guard_of_few_images_refuses_a_twentieth_of_good_ones_on_average(looks
     for _ in range(100):
         fitted = guard.fit(random.uniform(1, 2, 40), images, lengths, looks=looks)
         refused.append((random.uniform(1, 2, 40) > guard.thresholds(fitted, images, lengths)).mean())
-    assert 0.03 < np.mean(refused) < 0.07  # with interpolated percentiles of each class, more than 0.1
+    assert 0 < np.mean(refused) < 0.04  # with interpolated percentiles of each class, more than 0.1
 
 
 @pytest.mark.parametrize("count", [4, 10, 40, 200])

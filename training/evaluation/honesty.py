@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import beta
 
+from capsnet.guard import OWN_SHARE
 from training.evaluation.intervals import wilson
 
 NEIGHBOUR_BATCH = 64
@@ -64,9 +65,9 @@ def refused_share(images: int, *, own: bool = False) -> tuple[float, float]:
     images
         Number of validation images.
     own
-        Whether they are of one's own: `capsnet.guard.fit` takes another rank then, which refuses 5 % on average.
+        Whether they are of one's own: `capsnet.guard.fit` takes another rank then, which refuses 2 % on average.
     """
-    rank = min(images, 0.95 * (images + 1)) if own else 0.95 * (images - 1) + 1
+    rank = min(images, OWN_SHARE * (images + 1)) if own else 0.95 * (images - 1) + 1
     low, high = beta.ppf((0.025, 0.975), images - rank + 1, rank)
     return float(low), float(high)
 
