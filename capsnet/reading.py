@@ -55,6 +55,7 @@ LEAST_WIDE = 0.5  # anything narrower is not cut, whatever the guard says of it
 MOST_DIVIDED = 16  # strokes of a page that are cut: each makes up to thirty pieces
 DOUBTFUL = 1.2  # strangeness, from which on strokes that are not wide may be several digits
 UNKNOWN = 1.6  # least strangeness over the guard's limit, from which on something is no digit
+HOPELESS = 2.2  # strangeness as it stands, from which on no further look helps
 CLEARLY = 1.4  # the same, from which on it may be a letter
 STRICT = 1.1  # the same instead of `UNKNOWN`, where something else on the page may be a letter
 A_CUT = 0.3  # strangeness that one cut more must save: fewer pieces are likelier
@@ -233,7 +234,8 @@ class Page:
         box = (round(left * across), round(top * down), round(right * across), round(bottom * down))
         capsule = int(np.mean([each.lengths for each in (sight, *looks)], axis=0).argmax())
         least = min(each.strangeness for each in (sight, *looks))
-        return Digit(box, capsule, capsule if least <= unknown else None, sight, image, certain=True)
+        known = least <= unknown and sight.strangeness <= HOPELESS
+        return Digit(box, capsule, capsule if known else None, sight, image, certain=True)
 
 
 def sights(limits: Guard, images: Floats, lengths: Floats, poses: Floats, distances: Floats) -> list[Sight]:
