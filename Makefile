@@ -38,7 +38,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-slow test-plain test-kubernetes test-browser chromium screenshots train smoke pictures reading results figures tutorial openapi fuzz fuzz-http lock clean \
+.PHONY: help serve test test-slow test-plain test-kubernetes test-browser chromium screenshots train smoke pictures reading results figures tutorial openapi fuzz fuzz-http lock pin-images clean \
 	lint lint-style lint-types lint-imports lint-images lint-english install-serve install-train install-dev \
 	wheel-check bench-serving bench-limit bench-overload bench-gpu gpu-check bench-training soak performance
 
@@ -158,7 +158,7 @@ export BENCH_ENVIRONMENTS
 BENCH := --model $(BENCH_MODEL) --output $(OUTPUT) $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
 
 bench-serving: install-dev ## Compare with other servers of the same encoder (CONTENDERS=, ROUNDS=, SECONDS=)
-	$(BIN)/python -m benchmarks.environments "$(CONTENDERS)"
+	$(BIN)/python -m benchmarks.contenders.environments "$(CONTENDERS)"
 	$(BIN)/python -m benchmarks.serving --contenders "$(CONTENDERS)" --rounds $(ROUNDS) $(BENCH)
 
 bench-limit: install-dev ## What each layer of the service leaves of session.run (ROUNDS=, SECONDS=)
@@ -217,18 +217,20 @@ $(VENV)/dev.installed: requirements/dev.txt | $(BIN)/python
 	$(PIP) install -r $<
 	@touch $@ $(VENV)/train.installed $(VENV)/serve.installed
 
-# torch alone comes from TORCH_INDEX; a local build such as 2.13.0+cpu then satisfies the lock file's torch==2.13.0.
+# torch comes first, from TORCH_INDEX or pip's own index, and without a hash: its wheel, and what that needs of CUDA, depend
+# on the machine. A local build such as 2.13.0+cpu then satisfies the lock file's torch==2.13.0.
 define install-torch
-$(if $(TORCH_INDEX),$(PIP) install --no-deps --index-url $(TORCH_INDEX) $$(grep '^torch==' $<))
+$(PIP) install $(if $(TORCH_INDEX),--no-deps --index-url $(TORCH_INDEX)) "$$(grep -o '^torch==[0-9.]*' $<)"
 endef
 
 # --------------------------------------------------------------------------------------------------------- lock files
 
-# Exact versions for every platform and every Python from 3.11, without an index's address. The largest comes first and
-# constrains the others. The runtimes are apart, because an environment has one of them: what each needs besides is held
-# to the same versions.
+# Exact versions for every platform and every Python from 3.11, without an index's address, and the hashes of all their
+# files, without which pip installs nothing. The largest comes first and constrains the others. The runtimes are apart,
+# because an environment has one of them: what each needs besides is held to the same versions. So is what torch needs of
+# CUDA, which only the wheel from pip's own index asks for.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --no-annotate \
-	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 ALIKE := --constraint requirements/dev.txt
 
 lock: install-dev ## Write requirements/*.txt from pyproject.toml (UPGRADE=1 for the newest versions)
@@ -237,6 +239,16 @@ lock: install-dev ## Write requirements/*.txt from pyproject.toml (UPGRADE=1 for
 	$(LOCK) pyproject.toml $(ALIKE) --extra redis --extra serve --output-file requirements/serve.txt
 	$(LOCK) pyproject.toml $(ALIKE) --extra gpu $(if $(UPGRADE),--upgrade) --output-file requirements/runtime-gpu.txt
 	$(LOCK) pyproject.toml $(ALIKE) --extra cpu $(if $(UPGRADE),--upgrade) --output-file requirements/runtime-cpu.txt
+	grep -o '^torch==[0-9.]*' requirements/train.txt | $(LOCK) --no-config - $(ALIKE) --output-file requirements/torch-cuda.txt
+
+pin-images: ## Renew the digests of the images in docker/ and docker-compose.yml (asks their registry, needs Docker)
+	@grep -rhoE '[a-z0-9./-]+:[A-Za-z0-9._-]+@sha256:[0-9a-f]{64}' docker docker-compose.yml | sort -u | while read -r old; do \
+		name=$${old%@*}; \
+		digest=$$(docker buildx imagetools inspect "$$name" --format '{{.Manifest.Digest}}') && \
+		echo "$$name@$$digest" | grep -qE '@sha256:[0-9a-f]{64}$$' || { echo "no digest of $$name" >&2; exit 1; }; \
+		sed -i "s|$$old|$$name@$$digest|" $$(grep -rlF "$$old" docker docker-compose.yml); \
+		echo "$$name@$$digest"; \
+	done
 
 clean: ## Remove caches and build output; environments, data, runs and models stay
 	rm -rf build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis

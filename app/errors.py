@@ -313,8 +313,8 @@ class Unavailable(Problem):
     kind = "unavailable"
     title = "Unavailable"
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail, headers={"Retry-After": "1"})
+    def __init__(self, detail: str, retry: int = 1) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry)})
 
 
 class QueueFull(Unavailable):

@@ -172,8 +172,8 @@ class Settings(BaseSettings):
         2.0,
         gt=0,
         le=3600,
-        description="Seconds that a request may expect to wait for those before it, "
-        "by the rate at which the last ones were answered; a request beyond it is answered 503.",
+        description="Seconds that a request may wait in line before its work begins; "
+        "one that has waited so long is answered 503.",
     )
     request_timeout: float = Field(
         30.0,
@@ -243,8 +243,7 @@ class Settings(BaseSettings):
     )
     fast_path: bool = Field(
         True,
-        description="Read plain requests from their bytes; with `0` uvicorn's parser reads all of them, "
-        "and none is refused before that.",
+        description="Read plain requests from their bytes; with `0` uvicorn's parser reads all of them.",
     )
     log_format: Annotated[Literal["console", "json"], BeforeValidator(_lower)] = Field(
         "console", description="`console` for people, `json` for machines."

@@ -35,10 +35,11 @@ from safetensors.numpy import load_file
 from app.inference.runtime.device import CPU, CUDA, TENSORRT, Device, count_gpus
 from app.inference.runtime.engine import Engine
 from app.inference.runtime.io_binding import BoundGraph, batch_sizes
-from benchmarks import machine, pictures
-from benchmarks.contestants import PLAIN, ROOT, service_settings
+from benchmarks import machine
+from benchmarks.contenders.registry import PLAIN, ROOT, service_settings
+from benchmarks.load import pictures
+from benchmarks.load.servers import Server, free_port, running, wait_until_answering
 from benchmarks.output import RESULTS, save
-from benchmarks.servers import Server, free_port, running, wait_until_answering
 from capsnet.card import IMAGE, LABEL, POSES, ModelCard
 
 MAX_BATCH = 64

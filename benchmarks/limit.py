@@ -25,10 +25,11 @@ from rich.table import Table
 
 from app.inference.service import InferenceService
 from app.settings import Settings
-from benchmarks import machine, pictures, wrk
-from benchmarks.contestants import PLAIN, ROOT, service
+from benchmarks import machine
+from benchmarks.contenders.registry import PLAIN, ROOT, service
+from benchmarks.load import pictures, wrk
+from benchmarks.load.servers import Server, wait_until_answering
 from benchmarks.output import RESULTS, save
-from benchmarks.servers import Server, wait_until_answering
 from capsnet.onnx_model import OnnxModel, open_variants
 
 BATCH = 64

@@ -1,12 +1,15 @@
-"""`make bench-overload`: far more requests than can be answered, for a minute. Does the service stay itself?
+"""`make bench-overload`: far more requests than can be answered. Does the service go on answering what it can?
 
-First wrk finds what the service sustains, with as many clients as keep it busy; then requests arrive, in an open loop,
-at a multiple of that. Answers may be 200 or 503 and nothing else; those that are answered must not wait much longer
-than in the saturated service; memory stays flat; and when it is over, it is over.
+First wrk finds what the service sustains, with 128 clients. Then come closed loops of 32 to 2,000 clients, each of
+which asks again as soon as it has its answer, and open loops at a multiple of that rate (`openloop.py`). Meanwhile a
+probe asks for `/health/live` ten times a second. The load takes its share of the same cores, and more of it at ten
+times the rate. So the answers are also given for each second that the service's processes computed.
 """
 
+import http.client
 import statistics
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,118 +18,221 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import machine, openloop, pictures, wrk
-from benchmarks.contestants import PLAIN, ROOT, service
-from benchmarks.memory import Watch
+from benchmarks import machine
+from benchmarks.contenders.registry import PLAIN, ROOT, service
+from benchmarks.load import openloop, pictures, wrk
+from benchmarks.load.memory import Watch
+from benchmarks.load.servers import Server, wait_until_answering
 from benchmarks.output import RESULTS, save
-from benchmarks.servers import Server, wait_until_answering
 
 HEADERS = {"Content-Type": pictures.MULTIPART}
+PROBE_EVERY = 0.1
+DEFAULT_MODELS = [ROOT / "artifacts" / "mnist"]
 CALM = 10  # answers in a row at the normal pace that show that it is over
 GIVE_UP = 30.0
-# Aims: times the p99 at saturation, megabytes a minute, seconds until all is normal again.
-WAIT, GROWTH, RECOVERY = 3.0, 5.0, 2.0
+# Aims: shares of the answers a second at saturation, seconds that an answer may take, milliseconds of a probe (99 of
+# 100), megabytes a minute, and seconds until all is normal again.
+SHARE, SHARE_AT_10, WAIT, PROBE, GROWTH, RECOVERY = 0.95, 0.85, 2.5, 50.0, 5.0, 2.0
 
 
 def main(
-    seconds: Annotated[int, typer.Option(min=1, help="Of each overload.")] = 60,
-    factors: Annotated[str, typer.Option(help="Times the sustainable load.")] = "2,10",
-    clients: Annotated[int, typer.Option(help="That saturate the service.")] = 128,
+    seconds: Annotated[int, typer.Option(min=4, help="Of each load.")] = 20,
+    factors: Annotated[str, typer.Option(help="Times the sustainable load, in an open loop.")] = "2,10",
+    clients: Annotated[str, typer.Option(help="That ask again at once.")] = "32,128,512,2000",
+    connections: Annotated[int, typer.Option(help="Of the open loop.")] = 4000,
     precision: Annotated[str, typer.Option()] = "auto",
-    model: Annotated[Path, typer.Option(help="Exported model.")] = ROOT / "artifacts" / "mnist",
+    model: Annotated[list[Path], typer.Option(help="Exported model; repeat for several.")] = DEFAULT_MODELS,
     output: Annotated[Path, typer.Option(help="Folder of the JSON file.")] = RESULTS,
 ) -> None:
     """Measure, print and write overload.json."""
     openloop.allow_many_connections()
     console = Console()
     console.print(machine.in_words(machine.describe()), highlight=False)
-    forms = [pictures.multipart([pictures.png(each)]) for each in pictures.digits()]
-    with tempfile.TemporaryDirectory() as folder:
-        bodies = pictures.write_bodies(Path(folder) / "bodies", forms)
-        with service(precision).serving(model.resolve(), Path(folder) / "log") as server:
-            wait_until_answering(server, PLAIN, forms[0], HEADERS)
-            normal = statistics.median(_seconds_of_one(server, forms[0]) for _ in range(50))
-            url, kind = server.url(PLAIN), pictures.MULTIPART
-            wrk.run(url, bodies, clients=clients, seconds=3, content_type=kind)  # warm up
-            saturated = wrk.run(url, bodies, clients=clients, seconds=min(10, seconds), content_type=kind)
-            console.print(
-                f"sustained: {saturated.rate:,.0f}/s, p99 {saturated.p99_ms:.1f} ms; alone {1e3 * normal:.1f} ms",
-                highlight=False,
-            )
-            figures = [
-                overload(server, forms, float(factor), saturated, seconds, normal)
-                for factor in factors.split(",")
-            ]
-    console.print(table(figures))
-    options = {"seconds": seconds, "clients": clients, "precision": precision, "model": model.name}
-    sustained = {"sustained": saturated.rate, "p99_ms": saturated.p99_ms, "alone_ms": 1e3 * normal}
-    path = save("overload", options, {**sustained, "overloads": figures}, output)
+    figures = []
+    for each in model:
+        with tempfile.TemporaryDirectory() as folder:
+            bench = _Bench(Path(folder), seconds, connections)
+            with service(precision).serving(each.resolve(), Path(folder) / "log") as server:
+                figures.append({"model": each.name, **bench.all_loads(server, clients, factors)})
+        console.print(table(figures[-1]))
+    options = {"seconds": seconds, "connections": connections, "precision": precision}
+    path = save("overload", options, figures, output)
     console.print(f"written: {path}", highlight=False)
 
 
-def overload(
-    server: Server, forms: list[bytes], factor: float, saturated: wrk.Load, seconds: int, normal: float
-) -> dict[str, Any]:
-    """One overload, and what it did."""
-    requests = [openloop.request(PLAIN, form, pictures.MULTIPART) for form in forms]
-    with Watch(server) as watch:
-        arrivals = openloop.run(server.port, requests, factor * saturated.rate, seconds)
-    recovery = _seconds_until_normal(server, forms[0], normal)
-    p99, others = arrivals.percentile(99), set(arrivals.statuses) - {200, 503}
-    growth = watch.growth(after=seconds / 4)
+class _Bench:
+    """The loads of one model, each beside a watch on memory, processor time and probes."""
+
+    def __init__(self, folder: Path, seconds: int, connections: int) -> None:
+        self.forms = [pictures.multipart([pictures.png(each)]) for each in pictures.digits()]
+        self.bodies = pictures.write_bodies(folder / "bodies", self.forms)
+        self.one = folder / "form"
+        self.one.write_bytes(self.forms[0])
+        self.seconds = seconds
+        self.connections = connections
+
+    def all_loads(self, server: Server, clients: str, factors: str) -> dict[str, Any]:
+        """Saturation, closed loops, saturation again, open loops."""
+        wait_until_answering(server, PLAIN, self.forms[0], HEADERS)
+        self._normal = statistics.median(self._seconds_of_one(server) for _ in range(50))
+        self._closed(server, 128, 3)  # warm up
+        before = self._watched(server, lambda: self._closed(server, 128, self.seconds))
+        loads = [
+            {"load": f"{int(number):,} clients"}
+            | self._watched(server, lambda number=number: self._closed(server, int(number), self.seconds))
+            for number in clients.split(",")
+        ]
+        after = self._watched(server, lambda: self._closed(server, 128, self.seconds))
+        sustained = {name: (before[name] + after[name]) / 2 for name in ("answered_200", "for_a_core_second")}
+        rate = sustained["answered_200"]
+        loads += [
+            {"load": f"{float(factor):g} times"}
+            | self._watched(server, lambda factor=factor: self._open(server, float(factor) * rate))
+            for factor in factors.split(",")
+        ]
+        for load in loads:
+            load["share"] = round(load["answered_200"] / rate, 3)
+            load["share_for_a_core_second"] = round(
+                load["for_a_core_second"] / sustained["for_a_core_second"], 3
+            )
+            load["met"] = _met(load)
+        return {"sustained": round(rate, 1), "alone_ms": round(1e3 * self._normal, 2), "loads": loads}
+
+    def _closed(self, server: Server, clients: int, seconds: int) -> dict[str, float]:
+        load = wrk.run(
+            server.url(PLAIN), self.bodies, clients=clients, seconds=seconds, content_type=pictures.MULTIPART
+        )
+        refused = load.not_200 / load.seconds
+        figures = {"answered_200": load.rate, "refused": refused, "other": float(load.broken)}
+        return figures | {"p50_ms": load.p50_ms, "p99_ms": load.p99_ms}
+
+    def _open(self, server: Server, rate: float) -> dict[str, float]:
+        arrivals = openloop.run(
+            server.url(PLAIN), self.one, pictures.MULTIPART,
+            rate=rate, seconds=self.seconds, connections=self.connections,
+        )  # fmt: skip
+        other = arrivals.broken + sum(
+            count for status, count in arrivals.statuses.items() if status not in (200, 503)
+        )
+        figures = {"answered_200": arrivals.rate(200), "refused": arrivals.rate(503), "other": float(other)}
+        return figures | {"p50_ms": arrivals.percentile(50), "p99_ms": arrivals.percentile(99)}
+
+    def _watched(self, server: Server, load: Any) -> dict[str, Any]:
+        """The figures of a load, and what it did to the service."""
+        started, used = time.perf_counter(), server.processor_seconds()
+        with Watch(server) as memory, _Probes(server) as probes:
+            figures = load()
+            used = server.processor_seconds() - used
+        cores = used / (time.perf_counter() - started)
+        return {name: round(value, 1) for name, value in figures.items()} | {
+            "for_a_core_second": round(figures["answered_200"] / cores, 1),
+            "cores": round(cores, 2),
+            "probe_p99_ms": round(probes.percentile(99), 1),
+            "growth_mb_a_minute": round(memory.growth(after=self.seconds / 4), 1),
+            "largest_mb": round(memory.largest),
+            "recovery_s": round(self._seconds_until_normal(server), 2),
+        }
+
+    def _seconds_of_one(self, server: Server) -> float:
+        start = time.perf_counter()
+        status, _ = server.post(PLAIN, self.forms[0], HEADERS)
+        return time.perf_counter() - start if status == 200 else float("inf")
+
+    def _seconds_until_normal(self, server: Server) -> float:
+        """Seconds until the first of `CALM` answers in a row that take at most three times as long as usual."""
+        start, since, calm = time.perf_counter(), 0.0, 0
+        while calm < CALM and (now := time.perf_counter() - start) < GIVE_UP:
+            if self._seconds_of_one(server) > 3 * self._normal + 0.01:
+                calm = 0
+            else:
+                since = now if calm == 0 else since
+                calm += 1
+        return since if calm == CALM else GIVE_UP
+
+
+class _Probes:
+    """Asks for `/health/live` again and again, each time over a new connection; use as a context."""
+
+    def __init__(self, server: Server) -> None:
+        self._port = server.port
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._ask, daemon=True)
+        self._seconds: list[float] = []
+
+    def __enter__(self) -> "_Probes":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        while not self._stop.wait(PROBE_EVERY):
+            start = time.perf_counter()
+            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+            try:
+                connection.request("GET", "/health/live")
+                alive = connection.getresponse().status == 200
+            except OSError:
+                alive = False
+            finally:
+                connection.close()
+            self._seconds.append(time.perf_counter() - start if alive else 10.0)
+
+    def percentile(self, percent: int) -> float:
+        """A percentile of their milliseconds; a failed one counts as ten seconds."""
+        return 1e3 * statistics.quantiles(self._seconds, n=100, method="inclusive")[percent - 1]
+
+
+def _met(load: dict[str, Any]) -> dict[str, bool]:
+    """Which aims a load met."""
+    share = SHARE_AT_10 if load["load"] == "10 times" else SHARE
     return {
-        "factor": factor,
-        "intended": round(arrivals.intended / seconds, 1),
-        "sent": round(arrivals.sent / seconds, 1),
-        "answered_200": round(arrivals.statuses[200] / seconds, 1),
-        "answered_503": round(arrivals.statuses[503] / seconds, 1),
-        "other_answers": sum(arrivals.statuses[status] for status in others),
-        "broken": arrivals.broken,
-        "unanswered": arrivals.unanswered,
-        "p99_ms": round(p99, 1),
-        "p99_503_ms": round(arrivals.percentile(99, 503), 1),
-        "growth_mb_a_minute": round(growth, 2),
-        "largest_mb": round(watch.largest, 1),
-        "recovery_s": round(recovery, 2),
-        "met": {
-            "only 200 and 503": not (others or arrivals.broken or arrivals.unanswered),
-            f"p99 under {WAIT:g} times that at saturation": 0 < p99 < WAIT * saturated.p99_ms,
-            f"memory grows under {GROWTH:g} MB a minute": growth < GROWTH,
-            f"normal within {RECOVERY:g} s": recovery < RECOVERY,
-        },
+        "only 200 and 503": not load["other"],
+        f"{share:.0%} of the sustained answers": load["share"] >= share,
+        f"{share:.0%} for each second of the service's processors": load["share_for_a_core_second"] >= share,
+        f"answers within {WAIT:g} s": load["p99_ms"] < 1e3 * WAIT,
+        f"probes within {PROBE:g} ms": load["probe_p99_ms"] < PROBE,
+        f"memory grows under {GROWTH:g} MB a minute": load["growth_mb_a_minute"] < GROWTH,
+        f"normal within {RECOVERY:g} s": load["recovery_s"] < RECOVERY,
     }
 
 
-def table(figures: list[dict[str, Any]]) -> Table:
-    """A row a figure, a column an overload."""
-    made = Table(title="overload", title_justify="left")
+COLUMNS = {
+    "answered_200": "200/s",
+    "share": "of sustained",
+    "share_for_a_core_second": "of that a core-second",
+    "refused": "503/s",
+    "p50_ms": "p50 ms",
+    "p99_ms": "p99 ms",
+    "probe_p99_ms": "probe p99 ms",
+    "largest_mb": "MB",
+    "growth_mb_a_minute": "MB a minute",
+    "recovery_s": "normal after s",
+}
+
+
+def rows(figures: dict[str, Any]) -> list[list[str]]:
+    """The cells of one model's loads, with what each missed."""
+    return [
+        [load["load"]]
+        + [f"{load[name]:.0%}" if name.startswith("share") else f"{load[name]:,}" for name in COLUMNS]
+        + ["; ".join(aim for aim, met in load["met"].items() if not met) or "nothing"]
+        for load in figures["loads"]
+    ]
+
+
+def table(figures: dict[str, Any]) -> Table:
+    """A row a load."""
+    made = Table(title=f"{figures['model']}: {figures['sustained']:,.0f}/s sustained", title_justify="left")
     made.add_column("")
-    for row in figures:
-        made.add_column(f"{row['factor']:g} times", justify="right")
-    for name in figures[0]:
-        if name not in ("factor", "met"):
-            made.add_row(name, *(str(row[name]) for row in figures))
-    for aim in figures[0]["met"]:
-        made.add_row(aim, *("met" if row["met"][aim] else "missed" for row in figures))
+    for name in COLUMNS.values():
+        made.add_column(name, justify="right")
+    made.add_column("missed")
+    for row in rows(figures):
+        made.add_row(*row)
     return made
-
-
-def _seconds_of_one(server: Server, form: bytes) -> float:
-    start = time.perf_counter()
-    status, _ = server.post(PLAIN, form, HEADERS)
-    return time.perf_counter() - start if status == 200 else float("inf")
-
-
-def _seconds_until_normal(server: Server, form: bytes, normal: float) -> float:
-    """Seconds from now until the first of `CALM` answers in a row that take at most three times as long as usual."""
-    start, since, calm = time.perf_counter(), 0.0, 0
-    while calm < CALM and (now := time.perf_counter() - start) < GIVE_UP:
-        if _seconds_of_one(server, form) > 3 * normal + 0.01:
-            calm = 0
-        else:
-            since = now if calm == 0 else since
-            calm += 1
-    return since if calm == CALM else GIVE_UP
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.contestants import ROOT
+from benchmarks.contenders.registry import ROOT
 from benchmarks.output import RESULTS
 
 PAGE = ROOT / "docs" / "performance.md"
@@ -95,16 +95,14 @@ def _limit(rows: list[dict[str, Any]]) -> str:
     return markdown(heading, ([name, *(cell(each, name) for each in rates)] for name in names))
 
 
-def _overload(figures: dict[str, Any]) -> str:
-    rows = figures["overloads"]
-    heading = [
-        f"sustained {figures['sustained']:,.0f}/s, p99 {figures['p99_ms']:.0f} ms",
-        *(f"{row['factor']:g} times" for row in rows),
-    ]
-    names = [name for name in rows[0] if name not in ("factor", "met")]
-    measured = [[name.replace("_", " "), *(f"{row[name]:,}" for row in rows)] for name in names]
-    aims = [[aim, *("met" if row["met"][aim] else "missed" for row in rows)] for aim in rows[0]["met"]]
-    return markdown(heading, [*measured, *aims])
+def _overload(models: list[dict[str, Any]]) -> str:
+    from benchmarks.overload import COLUMNS, rows
+
+    tables = []
+    for figures in models:
+        heading = [f"`{figures['model']}`: {figures['sustained']:,.0f}/s", *COLUMNS.values(), "missed"]
+        tables.append(markdown(heading, rows(figures)))
+    return "\n".join(tables)
 
 
 def _soak(figures: dict[str, Any]) -> str:

@@ -17,10 +17,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import machine, pictures, wrk
-from benchmarks.contestants import CONTESTANTS, ROOT, Contestant, choose
+from benchmarks import machine
+from benchmarks.contenders.registry import CONTESTANTS, ROOT, Contestant, choose
+from benchmarks.load import pictures, wrk
+from benchmarks.load.servers import Server, ServerError, wait_until_answering
 from benchmarks.output import RESULTS, save
-from benchmarks.servers import Server, ServerError, wait_until_answering
 from capsnet.card import CardError
 from capsnet.onnx_model import open_variants
 

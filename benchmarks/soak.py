@@ -26,12 +26,12 @@ import typer
 from PIL import Image
 from rich.console import Console
 
-from benchmarks import machine, pictures
-from benchmarks.contestants import ROOT, service
-from benchmarks.memory import Watch
-from benchmarks.openloop import request
+from benchmarks import machine
+from benchmarks.contenders.registry import ROOT, service
+from benchmarks.load import pictures
+from benchmarks.load.memory import Watch
+from benchmarks.load.servers import Server, wait_until_answering
 from benchmarks.output import RESULTS, save
-from benchmarks.servers import Server, wait_until_answering
 from capsnet.onnx_model import open_variants
 
 TOLERANCE = 1e-3
@@ -63,6 +63,12 @@ CHUNKED = (
 CHUNK = b"10000\r\n" + bytes(65_536) + b"\r\n"
 
 
+def request(path: str, body: bytes, content_type: str) -> bytes:
+    """The bytes of a POST over a connection that stays open."""
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}"
+    return head.encode() + b"\r\n\r\n" + body
+
+
 def _blank_webp(side: int) -> bytes:
     """A picture of few bytes and many pixels."""
     file = io.BytesIO()
@@ -78,6 +84,7 @@ class Hostile:
     again: bytes = b""
     reads: bool = True
     seconds: float = 3.0
+    pause: float = 0.0  # seconds between two pieces
 
 
 HOSTILE = {
@@ -95,6 +102,26 @@ HOSTILE = {
     "metrics without end": Hostile(
         b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
     ),
+    "nothing at all": Hostile(b"", seconds=8.0),
+    "head in drops": Hostile(b"GET /health/live HTTP/1.1\r\nx: ", b"a", seconds=8.0, pause=DROP),
+    "body in drops": Hostile(
+        b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 90000\r\n\r\n",
+        b"a",
+        seconds=8.0,
+        pause=DROP,
+    ),
+    "trailers in drops": Hostile(CHUNKED + b"1\r\na\r\n0\r\nx: ", b"a", seconds=8.0, pause=DROP),
+    "answered, then in drops": Hostile(
+        b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n", b"a", seconds=8.0, pause=DROP
+    ),
+    "another protocol with a body": Hostile(
+        b"POST /classify HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 5\r\n\r\nabcde"
+    ),
+    "two lengths": Hostile(
+        b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef"
+    ),
+    "a long query": Hostile(b"GET /models?" + b"a=1&" * 15_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n"),
+    "a deep body": Hostile(request("/v2/models/mnist/infer", b"[" * 200_000, "application/json")),
     "many pixels": Hostile(request("/classify", _blank_webp(5_000), "image/webp")),
     "too many pixels": Hostile(request("/classify", _blank_webp(7_000), "image/webp")),
 }
@@ -105,6 +132,9 @@ def main(
     precision: Annotated[str, typer.Option()] = "fp32",
     model: Annotated[Path, typer.Option(help="Exported model.")] = ROOT / "artifacts" / "mnist",
     output: Annotated[Path, typer.Option(help="Folder of the JSON file.")] = RESULTS,
+    pause: Annotated[
+        float, typer.Option(help="Seconds that a good or bad client rests after each turn.")
+    ] = 0,
 ) -> None:
     """Soak, print and write soak.json; ends with 1 where an answer was wrong or memory grew."""
     console = Console()
@@ -113,7 +143,7 @@ def main(
         tempfile.TemporaryDirectory() as folder,
         service(precision).serving(model.resolve(), Path(folder) / "log") as server,
     ):
-        soak = Soak(server, model, precision)
+        soak = Soak(server, model, precision, pause)
         form = pictures.multipart([pictures.png(pictures.digits()[0])])
         wait_until_answering(server, "/classify", form, {"Content-Type": pictures.MULTIPART})
         files = server.open_files()
@@ -136,7 +166,7 @@ def main(
         },
     }
     console.print_json(json.dumps(figures))
-    path = save("soak", {"precision": precision, "model": model.name}, figures, output)
+    path = save("soak", {"precision": precision, "model": model.name, "pause": pause}, figures, output)
     console.print(f"written: {path}", highlight=False)
     sys.exit(not all(figures["met"].values()))  # type: ignore[attr-defined]
 
@@ -144,13 +174,13 @@ def main(
 class Soak:
     """The clients, what they were answered, and what was wrong with it."""
 
-    def __init__(self, server: Server, model: Path, precision: str) -> None:
+    def __init__(self, server: Server, model: Path, precision: str, pause: float) -> None:
         digits = pictures.digits()
         self._port = server.port
         self._files = [pictures.png(each) for each in digits]
         _, variants = open_variants(model)
         self._expected = variants[precision].encode(pictures.floats(digits))
-        self._end = 0.0
+        self._end, self._pause = 0.0, pause
         self.answers: Counter[str] = Counter()
         self.wrong: list[str] = []
 
@@ -173,7 +203,7 @@ class Soak:
                 while kind.again and not (reading and reading.done()):
                     writer.write(kind.again)
                     await writer.drain()
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(kind.pause)
                 await (reading or asyncio.sleep(kind.seconds))
         writer.transport.abort()
         self.answers[f"hostile: {name}"] += 1
@@ -187,6 +217,7 @@ class Soak:
                 await client(turn % len(self._files))
             except (OSError, EOFError, TimeoutError) as error:
                 self.wrong.append(f"{client}: {error!r}")
+            await asyncio.sleep(self._pause)
 
     async def _raw(self, index: int) -> None:
         await self._ask("/classify?verify=false", self._files[index], "image/png", index)

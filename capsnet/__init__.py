@@ -20,10 +20,12 @@ __version__ = "0.1.0"
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
-    from capsnet.async_client import AsyncClient
-    from capsnet.client import Client
+    from capsnet.client.async_client import AsyncClient
+    from capsnet.client.retry import DEFAULT_RETRIES, DEFAULT_TIMEOUT
+    from capsnet.client.sync_client import Client
+    from capsnet.client.transport import DEFAULT_SERVER
     from capsnet.errors import CapsnetError
-    from capsnet.images import Picture, Png
+    from capsnet.image_encoding import Picture, Png
     from capsnet.predictor import Predictor, load
     from capsnet.results import (
         Check,
@@ -39,8 +41,6 @@ if TYPE_CHECKING:
         TransformedStep,
         VotesIteration,
     )
-    from capsnet.retry import DEFAULT_RETRIES, DEFAULT_TIMEOUT
-    from capsnet.transport import DEFAULT_SERVER
 
 __all__ = [
     "DEFAULT_RETRIES",
@@ -68,19 +68,19 @@ __all__ = [
 ]
 
 _MODULES = {
-    "DEFAULT_RETRIES": "retry",
-    "DEFAULT_SERVER": "transport",
-    "DEFAULT_TIMEOUT": "retry",
-    "AsyncClient": "async_client",
+    "DEFAULT_RETRIES": "client.retry",
+    "DEFAULT_SERVER": "client.transport",
+    "DEFAULT_TIMEOUT": "client.retry",
+    "AsyncClient": "client.async_client",
     "CapsnetError": "errors",
     "Check": "results",
     "Classification": "results",
-    "Client": "client",
+    "Client": "client.sync_client",
     "Digit": "results",
     "Explanation": "results",
     "Model": "results",
-    "Picture": "images",
-    "Png": "images",
+    "Picture": "image_encoding",
+    "Png": "image_encoding",
     "Prediction": "results",
     "Predictor": "predictor",
     "Reading": "results",

@@ -1,25 +1,29 @@
-"""What a trained model promises to its users: names, shapes, configuration and the card beside its graphs.
+"""Describe a trained model to its users: names, shapes, configuration and the card beside its graphs.
 
-Standard library only, so that the service can read a card without PyTorch and training can write one without ONNX.
+The parts of a card are frozen dataclasses, which pydantic checks when a card is read. The service can so read a card
+without PyTorch, and training can write one without ONNX.
 
 Legend used all over the project: B batch, C channels, H height, W width, I input capsules, J output capsules
 (one a class), D pose dimensions.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
 import re
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from capsnet.config import InputSpec, ModelConfig, UserError
+from capsnet.config import InputSpec, ModelConfig, Record, UserError
 from capsnet.onnx_file import has_external_data
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 CARD_FILE = "card.json"
 DECODER_FILE = "decoder.onnx"
@@ -51,6 +55,9 @@ Precision = Literal["fp32", "fp16", "int8"]
 # `auto` takes a faster encoder that errs on at most this much more of the validation images.
 TOLERATED_ERROR = 0.0005
 
+# The words for an error of pydantic where its own would puzzle a reader of a card.
+PROBLEMS = {"missing": "is missing", "unexpected_keyword_argument": "is not a field of a card"}
+
 # A model's name is a folder, a query parameter and a part of a path.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -71,7 +78,7 @@ def sha256(path: Path) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Graph:
+class Graph(Record):
     """One ONNX file beside the card."""
 
     file: str
@@ -79,7 +86,7 @@ class Graph:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grid:
+class Grid(Record):
     """Where the input capsules of a network stand: `types` of them at each place of `rows` by `columns`.
 
     Each place sees a square of the image, `field` pixels wide. The first begins at pixel `first` of the row and of the
@@ -95,10 +102,10 @@ class Grid:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Routing:
+class Routing(Record):
     """How to see the routing of a network whose input capsules have a place.
 
-    `graph` is no graph by itself: its bytes follow those of the fp32 encoder (`capsnet.routing`).
+    `graph` is no graph by itself: its bytes follow those of the fp32 encoder (`capsnet.explanation.votes`).
     """
 
     graph: Graph
@@ -107,12 +114,35 @@ class Routing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Guard:
+class Appearance(Record):
+    """What the pixels of the training images have in common (see `capsnet.appearance`).
+
+    `mean` and `spread` are those of F measures of an image. `factor` is the lower triangle of the Cholesky factor of
+    the inverse of their correlation, row by row. `limit` is the largest usual distance.
+    """
+
+    mean: tuple[float, ...]
+    spread: tuple[float, ...]
+    factor: tuple[tuple[float, ...], ...]
+    limit: float
+
+    def __post_init__(self) -> None:
+        size = len(self.mean)
+        if [len(self.spread), *map(len, self.factor)] != [size, *range(1, size + 1)]:
+            raise CardError(
+                "'appearance' must have as many spreads as means, and a row of its factor for each"
+            )
+        if not all(value > 0 for value in (*self.spread, self.limit)):
+            raise CardError("'appearance' must have spreads and a limit above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guard(Record):
     """The usual values of validation images of each class, and the thresholds of strangeness (see `capsnet.guard`).
 
     `distance` and `ink` are the medians of the reconstruction's distance and of the image's Euclidean norm, `p95` and
     `p99` the 95th and 99th percentiles of the strangeness. `doubt_weight` says how much the lengths count beside the
-    distance.
+    distance. Models of few images of one's own have `appearance`, which counts as well.
     """
 
     distance: tuple[float, ...]
@@ -120,10 +150,11 @@ class Guard:
     p95: tuple[float, ...]
     p99: tuple[float, ...]
     doubt_weight: float = 2.0
+    appearance: Appearance | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Metrics:
+class Metrics(Record):
     """What `training evaluate --write-card` measured on the test set, read once.
 
     `errors` counts the objects that are not among as many longest capsules, and `error` is their share (0 to 1);
@@ -147,7 +178,7 @@ class Metrics:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Validation:
+class Validation(Record):
     """What a variant does to the validation images, measured when it was made.
 
     `errors` and `error` are as in `Metrics`; `pose_difference` is the largest difference of any pose dimension from
@@ -161,7 +192,7 @@ class Validation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Speed:
+class Speed(Record):
     """How fast the encoder runs on one thread of a processor, as `training evaluate --speed` measured it.
 
     `images_per_second` is by batch. `best_batch` is the largest batch that is within 2 % of the fastest. `speedup` is
@@ -175,7 +206,7 @@ class Speed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Variant:
+class Variant(Record):
     """One precision of the encoder, with the thresholds and figures that belong to it."""
 
     encoder: Graph
@@ -186,7 +217,7 @@ class Variant:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PoseMeaning:
+class PoseMeaning(Record):
     """What a pose dimension of one class was measured to change, and how clearly (`score`, held-out R squared)."""
 
     dim: int
@@ -195,7 +226,7 @@ class PoseMeaning:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PoseDirection:
+class PoseDirection(Record):
     """The direction in which a class's whole pose moves as a property of the image changes, by one unit of it.
 
     A pose (D,) moves by `amount · (vector + matrix · pose)`; without a matrix by `amount · vector`. It was measured
@@ -241,7 +272,7 @@ class PoseDirection:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelCard:
+class ModelCard(Record):
     """The truth about a model, in `card.json` beside its graphs. The names of the fields are a promise to users.
 
     With `members` above 1, or `mirrored`, the lengths are means over several networks, or over each image and its
@@ -290,15 +321,20 @@ class ModelCard:
             ),
             (set(self.samples) <= set(self.classes), "'samples' names something other than a class"),
             (self.members >= 1, f"'members' is {self.members}; it must be at least 1"),
+            (_is_finite(self.training), "'training' holds a number that is not finite"),
         ]:
             if not ok:
                 raise CardError(problem)
+        self._check_guards()
+        for label, directions in self.pose_directions.items():
+            self._check_directions(label, directions)
+
+    def _check_guards(self) -> None:
+        """Raise CardError unless each guard has a number for each class."""
         for precision, variant in self.variants.items():
             for name, numbers in vars(variant.guard).items():
                 if isinstance(numbers, tuple) and len(numbers) != self.config.num_classes:
                     raise CardError(f"'variants.{precision}.guard.{name}' must have one number a class")
-        for label, directions in self.pose_directions.items():
-            self._check_directions(label, directions)
 
     def _check_directions(self, label: str, directions: tuple[PoseDirection, ...]) -> None:
         """Raise CardError unless the directions are those of a class, each once and of the pose's size."""
@@ -361,11 +397,12 @@ class ModelCard:
         CardError
             If the text is not a card; the message begins with `source` and names the field.
         """
+        from pydantic import ValidationError  # late, as in `_reader`
+
         try:
-            card: ModelCard = _build(cls, json.loads(text, parse_constant=_no_number), "")
-        except (ValueError, RecursionError) as error:  # ValueError includes JSONDecodeError and CardError
-            raise CardError(f"{source}: {error}") from None
-        return card
+            return _reader().validate_json(text)
+        except ValidationError as error:
+            raise CardError(f"{source}: {_sentence(error.errors()[0])}") from None
 
     def check_files(self, folder: Path) -> None:
         """Raise CardError unless every graph in `folder` is, byte for byte, the one that the card names."""
@@ -401,57 +438,31 @@ class ModelCard:
         return cls.from_json(text, str(path))
 
 
-def _build(kind: Any, value: Any, where: str) -> Any:
-    """Make a value of the type `kind` out of parsed JSON, or say at which field that fails."""
-    name = where or "the card"
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if dataclasses.is_dataclass(kind):
-        return _build_dataclass(typing.cast(type, kind), value, where)
-    if kind is Any:
-        return value
-    if origin is types.UnionType:
-        return None if value is None else _build(arguments[0], value, where)
-    if origin is Literal:
-        if value not in arguments:
-            raise CardError(f"'{name}' is {value!r}; allowed: {', '.join(arguments)}")
-        return value
-    if origin is tuple:
-        _expect(isinstance(value, list), name, "a list")
-        return tuple(_build(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-    if origin is dict:
-        _expect(isinstance(value, dict), name, "an object")
-        return {key: _build(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
-    if kind is float:
-        _expect(isinstance(value, int | float) and not isinstance(value, bool), name, "a number")
-        _expect(math.isfinite(value), name, "a finite number")
-        return float(value)
-    names = {str: "a string", int: "a whole number", bool: "true or false"}
-    _expect(type(value) is kind, name, names[kind])
-    return value
+@functools.cache
+def _reader() -> "TypeAdapter[ModelCard]":
+    """Return what reads cards.
+
+    Pydantic loads with the first card (about 0.1 s and 14 MB), since a client of the service reads none. The next card
+    takes 0.7 ms.
+    """
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(ModelCard)
 
 
-def _build_dataclass(kind: type, value: Any, where: str) -> Any:
-    name = where or "the card"
-    _expect(isinstance(value, Mapping), name, "an object")
-    fields = {item.name: item for item in dataclasses.fields(kind)}
-    types_of_fields = typing.get_type_hints(kind)
-    prefix = f"{where}." if where else ""
-    if unknown := sorted(set(value) - set(fields)):
-        raise CardError(f"'{prefix}{unknown[0]}' is not a field of a card")
-    required = (
-        n
-        for n, item in fields.items()
-        if item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-    )
-    if missing := sorted(set(required) - set(value)):
-        raise CardError(f"'{prefix}{missing[0]}' is missing")
-    return kind(**{key: _build(types_of_fields[key], item, f"{prefix}{key}") for key, item in value.items()})
+def _sentence(error: Mapping[str, Any]) -> str:
+    """Return an error of pydantic as a sentence that names the field."""
+    if error["type"] == "value_error":  # a check of the project's own
+        return str(error["ctx"]["error"])
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"])
+    what = PROBLEMS.get(error["type"]) or str(error["msg"]).replace("Input should", "should")
+    return f"'{where.removeprefix('.')}' {what}" if where else f"the card: {what}"
 
 
-def _no_number(name: str) -> None:
-    raise CardError(f"{name} is no number")
-
-
-def _expect(ok: bool, name: str, what: str) -> None:
-    if not ok:
-        raise CardError(f"'{name}' must be {what}")
+def _is_finite(value: Any) -> bool:
+    """Tell whether all numbers in a value made of JSON's types are finite."""
+    if isinstance(value, Mapping):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 Preprocess = Literal["mnist", "fashion", "resize"]
 
@@ -18,13 +18,23 @@ class ConfigError(UserError):
     """A setting of a network is outside its bounds."""
 
 
+class Record:
+    """A part of a model card. Read from JSON, it takes known fields alone, of the very type, with finite numbers."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {
+        "extra": "forbid",
+        "strict": True,
+        "allow_inf_nan": False,
+    }
+
+
 def are_digits(classes: Sequence[str]) -> bool:
     """Tell whether classes are the ten digits in their order, so that pictures may be prepared as those of digits."""
     return tuple(classes) == tuple("0123456789")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig:
+class ModelConfig(Record):
     """All that is needed to rebuild a network; stored in its checkpoint and in its card.
 
     Attributes
@@ -87,13 +97,18 @@ class ModelConfig:
             )
 
     @property
+    def has_capsules(self) -> bool:
+        """Whether lengths and poses are those of capsules, not the probabilities and features of a CNN."""
+        return not self.architecture.startswith("cnn")
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """(C, H, W)."""
         return (self.channels, self.height, self.width)
 
 
 @dataclass(frozen=True, kw_only=True)
-class InputSpec:
+class InputSpec(Record):
     """The array that a network takes and how any picture becomes one (see `capsnet.preprocessing.pipeline`)."""
 
     channels: int

@@ -87,3 +87,16 @@ def explained(poses: Floats, start: Floats, foretold: Floats) -> float | None:
     """R squared of foretold poses (S,D) over the distance of poses (S,D) from `start` (D,); None where none moved."""
     total = float(np.square(poses - start).sum())
     return None if total == 0 else 1 - float(np.square(poses - foretold).sum()) / total
+
+
+def linearity(vectors: np.ndarray, amounts: np.ndarray) -> float | None:
+    """R squared of vectors (S,D) along a straight line of their own in amounts (S,); None where none moved.
+
+    It asks for no direction, so poses of capsules and features of other networks have it alike.
+    """
+    centred, steps = vectors - vectors.mean(axis=0), amounts - amounts.mean()
+    total = float(np.square(centred).sum())
+    if total == 0:
+        return None
+    slope = steps @ centred / np.square(steps).sum()  # (D,)
+    return 1 - float(np.square(centred - steps[:, None] * slope).sum()) / total

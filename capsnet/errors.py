@@ -1,4 +1,4 @@
-"""The one error of the client, with the fields of the problem that the service answered (RFC 9457)."""
+"""Define the one error of the client, with the fields of the problem that the service answered (RFC 9457)."""
 
 from __future__ import annotations
 

@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capsnet.errors import CapsnetError
-from capsnet.images import Png, printable, walk
+from capsnet.image_encoding import Png, printable, walk
 from capsnet.results import Classification
 
 if TYPE_CHECKING:
     from PIL import ImageDraw
 
-    from capsnet.client import Client
+    from capsnet.client.sync_client import Client
     from capsnet.predictor import Predictor
 
 # A mistake on the sheet: the edge of its picture, and the height of a line of text, in pixels.

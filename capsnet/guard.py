@@ -10,7 +10,9 @@ with little ink, which are near to everything, and nothing of the lengths. Here 
     doubt       = 1 - longest capsule + second longest capsule
 
 The weight w is 2, and 16 for networks of few images of one's own: their decoders draw less exactly, so the lengths say
-more. The usual value is the median over validation images of the winning class. An image is accepted where its
+more. Such networks know so few images that neither is enough. What the pixels of their training images have in common
+counts as well (`capsnet.appearance`): 50 times the share by which an image is less like them than its limit is added to
+the doubt. The usual value is the median over validation images of the winning class. An image is accepted where its
 strangeness is at most the 95th percentile of theirs: by construction about 5 % of good images are refused. Solved for
 the distance, that is a threshold for each image, `thresholds`.
 
@@ -22,17 +24,23 @@ over its winners, and so is the percentile.
 Legend: B images, K objects in each, J classes, C channels, H height, W width.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
-from capsnet.card import Guard
+from capsnet import appearance
+from capsnet.card import Appearance, Guard
 from capsnet.multi_object import overlay, top_classes
 
 __all__ = ["distance", "doubt", "fit", "ink", "overlay", "strangeness", "thresholds", "top_classes"]
 
 DOUBT_WEIGHT, DOUBT_WEIGHT_OF_FOLDERS = 2.0, 16.0
 
-# The 95th percentile of fewer images is no more than the largest of them.
-FEWEST_IMAGES = 20
+# How much unlikeness to the training images counts: a tenth over its limit is as bad as 5 usual distances.
+UNLIKE_WEIGHT = 50.0
+
+# The 95th percentile of fewer images is no more than the largest of them. With images of one's own, so many say more.
+FEWEST_IMAGES, FEWEST_OF_FOLDERS = 20, 100
 
 # Of a distance, an amount of ink or a share of it: keeps quotients finite.
 SMALLEST = 1e-6
@@ -101,7 +109,7 @@ def strangeness(
         (B,).
     """
     label = top_classes(lengths, objects)  # (B,K)
-    doubts = guard.doubt_weight * doubt(lengths, objects)
+    doubts = _doubts(guard, images, lengths, objects)
     scores: np.ndarray = (distances / _of(guard.distance, label) + doubts) / _fullness(guard, images, label)
     return scores
 
@@ -112,8 +120,8 @@ def thresholds(guard: Guard, images: np.ndarray, lengths: np.ndarray, objects: i
     Below 0 where no reconstruction would be near enough.
     """
     label = top_classes(lengths, objects)  # (B,K)
-    limits = _of(guard.p95, label) * _fullness(guard, images, label) - guard.doubt_weight * doubt(
-        lengths, objects
+    limits = _of(guard.p95, label) * _fullness(guard, images, label) - _doubts(
+        guard, images, lengths, objects
     )
     largest: np.ndarray = _of(guard.distance, label) * limits
     return largest
@@ -125,10 +133,12 @@ def fit(
     lengths: np.ndarray,
     objects: int = 1,
     doubt_weight: float = DOUBT_WEIGHT,
+    looks: Appearance | None = None,
 ) -> Guard:
     """Return the usual values and the thresholds, from images that the network was not fitted on.
 
-    A class that wins fewer than `FEWEST_IMAGES` takes the figures of all classes together.
+    A class that wins fewer than `FEWEST_IMAGES` takes the figures of all classes together. With `looks`, one that wins
+    fewer than `FEWEST_OF_FOLDERS` takes the percentiles of all classes together.
 
     Parameters
     ----------
@@ -142,6 +152,8 @@ def fit(
         K, how many the network looks for.
     doubt_weight
         How much the lengths count beside the distance.
+    looks
+        What the training images have in common, where that is to count.
 
     Raises
     ------
@@ -164,10 +176,29 @@ def fit(
         p95=(0.0,) * len(members),
         p99=(0.0,) * len(members),
         doubt_weight=doubt_weight,
+        appearance=looks,
     )
     scores = strangeness(usual, distances, images, lengths, objects)
-    p95, p99 = zip(*(np.percentile(scores[own], (95, 99)).tolist() for own in members), strict=True)
-    return Guard(distance=usual.distance, ink=usual.ink, p95=p95, p99=p99, doubt_weight=doubt_weight)
+    if looks is None:
+        p95, p99 = zip(*(np.percentile(scores[own], (95, 99)).tolist() for own in members), strict=True)
+        return replace(usual, p95=p95, p99=p99)
+    # Of 20 images the interpolated percentile leaves 9 % above it on average; this bound leaves 5 %.
+    members = [own if own.sum() >= FEWEST_OF_FOLDERS else np.ones_like(own) for own in members]
+    p95 = tuple(appearance.upper_bound(scores[own], 0.95) for own in members)
+    p99 = tuple(
+        max(least, appearance.upper_bound(scores[own], 0.99)) for own, least in zip(members, p95, strict=True)
+    )
+    return replace(usual, p95=p95, p99=p99)
+
+
+def _doubts(guard: Guard, images: np.ndarray, lengths: np.ndarray, objects: int) -> np.ndarray:
+    """How much (B,) the lengths, and the look of the images where the guard knows it, speak against each image."""
+    doubts = guard.doubt_weight * doubt(lengths, objects)
+    if guard.appearance is None:
+        return doubts
+    excess = np.clip(appearance.unlikeness(guard.appearance, images) - 1, 0, None)
+    both: np.ndarray = doubts + UNLIKE_WEIGHT * excess
+    return both
 
 
 def _fullness(guard: Guard, images: np.ndarray, label: np.ndarray) -> np.ndarray:

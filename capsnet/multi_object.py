@@ -1,4 +1,4 @@
-"""Several objects in one image: which classes a network sees, what they draw together, and which it missed.
+"""Tell which classes a network sees in an image of several objects, what they draw together, and which it missed.
 
 Legend: B images, K objects in each, J classes, C channels, H height, W width.
 """

@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from capsnet.images import Png
+    from capsnet.image_encoding import Png
     from capsnet.results import (
         Check,
         Classification,

@@ -1,4 +1,4 @@
-"""What an ONNX file refers to beside itself, read from its bytes: neither `onnx` nor a runtime is needed.
+"""Find what an ONNX file refers to beside itself, from its bytes: neither `onnx` nor a runtime is needed.
 
 A tensor of a graph may lie in another file ("external data"). The card's hash covers the graph's file alone, so weights
 in other files could be exchanged unseen. The format is protobuf's (https://protobuf.dev/programming-guides/encoding).

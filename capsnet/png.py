@@ -1,4 +1,4 @@
-"""Arrays to PNG files, 8-bit, at their own size."""
+"""Write image arrays (C,H,W) of a network as 8-bit PNG files of their own size."""
 
 import io
 from collections.abc import Sequence

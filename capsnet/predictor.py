@@ -28,12 +28,13 @@ import orjson
 from numpy.typing import NDArray
 
 from capsnet import directions as pose_directions
-from capsnet import guard, occlusion, results
+from capsnet import guard, results
 from capsnet.card import CARD_FILE, CardError, ModelCard
 from capsnet.config import are_digits
 from capsnet.errors import CapsnetError
-from capsnet.explanation import choose_method, occlusion_fields, votes_fields
-from capsnet.images import STORED, Picture, Png, read
+from capsnet.explanation import occlusion
+from capsnet.explanation.answer import choose_method, occlusion_fields, votes_fields
+from capsnet.image_encoding import STORED, Picture, Png, read
 from capsnet.png import png
 from capsnet.poses import linspace_exact, other_winners, perturb, rank, scatter_poses
 from capsnet.poses import sweep as sweep_poses
@@ -52,8 +53,8 @@ from capsnet.shipped_models import chosen_models
 from capsnet.transforms import PROPERTIES, transform
 
 if TYPE_CHECKING:
+    from capsnet.explanation.votes import LazyRouting
     from capsnet.onnx_model import OnnxModel
-    from capsnet.routing import LazyRouting
 
 Floats = NDArray[np.float32]
 
@@ -91,8 +92,8 @@ def load(model: str | os.PathLike[str] = "mnist", *, precision: str = "auto", th
     ImportError
         If no ONNX Runtime is installed; the message names the extras that bring one.
     """
+    from capsnet.explanation.votes import LazyRouting
     from capsnet.onnx_model import OnnxModel
-    from capsnet.routing import LazyRouting
 
     folder = _find(model)
     card = ModelCard.load(folder)
@@ -384,6 +385,7 @@ class Predictor:
             "explained": None
             if foretold is None
             else pose_directions.explained(poses[:, index], seen.poses[index], foretold),
+            "linearity": pose_directions.linearity(poses[:, index], amounts),
             "steps": [
                 {
                     "amount": float(amounts[step]),
@@ -522,7 +524,7 @@ class Predictor:
         distances = guard.distance(images, together).tolist()
         thresholds = guard.thresholds(self._limits, images, lengths, objects).tolist()
         checks = [
-            {"distance": distance, "threshold": threshold, "accepted": distance <= threshold}
+            {"distance": distance, "threshold": max(0.0, threshold), "accepted": distance <= threshold}
             for distance, threshold in zip(distances, thresholds, strict=True)
         ]
         return checks, list(together)

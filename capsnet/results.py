@@ -1,4 +1,4 @@
-"""What the client and a model in this process answer; a notebook shows each result with its images.
+"""Define what the client and a model in this process answer; a notebook shows each result with its images.
 
 Legend: C channels, H height, W width, J class capsules, D pose dimensions.
 """
@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from capsnet import notebook
-from capsnet.images import Png, encode
+from capsnet.image_encoding import Png, encode
 
 if TYPE_CHECKING:  # NumPy takes a tenth of a second to import, and the command never needs it
     import numpy as np
@@ -188,7 +188,8 @@ class Transformation:
     """An image transformed step by step, and one capsule read in each step.
 
     `explained` is how much of the way that the pose moved the direction foretells (R squared), or None where the card
-    names no direction for the capsule's class.
+    names no direction for the capsule's class. `linearity` is how straight that way is (R squared of the poses along a
+    line of their own), or None where the pose stays or the service does not say it.
     """
 
     model: str
@@ -197,6 +198,7 @@ class Transformation:
     property: str
     unit: str
     explained: float | None
+    linearity: float | None
     steps: tuple[TransformedStep, ...]
     answer: Json = field(repr=False)
 
@@ -390,6 +392,7 @@ def transformation(answer: Json) -> Transformation:
         property=answer["property"],
         unit=answer["unit"],
         explained=answer["explained"],
+        linearity=answer.get("linearity"),
         steps=tuple(
             TransformedStep(
                 amount=each["amount"],

@@ -6,8 +6,9 @@
 # PyTorch is in neither. The GPU image brings CUDA 13 and cuDNN 9 as wheels, so the host needs NVIDIA's driver and
 # container toolkit alone.
 
-# The one base of all stages. A release names its digest: --build-arg PYTHON_IMAGE=python:3.11-slim@sha256:…
-ARG PYTHON_IMAGE=python:3.11-slim
+# The one base of all stages, for all platforms: the tag says which Python, the digest which bytes. Public repositories name
+# this digest as that of python:3.11-slim on 2026-09-22. `make pin-images` asks the registry for the newest one.
+ARG PYTHON_IMAGE=python:3.11-slim@sha256:da047cb8f9d1d98e5c070f5300ba9f7274e33b8fc0e5be5ed88740aed1b95ba9
 
 FROM ${PYTHON_IMAGE} AS dependencies
 ARG DEVICE=cpu
@@ -15,7 +16,7 @@ COPY requirements/serve.txt requirements/runtime-${DEVICE}.txt /tmp/requirements
 # The environment itself holds no pip; pip compiles to bytecode as it installs, because nothing can be written later.
 RUN python -m venv --without-pip /opt/venv \
     && python -m pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check \
-       -r /tmp/requirements/serve.txt -r /tmp/requirements/runtime-${DEVICE}.txt
+       --require-hashes -r /tmp/requirements/serve.txt -r /tmp/requirements/runtime-${DEVICE}.txt
 
 FROM ${PYTHON_IMAGE} AS code
 WORKDIR /srv/capsnet

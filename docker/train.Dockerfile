@@ -3,20 +3,24 @@
 #   docker build -f docker/train.Dockerfile -t capsnet-service:train .
 #
 # torch comes from pip's own index, on Linux with CUDA; --build-arg TORCH_INDEX=https://… takes it from another one,
-# such as PyTorch's index of CPU-only builds. Exports are proven on the CPU, so ONNX Runtime is the small package.
+# such as PyTorch's index of CPU-only builds, and that wheel alone is compared with no hash. Exports are proven on the CPU,
+# so ONNX Runtime is the small package.
 
-# The one base of all stages. A release names its digest: --build-arg PYTHON_IMAGE=python:3.11-slim@sha256:…
-ARG PYTHON_IMAGE=python:3.11-slim
+# The one base of all stages, for all platforms: the tag says which Python, the digest which bytes. Public repositories name
+# this digest as that of python:3.11-slim on 2026-09-22. `make pin-images` asks the registry for the newest one.
+ARG PYTHON_IMAGE=python:3.11-slim@sha256:da047cb8f9d1d98e5c070f5300ba9f7274e33b8fc0e5be5ed88740aed1b95ba9
 
 FROM ${PYTHON_IMAGE} AS dependencies
 ARG TORCH_INDEX=""
-COPY requirements/train.txt requirements/runtime-cpu.txt /tmp/requirements/
+COPY requirements/train.txt requirements/torch-cuda.txt requirements/runtime-cpu.txt /tmp/requirements/
 RUN python -m venv --without-pip /opt/venv \
     && install() { python -m pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check "$@"; } \
     && if [ -n "$TORCH_INDEX" ]; then \
-         install --no-deps --index-url "$TORCH_INDEX" "$(grep '^torch==' /tmp/requirements/train.txt)"; \
+         install --no-deps --index-url "$TORCH_INDEX" "$(grep -o '^torch==[0-9.]*' /tmp/requirements/train.txt)"; \
+       else \
+         install --require-hashes -r /tmp/requirements/torch-cuda.txt; \
        fi \
-    && install -r /tmp/requirements/train.txt -r /tmp/requirements/runtime-cpu.txt
+    && install --require-hashes -r /tmp/requirements/train.txt -r /tmp/requirements/runtime-cpu.txt
 
 FROM ${PYTHON_IMAGE} AS code
 WORKDIR /srv/capsnet

@@ -1,4 +1,4 @@
-"""Who may use the service, and how often: keys and rates, without ASGI."""
+"""Authenticate a request by its key, and hold a client to its rate. Knows no ASGI."""
 
 import hashlib
 import hmac

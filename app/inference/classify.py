@@ -33,7 +33,7 @@ async def classify_images(
     """
     served = service.models.get(model)
     count = _check_top_k(served, top_k)
-    with service.admit(len(files) * (1 + count * reconstruct)) as deadline:
+    async with service.admit(len(files) * (1 + count * reconstruct)) as deadline:
         counts = [ObjectCount() for _ in files]
         images = await service.load_images(served, files, preprocess, deadline, counts)
         readable = [image for image in images if not isinstance(image, Problem)]

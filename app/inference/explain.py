@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from capsnet import occlusion
 from capsnet.card import CardError
-from capsnet.explanation import choose_method, occlusion_fields, votes_fields
+from capsnet.explanation import occlusion
+from capsnet.explanation.answer import choose_method, occlusion_fields, votes_fields
+from capsnet.explanation.votes import Votes
 from capsnet.results import Method
-from capsnet.routing import Votes
 
 from ..errors import InvalidParameter, NotReady
 from .models import LoadedModel
@@ -20,7 +20,7 @@ from .types import Floats
 
 @dataclass(frozen=True)
 class Explanation:
-    """A capsule, and the fields of the answer that say where the evidence for it lies (`capsnet.explanation`)."""
+    """A capsule, and the fields of the answer that say where the evidence for it lies."""
 
     model: LoadedModel
     label: int
@@ -44,7 +44,7 @@ async def explain_image(
     except ValueError as error:
         raise InvalidParameter.of("query parameter 'method'", "'votes'", str(error)) from None
     if chosen == "votes":
-        with service.admit(2) as deadline:
+        async with service.admit(2) as deadline:
             subject = await look(service, served, data, preprocess, label, deadline)
             fields = await service.run_in_thread(lambda: _by_votes(served, subject), deadline)
     else:
@@ -70,7 +70,7 @@ async def _by_occlusion(
     height, width = served.card.config.image_shape[1:]
     patch, stride = occlusion.sizes(height, width)
     rows, columns = (len(occlusion.corners(side, patch, stride)) for side in (height, width))
-    with service.admit(1 + rows * columns) as deadline:
+    async with service.admit(1 + rows * columns) as deadline:
         subject = await look(service, served, data, preprocess, label, deadline)
         copies = occlusion.covered(subject.image, patch, stride)  # (N,C,H,W)
         read = await service.encode(served, list(copies), deadline)

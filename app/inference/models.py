@@ -8,7 +8,7 @@ import numpy as np
 
 from capsnet import guard
 from capsnet.card import Guard, ModelCard
-from capsnet.routing import LazyRouting
+from capsnet.explanation.votes import LazyRouting
 
 from ..errors import InvalidParameter, ModelError, UnknownModel, did_you_mean, quote
 from ..settings import Settings
@@ -189,7 +189,7 @@ def _check(
     distances = guard.distance(stacked, together).tolist()
     thresholds = guard.thresholds(limits, stacked, lengths, objects).tolist()
     return [
-        ReconstructionCheck(distance, threshold, accepted=distance <= threshold)
+        ReconstructionCheck(distance, max(0.0, threshold), accepted=distance <= threshold)
         for distance, threshold in zip(distances, thresholds, strict=True)
     ]
 

@@ -41,7 +41,7 @@ async def reconstruct_image(
     """Draw a picture file again, as it is and moved by `(dim, delta)` pairs and `(direction, amount)` pairs."""
     served = service.models.get(model)
     _check_dims(served, "dim", [dim for dim, _ in perturbations])
-    with service.admit(1 + served.card.objects) as deadline:
+    async with service.admit(1 + served.card.objects) as deadline:
         image, seen, index = await look(service, served, data, preprocess, label, deadline)
         pose = seen.poses[index]
         with refusing("query parameter 'direction'"):
@@ -92,7 +92,7 @@ async def sweep_pose(
     every = [] if along else list(range(served.card.config.pose_dim))
     rows = every if dims is None else list(dims)
     deltas = linspace_exact(lowest, highest, steps)
-    with service.admit(1 + (len(rows) + len(along)) * steps) as deadline:
+    async with service.admit(1 + (len(rows) + len(along)) * steps) as deadline:
         image, seen, index = await look(service, served, data, preprocess, label, deadline)
         pose = seen.poses[index]
         with refusing("query parameter 'directions'"):
@@ -136,7 +136,7 @@ async def decode_poses(
     else:
         indices = [served.find_class(f"field 'labels[{n}]'", label) for n, label in enumerate(labels)]
     drawings = drawings_of(served, _as_poses(served, poses), indices)
-    with service.admit(len(drawings)) as deadline:
+    async with service.admit(len(drawings)) as deadline:
         images = await served.decoder.submit(drawings, deadline)
         return served, await service.run_in_thread(lambda: [png(image) for image in images], deadline)
 

@@ -95,7 +95,8 @@ class Transformation:
     """A picture transformed step by step, and one of its capsules in each step; the pictures are PNG files.
 
     `direction` is what the card names for the capsule's class, and `explained` how much of the way it foretells (R
-    squared); both are None where the card names none.
+    squared); both are None where the card names none. `linearity` is R squared of the poses along a line of their own,
+    or None where they stay.
     """
 
     model: LoadedModel
@@ -105,4 +106,5 @@ class Transformation:
     property: str
     direction: PoseDirection | None
     explained: float | None
+    linearity: float | None
     steps: list[TransformStep]

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -59,7 +59,9 @@ class InferenceService:
     ) -> None:
         self._settings = settings
         self._observers = observers
-        self.admission = Admission(settings.max_queue, settings.max_wait)
+        # A batch in each slot, and another one that comes together meanwhile.
+        working = settings.max_batch * (models.device.slots + 1)
+        self.admission = Admission(working, settings.max_queue, settings.max_wait, observers("", "admission"))
         self._slots = slots
         self.models = models
         # Reading and writing picture files: work of any kind, bounded like the graphs' queues.
@@ -145,17 +147,18 @@ class InferenceService:
                 reason = (str(error).strip() or repr(error)).splitlines()[0]
                 raise NotReady(f"model {served.card.name!r} fails on {served.provider}: {reason}") from None
 
-    @contextlib.contextmanager
-    def admit(self, items: int) -> Iterator[float]:
-        """A place for a request of so many items until it is answered; gives its deadline.
+    @contextlib.asynccontextmanager
+    async def admit(self, items: int) -> AsyncIterator[float]:
+        """Wait for a place for a request of so many items, until it is answered; gives its deadline.
 
         Raises
         ------
         QueueFull, ContentTooLarge
             If there is none (`app.inference.batching.admission`).
         """
-        with self.admission.admitted(items):
-            yield self._deadline()
+        deadline = self._deadline()
+        async with self.admission.admitted(items):
+            yield deadline
 
     def _deadline(self) -> float:
         return time.monotonic() + self._settings.request_timeout

@@ -26,7 +26,7 @@ async def run_tensors(
     They are lengths (B,J), poses (B,J,D), and the reconstruction (B,C,H,W) from the longest capsule of each image, or
     from the K longest, laid over each other, where the model looks for K objects.
     """
-    with service.admit(len(images)) as deadline:
+    async with service.admit(len(images)) as deadline:
         seen = await service.encode(served, list(images), deadline)
         lengths, poses = map(np.stack, zip(*seen, strict=True))
         tensors = {LENGTHS: lengths, POSES: poses}

@@ -36,7 +36,7 @@ async def transform_image(
     """
     served = service.models.get(model)
     amounts = linspace_exact(lowest, highest, steps)
-    with service.admit(1 + 2 * steps) as deadline:
+    async with service.admit(1 + 2 * steps) as deadline:
         image, seen, index = await look(service, served, data, preprocess, label, deadline)
         images = await service.run_in_thread(lambda: _transformed(image, by, amounts), deadline)
         read = await service.encode(served, list(images), deadline)
@@ -57,6 +57,7 @@ async def transform_image(
         property=by,
         direction=direction,
         explained=None if foretold is None else directions.explained(poses, seen.poses[index], foretold),
+        linearity=directions.linearity(poses, amounts),
         steps=[
             TransformStep(
                 amount=float(amounts[step]),

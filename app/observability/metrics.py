@@ -203,7 +203,7 @@ class _QueueSeries:
         labels = ["model", "stage"]
         self.items = Gauge(
             "capsnet_queue_items",
-            "Items that wait for a slot.",
+            "Items that wait for a slot; at stage `admission`, requests that wait in line.",
             labels,
             multiprocess_mode="livesum",
             registry=registry,

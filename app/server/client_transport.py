@@ -39,7 +39,7 @@ class ClientTransport(asyncio.Transport):
         self._transport = transport
         self._loop = loop
         self._is_sending = is_sending
-        self._closing = False
+        self._closing = self._held = False
         self._unread = 0
         self._discarded = 0
         self._ends_at = 0.0
@@ -48,11 +48,25 @@ class ClientTransport(asyncio.Transport):
         # Called for every request, so they are bound once.
         self.write = transport.write  # type: ignore[method-assign]
         self.pause_reading = transport.pause_reading  # type: ignore[method-assign]
-        self.resume_reading = transport.resume_reading  # type: ignore[method-assign]
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Return what the transport knows of its socket."""
         return self._transport.get_extra_info(name, default)
+
+    def hold(self) -> None:
+        """Read nothing until `release`, even if a request in work waits for its body or for its client to leave."""
+        self._held = True
+        self._transport.pause_reading()
+
+    def release(self) -> None:
+        """Read again."""
+        self._held = False
+        self._transport.resume_reading()
+
+    def resume_reading(self) -> None:
+        """Read again, unless the connection is held."""
+        if not self._held:
+            self._transport.resume_reading()
 
     def is_closing(self) -> bool:
         """Return whether nothing more can be written."""

@@ -84,6 +84,7 @@ class FastPath:
         identity = choose_request_id(head.last("x-request-id").encode("latin-1"))
         client = client_of(head, peer, state.trusted_hosts)
         problem: Problem | None = None
+        headers: list[tuple[bytes, bytes]] = []
         status = CLIENT_CLOSED_REQUEST
         bind_contextvars(request_id=identity)  # the task is this request's alone
         state.recorder.begin()
@@ -116,7 +117,7 @@ class FastPath:
             )
         try:
             body, media_type = problem_details.encode_problem(problem, head.path, identity)
-            headers = problem_details.problem_headers(problem, len(body), media_type)
+            headers += problem_details.problem_headers(problem, len(body), media_type)
             return Reply(problem.status, identity, headers, body)
         finally:
             del problem  # its traceback has this frame, and that cycle would keep the picture

@@ -61,12 +61,6 @@ def read_head(data: bytes) -> Head | None:
     return None if end < 0 else _head(data[: end + 4])
 
 
-def whole_request(data: bytes) -> Head | None:
-    """The head of `data`, where that is exactly one plain POST request; None for anything else."""
-    head = read_head(data)
-    return head if head is not None and len(data) == head.size + head.length else None
-
-
 def without_upgrade(data: bytes) -> bytes:
     """What begins with a request, without its offer to go on in another protocol; as it is, if its head is not whole.
 

@@ -1,4 +1,4 @@
-"""One HTTP connection: uvicorn's protocol, with limits, load shedding and the fast path before its parser."""
+"""One HTTP connection: uvicorn's protocol, with limits and the fast path before its parser."""
 
 import asyncio
 import re
@@ -11,17 +11,19 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..errors import HeadTooLarge, MalformedRequest, Problem, RequestTimeout
 from .client_transport import ClientTransport
+from .early_refusal import EarlyRefusal
 from .fast_path import FastPath, PictureRequest, Reply
 from .http_head import answer, read_head, without_upgrade
-from .load_shedding import Refusals
 
 log = structlog.get_logger(__name__)
 
 # Bytes of the head of one request, its URL included, and bytes of its trailers.
 MAX_HEAD_BYTES = 65_536
 
-# The parser gets no more bytes at a time, so that the end of a head is noticed soon.
-FEED_BYTES = 65_536
+# The parser gets no more bytes at a time: so many of a body, and so many where heads may come. Each head that it finds
+# takes some kilobytes of memory, and one of 18 bytes is enough.
+BODY_PIECE_BYTES = 65_536
+HEAD_PIECE_BYTES = 4_096
 
 # What the system writes before the IPv4 address of a client on a socket for IPv6 and IPv4.
 IPV4_MAPPED = "::ffff:"
@@ -48,14 +50,11 @@ class UpgradeError(Exception):
 class CapsnetProtocol(HttpToolsProtocol):
     """uvicorn's connection, which looks at the bytes of a request before uvicorn's parser has any of them.
 
-    The service may refuse a request from its bytes (`load_shedding`), or answer it on the fast path (`fast_path`).
-    Until that is known, its beginning is kept here. All other requests go to the parser from their first byte.
-
-    A whole request counts as arrived until it is answered. It does not count while its client reads no answers: many
-    such clients would fill the service although nothing is in work.
+    A request may be answered on the fast path (`fast_path`). Until that is known, its beginning is kept here. All other
+    requests go to the parser from their first byte.
     """
 
-    refusals: Refusals
+    early_refusal: EarlyRefusal
     fast: FastPath
     head_seconds: float  # in which the head of a request must come, and the rest of a body after the answer
     on_connections_changed: list[Callable[[], None]]
@@ -68,12 +67,10 @@ class CapsnetProtocol(HttpToolsProtocol):
     _began = False  # the present head or trailers, within the present piece
     _deadline: asyncio.TimerHandle | None = None  # of the rest of a head
     _body_deadline: asyncio.TimerHandle | None = None  # of the rest of a body that is answered already
-    _counted = False
-    _lost = False
-    _deferred = False
     _ends = False  # after the answers that are owed
     _task: asyncio.Task[None] | None = None  # answers a request on the fast path
-    _pipelined = b""  # came meanwhile
+    _pipelined = b""  # came meanwhile, or behind requests that wait for their turn
+    _body_left = 0  # bytes of the body that the parser waits for, where its length was declared
     _partial = b""  # the beginning of a request
     _wait: asyncio.TimerHandle | None = None
     _refused = False  # nothing more is read
@@ -93,34 +90,15 @@ class CapsnetProtocol(HttpToolsProtocol):
         return self._refused or not self._between or bool(self._partial or self._pipelined)
 
     def data_received(self, data: bytes) -> None:
-        """Take what has come, or defer it while the service is full."""
+        """Take what has come."""
         if self.transport.lingers or self._refused:
             self.transport.discard(len(data))
-        elif self._task is not None:
-            self._pipelined += data
-            self.transport.pause_reading()
+        elif self._task is not None or self.pipeline or self._pipelined:
+            self._hold(data)
         elif self._partial:
             self._dispatch(self._partial + data)
-        elif self._is_free() and self.refusals.puts_off(self, data):
-            self._deferred = True
-            self._unset_keepalive_if_required()
-            self.transport.pause_reading()
         else:
             self._dispatch(data)
-
-    def resume(self, data: bytes) -> None:
-        """Refuse what was deferred, or let it in."""
-        self._deferred = False
-        if self.transport.is_closing():
-            return
-        self.transport.resume_reading()
-        refused, last = None, self._is_last()
-        if self._is_free():
-            refused = self.refusals.answer(data, self.client, self._headers(last=last))
-        if refused is None:
-            self._dispatch(data)
-        else:
-            self._write(refused, last=last)
 
     def _dispatch(self, data: bytes) -> None:
         """Answer on the fast path what may take it, and leave all else to uvicorn's parser.
@@ -174,24 +152,43 @@ class CapsnetProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         if self._between:
             data = without_upgrade(data)
-        for start in range(0, len(data), FEED_BYTES):
-            self._feed(data[start : start + FEED_BYTES])
+        start = 0
+        while start < len(data):
+            if self.pipeline:
+                self._hold(data[start:])
+                break
+            end = start + max(HEAD_PIECE_BYTES, min(BODY_PIECE_BYTES, self._body_left))
+            self._feed(data[start:end])
             if self._refused or self.parser is None:
                 return
+            start = end
+        self._watch_head()
+        if self._pipelined:
+            return
         if self.draining and self._between and self.cycle is not None:
             self.cycle.keep_alive = False
-        self._watch_head()
         if self._ends:
             super().shutdown()
+
+    def _hold(self, data: bytes) -> None:
+        """Keep bytes, and read no more, until the requests before them are answered.
+
+        uvicorn reads on while requests wait for their turn, and one connection could bring thousands of them a second.
+        """
+        self._pipelined += data
+        self.transport.hold()
+
+    def _take_held(self) -> None:
+        held, self._pipelined = self._pipelined, b""
+        self.transport.release()
+        self.data_received(held)
 
     def _feed(self, data: bytes) -> None:
         """Give bytes to the parser, and count those of heads and trailers."""
         in_lines = self._in_head or self._in_trailers
         self._began = False
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # the offer is passed over
+            self._parse(data)
         except httptools.HttpParserError as error:
             own = error.__context__
             self._refuse(MalformedRequest(str(own if isinstance(own, UpgradeError) else error)))
@@ -202,6 +199,18 @@ class CapsnetProtocol(HttpToolsProtocol):
             self._line_bytes += len(data)
             if self._line_bytes > MAX_HEAD_BYTES:
                 self._refuse(HeadTooLarge(MAX_HEAD_BYTES))
+
+    def _parse(self, data: bytes) -> None:
+        """Give bytes to the parser; an offer to go on in another protocol is passed over, and what follows is HTTP."""
+        while data:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as offer:
+                data = data[max(1, *offer.args) :]
+
+    def _should_upgrade(self) -> bool:
+        return False
 
     def _watch_head(self) -> None:
         """Give the head of a request a deadline, however its bytes drip; blank lines before it are part of it."""
@@ -243,7 +252,9 @@ class CapsnetProtocol(HttpToolsProtocol):
             self._write_refusal(problem)
 
     def _write_refusal(self, problem: Problem) -> None:
-        self.transport.write(self.refusals.refuse(problem, self.client, self.server_state.default_headers))
+        self.transport.write(
+            self.early_refusal.write(problem, self.client, self.server_state.default_headers)
+        )
         self.transport.close()
 
     def _start_fast_path(self, request: PictureRequest) -> None:
@@ -252,7 +263,6 @@ class CapsnetProtocol(HttpToolsProtocol):
         self._task = self.loop.create_task(self._answer(request))
         self._task.add_done_callback(self.tasks.discard)
         self.tasks.add(self._task)
-        self._count()
 
     async def _answer(self, request: PictureRequest) -> None:
         try:
@@ -263,7 +273,6 @@ class CapsnetProtocol(HttpToolsProtocol):
 
     def _finish(self, reply: Reply) -> None:
         self._task = None
-        self._count()
         last = self._is_last()
         headers = [*self._headers(last=last), *reply.headers]
         self._write(answer(reply.status, reply.identity, headers, reply.body), last=last)
@@ -273,9 +282,7 @@ class CapsnetProtocol(HttpToolsProtocol):
         self.transport.write(data)
         self.server_state.total_requests += 1
         if self._pipelined:
-            pipelined, self._pipelined = self._pipelined, b""
-            self.transport.resume_reading()
-            self.data_received(pipelined)
+            self._take_held()
         elif last:
             self.transport.close()
         else:
@@ -303,7 +310,7 @@ class CapsnetProtocol(HttpToolsProtocol):
         """Close where nothing is owed, else after the answers that are: the server ends."""
         if self.transport.lingers:
             self.transport.close_now()
-        elif self._task is not None or self._deferred:
+        elif self._task is not None or self._pipelined:
             self._ends = True
         elif self._partial:
             self._ends = True
@@ -330,11 +337,12 @@ class CapsnetProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Note the end of a request's head."""
-        self._in_head = False
+        """Note the end of a request's head; where that fails, the application has nothing of the request."""
         if self.parser.should_upgrade() and any(name in DECLARES_BODY for name, _ in self.headers):
             raise UpgradeError
+        self._body_left = next((int(value) for name, value in self.headers if name == b"content-length"), 0)
         super().on_headers_complete()
+        self._in_head = False
 
     def on_chunk_header(self) -> None:
         """Note the size of a chunk: of the last one no bytes come, only trailers."""
@@ -344,18 +352,17 @@ class CapsnetProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Hand a piece of the body to the application."""
         self._in_trailers = False
+        self._body_left -= len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Note a request's last byte."""
         super().on_message_complete()
-        self._between, self._in_trailers = True, False
+        self._between, self._in_trailers, self._body_left = True, False, 0
         self._stop_body_deadline()
-        self._count()
 
     def on_response_complete(self) -> None:
         """Note an answer's last byte; of pipelined requests, not the last one's."""
-        self._count()
         last = not self.pipeline
         super().on_response_complete()
         if self.transport.is_closing():
@@ -366,6 +373,8 @@ class CapsnetProtocol(HttpToolsProtocol):
                 self._write_refusal(self._refusal)
         elif self._is_answered() and not self._between and not self._in_head and self._body_deadline is None:
             self._body_deadline = self.loop.call_later(self.head_seconds, self.transport.abort)
+        if self._pipelined and not self.pipeline and not self._refused:
+            self._take_held()
 
     def _stop_body_deadline(self) -> None:
         if self._body_deadline is not None:
@@ -376,13 +385,11 @@ class CapsnetProtocol(HttpToolsProtocol):
         """Stop writing, because the client does not read; not for ever."""
         super().pause_writing()
         self.transport.watch_reader()
-        self._count()
 
     def resume_writing(self) -> None:
         """Write again."""
         super().resume_writing()
         self.transport.note_progress()
-        self._count()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget all that was to be done here."""
@@ -395,8 +402,6 @@ class CapsnetProtocol(HttpToolsProtocol):
                 timer.cancel()
         if self._task is not None:
             self._task.cancel()
-        self._lost = True
-        self._count()
         for tell in self.on_connections_changed:
             tell()
 
@@ -407,12 +412,6 @@ class CapsnetProtocol(HttpToolsProtocol):
     def _is_answered(self) -> bool:
         """Return whether nothing is owed for what was read so far."""
         return self._task is None and (self.cycle is None or self.cycle.response_complete)
-
-    def _count(self) -> None:
-        """Count a whole request as long as its answer is waited for."""
-        waits = self._between and not self._is_answered() and not self.flow.write_paused and not self._lost
-        self.refusals.arrived += waits - self._counted
-        self._counted = waits
 
 
 def _is_part_of_head(data: bytes) -> bool:
@@ -427,7 +426,7 @@ def _is_part_of_head(data: bytes) -> bool:
 def protocol_class(app: FastAPI, head_seconds: float) -> type[CapsnetProtocol]:
     """Return the class of the connections of a server of this application."""
     own = {
-        "refusals": Refusals(app),
+        "early_refusal": EarlyRefusal(app),
         "fast": FastPath(app),
         "head_seconds": head_seconds,
         "on_connections_changed": [],

@@ -2,8 +2,8 @@
 
 All workers accept from one socket, which they inherit; who has more connections than another leaves new ones to it
 (`connection_balancer`). Connections that wait when a worker dies are taken by another.
-uvicorn's own supervisor has no growing pauses between starts, gives no reason in one sentence, and leaves its workers
-behind when it is killed. This one goes when it has all three.
+A subclass of uvicorn's own supervisor was tried (docs/log/serving.md): it would save about 110 lines, but a thread
+answers its heartbeat, so a blocked event loop is not seen. This one goes when uvicorn's heartbeat comes from the loop.
 """
 
 import asyncio

@@ -1,1 +1,1 @@
-"""The same encoder behind other servers; each file is started by itself, in an environment of its own."""
+"""Who takes part in `make bench-serving`: the table of servers, their environments and their applications."""

@@ -19,15 +19,15 @@ from capsnet import (
     Sweep,
     Transformation,
 )
-from capsnet.batching import in_order
 from capsnet.cli import output as rows
 from capsnet.cli.exit_codes import Status
 from capsnet.cli.inputs import Source, find
 from capsnet.cli.options import Format
 from capsnet.cli.output import Row, open_writer, save
 from capsnet.cli.runner import errors, leave, leaving_well, notice, outcomes, write
+from capsnet.client.batching import in_order
 from capsnet.evaluation import collect, draw_mistakes, find_labelled
-from capsnet.images import printable
+from capsnet.image_encoding import printable
 
 if TYPE_CHECKING:
     from capsnet.predictor import Predictor

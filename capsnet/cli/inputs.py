@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from capsnet.errors import CapsnetError
-from capsnet.images import SUFFIXES, is_picture, printable, unreadable, walk
+from capsnet.image_encoding import SUFFIXES, is_picture, printable, unreadable, walk
 
 STDIN = "-"
 

@@ -2,31 +2,18 @@
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from capsnet import __version__
 from capsnet.cli.exit_codes import HELP
-from capsnet.cli.options import (
-    ApiKey,
-    Form,
-    Jobs,
-    Label,
-    Model,
-    Output,
-    Pictures,
-    Preprocess,
-    Retries,
-    Server,
-    Timeout,
-)
+from capsnet.cli.options import Form, Jobs, Label, Output, Pictures, Preprocess, connected
 
-# As in `capsnet`, which help must not import.
-SERVER = "http://127.0.0.1:8000"
+if TYPE_CHECKING:
+    from capsnet.cli.commands import Connection
+
 JOBS = 4
-RETRIES = 5
-TIMEOUT = 60.0
 
 app = typer.Typer(
     add_completion=False,
@@ -57,9 +44,10 @@ def capsnet(
 
 
 @app.command(epilog=HELP)
+@connected()
 def classify(
+    connection: "Connection",
     pictures: Pictures,
-    model: Model = None,
     preprocess: Preprocess = None,
     top_k: Annotated[
         int | None,
@@ -74,44 +62,37 @@ def classify(
     ] = False,
     form: Form = None,
     jobs: Jobs = JOBS,
-    server: Server = SERVER,
-    api_key: ApiKey = None,
-    retries: Retries = RETRIES,
-    timeout: Timeout = TIMEOUT,
 ) -> None:
     """Say which class is in each picture, and whether it is anything that the model knows."""
     if fail_on_refused and not verify:
         raise typer.BadParameter("needs the guard; leave --no-verify out", param_hint="--fail-on-refused")
     from capsnet.cli import commands
 
-    connection = commands.Connection(server, api_key, model, retries, timeout)
     asked = {"preprocess": preprocess, "top_k": top_k, "verify": verify}
     commands.classify(connection, pictures, asked, form, jobs, fail_on_refused)
 
 
 @app.command(epilog=HELP)
+@connected()
 def read(
+    connection: "Connection",
     pictures: Pictures,
     drawings: Annotated[
         bool, typer.Option("--reconstruct", help="Add what each digit's capsule draws (JSON and CSV).")
     ] = False,
-    model: Model = None,
     form: Form = None,
     jobs: Jobs = JOBS,
-    server: Server = SERVER,
-    api_key: ApiKey = None,
-    retries: Retries = RETRIES,
-    timeout: Timeout = TIMEOUT,
 ) -> None:
     """Read every digit in each picture, in reading order."""
     from capsnet.cli import commands
 
-    connection = commands.Connection(server, api_key, model, retries, timeout)
     commands.read(connection, pictures, {"reconstruct": drawings}, form, jobs)
 
 
 @app.command(epilog=HELP)
+@connected()
 def reconstruct(
+    connection: "Connection",
     pictures: Pictures,
     move: Annotated[
         list[str] | None,
@@ -133,14 +114,9 @@ def reconstruct(
     ] = None,
     label: Label = None,
     output: Output = None,
-    model: Model = None,
     preprocess: Preprocess = None,
     form: Form = None,
     jobs: Jobs = JOBS,
-    server: Server = SERVER,
-    api_key: ApiKey = None,
-    retries: Retries = RETRIES,
-    timeout: Timeout = TIMEOUT,
 ) -> None:
     """Draw what the model saw in each picture, and the same with its pose moved."""
     moves = dict(map(parse_move, move or []))
@@ -151,13 +127,14 @@ def reconstruct(
         raise typer.BadParameter("each dimension may be moved once", param_hint="--move")
     from capsnet.cli import commands
 
-    connection = commands.Connection(server, api_key, model, retries, timeout)
     asked = {"moves": moves, "directions": directions, "label": label, "preprocess": preprocess}
     commands.reconstruct(connection, pictures, asked, form, jobs, output)
 
 
 @app.command(epilog=HELP)
+@connected()
 def sweep(
+    connection: "Connection",
     pictures: Pictures,
     dims: Annotated[
         str | None,
@@ -174,21 +151,15 @@ def sweep(
     steps: Annotated[int, typer.Option("--steps", min=2, max=51, help="Steps from one to the other.")] = 11,
     label: Label = None,
     output: Output = None,
-    model: Model = None,
     preprocess: Preprocess = None,
     form: Form = None,
     jobs: Jobs = JOBS,
-    server: Server = SERVER,
-    api_key: ApiKey = None,
-    retries: Retries = RETRIES,
-    timeout: Timeout = TIMEOUT,
 ) -> None:
     """Draw the perturbation sheet of each picture: a row for each dimension of the pose, a column for each step."""
     rows = None if dims is None else parse_dims(dims)
     names = None if directions is None else directions.split(",")
     from capsnet.cli import commands
 
-    connection = commands.Connection(server, api_key, model, retries, timeout)
     asked = {
         "dims": rows, "directions": names, "minimum": minimum, "maximum": maximum, "steps": steps,
         "label": label,
@@ -198,7 +169,9 @@ def sweep(
 
 
 @app.command(epilog=HELP)
+@connected()
 def transform(
+    connection: "Connection",
     pictures: Pictures,
     by: Annotated[
         str,
@@ -213,19 +186,13 @@ def transform(
     steps: Annotated[int, typer.Option("--steps", min=2, max=51, help="Steps from one to the other.")] = 13,
     label: Label = None,
     output: Output = None,
-    model: Model = None,
     preprocess: Preprocess = None,
     form: Form = None,
     jobs: Jobs = JOBS,
-    server: Server = SERVER,
-    api_key: ApiKey = None,
-    retries: Retries = RETRIES,
-    timeout: Timeout = TIMEOUT,
 ) -> None:
     """Turn, slant, scale, thicken or shift each picture in steps, and say whether its pose goes where it should."""
     from capsnet.cli import commands
 
-    connection = commands.Connection(server, api_key, model, retries, timeout)
     asked = {
         "by": by, "minimum": minimum, "maximum": maximum, "steps": steps, "label": label,
         "preprocess": preprocess,
@@ -234,7 +201,9 @@ def transform(
 
 
 @app.command(epilog=HELP)
+@connected()
 def explain(
+    connection: "Connection",
     pictures: Pictures,
     method: Annotated[
         Literal["votes", "occlusion"] | None,
@@ -244,30 +213,25 @@ def explain(
         str | None, typer.Option("--label", help="Class to explain; that of the longest capsule otherwise.")
     ] = None,
     output: Output = None,
-    model: Model = None,
     preprocess: Preprocess = None,
     form: Form = None,
     jobs: Jobs = JOBS,
-    server: Server = SERVER,
-    api_key: ApiKey = None,
-    retries: Retries = RETRIES,
-    timeout: Timeout = TIMEOUT,
 ) -> None:
     """Say where in each picture the evidence for its class lies: the votes of capsules, or what covering it changes."""
     from capsnet.cli import commands
 
-    connection = commands.Connection(server, api_key, model, retries, timeout)
     asked = {"method": method, "label": label, "preprocess": preprocess}
     commands.explain(connection, pictures, asked, form, jobs, output)
 
 
 @app.command(epilog=HELP)
+@connected()
 def evaluate(
+    connection: "Connection",
     folder: Annotated[
         Path,
         typer.Argument(metavar="FOLDER", help="One sub-folder a class, called like the model's classes."),
     ],
-    model: Model = None,
     in_process: Annotated[
         bool, typer.Option("--in-process", help="Load the model here instead of asking a service.")
     ] = False,
@@ -277,30 +241,23 @@ def evaluate(
     ] = None,
     form: Form = None,
     jobs: Jobs = JOBS,
-    server: Server = SERVER,
-    api_key: ApiKey = None,
-    retries: Retries = RETRIES,
-    timeout: Timeout = TIMEOUT,
 ) -> None:
     """Measure a model on a folder with one sub-folder a class: accuracy, confusions, and a sheet of the mistakes."""
     from capsnet.cli import commands
 
-    connection = commands.Connection(server, api_key, model, retries, timeout)
     commands.evaluate(connection, folder, form, jobs, output, in_process)
 
 
 @app.command(epilog=HELP)
+@connected(model=False)
 def models(
+    connection: "Connection",
     form: Form = None,
-    server: Server = SERVER,
-    api_key: ApiKey = None,
-    retries: Retries = RETRIES,
-    timeout: Timeout = TIMEOUT,
 ) -> None:
     """List the models in service."""
     from capsnet.cli import commands
 
-    commands.models(commands.Connection(server, api_key, None, retries, timeout), form)
+    commands.models(connection, form)
 
 
 @app.command()

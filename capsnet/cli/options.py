@@ -1,7 +1,9 @@
 """The options of the commands, each described in one place."""
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -71,3 +73,40 @@ Timeout = Annotated[
         "--timeout", min=0.1, max=86400, metavar="SECONDS", help="For one request with its repetitions."
     ),
 ]
+
+# The options of every command that asks a service; the defaults are as in `capsnet`, which help must not import.
+CONNECTION = {
+    "model": (Model, None),
+    "server": (Server, "http://127.0.0.1:8000"),
+    "api_key": (ApiKey, None),
+    "retries": (Retries, 5),
+    "timeout": (Timeout, 60.0),
+}
+
+
+def connected(*, model: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator that gives a command the options of `CONNECTION`, in place of its parameter `connection`.
+
+    Without `model` the command asks for no model, and has no option for it.
+    """
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, (kind, default) in CONNECTION.items()
+        if model or name != "model"
+    ]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        def called(**values: Any) -> None:
+            from capsnet.cli.commands import Connection
+
+            given = {each.name: values.pop(each.name) for each in shared}
+            command(connection=Connection(**{"model": None} | given), **values)
+
+        own = [each for each in inspect.signature(command).parameters.values() if each.name != "connection"]
+        parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own] + shared
+        called.__name__, called.__doc__ = command.__name__, command.__doc__
+        called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        called.__annotations__ = {each.name: each.annotation for each in parameters}
+        return called
+
+    return decorate

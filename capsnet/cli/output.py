@@ -26,7 +26,7 @@ from capsnet import (
 )
 from capsnet.cli.options import Format
 from capsnet.evaluation import Answer, Evaluation
-from capsnet.images import printable
+from capsnet.image_encoding import printable
 
 # Characters of a table's line in a file or a pipe: as many as it has.
 WIDEST = 10_000
@@ -183,12 +183,14 @@ SWEEP_COLUMNS = (
 )  # fmt: skip
 
 
-TRANSFORM_CELLS = ("file", "class", "by", "from", "to", "shortest", "longest", "foretold R²", "saved")
+TRANSFORM_CELLS = (
+    "file", "class", "by", "from", "to", "shortest", "longest", "straight R²", "foretold R²", "saved",
+)  # fmt: skip
 
 
 TRANSFORM_COLUMNS = (
     "file", "label", "index", "length", "model", "version", "pose", "property", "unit", "measured", "explained",
-    "steps", "saved",
+    "linearity", "steps", "saved",
 )  # fmt: skip
 
 
@@ -285,6 +287,7 @@ def transform_row(file: str, found: Transformation, saved: Sequence[str]) -> Row
             "to": f"{found.steps[-1].amount:g}",
             "shortest": f"{min(lengths):.3f}",
             "longest": f"{max(lengths):.3f}",
+            "straight R²": "-" if found.linearity is None else f"{found.linearity:.2f}",
             "foretold R²": "not named" if found.explained is None else f"{found.explained:.2f}",
             "saved": ", ".join(saved),
         },

@@ -77,22 +77,27 @@ def find_components(mask: np.ndarray, weights: np.ndarray) -> Components:
     """Components of a mask bool (h,w), pixels that touch at a corner included; weights float (h,w)."""
     height, width = mask.shape
     stride = _stride(width)
-    padded = np.zeros((height, stride), np.int8)
+    padded = np.zeros((height, stride), bool)
     padded[:, 1 : width + 1] = mask
-    change = np.diff(padded.ravel(), append=np.int8(0))
-    starts, ends = np.flatnonzero(change == 1) + 1, np.flatnonzero(change == -1) + 1
+    flat = padded.ravel()
+    change = np.flatnonzero(flat[1:] != flat[:-1]) + 1  # where runs begin and end, in turn
+    starts, ends = change[::2].copy(), change[1::2].copy()
     label, count = _joined(starts, ends, stride)
     row, left, right = starts // stride, starts % stride - 1, ends - starts // stride * stride - 1
     # The mask's pixels in order are the runs' pixels in order.
     first = np.cumsum(right - left) - (right - left)
     weight = np.add.reduceat(weights[mask], first, dtype=np.float64) if len(first) else np.zeros(0)
+    # Runs are in the order of rows, and of several values for one place the last one stays.
+    top, bottom = np.empty(count, np.int64), np.empty(count, np.int64)
+    top[label[::-1]] = row[::-1]
+    bottom[label] = row + 1
     return Components(
         shape=(height, width),
         starts=starts,
         ends=ends,
         label=label,
-        top=_least(label, row, count),
-        bottom=-_least(label, -(row + 1), count),
+        top=top,
+        bottom=bottom,
         left=_least(label, left, count),
         right=-_least(label, -right, count),
         pixels=np.bincount(label, right - left, count).astype(np.int64),
@@ -112,10 +117,10 @@ def _joined(starts: np.ndarray, ends: np.ndarray, stride: int) -> tuple[np.ndarr
     above = np.repeat(np.arange(len(starts)), touching)
     below = np.arange(len(above)) - np.repeat(np.cumsum(touching) - touching, touching) + first[above]
     label = np.arange(len(starts))
-    while not np.array_equal(label[above], label[below]):
-        least = np.minimum(label[above], label[below])
-        np.minimum.at(label, label[above], least)
-        np.minimum.at(label, label[below], least)
+    while ((upper := label[above]) != (lower := label[below])).any():
+        least = np.minimum(upper, lower)
+        np.minimum.at(label, upper, least)
+        np.minimum.at(label, lower, least)
         label = label[label]
     first_of_all = label == np.arange(len(label))
     number = np.cumsum(first_of_all) - 1

@@ -1,8 +1,9 @@
 """Lines that cross the picture and are no part of a digit: cell lines, margins, rails, folds, a table's edge.
 
 A row or a column, straight or a little inclined, that is covered from one edge of the picture to the other belongs to
-such a line. Near the edges of the picture a line may also be shorter. A bar in the middle that is as thick as a pen's
-stroke is none: it is a 1 in a close crop.
+such a line. Near the edges of the picture a line may also be shorter. A bar as thick as a pen's stroke is none if it
+lies in the middle or ends before an edge: it is a 1. What runs along two neighbouring sides of the picture and leaves
+the rest of it empty is a table or a sheet.
 """
 
 from functools import lru_cache
@@ -20,6 +21,9 @@ OUTER = 0.12  # of the picture's width or height
 STROKE = 0.05  # of its length: a bar in the middle that is as thick may be a 1
 MOST_LINES = 0.4  # of the picture: what covers more is no line
 OWN = 0.8  # of a component's pixels, that lie on lines if it is one
+ANGLE = 0.5  # of the picture's height and width, that the two edges of a table or a sheet at least run along
+EMPTY = 0.6  # of their extent, that an empty rectangle in one of its corners takes: of fewer than 1 % of the sevens
+GRAIN = 2  # every so many rows and columns are enough to know that
 CLOSE, OWN_CLOSE = 0.95, 0.97  # the same for what fills the picture: it may be a digit in a close crop
 
 
@@ -42,6 +46,28 @@ def parts_of_lines(parts: Components, mask: np.ndarray, lines: np.ndarray) -> np
     close = (parts.height >= CLOSE * height) & (parts.width >= CLOSE * width)
     own = np.where(close, OWN_CLOSE, OWN)
     return np.asarray(np.bincount(label, lines[mask], len(parts)) >= own * parts.pixels)
+
+
+def parts_of_angles(parts: Components) -> np.ndarray:
+    """Find the components that run along two neighbouring sides of the picture and leave the rest empty: bool (N,)."""
+    height, width = parts.shape
+    found = ((parts.top == 0) | (parts.bottom == height)) & ((parts.left == 0) | (parts.right == width))
+    found &= (parts.height >= ANGLE * height) & (parts.width >= ANGLE * width)
+    for number in np.flatnonzero(found):
+        own = parts.mask(np.arange(len(parts)) == number)[parts.window(int(number))][::GRAIN, ::GRAIN]
+        found[number] = _empty_corner(own) >= EMPTY
+    return np.asarray(found)
+
+
+def _empty_corner(mask: np.ndarray) -> float:
+    """Return the share of a mask bool (h,w) of the largest empty rectangle in one of its corners."""
+    largest = 0
+    for turned in (mask, mask[::-1], mask[:, ::-1], mask[::-1, ::-1]):
+        # Each row's first ink, or that of a row before it, bounds the rectangle that ends with this row.
+        first = np.where(turned.any(axis=1), turned.argmax(axis=1), turned.shape[1])
+        sizes = np.minimum.accumulate(first) * np.arange(1, len(first) + 1)
+        largest = max(largest, int(sizes.max()))
+    return largest / mask.size
 
 
 def _reduced(mask: np.ndarray, factor: int) -> np.ndarray:
@@ -69,7 +95,7 @@ def _line_pixels(mask: np.ndarray) -> np.ndarray:
     slope = np.arange(len(shifts))[:, None]
     upright[slope, rows, places] = upright[slope, rows, places + 1] = True
     total = upright.view(np.uint8).sum(axis=1, dtype=np.uint8)  # (slopes,w)
-    ends = np.asarray(upright[:, :END].any(axis=1) | upright[:, -END:].any(axis=1))
+    ends = np.add(upright[:, :END].any(axis=1), upright[:, -END:].any(axis=1), dtype=np.uint8)
     for number, covered in enumerate(total):
         inside = _chosen(covered / height, ends[number], room, width, height)
         if inside.any():
@@ -79,16 +105,26 @@ def _line_pixels(mask: np.ndarray) -> np.ndarray:
 
 
 def _chosen(covered: np.ndarray, ends: np.ndarray, room: int, width: int, height: int) -> np.ndarray:
-    """Tell which columns belong to lines, by their coverage (w,) and whether they reach an end (w,): bool (w,)."""
+    """Tell which columns belong to lines, by their coverage (w,) and how many ends they reach (w,): bool (w,)."""
     position = (np.arange(len(covered)) - room) / width
     outer = (position < OUTER) | (position > 1 - OUTER)
-    chosen = (covered >= COVERED) | (outer & ends & (covered >= COVERED_OUTSIDE))
+    chosen = (covered >= COVERED) | (outer & (ends > 0) & (covered >= COVERED_OUTSIDE))
     change = np.flatnonzero(np.diff(np.concatenate([[False], chosen, [False]]).astype(np.int8)))
     for first, last in zip(change[::2], change[1::2], strict=True):
         middle = (first + last) / 2 - room
-        if last - first - 1 > STROKE * height and 0.25 * width < middle < 0.75 * width:
+        # A 1 that touches one edge of the picture ends before the other.
+        one = ends[first:last].max() < 2 and _thickness(covered, first, last) > STROKE * height
+        if one or (last - first - 1 > STROKE * height and 0.25 * width < middle < 0.75 * width):
             chosen[first:last] = False
     return np.asarray(chosen)
+
+
+def _thickness(covered: np.ndarray, first: int, last: int) -> int:
+    """Return the pixels across a line whose columns `first` to before `last` of a coverage (w,) are clearest."""
+    faint = np.flatnonzero(covered < COVERED / 2)
+    at = int(np.searchsorted(faint, first))
+    before, after = faint[at - 1] if at else -1, faint[at] if at < len(faint) else len(covered)
+    return int(after - before - 2)  # each pixel covers two columns
 
 
 @lru_cache(maxsize=64)

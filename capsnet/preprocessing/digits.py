@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from capsnet.preprocessing.connected_components import Components, find_components
-from capsnet.preprocessing.crossing_lines import line_pixels, parts_of_lines
-from capsnet.preprocessing.local_background import stroke_width
+from capsnet.preprocessing.crossing_lines import line_pixels, parts_of_angles, parts_of_lines
+from capsnet.preprocessing.local_background import quantiles, stroke_width
 from capsnet.preprocessing.outlines import fill_outline
 from capsnet.preprocessing.rings import clear_ring
 from capsnet.preprocessing.ruled_lines import remove_ruled_lines
@@ -92,7 +92,7 @@ def segment_digits(
     counted
         Takes up how many separate objects there are.
     digits
-        Whether to clear a ring around a digit, and the slash of a 0.
+        Whether to clear a ring around a digit, the slash of a 0, and an angle along two sides of the picture.
 
     Returns
     -------
@@ -105,12 +105,19 @@ def segment_digits(
     clean = remove_ruled_lines(contrast, floor) if streaked(parts) else contrast
     if clean is not contrast:
         parts = find_components(clean > floor, clean)
-    if len(parts) and _may_be_line(parts, int(np.argmax(_likelihood(parts)))):
+    likelihood = _likelihood(parts)
+    whole = parts
+    if len(parts) and _may_be_line(parts, int(np.argmax(likelihood))):
         lines = line_pixels(mask)
-        crossing = parts_of_lines(parts, clean > floor, lines) if lines is not None else np.zeros(1, bool)
+        crossing = (
+            parts_of_lines(parts, clean > floor, lines) if lines is not None else np.zeros(len(parts), bool)
+        )
         if crossing.any():
             # Where one line crosses the picture, another straight piece at its edge is hardly a 1.
             crossing |= ~inner_parts(parts) & _slender(parts)
+        if digits:  # a letter may be an angle
+            crossing |= parts_of_angles(parts)
+        if crossing.any():
             clean = np.where(parts.mask(crossing), np.float32(0), clean)
             parts = find_components(clean > floor, clean)
     contrast = clean
@@ -123,14 +130,15 @@ def segment_digits(
         parts = find_components(contrast > floor, contrast)
     if not may_be_digits(parts).any():
         return None
+    chosen = _digits(parts, count, likelihood if parts is whole else None)
     if counted is not None:
-        counted.found = _separate_objects(parts, _digits(parts, count))
+        counted.found = _separate_objects(parts, chosen)
     # The digit's own strokes say how faint a part of it can be; fainter pixels may have joined it to something else.
-    mask = parts.mask(_digits(parts, count))
-    mask &= contrast > FAINTEST * np.percentile(contrast[mask], 75)
+    mask = parts.mask(chosen)
+    mask &= contrast > FAINTEST * quantiles(contrast[mask], 0.75)[0]
     parts = find_components(mask, contrast)
     mask = parts.mask(_digits(parts, count))
-    level = float(np.percentile(contrast[mask], 75))
+    level = quantiles(contrast[mask], 0.75)[0]
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     return np.where(mask[box], np.minimum(contrast[box] / (FULL * level), np.float32(1)), np.float32(0))
@@ -166,9 +174,12 @@ def streaked(parts: Components) -> bool:
     return bool(np.any(~inner_parts(parts) & ((2 * parts.width > width) | (2 * parts.height > height))))
 
 
-def _digits(parts: Components, count: int) -> np.ndarray:
-    """Which components are digits: the likeliest, as many as are looked for, and the pieces near them. bool (N,)."""
-    likelihood = _likelihood(parts)
+def _digits(parts: Components, count: int, likelihood: np.ndarray | None = None) -> np.ndarray:
+    """Which components are digits: the likeliest, as many as are looked for, and the pieces near them. bool (N,).
+
+    `likelihood` (N,) is that of the components, if it is known.
+    """
+    likelihood = _likelihood(parts) if likelihood is None else likelihood
     main = int(np.argmax(likelihood))
     found = _with_pieces(parts, main)
     for _ in range(1, count):
@@ -276,6 +287,8 @@ def may_be_digits(parts: Components) -> np.ndarray:
     width = parts.pixels / (longest * longest)  # of its strokes, as a share of its length
     inner = inner_parts(parts)
     thin = (width < HAIRLINE) & ~inner | (width < HAIRLINE / 2)
+    if inner.all():
+        return np.asarray(large & dark & ~thin)
     # A close crop touches all edges; what else lies along an edge is a table, a rail or a shadow.
     height, length = parts.shape
     close = (parts.height >= CLOSE * height) & (parts.width >= CLOSE * length)

@@ -1,4 +1,4 @@
-"""Bytes of strangers to a picture in memory: recognised, measured against a limit, decoded, turned upright.
+"""Decode an image file: recognise its format, hold its size to a limit, decode its pixels, turn it upright.
 
 Nothing here knows networks. Whatever the bytes, a caller gets a picture, `NotAnImage` or `ImageTooLarge`.
 """
@@ -41,6 +41,8 @@ PACKED_CHUNKS = (b"zTXt", b"iTXt", b"iCCP")
 # A chunk of a PNG file is its length, its kind, its data and the check sum of these two.
 PNG_SIGNATURE_SIZE = 8
 PNG_CHUNK_SIZE = 12
+# Encoders write chunks of 8 kB or more. Pillow takes microseconds for each, and a file of 20 MB can hold 1.6 million.
+MAX_CHUNKS = 50_000
 
 # A marker of a JPEG file, but for restarts (d0 to d7) within the pixels, where ff stands for itself before 00. More ff
 # may stand before it; they are no part of the pattern, or a long run of them would be read to its end from each.
@@ -83,6 +85,7 @@ STRIP_ROWS = 256  # of a large picture that are worked on at a time
 BYTES_PER_PIXEL = {"WEBP": 16, "HEIF": 9}
 STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}  # all other modes take four
 COEFFICIENT_BYTES = 2  # of one colour of one pixel, for a JPEG file of several scans
+ROW_BYTES = 8  # of a row: Pillow keeps its address, which counts where a picture is one pixel wide
 STRIP_BYTES = 5  # of a pixel of a strip, beside its copy
 WORK_BYTES = 20  # of a pixel of the reduced picture, until it is grey
 
@@ -189,7 +192,7 @@ def memory_to_decode(image: Image.Image, kind: str, enough: int) -> int:
     width, height = image.size
     stored = STORED_BYTES.get(image.mode, 4)
     factor = max(1, max(image.size) // (2 * enough))
-    decoded = BYTES_PER_PIXEL.get(kind, stored) * width * height
+    decoded = BYTES_PER_PIXEL.get(kind, stored) * width * height + ROW_BYTES * height
     strip = (stored + STRIP_BYTES) * width * min(height, max(STRIP_ROWS, factor)) if factor > 1 else 0
     return decoded + strip + WORK_BYTES * -(-width // factor) * -(-height // factor)
 
@@ -332,8 +335,11 @@ def _damaged(kind: str, error: Exception) -> str:
 
 
 def _check_sums(data: bytes) -> None:
-    """Refuse a PNG file whose pixels are not those that were written: Pillow skips the check sums of their chunks."""
-    view, start = memoryview(data), PNG_SIGNATURE_SIZE
+    """Refuse a PNG file whose pixels are not those that were written: Pillow skips the check sums of their chunks.
+
+    Refuse one of very many chunks too.
+    """
+    view, start, chunks = memoryview(data), PNG_SIGNATURE_SIZE, 0
     while start + PNG_CHUNK_SIZE <= len(data):
         kind = data[start + 4 : start + 8]
         end = start + PNG_CHUNK_SIZE + int.from_bytes(view[start : start + 4])
@@ -341,7 +347,9 @@ def _check_sums(data: bytes) -> None:
             raise NotAnImage(_damaged("PNG", ValueError("a check sum of its pixels is wrong")))
         if kind == b"IEND":
             return
-        start = end
+        start, chunks = end, chunks + 1
+        if chunks > MAX_CHUNKS:
+            raise NotAnImage(f"the PNG file comes in more than {MAX_CHUNKS} chunks")
 
 
 def _check_scans(data: bytes) -> int:

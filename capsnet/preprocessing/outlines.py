@@ -3,7 +3,7 @@
 import numpy as np
 
 from capsnet.preprocessing.connected_components import Components, find_components
-from capsnet.preprocessing.local_background import running_extremum, stroke_width
+from capsnet.preprocessing.local_background import quantiles, running_extremum, stroke_width
 
 MOST_INK = 0.25  # of the square of its length, that a contour covers
 LONGEST = 0.75  # of the contour's length, that the body at least has
@@ -39,7 +39,7 @@ def fill_outline(contrast: np.ndarray, parts: Components) -> np.ndarray | None:
     body = _body(ink, own, longest) if own <= MOST_INK * longest * longest else None
     if body is None:
         # A body filled with another colour is fainter than its contour, and all strokes are darker on average.
-        level = np.percentile(values[ink], 90)
+        level = quantiles(values[ink], 0.9)[0]
         if parts.weight[outer] > PALE * level * own:
             return None
         dark = ink & (values > FAINT_BODY * level)
@@ -54,6 +54,8 @@ def fill_outline(contrast: np.ndarray, parts: Components) -> np.ndarray | None:
 
 def _body(ink: np.ndarray, contour: int, longest: int) -> np.ndarray | None:
     """Find the body within a contour of so many pixels, in ink bool (h,w) cropped to it: bool (h,w)."""
+    if max(_doubled(ink), _doubled(ink.T)) < LONGEST * longest:
+        return None
     # The extent is one pixel larger on each side, so that all bare ground around the contour is one component.
     bare = np.pad(~ink, 1, constant_values=True)
     regions = find_components(bare, np.ones(bare.shape, np.float32))
@@ -69,6 +71,12 @@ def _body(ink: np.ndarray, contour: int, longest: int) -> np.ndarray | None:
         return None
     body = regions.mask(np.arange(len(regions)) == main)[1:-1, 1:-1]
     return body if _is_stroke(body, longest) else None
+
+
+def _doubled(ink: np.ndarray) -> int:
+    """Count the rows of ink bool (h,w) with two strokes or more: all rows of a body have ink at both sides."""
+    begins = (ink[:, 1:] > ink[:, :-1]).sum(axis=1) + ink[:, 0]
+    return int((begins > 1).sum())
 
 
 def _is_stroke(body: np.ndarray, longest: int) -> bool:

@@ -19,11 +19,12 @@ def find_panel(grey: np.ndarray) -> tuple[slice, slice] | None:
     """Find the largest panel with something on it, in a picture uint8 (h,w): its rows and columns; None without one."""
     factor = -(-max(grey.shape) // EDGE)
     small = np.asarray(Image.fromarray(grey).reduce(factor)) if factor > 1 else grey
-    border = np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]])
     span = int(small.max()) - int(small.min())
     if span < LEAST_RANGE:
         return None
-    mask = np.abs(small.astype(np.int16) - int(np.median(border))) > UNLIKE * span
+    border = np.sort(np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]]))
+    middle = (int(border[(len(border) - 1) // 2]) + int(border[len(border) // 2])) // 2
+    mask = np.abs(small.astype(np.int16) - middle) > UNLIKE * span
     if mask.mean() < LEAST_AREA:
         return None
     parts = find_components(mask, np.ones(mask.shape, np.float32))

@@ -2,7 +2,8 @@
 
 The outermost ink in every direction tells a ring: nearly everywhere it lies on one ellipse. What lies within is the
 digit, also where it touches the ring, and the ring is cleared. A 0 has nothing inside. One straight bar from side to
-side is the slash of a 0, and the bar is cleared, unless the ring is a circle and the bar is nearly upright: a 1.
+side, no thicker than the ring, is the slash of a 0, and the bar is cleared. In a circle it may also be a 1: it is one
+where it does not touch the circle or stands upright, and in between the picture is left as it is.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy as np
 
 from capsnet.preprocessing.connected_components import Components
 
-LONGEST = 2.2  # the longer side of a ring's extent over the shorter, at most
+LONGEST = 3.0  # the longer side of a ring's extent over the shorter, at most
 DIRECTIONS = 72  # in which the outermost ink is sought
 OUTLIER = 0.12  # radii of the ellipse, by which outermost ink may miss it: a gap, or the end of a slash
 CLOSED = 0.9  # of all rows' ends, that do not
@@ -29,8 +30,15 @@ CORE = 0.6  # of the radius, within which a slash is straight
 SLASH_LENGTH = 0.75  # of the distance from side to side of the ring, that it is long
 SLASH_WIDTH = 0.25  # radii on either side of its middle line
 ALONE, ALONE_IN_ZERO = 0.85, 0.6  # of the ink inside, that it is: in a circle, and in a narrower ring
+SLASH_THICK = 1.2  # thicknesses of the ring's line, that a slash has at most: a slender 4 or 8 has more ink
 CIRCLE = 1.3  # the longer axis over the shorter, up to which a bar may be a 1 in a circle
-UPRIGHT = 30  # degrees from the vertical, up to which it is
+ROUND = 1.2  # the same, up to which a bar that does not touch the circle is one
+TOUCHING = 0.5  # of the ink inside, that is joined to the ring if the two touch
+MOSTLY = 0.7  # of the ink inside, that a bar is if it may be a slash
+ONE, SLASH = (
+    15,
+    30,
+)  # degrees from the vertical: up to the first a bar in a circle is a 1, from the second on a slash
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,25 @@ class Ellipse:
         """The longer axis over the shorter."""
         axes = np.linalg.svd(self.unit, compute_uv=False)
         return float(axes[0] / axes[1])
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A straight bar inside a ring.
+
+    Attributes
+    ----------
+    share
+        Of the ink inside, that is the bar's.
+    turn
+        Degrees from the vertical.
+    thick
+        Thickness of the ink inside, in thicknesses of the ring's line.
+    """
+
+    share: float
+    turn: float
+    thick: float
 
 
 def clear_ring(contrast: np.ndarray, parts: Components) -> tuple[np.ndarray, bool] | None:
@@ -90,19 +117,31 @@ def clear_ring(contrast: np.ndarray, parts: Components) -> tuple[np.ndarray, boo
         return None
     if inside.sum() < LEAST_INK * (joined & ~inside).sum():
         return None
-    clear, zero = joined & ~inside, False
-    circle = ellipse.elongation < CIRCLE
-    turn = _slash(points[:, inside], ellipse, edge, alone=ALONE if circle else ALONE_IN_ZERO)
-    if turn is None:
-        if not circle:
-            return None
-    elif not circle or turn >= UPRIGHT:
-        clear, zero = inside | (radius > 1 + OUTLIER), True
-    else:
+    bar = _bar(points[:, inside], ellipse, edge)
+    zero = _is_zero(bar, ellipse, touching=bool(joined[inside].mean() >= TOUCHING))
+    if zero is None:
         return None
+    clear = inside | (radius > 1 + OUTLIER) if zero else joined & ~inside
     cleared = contrast.copy()
     cleared[rows, columns][y[clear], x[clear]] = 0
     return cleared, zero
+
+
+def _is_zero(bar: Bar | None, ellipse: Ellipse, *, touching: bool) -> bool | None:
+    """Tell a 0 with a slash from a digit in a circle that may touch it; None where it may be either, or neither."""
+    circle = ellipse.elongation < CIRCLE
+    if bar is None:
+        return False if circle else None
+    alone = bar.share >= (ALONE if circle else ALONE_IN_ZERO) and bar.thick <= SLASH_THICK
+    if not circle:
+        return True if alone else None
+    if ellipse.elongation < ROUND and not touching:
+        return False
+    if alone and bar.turn >= SLASH:
+        return True
+    # A 0 that leans or has a loop leaves some of its ink beside a slash.
+    leaning = bar.turn >= ONE and (alone or (touching and bar.share >= MOSTLY))
+    return None if leaning else False
 
 
 def _ellipse(parts: Components, outer: int) -> Ellipse | None:
@@ -168,8 +207,8 @@ def _inner_edge(direction: np.ndarray, radius: np.ndarray) -> float:
     return float(1 - MARGIN * thick)
 
 
-def _slash(points: np.ndarray, ellipse: Ellipse, edge: float, *, alone: float) -> float | None:
-    """Degrees from the vertical of the one straight bar that points (2,n) inside a ring are; None otherwise."""
+def _bar(points: np.ndarray, ellipse: Ellipse, edge: float) -> Bar | None:
+    """Find a straight bar from side to side of a ring among points (2,n) inside it; None without one."""
     inside = ellipse.unit @ (points - ellipse.middle[:, None])
     core = inside[:, np.hypot(*inside) < CORE]
     if core.shape[1] < 3:
@@ -177,8 +216,14 @@ def _slash(points: np.ndarray, ellipse: Ellipse, edge: float, *, alone: float) -
     middle = core.mean(axis=1, keepdims=True)
     axes = np.linalg.eigh((core - middle) @ (core - middle).T)[1]
     across, along = axes.T @ (inside - middle)
-    bar = np.abs(across) < SLASH_WIDTH
-    if np.ptp(along[bar]) < 2 * SLASH_LENGTH * edge or bar.mean() < alone:
+    own = np.abs(across) < SLASH_WIDTH
+    length = float(np.ptp(along[own]))
+    if length < 2 * SLASH_LENGTH * edge:
         return None
     x, y = np.linalg.solve(ellipse.unit, axes[:, 1])
-    return float(np.degrees(np.arctan2(abs(x), abs(y))))
+    area = inside.shape[1] * abs(float(np.linalg.det(ellipse.unit)))
+    return Bar(
+        share=float(own.mean()),
+        turn=float(np.degrees(np.arctan2(abs(x), abs(y)))),
+        thick=area / length / ((1 - edge) / MARGIN),
+    )

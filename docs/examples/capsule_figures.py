@@ -1,7 +1,7 @@
 """Draw the figures of docs/capsules.md into docs/images: `make figures`.
 
 The lengths and poses are those of the model in artifacts/mnist for docs/images/seven.png; the routing is that of
-`model.nn.functional`, on a toy of six capsules that vote in a plane, and that of two shipped models on two digits
+`model.nn.routing`, on a toy of six capsules that vote in a plane, and that of two shipped models on two digits
 that lie over each other.
 """
 
@@ -14,10 +14,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from capsnet.card import ModelCard
+from capsnet.explanation.votes import RoutingGraph, votes_for
 from capsnet.onnx_model import open_variants
 from capsnet.preprocessing.pipeline import decode
-from capsnet.routing import RoutingGraph, votes_for
-from model.nn.functional import dynamic_routing, squash, squash_exponential
+from model.nn.functional import squash, squash_exponential
+from model.nn.routing import dynamic_routing
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "docs" / "images"

@@ -1,8 +1,9 @@
 """Take the pictures of the playground that stand in the documentation.
 
-    python -m docs.tools.screenshots --output docs/images
+    python -m docs.tools.screenshots --output docs/images [--own artifacts/things]
 
-Each is made by a real browser from a real server with the shipped models. A picture is a PNG with a palette.
+Each is made by a real browser from a real server with the shipped models, or with `--own` by a server of that one model
+(the picture of docs/training.md). A picture is a PNG with a palette.
 """
 
 import argparse
@@ -27,19 +28,26 @@ def main() -> None:
     """Take all pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True, help="folder for the PNG files")
-    folder: Path = parser.parse_args().output
+    parser.add_argument("--own", type=Path, help="exported model of own images; only its picture is taken")
+    words = parser.parse_args()
+    folder: Path = words.output
+    if words.own is not None:
+        own = words.own.resolve()
+        with browsing(models=own.parent, default=own.name) as (browser, url):
+            save(own_images(browser, f"{url}/?model={own.name}"), folder / "playground-own.png")
+        return
     with browsing() as (browser, url):
         for name, take in {"drawing": drawing, "refusal": refusal, "sheet": sheet}.items():
             save(take(browser, url), folder / f"playground-{name}.png")
 
 
 @contextlib.contextmanager
-def browsing() -> Iterator[tuple[Browser, str]]:
-    """Yield a browser, and the address of a service with the shipped models."""
+def browsing(**settings: object) -> Iterator[tuple[Browser, str]]:
+    """Yield a browser, and the address of a service with the shipped models, or as the settings say."""
     expect.set_options(timeout=1000 * PATIENCE)
     with (
         tempfile.TemporaryDirectory() as logs,
-        serving(Path(logs) / "log") as server,
+        serving(Path(logs) / "log", **settings) as server,
         sync_playwright() as playwright,
     ):
         browser = launch(playwright)
@@ -75,6 +83,17 @@ def sheet(browser: Browser, url: str) -> bytes:
     page.locator(".sheet").evaluate("section => section.scrollIntoView()")
     expect(page.get_by_role("grid")).to_be_visible()
     page.get_by_role("grid").locator("tbody tr").nth(4).locator("td button").nth(9).click()
+    page.wait_for_timeout(500)
+    return page.screenshot()
+
+
+def own_images(browser: Browser, url: str) -> bytes:
+    """A validation image of a model of one's own."""
+    page = browser.new_context(viewport={"width": 1280, "height": 980}).new_page()
+    page.set_default_timeout(1000 * PATIENCE)
+    page.goto(url)
+    page.locator("#samples button").first.click()
+    expect(page.locator("#verdict")).to_have_class("verdict")
     page.wait_for_timeout(500)
     return page.screenshot()
 

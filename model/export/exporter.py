@@ -30,6 +30,7 @@ from capsnet.card import (
     METADATA_NAME,
     POSES,
     SAMPLES_FILE,
+    Appearance,
     Graph,
     Guard,
     ModelCard,
@@ -93,6 +94,7 @@ def export(
     validation: np.ndarray,
     thumbnails: Thumbnails | None = None,
     doubt_weight: float = guard.DOUBT_WEIGHT,
+    looks: Appearance | None = None,
 ) -> ModelCard:
     """Write `folder` with two graphs and a card, replacing an earlier export in it and nothing else.
 
@@ -112,6 +114,8 @@ def export(
         Images to keep beside the card, for the playground.
     doubt_weight
         How much the lengths count in the guard, beside the distance.
+    looks
+        What the training images have in common, where that is to count in the guard as well.
 
     Raises
     ------
@@ -138,7 +142,7 @@ def export(
         model = OnnxModel(temporary / encoder_file("fp32"), temporary / DECODER_FILE)
         for size in BATCH_SIZES:
             compare(network, model, samples[:size])
-        thresholds = fit_guard(model, validation, description.objects, doubt_weight=doubt_weight)
+        thresholds = fit_guard(model, validation, description.objects, doubt_weight=doubt_weight, looks=looks)
         card = _card(network, description, export_id, temporary, thresholds)
         if isinstance(network, GridCapsuleNetwork):
             card = dataclasses.replace(card, routing=write_routing(network, temporary, samples))
@@ -206,6 +210,7 @@ def fit_guard(
     objects: int = 1,
     batch: int = 500,
     doubt_weight: float = guard.DOUBT_WEIGHT,
+    looks: Appearance | None = None,
 ) -> Guard:
     """The guard's thresholds from images (N,C,H,W), of `objects` each, that the network was not fitted on."""
     distances, all_lengths = [], []
@@ -214,7 +219,9 @@ def fit_guard(
         lengths, poses = model.encode(part)
         distances.append(guard.distance(part, reconstruct(model, lengths, poses, objects)))
         all_lengths.append(lengths)
-    return guard.fit(np.concatenate(distances), images, np.concatenate(all_lengths), objects, doubt_weight)
+    return guard.fit(
+        np.concatenate(distances), images, np.concatenate(all_lengths), objects, doubt_weight, looks
+    )
 
 
 def _export_id(network: CapsuleNetwork, description: ExportMetadata) -> str:

@@ -26,7 +26,7 @@ from capsnet.card import (
     encoder_file,
     sha256,
 )
-from capsnet.routing import RoutingGraph
+from capsnet.explanation.votes import RoutingGraph
 from model.export.tracing import (
     BATCH_SIZES,
     TOLERANCE,

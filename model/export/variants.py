@@ -16,6 +16,7 @@ from capsnet.card import (
     CARD_FILE,
     TOLERATED_ERROR,
     Graph,
+    Guard,
     ModelCard,
     Validation,
     Variant,
@@ -74,8 +75,8 @@ def add_variants(
     card = ModelCard.load(folder)
     card.check_files(folder)
     encoder = folder / encoder_file("fp32")
-    weight = card.variants["fp32"].guard.doubt_weight
-    exact = Fp32Reference(encoder, folder / card.decoder.file, validation, labels, card.objects, weight)
+    limits = card.variants["fp32"].guard
+    exact = Fp32Reference(encoder, folder / card.decoder.file, validation, labels, card.objects, limits)
     plain = dataclasses.replace(card.variants["fp32"], validation=exact.result)
     with tempfile.TemporaryDirectory(prefix=".variants-", dir=folder) as workshop:
         made = {}
@@ -99,8 +100,8 @@ class Fp32Reference:
         (N,C,H,W) float32 in [0,1], and (N,) or (N,K).
     objects
         K.
-    doubt_weight
-        How much the lengths count in the guard.
+    limits
+        The guard of fp32, whose weight of the lengths and whose appearance hold for every variant.
     """
 
     def __init__(
@@ -110,9 +111,10 @@ class Fp32Reference:
         images: np.ndarray,
         labels: np.ndarray,
         objects: int = 1,
-        doubt_weight: float = DOUBT_WEIGHT,
+        limits: Guard | None = None,
     ) -> None:
-        self._doubt_weight = doubt_weight
+        self._doubt_weight = DOUBT_WEIGHT if limits is None else limits.doubt_weight
+        self._looks = None if limits is None else limits.appearance
         self._decoder = decoder
         self._images = images
         self._labels = labels
@@ -132,7 +134,9 @@ class Fp32Reference:
                 f"allowed (largest difference of a pose: {result.pose_difference:.3g}); no variant was written"
             )
         graph = Graph(file=encoder.name, sha256=sha256(encoder))
-        usual = fit_guard(model, self._images, self._objects, doubt_weight=self._doubt_weight)
+        usual = fit_guard(
+            model, self._images, self._objects, doubt_weight=self._doubt_weight, looks=self._looks
+        )
         return Variant(encoder=graph, guard=usual, validation=result)
 
     def _compare(self, lengths: np.ndarray, poses: np.ndarray) -> Validation:

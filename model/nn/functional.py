@@ -1,13 +1,11 @@
-"""The mathematics of capsule networks as functions of tensors; the modules of `model.nn.layers` only hold parameters.
+"""Compute what capsule networks compute, as functions of tensors; the modules of `model.nn.layers` hold parameters.
 
 Legend: B batch, I input capsules, J output capsules, E dimensions of an input capsule, D of an output capsule (pose),
 C channels, H height, W width.
 
 All of it is meant to run in float32: in bfloat16 the exponentials and norms below lose the small differences that
-routing lives on. The layers see to that with `float32`.
+routing lives on. The layers see to that with `float32`. `model.nn.routing` holds the routing.
 """
-
-from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -61,108 +59,6 @@ def capsules_from_channels(features: Tensor, dim: int) -> Tensor:
     """
     pixels_first = features.permute(0, 2, 3, 1)  # (B,H,W,T*E)
     return pixels_first.reshape(features.shape[0], -1, dim)  # (B,H*W*T,E)
-
-
-def dynamic_routing(
-    u_hat: Tensor,
-    iterations: int,
-    bias: Tensor | None = None,
-    *,
-    squash: Callable[[Tensor], Tensor] = squash,
-    detach: bool = False,
-) -> tuple[Tensor, Tensor]:
-    """Route predictions by agreement (Sabour et al. 2017, procedure 1).
-
-    Parameters
-    ----------
-    u_hat
-        (B,J,I,D): what input capsule i predicts for output capsule j.
-    iterations
-        How many times the coefficients are computed; the loop is plain Python, so an export unrolls it.
-    bias
-        (J,D), added to every weighted sum before the squash, or None.
-    squash
-        The non-linearity of the output capsules.
-    detach
-        Let the gradient flow through the last iteration only.
-
-    Returns
-    -------
-    poses (B,J,D) and the coupling coefficients (B,J,I), which sum to 1 over the *output* capsules J.
-    """
-    *_, (coupling, poses) = routing_iterations(u_hat, iterations, bias, squash=squash, detach=detach)
-    return poses, coupling
-
-
-def routing_iterations(
-    u_hat: Tensor,
-    iterations: int,
-    bias: Tensor | None = None,
-    *,
-    squash: Callable[[Tensor], Tensor] = squash,
-    detach: bool = False,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Give the coupling coefficients (B,J,I) and the poses (B,J,D) of each iteration; see `dynamic_routing`."""
-    logits = u_hat.new_zeros(u_hat.shape[:-1])  # (B,J,I)
-    for iteration in range(iterations):
-        coupling = torch.softmax(logits, dim=1)  # (B,J,I), over J
-        s = (coupling.unsqueeze(2) @ u_hat).squeeze(2)  # (B,J,1,I) @ (B,J,I,D) -> (B,J,D)
-        if bias is not None:
-            s = s + bias
-        poses = squash(s)  # (B,J,D)
-        yield coupling, poses
-        if iteration < iterations - 1:
-            logits = logits + agreement(u_hat, poses)  # (B,J,I)
-            logits = logits.detach() if detach else logits
-
-
-def agreement(u_hat: Tensor, poses: Tensor) -> Tensor:
-    """Scalar products (B,J,I) of predictions (B,J,I,D) with poses (B,J,D)."""
-    return (u_hat @ poses.unsqueeze(-1)).squeeze(-1)
-
-
-def routing_history(
-    u_hat: Tensor,
-    iterations: int,
-    bias: Tensor | None = None,
-    *,
-    squash: Callable[[Tensor], Tensor] = squash,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Route predictions (B,J,I,D) by agreement, and keep what happens in each of T iterations.
-
-    Returns
-    -------
-    The coupling coefficients (B,T,J,I), the agreements (B,T,J,I) of the predictions with the poses that these
-    coefficients make, and the lengths (B,T,J) of these poses.
-    """
-    steps = list(routing_iterations(u_hat, iterations, bias, squash=squash))
-    couplings = torch.stack([coupling for coupling, _ in steps], dim=1)  # (B,T,J,I)
-    agreements = torch.stack([agreement(u_hat, poses) for _, poses in steps], dim=1)  # (B,T,J,I)
-    return couplings, agreements, torch.stack([lengths(poses) for _, poses in steps], dim=1)  # (B,T,J)
-
-
-def attention_routing(u_hat: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """Route predictions by self-attention, without iterating (Mazzia et al. 2021, equations 5 to 8).
-
-    The paper's matrix A = u_hat u_hat^T / sqrt(D), summed over one of its I axes, is u_hat_i . sum_k u_hat_k: no I x I
-    matrix is made.
-
-    Parameters
-    ----------
-    u_hat
-        (B,J,I,D): what input capsule i predicts for output capsule j.
-    bias
-        (J,I): a learned prior added to the coefficients *after* their softmax.
-
-    Returns
-    -------
-    poses (B,J,D) and the coupling coefficients (B,J,I), bias included.
-    """
-    total = u_hat.sum(dim=2, keepdim=True)  # (B,J,1,D)
-    agreement = (u_hat * total).sum(dim=-1) / u_hat.shape[-1] ** 0.5  # (B,J,I)
-    coupling = torch.softmax(agreement, dim=1) + bias  # (B,J,I), softmax over J
-    s = (coupling.unsqueeze(2) @ u_hat).squeeze(2)  # (B,J,1,I) @ (B,J,I,D) -> (B,J,D)
-    return squash_exponential(s), coupling
 
 
 def mask(poses: Tensor, label: Tensor) -> Tensor:

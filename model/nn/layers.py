@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from capsnet.card import Grid
 from capsnet.config import ModelConfig
-from model.nn import functional, routing
+from model.nn import functional, routing, routing_backward
 
 # Standard deviation of a standard normal distribution that is cut off at two: Keras' initialisers divide by it.
 TRUNCATED = 0.8796
@@ -94,10 +94,10 @@ class DynamicRoutingCaps(RoutedCaps):
 
     def route(self, u_hat: Tensor) -> Tensor:
         if torch.is_grad_enabled() and u_hat.requires_grad:
-            return routing.dynamic_routing(
+            return routing_backward.dynamic_routing(
                 u_hat, self.iterations, self.bias, squash=self.squash, detach=self.detach
             )
-        poses, _ = functional.dynamic_routing(
+        poses, _ = routing.dynamic_routing(
             u_hat, self.iterations, self.bias, squash=self.squash, detach=self.detach
         )
         return poses
@@ -105,7 +105,7 @@ class DynamicRoutingCaps(RoutedCaps):
     def history(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Couplings and agreements (B,T,J,I) and lengths (B,T,J) of each iteration, from capsules (B,I,E)."""
         u_hat = self.predictions(u.float())
-        return functional.routing_history(u_hat, self.iterations, self.bias, squash=self.squash)
+        return routing.routing_history(u_hat, self.iterations, self.bias, squash=self.squash)
 
 
 class AttentionRoutingCaps(RoutedCaps):
@@ -116,7 +116,7 @@ class AttentionRoutingCaps(RoutedCaps):
         self.bias = nn.Parameter(torch.zeros(config.num_classes, inputs))  # (J,I)
 
     def route(self, u_hat: Tensor) -> Tensor:
-        poses, _ = functional.attention_routing(u_hat, self.bias)
+        poses, _ = routing.attention_routing(u_hat, self.bias)
         return poses
 
 

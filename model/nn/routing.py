@@ -1,26 +1,17 @@
-"""Routing by agreement for training: the same numbers as `functional.dynamic_routing`, with a backward pass of its own.
+"""Compute the routing of capsules: by agreement (Sabour et al. 2017) and by self-attention (Mazzia et al. 2021).
 
-u_hat is the largest tensor of CapsNet, 737 KB an image in float32. Left to autograd, every sum over it and every
-agreement with it leaves a gradient as large as itself, and these are then added up: five of them for three iterations.
-But each is an outer product of coefficients (I) and a pose (D), so that all together are one product of matrices:
+These plain functions of tensors serve evaluation and export. `model.nn.routing_backward` gives the same numbers in
+training, and keeps less memory. `capsnet.explanation.votes` reads what the routing of an exported network did.
 
-    d u_hat[b,j,i,:] = sum over t of  c_t[b,j,i] * ds_t[b,j,:]  +  db_t[b,j,i] * v_t[b,j,:]
-
-Here u_hat is stored once, read twice an iteration, and its gradient is written once.
-
-Legend: B batch, I input capsules, J output capsules, D pose dimensions.
+Legend: B batch, T iterations, I input capsules, J output capsules, D dimensions of an output capsule (pose).
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from model.nn import functional
-
-Squash = Callable[[Tensor], Tensor]
+from model.nn.functional import lengths, squash, squash_exponential
 
 
 def dynamic_routing(
@@ -28,80 +19,98 @@ def dynamic_routing(
     iterations: int,
     bias: Tensor | None = None,
     *,
-    squash: Squash = functional.squash,
+    squash: Callable[[Tensor], Tensor] = squash,
     detach: bool = False,
-) -> Tensor:
-    """Poses (B,J,D) from predictions u_hat (B,J,I,D); see `functional.dynamic_routing` for the parameters.
+) -> tuple[Tensor, Tensor]:
+    """Route predictions by agreement (Sabour et al. 2017, procedure 1).
 
-    The squash must have no parameters of its own: it would get no gradient.
+    Parameters
+    ----------
+    u_hat
+        (B,J,I,D): what input capsule i predicts for output capsule j.
+    iterations
+        How many times the coefficients are computed; the loop is plain Python, so an export unrolls it.
+    bias
+        (J,D), added to every weighted sum before the squash, or None.
+    squash
+        The non-linearity of the output capsules.
+    detach
+        Let the gradient flow through the last iteration only.
+
+    Returns
+    -------
+    poses (B,J,D) and the coupling coefficients (B,J,I), which sum to 1 over the *output* capsules J.
     """
-    poses: Tensor = _Routing.apply(u_hat.contiguous(), bias, iterations, squash, detach)  # type: ignore[no-untyped-call]
-    return poses
+    *_, (coupling, poses) = routing_iterations(u_hat, iterations, bias, squash=squash, detach=detach)
+    return poses, coupling
 
 
-class _Routing(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, u_hat: Tensor, bias: Tensor | None, iterations: int, squash: Squash, detach: bool
-    ) -> Tensor:
-        logits = u_hat.new_zeros(u_hat.shape[:-1])  # (B,J,I)
-        kept: list[Tensor] = []
-        for iteration in range(iterations):
-            coupling = torch.softmax(logits, dim=1)  # (B,J,I), over J
-            s = _sum(coupling, u_hat)  # (B,J,D)
-            if bias is not None:
-                s = s + bias
-            poses = squash(s)  # (B,J,D)
-            kept += [coupling, s, poses]
-            if iteration < iterations - 1:
-                logits = logits + _agreement(u_hat, poses)  # (B,J,I)
-        ctx.save_for_backward(u_hat, *(kept[-3:] if detach else kept))
-        ctx.squash, ctx.biased = squash, bias is not None
-        return poses
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, d_poses: Tensor) -> tuple[Tensor | None, ...]:
-        u_hat, *kept = ctx.saved_tensors
-        coefficients: list[Tensor] = []  # (B,J,I) each
-        vectors: list[Tensor] = []  # (B,J,D) each
-        d_sums = torch.zeros_like(d_poses)
-        d_logits: Tensor | None = None
-        for first in range(len(kept) - 3, -1, -3):
-            coupling, s, poses = kept[first : first + 3]
-            if d_logits is not None:  # these poses were only asked how far the predictions agree with them
-                d_poses = _sum(d_logits, u_hat)  # (B,J,D)
-                coefficients.append(d_logits)
-                vectors.append(poses)
-            d_s = _gradient(ctx.squash, s, d_poses)  # (B,J,D)
-            coefficients.append(coupling)
-            vectors.append(d_s)
-            d_sums = d_sums + d_s
-            if first:  # the first coefficients are all alike, whatever the predictions are
-                through = _through_softmax(coupling, _agreement(u_hat, d_s))  # (B,J,I)
-                d_logits = through if d_logits is None else d_logits + through
-        d_u_hat = torch.stack(coefficients, dim=-1) @ torch.stack(vectors, dim=2)  # (B,J,I,K) @ (B,J,K,D)
-        return d_u_hat, d_sums.sum(dim=0) if ctx.biased else None, None, None, None
+def routing_iterations(
+    u_hat: Tensor,
+    iterations: int,
+    bias: Tensor | None = None,
+    *,
+    squash: Callable[[Tensor], Tensor] = squash,
+    detach: bool = False,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Give the coupling coefficients (B,J,I) and the poses (B,J,D) of each iteration; see `dynamic_routing`."""
+    logits = u_hat.new_zeros(u_hat.shape[:-1])  # (B,J,I)
+    for iteration in range(iterations):
+        coupling = torch.softmax(logits, dim=1)  # (B,J,I), over J
+        s = (coupling.unsqueeze(2) @ u_hat).squeeze(2)  # (B,J,1,I) @ (B,J,I,D) -> (B,J,D)
+        if bias is not None:
+            s = s + bias
+        poses = squash(s)  # (B,J,D)
+        yield coupling, poses
+        if iteration < iterations - 1:
+            logits = logits + agreement(u_hat, poses)  # (B,J,I)
+            logits = logits.detach() if detach else logits
 
 
-def _sum(coefficients: Tensor, u_hat: Tensor) -> Tensor:
-    """Weighted sums (B,J,D) of predictions (B,J,I,D)."""
-    return (coefficients.unsqueeze(2) @ u_hat).squeeze(2)
+def agreement(u_hat: Tensor, poses: Tensor) -> Tensor:
+    """Scalar products (B,J,I) of predictions (B,J,I,D) with poses (B,J,D)."""
+    return (u_hat @ poses.unsqueeze(-1)).squeeze(-1)
 
 
-def _agreement(u_hat: Tensor, vectors: Tensor) -> Tensor:
-    """Scalar products (B,J,I) of predictions (B,J,I,D) with vectors (B,J,D)."""
-    return (u_hat @ vectors.unsqueeze(-1)).squeeze(-1)
+def routing_history(
+    u_hat: Tensor,
+    iterations: int,
+    bias: Tensor | None = None,
+    *,
+    squash: Callable[[Tensor], Tensor] = squash,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Route predictions (B,J,I,D) by agreement, and keep what happens in each of T iterations.
+
+    Returns
+    -------
+    The coupling coefficients (B,T,J,I), the agreements (B,T,J,I) of the predictions with the poses that these
+    coefficients make, and the lengths (B,T,J) of these poses.
+    """
+    steps = list(routing_iterations(u_hat, iterations, bias, squash=squash))
+    couplings = torch.stack([coupling for coupling, _ in steps], dim=1)  # (B,T,J,I)
+    agreements = torch.stack([agreement(u_hat, poses) for _, poses in steps], dim=1)  # (B,T,J,I)
+    return couplings, agreements, torch.stack([lengths(poses) for _, poses in steps], dim=1)  # (B,T,J)
 
 
-def _gradient(squash: Squash, s: Tensor, d_poses: Tensor) -> Tensor:
-    with torch.enable_grad():
-        inputs = s.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(squash(inputs), inputs, d_poses)
-    return gradient
+def attention_routing(u_hat: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Route predictions by self-attention, without iterating (Mazzia et al. 2021, equations 5 to 8).
 
+    The paper's matrix A = u_hat u_hat^T / sqrt(D), summed over one of its I axes, is u_hat_i . sum_k u_hat_k: no I x I
+    matrix is made.
 
-def _through_softmax(coupling: Tensor, d_coupling: Tensor) -> Tensor:
-    """Gradient of the logits (B,J,I) of a softmax over J."""
-    weighted = coupling * d_coupling
-    return weighted - coupling * weighted.sum(dim=1, keepdim=True)
+    Parameters
+    ----------
+    u_hat
+        (B,J,I,D): what input capsule i predicts for output capsule j.
+    bias
+        (J,I): a learned prior added to the coefficients *after* their softmax.
+
+    Returns
+    -------
+    poses (B,J,D) and the coupling coefficients (B,J,I), bias included.
+    """
+    total = u_hat.sum(dim=2, keepdim=True)  # (B,J,1,D)
+    agreement = (u_hat * total).sum(dim=-1) / u_hat.shape[-1] ** 0.5  # (B,J,I)
+    coupling = torch.softmax(agreement, dim=1) + bias  # (B,J,I), softmax over J
+    s = (coupling.unsqueeze(2) @ u_hat).squeeze(2)  # (B,J,1,I) @ (B,J,I,D) -> (B,J,D)
+    return squash_exponential(s), coupling

@@ -58,10 +58,14 @@ def test_mnist_is_the_default_and_reads_digits(shipped: Server, digits: DatasetP
     assert wrong_answers(shipped.client, digits, "mnist") <= 3
 
 
-def test_a_blank_picture_is_not_accepted(shipped: Server) -> None:
-    blank = png(np.zeros((28, 28), np.uint8))
-    answer = shipped.client.post("/classify", files={"file": blank}).json()
+@pytest.mark.parametrize("size", [(28, 28), (1, 1), (1, 40)])
+@pytest.mark.parametrize("model", ["mnist", "multimnist"])
+def test_a_blank_picture_is_not_accepted(shipped: Server, model: str, size: tuple[int, int]) -> None:
+    """By the formula its threshold would lie below zero, where no distance does."""
+    blank = png(np.zeros(size, np.uint8))
+    answer = shipped.client.post("/classify", params={"model": model}, files={"file": blank}).json()
     assert answer["reconstruction"]["accepted"] is False
+    assert answer["reconstruction"]["threshold"] == 0
 
 
 def test_most_digits_are_accepted(shipped: Server, digits: DatasetPart) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import httpx
+import onnx
 import pytest
 
 from app.api.application import create_app
@@ -84,6 +85,18 @@ def test_a_graph_that_is_no_graph_is_refused(tmp_path: Path, monkeypatch: pytest
     graph.write_bytes(b"no graph, though its card says so")
     write_card(tmp_path / "mnist", card, decoder=Graph(file=graph.name, sha256=sha256(graph)))
     assert refusal(monkeypatch, models=tmp_path).startswith(f"{graph}: ONNX Runtime cannot load it: ")
+
+
+def test_a_graph_that_keeps_weights_in_another_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = write_tiny_model(tmp_path / "mnist")
+    graph = tmp_path / "mnist" / "decoder.onnx"
+    onnx.save(onnx.load(graph), graph, save_as_external_data=True, location="weights", size_threshold=0)
+    write_card(tmp_path / "mnist", card, decoder=Graph(file=graph.name, sha256=sha256(graph)))
+    assert "keeps weights in another file, which the card's hash does not cover" in refusal(
+        monkeypatch, models=tmp_path
+    )
 
 
 def test_a_graph_of_another_shape_than_its_card_is_refused(
@@ -371,6 +384,6 @@ def test_a_full_queue_is_503_with_retry_after_and_probes_pass_it(
             for each in asking:
                 each.result()
     assert {answer.status_code for answer in refused} == {503}
-    assert {answer.headers["retry-after"] for answer in refused} == {"1"}
+    assert {answer.headers["retry-after"] for answer in refused} == {"2"}
     assert {answer.json()["type"] for answer in refused} == {"urn:problem-type:capsnet:queue-full"}
     assert statistics.median(waits) < 0.05

@@ -157,3 +157,34 @@ def test_without_scripts_it_says_where_to_go(browser: Browser, server: Server) -
     )  # Chromium keeps it hidden where scripts are merely off
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     context.close()
+
+
+@pytest.mark.parametrize("opener", ["models", "code", "save", "camera"])
+def test_a_dialog_keeps_the_focus_and_gives_it_back(playground: Page, opener: str) -> None:
+    button = playground.locator(f"#{opener}")
+    expect(button).to_be_enabled()
+    button.focus()
+    playground.keyboard.press("Enter")
+    dialog = playground.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    inside = "dialog => dialog.contains(document.activeElement)"
+    assert dialog.evaluate(inside)
+    # The browser's own controls come after the last one of the dialog, and the page behind it never does.
+    outside = "dialog => !dialog.contains(document.activeElement) && document.activeElement !== document.body"
+    names = set()
+    for _ in range(25):
+        playground.keyboard.press("Tab")
+        assert not dialog.evaluate(outside)
+        names.add(playground.evaluate("document.activeElement.outerHTML"))
+    buttons = dialog.locator("button:visible:enabled")
+    assert len(names) >= min(buttons.count(), 10)
+    playground.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(button).to_be_focused()
+
+
+def test_axe_finds_nothing_where_the_system_sets_the_colours(playground: Page) -> None:
+    playground.emulate_media(forced_colors="active")
+    playground.locator("#turn-section").scroll_into_view_if_needed()
+    expect(playground.locator("#turn")).to_be_enabled()
+    assert violations(playground) == []

@@ -1,10 +1,18 @@
 """Named handles of the pose, and the picture that is turned by hand while its pose follows."""
 
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.support import PATIENCE, eventually, number, open_numbers, pixels
+from tests.app.server_process import Server, serving
+from tests.browser.support import PATIENCE, eventually, number, open_numbers, pixels, verdict
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def slide(page: Page, slider: Locator, start: float, end: float) -> None:
@@ -83,3 +91,47 @@ def test_a_model_without_directions_keeps_its_sliders(playground: Page) -> None:
     playground.get_by_label("Model").select_option("pair")
     expect(playground.locator("#handles")).to_be_hidden()
     expect(playground.locator("#dim-0")).to_be_visible()
+
+
+@pytest.fixture(scope="module")
+def with_cnn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with the CNN beside the usual model."""
+    folder = tmp_path_factory.mktemp("models")
+    for name in ("mnist", "mnist-cnn"):
+        shutil.copytree(ROOT / "artifacts" / name, folder / name)
+    with serving(tmp_path_factory.mktemp("server") / "log", models=folder) as running:
+        yield running
+
+
+def test_the_way_of_a_cnn_is_drawn_beside_that_of_the_pose(page: Page, with_cnn: Server) -> None:
+    page.goto(with_cnn.url)
+    expect(verdict(page)).to_have_text("7")
+    page.locator("#turn-section").scroll_into_view_if_needed()
+    expect(page.locator("#beside")).to_be_visible(timeout=1000 * PATIENCE)
+    shares = []
+    for name, model in (("pose", "mnist"), ("features", "mnist-cnn")):
+        words = page.locator(f"#way-{name}-words").inner_text()
+        found = re.search(rf"^{model}: (\d+) % of the way", words)
+        assert found, words
+        shares.append(int(found[1]))
+        assert page.locator(f"#way-{name} .read").count() == 25
+    sentence = page.locator("#beside-words").inner_text()
+    assert ("equally straight" in sentence) or (
+        ("the pose keeps closer" in sentence) == (shares[0] > shares[1])
+    )
+    dot = page.locator("#way-features .now")
+    before = dot.get_attribute("cx")
+    page.locator("#turn").focus()
+    page.keyboard.press("ArrowRight")
+    assert dot.get_attribute("cx") != before  # both dots go with the picture
+
+
+def test_a_model_without_capsules_says_what_its_numbers_are(page: Page, with_cnn: Server) -> None:
+    page.goto(f"{with_cnn.url}/?model=mnist-cnn")
+    expect(verdict(page)).to_have_text("7")
+    expect(page.locator("#capsules-words")).to_have_text("10 classes with 16 features each")
+    expect(page.locator("#capsules-plain")).to_contain_text("no capsules")
+    expect(page.locator("#steps-start")).to_be_hidden()  # the steps speak of capsules
+    page.get_by_label("Model", exact=True).select_option("mnist")
+    expect(page.locator("#capsules-plain")).to_be_hidden()
+    expect(page.locator("#steps-start")).to_be_visible()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.app.server_process import png
+from tests.app.server_process import Server, png
 from tests.browser.support import HOLD_PICTURE, draw, eventually, pixels, sample, verdict, wait_for_another
 from training.data.datasets import DatasetPart
 
@@ -80,7 +80,8 @@ def test_a_picture_that_takes_long_to_read_does_not_replace_what_was_given_after
 
 def test_what_is_no_picture_is_refused_in_words_and_the_page_goes_on(playground: Page) -> None:
     drop(playground, "notes.txt", b"not a picture at all", "text/plain")
-    expect(playground.locator("#notice-text")).to_contain_text("Not a picture")
+    expect(playground.locator("#notice-text")).to_have_text("The server can read no picture in this.")
+    expect(playground.locator("#notice-detail")).to_contain_text("Not a picture")
     expect(playground.locator("#board-note")).to_have_text("notes.txt cannot be shown here.")
     expect(verdict(playground)).to_have_text("–")
     expect(playground.locator("#verdict-words")).to_have_text("No answer.")
@@ -89,6 +90,17 @@ def test_what_is_no_picture_is_refused_in_words_and_the_page_goes_on(playground:
     sample(playground, "3").click()
     expect(verdict(playground)).to_have_text("3")
     expect(playground.locator("#notice")).to_be_hidden()
+
+
+def test_a_refusal_is_said_in_the_language_of_the_page(page: Page, server: Server) -> None:
+    page.goto(f"{server.url}/?lang=fr")
+    expect(verdict(page)).to_have_text("7")
+    drop(page, "notes.txt", b"not a picture at all", "text/plain")
+    expect(page.locator("#notice-text")).to_have_text("Le serveur n’y trouve aucune image lisible.")
+    expect(page.locator("#notice-detail")).to_be_hidden()
+    page.get_by_text("Détails", exact=True).click()
+    expect(page.locator("#notice-detail")).to_contain_text("Not a picture")
+    assert page.locator("#notice-detail").get_attribute("lang") == "en"
 
 
 def test_a_file_that_is_gone_is_not_blamed_on_the_server(
@@ -119,7 +131,7 @@ def test_a_picture_pasted_in_the_middle_of_a_stroke_ends_it(playground: Page, tw
 
 def test_a_notice_can_be_dismissed(playground: Page) -> None:
     drop(playground, "empty.png", b"", "image/png")
-    expect(playground.locator("#notice-text")).to_contain_text("0 bytes")
+    expect(playground.locator("#notice-detail")).to_contain_text("0 bytes")
     playground.get_by_role("button", name="Dismiss").click()
     expect(playground.locator("#notice")).to_be_hidden()
 

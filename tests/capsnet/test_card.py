@@ -1,7 +1,9 @@
 """The card: a written card is read back, and a card that is wrong says at which field."""
 
 import copy
+import dataclasses
 import json
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from capsnet.card import (
     encoder_file,
     sha256,
 )
-from capsnet.config import InputSpec, ModelConfig
+from capsnet.config import InputSpec, ModelConfig, Record
 
 GUARD = Guard(distance=(3.0, 4.0), ink=(8.0, 9.0), p95=(1.0, 2.0), p99=(1.5, 2.5))
 METRICS = Metrics(
@@ -76,8 +78,8 @@ def changed(path: str, value: Any) -> str:
         ("name", "../up", "'name' is '../up'; allowed is"),
         ("variants.fp32.encoder.sha256", ..., r"'variants\.fp32\.encoder\.sha256' is missing"),
         ("colour", "red", "'colour' is not a field"),
-        ("input.preprocess", "cats", r"'input\.preprocess' is 'cats'; allowed: mnist, fashion, resize"),
-        ("variants.fp32.guard.p95", [1, "x"], r"'variants\.fp32\.guard\.p95\[1\]' must be a number"),
+        ("input.preprocess", "cats", r"'input\.preprocess' should be 'mnist', 'fashion' or 'resize'"),
+        ("variants.fp32.guard.p95", [1, "x"], r"'variants\.fp32\.guard\.p95\[1\]' should be a valid number"),
         ("variants.fp32.guard.p95", [1.0], r"'variants\.fp32\.guard\.p95' must have one number a class"),
         (
             "variants.fp64",
@@ -90,12 +92,20 @@ def changed(path: str, value: Any) -> str:
         ("variants", {}, "no 'fp32'"),
         ("classes", ["cat"], "'classes' has 1 names, 'config.num_classes' is 2"),
         ("classes", ["cat", "cat"], "repeats"),
-        ("classes", "cat", "'classes' must be a list"),
+        ("classes", "cat", "'classes' should be a valid array"),
         ("config.height", 36, "disagree on the image's shape"),
         ("config.height", 5, "height is 5; it must lie between"),
-        ("config.num_classes", True, r"'config\.num_classes' must be a whole number"),
+        ("config.num_classes", True, r"'config\.num_classes' should be a valid integer"),
         ("objects", 3, "'objects' is 3"),
-        ("decoder", None, "'decoder' must be an object"),
+        ("objects", 1.5, "'objects' should be a valid integer"),
+        ("export_id", 7, "'export_id' should be a valid string"),
+        (
+            "variants.fp32.guard.ink",
+            [8.0, float("inf")],
+            r"'variants\.fp32\.guard\.ink\[1\]' should be a finite number",
+        ),
+        ("training", {"rates": [1.0, float("nan")]}, "'training' holds a number that is not finite"),
+        ("decoder", None, "'decoder' should be an object"),
     ],
 )
 def test_a_wrong_card_names_its_field(path: str, value: Any, message: str) -> None:
@@ -125,6 +135,15 @@ def test_any_value_anywhere_gives_a_card_or_a_card_error(path: str, value: Any) 
     assert ModelCard.from_json(card.to_json()) == card
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("[1]", "the card: should be an object"), ("{", "the card: Invalid JSON: EOF while parsing an object")],
+)
+def test_a_text_that_is_no_card_says_so(text: str, message: str) -> None:
+    with pytest.raises(CardError, match=message):
+        ModelCard.from_json(text)
+
+
 @given(st.text())
 def test_any_text_gives_a_card_error(text: str) -> None:
     with pytest.raises(CardError):
@@ -148,3 +167,17 @@ def test_file_names_and_hashes(tmp_path: Path) -> None:
     assert encoder_file("int8") == "encoder.int8.onnx"
     (tmp_path / "file").write_bytes(b"abc")
     assert sha256(tmp_path / "file") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def parts_of(kind: Any) -> set[type]:
+    """The dataclasses that a type is made of."""
+    inner = [part for argument in typing.get_args(kind) for part in parts_of(argument)]
+    if not dataclasses.is_dataclass(kind):
+        return set(inner)
+    return {kind, *(part for field in typing.get_type_hints(kind).values() for part in parts_of(field))}  # type: ignore[arg-type]
+
+
+def test_every_part_of_a_card_is_read_strictly() -> None:
+    parts = parts_of(ModelCard)
+    assert len(parts) >= 13
+    assert all(issubclass(part, Record) for part in parts)

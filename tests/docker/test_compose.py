@@ -94,7 +94,11 @@ def test_images_that_others_build_are_pinned(file: str) -> None:
     services = yaml.load((ROOT / file).read_text(), Override)["services"]
     for name, service in services.items():
         image = service.get("image", "capsnet-service:cpu")
-        assert image.startswith("capsnet-service:") or re.search(r":v?\d+\.\d+\.\d+(-|$)", image), name
+        assert image.startswith("capsnet-service:") or re.search(
+            r":v?\d+\.\d+\.\d+(-\w+)?@sha256:[0-9a-f]{64}$", image
+        ), name
+        arguments = service.get("build", {}).get("args", {})
+        assert arguments.get("PYTHON_IMAGE") is None, "the Dockerfile pins the base"
 
 
 @pytest.mark.parametrize("name", ["prometheus", "grafana"])

@@ -1,6 +1,9 @@
 """What the Dockerfiles promise, read off their text; `make smoke` builds and runs them."""
 
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import grimp
@@ -33,7 +36,10 @@ def test_there_are_a_serving_and_a_training_image() -> None:
 def test_images_are_built_on_one_base_without_a_frontend_of_their_own(dockerfile: Path) -> None:
     bases = {arguments.split()[0] for name, arguments in instructions(dockerfile) if name == "FROM"}
     assert bases == {"${PYTHON_IMAGE}"}
-    assert instructions(dockerfile)[0] == ("ARG", "PYTHON_IMAGE=python:3.11-slim")
+    name, default = instructions(dockerfile)[0]
+    assert name == "ARG"
+    assert re.fullmatch(r"PYTHON_IMAGE=python:3\.11-slim@sha256:[0-9a-f]{64}", default)
+    assert default == instructions(DOCKERFILES[0])[0][1]
     assert "syntax=" not in dockerfile.read_text()
 
 
@@ -83,9 +89,44 @@ def test_a_release_is_pinned_and_carries_its_origin() -> None:
     assert images == {str(path.relative_to(ROOT)) for path in DOCKERFILES}
 
 
+def test_nothing_is_installed_without_a_hash_but_the_torch_of_another_index(dockerfile: Path) -> None:
+    (run,) = (text for name, text in instructions(dockerfile) if name == "RUN" and " install " in text)
+    commands = [
+        text for text in re.split(r"&&|;", run) if re.search(r"install (-|\$)", text) and "$@" not in text
+    ]
+    unhashed = [text for text in commands if "--require-hashes" not in text]
+    assert [text for text in unhashed if "--index-url" not in text] == []
+    assert len(unhashed) == (dockerfile.name == "train.Dockerfile")
+
+
+def test_the_digests_of_images_are_renewed_by_one_command(tmp_path: Path) -> None:
+    """With a `docker` that knows one digest; which image it is asked for, it notes."""
+    for name in ("docker", "docker-compose.yml", "Makefile"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    docker = tmp_path / "bin" / "docker"
+    docker.parent.mkdir()
+    docker.write_text(f'#!/bin/sh\necho "$4" >> {tmp_path}/asked\necho sha256:{"0" * 64}\n')
+    docker.chmod(0o755)
+    path = f"{docker.parent}:{os.environ['PATH']}"
+    subprocess.run(["make", "pin-images"], cwd=tmp_path, env={"PATH": path}, check=True, timeout=60)
+    asked = (tmp_path / "asked").read_text().split()
+    assert sorted(name.partition(":")[0] for name in asked) == [
+        "grafana/grafana",
+        "nginx",
+        "prom/prometheus",
+        "python",
+    ]
+    files = [tmp_path / "docker-compose.yml", *(tmp_path / "docker").rglob("*.*")]
+    digests = re.findall(
+        r"@sha256:([0-9a-f]+)", "".join(file.read_text() for file in files if file.is_file())
+    )
+    assert digests == ["0" * 64] * 5
+
+
 def test_code_is_copied_after_the_dependencies_are_installed(dockerfile: Path) -> None:
     text = dockerfile.read_text()
-    installed = text.index("-r /tmp/requirements/")
+    installed = text.rindex("-r /tmp/requirements/")
     assert installed < text.index("COPY capsnet")
     assert text.index("COPY --from=dependencies") < text.index("COPY --from=code")
 

@@ -3,6 +3,7 @@
 import itertools
 import re
 import tomllib
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,14 @@ RUNTIMES = {"onnxruntime", "onnxruntime-gpu"}
 OF_A_RUNTIME = {"flatbuffers", "protobuf"}
 
 
+def entries(name: str) -> list[list[str]]:
+    """Each package of a lock file: its line, and its hashes."""
+    text = (ROOT / "requirements" / f"{name}.txt").read_text().replace(" \\\n", " ")
+    return [line.split("    --hash=") for line in text.splitlines() if not line.startswith("#")]
+
+
 def lines(name: str) -> list[str]:
-    text = (ROOT / "requirements" / f"{name}.txt").read_text()
-    return [line for line in text.splitlines() if not line.startswith("#")]
+    return [line.strip() for line, *_ in entries(name)]
 
 
 def locked(name: str) -> dict[str, Requirement]:
@@ -46,6 +52,40 @@ def test_every_line_is_one_exact_version_and_names_no_index(name: str) -> None:
     for line in lines(name):
         assert re.fullmatch(r"[a-z0-9-]+==[0-9][^ ;@/]*( ; .+)?", line), line
     assert len(lines(name)) == len(locked(name)), "a package is listed twice"
+
+
+@pytest.mark.parametrize("name", [*LOCKS, "torch-cuda"])
+def test_every_package_has_the_hashes_of_its_files(name: str) -> None:
+    for line, *hashes in entries(name):
+        assert hashes, f"{line}: run `make lock`"
+        assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", each.strip()) for each in hashes), line
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_what_a_locked_package_needs_is_locked(name: str) -> None:
+    """By the metadata of the packages in this environment: pip would refuse to install one that has no hash."""
+    pins = locked(name)
+    for package, pin in pins.items():
+        if pin.marker is not None and not pin.marker.evaluate():
+            continue
+        try:
+            installed = distribution(package)
+        except PackageNotFoundError:  # of the other runtime
+            continue
+        for need in map(Requirement, installed.requires or []):
+            if need.marker is None or need.marker.evaluate({"extra": ""}):
+                known = pins if package != "torch" else pins | locked("torch-cuda")
+                assert canonicalize_name(need.name) in known, f"{package} needs {need}: run `make lock`"
+
+
+def test_torch_of_the_default_index_is_that_of_the_training_image() -> None:
+    cuda, train = locked("torch-cuda"), locked("train")
+    assert "triton" in cuda
+    assert all(cuda[name].specifier == train[name].specifier for name in cuda.keys() & train.keys())
+    of_torch = [
+        [each for each in entries(name) if each[0].startswith("torch==")] for name in ("torch-cuda", "train")
+    ]
+    assert of_torch[0] == of_torch[1] != []
 
 
 @pytest.mark.parametrize("name", LOCKS)

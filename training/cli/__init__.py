@@ -1,6 +1,6 @@
 """The command `python -m training`: each module adds its commands to the application when it is imported."""
 
-from training.cli import directions, download, evaluate, export, fit, recipes, report, routing
+from training.cli import directions, download, evaluate, export, fit, recipes, report, votes
 from training.cli.app import app, main
 
 __all__ = [
@@ -13,5 +13,5 @@ __all__ = [
     "main",
     "recipes",
     "report",
-    "routing",
+    "votes",
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from capsnet.card import PoseDirection
+from capsnet.card import CardError, PoseDirection
 from capsnet.transforms import PROPERTIES
 from training.cli.app import DataFolder, app, console
 from training.data.datasets import load
@@ -39,7 +39,7 @@ def directions(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Folder such as docs: gets results/NAME.json and pictures/NAME-interpolation.png; fills results.md."
+            help="Folder such as docs: gets results/NAME.json and images/NAME-interpolation.png; fills results.md."
         ),
     ] = None,
 ) -> None:
@@ -88,9 +88,45 @@ def directions(
         save_results(output, card.name, what | {"directions": {"images": images, "classes": found}})
         if card.objects == 1:
             interpolation(
-                variants["fp32"], card, training, output / "pictures" / f"{card.name}-interpolation.png"
+                variants["fp32"], card, training, output / "images" / f"{card.name}-interpolation.png"
             )
         render_results_page(output)
+
+
+@app.command()
+def linearity(
+    models: Annotated[list[Path], typer.Argument(help="Exported models of one data set and split.")],
+    data: DataFolder = None,
+    images: Annotated[int, typer.Option(min=20, help="Held-out images.")] = 200,
+) -> None:
+    """Measure how straight poses move as images turn, slant, widen or shift, beside the features of a CNN.
+
+    All models read the same images, which were held out of the training of each. The table is Markdown.
+    """
+    import torch
+
+    from capsnet.onnx_model import open_variants
+    from training.evaluation.linearity import measure_linearity
+    from training.reporting.results_page import markdown
+    from training.trainer.data_lineage import DataLineage
+    from training.trainer.device_data import held_out
+
+    opened = [open_variants(path) for path in models]
+    lineages = [DataLineage.of_model(path, card) for path, (card, _) in zip(models, opened, strict=True)]
+    first = lineages[0]
+    training = load(first.dataset, "train", data, spec=opened[0][0].input)
+    for path, lineage in zip(models, lineages, strict=True):
+        if lineage.data != first.data or lineage.overlaps(first.dataset, training, first.seed, images):
+            raise CardError(f"{path}: may have been trained on images that {models[0]} held out")
+    kept = held_out(training, first.seed, images, torch.device("cpu"))
+    pictures, labels = kept.floats(slice(None)).numpy(), kept.labels.numpy()
+    rows = []
+    for name in PROPERTIES:
+        for card, variants in opened:
+            found = measure_linearity(variants["fp32"], pictures, labels, name)
+            rows.append([name, f"`{card.name}`", *(f"{value:.3f}" for value in asdict(found).values())])
+    heading = ["property", "model", "R², a line of its own", "R², the class's line", "smallest length"]
+    console.print(markdown(heading, rows, left=2), highlight=False)
 
 
 @app.command()
@@ -106,10 +142,10 @@ def faithfulness(
 
     Occlusion and, where the capsules have a place, votes are held against random orders.
     """
+    from capsnet.explanation.votes import RoutingGraph
     from capsnet.onnx_model import open_variants
-    from capsnet.routing import RoutingGraph
     from training.evaluation.faithfulness import measure_faithfulness
-    from training.reporting.deletion_plots import draw_deletion
+    from training.reporting.direction_plots import draw_deletion
     from training.reporting.report import save_results
     from training.reporting.results_page import read_results, render_results_page
 
@@ -123,7 +159,7 @@ def faithfulness(
     if output is not None:
         save_results(output, card.name, {"model": card.name, "version": card.version, "faithfulness": found})
         curves = [each for each in read_results(output) if each.get("faithfulness", {}).get("curves")]
-        draw_deletion(curves, output / "pictures" / "deletion.png")
+        draw_deletion(curves, output / "images" / "deletion.png")
         render_results_page(output)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import typer
 
+from capsnet import appearance
 from capsnet.guard import DOUBT_WEIGHT, DOUBT_WEIGHT_OF_FOLDERS
 from training.cli.app import DataFolder, app, console
 from training.cli.folder_run import verdict
@@ -26,6 +27,8 @@ FEW_IMAGES = 200
 
 # Training images that int8 takes its ranges from.
 CALIBRATION_IMAGES = 512
+# Images that the guard takes their common look from.
+MOST_LOOKS = 4000
 # Validation images beside the card, for the playground.
 THUMBNAILS, MOST_THUMBNAILS = 12, 30
 
@@ -61,7 +64,7 @@ def export(
     source = read_source(checkpoints, data, mirrored=mirrored)
     header, config, training = source.header, source.config, source.images
     fitted, held_out = train_val_split(training, config, torch.device("cpu"))
-    low, high = refused_share(len(held_out))
+    low, high = refused_share(len(held_out), own=training.by_class)
     if len(held_out) < FEW_IMAGES:
         console.print(
             f"the guard's thresholds come from {len(held_out)} validation images only: it will refuse between "
@@ -88,7 +91,7 @@ def export(
             "dataset": portable(config.dataset),
             "data": training.fingerprint(),
             **{key: value for key, value in header["provenance"].items() if key != "chosen"},
-            "command": source.command,
+            **source.made.fields(),
             "training_images": len(fitted),
             "validation_images": len(held_out),
             "best_epoch": header["result"]["epoch"],
@@ -100,7 +103,8 @@ def export(
     samples = np.concatenate([validation[:7], fitted.first(7).numpy()])
     thumbnails = pick_thumbnails(held_out, description.classes) if training.by_class else None
     weight = DOUBT_WEIGHT_OF_FOLDERS if training.by_class else DOUBT_WEIGHT
-    card = export_network(source.network, description, output, samples, validation, thumbnails, weight)
+    looks = appearance.fit(pick_looks(fitted)) if training.by_class else None
+    card = export_network(source.network, description, output, samples, validation, thumbnails, weight, looks)
     console.print(f"{output}: {name} version {card.version}, export {card.export_id}", highlight=False)
     if precisions:
         calibration = fitted.first(CALIBRATION_IMAGES).numpy()
@@ -109,6 +113,13 @@ def export(
             console.print(
                 f"  {precision}: {describe_validation(variant.validation)}", highlight=False, soft_wrap=True
             )
+
+
+def pick_looks(fitted: DeviceData) -> np.ndarray:
+    """Return training images (N,C,H,W) in [0,1], evenly chosen where there are more than `MOST_LOOKS`."""
+    images = fitted.images.cpu()
+    rows = torch.linspace(0, len(images) - 1, min(len(images), MOST_LOOKS)).long()
+    return images[rows].numpy().astype(np.float32) / 255
 
 
 def pick_thumbnails(held_out: DeviceData, classes: Sequence[str]) -> "Thumbnails":

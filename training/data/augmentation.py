@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import permutations
 
 import torch
 import torch.nn.functional as F
@@ -24,9 +25,8 @@ GEOMETRY, PATCH, PEN = slice(0, 6), slice(7, 9), slice(9, 10)
 # Of random erasing: as many numbers again, then those of the pixels to fill in, as far as a stream has them.
 ERASING = slice(NUMBERS, NUMBERS + 6)
 FILLED = 2**15
-LIGHT = (
-    1 + 2 * 3
-)  # uniform numbers of a sample's brightness, and of the gain and offset of each of three channels
+# Uniform numbers of a sample's brightness, and of the gain and offset of each of three channels; then of its colours.
+LIGHT, COLOURS = 1 + 2 * 3, 2
 # Random erasing's share of images, smallest share of the area, and smallest ratio of the sides (and its inverse).
 ERASED_SHARE, SMALLEST_AREA, NARROWEST = 0.5, 0.02, 0.3
 THINNER = 0.6  # of the way to the smallest neighbour, at most: a thin stroke taken all of it would be gone
@@ -66,6 +66,8 @@ class Augmentation:
         Largest change of the brightness of all channels together, as a share.
     tint
         Largest change of each channel for itself: of its contrast as a share, and of its level.
+    any_colours
+        Take half of the samples as negatives, and the channels in any order: for classes that differ in shape alone.
     mirrored_edges
         Continue an image beyond its edges by its mirror image, instead of by black.
     """
@@ -83,6 +85,7 @@ class Augmentation:
     gaussian: bool = False
     light: float = 0.0
     tint: float = 0.0
+    any_colours: bool = False
     mirrored_edges: bool = False
 
 
@@ -112,6 +115,16 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "own-photos": Augmentation(
         rotation=12, scale=0.2, shear=0.1, shift=6.0, light=0.25, tint=0.2, mirrored_edges=True
     ),
+    "own-shapes": Augmentation(
+        rotation=12,
+        scale=0.2,
+        shear=0.1,
+        shift=6.0,
+        light=0.25,
+        tint=0.3,
+        any_colours=True,
+        mirrored_edges=True,
+    ),
 }
 
 
@@ -127,12 +140,7 @@ def augment(images: Tensor, samples: Tensor, policy: Augmentation, *, seed: int,
         grid = grid + elastic_field(images, samples, policy, seed=seed, epoch=epoch)
     edges = "reflection" if policy.mirrored_edges else "zeros"
     warped = F.grid_sample(images, grid, mode="bilinear", padding_mode=edges, align_corners=False)
-    if policy.light or policy.tint:
-        # The stream of scenes, whose images have no light of their own.
-        numbers = (
-            keyed_random.uniform(seed, epoch * STREAMS + SCENE, samples, LIGHT) * 2 - 1
-        )  # (B,7) in [-1,1)
-        warped = relight(warped, numbers, policy)
+    warped = change_colours(warped, samples, policy, seed=seed, epoch=epoch)
     if policy.stroke_width:
         warped = change_stroke_width(warped, u[:, PEN] * policy.stroke_width)
     if policy.plain or policy.erase_area:
@@ -198,6 +206,30 @@ def change_stroke_width(images: Tensor, change: Tensor) -> Tensor:
     wide = F.max_pool2d(images, 3, stride=1, padding=1)
     fine = -F.max_pool2d(-images, 3, stride=1, padding=1)
     return images + change.clamp(min=0) * (wide - images) + THINNER * change.clamp(max=0) * (images - fine)
+
+
+def change_colours(images: Tensor, samples: Tensor, policy: Augmentation, *, seed: int, epoch: int) -> Tensor:
+    """Return images (B,C,H,W) in the colours and the light that the policy asks for; C is 3 at most."""
+    if not (policy.light or policy.tint or policy.any_colours):
+        return images
+    # The stream of scenes, whose images have no light of their own.
+    u = (
+        keyed_random.uniform(seed, epoch * STREAMS + SCENE, samples, LIGHT + COLOURS) * 2 - 1
+    )  # (B,9) in [-1,1)
+    if policy.any_colours:
+        images = recolour(images, u[:, LIGHT:])
+    return relight(images, u[:, :LIGHT], policy)
+
+
+def recolour(images: Tensor, u: Tensor) -> Tensor:
+    """Return half of the images (B,C,H,W) as negatives, and their channels in any order, for numbers u (B,2) in [-1,1).
+
+    The order is one of the C! orders, each as likely.
+    """
+    orders = torch.tensor(list(permutations(range(images.shape[1]))), device=images.device)  # (C!,C)
+    order = orders[((u[:, 1] + 1) / 2 * len(orders)).long().clamp(max=len(orders) - 1)]  # (B,C)
+    mixed = images.gather(1, order[:, :, None, None].expand_as(images))
+    return torch.where((u[:, 0] < 0).view(-1, 1, 1, 1), 1 - mixed, mixed)
 
 
 def relight(images: Tensor, u: Tensor, policy: Augmentation) -> Tensor:

@@ -2,6 +2,9 @@
 
 A file grows as NAME.gz.part, which a later run continues; it is renamed once its unzipped content has the published
 SHA-256. The gzip wrapper is not checked: mirrors differ in it.
+
+By hand and not with pooch, which starts a broken download again from its first byte, knows one address for a file, and
+checks the gzip wrapper (docs/log/project.md).
 """
 
 import gzip

@@ -1,9 +1,11 @@
 """Look at a folder of images before training: how many, how large, in colour or not, drawn or photographed."""
 
 import io
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -17,11 +19,16 @@ THUMBNAIL = 64  # pixels
 COLOUR, COLOURED_SHARE = 24, 0.02
 # A stroke: ink stands out so far, covers no more than this, and is nowhere so thick, in pixels of a thumbnail.
 CONTRAST, INK, MOST_INK, THICKEST = 60, 0.35, 0.35, 9
-EVEN_BORDER = 0.9
+# An even ground: so many pixels of the border differ from their median by less than EVEN levels.
+EVEN_BORDER, EVEN = 0.9, 12
 FEW_A_CLASS, UNEVEN = 20, 5.0
 # Two images are near-duplicates where their means over NEAR_SIDE x NEAR_SIDE fields differ by less, of 255.
 NEAR_SIDE, NEAR = 16, 2.0
 LISTED = 12
+# A colour histogram has so many levels a channel. Neighbours that vote, and the least images for a vote to mean much.
+LEVELS, VOTERS, FEWEST_TO_VOTE, MOST_TO_VOTE = 4, 5, 100, 2000
+# Standard errors above chance up to which a vote of colours tells nothing.
+BY_CHANCE = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,47 +43,116 @@ class FolderFacts:
         Shorter edges of the images in pixels: the smallest, the median, the largest.
     coloured, drawn
         Shares of the images that have colours, and that look like strokes on an even ground.
+    even
+        Share of the images that show something on an even ground.
+    told_by_colours
+        Share of the images whose class their colours alone tell; None where the images are too few to say.
     """
 
     counts: tuple[int, ...]
     edges: tuple[int, int, int]
     coloured: float
     drawn: float
+    even: float = 0.0
+    told_by_colours: float | None = None
 
     @property
     def images(self) -> int:
         """How many images there are."""
         return sum(self.counts)
 
+    @property
+    def colours_say_nothing(self) -> bool:
+        """Whether colours tell the class no better than chance does."""
+        if self.told_by_colours is None:
+            return False
+        chance = max(self.counts) / self.images
+        return self.told_by_colours <= chance + BY_CHANCE * math.sqrt(chance * (1 - chance) / self.images)
+
 
 def survey(listing: Listing) -> FolderFacts:
     """Read every image once, small; raises DatasetError, which lists all files that cannot be read."""
     looked = for_each_file(listing.files, lambda _, data: inspect_image(data), listing.folder)
     used = [each for each, file in zip(looked, listing.files, strict=True) if file.part != "test"]
-    edges = sorted(edge for edge, _, _ in used)
+    edges = sorted(each.edge for each in used)
     labels = Counter(file.label for file in listing.of("train", "val"))
     return FolderFacts(
         counts=tuple(labels[label] for label in range(len(listing.classes))),
         edges=(edges[0], edges[len(edges) // 2], edges[-1]),
-        coloured=float(np.mean([coloured for _, coloured, _ in used])),
-        drawn=float(np.mean([drawn for _, _, drawn in used])),
+        coloured=float(np.mean([each.coloured for each in used])),
+        drawn=float(np.mean([each.drawn for each in used])),
+        even=float(np.mean([each.even for each in used])),
+        told_by_colours=told_by_colours(
+            np.stack([each.histogram for each in used]),
+            np.array([file.label for file in listing.of("train", "val")]),
+        ),
     )
 
 
-def inspect_image(data: bytes) -> tuple[int, bool, bool]:
-    """Return the shorter edge of an image, whether it has colours, and whether it looks drawn."""
+class Look(NamedTuple):
+    """What one image shows: its shorter edge, whether it has colours, looks drawn, and has an even ground.
+
+    `histogram` holds the shares (L,) of its colours.
+    """
+
+    edge: int
+    coloured: bool
+    drawn: bool
+    even: bool
+    histogram: np.ndarray
+
+
+def inspect_image(data: bytes) -> Look:
+    """Return what one file shows."""
     image = image_file.read(data, enough=2 * THUMBNAIL, grey=False)
     with Image.open(io.BytesIO(data)) as whole:
         edge = min(whole.size)
     small = image_file.flatten(image, "RGB").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
     pixels = np.asarray(small).astype(int)  # (H,W,3)
     coloured = bool((np.ptp(pixels, axis=2) > COLOUR).mean() > COLOURED_SHARE)
-    return edge, coloured, not coloured and looks_drawn(pixels.mean(axis=2))
+    level = pixels * LEVELS // 256  # (H,W,3)
+    colour = level @ np.array([LEVELS**2, LEVELS, 1])  # (H,W)
+    histogram = np.bincount(colour.ravel(), minlength=LEVELS**3) / colour.size
+    border = _border(pixels)  # (N,3)
+    near = (np.abs(border - np.median(border, axis=0)) < EVEN).all(axis=1)
+    return Look(
+        edge=edge,
+        coloured=coloured,
+        drawn=not coloured and looks_drawn(pixels.mean(axis=2)),
+        even=bool(near.mean() >= EVEN_BORDER),
+        histogram=histogram,
+    )
+
+
+def told_by_colours(histograms: np.ndarray, labels: np.ndarray) -> float | None:
+    """Return the share of images whose class the images of the most similar colours vote for.
+
+    Parameters
+    ----------
+    histograms
+        Shares of the colours (N,L) of each image.
+    labels
+        Their classes (N,).
+
+    Returns
+    -------
+    float | None
+        None if there are fewer than `FEWEST_TO_VOTE` images. Of more than `MOST_TO_VOTE`, evenly chosen ones vote.
+    """
+    if len(labels) < FEWEST_TO_VOTE:
+        return None
+    chosen = np.linspace(0, len(labels) - 1, min(len(labels), MOST_TO_VOTE)).astype(int)
+    roots, labels = np.sqrt(histograms[chosen]), labels[chosen]
+    likeness = roots @ roots.T  # (N,N), Bhattacharyya's coefficient
+    np.fill_diagonal(likeness, -1)
+    nearest = np.argsort(-likeness, axis=1, kind="stable")[:, :VOTERS]
+    votes = np.stack([(labels[nearest] == own).sum(axis=1) for own in range(labels.max() + 1)], axis=1)
+    return float((votes.argmax(axis=1) == labels).mean())
 
 
 def looks_drawn(grey: np.ndarray) -> bool:
     """Return whether a thumbnail (H,W) shows thin strokes on an even ground."""
-    border = np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]])
+    border = _border(grey)
     difference = np.abs(grey - np.median(border))
     contrast = np.percentile(difference, 99.5)
     if contrast < CONTRAST:
@@ -85,6 +161,11 @@ def looks_drawn(grey: np.ndarray) -> bool:
     even = (np.abs(border - np.median(border)) < INK * contrast).mean() >= EVEN_BORDER
     thick = ndimage.binary_erosion(ink, np.ones((THICKEST, THICKEST))).any()
     return bool(even and ink.mean() < MOST_INK and not thick)
+
+
+def _border(pixels: np.ndarray) -> np.ndarray:
+    """Return the pixels (N,…) at the edges of an image (H,W,…)."""
+    return np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]])
 
 
 def summary(classes: Sequence[str], counts: Sequence[int]) -> str:

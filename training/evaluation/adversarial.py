@@ -191,7 +191,7 @@ def excess(thresholds: Guard, images: Tensor, drawn: Tensor, lengths: Tensor) ->
     Parameters
     ----------
     thresholds
-        Of the guard.
+        Of the guard. Its appearance, which published models do not have, has no gradient here and is left out.
     images, drawn
         (B,C,H,W) in [0,1], and what the longest capsules draw.
     lengths

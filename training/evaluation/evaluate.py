@@ -16,7 +16,7 @@ from capsnet.onnx_model import Model, open_variants, reconstruct
 from model.checkpoint import load_network, read_tensors
 from model.nn.layers import CapsuleNetwork
 from training.data.datasets import DERIVED, FOLDER_PREFIX, DatasetError, DatasetPart, describe, load, portable
-from training.trainer.data_lineage import DataLineage
+from training.trainer.data_lineage import DataLineage, read_provenance
 from training.trainer.losses import margin_loss, one_hot_targets
 from training.trainer.run_state import EpochResult, RunIdentity, kept_epochs
 
@@ -161,7 +161,7 @@ def open_candidate(path: Path) -> Candidate:
     network, header = load_network(path)
     origin = RunIdentity.read(path, header)
     config = origin.config
-    held_out = DataLineage.of_run(origin, str(header["provenance"]["command"]))
+    held_out = DataLineage.of_run(origin, read_provenance(path, header))
     only: dict[str, tuple[Model, Guard | None]] = {"checkpoint": (TorchModel(network), None)}
     return Candidate(
         only, tuple(header["classes"]), config.input, header["objects"], config.dataset, origin.data, held_out

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from capsnet import occlusion
 from capsnet.card import Grid
+from capsnet.explanation import occlusion
+from capsnet.explanation.votes import RoutingGraph, heat, votes_for
 from capsnet.onnx_model import Model
-from capsnet.routing import RoutingGraph, heat, votes_for
 
 # Side of a tile in pixels, orders that are random for each image, and the mean light of a tile that has ink.
 TILE, RANDOM, INK = 4, 6, 0.05

@@ -53,13 +53,20 @@ class Verdict:
         )
 
 
-def refused_share(images: int) -> tuple[float, float]:
+def refused_share(images: int, *, own: bool = False) -> tuple[float, float]:
     """Return between which shares of good images a guard from so many validation images refuses, in 95 of 100 cases.
 
     The threshold is the 95th percentile of the images' strangeness. The share of a distribution that lies above a value
     of such a rank follows a beta distribution, whatever the strangeness is like.
+
+    Parameters
+    ----------
+    images
+        Number of validation images.
+    own
+        Whether they are of one's own: `capsnet.guard.fit` takes another rank then, which refuses 5 % on average.
     """
-    rank = 0.95 * (images - 1) + 1
+    rank = min(images, 0.95 * (images + 1)) if own else 0.95 * (images - 1) + 1
     low, high = beta.ppf((0.025, 0.975), images - rank + 1, rank)
     return float(low), float(high)
 

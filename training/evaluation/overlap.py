@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from capsnet.card import Grid
-from capsnet.routing import RoutingGraph, votes_for
+from capsnet.explanation.votes import RoutingGraph, votes_for
 
 # Pixels that each digit is moved from the middle.
 APART = 5

@@ -22,6 +22,7 @@ from scipy.ndimage import gaussian_filter
 
 from capsnet.card import ModelCard, PoseDirection
 from capsnet.config import UserError
+from capsnet.directions import linearity
 from capsnet.onnx_model import Model
 from capsnet.transforms import PROPERTIES, matrix, transform, warp
 from training.data.datasets import DatasetPart, fixed_scenes
@@ -247,11 +248,7 @@ def _foretold(
 
 def _linearity(poses: np.ndarray, amounts: np.ndarray) -> np.ndarray:
     """R squared (N,) of each image's poses (N,S,D) along a line of its own."""
-    centred = poses - poses.mean(axis=1, keepdims=True)
-    slopes = np.einsum("nsd,s->nd", centred, amounts) / np.square(amounts).sum()
-    rest = centred - amounts[:, None] * slopes[:, None]
-    score: np.ndarray = 1 - np.square(rest).sum(axis=(1, 2)) / np.square(centred).sum(axis=(1, 2))
-    return score
+    return np.array([linearity(each, amounts) for each in poses])
 
 
 def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:

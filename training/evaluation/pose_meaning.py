@@ -1,4 +1,4 @@
-"""What each pose dimension of a class means, where that can be said: thickness, slant, width and so on, measured.
+"""Name the pose dimensions of each class by measurement, where they are clear: thickness, slant, width and so on.
 
 A dimension is *named* after a property if both hold:
 

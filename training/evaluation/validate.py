@@ -101,20 +101,10 @@ def validate_models(
         name, spec = images
         if images not in loaded:
             loaded[images] = load(name, "train", folder, spec=spec)
-        data = loaded[images]
-        if data.fingerprint() != source.data:
-            raise TrainingError(
-                f"{path}: was trained on other images than those of {name}; --dataset names those that it was"
-            )
-        if copies is not None and copies.policy == Augmentation() and data.scene is None:
+        count = _count_unseen(path, source, name, loaded[images])
+        if copies is not None and copies.policy == Augmentation() and loaded[images].scene is None:
             raise TrainingError(
                 f"--augmentation {copies.augmentation}: the copies of an image would be equal"
-            )
-        count = held_out_count(data, source.validation)
-        if stage := source.overlaps(name, data, source.seed, count):
-            raise TrainingError(
-                f"{path}: a stage before the last was trained on images that validated the last one "
-                f"(on {stage.dataset} with --split-seed {stage.seed} and {stage.validation} images held out)"
             )
         counts[images, source.seed] = min(count, counts.get((images, source.seed), count))
     made = {
@@ -132,6 +122,21 @@ def validate_models(
         for path, candidate, source, images in opened
         for variant, (model, guard) in candidate.variants.items()
     ]
+
+
+def _count_unseen(path: Path, source: DataLineage, name: str, data: DatasetPart) -> int:
+    """Return how many images a model held out; raises TrainingError if it may have been trained on some of them."""
+    if data.fingerprint() != source.data:
+        raise TrainingError(
+            f"{path}: was trained on other images than those of {name}; --dataset names those that it was"
+        )
+    count = held_out_count(data, source.validation)
+    if stage := source.overlaps(name, data, source.seed, count):
+        raise TrainingError(
+            f"{path}: a stage before the last was trained on images that validated the last one "
+            f"(on {stage.dataset} with --split-seed {stage.split_seed} and {stage.validation} images held out)"
+        )
+    return count
 
 
 def _open(path: Path, dataset: str | None) -> tuple[Candidate, DataLineage, Images]:

@@ -21,6 +21,10 @@ ARCHITECTURES = {
         "Efficient-CapsNet",
         "[Mazzia, Salvetti and Chiaberge 2021](https://arxiv.org/abs/2101.12491)",
     ),
+    "cnn-small": (
+        "CNN without capsules",
+        "CNN+CR of [Qin et al. 2019](https://arxiv.org/abs/1907.02957), on the trunk of Efficient-CapsNet",
+    ),
     "shared": ("Shared-weight capsules", "an architecture of this project"),
     "residual": ("Residual capsules", "an architecture of this project"),
 }
@@ -96,7 +100,9 @@ def _description(card: ModelCard) -> str:
         ["input", f"{shape} float32 from 0 to 1, light strokes on dark"],
         ["preprocessing", f"`{card.input.preprocess}`"],
         ["classes", f"{card.config.num_classes}: {classes}"],
-        ["pose", f"{card.config.pose_dim} dimensions for each class"],
+        ["pose", f"{card.config.pose_dim} dimensions for each class"]
+        if card.config.has_capsules
+        else ["features", f"{card.config.pose_dim} for each class, in the place of a pose"],
         ["parameters", ", ".join(f"{count:,} ({part})" for part, count in card.parameters.items())],
         ["variants", ", ".join(card.variants)],
         ["export", f"`{card.export_id}`, in the metadata `{METADATA_EXPORT_ID}` of each graph"],
@@ -106,6 +112,12 @@ def _description(card: ModelCard) -> str:
     if card.mirrored:
         rows.append(["mirrored", "lengths are means over an image and its mirror image"])
     table = markdown(["", ""], rows, left=2)
+    if not card.config.has_capsules:
+        return (
+            "This network has no capsules. It is here for comparison. The encoder gives a probability for each class "
+            "where a capsule has its length, and a group of features where it has its pose. "
+            f"The decoder draws an image from the features of one class.\n\n{table}"
+        )
     return (
         "The encoder gives the length of each class capsule and its pose. "
         f"The decoder draws an image from one pose.\n\n{table}"
@@ -208,9 +220,14 @@ def _limits(card: ModelCard) -> str:
         "The model knows images like those of its data set. Other images get the nearest class.",
         "The guard refuses about one good image in twenty, and does not refuse every wrong one.",
         "The guard is no defence against an attacker who knows the network.",
-        "A pose dimension means what training made of it; its meaning differs from class to class.",
-        "The length of a capsule ranks answers. It is not a probability.",
     ]
+    if card.config.has_capsules:
+        limits += [
+            "A pose dimension means what training made of it; its meaning differs from class to class.",
+            "The length of a capsule ranks answers. It is not a probability.",
+        ]
+    else:
+        limits.append("The probabilities are those of a softmax: they sum to 1 whatever the image shows.")
     if card.objects > 1:
         limits.append(f"The model always names {card.objects} classes, also where an image shows one object.")
     if not _is_whole(card):

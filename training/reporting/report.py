@@ -83,12 +83,7 @@ def report_model(
     else:
         training = load(name, "train", data, spec=card.input)
         watch("what the decoder draws")
-        reconstruction_plots.reconstructions(
-            folder, training, pictures / f"{card.name}-reconstructions.png", example=example
-        )
-        reconstruction_plots.perturbations(
-            model, training, pictures / f"{card.name}-perturbations.png", example=example
-        )
+        _draw(folder, model, card, training, pictures, example)
         if test.fingerprint() == card.training.get("data"):
             watch(f"{name} is what the model was trained on: left out is what a test set is needed for")
         else:
@@ -100,6 +95,15 @@ def report_model(
         except MeaningError as error:
             watch(f"left out: {error}")
     save_results(output, card.name, found)
+
+
+def _draw(
+    folder: Path, model: Model, card: ModelCard, training: DatasetPart, pictures: Path, example: int
+) -> None:
+    """Draw images beside what the decoder makes of them, and the example with each dimension of its pose moved."""
+    drawn, moved = (pictures / f"{card.name}-{what}.png" for what in ("reconstructions", "perturbations"))
+    reconstruction_plots.reconstructions(folder, training, drawn, example=example)
+    reconstruction_plots.perturbations(model, training, moved, example=example)
 
 
 def report_attacks(

@@ -16,14 +16,13 @@ from capsnet.card import CARD_FILE, ModelCard
 from capsnet.config import ModelConfig
 from training.evaluation.intervals import fisher_p
 from training.reporting.tables import draws, interval
-from training.trainer.data_lineage import stages_of
+from training.trainer.data_lineage import made_by
 
 ARTIFACTS = Path("artifacts")
 AFFINE_CHART = "affine.png"
 # The small chart of the README.
 COMPARISON_CHART = "comparison.png"
 PLACE = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-SEED = re.compile(r"training fit .*? --seed (\d+)")
 # The log of every stage of a model that ships: NAME/stage-1.csv and so on.
 LOGS = Path("docs") / "results" / "logs"
 # Published errors in percent, of 10,000 test images. Most are the best epoch on the test set.
@@ -137,11 +136,10 @@ def _compute(cards: list[ModelCard]) -> str:
 
 
 def _compute_of(card: ModelCard) -> list[str]:
-    command = str(card.training.get("command", ""))
-    stages = stages_of(command)
+    stages = made_by(ARTIFACTS / card.name, card).stages
     whole = card.training["training_images"] + card.training["validation_images"]
     seen = sum(stage.epochs * (whole - min(stage.validation, whole // 10)) for stage in stages)
-    seeds = sorted(set(SEED.findall(command)), key=int)
+    seeds = sorted({stage.seed for stage in stages})
     logs = sorted((LOGS / card.name).glob("*.csv"))
     hours = (
         sum(
@@ -153,7 +151,7 @@ def _compute_of(card: ModelCard) -> list[str]:
     )
     return [
         f"`{card.name}`",
-        ", ".join(seeds),
+        ", ".join(map(str, seeds)),
         f"{card.parameters['encoder']:,}",
         f"{multiply_adds(card) / 1e6:.0f} M",
         f"{seen / 1e6:.1f} M",

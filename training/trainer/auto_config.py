@@ -8,12 +8,12 @@ from training.trainer.config import FOLDER_MINUTES
 from training.trainer.run_config import RunConfig
 from training.trainer.run_state import EarlyStop
 
-# Share of the images from which a folder counts as drawn, or as coloured.
-MOSTLY_DRAWN, SOME_COLOURED = 0.9, 0.05
+# Share of the images from which a folder counts as drawn, as coloured, or as shapes on an even ground.
+MOSTLY_DRAWN, SOME_COLOURED, MOSTLY_EVEN = 0.9, 0.05, 0.9
 # Edges of the input: of drawings, of icons, of photographs. An icon's edge is at most as large as this.
 DRAWN_SIDE, ICON_SIDE, PHOTO_SIDE, LARGEST_ICON = 28, 32, 40, 40
 # Steps of a run: of drawings and photographs, no more than so many an image, and at least so many epochs.
-DRAWN_STEPS, PHOTO_STEPS, STEPS_AN_IMAGE, FEWEST_EPOCHS = 800, 700, 16, 12
+DRAWN_STEPS, PHOTO_STEPS, STEPS_AN_IMAGE, FEWEST_EPOCHS = 800, 1400, 16, 12
 FEWEST_WARMUP, MOST_WARMUP = 10, 200
 
 
@@ -71,11 +71,7 @@ def choose(
             "efficient" if drawn else "residual",
             "enough for strokes, and quick" if drawn else "learns objects on other backgrounds",
         ),
-        Choice(
-            "augmentation",
-            {"mnist": "own-drawings", "fashion": "clothes"}.get(way, "own-photos"),
-            "moves and bends strokes" if way == "mnist" else f"suits {way}",
-        ),
+        auto_augmentation(facts, way),
         Choice("batch_size", batch, why_batch if batch_size is None else "set by hand"),
         Choice("epochs", epochs, f"{steps_an_epoch} steps an epoch, {steps:,} in all"),
         Choice("learning_rate", 0.002, "suits batches of this size"),
@@ -93,6 +89,22 @@ def stop_of_folder(config: RunConfig, stop: EarlyStop) -> EarlyStop:
         minutes=FOLDER_MINUTES if stop.minutes is None else stop.minutes,
         cooldown=every * math.ceil(max(2, config.epochs // 8) / every),
     )
+
+
+def auto_augmentation(facts: FolderFacts, way: str) -> Choice:
+    """Return how training images are varied: in any colours where those tell nothing, and the ground is even."""
+    if way == "mnist":
+        return Choice("augmentation", "own-drawings", "moves and bends strokes")
+    if way == "fashion":
+        return Choice("augmentation", "clothes", f"suits {way}")
+    if facts.told_by_colours is None:
+        return Choice("augmentation", "own-photos", "too few images to say whether colours tell the class")
+    told, chance = 100 * facts.told_by_colours, 100 * max(facts.counts) / facts.images
+    shown = f"colours alone tell the class of {told:.0f} % of the images, chance of {chance:.0f} %"
+    # On a busy ground the brighter or more coloured part is the figure; a negative would hide it.
+    if facts.colours_say_nothing and facts.even >= MOSTLY_EVEN:
+        return Choice("augmentation", "own-shapes", f"{shown}; {100 * facts.even:.0f} % have an even ground")
+    return Choice("augmentation", "own-photos", f"{shown}; {100 * facts.even:.0f} % have an even ground")
 
 
 def auto_batch_size(images: int) -> tuple[int, str]:

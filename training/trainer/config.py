@@ -129,6 +129,12 @@ class TrainConfig:
         "Send the gradient through the last routing iteration only.", NETWORK, ModelConfig.detach_routing
     )
 
+    decoder_hidden: str = _option(
+        "Widths of the decoder's hidden layers, with commas between.",
+        NETWORK,
+        ",".join(map(str, ModelConfig.decoder_hidden)),
+    )
+
     epochs: int | None = _auto(
         int, "Passes over the training images, at most.", OPTIMISATION, 40, low=1, high=10_000
     )

@@ -1,46 +1,14 @@
-"""Which images a network has been trained on, in all its stages, and which were held out to validate it."""
+"""Tell which images a network has been trained on, in all its stages, and which were held out to validate it."""
 
-import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from capsnet.card import CardError, ModelCard
-from training.data.datasets import DERIVED, DatasetPart, portable
-from training.trainer.device_data import held_out_count
-from training.trainer.run_config import RunConfig
+from model.checkpoint import CheckpointError
+from training.data.datasets import DatasetPart, portable
 from training.trainer.run_state import RunIdentity
-
-# Between the commands of stages.
-THEN = " && "
-# Their data set and seed are always written out (`training.trainer.provenance`), in this order.
-FIT = re.compile(r"training fit --dataset (?P<dataset>.+?) --architecture .* --seed (?P<seed>\d+)")
-VALIDATION = re.compile(r" --validation (\d+)")
-# Its epochs, and the one to stop after where that is an earlier one.
-EPOCHS, UNTIL = re.compile(r" --epochs (\d+)"), re.compile(r" --until (\d+)")
-# Where images were held out by another seed than the run's own.
-SPLIT = re.compile(r" --split-seed (\d+)")
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One run of `fit`.
-
-    `dataset` is what it was trained on, `seed` chose the `validation` images that were held out, and `epochs` says
-    after how many it was to end, where its command says so.
-    """
-
-    dataset: str
-    seed: int
-    validation: int
-    epochs: int = field(default=0, compare=False)
-
-    def may_have_seen(self, dataset: str, data: DatasetPart, seed: int, count: int) -> bool:
-        """Whether it may have been trained on some of the images that a seed holds out of `data`, a data set's.
-
-        Fewer images that a seed holds out are among more of them (`training.trainer.device_data.held_out`).
-        """
-        same = source_of(self.dataset) == source_of(dataset)
-        return same and (self.seed != seed or held_out_count(data, self.validation) < count)
+from training.trainer.stages import Provenance, Stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,22 +32,22 @@ class DataLineage:
     stages: tuple[Stage, ...]
 
     @classmethod
-    def of_run(cls, origin: RunIdentity, command: str) -> "DataLineage":
-        """Out of what a run was made of, and all commands that made it."""
+    def of_run(cls, origin: RunIdentity, made: Provenance) -> "DataLineage":
+        """Out of the identity of a run, and all runs that made its network."""
         config = origin.config
         return cls(
             dataset=portable(config.dataset),
             data=origin.data,
             seed=config.held_out_by,
             validation=config.validation,
-            stages=stages_of(command),
+            stages=made.stages,
         )
 
     @classmethod
     def of_model(cls, folder: Path, card: ModelCard) -> "DataLineage":
         """Out of the card of the model in a folder; raises CardError if it does not say how it was trained."""
         made = card.training
-        stages = stages_of(str(made.get("command", "")))
+        stages = made_by(folder, card).stages
         validation = made.get("validation_images")
         if (
             not stages
@@ -91,7 +59,7 @@ class DataLineage:
         return cls(
             dataset=str(made["dataset"]),
             data=str(made["data"]),
-            seed=stages[-1].seed,
+            seed=stages[-1].split_seed,
             validation=validation,
             stages=stages,
         )
@@ -101,24 +69,17 @@ class DataLineage:
         return next((stage for stage in self.stages if stage.may_have_seen(dataset, data, seed, count)), None)
 
 
-def stages_of(command: str) -> tuple[Stage, ...]:
-    """The runs of `fit` among the commands that made a network."""
-    found = []
-    for words in command.split(THEN):
-        if fit := FIT.search(words):
-            validation, own = VALIDATION.search(words), SPLIT.search(words)
-            found.append(
-                Stage(
-                    fit["dataset"],
-                    int(own[1] if own else fit["seed"]),
-                    int(validation[1]) if validation else RunConfig.validation,
-                    int(epochs[1]) if (epochs := UNTIL.search(words) or EPOCHS.search(words)) else 0,
-                )
-            )
-    return tuple(found)
+def made_by(folder: Path, card: ModelCard) -> Provenance:
+    """Return how the model in a folder was made; raises CardError where its card has a stage that is none."""
+    try:
+        return Provenance.read(card.training)
+    except TypeError as error:
+        raise CardError(f"{folder}: its card does not say how it was trained: {error}") from None
 
 
-def source_of(dataset: str) -> str:
-    """The published data set whose images a data set is made of, or itself."""
-    name = portable(dataset)
-    return DERIVED[name].source if name in DERIVED else name
+def read_provenance(path: Path, header: dict[str, Any]) -> Provenance:
+    """Return how the network of a checkpoint with this header was made; raises CheckpointError if it does not say."""
+    try:
+        return Provenance.read(header["provenance"])
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: does not say how it was trained ({error})") from None

@@ -1,4 +1,4 @@
-"""A trained network whose answers another one learns beside the labels, on the very images it sees itself.
+"""Learn from a trained network: its answers count beside the labels, on the very images that the new one sees.
 
 Distillation (Hinton et al. 2015, https://arxiv.org/abs/1503.02531) in the terms of capsules. The margin loss asks of
 each class whether it is in the image, T_k in {0, 1}; with a teacher T_k is what the teacher says, mixed with the label.
@@ -17,15 +17,16 @@ from training.data.datasets import DatasetPart
 from training.trainer.pretrained import PretrainedNetwork, with_its_folder
 from training.trainer.run_config import RunConfig
 from training.trainer.run_state import TrainingError
+from training.trainer.stages import Provenance
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """The network, its file with the folder it lies in, and the command that made it."""
+    """The network, its file with the folder it lies in, and all that made it."""
 
     network: CapsuleNetwork
     file: str
-    command: str
+    made: Provenance
 
     @classmethod
     def read(cls, path: Path, config: RunConfig, data: DatasetPart, classes: tuple[str, ...]) -> "Teacher":
@@ -43,7 +44,7 @@ class Teacher:
         before.check_held_out(path, config, data)
         if (before.classes, before.network.config.image_shape) != (classes, config.network.image_shape):
             raise TrainingError(f"{path}: cannot teach, since its images or classes are others")
-        return cls(before.network.requires_grad_(False), with_its_folder(path), before.command)
+        return cls(before.network.requires_grad_(False), with_its_folder(path), before.made)
 
     @torch.no_grad()
     def soft_targets(self, images: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""An exponential moving average of a network's weights, kept beside it and validated in its place.
+"""Keep an exponential moving average of a network's weights; it is validated in the network's place.
 
 Before validation its BatchNorm statistics are taken again. An augmented image is interpolated, so it is softer than the
 images to classify, and the statistics of training do not fit them. On overlapping digits a quarter of the errors came

@@ -1,4 +1,4 @@
-"""The losses, as the papers define them: two of a capsule network, and the one of the CNNs it is compared with."""
+"""Compute the losses as the papers define them: two of a capsule network, and that of the CNNs beside it."""
 
 import torch
 import torch.nn.functional as F

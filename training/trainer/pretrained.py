@@ -1,4 +1,4 @@
-"""A network that was trained before, out of a run's checkpoint or an exported model: to start from, or to learn from.
+"""Read a network that was trained before, from a checkpoint or an exported model: to start from, or to learn from.
 
 Either way the images that validate the new run must not have trained it, or they would measure nothing.
 """
@@ -14,10 +14,11 @@ from model.export.ensemble import Ensemble
 from model.export.to_pytorch import restore
 from model.nn.layers import CapsuleNetwork
 from training.data.datasets import DatasetPart, portable
-from training.trainer.data_lineage import DataLineage
+from training.trainer.data_lineage import DataLineage, made_by, read_provenance
 from training.trainer.device_data import held_out_count
 from training.trainer.run_config import RunConfig
 from training.trainer.run_state import RunIdentity, TrainingError
+from training.trainer.stages import Provenance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +29,8 @@ class PretrainedNetwork:
     ----------
     network
         On the CPU, in evaluation mode.
-    command
-        All the commands that made it.
+    made
+        All that made it.
     classes
         What it tells apart.
     held_out
@@ -37,7 +38,7 @@ class PretrainedNetwork:
     """
 
     network: CapsuleNetwork
-    command: str
+    made: Provenance
     classes: tuple[str, ...]
     held_out: DataLineage
 
@@ -55,21 +56,15 @@ class PretrainedNetwork:
     @classmethod
     def _of_checkpoint(cls, path: Path) -> "PretrainedNetwork":
         network, header = load_network(path)
-        command = str(header["provenance"]["command"])
-        return cls(
-            network=network,
-            command=command,
-            classes=tuple(header["classes"]),
-            held_out=DataLineage.of_run(RunIdentity.read(path, header), command),
-        )
+        origin, made = RunIdentity.read(path, header), read_provenance(path, header)
+        held_out = DataLineage.of_run(origin, made)
+        return cls(network=network, made=made, classes=tuple(header["classes"]), held_out=held_out)
 
     @classmethod
     def _of_model(cls, folder: Path) -> "PretrainedNetwork":
         network, card = restore(folder)
         held_out = DataLineage.of_model(folder, card)
-        return cls(
-            network=network, command=str(card.training["command"]), classes=card.classes, held_out=held_out
-        )
+        return cls(network=network, made=made_by(folder, card), classes=card.classes, held_out=held_out)
 
     def check_held_out(self, source: Path, config: RunConfig, data: DatasetPart) -> None:
         """Refuse this network, read from `source`, where it may have been trained on a run's validation images.
@@ -95,17 +90,17 @@ class PretrainedNetwork:
         if stage := mine.overlaps(config.dataset, data, config.held_out_by, wanted):
             raise TrainingError(
                 f"{source}: was trained on images that are to validate this run, in a stage on {stage.dataset} with "
-                f"--split-seed {stage.seed} and {stage.validation} images held out"
+                f"--split-seed {stage.split_seed} and {stage.validation} images held out"
             )
 
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """The weights that a run begins with, their file, and the command that made them."""
+    """The weights that a run begins with, their file, and all that made them."""
 
     weights: dict[str, Tensor]
     file: str
-    command: str
+    made: Provenance
 
     @classmethod
     def read(cls, path: Path, config: RunConfig, data: DatasetPart) -> "InitialWeights":
@@ -126,7 +121,7 @@ class InitialWeights:
             raise TrainingError(f"{path}: is of another network, {network}")
         before.check_held_out(path, config, data)
         file = with_its_folder(path) if path.is_dir() else path.name
-        return cls(before.network.state_dict(), file, before.command)
+        return cls(before.network.state_dict(), file, before.made)
 
     def load_into(self, network: CapsuleNetwork) -> list[str]:
         """Give the weights to a network; the names of those that stay fresh, as its classes are more or fewer."""

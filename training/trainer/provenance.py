@@ -1,4 +1,4 @@
-"""How a model was made, in words that mean the same on any machine: the command, without the paths of this one."""
+"""Write down how a model was made: the commands and stages, without the paths of this machine."""
 
 from dataclasses import asdict
 
@@ -6,11 +6,11 @@ import torch
 
 from capsnet.config import ModelConfig
 from training.data.datasets import FOLDER_PREFIX, portable
-from training.trainer.data_lineage import THEN
 from training.trainer.distillation import Teacher
 from training.trainer.pretrained import InitialWeights
 from training.trainer.run_config import RunConfig
 from training.trainer.run_state import EarlyStop
+from training.trainer.stages import Provenance, Stage
 
 # Options whose default may change or depends on the machine are always written out.
 ALWAYS = ("epochs", "augmentation", "seed", "precision")
@@ -18,7 +18,14 @@ ALWAYS = ("epochs", "augmentation", "seed", "precision")
 ALWAYS_OF_FOLDERS = ("batch_size", "learning_rate", "warmup", "ema")
 # Said in another way than by their values.
 OTHERWISE = ("dataset", "network", "input", "start", "teacher")
-OF_NETWORK = ("primary_capsules", "routing_iterations", "pose_dim", "class_bias", "detach_routing")
+OF_NETWORK = (
+    "primary_capsules",
+    "routing_iterations",
+    "pose_dim",
+    "class_bias",
+    "detach_routing",
+    "decoder_hidden",
+)
 
 
 def provenance(
@@ -27,15 +34,22 @@ def provenance(
     stop: EarlyStop | None = None,
     teacher: Teacher | None = None,
 ) -> dict[str, object]:
-    """Return what the checkpoints keep about their making: all commands in order, the teacher's first."""
+    """Return what the checkpoints keep about their making: commands and stages, the teacher's first."""
     words = [command(config)]
     words += [option(name, value) for name, value in asdict(stop or EarlyStop()).items() if value is not None]
     words += [] if start is None else [option("start_from", start.file)]
     words += [] if teacher is None else [option("teacher", teacher.file)]
-    before = [] if start is None else start.command.split(THEN)
-    taught = [] if teacher is None else teacher.command.split(THEN)
-    stages = [*(each for each in taught if each not in before), *before, " ".join(words)]
-    return {"command": THEN.join(stages), "torch": torch.__version__}
+    stage = Stage.of_run(
+        config,
+        until=None if stop is None else stop.until,
+        start_from=None if start is None else start.file,
+        teacher=None if teacher is None else teacher.file,
+    )
+    nothing = Provenance((), ())
+    before = nothing if start is None else start.made
+    taught = nothing if teacher is None else teacher.made.without(before)
+    made = taught + before + Provenance((" ".join(words),), (stage,))
+    return {**made.fields(), "torch": torch.__version__}
 
 
 def command(config: RunConfig) -> str:
@@ -76,4 +90,5 @@ def _differing(values: RunConfig | ModelConfig, names: list[str] | tuple[str, ..
 def option(name: str, value: object) -> str:
     """An option of a command as it is typed."""
     flag = f"--{name.replace('_', '-')}"
-    return flag if value is True else f"{flag} {value}"
+    shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
+    return flag if value is True else f"{flag} {shown}"

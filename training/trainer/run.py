@@ -1,4 +1,4 @@
-"""A training run from its settings: `train` for Python, and `TrainingRun`, whose parts the command `fit` shows."""
+"""Train from settings: `train` for Python, and `TrainingRun`, whose parts the command `fit` shows."""
 
 import logging
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from capsnet.config import InputSpec, ModelConfig
+from capsnet.config import ConfigError, InputSpec, ModelConfig
 from model.architectures.registry import refuse_unused
 from model.checkpoint import read_tensors
 from training.data import folder_survey, image_folder
@@ -109,59 +109,58 @@ class TrainingRun:
             raise TrainingError(
                 f"{config.output}: holds a run already; give --resume to go on with it, or another --output"
             )
-        logging.getLogger("lightning_fabric").setLevel(
-            logging.WARNING
-        )  # the callback names the device in use
-        self.fabric = Fabric(
-            accelerator=accelerator,
-            devices=config.devices,
-            precision=self.config.precision,
-        )
-        self.fabric.launch()
+        self.fabric = _launch(accelerator, config.devices, self.config.precision)
         data = load(config.dataset, "train", config.data, spec=self.info.input)
-        start = (
-            None if config.start_from is None else InitialWeights.read(config.start_from, self.config, data)
-        )
-        teacher = (
-            None
-            if config.teacher is None
-            else Teacher.read(config.teacher, self.config, data, self.info.classes)
-        )
         by_hand = EarlyStop(
             until=config.until,
             until_error=config.until_error,
             plateau=config.plateau,
             minutes=config.minutes,
         )
-        made_by = provenance(self.config, start, by_hand, teacher)
-        self.stop = by_hand
-        if reasons:
-            self.stop = stop_of_folder(self.config, by_hand)
-            reasons += _stop_reasons(self.stop, by_hand)
-            if self.fabric.is_global_zero:
-                warn_of_duplicates(data, self.config, self.info.classes)
-            made_by["chosen"] = reasons
+        self.stop = stop_of_folder(self.config, by_hand) if reasons else by_hand
         # Rows (option, value, reason) of what was chosen for a folder; empty for a published data set.
-        self.reasons = reasons
-        self.trainer = Trainer(
+        self.reasons = [*reasons, *_stop_reasons(self.stop, by_hand)] if reasons else []
+        if reasons and self.fabric.is_global_zero:
+            warn_of_duplicates(data, self.config, self.info.classes)
+        self.trainer = self._trainer(data, by_hand)
+        if config.resume:
+            self.trainer.resume()
+
+    def _trainer(self, data: DatasetPart, by_hand: EarlyStop) -> Trainer:
+        """Return the loop for these images, with the networks that the run begins with and learns from."""
+        config = self.settings
+        start = (
+            None if config.start_from is None else InitialWeights.read(config.start_from, self.config, data)
+        )
+        classes = self.info.classes
+        teacher = None if config.teacher is None else Teacher.read(config.teacher, self.config, data, classes)
+        made_by = provenance(self.config, start, by_hand, teacher)
+        return Trainer(
             self.fabric,
             self.config,
             self.info,
             data,
             config.output,
-            made_by,
+            made_by | ({"chosen": self.reasons} if self.reasons else {}),
             start,
             teacher,
             compiled=config.compile,
             keep_epochs=config.keep_epochs,
         )
-        if config.resume:
-            self.trainer.resume()
 
     def train(self, callback: TrainingCallback | None = None) -> TrainResult:
         """Train to the end, and return how good the network is."""
         best = self.trainer.run(callback or EpochLog(self.config.epochs), self.stop)
         return TrainResult(self.settings.output, best, self.trainer.position.history[-1])
+
+
+def _launch(accelerator: str, devices: int, precision: Precision) -> Fabric:
+    """Return the devices of the run, ready for use."""
+    # The callback names the device in use.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)
+    fabric.launch()
+    return fabric
 
 
 class EpochLog:
@@ -258,6 +257,7 @@ def _run_config(config: TrainConfig, values: dict[str, Any], info: DatasetInfo) 
         routing_iterations=config.routing_iterations,
         class_bias=config.class_bias,
         detach_routing=config.detach_routing,
+        decoder_hidden=_widths(config.decoder_hidden),
     )
     chosen = {name: values[name] for name in common & values.keys()}
     chosen["augmentation"] = values["augmentation"] or default_augmentation(info)
@@ -267,6 +267,14 @@ def _run_config(config: TrainConfig, values: dict[str, Any], info: DatasetInfo) 
         "precision": config.precision or fast_precision(config.accelerator),
     }
     return RunConfig(**own | chosen | named | {"network": network, "input": info.input})
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    """Return the numbers of a list such as `512,1024`; raises ConfigError."""
+    try:
+        return tuple(int(width) for width in text.split(","))
+    except ValueError:
+        raise ConfigError(f"decoder_hidden is {text!r}; it must be a list such as 512,1024") from None
 
 
 def _stop_reasons(stop: EarlyStop, by_hand: EarlyStop) -> list[list[str]]:

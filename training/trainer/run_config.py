@@ -1,4 +1,4 @@
-"""Everything that decides which weights a training run ends with, in one frozen dataclass."""
+"""Hold everything that decides which weights a training run ends with, in one frozen dataclass."""
 
 import dataclasses
 import math

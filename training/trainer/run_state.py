@@ -1,4 +1,4 @@
-"""What a run leaves in its folder, so that it can be killed at any moment and go on.
+"""Write and read what a run leaves in its folder, so that it can be killed at any moment and go on.
 
 state.safetensors  everything to resume from: weights, their average, Adam's moments, counters, the history so far
 best.safetensors   the averaged weights of the epoch that was best on the validation images

@@ -1,4 +1,4 @@
-"""What an export is made of: one checkpoint, or several whose networks answer together."""
+"""Read what an export is made of: one checkpoint, or several whose networks answer together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from model.checkpoint import read_tensors
 from model.export.ensemble import Ensemble
 from model.nn.layers import CapsuleNetwork
 from training.data.datasets import DatasetPart
-from training.trainer.data_lineage import THEN
 from training.trainer.device_data import DeviceData
 from training.trainer.pretrained import PretrainedNetwork, with_its_folder
 from training.trainer.run_config import RunConfig
 from training.trainer.run_state import RunIdentity
+from training.trainer.stages import Provenance
 from training.trainer.trainer import validate
 
 
@@ -32,15 +32,15 @@ class Source:
         In evaluation mode; an `Ensemble` of several checkpoints or of mirrored images.
     header, config, images
         Of the first checkpoint: its header, its settings, and the images that it was trained on.
-    command
-        All the commands that made the network, each once.
+    made
+        All that made the network, each command and each run once.
     """
 
     network: CapsuleNetwork
     header: dict[str, Any]
     config: RunConfig
     images: DatasetPart
-    command: str
+    made: Provenance
 
     def validation_error(self, held_out: DeviceData) -> float:
         """Return the share of the objects in the validation images that the network misses."""
@@ -69,14 +69,14 @@ def read_source(checkpoints: Sequence[Path], data: Path | None, *, mirrored: boo
     header = read_tensors(first)[1]
     origin = RunIdentity.read(first, header)
     images = origin.images(first, data)
-    members, commands = [before], before.command.split(THEN)
+    members, made = [before], before.made
     for path in others:
         other = PretrainedNetwork.read(path)
         other.check_held_out(path, origin.config, images)
         if other.classes != before.classes:
             raise SourceError(f"{path}: knows the classes {', '.join(other.classes)}, and {first} others")
         members.append(other)
-        commands += [each for each in other.command.split(THEN) if each not in commands]
+        made += other.made.without(made)
     if mirrored and not origin.config.policy.flip:
         raise SourceError(
             f"{first}: was not trained on mirrored images (augmentation {origin.config.augmentation}), "
@@ -86,7 +86,5 @@ def read_source(checkpoints: Sequence[Path], data: Path | None, *, mirrored: boo
     if others or mirrored:
         network = Ensemble([member.network for member in members], mirrored=mirrored).eval()
         words = ["python -m training export", *map(with_its_folder, checkpoints)]
-        commands.append(" ".join([*words, *(["--mirrored"] if mirrored else [])]))
-    return Source(
-        network=network, header=header, config=origin.config, images=images, command=THEN.join(commands)
-    )
+        made += Provenance((" ".join([*words, *(["--mirrored"] if mirrored else [])]),), ())
+    return Source(network=network, header=header, config=origin.config, images=images, made=made)

@@ -1,4 +1,4 @@
-"""The training loop: one network, one data set, one configuration, on whatever devices Lightning Fabric finds."""
+"""Run the epochs: one network, one data set, one configuration, on whatever devices Lightning Fabric finds."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""A network between the weights that a run began with and those that it came to.
+"""Make a network between the weights that a run began with and those that it came to.
 
 A run on images that go further than those that are classified gains on such images and may lose elsewhere; halfway
 between its two ends a network often has both (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
@@ -10,12 +10,13 @@ from pathlib import Path
 import torch
 
 from model.checkpoint import load_network, read_tensors, save_network
-from training.trainer.data_lineage import THEN
+from training.trainer.data_lineage import read_provenance
 from training.trainer.device_data import train_val_split
 from training.trainer.ema import recompute_batchnorm
 from training.trainer.pretrained import PretrainedNetwork, fingerprint, with_its_folder
 from training.trainer.provenance import option
 from training.trainer.run_state import EpochResult, RunIdentity, TrainingError
+from training.trainer.stages import Provenance
 from training.trainer.trainer import plain_images, validate
 
 
@@ -70,7 +71,7 @@ def blend(earlier: Path, later: Path, output: Path, share: float, data: Path | N
     error, margin = validate(network, validation)
     result = replace(EpochResult(**header["result"]), validation_error=error, validation_margin_loss=margin)
     words = ["python -m training blend", *map(with_its_folder, (earlier, later)), option("share", share)]
-    command = THEN.join([header["provenance"]["command"], " ".join(words)])
-    made_by = {"provenance": {**header["provenance"], "command": command}, "between": ends}
+    made = read_provenance(later, header) + Provenance((" ".join(words),), ())
+    made_by = {"provenance": {**header["provenance"], **made.fields()}, "between": ends}
     save_network(output, network, {**header, "result": asdict(result), **made_by})
     return result

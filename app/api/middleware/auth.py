@@ -1,8 +1,9 @@
-"""Keys and rates, looked at before any of a body is read."""
+"""Authenticate a request and hold it to its rate, before any of its body is read."""
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ...errors import Problem
 from ..authentication import Authenticator, is_open
 from ..route_names import path_of
 
@@ -31,4 +32,8 @@ class AuthMiddleware:
                 MutableHeaders(raw=message["headers"]).update(headers)
             await send(message)
 
-        await self._app(scope, receive, send_with_rate if headers else send)
+        try:
+            await self._app(scope, receive, send_with_rate if headers else send)
+        except Problem as problem:  # a layer further out answers with it
+            problem.with_headers(headers)
+            raise

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from capsnet.card import (
+    Appearance,
     Graph,
     Grid,
     Guard,
@@ -70,8 +71,9 @@ class Check(Answer):
 
     distance: float = Field(ge=0, description=DISTANCE)
     threshold: float = Field(
+        ge=0,
         description="The largest distance that is accepted for this picture: it depends on the class, "
-        "the ink and the lengths. Below 0 where no distance would be."
+        "the ink and the lengths. 0 where no distance is.",
     )
     accepted: bool = Field(description="Whether the picture is like what the model was trained on.")
 
@@ -229,8 +231,6 @@ class Serving(Answer):
 class Card(ModelCard):
     """A model's card, and how it is served."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
     serving: Serving
 
 
@@ -296,6 +296,14 @@ CARD_FIELDS: dict[type, dict[str, str]] = {
         "p95": "95th percentile of their strangeness, [J]; a stranger image is refused.",
         "p99": "99th percentile of their strangeness, [J].",
         "doubt_weight": "How much the lengths count in the strangeness, beside the distance.",
+        "appearance": "What the training images have in common; an image that looks otherwise is strange. Models of "
+        "one's own images have it.",
+    },
+    Appearance: {
+        "mean": "Mean of each measure of an image over the training images, [F].",
+        "spread": "Standard deviation of each measure, [F].",
+        "factor": "Lower triangle of a factor of the inverse of the measures' correlation, row by row.",
+        "limit": "The largest usual distance from the mean.",
     },
     Variant: {
         "encoder": "The encoder's graph.",

@@ -101,4 +101,9 @@ class TransformAnswer(Answer):
         description="How much of the way that the pose moved the direction foretells: R squared over all steps, 1 at "
         "most; 0 is as good as a pose that stays. null where the card names no direction.",
     )
+    linearity: float | None = Field(
+        le=1,
+        description="How straight the way of the pose is: R squared of the poses along a line of their own, over all "
+        "steps. It needs no direction, so it compares capsules with features of a CNN. null where the pose stays.",
+    )
     steps: list[TransformedStep] = Field(description="One entry for each amount, in ascending order.")

@@ -3,11 +3,15 @@
 const LARGE = 32_000; // bytes from which the way up is worth showing
 const KEY_PLACE = "capsnet-api-key";
 
-/** The server answered, but not with what was asked for. `retryAfter` is in seconds, where the server named it. */
+/**
+ * The server answered, but not with what was asked for. `kind` is the last part of the problem's type, and the message its
+ * detail, in English; `retryAfter` is in seconds, where the server named it.
+ */
 export class Refusal extends Error {
-  constructor(status, detail, retryAfter) {
+  constructor(status, { kind, detail, retryAfter }) {
     super(detail);
     this.status = status;
+    this.kind = kind;
     this.retryAfter = retryAfter;
   }
 
@@ -135,5 +139,6 @@ async function refusal(response) {
   const problem = await response.json().catch(() => ({}));
   const detail = problem.detail ?? `the server answered ${response.status} ${response.statusText}`;
   const seconds = Number.parseFloat(response.headers.get("Retry-After"));
-  return new Refusal(response.status, detail, Number.isFinite(seconds) ? seconds : null);
+  const kind = String(problem.type ?? "").split(":").at(-1);
+  return new Refusal(response.status, { kind, detail, retryAfter: Number.isFinite(seconds) ? seconds : null });
 }

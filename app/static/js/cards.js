@@ -9,6 +9,7 @@ const LEFT_OUT = ["classes", "config", "input", "pose_directions", "pose_meaning
 const SENTENCES = {
   "mnist": "model.mnist",
   "mnist-capsnet": "model.capsnet",
+  "mnist-cnn": "model.cnn",
   "mnist-shared": "model.shared",
   "multimnist": "model.multimnist",
   "fashion_mnist": "model.fashion",
@@ -17,6 +18,8 @@ const SENTENCES = {
 const ARCHITECTURES = {
   capsnet: "architecture.capsnet",
   cnn: "architecture.cnn",
+  "cnn-residual": "architecture.cnn",
+  "cnn-small": "architecture.cnn",
   efficient: "architecture.efficient",
   residual: "architecture.residual",
   shared: "architecture.shared",

@@ -18,6 +18,15 @@ export function say(element, text) {
 /** A number with so many decimals as the page's language writes it, and a true minus. */
 export const figure = (value, decimals = 2) => numbers(decimals).format(value).replace("-", "−");
 
+const SVG = "http://www.w3.org/2000/svg";
+
+/** A new element of a drawing, with its attributes. */
+export function shape(name, attributes) {
+  const element = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  return element;
+}
+
 const formats = [];
 
 /** The format of numbers with so many decimals; making one takes long, and figures are many. */

@@ -1,6 +1,7 @@
 /** The page put together: what a person does becomes a question, and every answer is shown. */
 
 import { listModels, takeKeyFromAddress } from "./api.js";
+import { hasCapsules } from "./beside.js";
 import { CapsuleTable } from "./capsules.js";
 import { byId, make, say } from "./dom.js";
 import { Handles } from "./handles.js";
@@ -80,7 +81,9 @@ function describeModel(card) {
   for (const place of document.querySelectorAll("[data-card=dims]")) say(place, String(config.pose_dim));
   for (const place of document.querySelectorAll("[data-card=class]")) say(place, classes[7] ?? classes[0]);
   say(byId("give-words"), invitation(card));
-  say(byId("capsules-words"), text("capsules.title", { count: classes.length, dims: config.pose_dim }));
+  const title = hasCapsules(card) ? "capsules.title" : "features.title";
+  say(byId("capsules-words"), text(title, { count: classes.length, dims: config.pose_dim }));
+  byId("capsules-plain").hidden = hasCapsules(card);
 }
 
 /** Whether a sample shows what is no class of a model; samples of pairs are named "2 and 7". */

@@ -2,9 +2,10 @@
 
 import { Gone, Refusal, hasKey, setKey } from "./api.js";
 import { byId, say } from "./dom.js";
-import { text as words } from "./texts.js";
+import { sentenceFor } from "./problems.js";
+import { language, text as words } from "./texts.js";
 
-const troubles = new Map(); // channel -> {text, kind}, oldest first
+const troubles = new Map(); // channel -> {text, kind, detail}, oldest first
 let onKey = () => {};
 let isShown = () => false;
 
@@ -14,10 +15,10 @@ export function reporter(channel, { refused = () => {} } = {}) {
     slow: () => trouble(channel, "slow", withLastAnswer(words("notice.slow"))),
     well: () => settle(channel),
     failed(error, wait) {
-      const { kind, text } = explain(error);
+      const { kind, text, detail } = explain(error);
       const seconds = Math.ceil(wait);
       const again = seconds > 2 ? words("notice.again.in", { seconds }) : words("notice.again");
-      trouble(channel, kind, wait === null ? text : `${text} ${again}`);
+      trouble(channel, kind, wait === null ? text : `${text} ${again}`, detail);
       if (kind === "refused") refused(error);
     },
   };
@@ -51,15 +52,14 @@ function explain(error) {
   if (error.status === 401) {
     return { kind: "key", text: words(hasKey() ? "notice.key.wrong" : "notice.key.needed") };
   }
-  if (error.passes) return { kind: "busy", text: words("notice.busy", { reason: error.message }) };
-  return { kind: "refused", text: sentence(error.message) };
+  return { kind: error.passes ? "busy" : "refused", text: sentenceFor(error), detail: sentence(error.message) };
 }
 
 const sentence = (text) => `${text.slice(0, 1).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
 
-function trouble(channel, kind, text) {
+function trouble(channel, kind, text, detail = "") {
   troubles.delete(channel);
-  troubles.set(channel, { kind, text });
+  troubles.set(channel, { kind, text, detail });
   show();
 }
 
@@ -68,15 +68,19 @@ function settle(channel) {
 }
 
 function show() {
-  const { kind, text } = [...troubles.values()].at(-1) ?? { kind: "", text: "" };
+  const { kind, text, detail } = [...troubles.values()].at(-1) ?? { kind: "", text: "", detail: "" };
   const notice = byId("notice");
   notice.hidden = !kind;
   notice.dataset.kind = kind;
   document.body.classList.toggle("stale", ["slow", "gone", "busy", "key"].includes(kind));
   say(byId("notice-text"), text);
+  say(byId("notice-detail"), detail);
+  byId("notice-details").hidden = !detail;
   byId("key-form").hidden = kind !== "key";
   byId("notice-close").hidden = kind !== "refused";
 }
+
+byId("notice-details").open = language === "en"; // the service speaks English
 
 byId("notice-close").addEventListener("click", () => {
   troubles.clear();

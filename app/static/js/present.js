@@ -1,6 +1,7 @@
 /** `?present`: large type for a projector, one section at a time; and smaller opening words for those who were here before. */
 
 import { byId, say } from "./dom.js";
+import { store } from "./session.js";
 import { text } from "./texts.js";
 
 const VISITED = "capsnet-visited";
@@ -24,27 +25,31 @@ export function present() {
   if (!new URLSearchParams(location.search).has("present")) return;
   document.documentElement.classList.add("present");
   byId("present-bar").hidden = false;
-  const sections = [...document.querySelectorAll("main > .stage, main > section")];
+  const all = [...document.querySelectorAll("main > .stage, main > section")];
+  let sections = all;
   let now = 0;
-  const show = (place) => {
-    now = Math.max(0, Math.min(sections.length - 1, place));
+  const go = (steps) => {
+    const current = sections[now];
+    sections = all.filter((section) => !section.hidden); // there may be no model whose votes can be shown
+    now = Math.max(0, Math.min(sections.length - 1, Math.max(0, sections.indexOf(current)) + steps));
     sections.forEach((section, at) => section.classList.toggle("now", at === now));
     say(byId("present-now"), text("present.now", { now: now + 1, count: sections.length }));
     byId("present-back").disabled = now === 0;
     byId("present-next").disabled = now === sections.length - 1;
-    window.scrollTo(0, 0);
+    if (steps) window.scrollTo(0, 0);
   };
-  byId("present-back").addEventListener("click", () => show(now - 1));
-  byId("present-next").addEventListener("click", () => show(now + 1));
+  byId("present-back").addEventListener("click", () => go(-1));
+  byId("present-next").addEventListener("click", () => go(1));
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey || document.querySelector("dialog[open]")) return;
     if (event.key === "Escape") return leave();
     const step = ANYWHERE[event.key] ?? (event.target.closest?.(CONTROLS) ? undefined : OFF_CONTROLS[event.key]);
     if (step === undefined) return;
     event.preventDefault();
-    show(now + step);
+    go(step);
   });
-  show(0);
+  store.on(["card"], () => go(0));
+  go(0);
 }
 
 function leave() {

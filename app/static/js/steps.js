@@ -1,5 +1,6 @@
 /** Six steps that show what a capsule is: each does something on the page, and says what to look at. */
 
+import { hasCapsules } from "./beside.js";
 import { byId, say } from "./dom.js";
 import { directionsOf } from "./handles.js";
 import { giveSample, giveStrokes } from "./intake.js";
@@ -32,7 +33,9 @@ let at = 0;
 let moving = 0;
 
 export function offerSteps() {
-  byId("steps-start").hidden = false;
+  const offer = ({ card }) => (byId("steps-start").hidden = !card || !hasCapsules(card)); // they speak of capsules
+  store.on(["card"], offer);
+  offer(values);
   byId("steps-start").addEventListener("click", () => {
     byId("steps").hidden = false;
     document.body.classList.add("walking");

@@ -1,7 +1,8 @@
 /** Turn the picture, and watch the pose turn: one question gives every step, and the hand goes through them. */
 
 import * as api from "./api.js";
-import { byId, figure, make, say } from "./dom.js";
+import { askBeside, markStep, showWays } from "./beside.js";
+import { byId, figure, make, say, shape } from "./dom.js";
 import { PROPERTIES, amountOf, directionsOf, propertyName, rate } from "./handles.js";
 import { Latest } from "./latest.js";
 import { asAskedAgain, queryOf } from "./look.js";
@@ -13,7 +14,6 @@ import { text } from "./texts.js";
 const STEPS = 25;
 const REST = 250; // ms
 const VIEW = { width: 240, height: 150, edge: 14 };
-const SVG = "http://www.w3.org/2000/svg";
 
 const slider = byId("turn");
 const choice = byId("turn-by");
@@ -57,8 +57,11 @@ function offer(card, chosen) {
 
 async function ask(card, picture, chosen, signal) {
   const by = choice.value;
-  const query = { ...queryOf(card, picture), by, steps: STEPS, label: card.classes[chosen] };
-  const answer = await api.transform(picture.blob, query, signal);
+  const question = { by, steps: STEPS, label: card.classes[chosen] };
+  const [answer, beside] = await Promise.all([
+    api.transform(picture.blob, { ...queryOf(card, picture), ...question }, signal),
+    askBeside(card, question.label, question, signal),
+  ]);
   const bitmaps = await Promise.all(
     answer.steps.map(({ input, reconstruction, foretold_reconstruction: foretold }) =>
       Promise.all([input, reconstruction, foretold].map((file) => file && bitmapOf(file))),
@@ -71,6 +74,7 @@ async function ask(card, picture, chosen, signal) {
   slider.value = (STEPS - 1) / 2;
   slider.disabled = false;
   plot();
+  showWays({ card, answer }, beside);
   showStep();
 }
 
@@ -79,6 +83,7 @@ function forget() {
   slider.disabled = true;
   for (const id of ["turn-input", "turn-read", "turn-foretold"]) blank(byId(id));
   byId("turn-plot").replaceChildren();
+  showWays(null, null);
   for (const id of ["turn-amount", "turn-length", "turn-words"]) say(byId(id), "");
 }
 
@@ -105,6 +110,7 @@ function showStep() {
   );
   const dot = byId("turn-plot").querySelector(".now");
   if (dot) place(dot, ...spot(at));
+  markStep(at);
 }
 
 /** How far the pose of a step has moved along its direction, in the direction's unit. */
@@ -131,12 +137,6 @@ function plot() {
   const line = shape("line", { class: "foretold", x1: edge, y1: height - edge, x2: width - edge, y2: edge });
   const dots = found.steps.map((_, at) => place(shape("circle", { class: "read", r: 2.5 }), ...spot(at)));
   drawing.replaceChildren(line, ...dots, shape("circle", { class: "now", r: 5 }));
-}
-
-function shape(name, attributes) {
-  const element = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  return element;
 }
 
 function place(circle, x, y) {

@@ -96,7 +96,7 @@ function singles(card, seen, drawn) {
   });
 }
 
-/** How far the drawing is from the picture, as a bar; a threshold below zero says that no drawing would be near enough. */
+/** How far the drawing is from the picture, as a bar; a threshold of zero says that no drawing would be near enough. */
 function showDoubt(check, names) {
   byId("doubt").hidden = !check;
   if (!check) return;

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from app.api.playground import FALLBACK, STATIC, TEXTS, choose_language, languages, render_page
+from app.errors import Problem
 
 FILES = sorted(TEXTS.glob("*.json"))
 ENGLISH = json.loads((TEXTS / f"{FALLBACK}.json").read_text("utf-8"))
@@ -46,6 +47,16 @@ def test_no_text_of_a_script_is_unused_or_missing() -> None:
     named = set(re.findall(r'"([a-z]+(?:\.[a-z_]+)+)"', SCRIPTS))
     assert ENGLISH["script"].keys() <= named
     assert {key for key in named if key.partition(".")[0] in sections} <= ENGLISH["script"].keys()
+
+
+def test_every_type_of_problem_has_a_sentence() -> None:
+    def kinds(problem: type[Problem]) -> set[str]:
+        return {problem.kind}.union(*map(kinds, problem.__subclasses__()))
+
+    script = (STATIC / "js" / "problems.js").read_text("utf-8")
+    sentences = dict(re.findall(r'^  "?([a-z-]+)"?: "([a-z.]+)",$', script, re.MULTILINE))
+    assert sentences.keys() == kinds(Problem)
+    assert set(sentences.values()) <= ENGLISH["script"].keys()
 
 
 def test_a_page_has_all_of_its_texts() -> None:

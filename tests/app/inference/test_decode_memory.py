@@ -1,5 +1,6 @@
 """The memory in which pictures are decoded: what formats take, and one budget for all that decode."""
 
+import contextlib
 import fcntl
 import gc
 import io
@@ -18,6 +19,7 @@ from PIL import Image
 from app.errors import ContentTooLarge, QueueFull
 from app.inference.decode_memory import MOST_WITHOUT_WAITING, UNCOUNTED, DecodeMemory
 from app.server.shared_memory import shared_numbers
+from benchmarks.load.servers import processes_of
 from capsnet.preprocessing import image_file
 from capsnet.preprocessing.image_file import ImageTooLarge
 from tests.app.server_process import assert_problem, serving
@@ -26,18 +28,19 @@ SIDE = 3000  # pixels
 FORMATS = [
     ("PNG", "L"), ("PNG", "I;16"), ("PNG", "P"), ("PNG", "RGB"), ("PNG", "RGBA"),
     ("JPEG", "RGB"), ("progressive JPEG", "L"), ("progressive JPEG", "RGB"), ("progressive JPEG", "CMYK"),
-    ("WebP", "RGB"), ("WebP", "RGBA"), ("BMP", "L"), ("BMP", "RGB"), ("GIF", "P"),
+    ("WebP", "RGB"), ("WebP", "RGBA"), ("BMP", "L"), ("BMP", "RGB"), ("GIF", "P"), ("narrow PNG", "L"),
 ]  # fmt: skip
 
 
 def picture(kind: str, mode: str, side: int) -> bytes:
-    """A blank picture: few bytes, however many pixels."""
-    image = Image.new("RGB", (side, side)).convert(mode) if mode == "P" else Image.new(mode, (side, side))
+    """A blank picture: few bytes, however many pixels; a narrow one is a pixel wide."""
+    size = (1, side * side) if kind == "narrow PNG" else (side, side)
+    image = Image.new("RGB", size).convert(mode) if mode == "P" else Image.new(mode, size)
     file = io.BytesIO()
     if kind == "progressive JPEG":
         image.save(file, "JPEG", progressive=True, subsampling=0)
     else:
-        image.save(file, kind)
+        image.save(file, kind.split()[-1])
     return file.getvalue()
 
 
@@ -67,7 +70,7 @@ def test_a_decoding_takes_at_most_what_it_claims() -> None:
     assert len(lines) == len(FORMATS)
     for *name, claimed, taken in lines:
         assert int(taken) < int(claimed) + 4_000_000, name
-        if name[0] == "WebP":  # for others the C library may have the memory already
+        if name[0] in ("WebP", "narrow-PNG"):  # for others the C library may have the memory already
             assert int(claimed) < 2 * int(taken), name
 
 
@@ -160,3 +163,50 @@ def test_a_service_decodes_within_its_budget(tiny_models: Path, tmp_path: Path) 
         for answer in answers[1::2]:
             assert_problem(answer, 413, "bytes of memory", "CAPSNET_DECODE_MEMORY", "JPEG or PNG")
         assert 1024 * running.resident("VmHWM") - before < budget + 100_000_000
+
+
+def _six_at_once(tiny_models: Path, folder: Path, data: bytes) -> tuple[list[int], float]:
+    """Statuses and largest memory of two workers, megabytes, while six clients send a picture at once."""
+    with serving(folder / "log", models=tiny_models, workers=2) as running:
+        peak, done = [0], threading.Event()
+
+        def watch() -> None:
+            while not done.wait(0.01):
+                peak.append(memory_of_all(running.process.pid))
+
+        watching = threading.Thread(target=watch)
+        watching.start()
+        url = f"{running.url}/classify?preprocess=resize"
+        with ThreadPoolExecutor(6) as pool:
+            asked = pool.map(
+                lambda _: httpx.post(url, files={"file": data}, timeout=60).status_code, range(6)
+            )
+            statuses = list(asked)
+        done.set()
+        watching.join()
+        assert httpx.post(url, files={"file": picture("PNG", "L", 28)}, timeout=60).status_code == 200
+    return statuses, max(peak) / 2**20
+
+
+def memory_of_all(first: int) -> int:
+    """The proportional memory of a process and its workers, bytes: what they share is counted once."""
+    total = 0
+    for pid in processes_of(first):
+        with contextlib.suppress(OSError):
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            total += next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    return total
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs /proc")
+@pytest.mark.parametrize(
+    ("kind", "mode", "side"), [("WebP", "RGB", 5500), ("WebP", "RGB", 7000), ("narrow PNG", "L", 6500)]
+)
+def test_six_heavy_pictures_at_once_to_two_workers_stay_within_the_container(
+    kind: str, mode: str, side: int, tiny_models: Path, tmp_path: Path
+) -> None:
+    """By the default settings, and the least memory that the compose file gives a container: 1 GB."""
+    statuses, peak = _six_at_once(tiny_models, tmp_path, picture(kind, mode, side))
+    assert set(statuses) <= {200, 413, 503}
+    assert peak < 900
+    print(f"{kind} {side}: {peak:.0f} MB, {sorted(set(statuses))}")

@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import http.client
 import os
+import re
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -230,3 +232,41 @@ def test_a_bad_body_behind_a_request_in_work_is_told_behind_its_answer(server: S
         data = b"".join(iter(lambda: client.recv(65536), b""))
     assert data.startswith(b"HTTP/1.1 200 ")
     assert data.count(b"HTTP/1.1 400 ") == 1
+
+
+@pytest.mark.parametrize("ask", [b"GET /metrics", b"GET /health/live", b"GET /nothing"])
+def test_requests_without_end_behind_each_other_wait_in_the_socket(server: Server, ask: bytes) -> None:
+    """Parsed ahead of their turn, those of four seconds once took 900 MB."""
+    before = server.memory()
+    piece = (ask + b" HTTP/1.1\r\n\r\n") * 2_000
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        client.setblocking(False)
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            with contextlib.suppress(BlockingIOError):
+                client.send(piece)
+            with contextlib.suppress(BlockingIOError):
+                while client.recv(1_000_000):
+                    pass
+    assert server.memory() - before < 10_000_000
+
+
+def test_all_requests_that_came_behind_each_other_are_answered_in_order(server: Server, seven: bytes) -> None:
+    """Two hundred of three kinds, in one piece: small, with a body for the parser, and with one for the fast path."""
+    post = b"POST /classify%b HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n%b"
+    large = bytes(70_000)
+    kinds = [
+        (b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+        (post % (b"", len(large), large), 400),
+        (post % (b"?verify=false", len(seven), seven), 200),
+        (b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    ]
+    stream = b"".join(data for data, _ in kinds) * 50
+    last = b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+        sending = threading.Thread(target=client.sendall, args=(stream + last,))
+        sending.start()
+        data = b"".join(iter(lambda: client.recv(65536), b""))
+        sending.join()
+    statuses = [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", data)]
+    assert statuses == [status for _, status in kinds] * 50 + [404]

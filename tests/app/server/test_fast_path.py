@@ -21,8 +21,8 @@ from app.server.fast_path import LONGEST_BODY
 from app.server.http_head import answer, read_head
 from app.server.protocol import FAST_PATH_WAIT_S
 from benchmarks.http_fuzz import Parsed
+from tests.app.api.test_overload import busy
 from tests.app.in_process_server import within_this_process
-from tests.app.server.test_load_shedding import busy
 from tests.app.server_process import Server, png, serving, wait_until
 
 # Goes all the way: headers may be due that the fast path does not know.

@@ -2,15 +2,21 @@
 
 import asyncio
 import json
+import re
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
+from app.server.protocol import CapsnetProtocol
 from tests.app.both_ways import both_ways
 from tests.app.in_process_server import within_this_process
-from tests.app.server_process import Server, serving
+from tests.app.server_process import Server, serving, wait_until
 
 server = both_ways()
 
@@ -64,6 +70,41 @@ def test_an_offer_to_upgrade_is_passed_over(server: Server, seven: bytes) -> Non
         assert answers.startswith(b"HTTP/1.1 200 "), answers[:500]
         assert answers.count(b"HTTP/1.1 200 ") == 2
         assert b'"predictions"' in answers
+
+
+WEBSOCKET = (
+    b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+
+
+@pytest.mark.parametrize("offer", [UPGRADING.partition(b"\r\n")[2], WEBSOCKET], ids=["h2c", "websocket"])
+def test_an_offer_behind_another_request_loses_neither_its_answer_nor_the_next(
+    server: Server, offer: bytes
+) -> None:
+    plain = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
+    requests = [plain + b"\r\n", plain + offer + b"\r\n", plain + b"\r\n", PLAIN_AND_LAST]
+    for pieces in (requests, [b"".join(requests)]):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+            for piece in pieces:
+                client.sendall(piece)
+                time.sleep(0.05)
+            answers = b"".join(iter(lambda: client.recv(65536), b""))
+        assert answers.count(b"HTTP/1.1 200 ") == 4
+
+
+@pytest.mark.parametrize("body", [b"\r\n", b"Content-Length: 3\r\n\r\nabc"])
+def test_an_address_that_is_none_is_a_problem_and_no_traceback(server: Server, body: bytes) -> None:
+    connect = b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n" + body
+    before = server.log.read_text().count("Traceback")
+    start, problem = answer_to(server, connect)
+    assert start.startswith(b"HTTP/1.1 400 ")
+    assert problem["type"] == "urn:problem-type:capsnet:malformed-request"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        client.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n" + connect)
+        answers = b"".join(iter(lambda: client.recv(65536), b""))
+    assert re.findall(rb"HTTP/1\.1 (\d+)", answers) == [b"200", b"400"]
+    assert server.log.read_text().count("Traceback") == before
 
 
 @pytest.mark.parametrize("cut", [1, 4, 30, 60, 100, 152])
@@ -124,3 +165,84 @@ def test_garbage_behind_garbage_is_one_refusal_and_no_traceback(tiny_models: Pat
         text = running.log.read_text()
     assert "Traceback" not in text
     assert text.count("status=400") == 1
+
+
+PLAIN = (
+    b"POST /classify?verify=false HTTP/1.1\r\nHost: x\r\n"
+    b"Content-Type: image/png\r\nContent-Length: 4\r\n\r\nbody"
+)
+KEEP_ALIVE = 0.2
+
+
+class LongWay:
+    """Lets no request take the fast path."""
+
+    def may_take(self, *_: object) -> bool:
+        return False
+
+
+def kind_of_connection(app: Any) -> Callable[[], CapsnetProtocol]:
+    """Makes connections to an application that speaks ASGI."""
+    config = uvicorn.Config(app, lifespan="off", timeout_keep_alive=KEEP_ALIVE)  # type: ignore[arg-type]
+    config.load()
+    ways = {
+        "fast": LongWay(),
+        "head_seconds": 30.0,
+        "on_connections_changed": [],
+    }
+    kind: type[CapsnetProtocol] = type("Kind", (CapsnetProtocol,), ways)
+    state = ServerState()
+    return lambda: kind(config, state, {})
+
+
+def test_a_request_that_came_while_the_loop_was_busy_is_read_before_its_connection_is_closed() -> None:
+    """A loop that was held up runs the timer that closes idle connections first, and reads what came only then."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async def scenario() -> list[bytes]:
+        server = await asyncio.get_running_loop().create_server(kind_of_connection(app), "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        answers = []
+        for _ in range(2):
+            writer.write(PLAIN)
+            time.sleep(2 * KEEP_ALIVE)  # noqa: ASYNC251  # holds the loop up
+            answers.append(await reader.readuntil(b"\r\n\r\n"))
+        await asyncio.sleep(2 * KEEP_ALIVE)
+        answers.append(await reader.read())
+        writer.close()
+        server.close()
+        return answers
+
+    *answers, end = asyncio.run(scenario())
+    assert {answer[:12] for answer in answers} == {b"HTTP/1.1 204"}
+    assert end == b""
+
+
+def test_what_a_client_sends_forges_no_line_of_the_console(tiny_models: Path, tmp_path: Path) -> None:
+    """A path may hold any character, by its percent sign."""
+    with serving(tmp_path / "log", models=tiny_models, log_format="console") as server:
+        server.client.get("/%1b[2J%0d%0a2026-01-01 forged%00%c2%9b")
+        server.client.get("/models", headers={"X-Request-ID": "a\tb"})
+        wait_until(lambda: "/models" in server.log.read_text())
+        log = server.log.read_bytes().decode()
+    assert "forged" in log
+    assert not any(line.startswith("2026-01-01") for line in log.splitlines())
+    assert not re.search(r"[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]|\x1b(?!\[[0-9;]*m)", log)
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="needs a socket for IPv4 and IPv6")
+@pytest.mark.parametrize("fast_path", [1, 0])
+def test_a_trusted_proxy_is_known_on_a_socket_for_both_versions(
+    fast_path: int, tiny_models: Path, seven: bytes, tmp_path: Path
+) -> None:
+    """The system writes an IPv4 address as ::ffff:127.0.0.1 there."""
+    settings = {"host": "::", "trusted_proxies": "127.0.0.1", "fast_path": fast_path, "log_format": "json"}
+    with serving(tmp_path / "log", models=tiny_models, **settings) as server:
+        headers = {"X-Forwarded-For": "198.51.100.7"}
+        server.client.post("/classify", content=seven, headers=headers | {"Content-Type": "image/png"})
+        wait_until(lambda: "/classify" in server.log.read_text())
+        lines = [json.loads(line) for line in server.log.read_text().splitlines() if "/classify" in line]
+    assert [line["client"] for line in lines] == ["198.51.100.7"]

@@ -23,7 +23,7 @@ from capsnet.cli.main import app, parse_dims, parse_move
 from tests.app.server_process import ROOT, Server, environment, free_port, serving, wait_until
 from tests.app.tiny_model import write_card, write_tiny_model
 from tests.capsnet.cli.support import LIMIT, capsnet, start
-from tests.capsnet.scripted_server import Reply, scripted
+from tests.capsnet.client.scripted_server import Reply, scripted
 
 
 @pytest.fixture

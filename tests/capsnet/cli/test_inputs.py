@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from capsnet import CapsnetError
 from capsnet.cli.inputs import distinct, find
-from capsnet.images import printable
+from capsnet.image_encoding import printable
 from tests.app.server_process import ROOT
 
 

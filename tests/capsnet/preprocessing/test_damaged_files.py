@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,19 @@ def test_a_jpeg_of_very_many_scans_is_refused() -> None:
     with pytest.raises(NotAnImage, match="comes in more than 32 scans"):
         decode(many_scans(64, 60), MNIST)
     assert decode(many_scans(64, 5), MNIST).shape == (1, 28, 28)
+
+
+def test_a_png_of_very_many_chunks_is_refused() -> None:
+    """Pillow takes microseconds for each, and twelve bytes are enough for one."""
+    sound = WHOLE["PNG"]
+    place = sound.index(b"IDAT") - 4
+    empty = b"\0\0\0\0abCd" + zlib.crc32(b"abCd").to_bytes(4)
+    started = time.monotonic()
+    with pytest.raises(NotAnImage, match="comes in more than 50000 chunks"):
+        decode(sound[:place] + empty * 1_000_000 + sound[place:], MNIST)
+    assert time.monotonic() - started < 2
+    few = sound[:place] + empty * 1_000 + sound[place:]
+    assert np.array_equal(decode(few, MNIST), decode(sound, MNIST))
 
 
 def test_bytes_behind_the_end_of_a_jpeg_are_no_scans() -> None:

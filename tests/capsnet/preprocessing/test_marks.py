@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
 from capsnet.config import InputSpec, are_digits
 from capsnet.preprocessing.crossed_out import is_crossed_out
 from capsnet.preprocessing.digits import segment_digits
+from capsnet.preprocessing.local_background import blurred, quantiles
 from capsnet.preprocessing.pipeline import place_digit
 from capsnet.preprocessing.up_strokes import shorten_up_stroke
 
@@ -62,6 +63,28 @@ def test_the_slash_of_a_zero_is_cleared() -> None:
     assert slashed.sum() == pytest.approx(plain.sum(), rel=0.15)
 
 
+@pytest.mark.parametrize(
+    ("ends", "is_one"),
+    [
+        ([(68, 147), (132, 53)], True),  # a 1 that leans and does not touch the circle
+        ([(60, 165), (140, 35)], False),  # a slash from side to side
+        ([(96, 180), (104, 20)], True),  # a 1 that stands upright and touches it
+    ],
+)
+def test_a_bar_in_a_circle_is_a_one_unless_it_leans_and_touches(
+    ends: list[tuple[int, int]], is_one: bool
+) -> None:
+    found = segment_digits(drawn(ends, ring=RING), 0.0)
+    assert found is not None
+    assert (found.shape[1] < 80) == is_one  # the circle is 160 wide
+
+
+def test_a_leaning_digit_of_two_strokes_in_a_circle_is_no_slash() -> None:
+    found = segment_digits(drawn([(68, 142), (122, 52)], [(80, 148), (134, 58)], ring=RING), 0.0)
+    assert found is not None
+    assert found.shape[1] < 80
+
+
 def test_a_long_up_stroke_is_cut_off_but_no_bar() -> None:
     one = canvas([(45, 70), (80, 20), (80, 140)])
     shortened = shorten_up_stroke(one)
@@ -97,6 +120,25 @@ def test_what_is_crossed_out_becomes_blank_only_among_digits() -> None:
     assert not are_digits(("+", "-"))
 
 
+def test_edges_of_a_table_are_no_digit_but_a_seven_in_a_close_crop_is() -> None:
+    table = np.zeros((200, 200), np.float32)
+    for side in (table, table.T):  # the grain of its wood reaches the picture's edge here and there
+        side[24:36, 24:] = 0.3
+        side[:24, 24::16] = side[:24, 25::16] = side[:24, 26::16] = 0.3
+    assert segment_digits(table, 0.0) is None
+    assert segment_digits(table, 0.0, digits=False) is not None  # a letter may be an angle
+    seven = np.asarray(Image.fromarray(canvas(*SEVEN)).resize((200, 200)))
+    assert segment_digits(np.ascontiguousarray(seven), 0.0) is not None
+
+
+@pytest.mark.parametrize("column", [12, 100, 170])
+def test_a_one_that_touches_one_edge_is_no_line(column: int) -> None:
+    one, line = np.zeros((200, 200), np.float32), np.zeros((200, 200), np.float32)
+    one[22:, column : column + 18], line[:, column : column + 6] = 0.5, 0.5
+    assert segment_digits(one, 0.0) is not None
+    assert segment_digits(line, 0.0) is None
+
+
 def test_a_body_filled_with_a_fainter_colour_becomes_ink() -> None:
     image = Image.new("L", (200, 200))
     pen = ImageDraw.Draw(image)
@@ -105,3 +147,14 @@ def test_a_body_filled_with_a_fainter_colour_becomes_ink() -> None:
     found = segment_digits(np.asarray(image, np.float32) / 255, 0.0)
     assert found is not None
     assert (found > 0.5).mean() == pytest.approx(float((found > 0).mean()), abs=0.1)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 1000])
+@pytest.mark.parametrize("kind", [np.float32, np.uint8])
+def test_quick_quantiles_and_blur_are_those_of_the_libraries(count: int, kind: type) -> None:
+    values: np.ndarray = (np.random.default_rng(count).random((count, 5)) * 255).astype(kind)
+    shares = (0.0, 0.05, 0.3, 0.5, 0.95, 1.0)
+    assert quantiles(values, *shares) == [float(each) for each in np.quantile(values, shares)]
+    grey = values.astype(np.uint8)
+    expected = np.asarray(Image.fromarray(grey).filter(ImageFilter.BoxBlur(1)))
+    assert np.abs(blurred(grey).astype(int) - expected).max() <= 1

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from capsnet.card import ModelCard
-from capsnet.routing import RoutingGraph
+from capsnet.explanation.votes import RoutingGraph
 from model.export.routing_graph import write_routing
 from model.export.to_pytorch import restore
 from model.export.tracing import ExportError

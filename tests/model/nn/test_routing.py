@@ -1,89 +1,119 @@
-"""Routing for training gives the poses and the gradients of the plain loop, and holds u_hat and its gradient alone."""
+"""Routing against plain loops written from the papers' formulas, in float64."""
 
-from functools import partial
+import math
 
 import pytest
 import torch
 from torch import Tensor
 
-from capsnet.config import ModelConfig
-from model.architectures.registry import build
-from model.nn import functional, layers, routing
-
-SHAPE = (3, 4, 7, 5)  # (B,J,I,D)
+from model.nn.routing import attention_routing, dynamic_routing
 
 
-def inputs() -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    u_hat = torch.randn(*SHAPE, generator=generator, dtype=torch.float64)
-    return u_hat.requires_grad_(), torch.full((SHAPE[1], SHAPE[3]), 0.1, dtype=torch.float64).requires_grad_()
+def doubles(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def plain_squash(s: list[float]) -> list[float]:
+    square = sum(x * x for x in s)
+    return [square / (1 + square) * x / math.sqrt(square) for x in s]
+
+
+def plain_squash_exponential(s: list[float]) -> list[float]:
+    n = math.sqrt(sum(x * x for x in s))
+    return [(1 - math.exp(-n)) * x / n for x in s]
+
+
+def softmax(values: list[float]) -> list[float]:
+    exponentials = [math.exp(v) for v in values]
+    return [e / sum(exponentials) for e in exponentials]
+
+
+def plain_dynamic_routing(
+    u_hat: list[list[list[float]]], iterations: int, bias: list[list[float]]
+) -> list[list[float]]:
+    """Procedure 1 of Sabour et al. 2017, number by number, for one sample: u_hat[j][i][d]."""
+    outputs, inputs, dims = len(u_hat), len(u_hat[0]), len(u_hat[0][0])
+    b = [[0.0] * inputs for _ in range(outputs)]
+    v: list[list[float]] = []
+    for _ in range(iterations):
+        c = [softmax([b[j][i] for j in range(outputs)]) for i in range(inputs)]  # over the output capsules
+        s = [
+            [sum(c[i][j] * u_hat[j][i][d] for i in range(inputs)) + bias[j][d] for d in range(dims)]
+            for j in range(outputs)
+        ]
+        v = [plain_squash(row) for row in s]
+        for j in range(outputs):
+            for i in range(inputs):
+                b[j][i] += sum(u_hat[j][i][d] * v[j][d] for d in range(dims))
+    return v
+
+
+def plain_attention_routing(u_hat: list[list[list[float]]], bias: list[list[float]]) -> list[list[float]]:
+    """Equations 5 to 8 of Mazzia et al. 2021 with the I x I matrix A written out, for one sample."""
+    outputs, inputs, dims = len(u_hat), len(u_hat[0]), len(u_hat[0][0])
+    columns = []
+    for j in range(outputs):
+        a = [
+            [
+                sum(u_hat[j][i][d] * u_hat[j][k][d] for d in range(dims)) / math.sqrt(dims)
+                for k in range(inputs)
+            ]
+            for i in range(inputs)
+        ]
+        columns.append([sum(a[i]) for i in range(inputs)])
+    c = [softmax([columns[j][i] for j in range(outputs)]) for i in range(inputs)]  # over the classes
+    s = [
+        [sum((c[i][j] + bias[j][i]) * u_hat[j][i][d] for i in range(inputs)) for d in range(dims)]
+        for j in range(outputs)
+    ]
+    return [plain_squash_exponential(row) for row in s]
 
 
 @pytest.mark.parametrize("iterations", [1, 2, 3, 5])
-@pytest.mark.parametrize("detach", [False, True])
-@pytest.mark.parametrize("squash", [functional.squash, partial(functional.squash, offset=0.5)])
-@pytest.mark.parametrize("biased", [False, True])
-def test_poses_and_gradients_are_those_of_the_plain_loop(
-    iterations: int, detach: bool, squash: routing.Squash, biased: bool
-) -> None:
-    u_hat, bias = inputs()
-    given = bias if biased else None
-    poses = routing.dynamic_routing(u_hat, iterations, given, squash=squash, detach=detach)
-    expected, _ = functional.dynamic_routing(u_hat, iterations, given, squash=squash, detach=detach)
-    torch.testing.assert_close(poses, expected)
-    wanted = (u_hat, bias) if biased else (u_hat,)
-    above = torch.linspace(-1, 1, poses.numel(), dtype=poses.dtype).view_as(poses)
-    for got, want in zip(
-        torch.autograd.grad(poses, wanted, above), torch.autograd.grad(expected, wanted, above), strict=True
-    ):
-        torch.testing.assert_close(got, want)
+def test_dynamic_routing_is_the_papers_procedure(iterations: int) -> None:
+    u_hat, bias = doubles(3, 4, 6, 5), doubles(4, 5, seed=1)
+    poses, coupling = dynamic_routing(u_hat, iterations, bias)
+    for sample, expected_for in zip(poses, u_hat, strict=True):
+        expected = torch.tensor(plain_dynamic_routing(expected_for.tolist(), iterations, bias.tolist()))
+        # float64 down to the epsilon inside the norm
+        torch.testing.assert_close(sample, expected.double(), rtol=0, atol=1e-6)
+    torch.testing.assert_close(coupling.sum(dim=1), torch.ones(3, 6, dtype=torch.float64))
 
 
-def test_the_gradient_is_the_slope() -> None:
-    u_hat, bias = inputs()
-    assert torch.autograd.gradcheck(lambda u, b: routing.dynamic_routing(u, 3, b), (u_hat, bias))
+def test_attention_routing_is_the_papers_equations() -> None:
+    u_hat, bias = doubles(3, 4, 6, 5), doubles(4, 6, seed=1)
+    poses, _ = attention_routing(u_hat, bias)
+    for sample, given in zip(poses, u_hat, strict=True):
+        expected = torch.tensor(plain_attention_routing(given.tolist(), bias.tolist()))
+        torch.testing.assert_close(sample, expected.double(), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("architecture", ["capsnet", "shared"])
-def test_a_network_in_training_computes_what_it_will_compute(architecture: str) -> None:
-    torch.manual_seed(0)
-    network = build(ModelConfig(architecture=architecture, class_bias=True))
-    images = torch.rand(2, 1, 28, 28)
-    poses = network.encode(images)[1]
-    with torch.no_grad():
-        torch.testing.assert_close(poses, network.encode(images)[1])
-    torch.autograd.backward(poses.square().sum())
-    assert all(
-        p.grad is not None and p.grad.isfinite().all() for p in network.get_submodule("digits").parameters()
-    )
+def test_attention_couples_over_the_output_capsules() -> None:
+    _, coupling = attention_routing(doubles(3, 4, 6, 5), torch.zeros(4, 6, dtype=torch.float64))
+    torch.testing.assert_close(coupling.sum(dim=1), torch.ones(3, 6, dtype=torch.float64))
 
 
-def test_nothing_as_large_as_the_predictions_is_kept_but_they() -> None:
-    u_hat, bias = inputs()
-    sizes: list[int] = []
-
-    def note(tensor: Tensor) -> Tensor:
-        sizes.append(tensor.numel())
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        routing.dynamic_routing(u_hat, 3, bias)
-    assert [size for size in sizes if size >= u_hat.numel()] == [u_hat.numel()]
+def test_gradients_are_those_of_finite_differences() -> None:
+    u_hat = doubles(2, 3, 4, 5).requires_grad_()
+    class_bias = doubles(3, 5, seed=1).requires_grad_()
+    prior = doubles(3, 4, seed=2).requires_grad_()
+    assert torch.autograd.gradcheck(lambda u, b: dynamic_routing(u, 3, b), (u_hat, class_bias))
+    assert torch.autograd.gradcheck(attention_routing, (u_hat, prior))
 
 
-def test_images_are_routed_in_chunks_in_training_with_the_same_poses_and_gradients(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    torch.manual_seed(0)
-    digits = build(ModelConfig(architecture="capsnet")).get_submodule("digits").train()
-    u = torch.randn(5, 1152, 8)
-    found = []
-    for chunk in (2, 5):
-        monkeypatch.setattr(layers, "CHUNK", chunk)
-        poses = digits(u)
-        digits.zero_grad()
-        torch.autograd.backward(poses.square().sum())
-        found.append((poses.detach(), digits.get_parameter("weight").grad))
-    (poses, gradient), (whole_poses, whole_gradient) = found
-    torch.testing.assert_close(poses, whole_poses)
-    torch.testing.assert_close(gradient, whole_gradient)
+def test_detached_routing_gives_the_same_poses_and_another_gradient() -> None:
+    u_hat = doubles(2, 3, 4, 5).requires_grad_()
+    whole, _ = dynamic_routing(u_hat, 3)
+    (gradient,) = torch.autograd.grad(whole.sum(), u_hat)
+    detached, _ = dynamic_routing(u_hat, 3, detach=True)
+    (shorter,) = torch.autograd.grad(detached.sum(), u_hat)
+    torch.testing.assert_close(whole, detached)
+    assert not torch.allclose(gradient, shorter)
+
+
+def test_a_sample_is_routed_alone() -> None:
+    """Public code averages the routing over the batch; here batch-mates must not matter."""
+    u_hat = doubles(5, 4, 6, 5)
+    together, _ = dynamic_routing(u_hat, 3)
+    alone = torch.cat([dynamic_routing(u_hat[i : i + 1], 3)[0] for i in range(5)])
+    torch.testing.assert_close(together, alone)

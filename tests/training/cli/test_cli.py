@@ -21,6 +21,7 @@ import pytest
 import torch
 from PIL import Image
 
+from capsnet import guard
 from capsnet.card import CardError, ModelCard
 from capsnet.onnx_model import open_variants
 from capsnet.preprocessing.pipeline import decode
@@ -152,6 +153,15 @@ def test_validation_images_lie_beside_the_card(exported: Path) -> None:
         assert strip.size == (28 * len(card.samples), 28)
     low, high = card.training["guard_refuses"]
     assert 0 < low < 0.05 < high < 0.4
+
+
+def test_the_card_of_own_images_refuses_what_looks_otherwise(exported: Path) -> None:
+    card, models = open_variants(exported)
+    limits = card.variants["fp32"].guard
+    assert limits.appearance is not None
+    noise = np.random.default_rng(0).random((20, 1, 28, 28)).astype(np.float32)
+    lengths, _ = models["fp32"].encode(noise)
+    assert (guard.thresholds(limits, noise, lengths) < 0).all()
 
 
 def test_the_command_on_the_card_makes_the_same_weights(

@@ -136,3 +136,15 @@ def test_one_patch_is_erased() -> None:
     result = warped(torch.ones(64, 1, 28, 28), Augmentation(erase=6))
     holes = (result < 0.5).sum(dim=(1, 2, 3))
     assert set(holes.tolist()) == {36}
+
+
+def test_any_colours_makes_negatives_of_half_and_every_order_of_the_channels() -> None:
+    images = torch.tensor([0.1, 0.2, 0.4]).view(1, 3, 1, 1).expand(600, 3, 4, 4)
+    seen = augment(images, torch.arange(600), Augmentation(any_colours=True), seed=0, epoch=0)[:, :, 0, 0]
+    negative = seen.sum(dim=1) > 1.5
+    assert 240 < int(negative.sum()) < 360
+    positive = torch.where(negative[:, None], 1 - seen, seen)
+    torch.testing.assert_close(
+        positive.sort(dim=1).values, torch.tensor([0.1, 0.2, 0.4]).expand(600, 3), atol=1e-5, rtol=0
+    )
+    assert len({tuple(order) for order in positive.argsort(dim=1).tolist()}) == 6

@@ -9,7 +9,14 @@ import torch
 from PIL import Image
 
 from training.data.datasets import DatasetError, DatasetPart, load
-from training.data.folder_survey import looks_drawn, near_duplicates, summary, survey, warnings
+from training.data.folder_survey import (
+    looks_drawn,
+    near_duplicates,
+    summary,
+    survey,
+    told_by_colours,
+    warnings,
+)
 from training.data.image_folder import class_names, list_images
 from training.trainer.device_data import held_out, held_out_count
 
@@ -116,3 +123,14 @@ def test_strokes_in_a_folder_are_told_from_surfaces() -> None:
     paper[20:50, 10:50] = 20
     assert not looks_drawn(paper)
     assert not looks_drawn(np.random.default_rng(0).uniform(0, 255, (64, 64)))
+
+
+def test_colours_tell_the_class_of_a_folder_or_do_not() -> None:
+    random = np.random.default_rng(0)
+    labels = np.arange(120) % 2
+    histograms = random.dirichlet(np.ones(8), 120)
+    assert abs((told_by_colours(histograms, labels) or 0) - 0.5) < 0.15
+    histograms[labels == 1, 0] += 8
+    histograms /= histograms.sum(axis=1, keepdims=True)
+    assert told_by_colours(histograms, labels) == 1.0
+    assert told_by_colours(histograms[:50], labels[:50]) is None

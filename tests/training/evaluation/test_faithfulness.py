@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from capsnet.card import ModelCard
+from capsnet.explanation.votes import RoutingGraph
 from capsnet.onnx_model import open_variants
-from capsnet.routing import RoutingGraph
 from capsnet.shipped_models import chosen_models
 from training.data.datasets import DatasetPart
 from training.evaluation.faithfulness import measure_faithfulness

@@ -8,7 +8,7 @@ from capsnet.card import Metrics, ModelCard
 from training.evaluation.intervals import fisher_p, wilson
 from training.reporting.results_page import multiply_adds, section
 from training.reporting.tables import draws, interval
-from training.trainer.data_lineage import stages_of
+from training.trainer.stages import Provenance
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -40,7 +40,10 @@ def test_an_interval_counts_objects_and_draws_have_a_mean() -> None:
 
 def test_a_stage_says_how_many_epochs_it_had() -> None:
     fit = "python -m training fit --dataset mnist --architecture shared --epochs 30 --seed 0"
-    assert [stage.epochs for stage in stages_of(f"{fit} && {fit} --until 18")] == [30, 18]
+    assert [stage.epochs for stage in Provenance.read({"command": f"{fit} && {fit} --until 18"}).stages] == [
+        30,
+        18,
+    ]
 
 
 @pytest.mark.parametrize("name", ["errors", "compute", "anchors"])

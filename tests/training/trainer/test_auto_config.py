@@ -59,3 +59,10 @@ def test_the_size_follows_a_preprocessing_that_is_set_by_hand_for_a_folder() -> 
     facts = FolderFacts(counts=(60, 60), edges=(100, 300, 900), coloured=1.0, drawn=0.0)
     values = {each.option: each.value for each in choose(facts, preprocess="mnist")}
     assert (values["image_size"], values["channels"], values["augmentation"]) == (28, 1, "own-drawings")
+
+
+def test_images_are_varied_in_any_colours_where_those_tell_nothing() -> None:
+    assert chosen(told_by_colours=0.35, even=1.0)["augmentation"] == "own-shapes"  # chance is a third
+    assert chosen(told_by_colours=0.35, even=0.5)["augmentation"] == "own-photos"
+    assert chosen(told_by_colours=0.60, even=1.0)["augmentation"] == "own-photos"
+    assert chosen(told_by_colours=None, even=1.0)["augmentation"] == "own-photos"

@@ -1,6 +1,7 @@
 """What a network has been trained on, in all its stages, and what validated it; the shipped models by their cards."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -11,24 +12,81 @@ from model.architectures.registry import build
 from tests.training.trainer.test_trainer import run_config
 from training.data.datasets import DatasetPart
 from training.evaluation.validate import Copies, validate_models
-from training.trainer.data_lineage import DataLineage, Stage, stages_of
+from training.trainer.data_lineage import DataLineage
 from training.trainer.device_data import train_val_split
 from training.trainer.pretrained import PretrainedNetwork
 from training.trainer.provenance import provenance
-from training.trainer.run_state import RunIdentity, TrainingError
+from training.trainer.run_state import EarlyStop, RunIdentity, TrainingError
+from training.trainer.stages import Provenance, Stage
 
 ARTIFACTS = Path(__file__).resolve().parents[3] / "artifacts"
 
 
-def test_stages_are_read_out_of_the_commands() -> None:
-    first = provenance(run_config(seed=3, validation=40))["command"]
-    second = provenance(replace(run_config(), dataset="folder:my own --leaves"))["command"]
-    third = provenance(run_config(seed=3, split_seed=1))["command"]
-    assert stages_of(f"{first} && python -m training blend a b --share 0.5 && {second} && {third}") == (
-        Stage("mnist", 3, 40),
-        Stage("folder:my own --leaves", 0, 5000),
-        Stage("mnist", 1, 5000),
+def stage(dataset: str, split_seed: int, validation: int) -> Stage:
+    return Stage(dataset=dataset, seed=split_seed, split_seed=split_seed, validation=validation, epochs=1)
+
+
+RUNS = [
+    (run_config(seed=3, validation=40, epochs=7), EarlyStop(until=4)),
+    (replace(run_config(), dataset="folder:my own --leaves"), None),
+    (run_config(seed=3, split_seed=1), None),
+]
+
+
+def test_a_checkpoint_has_a_record_of_each_run() -> None:
+    first, second, third = (Provenance.read(provenance(config, stop=stop)).stages[0] for config, stop in RUNS)
+    assert asdict(first) == {
+        "dataset": "mnist",
+        "seed": 3,
+        "split_seed": 3,
+        "validation": 40,
+        "epochs": 4,
+        "architecture": "shared",
+        "augmentation": "digits",
+        "learning_rate": 0.001,
+        "start_from": None,
+        "teacher": None,
+    }
+    assert (second.dataset, third.seed, third.split_seed) == ("folder:my own --leaves", 3, 1)
+
+
+def test_records_are_read_as_they_were_written() -> None:
+    made = provenance(RUNS[0][0])
+    assert Provenance.read(json.loads(json.dumps(made))).fields() == {
+        "command": made["command"],
+        "stages": made["stages"],
+    }
+
+
+def test_the_stages_of_an_old_file_are_read_out_of_its_commands() -> None:
+    """A blend between them is no run."""
+    commands = [str(provenance(config, stop=stop)["command"]) for config, stop in RUNS]
+    command = " && ".join([commands[0], "python -m training blend a b --share 0.5", *commands[1:]])
+    recorded = [Provenance.read(provenance(config, stop=stop)).stages[0] for config, stop in RUNS]
+    assert Provenance.read({"command": command}).stages == tuple(
+        replace(each, augmentation=None, learning_rate=None) for each in recorded
     )
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in ARTIFACTS.glob("*/card.json")))
+def test_the_records_of_a_shipped_model_agree_with_its_commands(name: str) -> None:
+    made = ModelCard.load(ARTIFACTS / name).training
+    recorded, told = Provenance.read(made), Provenance.read({"command": made["command"]})
+    known = ("augmentation", "learning_rate", "start_from", "teacher")
+    assert tuple(replace(each, **dict.fromkeys(known)) for each in recorded.stages) == told.stages  # type: ignore[arg-type]
+    for each in recorded.stages:
+        assert any(f"--augmentation {each.augmentation} " in command for command in recorded.commands)
+
+
+@pytest.mark.parametrize(
+    "stages",
+    ["none", [3], [{}], [{"dataset": "mnist", "seed": "0", "split_seed": 0, "validation": 9, "epochs": 1}]],
+)
+def test_records_that_are_none_are_refused(stages: object) -> None:
+    card = ModelCard.load(ARTIFACTS / "mnist")
+    changed = replace(card, training={**card.training, "stages": stages})
+    with pytest.raises(CardError, match=r"mnist: its card does not say how it was trained: 'stages'"):
+        DataLineage.of_model(ARTIFACTS / "mnist", changed)
 
 
 def test_runs_of_one_split_seed_hold_out_the_same_images(digits: DatasetPart) -> None:
@@ -42,10 +100,10 @@ def test_runs_of_one_split_seed_hold_out_the_same_images(digits: DatasetPart) ->
 
 def test_an_earlier_network_of_another_seed_and_the_same_split_seed_may_be_used(digits: DatasetPart) -> None:
     mine = run_config(seed=1, split_seed=0, validation=20)
-    command = str(provenance(mine)["command"])
-    held_out = DataLineage.of_run(RunIdentity(mine, digits.fingerprint()), command)
+    made = Provenance.read(provenance(mine))
+    held_out = DataLineage.of_run(RunIdentity(mine, digits.fingerprint()), made)
     before = PretrainedNetwork(
-        network=build(mine.network), command=command, classes=tuple("0123456789"), held_out=held_out
+        network=build(mine.network), made=made, classes=tuple("0123456789"), held_out=held_out
     )
     before.check_held_out(Path("last.safetensors"), run_config(validation=20), digits)
     with pytest.raises(
@@ -55,28 +113,26 @@ def test_an_earlier_network_of_another_seed_and_the_same_split_seed_may_be_used(
 
 
 def test_a_stage_sees_what_another_seed_or_a_larger_cut_holds_out(digits: DatasetPart) -> None:
-    stage = Stage("mnist", 0, 20)
-    assert not stage.may_have_seen("mnist", digits, 0, 20)
-    assert stage.may_have_seen("mnist", digits, 0, 21)
-    assert stage.may_have_seen("mnist", digits, 1, 20)
-    assert stage.may_have_seen("translated_mnist", digits, 1, 20)  # of the same images
-    assert not stage.may_have_seen("fashion_mnist", digits, 1, 20)
-    assert not Stage("mnist", 0, 5000).may_have_seen(
+    early = stage("mnist", 0, 20)
+    assert not early.may_have_seen("mnist", digits, 0, 20)
+    assert early.may_have_seen("mnist", digits, 0, 21)
+    assert early.may_have_seen("mnist", digits, 1, 20)
+    assert early.may_have_seen("translated_mnist", digits, 1, 20)  # of the same images
+    assert not early.may_have_seen("fashion_mnist", digits, 1, 20)
+    assert not stage("mnist", 0, 5000).may_have_seen(
         "mnist", digits, 0, 30
     )  # a tenth, which is all that is ever held out
 
 
 @pytest.mark.parametrize(
-    ("first", "refused"), [("--seed 1", True), ("--validation 9 --seed 0", True), ("--seed 0", False)]
+    ("first", "refused"),
+    [(stage("mnist", 1, 5000), True), (stage("mnist", 0, 9), True), (stage("mnist", 0, 5000), False)],
 )
-def test_an_early_stage_counts_too(first: str, refused: bool, digits: DatasetPart) -> None:
-    fit = "python -m training fit --dataset {} --architecture shared --epochs 1 {}"
-    command = " && ".join([fit.format("mnist", first), fit.format("fashion_mnist", "--seed 0")])
-    held_out = DataLineage(
-        dataset="fashion_mnist", data="another", seed=0, validation=20, stages=stages_of(command)
-    )
+def test_an_early_stage_counts_too(first: Stage, refused: bool, digits: DatasetPart) -> None:
+    made = Provenance((), (first, stage("fashion_mnist", 0, 5000)))
+    held_out = DataLineage(dataset="fashion_mnist", data="another", seed=0, validation=20, stages=made.stages)
     before = PretrainedNetwork(
-        network=build(run_config().network), command=command, classes=tuple("0123456789"), held_out=held_out
+        network=build(run_config().network), made=made, classes=tuple("0123456789"), held_out=held_out
     )
     if refused:
         with pytest.raises(
@@ -87,9 +143,7 @@ def test_an_early_stage_counts_too(first: str, refused: bool, digits: DatasetPar
         before.check_held_out(Path("last.safetensors"), run_config(validation=20), digits)
 
 
-@pytest.mark.parametrize(
-    "change", [{"command": "by hand"}, {"validation_images": "many"}, {"validation_images": 0}]
-)
+@pytest.mark.parametrize("change", [{"stages": []}, {"validation_images": "many"}, {"validation_images": 0}])
 def test_a_card_that_does_not_say_what_was_held_out_is_refused(change: dict[str, object]) -> None:
     card = ModelCard.load(ARTIFACTS / "mnist")
     assert DataLineage.of_model(ARTIFACTS / "mnist", card).validation == 2500

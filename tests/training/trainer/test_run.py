@@ -12,11 +12,12 @@ import typer
 from PIL import Image
 
 from capsnet.config import ConfigError, ModelConfig
-from model.checkpoint import read_tensors
+from model.checkpoint import load_network, read_tensors
 from training import TrainConfig, train
 from training.cli import app
 from training.trainer.auto_config import choose
 from training.trainer.config import AUTO, OPTIONS, default
+from training.trainer.provenance import option as typed
 from training.trainer.run_config import RunConfig
 from training.trainer.run_state import LAST, TrainingError
 
@@ -96,7 +97,18 @@ def test_a_run_has_no_other_defaults_than_its_settings() -> None:
         if field.name in OPTIONS.keys() - {"teacher"} and field.default is not dataclasses.MISSING:
             assert field.default == default(field.name), field.name
     for name in OPTIONS.keys() & ModelConfig.__dataclass_fields__.keys() - set(AUTO):
-        assert default(name) == ModelConfig.__dataclass_fields__[name].default
+        assert typed(name, default(name)) == typed(name, ModelConfig.__dataclass_fields__[name].default)
+
+
+def test_the_widths_of_the_decoder_are_kept_and_written_as_they_are_typed(
+    shapes: Path, tmp_path: Path
+) -> None:
+    result = train(tiny(shapes, tmp_path, epochs=1, decoder_hidden="24,32"))
+    network, header = load_network(result.checkpoint)
+    assert network.config.decoder_hidden == (24, 32)
+    assert "--decoder-hidden 24,32" in header["provenance"]["command"]
+    with pytest.raises(ConfigError, match="decoder_hidden is 'wide'; it must be a list such as 512,1024"):
+        train(tiny(shapes, tmp_path / "other", decoder_hidden="wide"))
 
 
 def test_folders_choose_every_option_that_is_auto() -> None:

@@ -45,7 +45,7 @@ def test_one_checkpoint_is_its_network(here: DatasetPart, tmp_path: Path) -> Non
     source = read_source([checkpoint(tmp_path / "a.safetensors", run_config(), here)], None, mirrored=False)
     _, held_out = train_val_split(here, source.config, torch.device("cpu"))
     assert not isinstance(source.network, Ensemble)
-    assert source.command == provenance(run_config())["command"]
+    assert source.made.fields().items() <= provenance(run_config()).items()
     assert source.validation_error(held_out) == RESULT.validation_error
 
 
@@ -55,7 +55,7 @@ def test_checkpoints_of_one_split_seed_answer_together(here: DatasetPart, tmp_pa
     source = read_source(paths, None, mirrored=True)
     assert isinstance(source.network, Ensemble)
     assert (len(source.network.members), source.network.mirrored) == (2, True)
-    *fits, export = source.command.split(" && ")
+    *fits, export = source.made.commands
     assert fits == [provenance(each)["command"] for each in made]
     assert export.endswith("/0.safetensors " + export.split()[-2] + " --mirrored")
     _, held_out = train_val_split(here, source.config, torch.device("cpu"))

@@ -29,6 +29,7 @@ from training.trainer.pretrained import InitialWeights
 from training.trainer.provenance import provenance
 from training.trainer.run_config import RunConfig
 from training.trainer.run_state import EarlyStop, EpochResult, TrainingError, TrainingProgress
+from training.trainer.stages import Provenance
 from training.trainer.trainer import Trainer, plain_images
 
 SPEC = InputSpec(channels=1, height=28, width=28, preprocess="mnist")
@@ -238,10 +239,11 @@ def test_the_command_says_where_a_run_stopped() -> None:
 def test_commands_stand_in_order_and_each_once() -> None:
     """The teacher's first; also where one begins as another does."""
     made = {"network": build(run_config().network), "file": "teacher/last.safetensors"}
-    start = InitialWeights({}, "last.safetensors", "fit --seed 0 --until 4 && fit --epochs 2")
+    before = Provenance(("fit --seed 0 --until 4", "fit --epochs 2"), ())
+    start = InitialWeights({}, "last.safetensors", before)
 
     def stages(taught_by: str) -> list[str]:
-        teacher = Teacher(**made, command=taught_by)  # type: ignore[arg-type]
+        teacher = Teacher(**made, made=Provenance((taught_by,), ()))  # type: ignore[arg-type]
         return str(provenance(run_config(), start, None, teacher)["command"]).split(" && ")
 
     assert stages("fit --seed 0")[:-1] == ["fit --seed 0", "fit --seed 0 --until 4", "fit --epochs 2"]
@@ -255,7 +257,7 @@ def test_what_a_teacher_says_takes_the_place_of_the_labels(digits: DatasetPart, 
     """With all the weight it does so wholly, and with none not at all."""
     trainer(tmp_path / "teacher", digits, run_config(epochs=1)).run(Watcher())
     network, _ = load_network(tmp_path / "teacher" / run_state.LAST)
-    teacher = Teacher(network.eval(), "teacher", "none")
+    teacher = Teacher(network.eval(), "teacher", Provenance((), ()))
     other_labels = dataclasses.replace(digits, labels=np.roll(digits.labels, 1))
 
     def taught(

@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -156,6 +157,19 @@ def test_a_client_may_do_so_much_and_is_told_what_is_left(guarded: Server) -> No
     assert 1 <= int(refused.headers["retry-after"]) <= 300
     assert 3300 <= int(refused.headers["ratelimit-reset"]) <= 3600
     assert asked_from(guarded, "ignored", **bearer(KEYS[3])).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body", [{"files": {"file": b"no picture"}}, {"content": b"no picture", "headers": {"Content-Type": "image/png"}},
+             {"content": b"x", "headers": {"Content-Type": "text/plain"}}],
+    ids=["form", "body", "wrong type"],
+)  # fmt: skip
+def test_a_problem_says_what_is_left_too(guarded: Server, body: dict[str, Any]) -> None:
+    headers = body.get("headers", {}) | bearer(KEYS[3])
+    answer = guarded.client.post("/classify", **body | {"headers": headers})
+    assert answer.status_code in (400, 415)
+    assert int(answer.headers["ratelimit-remaining"]) < LIMIT
+    assert len(answer.headers.get_list("ratelimit-limit")) == 1
 
 
 def test_keys_cannot_be_guessed_faster_than_the_rate(guarded: Server) -> None:

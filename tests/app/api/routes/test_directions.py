@@ -7,7 +7,7 @@ import pytest
 from app.api.schemas.responses import ReconstructAnswer, SweepAnswer
 from app.api.schemas.transform import TransformAnswer
 from capsnet import CapsnetError, Client
-from capsnet.directions import explained
+from capsnet.directions import explained, linearity
 from capsnet.transforms import transform
 from tests.app.server_process import Server, assert_problem, pixels_of
 
@@ -86,6 +86,7 @@ def test_the_transformed_picture_is_read_step_by_step(client: httpx.Client, seve
     assert answer["steps"][1]["length"] == pytest.approx(answer["capsule"]["length"], abs=1e-6)
     poses, foretold = (np.array([step[name] for step in answer["steps"]]) for name in ("pose", "foretold"))
     assert answer["explained"] == pytest.approx(explained(poses, pose, foretold), abs=1e-4)
+    assert answer["linearity"] == pytest.approx(linearity(poses, np.array([-10, 0, 10, 20])), abs=1e-4)
 
 
 def test_what_no_direction_foretells_is_read_all_the_same(client: httpx.Client, seven: bytes) -> None:
@@ -94,6 +95,17 @@ def test_what_no_direction_foretells_is_read_all_the_same(client: httpx.Client, 
     assert answer["capsule"]["label"] == "2"
     assert answer["measured"] is answer["explained"] is answer["steps"][0]["foretold"] is None
     assert [step["amount"] for step in answer["steps"]] == [-1, 0, 1]
+
+
+def test_straight_ways_are_told_from_bent_ones() -> None:
+    amounts = np.linspace(-3, 9, 7)
+    straight = np.outer(amounts, [0.3, -0.1, 0.2]) + 5
+    assert linearity(straight, amounts) == pytest.approx(1)
+    corner = np.abs(amounts - 3)[:, None] * [1, 1]  # there and back
+    assert linearity(corner, amounts) == pytest.approx(0, abs=1e-9)
+    half = np.concatenate([straight, 0.3 * corner], axis=1)
+    assert 0.3 < (linearity(half, amounts) or 0) < 0.9
+    assert linearity(np.ones((7, 2)), amounts) is None
 
 
 @pytest.mark.parametrize(

@@ -1,170 +1,261 @@
-"""Who comes in: by items, and by the wait that they would have."""
+"""Who comes in, who waits in line, and who is refused."""
 
+import asyncio
 import contextlib
-from collections.abc import Iterator
+import gc
+import time
+import weakref
+from collections.abc import Awaitable, Callable
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from app.errors import ContentTooLarge, QueueFull
 from app.inference.batching import admission
-from app.inference.batching.admission import (
-    MAX_ITEM_WEIGHT,
-    MIN_ADMITTED_ITEMS,
-    Admission,
-)
-
-
-class Clock:
-    """Stands still but for what a test says."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr(admission, "time", made)
-    return made
+from app.inference.batching.admission import MAX_ITEM_WEIGHT, MIN_WORKING_ITEMS, Admission
 
 
 class Crowd:
-    """Requests that were let in; the first to come is the first to be answered."""
+    """Requests that come and, once let in, stay until they are told to go."""
 
-    def __init__(self, door: Admission, clock: Clock) -> None:
-        self._door, self._clock = door, clock
-        self._inside: list[contextlib.ExitStack] = []
+    def __init__(self, door: Admission) -> None:
+        self._door = door
+        self.inside: list[int] = []
+        self.refused: list[tuple[int, QueueFull]] = []
+        self._ends: dict[int, asyncio.Event] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
 
-    def come(self, items: int = 1) -> bool:
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(self._door.admitted(items))
-            except QueueFull:
-                return False
-            self._inside.append(stack.pop_all())
-        return True
+    async def come(self, number: int, items: int = 1) -> None:
+        self._ends[number] = asyncio.Event()
+        self._tasks[number] = asyncio.create_task(self._visit(number, items))
+        await settle()
 
-    def come_together(self, requests: int) -> None:
-        for _ in range(requests):
-            assert self.come()
+    async def _visit(self, number: int, items: int) -> None:
+        try:
+            async with self._door.admitted(items):
+                self.inside.append(number)
+                await self._ends[number].wait()
+                self.inside.remove(number)
+        except QueueFull as refusal:
+            self.refused.append((number, refusal))
 
-    def fill(self) -> int:
-        """Come until one is refused, or the bound on items would be far away: how many there are."""
-        while len(self._inside) < 5000 and self.come():
-            pass
-        return len(self._inside)
+    async def go(self, number: int) -> None:
+        self._ends[number].set()
+        await settle()
 
-    def answer(self, seconds: float) -> None:
-        self._clock.now += seconds
-        self._inside.pop(0).close()
+    async def leave(self, number: int) -> None:
+        """Break the connection, whatever the request does."""
+        if number in self.inside:
+            self.inside.remove(number)
+        self._tasks[number].cancel()
+        await settle()
 
-    def leave(self) -> None:
-        while self._inside:
-            self.answer(0.001)
-
-
-def serve(crowd: Crowd, rate: float, seconds: float) -> int:
-    """Answer at a rate while as many come as are let in: how many are inside at the end."""
-    inside = crowd.fill()
-    for _ in range(round(rate * seconds)):
-        crowd.answer(1 / rate)
-        inside = crowd.fill()
-    return inside
-
-
-def test_before_the_pace_is_known_only_items_are_counted(clock: Clock) -> None:
-    crowd = Crowd(Admission(max_items=1000, max_wait=0.1), clock)
-    assert crowd.fill() == 1000
+    async def end(self) -> None:
+        """Have all go, and see that nothing is left."""
+        for each in self._ends.values():
+            each.set()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        assert self._door.is_idle
+        assert all(waiting.turn.done() for waiting in self._door._line)
 
 
-def test_under_load_so_many_are_let_in_as_are_answered_within_the_wait(clock: Clock) -> None:
-    crowd = Crowd(Admission(max_items=10_000, max_wait=0.5), clock)
-    crowd.come_together(300)
-    assert serve(crowd, rate=1000, seconds=20) == pytest.approx(500, abs=5)
-    assert serve(crowd, rate=2000, seconds=20) == pytest.approx(1000, abs=10)
+async def settle() -> None:
+    for _ in range(6):
+        await asyncio.sleep(0)
 
 
-def test_a_service_that_was_slow_is_found_to_be_quick_again(clock: Clock) -> None:
-    crowd = Crowd(Admission(max_items=10_000, max_wait=0.1), clock)
-    assert serve(crowd, rate=50, seconds=200) == MIN_ADMITTED_ITEMS
-    assert serve(crowd, rate=5000, seconds=5) == pytest.approx(500, abs=5)
+def run(scenario: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(scenario(), 20))
 
 
-def test_slow_clients_do_not_make_the_service_slow(clock: Clock) -> None:
-    door = Admission(max_items=10_000, max_wait=0.1)
-    crowd = Crowd(door, clock)
-    for _ in range(100):
-        assert crowd.come()
-        crowd.answer(1.0)
-    assert crowd.fill() == 5000
+class Heard:
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def on_queue_size(self, items: int) -> None:
+        self.sizes.append(items)
 
 
-def test_the_hours_before_a_crowd_came_do_not_make_the_service_slow(clock: Clock) -> None:
-    crowd = Crowd(Admission(max_items=10_000, max_wait=0.5), clock)
-    crowd.come_together(300)
-    crowd.answer(0.001)
-    assert crowd.come()
-    for _ in range(300):
-        crowd.answer(0.001)
-    clock.now += 3600
-    crowd.come_together(300)
-    crowd.answer(0.001)
-    assert crowd.come()
+def test_those_in_line_come_in_by_turn_as_others_go() -> None:
+    async def scenario() -> None:
+        heard = Heard()
+        crowd = Crowd(Admission(MIN_WORKING_ITEMS, 1000, 5.0, [heard]))  # type: ignore[list-item]
+        count = MIN_WORKING_ITEMS
+        for number in range(count + 3):
+            await crowd.come(number)
+        assert crowd.inside == list(range(count))
+        assert heard.sizes == [1, 2, 3]
+        await crowd.go(5)
+        assert crowd.inside[-1] == count
+        await crowd.come(count + 3)
+        await crowd.go(6)
+        await crowd.go(7)
+        assert crowd.inside[-2:] == [count + 1, count + 2]
+        assert heard.sizes[-1] == 1
+        await crowd.end()
+        assert not crowd.refused
+
+    run(scenario)
 
 
-def test_a_large_request_counts_as_a_share_of_it(clock: Clock) -> None:
-    crowd = Crowd(Admission(max_items=10_000, max_wait=0.03), clock)
-    serve(crowd, rate=1000, seconds=5)
-    crowd.leave()
-    assert [crowd.come(1000) for _ in range(MIN_ADMITTED_ITEMS // MAX_ITEM_WEIGHT + 1)] == [True] * (
-        MIN_ADMITTED_ITEMS // MAX_ITEM_WEIGHT
-    ) + [False]
+def test_who_has_waited_too_long_is_refused_and_nobody_sooner() -> None:
+    async def scenario() -> None:
+        crowd = Crowd(Admission(MIN_WORKING_ITEMS, 10_000, 0.3))
+        for number in range(MIN_WORKING_ITEMS + 200):
+            await crowd.come(number)
+        started = time.monotonic()
+        await asyncio.sleep(0.1)
+        await crowd.come(9000)
+        assert not crowd.refused
+        while len(crowd.refused) < 200:  # noqa: ASYNC110  # once a refusal
+            await asyncio.sleep(0.01)
+        assert 0.15 < time.monotonic() - started < 2
+        await asyncio.sleep(0.02)
+        assert [number for number, _ in crowd.refused[:3]] == [48, 49, 50]
+        while len(crowd.refused) < 201:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert time.monotonic() - started > 0.35
+        number, refusal = crowd.refused[-1]
+        assert number == 9000
+        assert "no place within 0.3 s" in refusal.detail
+        assert refusal.headers == {"Retry-After": "1"}
+        await crowd.end()
+
+    run(scenario)
 
 
-def test_more_items_than_there_is_room_for_at_all_are_too_large(clock: Clock) -> None:
-    with pytest.raises(ContentTooLarge, match="at most 10"), Admission(10, 1).admitted(11):
+def test_a_refusal_says_when_all_in_line_now_will_be_gone() -> None:
+    async def scenario() -> None:
+        crowd = Crowd(Admission(64, 50, 2.0))
+        await crowd.come(0, 50)
+        await crowd.come(1)
+        assert crowd.refused[0][1].headers == {"Retry-After": "2"}
+        assert "50 items are waiting or in work, of at most 50" in crowd.refused[0][1].detail
+        await crowd.end()
+
+    run(scenario)
+
+
+def test_more_items_than_there_is_room_for_at_all_are_too_large() -> None:
+    async def scenario() -> None:
+        with pytest.raises(ContentTooLarge, match="at most 10"):
+            async with Admission(10, 10, 1).admitted(11):
+                pass
+
+    run(scenario)
+
+
+def test_a_large_request_counts_as_a_share_of_it() -> None:
+    async def scenario() -> None:
+        crowd = Crowd(Admission(64, 10_000, 5.0))
+        for number in range(64 // MAX_ITEM_WEIGHT + 1):
+            await crowd.come(number, 1000)
+        assert crowd.inside == list(range(64 // MAX_ITEM_WEIGHT))
+        await crowd.end()
+
+    run(scenario)
+
+
+def test_an_idle_service_takes_a_request_of_any_size() -> None:
+    async def scenario() -> None:
+        crowd = Crowd(Admission(1, 10_000, 5.0))
+        await crowd.come(0, 1000)
+        assert crowd.inside == [0]
+        await crowd.end()
+
+    run(scenario)
+
+
+def test_beside_a_slow_request_few_are_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large photographs would otherwise fill the work for many seconds."""
+    monkeypatch.setattr(admission, "SLOW_S", 0.05)
+
+    async def scenario() -> None:
+        crowd = Crowd(Admission(1000, 10_000, 5.0))
+        await crowd.come(0)
+        await asyncio.sleep(0.1)
+        for number in range(1, 100):
+            await crowd.come(number)
+        assert len(crowd.inside) == MIN_WORKING_ITEMS
+        await crowd.go(0)
+        assert len(crowd.inside) == 99
+        await crowd.end()
+
+    run(scenario)
+
+
+def test_a_client_that_leaves_gives_its_place_in_line_or_in_work_back() -> None:
+    async def scenario() -> None:
+        crowd = Crowd(Admission(MIN_WORKING_ITEMS, 1000, 5.0))
+        for number in range(MIN_WORKING_ITEMS + 3):
+            await crowd.come(number)
+        await crowd.leave(MIN_WORKING_ITEMS)  # first in line
+        await crowd.leave(0)  # in work
+        assert crowd.inside[-1] == MIN_WORKING_ITEMS + 1
+        crowd._ends[1].set()
+        await asyncio.sleep(0)  # 1 goes, and the next is let in: it leaves before it knows
+        await asyncio.sleep(0)
+        await crowd.leave(MIN_WORKING_ITEMS + 2)
+        await crowd.end()
+
+    run(scenario)
+
+
+def test_a_refusal_keeps_nothing_of_its_request() -> None:
+    """A cycle of exception, traceback and frame would keep a body until the next collection."""
+
+    class Body:
         pass
 
+    async def scenario() -> None:
+        door = Admission(MIN_WORKING_ITEMS, 10_000, 0.05)
+        kept: list[weakref.ref[Body]] = []
 
-def test_a_refusal_says_why(clock: Clock) -> None:
-    door = Admission(max_items=10_000, max_wait=0.1)
-    crowd = Crowd(door, clock)
-    serve(crowd, rate=1000, seconds=5)
-    check = door.check()
-    assert check is not None
-    assert f"are answered a second; a request may wait for {0.1:g} s" in check.detail
-    assert check.headers == {"Retry-After": "1"}
-    assert Admission(5, 0.1).check(arrived=100) is None  # the pace is not known
+        async def visit() -> None:
+            body = Body()
+            kept.append(weakref.ref(body))
+            async with door.admitted(1):
+                await asyncio.sleep(10)
+
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(MIN_WORKING_ITEMS):
+                await stack.enter_async_context(door.admitted(1))
+            with pytest.raises(QueueFull):
+                await visit()
+        assert kept[0]() is None
+
+    gc.collect()
+    gc.disable()
+    try:
+        run(scenario)
+    finally:
+        gc.enable()
 
 
-@given(st.lists(st.tuples(st.integers(1, 40), st.booleans()), max_size=60))
-def test_whatever_comes_and_goes_the_bound_holds_and_all_is_given_back(steps: list[tuple[int, bool]]) -> None:
-    door = Admission(max_items=64, max_wait=0.1)
-    inside: list[tuple[int, contextlib.ExitStack]] = []
+@hypothesis_settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["come", "go", "leave"]), st.integers(1, 40)), max_size=50))
+def test_whatever_comes_and_goes_the_bounds_hold_and_all_is_given_back(steps: list[tuple[str, int]]) -> None:
+    async def scenario() -> None:
+        door = Admission(64, 200, 30.0)
+        crowd = Crowd(door)
+        present: list[int] = []
+        for number, (step, value) in enumerate(steps):
+            if step == "come":
+                await crowd.come(number, value)
+                if not any(refused == number for refused, _ in crowd.refused):
+                    present.append(number)
+            elif step == "go" and crowd.inside:
+                chosen = crowd.inside[value % len(crowd.inside)]
+                present.remove(chosen)
+                await crowd.go(chosen)
+            elif step == "leave" and present:
+                await crowd.leave(present.pop(value % len(present)))
+            assert door._held <= 200
+            assert door._working <= 64
+            assert crowd.inside == sorted(crowd.inside)  # by turn
+            assert len(crowd.inside) == len(door._entered)
+        await crowd.end()
 
-    @contextlib.contextmanager
-    def come(items: int) -> Iterator[None]:
-        with door.admitted(items):
-            yield
-
-    for items, goes in steps:
-        held = sum(each for each, _ in inside)
-        if goes and inside:
-            inside.pop(0)[1].close()
-        elif held + items <= 64:
-            stack = contextlib.ExitStack()
-            stack.enter_context(come(items))
-            inside.append((items, stack))
-        else:
-            with pytest.raises(QueueFull, match=str(held)), come(items):
-                pass
-    for _, stack in inside:
-        stack.close()
-    with door.admitted(64):
-        assert door.check() is not None
-    assert door.check() is None
+    run(scenario)

@@ -1,0 +1,36 @@
+"""Make the environments of the contenders, one for each file in requirements/: `make bench-serving` runs this.
+
+They lie in .venv-benchmarks, or where BENCH_ENVIRONMENTS says, and are made again only when their file has changed.
+"""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.contenders.registry import ENVIRONMENTS, choose
+
+REQUIREMENTS = Path(__file__).parent / "requirements"
+
+
+def make(name: str) -> None:
+    """Make one environment, unless it is there."""
+    folder, pins = ENVIRONMENTS / name, REQUIREMENTS / f"{name}.txt"
+    stamp, digest = folder / "installed", hashlib.sha256(pins.read_bytes()).hexdigest()
+    if stamp.exists() and stamp.read_text() == digest:
+        return
+    print(f"installing {name} into {folder}", flush=True)
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    subprocess.run([*pip, "--requirement", str(pins)], check=True)
+    stamp.write_text(digest)
+
+
+def main() -> None:
+    """Make what the contestants named on the command line need."""
+    for name in dict.fromkeys(c.environment for c in choose(",".join(sys.argv[1:])) if c.environment):
+        make(name)
+
+
+if __name__ == "__main__":
+    main()

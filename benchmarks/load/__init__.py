@@ -1,0 +1,1 @@
+"""Start servers, send requests to them, and watch their memory."""

@@ -1,0 +1,77 @@
+"""wrk as the load: run it, read its figures, and refuse figures that are no answers."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+SCRIPT = Path(__file__).parent / "post.lua"
+MARK = "RESULT "
+
+
+class LoadError(RuntimeError):
+    """The load could not be made."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one run of wrk saw. `broken` counts errors of the socket and time-outs."""
+
+    requests: int
+    seconds: float
+    not_200: int
+    broken: int
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+
+    @property
+    def rate(self) -> float:
+        """Requests a second that were answered 200: a fast error is no speed."""
+        return (self.requests - self.not_200) / self.seconds
+
+
+def parse(output: str) -> Load:
+    """The figures in what wrk and its script print; raises LoadError if they are not there."""
+    for line in output.splitlines():
+        if line.startswith(MARK):
+            return Load(**json.loads(line.removeprefix(MARK)))
+    raise LoadError(f"wrk printed no figures:\n{output}")
+
+
+def run(
+    url: str,
+    bodies: Path,
+    *,
+    clients: int,
+    seconds: float,
+    content_type: str,
+    headers: Mapping[str, str] | None = None,
+) -> Load:
+    """Have `clients` connections post the bodies in rotation, each sending as soon as it has its answer.
+
+    Raises
+    ------
+    LoadError
+        If wrk is not installed or fails.
+    """
+    if shutil.which("wrk") is None:
+        raise LoadError("wrk is not installed; on Debian: apt-get install wrk")
+    more = [text for pair in (headers or {}).items() for text in pair]
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{clients}",
+        f"-d{max(1, round(seconds))}s",
+        "--timeout",
+        "30s",
+        "-s",
+        str(SCRIPT),
+    ]
+    command += [url, "--", str(bodies), content_type, *more]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60)
+    if result.returncode:
+        raise LoadError(f"wrk ended with {result.returncode}: {result.stdout}{result.stderr}")
+    return parse(result.stdout)

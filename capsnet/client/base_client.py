@@ -1,0 +1,106 @@
+"""Keep what both clients share: where the service is, how often they ask, and each call as a request. Sends nothing."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import httpx
+
+from capsnet.client import api_calls
+from capsnet.client.retry import DEFAULT_RETRIES, DEFAULT_TIMEOUT, Attempts, Notice, silent
+from capsnet.client.transport import DEFAULT_SERVER, KEY_VARIABLE, SERVER_VARIABLE, Call, address, headers
+from capsnet.image_encoding import Png
+from capsnet.results import (
+    Classification,
+    Explanation,
+    Reading,
+    Reconstruction,
+    Sweep,
+    Transformation,
+    movements,
+)
+
+
+class BaseClient(ABC):
+    """The settings of a client, and its calls as requests. `Client` documents the parameters."""
+
+    def __init__(
+        self,
+        server: str | None = None,
+        *,
+        api_key: str | None = None,
+        model: str | None = None,
+        retries: int = DEFAULT_RETRIES,
+        timeout: float = DEFAULT_TIMEOUT,
+        notice: Notice = silent,
+    ) -> None:
+        url = address(server or os.environ.get(SERVER_VARIABLE) or DEFAULT_SERVER)
+        self._open(url, headers(api_key or os.environ.get(KEY_VARIABLE)))
+        self.server = str(url.copy_with(userinfo=b""))
+        self.model = model
+        self._retries, self._timeout, self._notice = retries, timeout, notice
+
+    @abstractmethod
+    def _open(self, url: httpx.URL, key: dict[str, str]) -> None:
+        """Make the connections, with the headers that carry the key."""
+
+    def _attempts(self) -> Attempts:
+        """The attempts at one call."""
+        return Attempts(self._retries, self._timeout, self._notice)
+
+    def _options(self, model: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters of a call, with the client's own model where the call names none."""
+        return {"model": model or self.model, **options}
+
+    def _classify(self, data: bytes, model: str | None, **options: Any) -> Call[Classification]:
+        return api_calls.classify(data, **self._options(model, options))
+
+    def _read(self, data: bytes, model: str | None, **options: Any) -> Call[Reading]:
+        return api_calls.read(data, **self._options(model, options))
+
+    def _reconstruct(
+        self,
+        data: bytes,
+        moves: Mapping[int, float] | None,
+        dim: int | None,
+        delta: float | None,
+        directions: Mapping[str, float] | None,
+        model: str | None,
+        **options: Any,
+    ) -> Call[Reconstruction]:
+        changes = movements(moves, dim, delta)
+        return api_calls.reconstruct(data, changes, directions or {}, **self._options(model, options))
+
+    def _sweep(
+        self,
+        data: bytes,
+        dims: Iterable[int] | None,
+        directions: Iterable[str] | None,
+        bounds: tuple[float, float, int],
+        model: str | None,
+        **options: Any,
+    ) -> Call[Sweep]:
+        named = dict(zip(("min", "max", "steps"), bounds, strict=True))
+        return api_calls.sweep(data, dims, directions, **named, **self._options(model, options))
+
+    def _transform(
+        self,
+        data: bytes,
+        by: str,
+        bounds: tuple[float | None, float | None, int],
+        model: str | None,
+        **options: Any,
+    ) -> Call[Transformation]:
+        named = dict(zip(("min", "max", "steps"), bounds, strict=True))
+        return api_calls.transform(data, by=by, **named, **self._options(model, options))
+
+    def _explain(self, data: bytes, model: str | None, **options: Any) -> Call[Explanation]:
+        return api_calls.explain(data, **self._options(model, options))
+
+    def _decode(
+        self, label: int | str, poses: Iterable[Iterable[float]], model: str | None
+    ) -> Call[list[Png]]:
+        return api_calls.decode(label, poses, model or self.model)

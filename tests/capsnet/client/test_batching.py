@@ -1,0 +1,104 @@
+"""Many pictures: in order, in batches, a few at a time, and one bad one hurts no other."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capsnet import CapsnetError, Classification, Client
+from capsnet.client.batching import BATCH_BYTES, BATCH_PICTURES, groups, in_order
+from tests.app.server_process import Server, png, serving
+from training.data.datasets import DatasetPart
+
+
+def test_results_come_in_order_and_one_bad_picture_is_an_error_in_its_place(
+    server: Server, digits: DatasetPart, tmp_path: Path
+) -> None:
+    pictures: list[bytes | Path] = [png(pixels[0]) for pixels in digits.images[:70]]
+    pictures[3], pictures[40], pictures[69] = b"no picture", tmp_path / "missing.png", b""
+    with Client(server.url) as client:
+        outcomes = list(client.classify_many(pictures))
+        assert len(outcomes) == 70
+        for index, (picture, outcome) in enumerate(zip(pictures, outcomes, strict=True)):
+            if index in (3, 40, 69):
+                assert isinstance(outcome, CapsnetError)
+            else:
+                assert isinstance(outcome, Classification)
+                if index % 10 == 0:
+                    assert outcome.label == client.classify(picture).label
+    bad = [outcome.kind for outcome in outcomes if isinstance(outcome, CapsnetError)]
+    assert bad == ["not-an-image", "unreadable-file", "not-an-image"]
+
+
+@pytest.mark.parametrize("picture", ["digits/seven.png", b"bytes", Path("seven.png")])
+def test_one_picture_is_not_many(picture: Any) -> None:
+    with Client(api_key="x") as client, pytest.raises(TypeError, match="a list of pictures, not one"):
+        list(client.classify_many(picture))
+
+
+def test_no_request_under_way_is_no_way_to_ask() -> None:
+    with Client("http://127.0.0.1:1") as client, pytest.raises(ValueError, match="jobs is 0"):
+        list(client.classify_many([b"any"], jobs=0))
+
+
+def test_a_service_that_takes_few_at_a_time_gets_fewer(
+    tiny_models: Path, tmp_path: Path, digits: DatasetPart
+) -> None:
+    pictures = [png(pixels[0]) for pixels in digits.images[:70]]
+    with serving(tmp_path / "log", models=tiny_models, max_queue=8) as running, Client(running.url) as client:
+        outcomes = list(client.classify_many(pictures, jobs=1))
+    assert all(isinstance(outcome, Classification) for outcome in outcomes)
+    assert len(outcomes) == 70
+
+
+def test_what_is_wrong_with_every_picture_is_raised(server: Server, seven: bytes) -> None:
+    with Client(server.url) as client, pytest.raises(CapsnetError, match="no model is called 'x'"):
+        list(client.classify_many([seven] * 3, model="x"))
+    with Client("http://127.0.0.1:1", retries=0) as client, pytest.raises(CapsnetError, match="cannot be"):
+        list(client.classify_many([seven]))
+
+
+@given(st.lists(st.integers(0, 2 * BATCH_BYTES), max_size=200))
+def test_batches_are_bounded_and_lose_nothing(sizes: list[int]) -> None:
+    class Sized:
+        def __init__(self, nbytes: int) -> None:
+            self.nbytes = nbytes
+
+    pictures = list(map(Sized, sizes))
+    batches = list(groups(pictures))  # type: ignore[arg-type]
+    assert [picture for batch in batches for picture in batch] == pictures
+    for batch in batches:
+        assert 1 <= len(batch) <= BATCH_PICTURES
+        assert len(batch) == 1 or sum(picture.nbytes for picture in batch) <= BATCH_BYTES  # type: ignore[union-attr, misc]
+
+
+def test_no_more_than_the_jobs_are_under_way_and_few_items_are_taken_ahead() -> None:
+    lock = threading.Lock()
+    busy = most = taken = 0
+
+    def items() -> Iterator[int]:
+        nonlocal taken
+        for item in range(100):
+            taken += 1
+            yield item
+
+    def work(item: int) -> int:
+        nonlocal busy, most
+        with lock:
+            busy += 1
+            most = max(most, busy)
+        time.sleep(0.001 * (item % 3))
+        with lock:
+            busy -= 1
+        return item
+
+    for place, result in enumerate(in_order(work, items(), jobs=3)):
+        assert result == place
+        assert taken - place <= 2 * 3 + 1
+    assert most <= 3
+    assert taken == 100
