@@ -82,6 +82,8 @@ def _between(strokes: Strokes, left: np.ndarray, right: np.ndarray) -> Strokes |
     if not len(parts):
         return None
     keep = parts.weight > SPECK * parts.weight.sum()
+    if not keep.any():  # nothing but specks
+        return None
     mask = parts.mask(keep)
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)

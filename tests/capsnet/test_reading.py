@@ -187,3 +187,9 @@ def test_every_way_to_cut_covers_the_strokes() -> None:
     assert (0, division.last) not in division.between
     middle = [p for p, ends in zip(division.pieces, division.between, strict=True) if ends[0] == 0]
     assert any(piece.box[0] == 105 and piece.box[2] <= 136 for piece in middle)
+
+
+def test_strokes_that_are_nothing_but_specks_are_not_cut_into_pieces() -> None:
+    values = np.zeros((60, 90), np.float32)
+    values[::6, ::6] = 1
+    assert divide(Strokes(values, 0, 0)).pieces == []
