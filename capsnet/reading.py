@@ -54,13 +54,14 @@ VERY_WIDE = (
 LEAST_WIDE = 0.5  # anything narrower is not cut, whatever the guard says of it
 MOST_DIVIDED = 16  # strokes of a page that are cut: each makes up to thirty pieces
 DOUBTFUL = 1.2  # strangeness, from which on strokes that are not wide may be several digits
-UNKNOWN = 1.7  # least strangeness over the guard's limit, from which on something is no digit
+UNKNOWN = 1.6  # least strangeness over the guard's limit, from which on something is no digit
+HOPELESS = 2.2  # strangeness as it stands, from which on no further look helps
 CLEARLY = 1.4  # the same, from which on it may be a letter
 STRICT = 1.1  # the same instead of `UNKNOWN`, where something else on the page may be a letter
 A_CUT = 0.3  # strangeness that one cut more must save: fewer pieces are likelier
 TWO = 1.1  # width over height at which strokes are as likely one digit as two
 GAIN = 0.2  # strangeness that pieces must save, the width counted in
-GAIN_AMONG = 0.8  # the same where other digits stand apart, so that few touch
+GAIN_AMONG = 1.2  # the same where other digits stand apart, so that few touch
 SHORT = 0.8  # of the whole's height: a piece that is lower is less likely a digit by itself
 LIKE_DIGITS = 1.9  # strangeness of each piece, at most
 MOST_SHARED = 0.2  # of the ink, that lies between where a piece ends and where the next one begins
@@ -233,7 +234,8 @@ class Page:
         box = (round(left * across), round(top * down), round(right * across), round(bottom * down))
         capsule = int(np.mean([each.lengths for each in (sight, *looks)], axis=0).argmax())
         least = min(each.strangeness for each in (sight, *looks))
-        return Digit(box, capsule, capsule if least <= unknown else None, sight, image, certain=True)
+        known = least <= unknown and sight.strangeness <= HOPELESS
+        return Digit(box, capsule, capsule if known else None, sight, image, certain=True)
 
 
 def sights(limits: Guard, images: Floats, lengths: Floats, poses: Floats, distances: Floats) -> list[Sight]:

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
+from scipy.ndimage import distance_transform_edt
 
 FINE = 6  # fine pixels a row's pixel while the centre lines are sought
 INSIDE = 110  # of 255: the level at which a row's strokes have their width
@@ -39,15 +40,28 @@ def trace(row: np.ndarray) -> Trace:
 
 @lru_cache(maxsize=1024)
 def _centre_lines(row: bytes) -> np.ndarray:
-    side = 28 * FINE
-    pixels = Image.fromarray(np.frombuffer(row, np.uint8).reshape(28, 28))
-    large = np.asarray(pixels.resize((side, side), Image.Resampling.BICUBIC))
-    y, x = np.nonzero(thinned(large > INSIDE))
+    y, x = np.nonzero(_skeleton(row)[1])
     points = np.stack([x, y], axis=1).astype(float)
     low, high = points.min(axis=0), points.max(axis=0)
     # A digit as wide as a dash is measured by its width.
     height = max(high[1] - low[1], (high[0] - low[0]) / 1.6, FINE)
     return np.asarray((points - (low + high) / 2) / height)
+
+
+@lru_cache(maxsize=1024)
+def _skeleton(row: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """A row's strokes, enlarged, and their centre lines: both bool (h,w)."""
+    side = 28 * FINE
+    pixels = Image.fromarray(np.frombuffer(row, np.uint8).reshape(28, 28))
+    strokes = np.asarray(pixels.resize((side, side), Image.Resampling.BICUBIC)) > INSIDE
+    return strokes, thinned(strokes.copy())
+
+
+def thickest(row: np.ndarray) -> float:
+    """How many times as wide as usual a row's strokes are where they are widest, as a loop is that ink has filled."""
+    strokes, lines = _skeleton(row.tobytes())
+    widths = distance_transform_edt(strokes)[lines]
+    return float(widths.max() / np.median(widths))
 
 
 def thinned(mask: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks.preprocessing.pen import INSIDE, ink, trace
+from benchmarks.preprocessing.pen import INSIDE, ink, thickest, trace
 from capsnet.preprocessing.connected_components import find_components
 
 BINS = 24  # of the height in which the gap between neighbours is measured
@@ -15,6 +15,7 @@ NEAR_BINS = 2  # neighbours that are this near above or below count too
 FAINT = 40  # of 255: anything brighter in a row is a stroke
 LEVELS = (FAINT, INSIDE, 180)  # of 255, at which a row's loops are counted
 DRAWN = 60  # pixels of a digit's height, where it is drawn to be compared with its row
+FILLED = 1.95  # usual widths of the strokes: a wider place is a filled loop
 PRESSED = 1.1  # widths of the tip, where a hand presses hardest
 MARK_STEP = 0.008  # between points of a mark
 
@@ -43,8 +44,11 @@ def is_faithful(row: np.ndarray, tip: float) -> bool:
     """Whether a pen draws as many strokes and loops as the row has.
 
     Centre lines of faint rows break, and a thick pen closes a small loop: no person could read what comes out. A small
-    loop is filled in with grey, so the row's loops are counted at several levels.
+    loop is filled in with grey, so the row's loops are counted at several levels. A loop that is filled with ink has no
+    centre line around it at all.
     """
+    if thickest(row) > FILLED:
+        return False
     points = trace(row).points * DRAWN + DRAWN
     drawn = (
         ink(points, (2 * DRAWN, 2 * DRAWN), PRESSED * tip * DRAWN, np.random.default_rng(0), uneven=0.0) > 0.5

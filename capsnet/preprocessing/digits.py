@@ -33,6 +33,7 @@ LEAST_STRENGTH = 0.1  # mean contrast: a fainter component is a change of tone
 HAIRLINE = (
     0.02  # of its length: a thinner one that ends at the picture's edge is a ruled line, or half as thin
 )
+AS_HIGH = 0.75  # of the digit: a piece beside it that is as high is another digit
 ANOTHER = 0.6  # of the digit's height and strength, that another object beside it has
 CLOSE = 0.8  # of the picture's height and width: a close crop
 ALONG = 0.5  # of its length: what touches the edge for longer lies along it
@@ -169,7 +170,10 @@ def _separate_objects(parts: Components, taken: np.ndarray) -> int:
     main = int(np.argmax(np.where(taken, parts.weight, 0)))
     height, strength = parts.height / parts.height[main], parts.weight / parts.pixels
     alike = (height > ANOTHER) & (height < 1 / ANOTHER) & (strength > ANOTHER * strength[main])
-    others = ~taken & alike & may_be_digits(parts) & inner_parts(parts) & ~framing_parts(parts)
+    # What was taken as a piece of the digit is one of its own where it is as high and stands beside it.
+    apart = (parts.left >= parts.right[main]) | (parts.right <= parts.left[main])
+    own = taken & ~(apart & (height > AS_HIGH) & (height < 1 / AS_HIGH))
+    others = ~own & alike & may_be_digits(parts) & inner_parts(parts) & ~framing_parts(parts)
     return 1 + int(others.sum())
 
 

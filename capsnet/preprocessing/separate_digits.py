@@ -40,6 +40,7 @@ BAR_GAP = 0.6  # of the body's height, between it and a loose bar
 HIGHEST = 1.3  # of the writing's height, that bodies joined may have
 LEAST_PIECE = 0.004  # of the body's weight
 MOST_FRAME = 0.35  # of its bounds, that a frame covers
+MOST_CELL = 0.5  # of its bounds, that a cell covers with a digit that touches it
 MOST_FRAMES = 48  # components, the heaviest, that may be frames
 LEAST_FRAME = 16  # pixels of the shorter edge
 LONG_FRAME = 2.2  # times as long as high: anything longer is a row of cells
@@ -155,16 +156,20 @@ def _without_frames(contrast: np.ndarray, parts: Components, floor: float) -> np
             int(parts.right[number]),
         )
         tall, wide = box[1] - box[0], box[3] - box[2]
-        if parts.pixels[number] > MOST_FRAME * tall * wide or min(tall, wide) < LEAST_FRAME:
+        fill = parts.pixels[number] / (tall * wide)
+        if fill > MOST_CELL or min(tall, wide) < LEAST_FRAME:
             continue
         own = component_mask(parts, np.array([number]), box)
-        if not (_is_around_others(parts, number) or _is_rectangle(own)):
+        around = fill <= MOST_FRAME and _is_around_others(parts, number)
+        if not (around or _is_rectangle(own)):
             continue
         result = result.copy() if result is contrast else result
         area = result[box[0] : box[1], box[2] : box[3]]
         if max(tall, wide) < LONG_FRAME * min(tall, wide):
             lines = line_pixels(own)
-            if lines is not None:
+            if lines is None:
+                area[own] = 0  # the frame alone: what stands in it was found beside it
+            else:
                 area[own & lines] = 0
                 rest = find_components(own & (area > floor), area)
                 area[rest.mask(rest.height < LEAST_REST * tall)] = 0

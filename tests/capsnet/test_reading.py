@@ -117,6 +117,23 @@ def test_something_that_is_no_digit_has_no_label(model: Predictor, digits: Datas
     assert not found.digits[found.text.index("?")].accepted
 
 
+def test_most_touching_pairs_are_read_and_letters_refused(model: Predictor, digits: DatasetPart) -> None:
+    pairs = [page_of(digits, "touching", seed) for seed in range(4)]
+    assert sum(edits(model.read(page.data).text, page.text) for page in pairs) <= 3  # of 8 digits
+    assert None in [digit.label for digit in model.read(page_of(digits, "letters").data).digits]
+
+
+def test_the_loose_bar_of_a_5_belongs_to_it(model: Predictor, digits: DatasetPart) -> None:
+    image = np.array(row_of_digits(digits, [0, 8, 1]))
+    assert model.read(png(Image.fromarray(image))).text == "752"
+    found = model.read(png(Image.fromarray(image)))
+    left, top, right, bottom = found.digits[1].box
+    middle = (left + right) // 2
+    # Take away the stroke that joins the bar to the body.
+    image[top : top + (bottom - top) // 2, middle - 3 : middle + 3] = 0
+    assert len(model.read(png(Image.fromarray(image))).digits) == 3
+
+
 def test_models_that_do_not_read_single_digits_are_refused(digits: DatasetPart) -> None:
     for name in ("fashion_mnist", "multimnist"):
         with pytest.raises(CapsnetError, match="model") as caught:
@@ -129,6 +146,9 @@ def test_one_image_with_several_digits_says_so_when_it_is_classified(
 ) -> None:
     answer = model.classify(png(row_of_digits(digits, [0, 1, 2]))).answer
     assert answer["objects_found"] == 3
+    assert (
+        model.classify("docs/images/number.png").answer["objects_found"] == 3
+    )  # two of them stand close together
     assert "/read" in answer["hint"]
     assert "hint" not in model.classify(png(row_of_digits(digits, [0]))).answer
     assert "hint" not in model.classify(digits.images[0, 0]).answer

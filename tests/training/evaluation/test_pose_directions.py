@@ -1,12 +1,14 @@
 """A direction is found where poses move along a line and the decoder draws it, and named only there."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from capsnet.card import CardError, Graph, Guard, ModelCard, PoseDirection, Variant
 from capsnet.config import InputSpec, ModelConfig
+from capsnet.onnx_model import open_variants
 from capsnet.transforms import transform
 from training.data.datasets import DatasetPart
 from training.evaluation import pose_directions
@@ -144,3 +146,37 @@ def test_a_card_holds_directions_to_its_classes_and_dimensions() -> None:
     for wrong, words in cases:
         with pytest.raises(CardError, match=words):
             dataclasses.replace(CARD, pose_directions=wrong)
+
+
+@pytest.mark.parametrize(
+    "folder",
+    sorted(path.parent for path in Path("artifacts").glob("*/card.json")),
+    ids=lambda path: path.name,
+)
+def test_every_direction_that_a_shipped_card_names_passes_its_thresholds(folder: Path) -> None:
+    card = ModelCard.from_json((folder / "card.json").read_text())
+    for label, named in card.pose_directions.items():
+        for direction in named:
+            assert pose_directions._failed(direction) == (), (label, direction.property)
+
+
+def test_named_directions_foretell_the_poses_of_test_images(digits: DatasetPart) -> None:
+    card, variants = open_variants(Path("artifacts/mnist"))
+    for label, named in list(card.pose_directions.items())[::3]:
+        index = card.classes.index(label)
+        rows = np.flatnonzero(digits.labels == index)[:12]
+        scenes = pose_directions._Scenes(digits.images[rows].astype(np.float32) / 255, None)
+        for direction in (each for each in named if each.property in ("slant", "shift_x")):
+            amounts = np.linspace(direction.minimum, direction.maximum, 9)
+            poses, right = pose_directions._read(
+                variants["fp32"], card, scenes, index, direction.property, amounts
+            )
+            poses = poses[right]
+            given = poses[:, 4]
+            along = np.array(direction.vector) + (
+                0 if direction.matrix is None else given @ np.array(direction.matrix).T
+            )
+            along = np.broadcast_to(along, given.shape)
+            assert np.median(pose_directions._linearity(poses, amounts)) >= pose_directions.LEAST_LINEARITY
+            foretold = pose_directions._foretold(poses - given[:, None], amounts, along)
+            assert foretold >= pose_directions.LEAST_FORETOLD, (label, direction.property)
