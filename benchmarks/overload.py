@@ -107,9 +107,10 @@ class _Bench:
         return figures | {"p50_ms": load.p50_ms, "p99_ms": load.p99_ms}
 
     def _open(self, server: Server, rate: float) -> dict[str, float]:
+        # Each connection sends at its own slow rate, and all in step: with fewer they are always under way.
         arrivals = openloop.run(
             server.url(PLAIN), self.one, pictures.MULTIPART,
-            rate=rate, seconds=self.seconds, connections=self.connections,
+            rate=rate, seconds=self.seconds, connections=min(self.connections, round(WAIT * rate)),
         )  # fmt: skip
         other = arrivals.broken + sum(
             count for status, count in arrivals.statuses.items() if status not in (200, 503)

@@ -371,7 +371,8 @@ class CapsnetProtocol(HttpToolsProtocol):
         """Note the end of a request's head; where that fails, the application has nothing of the request."""
         if self.parser.should_upgrade() and any(name in DECLARES_BODY for name, _ in self.headers):
             raise UpgradeError
-        self._body_left = next((int(value) for name, value in self.headers if name == b"content-length"), 0)
+        declared = next((value for name, value in self.headers if name == b"content-length"), b"")
+        self._body_left = int(declared.lstrip(b"0") or b"0")  # Python takes no number of 5,000 zeros
         super().on_headers_complete()
         self._in_head = False
 

@@ -40,7 +40,7 @@ ALONG = 0.5  # of its length: what touches the edge for longer lies along it
 CUT = 0.25  # of its length, that a 1 is wide which the edge cuts lengthwise
 
 
-REMNANT = 1.5  # pixels, that strokes are wide on average if they are what is left of a line
+REMNANT = 1.5  # pixels, that strokes are wide on average if they remain of a line
 SLENDER = 0.4  # of its length: a narrower one may be a line across the picture
 LONG = 0.6  # of the picture's height or width: a longer one may be several
 
