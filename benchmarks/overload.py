@@ -6,11 +6,11 @@ probe asks for `/health/live` ten times a second. The load takes its share of th
 times the rate. So the answers are also given for each second that the service's processes computed.
 """
 
-import http.client
 import statistics
 import tempfile
-import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,12 +21,11 @@ from rich.table import Table
 from benchmarks import machine
 from benchmarks.contenders.registry import PLAIN, ROOT, service
 from benchmarks.load import openloop, pictures, wrk
-from benchmarks.load.memory import Watch
 from benchmarks.load.servers import Server, wait_until_answering
+from benchmarks.load.watch import Probes, Watch
 from benchmarks.output import RESULTS, save
 
 HEADERS = {"Content-Type": pictures.MULTIPART}
-PROBE_EVERY = 0.1
 DEFAULT_MODELS = [ROOT / "artifacts" / "mnist"]
 CALM = 10  # answers in a row at the normal pace that show that it is over
 GIVE_UP = 30.0
@@ -76,18 +75,18 @@ class _Bench:
         wait_until_answering(server, PLAIN, self.forms[0], HEADERS)
         self._normal = statistics.median(self._seconds_of_one(server) for _ in range(50))
         self._closed(server, 128, 3)  # warm up
-        before = self._watched(server, lambda: self._closed(server, 128, self.seconds))
+        before = self._watched(server, partial(self._closed, server, 128, self.seconds))
         loads = [
             {"load": f"{int(number):,} clients"}
-            | self._watched(server, lambda number=number: self._closed(server, int(number), self.seconds))
+            | self._watched(server, partial(self._closed, server, int(number), self.seconds))
             for number in clients.split(",")
         ]
-        after = self._watched(server, lambda: self._closed(server, 128, self.seconds))
+        after = self._watched(server, partial(self._closed, server, 128, self.seconds))
         sustained = {name: (before[name] + after[name]) / 2 for name in ("answered_200", "for_a_core_second")}
         rate = sustained["answered_200"]
         loads += [
             {"load": f"{float(factor):g} times"}
-            | self._watched(server, lambda factor=factor: self._open(server, float(factor) * rate))
+            | self._watched(server, partial(self._open, server, float(factor) * rate))
             for factor in factors.split(",")
         ]
         for load in loads:
@@ -118,10 +117,10 @@ class _Bench:
         figures = {"answered_200": arrivals.rate(200), "refused": arrivals.rate(503), "other": float(other)}
         return figures | {"p50_ms": arrivals.percentile(50), "p99_ms": arrivals.percentile(99)}
 
-    def _watched(self, server: Server, load: Any) -> dict[str, Any]:
+    def _watched(self, server: Server, load: Callable[[], dict[str, float]]) -> dict[str, Any]:
         """The figures of a load, and what it did to the service."""
         started, used = time.perf_counter(), server.processor_seconds()
-        with Watch(server) as memory, _Probes(server) as probes:
+        with Watch(server) as memory, Probes(server) as probes:
             figures = load()
             used = server.processor_seconds() - used
         cores = used / (time.perf_counter() - started)
@@ -149,41 +148,6 @@ class _Bench:
                 since = now if calm == 0 else since
                 calm += 1
         return since if calm == CALM else GIVE_UP
-
-
-class _Probes:
-    """Asks for `/health/live` again and again, each time over a new connection; use as a context."""
-
-    def __init__(self, server: Server) -> None:
-        self._port = server.port
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._ask, daemon=True)
-        self._seconds: list[float] = []
-
-    def __enter__(self) -> "_Probes":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _ask(self) -> None:
-        while not self._stop.wait(PROBE_EVERY):
-            start = time.perf_counter()
-            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
-            try:
-                connection.request("GET", "/health/live")
-                alive = connection.getresponse().status == 200
-            except OSError:
-                alive = False
-            finally:
-                connection.close()
-            self._seconds.append(time.perf_counter() - start if alive else 10.0)
-
-    def percentile(self, percent: int) -> float:
-        """A percentile of their milliseconds; a failed one counts as ten seconds."""
-        return 1e3 * statistics.quantiles(self._seconds, n=100, method="inclusive")[percent - 1]
 
 
 def _met(load: dict[str, Any]) -> dict[str, bool]:

@@ -29,8 +29,8 @@ from rich.console import Console
 from benchmarks import machine
 from benchmarks.contenders.registry import ROOT, service
 from benchmarks.load import pictures
-from benchmarks.load.memory import Watch
 from benchmarks.load.servers import Server, wait_until_answering
+from benchmarks.load.watch import Watch
 from benchmarks.output import RESULTS, save
 from capsnet.onnx_model import open_variants
 

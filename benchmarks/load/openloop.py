@@ -7,8 +7,6 @@ at most as many requests are under way as there are connections; what was truly 
 
 import re
 import resource
-import shutil
-import subprocess
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .wrk import LoadError
+from .wrk import LoadError, output_of
 
 # Seconds before figures are taken: the connections are opened in them.
 WARM_UP = 2
@@ -52,17 +50,15 @@ def run(url: str, body: Path, content_type: str, *, rate: float, seconds: int, c
     LoadError
         If h2load is not installed or fails.
     """
-    if shutil.which("h2load") is None:
-        raise LoadError("h2load is not installed; on Debian: apt-get install nghttp2-client")
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         command = ["h2load", "--h1", f"-c{connections}", f"-D{seconds}", f"--warm-up-time={WARM_UP}"]
         command += [f"--rps={rate / connections:.4f}", f"-d{body}", f"-HContent-Type: {content_type}"]
         command += [f"--log-file={log}", url]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60)
-        found = SUMMARY.search(result.stdout)
-        if result.returncode or found is None:
-            raise LoadError(f"h2load ended with {result.returncode}: {result.stdout}{result.stderr}")
+        output = output_of(command, package="nghttp2-client", seconds=WARM_UP + seconds)
+        found = SUMMARY.search(output)
+        if found is None:
+            raise LoadError(f"h2load printed no figures:\n{output}")
         return Arrivals(seconds, int(found[3]), *_read(log))
 
 

@@ -57,8 +57,6 @@ def run(
     LoadError
         If wrk is not installed or fails.
     """
-    if shutil.which("wrk") is None:
-        raise LoadError("wrk is not installed; on Debian: apt-get install wrk")
     more = [text for pair in (headers or {}).items() for text in pair]
     command = [
         "wrk",
@@ -71,7 +69,21 @@ def run(
         str(SCRIPT),
     ]
     command += [url, "--", str(bodies), content_type, *more]
+    return parse(output_of(command, package="wrk", seconds=seconds))
+
+
+def output_of(command: list[str], *, package: str, seconds: float) -> str:
+    """Run a program that loads a server for so many seconds, and return what it prints.
+
+    Raises
+    ------
+    LoadError
+        If it is not installed, which Debian's `package` would mend, or fails.
+    """
+    program = command[0]
+    if shutil.which(program) is None:
+        raise LoadError(f"{program} is not installed; on Debian: apt-get install {package}")
     result = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60)
     if result.returncode:
-        raise LoadError(f"wrk ended with {result.returncode}: {result.stdout}{result.stderr}")
-    return parse(result.stdout)
+        raise LoadError(f"{program} ended with {result.returncode}: {result.stdout}{result.stderr}")
+    return result.stdout
