@@ -7,10 +7,9 @@ queue admits whole or not at all. Legend: C channels, H height, W width, J class
 """
 
 import asyncio
-import contextlib
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -23,7 +22,7 @@ from capsnet.reading import Page, find
 
 from ..errors import ContentTooLarge, InvalidImage, NotReady, Problem
 from ..settings import Settings
-from .batching.admission import Admission
+from .batching.admission import Admission, Place
 from .batching.batcher import Batcher, Queue
 from .decode_memory import DecodeMemory
 from .model_repository import ModelFiles, discover_models
@@ -147,18 +146,9 @@ class InferenceService:
                 reason = (str(error).strip() or repr(error)).splitlines()[0]
                 raise NotReady(f"model {served.card.name!r} fails on {served.provider}: {reason}") from None
 
-    @contextlib.asynccontextmanager
-    async def admit(self, items: int) -> AsyncIterator[float]:
-        """Wait for a place for a request of so many items, until it is answered; gives its deadline.
-
-        Raises
-        ------
-        QueueFull, ContentTooLarge
-            If there is none (`app.inference.batching.admission`).
-        """
-        deadline = self._deadline()
-        async with self.admission.admitted(items):
-            yield deadline
+    def admit(self, items: int) -> Place:
+        """Return a place for a request of so many items (`app.inference.batching.admission`); it gives its deadline."""
+        return self.admission.place(items, self._deadline())
 
     def _deadline(self) -> float:
         return time.monotonic() + self._settings.request_timeout

@@ -9,11 +9,10 @@ requests a second where 4,400 could be answered (docs/log/serving.md).
 """
 
 import asyncio
-import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ...errors import ContentTooLarge, QueueFull
@@ -27,6 +26,46 @@ MAX_ITEM_WEIGHT = 16
 # fill the work for much longer than a client may wait.
 SLOW_S = 0.5
 MIN_WORKING_ITEMS = 48
+
+
+class Place:
+    """A request's place: in line, then in work, until it is answered.
+
+    A class, because two generators as context managers take 11 microseconds of each request, and this takes one.
+    """
+
+    __slots__ = ("_admission", "_deadline", "_items", "_weight")
+
+    def __init__(self, admission: "Admission", items: int, deadline: float) -> None:
+        self._admission = admission
+        self._items = items
+        self._weight = min(items, MAX_ITEM_WEIGHT)
+        self._deadline = deadline
+
+    async def __aenter__(self) -> float:
+        """Wait until the request may begin; return its deadline.
+
+        Raises
+        ------
+        QueueFull, ContentTooLarge
+            If there is no space for all of its items, or none in time.
+        """
+        admission = self._admission
+        if not admission._join(self._items, self._weight):
+            try:
+                await admission._stand_in_line(self._weight)
+            except BaseException:
+                admission._leave(self._items)
+                raise
+        admission._entered[self] = time.monotonic()
+        return self._deadline
+
+    async def __aexit__(self, *_: object) -> None:
+        """Give the place to the next."""
+        admission = self._admission
+        del admission._entered[self]
+        admission._working -= self._weight
+        admission._leave(self._items)
 
 
 class _Waiting(NamedTuple):
@@ -66,7 +105,7 @@ class Admission:
         self._held = 0
         self._working = 0  # as `_held`, of those in work, each with its weight
         self._entered: dict[
-            object, float
+            Place, float
         ] = {}  # the moment at which each of them was let in; the oldest is first
         self._line: deque[_Waiting] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -76,14 +115,17 @@ class Admission:
         """Whether no request waits or is in work."""
         return not (self._held or self._working or self._entered)
 
-    @contextlib.asynccontextmanager
-    async def admitted(self, items: int) -> AsyncIterator[None]:
-        """Wait for a place for a request of so many items, and hold it until the request is answered.
+    def place(self, items: int, deadline: float) -> "Place":
+        """Return a place for a request of so many items: `async with` waits for it, holds it and gives the deadline."""
+        return Place(self, items, deadline)
+
+    def _join(self, items: int, weight: int) -> bool:
+        """Count a request in; whether it may begin at once.
 
         Raises
         ------
         QueueFull, ContentTooLarge
-            If there is no space for all of them, or none in time.
+            If there is no space for all of its items.
         """
         if items > self._max_items:
             raise ContentTooLarge(
@@ -91,22 +133,16 @@ class Admission:
             )
         if self._held + items > self._max_items:
             raise self._full(f"{self._held} items are waiting or in work, of at most {self._max_items}")
-        weight, key = min(items, MAX_ITEM_WEIGHT), object()
         self._held += items
-        try:
-            if self._line or not self._has_space(weight):
-                await self._stand_in_line(weight)
-            else:
-                self._working += weight
-            self._entered[key] = time.monotonic()
-            try:
-                yield
-            finally:
-                del self._entered[key]
-                self._working -= weight
-        finally:
-            self._held -= items
-            self._let_in()
+        if self._line or not self._has_space(weight):
+            return False
+        self._working += weight
+        return True
+
+    def _leave(self, items: int) -> None:
+        """Count a request out."""
+        self._held -= items
+        self._let_in()
 
     def _has_space(self, weight: int) -> bool:
         if self._working + weight <= MIN_WORKING_ITEMS or not self._working:

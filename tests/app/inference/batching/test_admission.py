@@ -34,7 +34,7 @@ class Crowd:
 
     async def _visit(self, number: int, items: int) -> None:
         try:
-            async with self._door.admitted(items):
+            async with self._door.place(items, 0.0):
                 self.inside.append(number)
                 await self._ends[number].wait()
                 self.inside.remove(number)
@@ -141,7 +141,7 @@ def test_a_refusal_says_when_all_in_line_now_will_be_gone() -> None:
 def test_more_items_than_there_is_room_for_at_all_are_too_large() -> None:
     async def scenario() -> None:
         with pytest.raises(ContentTooLarge, match="at most 10"):
-            async with Admission(10, 10, 1).admitted(11):
+            async with Admission(10, 10, 1).place(11, 0.0):
                 pass
 
     run(scenario)
@@ -216,12 +216,12 @@ def test_a_refusal_keeps_nothing_of_its_request() -> None:
         async def visit() -> None:
             body = Body()
             kept.append(weakref.ref(body))
-            async with door.admitted(1):
+            async with door.place(1, 0.0):
                 await asyncio.sleep(10)
 
         async with contextlib.AsyncExitStack() as stack:
             for _ in range(MIN_WORKING_ITEMS):
-                await stack.enter_async_context(door.admitted(1))
+                await stack.enter_async_context(door.place(1, 0.0))
             with pytest.raises(QueueFull):
                 await visit()
         assert kept[0]() is None
