@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument(
         "--minutes", help="Bound on the time of a run, for machines that do something else as well."
     )
+    parser.add_argument("--draw", type=int, default=0, help="Number of the draw: each has images of its own.")
     words = parser.parse_args()
     options = [] if words.minutes is None else ["--minutes", words.minutes]
     results = []
@@ -35,7 +36,7 @@ def main() -> None:
         if file.is_file():
             results.append(Result(**json.loads(file.read_text(encoding="utf-8"))))
             continue
-        results.append(measure(name, words.output.resolve(), *options))
+        results.append(measure(name, words.output.resolve(), *options, draw=words.draw))
         file.write_text(json.dumps(asdict(results[-1]), indent=2) + "\n", encoding="utf-8")
         print(table(results), flush=True)
     print(table(results))

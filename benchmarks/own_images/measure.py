@@ -24,7 +24,7 @@ from training.evaluation.intervals import wilson
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "tests" / "data"
-TRAINING_SEED, HELD_OUT_SEED, OTHER_SEED = 0, 1, 2
+TRAINING, HELD_OUT_PART, OTHER_PART, PARTS = 0, 1, 2, 3  # a part's seed is PARTS * draw + its number
 HELD_OUT, OTHERS = 200, 60  # images
 BATCH = 100
 
@@ -67,13 +67,13 @@ class Result:
         return float(np.mean(list(self.refused.values())))
 
 
-def measure(name: str, work: Path, *options: str) -> Result:
+def measure(name: str, work: Path, *options: str, draw: int = 0) -> Result:
     """Draw a kind below the folder `work`, run the commands on it, and measure what they export.
 
-    More `options` of `fit` may be given.
+    Each `draw` has images of its own. More `options` of `fit` may be given.
     """
     kind = KINDS[name]
-    folder = kind.write(work / name / "images", TRAINING_SEED)
+    folder = kind.write(work / name / "images", PARTS * draw + TRAINING)
     model = work / name / f"own-{name}"
     used, began = _processor_seconds(), time.monotonic()
     run = work / name / "run"
@@ -82,7 +82,7 @@ def measure(name: str, work: Path, *options: str) -> Result:
     seconds, used = time.monotonic() - began, _processor_seconds() - used
     card, models = open_variants(model)
     network, usual = models["fp32"], card.variants["fp32"].guard
-    new = kind.write(work / name / "held-out", HELD_OUT_SEED, -(-HELD_OUT // len(kind.classes)))
+    new = kind.write(work / name / "held-out", PARTS * draw + HELD_OUT_PART, -(-HELD_OUT // len(kind.classes)))
     images, labels = read_folder(new, kind, card.input)
     seen, seen_labels = read_folder(folder, kind, card.input)
     lengths, accepted = classify(network, usual, images)
@@ -103,17 +103,17 @@ def measure(name: str, work: Path, *options: str) -> Result:
         refused_good=float((~accepted).mean()),
         refused={
             other: float((~classify(network, usual, strange)[1]).mean())
-            for other, strange in strangers(kind, card.input, work).items()
+            for other, strange in strangers(kind, card.input, work, PARTS * draw + OTHER_PART).items()
         },
     )
 
 
-def strangers(kind: Kind, spec: InputSpec, work: Path) -> dict[str, np.ndarray]:
+def strangers(kind: Kind, spec: InputSpec, work: Path, seed: int) -> dict[str, np.ndarray]:
     """Return images (N,C,H,W) of other kinds: digits, noise, and the folders that share no class."""
-    found = {"digits": digits(spec), "noise": noise(spec)}
+    found = {"digits": digits(spec), "noise": noise(spec, seed)}
     for name, other in KINDS.items():
         if not set(other.classes) & set(kind.classes):
-            folder = other.write(work / "others" / name, OTHER_SEED, -(-OTHERS // len(other.classes)))
+            folder = other.write(work / "others" / name, seed, -(-OTHERS // len(other.classes)))
             found[name] = read_folder(folder, other, spec)[0]
     return found
 
@@ -124,9 +124,9 @@ def digits(spec: InputSpec) -> np.ndarray:
     return _prepared([Image.fromarray(each) for each in sample], spec)
 
 
-def noise(spec: InputSpec) -> np.ndarray:
+def noise(spec: InputSpec, seed: int) -> np.ndarray:
     """Return images (N,C,H,W) of random pixels: half of them fine, half of them coarse."""
-    random = np.random.default_rng(OTHER_SEED)
+    random = np.random.default_rng(seed)
     made = []
     for number in range(OTHERS):
         pixels = random.integers(0, 256, (16 if number % 2 else 128,) * 2 + (3,)).astype(np.uint8)
