@@ -25,7 +25,7 @@ over its winners, and so is the percentile.
 Legend: B images, K objects in each, J classes, C channels, H height, W width.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,7 +33,18 @@ from capsnet import appearance
 from capsnet.card import Appearance, Guard
 from capsnet.multi_object import overlay, top_classes
 
-__all__ = ["distance", "doubt", "fit", "ink", "overlay", "strangeness", "thresholds", "top_classes"]
+__all__ = [
+    "ReconstructionCheck",
+    "check_reconstructions",
+    "distance",
+    "doubt",
+    "fit",
+    "ink",
+    "overlay",
+    "strangeness",
+    "thresholds",
+    "top_classes",
+]
 
 DOUBT_WEIGHT, DOUBT_WEIGHT_OF_FOLDERS = 2.0, 16.0
 
@@ -129,6 +140,26 @@ def thresholds(guard: Guard, images: np.ndarray, lengths: np.ndarray, objects: i
     )
     largest: np.ndarray = _of(guard.distance, label) * limits
     return largest
+
+
+@dataclass(frozen=True, slots=True)
+class ReconstructionCheck:
+    """How far the reconstruction is from the image, and whether the guard accepts that."""
+
+    distance: float
+    threshold: float
+    accepted: bool
+
+
+def check_reconstructions(
+    guard: Guard, images: np.ndarray, drawn: np.ndarray, lengths: np.ndarray, objects: int = 1
+) -> list[ReconstructionCheck]:
+    """Compare images (B,C,H,W) of lengths (B,J) with what their K = `objects` winners draw together (B,C,H,W)."""
+    limits = thresholds(guard, images, lengths, objects)
+    return [
+        ReconstructionCheck(near, max(0.0, limit), accepted=near <= limit)
+        for near, limit in zip(distance(images, drawn).tolist(), limits.tolist(), strict=True)
+    ]
 
 
 def fit(

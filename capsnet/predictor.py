@@ -19,6 +19,7 @@ import difflib
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -511,13 +512,8 @@ class Predictor:
         objects = self.card.objects
         drawn = [self._graphs.decode(poses, labels) for labels in guard.top_classes(lengths, objects).T]
         together = guard.overlay(np.stack(drawn, axis=1))  # (B,K,C,H,W) -> (B,C,H,W)
-        distances = guard.distance(images, together).tolist()
-        thresholds = guard.thresholds(self._limits, images, lengths, objects).tolist()
-        checks = [
-            {"distance": distance, "threshold": max(0.0, threshold), "accepted": distance <= threshold}
-            for distance, threshold in zip(distances, thresholds, strict=True)
-        ]
-        return checks, list(together)
+        checks = guard.check_reconstructions(self._limits, images, together, lengths, objects)
+        return [asdict(check) for check in checks], list(together)
 
     def _classified(self, seen: Capsules, count: int, check: Mapping[str, Any] | None) -> dict[str, Any]:
         answer = {

@@ -9,6 +9,7 @@ import numpy as np
 from capsnet import guard
 from capsnet.card import Guard, ModelCard
 from capsnet.explanation.votes import LazyRouting
+from capsnet.guard import ReconstructionCheck
 
 from ..errors import InvalidParameter, ModelError, UnknownModel, did_you_mean, quote
 from ..settings import Settings
@@ -18,7 +19,7 @@ from .graph_health import GraphHealth
 from .model_repository import ModelFiles
 from .runtime.device import Device
 from .runtime.engine import Engine
-from .types import Capsules, ClassifyJob, ClassifyOutput, DecodeJob, Floats, ReconstructionCheck
+from .types import Capsules, ClassifyJob, ClassifyOutput, DecodeJob, Floats
 
 
 @dataclass(frozen=True)
@@ -182,16 +183,11 @@ def _check(
     stacked, lengths = np.stack(images), np.stack([each.lengths for each in seen])  # (B,C,H,W), (B,J)
     # One capsule of every image at a time, so that no batch is larger than the images' own.
     drawn = [
-        draw([DecodeJob(each.poses, int(label)) for each, label in zip(seen, labels, strict=True)])
+        np.stack(draw([DecodeJob(each.poses, int(label)) for each, label in zip(seen, labels, strict=True)]))
         for labels in guard.top_classes(lengths, objects).T
     ]
-    together = guard.overlay(np.stack([np.stack(each) for each in drawn], axis=1))  # (B,K,C,H,W) -> (B,C,H,W)
-    distances = guard.distance(stacked, together).tolist()
-    thresholds = guard.thresholds(limits, stacked, lengths, objects).tolist()
-    return [
-        ReconstructionCheck(distance, max(0.0, threshold), accepted=distance <= threshold)
-        for distance, threshold in zip(distances, thresholds, strict=True)
-    ]
+    together = guard.overlay(np.stack(drawn, axis=1))  # (B,K,C,H,W) -> (B,C,H,W)
+    return guard.check_reconstructions(limits, stacked, together, lengths, objects)
 
 
 def choose_default(stored: dict[str, ModelFiles], settings: Settings) -> str:

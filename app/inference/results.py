@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from capsnet.card import PoseDirection
+from capsnet.guard import ReconstructionCheck
 from capsnet.preprocessing.digits import ObjectCount
 from capsnet.reading import Digit
 
 from .models import LoadedModel
-from .types import Capsules, Floats, ReconstructionCheck
+from .types import Capsules, Floats
 
 
 @dataclass(frozen=True)

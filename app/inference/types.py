@@ -1,10 +1,11 @@
 """What goes into the queues of a model, and what comes out."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from capsnet.guard import ReconstructionCheck
 
 Floats = NDArray[np.float32]
 
@@ -21,15 +22,6 @@ class ClassifyJob(NamedTuple):
 
     image: Floats
     verify: bool
-
-
-@dataclass(frozen=True)
-class ReconstructionCheck:
-    """How far the reconstruction is from the image, and whether the guard accepts that."""
-
-    distance: float
-    threshold: float
-    accepted: bool
 
 
 class ClassifyOutput(NamedTuple):
