@@ -13,7 +13,7 @@ DATA_ALONE = (POLICY, b"default-src 'none'; frame-ancestors 'none'")
 
 def add_common_headers(headers: list[tuple[bytes, bytes]], request_id: str) -> None:
     """Add to an answer's headers what every answer has; a page that brings a policy of its own keeps that."""
-    if not any(name == POLICY for name, _ in headers):
+    if POLICY not in [name for name, _ in headers]:
         headers.append(DATA_ALONE)
     headers += ALWAYS
     headers.append((b"x-request-id", request_id.encode()))

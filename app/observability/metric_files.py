@@ -29,22 +29,21 @@ class ReservedDict(MmapedDict):
 
     def read_value(self, key: str) -> tuple[float, float]:
         """Return a number and its time; a new one is zero."""
-        if key in self._beside or not self._has_room(key):
-            return self._beside.setdefault(key, (0.0, 0.0))
-        value, timestamp = super().read_value(key)  # type: ignore[no-untyped-call]
-        return value, timestamp
+        if key in self._positions or (key not in self._beside and self._has_room(key)):
+            value, timestamp = super().read_value(key)  # type: ignore[no-untyped-call]
+            return value, timestamp
+        return self._beside.setdefault(key, (0.0, 0.0))
 
     def write_value(self, key: str, value: float, timestamp: float) -> None:
         """Set a number and its time."""
-        if key in self._beside or not self._has_room(key):
-            self._beside[key] = value, timestamp
-        else:
+        # Each request writes a dozen numbers, all of which are known but for the first time.
+        if key in self._positions or (key not in self._beside and self._has_room(key)):
             super().write_value(key, value, timestamp)  # type: ignore[no-untyped-call]
+        else:
+            self._beside[key] = value, timestamp
 
     def _has_room(self, key: str) -> bool:
-        """See that the file has space for a number, and tell whether it has."""
-        if key in self._positions:
-            return True
+        """See that the file has space for a new number, and tell whether it has."""
         needed, capacity = self._used + len(key.encode()) + SERIES_BYTES, self._capacity
         while capacity < needed:
             capacity *= 2
