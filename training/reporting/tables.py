@@ -51,7 +51,7 @@ def metrics_table(rows: list[tuple[str, str, Metrics]]) -> Table:
     guarded = any(m.accepted is not None for _, _, m in rows)
     several = any(m.exact_match_error is not None for _, _, m in rows)
     drawn = any(m.draw_errors for _, _, m in rows)
-    figures = ["images", "errors", "error\n%", "95 % of\nWilson", "margin", "MSE"]
+    figures = ["images", "errors", "error\n%", "95 %\ninterval", "margin", "MSE"]
     figures += ["accepted\n%"] * guarded + ["any wrong\n%"] * several + ["mean of\ndraws %"] * drawn
     for name in figures:
         table.add_column(name, justify="right", no_wrap=True)
