@@ -1,4 +1,4 @@
-"""Networks on disk: tensors in safetensors, everything else as JSON in its header. Nothing is ever unpickled, so a
+"""Store networks on disk: tensors in safetensors, everything else as JSON in its header. Nothing is unpickled, so a
 checkpoint from a stranger can be opened safely.
 """
 
@@ -62,7 +62,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def config_from(header: Mapping[str, Any], source: Path) -> ModelConfig:
-    """The network's config out of a header; raises CheckpointError naming `source` and the error."""
+    """Return the network's config from a header; raises CheckpointError naming `source` and the error."""
     try:
         values = dict(header["config"])
         return ModelConfig(**values | {"decoder_hidden": tuple(values["decoder_hidden"])})
@@ -73,12 +73,12 @@ def config_from(header: Mapping[str, Any], source: Path) -> ModelConfig:
 
 
 def save_network(path: Path, network: CapsuleNetwork, header: Mapping[str, Any]) -> None:
-    """Write a network with its config and whatever else `header` says, as JSON, about how it came to be."""
+    """Write a network with its config and the other JSON values of `header` about its origin."""
     write_tensors(path, network.state_dict(), {"config": dataclasses.asdict(network.config), **header})
 
 
 def load_network(path: Path) -> tuple[CapsuleNetwork, dict[str, Any]]:
-    """A network in evaluation mode, on the CPU, and the header of its checkpoint.
+    """Return a network in evaluation mode, on the CPU, and the header of its checkpoint.
 
     Raises
     ------

@@ -28,14 +28,14 @@ class CapsNet(GridCapsuleNetwork):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         height, width = ((size - KERNEL + 1 - KERNEL) // 2 + 1 for size in (config.height, config.width))
-        self.places = height, width
+        self.grid_size = height, width
         self.conv = nn.Conv2d(config.channels, CHANNELS, KERNEL)
         self.primary = nn.Conv2d(CHANNELS, TYPES * PRIMARY_DIM, KERNEL, stride=2)
         self.digits = DynamicRoutingCaps(height * width * TYPES, PRIMARY_DIM, config, std=0.1)
 
     @property
     def grid(self) -> Grid:
-        rows, columns = self.places
+        rows, columns = self.grid_size
         return Grid(rows=rows, columns=columns, types=TYPES, field=2 * KERNEL - 1, step=2, first=0)
 
     def parts(self, images: Tensor) -> Tensor:

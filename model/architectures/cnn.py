@@ -1,13 +1,14 @@
-"""Convolutional networks without capsules, for comparison: the gain of capsules is measured against them, not asserted.
+"""Convolutional networks without capsules, with which capsules are compared.
 
 Sabour et al. 2017 (https://arxiv.org/abs/1710.09829, section 5) compare with the large one, `CNN`. `SmallCNN` is
 Efficient-CapsNet with its capsules taken out: the same trunk and the same number of parameters. `ResidualCNN` is the
-trunk of `model.architectures.residual_capsnet` without capsules: four residual blocks of He et al. 2016 (https://arxiv.org/abs/1512.03385).
+trunk of `model.architectures.residual_capsnet` without capsules: four residual blocks of He et al. 2016
+(https://arxiv.org/abs/1512.03385).
 
-All can be asked what a capsule network is asked, in the way of Qin et al. 2019, "Detecting and Diagnosing Adversarial
-Images with Class-Conditional Capsule Reconstructions" (https://arxiv.org/abs/1907.02957). It is their CNN+CR: the last
-hidden layer is J groups of D linear units, the sum of a group is the logit of its class, and the decoder sees the group
-of one class alone. So a group stands where the pose of a capsule would, and a probability where its length would.
+All have the interface of a capsule network, as CNN+CR of Qin et al. 2019 has, "Detecting and Diagnosing Adversarial
+Images with Class-Conditional Capsule Reconstructions" (https://arxiv.org/abs/1907.02957). The last hidden layer is J
+groups of D linear units, the sum of a group is the logit of its class, and the decoder gets the group of one class
+alone. So a group takes the place of a pose, and a probability that of a length.
 """
 
 import torch
@@ -25,17 +26,17 @@ DROPOUT = 0.5
 class GroupedClassifier(CapsuleNetwork):
     """Groups of units instead of capsules, and a softmax over their sums instead of lengths.
 
-    A subclass defines `features`, which gives (B,F), and calls `group` with F.
+    A subclass defines `features`, which returns (B,F), and calls `build_head` with F.
     """
 
     softmax = True
 
-    def group(self, features: int) -> None:
+    def build_head(self, features: int) -> None:
         """Make the layer of groups for so many features."""
         self.groups = nn.Linear(features, self.config.num_classes * self.config.pose_dim)
 
     def features(self, images: Tensor) -> Tensor:
-        """What the groups are made of, (B,F), from images (B,C,H,W) in [0,1]."""
+        """Return the features (B,F) for the groups, from images (B,C,H,W) in [0,1]."""
         raise NotImplementedError
 
     def capsules(self, images: Tensor) -> Tensor:
@@ -46,13 +47,13 @@ class GroupedClassifier(CapsuleNetwork):
         return groups
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Probabilities (B,J) and groups (B,J,D) from images (B,C,H,W) in [0,1]."""
+        """Return probabilities (B,J) and groups (B,J,D) from images (B,C,H,W) in [0,1]."""
         groups = self.capsules(images)
         return torch.softmax(functional.logits(groups), dim=1), groups
 
 
 class CNN(GroupedClassifier):
-    """The paper's: three 5x5 convolutions without pooling, two wide layers; with D = 1, 35,445,522 parameters."""
+    """The paper's CNN: three 5x5 convolutions without pooling, two wide layers; with D = 1, 35,445,522 parameters."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
@@ -70,7 +71,7 @@ class CNN(GroupedClassifier):
             nn.ReLU(),
             nn.Dropout(DROPOUT),
         )
-        self.group(192)
+        self.build_head(192)
 
     def features(self, images: Tensor) -> Tensor:
         features: Tensor = self.trunk(images)  # (B,192)
@@ -85,7 +86,7 @@ class SmallCNN(GroupedClassifier):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         self.trunk, self.gather = encoder_layers(config)
-        self.group(feature_count(config))
+        self.build_head(feature_count(config))
 
     def features(self, images: Tensor) -> Tensor:
         return torch.relu(self.gather(self.trunk(images)).flatten(1))  # (B,F,1,1) -> (B,F)
@@ -110,7 +111,7 @@ class ResidualBlock(nn.Module):
             )
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Maps (B,C',H',W') from maps (B,C,H,W)."""
+        """Return maps (B,C',H',W') from maps (B,C,H,W)."""
         return torch.relu(self.body(maps) + self.shortcut(maps))
 
 
@@ -140,7 +141,7 @@ class ResidualCNN(GroupedClassifier):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         self.trunk = residual_trunk(config.channels)
-        self.group(128)
+        self.build_head(128)
 
     def features(self, images: Tensor) -> Tensor:
         features: Tensor = self.trunk(images).mean(dim=(2, 3))  # (B,128,H/4,W/4) -> (B,128)

@@ -19,7 +19,7 @@ LARGE = 32
 
 
 def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    """Convolution, ReLU, BatchNorm, in this order, with Keras' epsilon and momentum."""
+    """Return convolution, ReLU and BatchNorm, in this order, with Keras' epsilon and momentum."""
     conv = nn.Conv2d(inputs, outputs, kernel, stride=stride)
     nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
     nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
@@ -31,24 +31,24 @@ def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.S
 
 
 def trunk_output_size(size: int, stride: int) -> int:
-    """Height or width of the last feature map of the trunk for an image of `size` pixels."""
+    """Return the height or width of the last feature map of the trunk for an image of `size` pixels."""
     third = (size - 6 - 3) // stride + 1
     return (third - 3) // 2 + 1
 
 
 def gathering_kernel(size: int, stride: int) -> int:
-    """Size of the depthwise kernel that gathers a whole map: odd, so an even map (36x36 has one of 6) loses a line."""
+    """Return the size of the depthwise kernel that covers a whole map: odd, so of an even map one line is lost."""
     return (trunk_output_size(size, stride) - 1) // 2 * 2 + 1
 
 
 class GlobalDepthwiseConv(nn.Conv2d):
-    """A depthwise convolution that looks once, from the first corner: in training a product and a sum.
+    """A depthwise convolution with a single position, the first corner: in training a product and a sum.
 
-    As a convolution that step's backward pass alone takes a quarter of the time of training on a CPU.
+    The backward pass of the convolution alone would take a quarter of the training time on a CPU.
     """
 
     def forward(self, features: Tensor) -> Tensor:
-        """Maps (B,C,h,w) of a depthwise convolution over features (B,C,H,W)."""
+        """Return maps (B,C,h,w) of a depthwise convolution over features (B,C,H,W)."""
         if not self.training:
             return super().forward(features)
         features = features[:, :, : self.weight.shape[2], : self.weight.shape[3]]  # an even map loses a line
@@ -59,12 +59,12 @@ class GlobalDepthwiseConv(nn.Conv2d):
 
 
 def feature_count(config: ModelConfig) -> int:
-    """F, the channels of the last map: the dimensions of all primary capsules; 128 in the paper."""
+    """Return F, the channels of the last map: the dimensions of all primary capsules; 128 in the paper."""
     return config.primary_capsules * PRIMARY_DIM
 
 
 def encoder_layers(config: ModelConfig) -> tuple[nn.Sequential, GlobalDepthwiseConv]:
-    """The trunk of four convolutions, and the one that gathers its whole last map: (B,C,H,W) -> (B,F,1,1)."""
+    """Return the trunk of four convolutions, and the one that covers its whole last map: (B,C,H,W) -> (B,F,1,1)."""
     features = feature_count(config)
     stride = 2 if max(config.height, config.width) >= LARGE else 1
     trunk = nn.Sequential(

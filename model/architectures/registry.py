@@ -1,4 +1,4 @@
-"""Every architecture by its name. To add one, write its file and list it here; the tests find it by this dict."""
+"""List every architecture by its name. To add one, write its file and list it here; the tests read this dict."""
 
 from capsnet.config import ConfigError, ModelConfig
 from model.architectures.capsnet import CapsNet
@@ -18,21 +18,21 @@ ARCHITECTURES: dict[str, type[CapsuleNetwork]] = {
     "shared": SharedCapsNet,
 }
 
-# What some architectures have no use for.
+# Fields that only some architectures use.
 CHOICES = ("primary_capsules", "routing_iterations", "class_bias", "detach_routing")
 
 
 def refuse_unused(config: ModelConfig) -> None:
-    """See that a network has a use for all that is chosen for it: a choice that did nothing would look like a result.
+    """Refuse a choice that a network does not use: its result would look like an effect of the choice.
 
     Raises
     ------
     ConfigError
-        If it has none for a value that is not the default; the message names the architectures that have.
+        If a value that is not the default has no effect; the message names the architectures that use it.
     """
     for name in CHOICES:
-        chosen, usual = getattr(config, name), getattr(ModelConfig, name)
-        if chosen != usual and name not in ARCHITECTURES[config.architecture].choices:
+        chosen, default = getattr(config, name), getattr(ModelConfig, name)
+        if chosen != default and name not in ARCHITECTURES[config.architecture].choices:
             users = ", ".join(sorted(key for key, each in ARCHITECTURES.items() if name in each.choices))
             raise ConfigError(
                 f"{name} is {chosen}, for which {config.architecture} has no use; those that have: {users}"
@@ -40,7 +40,7 @@ def refuse_unused(config: ModelConfig) -> None:
 
 
 def build(config: ModelConfig) -> CapsuleNetwork:
-    """A freshly initialised network.
+    """Return a newly initialised network.
 
     Raises
     ------

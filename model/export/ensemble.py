@@ -1,6 +1,6 @@
-"""Several networks, and a mirrored copy of each image, as one network: the mean of the lengths, the poses of the first.
+"""Combine several networks, and a mirrored copy of each image: the mean of the lengths, the poses of the first network.
 
-A mean of lengths is the length of no pose. So a model says in its card when its lengths are means.
+A mean of lengths is not the length of a pose. So the card tells when lengths are means.
 """
 
 import copy
@@ -21,7 +21,7 @@ class Ensemble(CapsuleNetwork):
     members
         At least one; they are copied. The first gives the poses and the decoder.
     mirrored
-        Have every member look at the image and at its mirror image, left to right.
+        Have every member encode the image and its mirror image, left to right.
 
     Raises
     ------
@@ -52,9 +52,9 @@ class Ensemble(CapsuleNetwork):
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean lengths (B,J) and the first member's poses (B,J,D) from images (B,C,H,W) in [0,1]."""
         views = torch.cat([images, images.flip(3)]) if self.mirrored else images  # (V*B,C,H,W)
-        seen = [member.encode(views) for member in self._networks]
-        lengths = torch.stack([lengths for lengths, _ in seen]).mean(dim=0)  # (V*B,J)
-        poses = seen[0][1]  # (V*B,J,D)
+        encoded = [member.encode(views) for member in self._networks]
+        lengths = torch.stack([lengths for lengths, _ in encoded]).mean(dim=0)  # (V*B,J)
+        poses = encoded[0][1]  # (V*B,J,D)
         if not self.mirrored:
             return lengths, poses
         count = images.shape[0]

@@ -1,7 +1,7 @@
-"""Export a network as two ONNX graphs and a card, and prove that they compute what the network computes.
+"""Export a network as two ONNX graphs and a card, and check that they compute what the network computes.
 
-Nothing is left behind by an export that fails: all is written to a temporary folder beside the target, compared with
-PyTorch on real images, and renamed only when everything has passed.
+A failed export leaves nothing behind: all files go to a temporary folder beside the target, are compared with PyTorch
+on real images, and the folder is renamed only when all checks have passed.
 """
 
 import dataclasses
@@ -68,7 +68,7 @@ class Encoder(nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExportMetadata:
-    """What the card says about a model beside what the export itself finds out."""
+    """Values of the card that the export cannot find out."""
 
     name: str
     version: str
@@ -101,11 +101,11 @@ def export(
     Parameters
     ----------
     network
-        On the CPU; it is put into evaluation mode, and its large weights are rounded to fp16.
+        A network on the CPU; it is set to evaluation mode, and its large weights are rounded to fp16.
     description
-        What the card is to say.
+        Values for the card.
     folder
-        Where the model goes.
+        Folder of the model.
     samples
         Real images (N,C,H,W), float32 in [0,1], at least 7, for the comparison with PyTorch.
     validation
@@ -113,9 +113,9 @@ def export(
     thumbnails
         Images to keep beside the card, for the playground.
     doubt_weight
-        How much the lengths count in the guard, beside the distance.
+        Weight of the lengths in the guard, beside the distance.
     looks
-        What the training images have in common, where that is to count in the guard as well.
+        Common appearance of the training images, where the guard is to use it as well.
 
     Raises
     ------
@@ -159,7 +159,7 @@ def export(
 
 
 def write_graphs(network: CapsuleNetwork, folder: Path, metadata: Mapping[str, str]) -> None:
-    """Write the encoder in float32 and the decoder; raises ExportError if onnx.checker finds fault."""
+    """Write the encoder in float32 and the decoder; raises ExportError if onnx.checker finds a fault."""
     config = network.config
     poses = torch.zeros(2, config.num_classes, config.pose_dim)
     label = torch.zeros(2, dtype=torch.int64)
@@ -212,7 +212,7 @@ def fit_guard(
     doubt_weight: float = guard.DOUBT_WEIGHT,
     looks: Appearance | None = None,
 ) -> Guard:
-    """The guard's thresholds from images (N,C,H,W), of `objects` each, that the network was not fitted on."""
+    """Fit the guard's thresholds to images (N,C,H,W), of `objects` each, that the network was not fitted on."""
     distances, all_lengths = [], []
     for first in range(0, len(images), batch):
         part = images[first : first + batch]
@@ -225,7 +225,7 @@ def fit_guard(
 
 
 def _export_id(network: CapsuleNetwork, description: ExportMetadata) -> str:
-    """A name for exactly these weights under this description; two exports of the same have the same."""
+    """Return an id of exactly these weights under this description; equal exports have equal ids."""
     mirrored = isinstance(network, Ensemble) and network.mirrored
     digest = hashlib.sha256(repr((description, network.config)).encode() + b"mirrored" * mirrored)
     for name, tensor in sorted(network.state_dict().items()):
@@ -262,7 +262,7 @@ def _card(
 
 
 def _refuse_foreign_files(folder: Path) -> None:
-    """Raise ExportError if replacing `folder` would delete what no export has written."""
+    """Raise ExportError if replacing `folder` would delete files that no export has written."""
     if not folder.exists():
         return
     if not folder.is_dir():
@@ -279,7 +279,7 @@ def _refuse_foreign_files(folder: Path) -> None:
 
 
 def _replace(new: Path, target: Path) -> None:
-    """Put a finished folder in its place; an earlier one is moved aside first and deleted last."""
+    """Move a finished folder to its final name; an earlier one is moved aside first and deleted last."""
     old = target.with_name(f".{target.name}-old-{os.getpid()}")
     if target.exists():
         target.rename(old)

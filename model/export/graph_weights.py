@@ -1,4 +1,4 @@
-"""Weights inside an ONNX graph as arrays, and the normalisations that can be worked into them."""
+"""Read and add the weights of an ONNX graph as arrays, and fold normalisations into them."""
 
 from typing import Any
 
@@ -25,15 +25,15 @@ class Weights:
         return name in self._stored or name in self._casts
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """The weight called `name`, float32."""
+        """Return the weight called `name`, float32."""
         cast = self._casts.get(name)
         tensor = self._stored[name if cast is None else cast.input[0]]
         return numpy_helper.to_array(tensor).astype(np.float32)
 
     def add(self, name: str, values: np.ndarray) -> str:
-        """Store `values`, in their own type, under a name of their own; gives the name.
+        """Store `values`, in their own type, under a new name; return the name.
 
-        A weight is never changed in its place: several nodes may read it.
+        A weight is never changed in place: several nodes may read it.
         """
         self._graph.initializer.append(numpy_helper.from_array(values, name))
         self._stored[name] = self._graph.initializer[-1]
@@ -41,7 +41,7 @@ class Weights:
 
 
 def drop_unused(graph: GraphProto) -> None:
-    """Remove the weights, and the Casts before them, that no node reads any more."""
+    """Remove the weights, and the Casts before them, that no node reads."""
     for kind in (graph.node, graph.initializer):  # a Cast first: it reads a weight
         read = {name for node in graph.node for name in node.input} | {item.name for item in graph.output}
         kept = [item for item in kind if not read.isdisjoint(_results(item))]
@@ -57,8 +57,7 @@ def fold_normalisations(model: ModelProto) -> ModelProto:
     """Return a copy without the BatchNormalizations whose factors a convolution beside them can take over.
 
     Residual networks normalise right after a convolution, which takes the factors. Efficient-CapsNet normalises *after*
-    the ReLU, so that the next convolution takes them. That one can only without padding: a padded zero is not
-    normalised.
+    the ReLU, so the next convolution takes them; only without padding, because a padded zero is not normalised.
     """
     folded = ModelProto()
     folded.CopyFrom(model)
@@ -78,12 +77,12 @@ def fold_normalisations(model: ModelProto) -> ModelProto:
 
 
 def attributes(node: NodeProto) -> dict[str, Any]:
-    """The attributes of a node, by name."""
+    """Return the attributes of a node, by name."""
     return {item.name: helper.get_attribute_value(item) for item in node.attribute}
 
 
 def _takes_factors(node: NodeProto, weights: Weights) -> bool:
-    """Whether this is a convolution without padding whose weights are known."""
+    """Tell whether this is a convolution without padding whose weights are known."""
     return (
         node.op_type == "Conv"
         and all(name in weights for name in node.input[1:])
@@ -93,7 +92,7 @@ def _takes_factors(node: NodeProto, weights: Weights) -> bool:
 
 
 def _gives_factors_alone(node: NodeProto, graph: GraphProto, weights: Weights) -> bool:
-    """Return whether this is a convolution whose weights are known and whose output one node reads."""
+    """Tell whether this is a convolution whose weights are known and whose output one node reads."""
     readers = [other for other in graph.node if node.output[0] in other.input]
     return node.op_type == "Conv" and len(readers) == 1 and all(name in weights for name in node.input[1:])
 

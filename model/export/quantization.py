@@ -1,14 +1,14 @@
-"""Variants of an encoder that compute in fewer bits: graph in, graph out.
+"""Make variants of an encoder that compute in fewer bits: graph in, graph out.
 
-int8: the convolutions over many channels take 8-bit activations and weights, with one scale an output channel, and add
-up in 32 bits. Weights use seven of their eight bits: x86 processors without VNNI first add two products in 16 bits,
-where twice 255 × 127 is cut off without a word and twice 255 × 64 is not. So the answers are the same on all of them
-(https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html, "reduce range"). Nothing else is worth
-it: a first convolution has one channel and a gathering one is depthwise, so 8 bits save them no time and cost accuracy;
-squash and routing live on small differences (docs/performance.md).
+int8: the convolutions over many channels take 8-bit activations and weights, with one scale for each output channel,
+and accumulate in 32 bits. Weights use seven of their eight bits: x86 processors without VNNI first add two products in
+16 bits, where twice 255 × 127 overflows silently and twice 255 × 64 does not. So the answers are the same on all
+processors (https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html, "reduce range"). Other layers
+gain nothing: a first convolution has one channel and a gathering one is depthwise, so 8 bits save no time and cost
+accuracy; squash and routing depend on small differences (docs/performance.md).
 
-fp16: convolutions and what lies between them in half precision, everything after them in float32. It is for GPUs; most
-CPUs compute fp16 in float32 and only pay for the conversion.
+fp16: convolutions and the nodes between them in half precision, everything after them in float32. It is for GPUs; most
+CPUs compute fp16 in float32 and convert.
 """
 
 import tempfile
@@ -24,17 +24,17 @@ from capsnet.card import IMAGE
 from capsnet.config import UserError
 from model.export.graph_weights import Weights, drop_unused, fold_normalisations
 
-# Convolutions that see fewer channels than this stay in float32 in the int8 variant.
+# Convolutions over fewer channels than this stay in float32 in the int8 variant.
 FEWEST_CHANNELS = 8
 CALIBRATION_BATCH = 64
-# What the fp16 variant computes in half precision; Conv is the only one of them that has weights of its own.
+# Operators that the fp16 variant computes in half precision; only Conv has weights.
 HALF = ("Conv", "Relu", "MaxPool")
-# It does this too where both of its inputs are in half precision: the sum of a residual block.
+# This one too where both of its inputs are in half precision: the sum of a residual block.
 SUM = "Add"
 
 
 class QuantizationError(UserError):
-    """An encoder cannot be had in the precision that was asked for."""
+    """An encoder cannot be made in the requested precision."""
 
 
 class _Images(CalibrationDataReader):  # type: ignore[misc]
@@ -49,14 +49,14 @@ class _Images(CalibrationDataReader):  # type: ignore[misc]
         )
 
     def get_next(self) -> dict[str, np.ndarray] | None:
-        """The next batch, or None."""
+        """Return the next batch, or None."""
         return next(self._batches, None)
 
 
 def to_int8(encoder: ModelProto, calibration: np.ndarray) -> ModelProto:
-    """The encoder with its convolutions over many channels in 8 bits, in the QDQ form.
+    """Return the encoder with its convolutions over many channels in 8 bits, in the QDQ form.
 
-    The range of an activation is what was seen of it, smallest to largest. Percentiles and entropy were tried too.
+    The range of an activation is that of its values on the calibration images.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def to_int8(encoder: ModelProto, calibration: np.ndarray) -> ModelProto:
     Raises
     ------
     QuantizationError
-        If no convolution of the encoder sees `FEWEST_CHANNELS` channels.
+        If no convolution of the encoder has `FEWEST_CHANNELS` channels.
     """
     folded = fold_normalisations(encoder)
     weights = Weights(folded.graph)
@@ -82,9 +82,8 @@ def to_int8(encoder: ModelProto, calibration: np.ndarray) -> ModelProto:
     for node in wide:  # in float32, where it was stored in fp16
         node.input[1] = weights.add(f"{node.name}.wide", weights[node.input[1]])
     drop_unused(folded.graph)
-    helper.set_model_props(
-        folded, {"onnx.quant.pre_process": "onnxruntime.quant"}
-    )  # or it warns that it was not
+    # Without this property the quantizer warns that the graph was not prepared.
+    helper.set_model_props(folded, {"onnx.quant.pre_process": "onnxruntime.quant"})
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "encoder.onnx"
         quantize_static(
@@ -103,7 +102,7 @@ def to_int8(encoder: ModelProto, calibration: np.ndarray) -> ModelProto:
 
 
 def to_fp16(encoder: ModelProto) -> ModelProto:
-    """The encoder with its convolutions, and what lies between them, in fp16; inputs and outputs stay float32."""
+    """Return the encoder with convolutions, and the nodes between them, in fp16; inputs and outputs stay float32."""
     half = fold_normalisations(encoder)
     graph, weights = half.graph, Weights(half.graph)
     for node in [node for node in graph.node if node.op_type in HALF]:
@@ -125,7 +124,7 @@ def to_fp16(encoder: ModelProto) -> ModelProto:
 
 
 def _halve(node: NodeProto, halves: set[str]) -> list[NodeProto]:
-    """The node computing in fp16, behind a Cast where its input is in float32 alone."""
+    """Return the node computing in fp16, behind a Cast where its input is in float32 alone."""
     source, result = node.input[0], node.output[0]
     cast = helper.make_node("Cast", [source], [f"{source}.half"], to=TensorProto.FLOAT16)
     nodes = [node] if source in halves else [cast, node]
@@ -137,7 +136,7 @@ def _halve(node: NodeProto, halves: set[str]) -> list[NodeProto]:
 
 
 def _widen(node: NodeProto, wide: set[str], halves: set[str]) -> list[NodeProto]:
-    """The node as it is, behind Casts for those of its inputs that are in fp16 alone."""
+    """Return the node, behind Casts for those of its inputs that are in fp16 alone."""
     missing = [name for name in node.input if name in halves and name not in wide]
     wide.update(missing)
     casts = [helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT) for name in missing]
@@ -145,7 +144,7 @@ def _widen(node: NodeProto, wide: set[str], halves: set[str]) -> list[NodeProto]
 
 
 def _with_metadata_of(graph: ModelProto, original: ModelProto) -> ModelProto:
-    """The graph with the name and export id that its original carries, and nothing else."""
+    """Give the graph the metadata of its original, and nothing else; return it."""
     del graph.metadata_props[:]
     graph.metadata_props.extend(original.metadata_props)
     return graph

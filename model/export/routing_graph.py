@@ -1,9 +1,9 @@
-"""Export the course of the routing without a second copy of the weights.
+"""Export the iterations of the routing without a second copy of the weights.
 
 The file `routing.onnx` holds the nodes and outputs that the encoder lacks, and refers to the encoder's tensors by their
-names. Its bytes follow those of the encoder: messages of protobuf that are written one after the other are one message,
-whose lists are joined (https://protobuf.dev/programming-guides/encoding/#last-one-wins). The encoder's own file stays
-as it is, so that a request that does not ask for the routing costs what it did before.
+names. Its bytes follow those of the encoder: concatenated protobuf messages are one message whose lists are joined
+(https://protobuf.dev/programming-guides/encoding/#last-one-wins). The encoder's own file does not change, so a request
+that does not ask for the routing costs no more.
 """
 
 import hashlib
@@ -37,14 +37,14 @@ from model.export.tracing import (
 )
 from model.nn.layers import GridCapsuleNetwork
 
-# Begins the names of the added tensors, so that none is a name of the encoder's.
+# Prefix of the added names, so that none is a name in the encoder.
 PREFIX = "routing/"
-# An added constant of more numbers would be a weight, which the encoder must have already.
+# An added constant of more numbers would be a weight, and weights must come from the encoder.
 MOST_NUMBERS = 64
 
 
 class History(nn.Module):
-    """What `routing.onnx` adds to the encoder."""
+    """The part of the network that `routing.onnx` adds to the encoder."""
 
     def __init__(self, network: GridCapsuleNetwork) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class History(nn.Module):
 
 
 def write_routing(network: GridCapsuleNetwork, folder: Path, images: np.ndarray) -> Routing:
-    """Write `routing.onnx` beside the encoder in `folder`, and compare what it gives with PyTorch.
+    """Write `routing.onnx` beside the encoder in `folder`, after a comparison with PyTorch.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def write_routing(network: GridCapsuleNetwork, folder: Path, images: np.ndarray)
 
 
 def addition(encoder: ModelProto, whole: ModelProto) -> ModelProto:
-    """What `whole` has and `encoder` has not: nodes, constants and outputs, with the encoder's names where it has them.
+    """Return the nodes, constants and outputs that only `whole` has; shared tensors keep the encoder's names.
 
     Two tensors are the same if they are equal constants, or come from the same operator on the same tensors.
     """
@@ -98,7 +98,7 @@ def addition(encoder: ModelProto, whole: ModelProto) -> ModelProto:
     keys = _keys(whole)
     kept = {node.name for node in whole.graph.output}
     names = {name: name if name in kept else known.get(key, PREFIX + name) for name, key in keys.items()}
-    names[""] = ""  # an input that an operator is not given
+    names[""] = ""  # an omitted optional input
     added = ModelProto()
     for tensor in whole.graph.initializer:
         if keys[tensor.name] not in known:
@@ -118,7 +118,7 @@ def addition(encoder: ModelProto, whole: ModelProto) -> ModelProto:
 
 
 def _keys(model: ModelProto) -> dict[str, bytes]:
-    """For each tensor of a graph a digest of how it is computed from the graph's inputs."""
+    """Return for each tensor of a graph a digest of how it is computed from the graph's inputs."""
     keys = {node.name: _digest(b"input", node.name.encode()) for node in model.graph.input}
     for tensor in model.graph.initializer:
         values = numpy_helper.to_array(tensor)

@@ -1,6 +1,6 @@
-"""An exported model as the PyTorch network that it was made from: the weights lie in its graphs under their own names.
+"""Restore the PyTorch network of an exported model: its graphs hold the weights under their names in the network.
 
-So a model needs no checkpoint to be trained further, to be a teacher, to be attacked or to be looked into.
+So a model needs no checkpoint to be trained further, to be a teacher, to be attacked or to be inspected.
 """
 
 from pathlib import Path
@@ -19,18 +19,17 @@ from model.export.exporter import Encoder
 from model.export.tracing import HALF
 from model.nn.layers import CapsuleNetwork
 
-# How many batches a normalisation has seen: no part of what a network computes, and so of no graph.
+# The count of a normalisation's batches: it does not affect the output, so no graph has it.
 COUNT = "num_batches_tracked"
 
 
 def restore(folder: Path) -> tuple[CapsuleNetwork, ModelCard]:
-    """The network of an exported model, in float32, on the CPU and in evaluation mode, and the model's card.
+    """Return the network of an exported model, in float32, on the CPU and in evaluation mode, and the model's card.
 
-    It is an `Ensemble` where the model is made of several networks, or looks at mirrored images too.
+    It is an `Ensemble` where the model has several networks, or encodes mirrored images too.
 
-    Large weights are those that the export has rounded to fp16: the network computes what the fp32 graphs compute.
-    One architecture may not come back: a `shared` matrix of fewer than 8,192 numbers (a pose of 16) is stored in
-    another shape.
+    Large weights have been rounded to fp16 by the export: the network computes what the fp32 graphs compute. One
+    architecture may fail: a `shared` matrix of fewer than 8,192 numbers (a pose of 16) is stored in another shape.
 
     Raises
     ------
@@ -65,7 +64,7 @@ def _weights(graph: Path) -> dict[str, Tensor]:
         initializers = onnx.load(graph).graph.initializer
     except DecodeError as error:
         raise CardError(f"{graph}: is not an ONNX graph ({error})") from None
-    # astype copies, as it must: the bytes of the file cannot be written to.
+    # astype copies, which is needed: the bytes of the file are read-only.
     return {
         tensor.name.removesuffix(HALF): torch.from_numpy(numpy_helper.to_array(tensor).astype(np.float32))
         for tensor in initializers

@@ -1,4 +1,4 @@
-"""From a module of PyTorch to an ONNX graph: traced, simplified, with large weights stored as fp16."""
+"""Trace a PyTorch module as an ONNX graph, simplify it, and store large weights as fp16."""
 
 import logging
 import warnings
@@ -27,9 +27,9 @@ class ExportError(UserError):
 
 
 def trace(module: nn.Module, inputs: dict[str, Tensor], outputs: list[str]) -> onnx.ModelProto:
-    """The ONNX graph of a module, its first axis free; routing loops come out unrolled."""
+    """Return the ONNX graph of a module with a free first axis; routing loops are unrolled."""
     batch = torch.export.Dim("batch", min=1, max=2**20)
-    # Of operators of packages that are not installed, and are not needed.
+    # Its warnings name operators of packages that are neither installed nor needed.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
@@ -53,10 +53,9 @@ def trace(module: nn.Module, inputs: dict[str, Tensor], outputs: list[str]) -> o
 def _simplify(graph: onnx_ir.Model) -> None:
     """Fold constants and remove repeated computations.
 
-    Equal weights stay apart, because `model.export.to_pytorch` asks for each by its name. The two normalisations whose
-    sum ends a residual block get equal gradients, and so equal shifts. The exporter's own optimisation also works a
-    normalisation into the convolution before it, from where it cannot be had back. ONNX Runtime does that when it loads
-    the graph.
+    Equal weights are not merged, because `model.export.to_pytorch` reads each by its name: the two normalisations whose
+    sum ends a residual block get equal gradients, and so equal shifts. The exporter's own optimisation would also fold
+    a normalisation into the convolution before it, from which it cannot be restored. ONNX Runtime does that at loading.
     """
     optimizer.inline(graph)
     optimizer.fold_constants(graph)
@@ -69,7 +68,7 @@ def _simplify(graph: onnx_ir.Model) -> None:
 
 
 def _forget_origins(graph: onnx.ModelProto) -> None:
-    """Drop what the exporter notes about where each node came from: the paths and stack of this machine."""
+    """Remove the exporter's notes on the origin of each node: paths and stack of this machine."""
     del graph.metadata_props[:]
     for item in [
         graph.graph,
@@ -84,7 +83,7 @@ def _forget_origins(graph: onnx.ModelProto) -> None:
 
 
 def store_large_weights_as_half(graph: onnx.ModelProto) -> None:
-    """Put large float32 weights into the file as fp16 behind a Cast; inputs, outputs and arithmetic stay float32."""
+    """Store large float32 weights as fp16 behind a Cast; inputs, outputs and arithmetic stay float32."""
     casts = []
     for tensor in graph.graph.initializer:
         values = numpy_helper.to_array(tensor)
@@ -99,7 +98,7 @@ def store_large_weights_as_half(graph: onnx.ModelProto) -> None:
 
 
 def check(file: str, graph: onnx.ModelProto) -> None:
-    """Raise ExportError if onnx.checker finds fault with the graph of a file."""
+    """Raise ExportError if onnx.checker finds a fault in the graph of a file."""
     try:
         onnx.checker.check_model(graph, full_check=True)
     except onnx.checker.ValidationError as error:

@@ -35,7 +35,7 @@ PRECISIONS = ("int8", "fp16")
 
 
 def read_precisions(text: str) -> tuple[str, ...]:
-    """Precisions out of a list such as "int8,fp16"; raises QuantizationError for one that is none."""
+    """Return the precisions in a list such as "int8,fp16"; raises QuantizationError for an unknown one."""
     precisions = tuple(name.strip() for name in text.split(",") if name.strip())
     for precision in precisions:
         if precision not in PRECISIONS:
@@ -50,7 +50,7 @@ def add_variants(
     validation: np.ndarray,
     labels: np.ndarray,
 ) -> ModelCard:
-    """Write encoders in further precisions beside an exported model, and what was measured of them into its card.
+    """Write encoders in further precisions beside an exported model, and their measurements into its card.
 
     All of them or none: where one is refused, the model stays as it was.
 
@@ -59,7 +59,7 @@ def add_variants(
     folder
         An exported model.
     precisions
-        As `read_precisions` gives them.
+        As from `read_precisions`.
     calibration
         Training images (N,C,H,W), float32 in [0,1], from which int8 takes its ranges.
     validation, labels
@@ -68,9 +68,9 @@ def add_variants(
     Raises
     ------
     QuantizationError
-        If a precision cannot be had, or loses too much: says how much.
+        If a variant cannot be made, or loses too much; the message says how much.
     CardError
-        If the folder holds no sound model.
+        If the folder holds no valid model.
     """
     card = ModelCard.load(folder)
     card.check_files(folder)
@@ -78,19 +78,19 @@ def add_variants(
     limits = card.variants["fp32"].guard
     exact = Fp32Reference(encoder, folder / card.decoder.file, validation, labels, card.objects, limits)
     plain = dataclasses.replace(card.variants["fp32"], validation=exact.result)
-    with tempfile.TemporaryDirectory(prefix=".variants-", dir=folder) as workshop:
+    with tempfile.TemporaryDirectory(prefix=".variants-", dir=folder) as temporary:
         made = {}
         for precision in precisions:
-            path = Path(workshop) / encoder_file(precision)
+            path = Path(temporary) / encoder_file(precision)
             _save(_make(precision, onnx.load(encoder), calibration), path)
             made[precision] = exact.evaluate_variant(precision, path)
         extended = dataclasses.replace(card, variants={**card.variants, "fp32": plain, **made})
-        _put_in_place(Path(workshop), folder, extended)
+        _put_in_place(Path(temporary), folder, extended)
     return extended
 
 
 class Fp32Reference:
-    """The encoder in fp32, and what it makes of the validation images: what variants are held against.
+    """The encoder in fp32 and its output on the validation images, with which variants are compared.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ class Fp32Reference:
         self.result = self._compare(lengths, self._poses)
 
     def evaluate_variant(self, precision: str, encoder: Path) -> Variant:
-        """What the card says of the variant in the file `encoder`; raises QuantizationError if it loses too much."""
+        """Return the card entry of the variant in the file `encoder`; raises QuantizationError if it loses too much."""
         model = OnnxModel(encoder, self._decoder)
         result = self._compare(*_encode(model, self._images))
         lost = result.error - self.result.error
@@ -134,13 +134,13 @@ class Fp32Reference:
                 f"allowed (largest difference of a pose: {result.pose_difference:.3g}); no variant was written"
             )
         graph = Graph(file=encoder.name, sha256=sha256(encoder))
-        usual = fit_guard(
+        thresholds = fit_guard(
             model, self._images, self._objects, doubt_weight=self._doubt_weight, looks=self._looks
         )
-        return Variant(encoder=graph, guard=usual, validation=result)
+        return Variant(encoder=graph, guard=thresholds, validation=result)
 
     def _compare(self, lengths: np.ndarray, poses: np.ndarray) -> Validation:
-        """Lengths (N,J) against the labels, poses (N,J,D) against those in fp32."""
+        """Compare lengths (N,J) with the labels, and poses (N,J,D) with those in fp32."""
         errors = int(missed_count(lengths, self._labels).sum())
         return Validation(
             images=len(self._labels),
@@ -160,15 +160,15 @@ def _save(graph: ModelProto, path: Path) -> None:
 
 
 def _encode(model: Model, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lengths (N,J) and poses (N,J,D) of images (N,C,H,W)."""
+    """Return lengths (N,J) and poses (N,J,D) of images (N,C,H,W)."""
     parts = [model.encode(images[first : first + BATCH]) for first in range(0, len(images), BATCH)]
     lengths, poses = zip(*parts, strict=True)
     return np.concatenate(lengths), np.concatenate(poses)
 
 
-def _put_in_place(workshop: Path, folder: Path, card: ModelCard) -> None:
-    """Move what was made into the model's folder, the card last: until then its own graphs are all it names."""
-    (workshop / CARD_FILE).write_text(card.to_json(), encoding="utf-8")
-    for graph in sorted(workshop.glob("*.onnx")):
+def _put_in_place(temporary: Path, folder: Path, card: ModelCard) -> None:
+    """Move the new files into the model's folder, the card last: until then the old card names only its own graphs."""
+    (temporary / CARD_FILE).write_text(card.to_json(), encoding="utf-8")
+    for graph in sorted(temporary.glob("*.onnx")):
         graph.replace(folder / graph.name)
-    (workshop / CARD_FILE).replace(folder / CARD_FILE)
+    (temporary / CARD_FILE).replace(folder / CARD_FILE)

@@ -1,10 +1,10 @@
-"""Compute what capsule networks compute, as functions of tensors; the modules of `model.nn.layers` hold parameters.
+"""Compute the functions of capsule networks on tensors; the modules of `model.nn.layers` hold parameters.
 
 Legend: B batch, I input capsules, J output capsules, E dimensions of an input capsule, D of an output capsule (pose),
 C channels, H height, W width.
 
-All of it is meant to run in float32: in bfloat16 the exponentials and norms below lose the small differences that
-routing lives on. The layers see to that with `float32`. `model.nn.routing` holds the routing.
+All of it must run in float32: in bfloat16 the exponentials and norms below lose the small differences on which routing
+depends. The layers ensure that by `float32_squash`. `model.nn.routing` holds the routing.
 """
 
 import torch
@@ -17,7 +17,7 @@ EPSILON = 1e-8
 
 
 def norm(s: Tensor) -> Tensor:
-    """Euclidean norm over the last axis, kept as an axis of size 1, with a finite gradient at zero."""
+    """Return the Euclidean norm over the last axis, kept as an axis of size 1, with a finite gradient at zero."""
     return torch.sqrt(s.square().sum(dim=-1, keepdim=True).clamp_min(EPSILON))
 
 
@@ -42,12 +42,12 @@ def squash_exponential(s: Tensor) -> Tensor:
 
 
 def lengths(poses: Tensor) -> Tensor:
-    """Lengths (B,J) of capsules (B,J,D): how sure the network is that each class is present."""
+    """Return lengths (B,J) of capsules (B,J,D): how sure the network is that each class is present."""
     return norm(poses).squeeze(-1)
 
 
 def logits(groups: Tensor) -> Tensor:
-    """Logits (B,J) of groups of units (B,J,D): their sums (Qin et al. 2019), for networks whose classes compete."""
+    """Return logits (B,J) of groups of units (B,J,D): their sums (Qin et al. 2019), if the classes compete."""
     return groups.sum(dim=-1)
 
 

@@ -1,4 +1,4 @@
-"""The layers that capsule networks share, and the network that joins an encoder and a decoder.
+"""Define the layers that capsule networks share, and the network that joins an encoder and a decoder.
 
 Legend: B batch, I input capsules, J output capsules, E dimensions of an input capsule, D of an output capsule,
 C channels, H height, W width.
@@ -19,7 +19,7 @@ TRUNCATED = 0.8796
 
 
 class RoutedCaps(nn.Module):
-    """Output capsules from input capsules: every pair has a matrix, and a rule decides who is listened to.
+    """Output capsules from input capsules: a matrix for every pair, and a rule that weighs the predictions.
 
     Parameters
     ----------
@@ -28,8 +28,8 @@ class RoutedCaps(nn.Module):
     outputs, dim
         J and D of the capsules made here.
     std
-        Standard deviation of the normal distribution that the initial weights are drawn from, cut off at two of them
-        (which leaves `TRUNCATED` of it), as TensorFlow's truncated normal is.
+        Standard deviation of the normal distribution of the initial weights, cut off at two of them (which leaves
+        `TRUNCATED` of it), like TensorFlow's truncated normal.
     shared
         One matrix an output capsule, used by all input capsules, instead of one a pair.
     """
@@ -42,24 +42,23 @@ class RoutedCaps(nn.Module):
         nn.init.trunc_normal_(self.weight, std=std, a=-2 * std, b=2 * std)
 
     def predictions(self, u: Tensor) -> Tensor:
-        """u_hat (B,J,I,D): capsules u (B,I,E) seen through the weights (J,I,E,D)."""
+        """Return u_hat (B,J,I,D): capsules u (B,I,E) times the weights (J,I,E,D)."""
         if self.weight.shape[1] == 1:
             return torch.einsum("bie,jed->bjid", u, self.weight.squeeze(1))
         return torch.einsum("bie,jied->bjid", u, self.weight)
 
     def route(self, u_hat: Tensor) -> Tensor:
-        """Poses (B,J,D) from predictions (B,J,I,D)."""
+        """Return poses (B,J,D) from predictions (B,J,I,D)."""
         raise NotImplementedError
 
     def forward(self, u: Tensor) -> Tensor:
-        """Poses (B,J,D) from capsules (B,I,E), in float32 whatever the precision around."""
+        """Return poses (B,J,D) from capsules (B,I,E), in float32 also under autocast."""
         with torch.autocast(u.device.type, enabled=False):
             return self.route(self.predictions(u.float()))
 
 
-# Fields of `ModelConfig` that dynamic routing has a use for.
+# Fields of `ModelConfig` that dynamic routing uses.
 ROUTING_CHOICES = frozenset({"routing_iterations", "class_bias", "detach_routing"})
-
 
 # Images that are predicted and routed at a time in training on a CPU: 16 keep CapsNet's predictions, 737 KB an image,
 # in the caches of a core from one iteration to the next.
@@ -87,7 +86,7 @@ class DynamicRoutingCaps(RoutedCaps):
         self.bias = nn.Parameter(bias) if config.class_bias else None
 
     def forward(self, u: Tensor) -> Tensor:
-        """Poses (B,J,D) from capsules (B,I,E), in float32 whatever the precision around."""
+        """Return poses (B,J,D) from capsules (B,I,E), in float32 also under autocast."""
         if u.device.type != "cpu" or not self.training or not torch.is_grad_enabled():
             return super().forward(u)
         return torch.cat([super(DynamicRoutingCaps, self).forward(part) for part in torch.split(u, CHUNK)])
@@ -103,7 +102,7 @@ class DynamicRoutingCaps(RoutedCaps):
         return poses
 
     def history(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Couplings and agreements (B,T,J,I) and lengths (B,T,J) of each iteration, from capsules (B,I,E)."""
+        """Return couplings and agreements (B,T,J,I) and lengths (B,T,J) of each iteration, from capsules (B,I,E)."""
         u_hat = self.predictions(u.float())
         return routing.routing_history(u_hat, self.iterations, self.bias, squash=self.squash)
 
@@ -132,7 +131,7 @@ class Decoder(nn.Module):
         self.layers = nn.Sequential(*hidden, nn.Linear(widths[-1], pixels), nn.Sigmoid())
 
     def forward(self, poses: Tensor, label: Tensor) -> Tensor:
-        """Images (B,C,H,W) in [0,1] from poses (B,J,D), of which only capsule label (B,) is looked at."""
+        """Return images (B,C,H,W) in [0,1] from poses (B,J,D), of which it uses only the capsule label (B,)."""
         pixels: Tensor = self.layers(functional.mask(poses, label))  # (B,C*H*W)
         return pixels.view(-1, *self.image_shape)
 
@@ -145,7 +144,7 @@ class CapsuleNetwork(nn.Module):
 
     # Whether the classes compete, as in a CNN: "lengths" are then a softmax over the logits of `functional.logits`.
     softmax = False
-    # The fields of `ModelConfig` among `zoo.CHOICES` that this architecture has a use for.
+    # The fields of `ModelConfig` among `registry.CHOICES` that this architecture uses.
     choices: frozenset[str] = frozenset()
 
     def __init__(self, config: ModelConfig) -> None:
@@ -154,16 +153,16 @@ class CapsuleNetwork(nn.Module):
         self.decoder = Decoder(config)
 
     def capsules(self, images: Tensor) -> Tensor:
-        """Poses (B,J,D), float32, from images (B,C,H,W) in [0,1]."""
+        """Return poses (B,J,D), float32, from images (B,C,H,W) in [0,1]."""
         raise NotImplementedError
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Lengths (B,J) and poses (B,J,D) from images (B,C,H,W) in [0,1]."""
+        """Return lengths (B,J) and poses (B,J,D) from images (B,C,H,W) in [0,1]."""
         poses = self.capsules(images)
         return functional.lengths(poses), poses
 
     def decode(self, poses: Tensor, label: Tensor) -> Tensor:
-        """Images (B,C,H,W) in [0,1] from poses (B,J,D) and the class (B,) whose capsule is drawn.
+        """Return images (B,C,H,W) in [0,1] from poses (B,J,D) and the class (B,) whose capsule is drawn.
 
         With K classes each, label (B,K), every one is drawn by itself: (B,K,C,H,W).
         """
@@ -173,13 +172,13 @@ class CapsuleNetwork(nn.Module):
         return images.view(*label.shape, *images.shape[1:])
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Lengths, poses and the reconstruction from the capsule of `label`, or of the longest capsule without it."""
+        """Return lengths, poses and the reconstruction from the capsule of `label`, by default the longest."""
         lengths, poses = self.encode(images)
         chosen = lengths.argmax(dim=1) if label is None else label
         return lengths, poses, self.decode(poses, chosen)
 
     def parameter_counts(self) -> dict[str, int]:
-        """Trainable parameters of the encoder and of the decoder."""
+        """Return the number of trainable parameters of the encoder and of the decoder."""
         total = sum(p.numel() for p in self.parameters())
         decoder = sum(p.numel() for p in self.decoder.parameters())
         return {"encoder": total - decoder, "decoder": decoder}
@@ -188,18 +187,18 @@ class CapsuleNetwork(nn.Module):
 class GridCapsuleNetwork(CapsuleNetwork):
     """A network whose input capsules stand on a grid over the image, and are routed by agreement to the classes.
 
-    A subclass defines `parts`, `grid` and the layer `digits`. So it can be said where a class's votes come from.
+    A subclass defines `parts`, `grid` and the layer `digits`. So the votes for a class have positions in the image.
     """
 
     digits: DynamicRoutingCaps
 
     @property
     def grid(self) -> Grid:
-        """Where the input capsules stand."""
+        """Return the positions of the input capsules."""
         raise NotImplementedError
 
     def parts(self, images: Tensor) -> Tensor:
-        """Capsules (B,I,E) from images (B,C,H,W): row by row of the grid, and of one place type by type."""
+        """Return capsules (B,I,E) from images (B,C,H,W): row by row of the grid, and type by type at each position."""
         raise NotImplementedError
 
     def capsules(self, images: Tensor) -> Tensor:
@@ -207,11 +206,11 @@ class GridCapsuleNetwork(CapsuleNetwork):
         return poses
 
     def history(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Couplings and agreements (B,T,J,I) and lengths (B,T,J) of each iteration, from images (B,C,H,W)."""
+        """Return couplings and agreements (B,T,J,I) and lengths (B,T,J) of each iteration, from images (B,C,H,W)."""
         return self.digits.history(self.parts(images))
 
 
 def float32_squash(s: Tensor, squash: Callable[[Tensor], Tensor]) -> Tensor:
-    """Squash in float32 whatever autocast says around it."""
+    """Squash in float32 also under autocast."""
     with torch.autocast(s.device.type, enabled=False):
         return squash(s.float())

@@ -1,7 +1,7 @@
 """Compute the routing of capsules: by agreement (Sabour et al. 2017) and by self-attention (Mazzia et al. 2021).
 
-These plain functions of tensors serve evaluation and export. `model.nn.routing_backward` gives the same numbers in
-training, and keeps less memory. `capsnet.explanation.votes` reads what the routing of an exported network did.
+These plain functions of tensors serve evaluation and export. `model.nn.routing_backward` computes the same in training
+with less memory. `capsnet.explanation.votes` reads the routing of an exported network.
 
 Legend: B batch, T iterations, I input capsules, J output capsules, D dimensions of an output capsule (pose).
 """
@@ -53,7 +53,7 @@ def routing_iterations(
     squash: Callable[[Tensor], Tensor] = squash,
     detach: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Give the coupling coefficients (B,J,I) and the poses (B,J,D) of each iteration; see `dynamic_routing`."""
+    """Yield the coupling coefficients (B,J,I) and the poses (B,J,D) of each iteration; see `dynamic_routing`."""
     logits = u_hat.new_zeros(u_hat.shape[:-1])  # (B,J,I)
     for iteration in range(iterations):
         coupling = torch.softmax(logits, dim=1)  # (B,J,I), over J
@@ -67,9 +67,9 @@ def routing_iterations(
             logits = logits.detach() if detach else logits
 
 
-def agreement(u_hat: Tensor, poses: Tensor) -> Tensor:
-    """Scalar products (B,J,I) of predictions (B,J,I,D) with poses (B,J,D)."""
-    return (u_hat @ poses.unsqueeze(-1)).squeeze(-1)
+def agreement(u_hat: Tensor, vectors: Tensor) -> Tensor:
+    """Return scalar products (B,J,I) of predictions (B,J,I,D) with vectors (B,J,D)."""
+    return (u_hat @ vectors.unsqueeze(-1)).squeeze(-1)
 
 
 def routing_history(
@@ -79,7 +79,7 @@ def routing_history(
     *,
     squash: Callable[[Tensor], Tensor] = squash,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Route predictions (B,J,I,D) by agreement, and keep what happens in each of T iterations.
+    """Route predictions (B,J,I,D) by agreement, and return the values of each of T iterations.
 
     Returns
     -------

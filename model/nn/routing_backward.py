@@ -1,8 +1,8 @@
-"""Route by agreement in training: the numbers of `model.nn.routing`, with a backward pass of its own.
+"""Route by agreement in training: the values of `model.nn.routing`, with a backward pass of its own.
 
-u_hat is the largest tensor of CapsNet, 737 KB an image in float32. Left to autograd, every sum over it and every
-agreement with it leaves a gradient as large as itself, and these are then added up: five of them for three iterations.
-But each is an outer product of coefficients (I) and a pose (D), so that all together are one product of matrices:
+u_hat is the largest tensor of CapsNet, 737 KB an image in float32. Under autograd, every sum over it and every
+agreement with it makes a gradient as large as u_hat, and these are then added: five of them for three iterations. But
+each is an outer product of coefficients (I) and a pose (D), so all together are one product of matrices:
 
     d u_hat[b,j,i,:] = sum over t of  c_t[b,j,i] * ds_t[b,j,:]  +  db_t[b,j,i] * v_t[b,j,:]
 
@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from model.nn import functional
+from model.nn.routing import agreement
 
 Squash = Callable[[Tensor], Tensor]
 
@@ -31,7 +32,7 @@ def dynamic_routing(
     squash: Squash = functional.squash,
     detach: bool = False,
 ) -> Tensor:
-    """Poses (B,J,D) from predictions u_hat (B,J,I,D); see `model.nn.routing.dynamic_routing` for the parameters.
+    """Return poses (B,J,D) from predictions u_hat (B,J,I,D); see `model.nn.routing.dynamic_routing` for the parameters.
 
     The squash must have no parameters of its own: it would get no gradient.
     """
@@ -48,13 +49,13 @@ class _Routing(torch.autograd.Function):
         kept: list[Tensor] = []
         for iteration in range(iterations):
             coupling = torch.softmax(logits, dim=1)  # (B,J,I), over J
-            s = _sum(coupling, u_hat)  # (B,J,D)
+            s = _weighted_sum(coupling, u_hat)  # (B,J,D)
             if bias is not None:
                 s = s + bias
             poses = squash(s)  # (B,J,D)
             kept += [coupling, s, poses]
             if iteration < iterations - 1:
-                logits = logits + _agreement(u_hat, poses)  # (B,J,I)
+                logits = logits + agreement(u_hat, poses)  # (B,J,I)
         ctx.save_for_backward(u_hat, *(kept[-3:] if detach else kept))
         ctx.squash, ctx.biased = squash, bias is not None
         return poses
@@ -69,29 +70,24 @@ class _Routing(torch.autograd.Function):
         d_logits: Tensor | None = None
         for first in range(len(kept) - 3, -1, -3):
             coupling, s, poses = kept[first : first + 3]
-            if d_logits is not None:  # these poses were only asked how far the predictions agree with them
-                d_poses = _sum(d_logits, u_hat)  # (B,J,D)
+            if d_logits is not None:  # these poses were used for the agreement alone
+                d_poses = _weighted_sum(d_logits, u_hat)  # (B,J,D)
                 coefficients.append(d_logits)
                 vectors.append(poses)
             d_s = _gradient(ctx.squash, s, d_poses)  # (B,J,D)
             coefficients.append(coupling)
             vectors.append(d_s)
             d_sums = d_sums + d_s
-            if first:  # the first coefficients are all alike, whatever the predictions are
-                through = _through_softmax(coupling, _agreement(u_hat, d_s))  # (B,J,I)
+            if first:  # the first coefficients are constant
+                through = _through_softmax(coupling, agreement(u_hat, d_s))  # (B,J,I)
                 d_logits = through if d_logits is None else d_logits + through
         d_u_hat = torch.stack(coefficients, dim=-1) @ torch.stack(vectors, dim=2)  # (B,J,I,K) @ (B,J,K,D)
         return d_u_hat, d_sums.sum(dim=0) if ctx.biased else None, None, None, None
 
 
-def _sum(coefficients: Tensor, u_hat: Tensor) -> Tensor:
-    """Weighted sums (B,J,D) of predictions (B,J,I,D)."""
+def _weighted_sum(coefficients: Tensor, u_hat: Tensor) -> Tensor:
+    """Return weighted sums (B,J,D) of predictions (B,J,I,D)."""
     return (coefficients.unsqueeze(2) @ u_hat).squeeze(2)
-
-
-def _agreement(u_hat: Tensor, vectors: Tensor) -> Tensor:
-    """Scalar products (B,J,I) of predictions (B,J,I,D) with vectors (B,J,D)."""
-    return (u_hat @ vectors.unsqueeze(-1)).squeeze(-1)
 
 
 def _gradient(squash: Squash, s: Tensor, d_poses: Tensor) -> Tensor:
@@ -102,6 +98,6 @@ def _gradient(squash: Squash, s: Tensor, d_poses: Tensor) -> Tensor:
 
 
 def _through_softmax(coupling: Tensor, d_coupling: Tensor) -> Tensor:
-    """Gradient of the logits (B,J,I) of a softmax over J."""
+    """Return the gradient of the logits (B,J,I) of a softmax over J."""
     weighted = coupling * d_coupling
     return weighted - coupling * weighted.sum(dim=1, keepdim=True)
