@@ -1,10 +1,10 @@
-"""`make bench-gpu`: the encoder on a GPU, by batch, in every way that it can be run, beside what arithmetic allows.
+"""`make bench-gpu`: time the encoder on a GPU, by batch, with every backend, beside the arithmetic limit.
 
 ONNX Runtime with CUDA in fp32 and fp16, with CUDA graphs, with TensorRT; PyTorch eager and compiled. On a machine
-without a GPU it says so and measures the processor instead: each variant on all cores, and PyTorch.
+without a GPU it says so and measures the CPU instead: each variant on all cores, and PyTorch.
 
-The limit is what the chip did in a large product of matrices in the same precision, divided by the operations that the
-network needs for an image.
+The limit is the speed of a large product of matrices in the same precision, divided by the operations that the network
+needs for an image.
 """
 
 import statistics
@@ -36,8 +36,8 @@ CUDA = "CUDAExecutionProvider"
 CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "prefer_nhwc": "1"}
 
 Run = Callable[[], object]
-# From images (B,C,H,W) to something that encodes them once, and waits until it is done.
-PreprocessMode = Callable[[np.ndarray], Run]
+# Takes images (B,C,H,W); returns a function that encodes them once, and waits until it is done.
+Backend = Callable[[np.ndarray], Run]
 
 
 def main(
@@ -48,15 +48,17 @@ def main(
 ) -> None:
     """Measure, print and write gpu.json."""
     console = Console()
-    console.print(machine.in_words(machine.describe()), highlight=False)
+    console.print(machine.describe_in_words(machine.describe()), highlight=False)
     card = ModelCard.load(model)
     has_gpu = count_gpus() > 0 and torch.cuda.is_available()
     if not has_gpu:
         console.print("no GPU here: these are figures of the processor, on all of its cores", highlight=False)
     device = torch.device("cuda" if has_gpu else "cpu")
-    ways = {**onnx_ways(model, card, has_gpu), **torch_ways(card.config, device)}
+    backends = {**onnx_backends(model, card, has_gpu), **torch_backends(card.config, device)}
     sizes = [int(size) for size in batches.split(",")]
-    rates = {name: by_batch(way, card, sizes, seconds, console, name) for name, way in ways.items()}
+    rates = {
+        name: by_batch(backend, card, sizes, seconds, console, name) for name, backend in backends.items()
+    }
     limits = {name: limit(card.config, device, dtype) for name, dtype in limit_types(device).items()}
     console.print(table(rates, limits, sizes))
     figures = {"gpu": torch.cuda.get_device_name() if has_gpu else None, "rates": rates, "limits": limits}
@@ -65,14 +67,14 @@ def main(
 
 
 def by_batch(
-    way: PreprocessMode, card: ModelCard, sizes: list[int], seconds: float, console: Console, name: str
+    backend: Backend, card: ModelCard, sizes: list[int], seconds: float, console: Console, name: str
 ) -> dict[str, float]:
-    """Images a second by batch; a way that this machine does not have says why and is left out."""
+    """Return images a second by batch; print why a backend that this machine lacks is left out."""
     rates = {}
     for size in sizes:
         images = np.random.default_rng(0).random((size, *card.config.image_shape), np.float32)
         try:
-            rates[str(size)] = round(size * calls_a_second(way(images), seconds), 1)
+            rates[str(size)] = round(size * calls_a_second(backend(images), seconds), 1)
         except Exception as error:  # noqa: BLE001  # whatever a provider or a compiler raises where it is missing
             console.print(
                 f"{name}, batch {size}: not measured: {str(error).splitlines()[0]}", highlight=False
@@ -82,7 +84,7 @@ def by_batch(
 
 
 def calls_a_second(run: Run, seconds: float) -> float:
-    """The median over rounds."""
+    """Return calls a second, the median over rounds."""
     for _ in range(3):
         run()
     rates = []
@@ -95,29 +97,29 @@ def calls_a_second(run: Run, seconds: float) -> float:
     return statistics.median(rates)
 
 
-def onnx_ways(model: Path, card: ModelCard, has_gpu: bool) -> dict[str, PreprocessMode]:
-    """ONNX Runtime: every variant; on a GPU also captured as a CUDA graph, and through TensorRT."""
-    ways: dict[str, PreprocessMode] = {}
+def onnx_backends(model: Path, card: ModelCard, has_gpu: bool) -> dict[str, Backend]:
+    """Return ONNX Runtime with every variant; on a GPU also as a CUDA graph, and through TensorRT."""
+    backends: dict[str, Backend] = {}
     for precision, variant in card.variants.items():
         file = model / variant.encoder.file
         if not has_gpu:
-            ways[f"ONNX Runtime, {precision}"] = _plain(file)
+            backends[f"ONNX Runtime, {precision}"] = _plain(file)
         elif precision != "int8":
-            ways[f"CUDA, {precision}"] = _bound(file, card, [(CUDA, CUDA_OPTIONS)])
+            backends[f"CUDA, {precision}"] = _bound(file, card, [(CUDA, CUDA_OPTIONS)])
             graphs = {**CUDA_OPTIONS, "enable_cuda_graph": "1"}
-            ways[f"CUDA graph, {precision}"] = _bound(file, card, [(CUDA, graphs)])
+            backends[f"CUDA graph, {precision}"] = _bound(file, card, [(CUDA, graphs)])
             tensorrt = {"trt_fp16_enable": str(precision == "fp16")}
-            ways[f"TensorRT, {precision}"] = _bound(file, card, [("TensorrtExecutionProvider", tensorrt)])
-    return ways
+            backends[f"TensorRT, {precision}"] = _bound(file, card, [("TensorrtExecutionProvider", tensorrt)])
+    return backends
 
 
-def _plain(file: Path) -> PreprocessMode:
+def _plain(file: Path) -> Backend:
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     return lambda images: lambda: session.run(None, {IMAGE: images})
 
 
-def _bound(file: Path, card: ModelCard, providers: list[tuple[str, dict[str, str]]]) -> PreprocessMode:
-    """A session whose inputs and outputs stay on the GPU: a new one for each batch, as a CUDA graph has one shape."""
+def _bound(file: Path, card: ModelCard, providers: list[tuple[str, dict[str, str]]]) -> Backend:
+    """Return a session whose inputs and outputs stay on the GPU: one for each batch, as a CUDA graph has one shape."""
 
     def prepare(images: np.ndarray) -> Run:
         onnxruntime.preload_dlls()
@@ -136,8 +138,8 @@ def _bound(file: Path, card: ModelCard, providers: list[tuple[str, dict[str, str
     return prepare
 
 
-def torch_ways(config: ModelConfig, device: torch.device) -> dict[str, PreprocessMode]:
-    """PyTorch with random weights, which cost as much as trained ones: eager and compiled."""
+def torch_backends(config: ModelConfig, device: torch.device) -> dict[str, Backend]:
+    """Return PyTorch with random weights, which cost as much as trained ones: eager and compiled."""
     encoder = Encoder(build(config)).eval().to(device)
     half = torch.float16 if device.type == "cuda" else torch.bfloat16
     short = {torch.float16: "fp16", torch.bfloat16: "bf16"}[half]
@@ -150,7 +152,7 @@ def torch_ways(config: ModelConfig, device: torch.device) -> dict[str, Preproces
     }
 
 
-def _torch(encoder: Callable[..., Any], device: torch.device, dtype: torch.dtype | None) -> PreprocessMode:
+def _torch(encoder: Callable[..., Any], device: torch.device, dtype: torch.dtype | None) -> Backend:
     def prepare(images: np.ndarray) -> Run:
         batch = torch.from_numpy(images).to(device)
 
@@ -166,14 +168,14 @@ def _torch(encoder: Callable[..., Any], device: torch.device, dtype: torch.dtype
 
 
 def limit_types(device: torch.device) -> dict[str, torch.dtype]:
-    """Precisions whose limit is given."""
+    """Return the precisions whose limit is given."""
     if device.type == "cuda":
         return {"fp32": torch.float32, "fp16": torch.float16}
     return {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def limit(config: ModelConfig, device: torch.device, dtype: torch.dtype) -> float:
-    """Images a second, if the whole network ran as fast as a large product of matrices does here."""
+    """Return images a second, if the whole network were as fast as a large product of matrices."""
     side = SIDE[device.type]
     a, b = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
 
@@ -187,14 +189,14 @@ def limit(config: ModelConfig, device: torch.device, dtype: torch.dtype) -> floa
 
 
 def operations_an_image(config: ModelConfig) -> int:
-    """Additions and multiplications of the encoder for one image."""
+    """Return the additions and multiplications of the encoder for one image."""
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         Encoder(build(config)).eval()(torch.zeros(1, *config.image_shape))
     return int(counter.get_total_flops())
 
 
 def table(rates: dict[str, dict[str, float]], limits: dict[str, float], sizes: list[int]) -> Table:
-    """Images a second: a row a way, a column a batch."""
+    """Return images a second: a row for each backend, a column for each batch."""
     made = Table(title="images/s by batch", title_justify="left")
     made.add_column("")
     for size in sizes:

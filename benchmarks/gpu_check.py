@@ -1,9 +1,9 @@
-"""`make gpu-check`: everything that only a GPU can show, in one go, in less than eight minutes; one table at the end.
+"""`make gpu-check`: check everything that needs a GPU in one run of less than eight minutes; one table at the end.
 
-Each row is a promise that a machine without a GPU cannot test. The CUDA provider with buffers on the GPU gives the
-answers of the CPU at every batch size, in fp32 and fp16, with recorded graphs and with TensorRT. The service gives
-them over HTTP. Training in bfloat16 and compiled has the losses of the CPU. A resumed run ends where an unbroken one
-does.
+Each row tests what a machine without a GPU cannot. The CUDA provider with buffers on the GPU gives the answers of the
+CPU at every batch size, in fp32 and fp16, with recorded graphs and with TensorRT. The service gives them over HTTP.
+Training in bfloat16 and compiled has the losses of the CPU. A resumed run ends with the weights of an uninterrupted
+one.
 
 Without a GPU it says `not run`. With `--stand-in` all of it runs on the CPU instead. That proves this script, and the
 buffers and batch sizes; it proves nothing about a GPU, and the table says so.
@@ -55,7 +55,7 @@ Floats = np.ndarray
 
 
 class NotHere(Exception):
-    """A check needs something that this machine does not have; says what."""
+    """A check needs something that this machine does not have; the message names it."""
 
 
 @dataclass
@@ -70,14 +70,14 @@ class Row:
 
 
 class Checks:
-    """The rows so far; a check that fails says why, and the others go on."""
+    """The rows so far; a failed check reports why, and the others go on."""
 
     def __init__(self, console: Console) -> None:
         self.rows: list[Row] = []
         self._console = console
 
     def run(self, area: str, check: str, work: Callable[[], str]) -> None:
-        """Run one check; `work` returns what it found, raises NotHere or fails."""
+        """Run one check; `work` returns its finding, raises NotHere or fails."""
         started = time.monotonic()
         try:
             result, found = PASSED, work()
@@ -91,7 +91,7 @@ class Checks:
         self._console.print(f"{result}: {area}, {check}: {found} ({row.seconds:.0f} s)", highlight=False)
 
     def table(self, title: str) -> Table:
-        """All rows, for a terminal."""
+        """Return all rows as a table for a terminal."""
         made = Table(title=title, title_justify="left")
         for name in ("area", "check", "result", "found", "s"):
             made.add_column(name, justify="right" if name == "s" else "left")
@@ -108,7 +108,7 @@ def main(
 ) -> None:
     """Check, print one table and write gpu_check.json; exit 1 if anything failed."""
     console = Console(width=None if sys.stdout.isatty() else 160)
-    console.print(machine.in_words(machine.describe()), highlight=False)
+    console.print(machine.describe_in_words(machine.describe()), highlight=False)
     has_gpu = count_gpus() > 0 and torch.cuda.is_available()
     if not has_gpu and not stand_in:
         console.print("not run: no GPU here. `make gpu-check STAND_IN=1` tries the script itself on the CPU")
@@ -143,13 +143,13 @@ def check_graphs(checks: Checks, models: Path, has_gpu: bool, work: Path) -> Non
         for precision in card.variants:
             if has_gpu and precision == "int8":  # made for CPUs
                 continue
-            for way, device in devices(has_gpu, work).items():
-                name = f"{card.name} {precision}, {way}"
+            for backend, device in devices(has_gpu, work).items():
+                name = f"{card.name} {precision}, {backend}"
                 checks.run("graphs", name, lambda: compare(folder, card, precision, device))  # noqa: B023
 
 
 def cuda_loads() -> str:
-    """Return the versions of what computes."""
+    """Return the versions of ONNX Runtime and CUDA, and the name of the GPU."""
     onnxruntime.preload_dlls()
     if CUDA not in onnxruntime.get_available_providers():
         raise RuntimeError("this ONNX Runtime has no CUDA provider: make gpu-check RUNTIME=gpu")
@@ -159,7 +159,7 @@ def cuda_loads() -> str:
 
 
 def devices(has_gpu: bool, work: Path) -> dict[str, Device]:
-    """Return each way to run a graph on a GPU; on a CPU the buffers alone."""
+    """Return each backend that can run a graph on a GPU; on a CPU the buffers alone."""
     if not has_gpu:
         return {"buffers": Device(CPU, 1)}
     return {
@@ -175,7 +175,7 @@ def compare(folder: Path, card: ModelCard, precision: str, device: Device) -> st
         raise NotHere("ONNX Runtime lists no TensorRT")
     encoder, decoder = folder / card.variants[precision].encoder.file, folder / card.decoder.file
     reference = Engine(Device(CPU, 1), encoder, decoder, MAX_BATCH)
-    encode, decode = ways(device, encoder, decoder)
+    encode, decode = graph_functions(device, encoder, decoder)
     random = np.random.default_rng(0)
     largest = {"lengths": 0.0, "poses": 0.0, "drawing": 0.0}
     agreed = total = 0
@@ -190,15 +190,19 @@ def compare(folder: Path, card: ModelCard, precision: str, device: Device) -> st
             largest[name] = max(largest[name], float(np.abs(a - b).max()))
         agreed += int((found[0].argmax(axis=1) == labels).sum())
         total += size
-    said = ", ".join(f"{name} {value:.1e}" for name, value in largest.items())
+    differences = ", ".join(f"{name} {value:.1e}" for name, value in largest.items())
     limit = TOLERANCE[precision]
     if max(largest.values()) > limit or agreed < 0.99 * total:
-        raise RuntimeError(f"differs by more than {limit:g}: {said}; {agreed} of {total} classes agree")
-    return f"largest difference: {said}; {agreed} of {total} classes agree"
+        raise RuntimeError(
+            f"differs by more than {limit:g}: {differences}; {agreed} of {total} classes agree"
+        )
+    return f"largest difference: {differences}; {agreed} of {total} classes agree"
 
 
-def ways(device: Device, encoder: Path, decoder: Path) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Return encode and decode with buffers on the device, as the service has them on a GPU."""
+def graph_functions(
+    device: Device, encoder: Path, decoder: Path
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return encode and decode with buffers on the device, as the service uses them on a GPU."""
     if device.is_gpu:
         engine = Engine(device, encoder, decoder, MAX_BATCH)
         return engine.encode, engine.decode
@@ -212,7 +216,7 @@ def ways(device: Device, encoder: Path, decoder: Path) -> tuple[Callable[..., An
 
 
 def strokes(random: np.random.Generator, count: int, shape: tuple[int, int, int]) -> Floats:
-    """Draw images (N,C,H,W) in [0,1] of a few light strokes: nearer to digits than noise is."""
+    """Draw images (N,C,H,W) in [0,1] of a few light strokes, which resemble digits more than noise does."""
     _, height, width = shape
     made = np.empty((count, *shape), np.float32)
     for image in made:
@@ -235,7 +239,7 @@ def check_service(checks: Checks, models: Path, has_gpu: bool, work: Path) -> No
 
 
 def answers(models: Path, settings: dict[str, str], work: Path) -> str:
-    """Compare the answers to 64 pictures, and return the requests a second of 32 clients."""
+    """Compare the answers to 64 images, and return the requests a second of 32 clients."""
     forms = [pictures.multipart([pictures.png(each)]) for each in pictures.digits()[:64]]
     with serving(models, {"CAPSNET_DEVICE": "cpu", "CAPSNET_WORKERS": "1"}, work) as server:
         expected = [classify(server, form) for form in forms]
@@ -266,7 +270,7 @@ def serving(models: Path, settings: dict[str, str], work: Path) -> Iterator[Serv
 
 
 def classify(server: Server, form: bytes) -> tuple[str, list[float]]:
-    """Return the label and the lengths of one picture."""
+    """Return the label and the lengths of one image."""
     status, body = server.post(PLAIN, form, HEADERS)
     if status != 200:
         raise RuntimeError(f"/classify answered {status}: {body[:100]!r}")
@@ -284,10 +288,10 @@ def check_speed(checks: Checks, has_gpu: bool, work: Path) -> None:
 
 
 def bench_gpu(work: Path) -> str:
-    """Return the largest rate that each way to run the encoder reached."""
+    """Return the largest rate of each backend of the encoder."""
     command(["-m", "benchmarks.gpu", "--seconds", "0.25", "--batches", "1,64,1024", "--output", str(work)])
     rates = json.loads((work / "gpu.json").read_text())["figures"]["rates"]
-    return "; ".join(f"{way} {max(found.values()):,.0f}/s" for way, found in rates.items() if found)
+    return "; ".join(f"{backend} {max(found.values()):,.0f}/s" for backend, found in rates.items() if found)
 
 
 def bench_serving(has_gpu: bool, work: Path) -> str:
@@ -305,28 +309,18 @@ def bench_serving(has_gpu: bool, work: Path) -> str:
 
 # ------------------------------------------------------------------------------------------------------------ training
 
-# Everything that `fit` would choose by itself, so that all runs are alike.
+# Every option that `fit` would choose, so that all runs are alike.
 RECIPE = (
     *("--image-size", "28", "--channels", "1", "--preprocess", "resize", "--augmentation", "none"),
-    *(
-        "--validation",
-        "500",
-        "--batch-size",
-        "128",
-        "--learning-rate",
-        "0.001",
-        "--warmup",
-        "0",
-        "--ema",
-        "0",
-    ),
+    *("--validation", "500", "--batch-size", "128", "--learning-rate", "0.001"),
+    *("--warmup", "0", "--ema", "0"),
     *("--minutes", "5"),
 )
 ARCHITECTURES = ("capsnet", "efficient", "residual", "shared", "cnn-small", "cnn-residual")
 
 
 def check_training(checks: Checks, has_gpu: bool, images: int, work: Path) -> None:
-    """Train an epoch of each architecture in several ways and compare losses; break a run off and resume it."""
+    """Train an epoch of each architecture in several modes and compare losses; interrupt a run and resume it."""
     data = work / "data"
     write_digits(data, images)
     device = "cuda" if has_gpu else "cpu"
@@ -347,7 +341,7 @@ def check_training(checks: Checks, has_gpu: bool, images: int, work: Path) -> No
         checks.run(
             "training",
             f"{architecture}, CPU fp32",
-            lambda: note(losses, architecture, train(architecture, "cpu", reference)),  # noqa: B023
+            lambda: record(losses, architecture, train(architecture, "cpu", reference)),  # noqa: B023
         )
     jobs = [
         (architecture, name, options)
@@ -368,8 +362,8 @@ def check_training(checks: Checks, has_gpu: bool, images: int, work: Path) -> No
         checks.run("training", f"resumed run, {precision}", lambda: resumed(data, work, options))  # noqa: B023
 
 
-def note(losses: dict[str, float], name: str, loss: float) -> str:
-    """Keep a loss to compare others with."""
+def record(losses: dict[str, float], name: str, loss: float) -> str:
+    """Record a loss to compare others with."""
     losses[name] = loss
     return f"loss {loss:.4f}"
 
@@ -378,10 +372,10 @@ def near(expected: float | None, loss: float) -> str:
     """Compare a loss with the CPU's."""
     if expected is None:
         raise NotHere("the CPU's run failed")
-    said = f"loss {loss:.4f}, CPU {expected:.4f}"
+    losses = f"loss {loss:.4f}, CPU {expected:.4f}"
     if not abs(loss - expected) <= LOSS_TOLERANCE * expected:
-        raise RuntimeError(f"{said}: more than {LOSS_TOLERANCE:.0%} apart")
-    return said
+        raise RuntimeError(f"{losses}: more than {LOSS_TOLERANCE:.0%} apart")
+    return losses
 
 
 def fit(data: Path, folder: Path, architecture: str, options: list[str]) -> float:

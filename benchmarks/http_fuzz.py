@@ -1,8 +1,8 @@
-"""`make fuzz-http`: is a request read from its bytes as the parsers read it?
+"""`make fuzz-http`: check that a request read from its bytes is read as the parsers read it.
 
-The service reads plain heads and forms by itself (`app.server.http_head`, `app.api.multipart`). A proxy before it reads
-them with a real parser, and where the two disagree on the end of a request, one request can be smuggled into another.
-So both are given damaged heads and forms: anything read from the bytes must be what llhttp (httptools) and
+The service reads plain heads and forms by itself (`app.server.http_head`, `app.api.multipart`). A proxy in front of it
+reads them with a real parser, and where the two disagree on the end of a request, one request can be smuggled into
+another. So both get damaged heads and forms: whatever is read from the bytes must equal what llhttp (httptools) and
 python-multipart read, or must be left to them.
 """
 
@@ -29,7 +29,7 @@ MOST_PARTS = 10
 
 
 class Parsed:
-    """What llhttp makes of a request."""
+    """A request as llhttp parses it."""
 
     def __init__(self, data: bytes) -> None:
         self.url, self.body, self.whole = b"", b"", 0
@@ -55,7 +55,7 @@ class Parsed:
 
 
 def check_head(data: bytes) -> bool:
-    """Raise AssertionError where a head read from its bytes is another one to the parser; tell if it is read."""
+    """Raise AssertionError where the parser reads another head than that from the bytes; tell whether it was read."""
     head = read_head(data)
     if head is None or len(data) < head.size + head.length:
         return False
@@ -78,7 +78,7 @@ def check_head(data: bytes) -> bool:
 
 
 def check_form(body: bytes) -> bool:
-    """Raise AssertionError where a form read from its bytes is another one to the parser; tell if it is read."""
+    """Raise AssertionError where the parser reads another form than that from the bytes; tell whether it was read."""
     files = plain_files(body, b"b", MOST_PARTS)
     if files is None:
         return False
@@ -92,7 +92,7 @@ def check_form(body: bytes) -> bool:
 
 
 def damaged(data: bytes, chance: random.Random) -> bytes:
-    """Insert, replace, repeat or remove up to four pieces."""
+    """Return the data with up to four pieces inserted, replaced, repeated or removed."""
     for _ in range(chance.randrange(5)):
         start = chance.randrange(len(data) + 1)
         end = start + chance.choice([0, 0, 0, 1, 2, chance.randrange(40)])
@@ -102,7 +102,7 @@ def damaged(data: bytes, chance: random.Random) -> bytes:
 
 
 def fuzz(seconds: float, seed: int) -> tuple[int, int]:
-    """Check heads and forms for so long; return how many there were, and how many were read from their bytes."""
+    """Check heads and forms for so many seconds; return their number, and that of those read from their bytes."""
     chance = random.Random(seed)
     end, cases, read = time.monotonic() + seconds, 0, 0
     while time.monotonic() < end:
@@ -118,7 +118,7 @@ def fuzz(seconds: float, seed: int) -> tuple[int, int]:
 def main(
     seconds: Annotated[float, typer.Option(min=0.1)] = 25, seed: Annotated[int | None, typer.Option()] = None
 ) -> None:
-    """Fuzz, and print the seed with which the same cases come again."""
+    """Fuzz, and print the seed that repeats the same cases."""
     seed = random.randrange(2**32) if seed is None else seed
     print(f"seed {seed}", flush=True)
     cases, read = fuzz(seconds, seed)

@@ -1,10 +1,10 @@
-"""`make bench-limit`: how much of what the processor can do is left after each layer of the service?
+"""`make bench-limit`: measure how much of the CPU's speed each layer of the service leaves.
 
 raw         session.run in a thread a core, at the batch at which that is fastest
-engine      the same through the service's queue, in this process: one picture a request, and 16
+engine      the same through the service's queue, in this process: one image a request, and 16
 HTTP        wrk: single PNGs, batches of 64 as raw tensors (/v2), batches of 64 as PNGs (/classify/batch)
 
-All take their turn in each round, and the median of the rounds counts.
+All take turns in each round, and the median of the rounds counts.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ from capsnet.onnx_model import OnnxModel, open_variants
 
 BATCH = 64
 RAW_BATCHES = (1, 4, 16, 64)
-WAITING = 256  # pictures in the engine at a time: enough to keep its batches full
+WAITING = 256  # images in the engine at a time: enough to keep its batches full
 SEVERAL = 16
 CLIENTS = 32
 BATCH_CLIENTS = 4
@@ -51,7 +51,7 @@ def main(
 ) -> None:
     """Measure, print and write limit.json."""
     console = Console()
-    console.print(machine.in_words(machine.describe()), highlight=False)
+    console.print(machine.describe_in_words(machine.describe()), highlight=False)
     _, variants = open_variants(model, threads=1)
     rows: list[dict[str, Any]] = []
     for precision in precisions.split(","):
@@ -68,11 +68,11 @@ def main(
 def measure(
     model: Path, precision: str, encoder: OnnxModel, rounds: int, seconds: float, console: Console
 ) -> dict[str, float]:
-    """Images a second by layer, medians of the rounds."""
+    """Return images a second by layer, medians of the rounds."""
     found: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        contestant = service(precision)
-        with contestant.serving(model, Path(folder) / "log") as server:
+        competitor = service(precision)
+        with competitor.serving(model, Path(folder) / "log") as server:
             layers: dict[str, Measurement] = {
                 **{f"raw, batch {batch}": partial(raw, encoder, batch) for batch in RAW_BATCHES},
                 "engine": partial(engine, model, precision, 1),
@@ -87,7 +87,7 @@ def measure(
 
 
 def raw(encoder: OnnxModel, batch: int, seconds: float) -> float:
-    """Images a second of session.run alone, in a thread a core over one session."""
+    """Return images a second of session.run alone, in a thread a core over one session."""
     images = pictures.floats(pictures.digits()[:batch])
     end = time.perf_counter() + seconds
 
@@ -106,7 +106,7 @@ def raw(encoder: OnnxModel, batch: int, seconds: float) -> float:
 
 
 def engine(model: Path, precision: str, together: int, seconds: float) -> float:
-    """Images a second through the service's queue and engine, so many submitted together."""
+    """Return images a second through the service's queue and engine, with `together` submitted at a time."""
     return asyncio.run(_engine(model, precision, together, seconds))
 
 
@@ -119,10 +119,10 @@ async def _engine(model: Path, precision: str, together: int, seconds: float) ->
     async def call(number: int) -> int:
         done, first = 0, number * together
         while (now := time.monotonic()) < start + seconds:
-            seen = await queue.submit(images[first : first + together], now + 30)
+            capsules = await queue.submit(images[first : first + together], now + 30)
             done += together
             first = (first + together) % (len(images) - together + 1)
-        assert np.isfinite(seen[-1].lengths).all()  # once: a check of each would count as the engine's time
+        assert np.isfinite(capsules[-1].lengths).all()  # once: checking each would count as the engine's time
         return done
 
     done = sum(await asyncio.gather(*map(call, range(WAITING // together))))
@@ -132,7 +132,7 @@ async def _engine(model: Path, precision: str, together: int, seconds: float) ->
 
 
 def over_http(server: Server, folder: Path, console: Console) -> dict[str, Measurement]:
-    """The routes that this service has, as measurements; a route that it does not have is skipped in words."""
+    """Return the routes of this service as measurements; skip a missing one with a message."""
     digits = pictures.digits()
     files = [pictures.png(each) for each in digits]
     forms = [pictures.multipart([file]) for file in files]
@@ -182,7 +182,7 @@ def _images_a_second(load: Callable[..., wrk.Load], images: int, seconds: float)
 
 
 def table(rows: list[dict[str, Any]]) -> Table:
-    """A row a layer; the share is that of the fastest raw batch."""
+    """Return a row for each layer; the share is that of the fastest raw batch."""
     made = Table(title="images/s (share of raw)", title_justify="left")
     made.add_column("layer")
     for row in rows:
@@ -194,6 +194,7 @@ def table(rows: list[dict[str, Any]]) -> Table:
 
 
 def cell(rates: dict[str, float], name: str) -> str:
+    """Return the images a second of a layer and its share of the fastest raw batch."""
     fastest = max(rate for layer, rate in rates.items() if layer.startswith("raw"))
     return f"{rates[name]:,.0f} ({100 * rates[name] / fastest:.0f} %)" if name in rates else "-"
 

@@ -1,4 +1,4 @@
-"""What the figures were measured on, printed and stored with them."""
+"""Describe the machine of a measurement; benchmarks print and store this."""
 
 import importlib.metadata
 import os
@@ -14,7 +14,7 @@ PACKAGES = ("fastapi", "uvicorn", "onnxruntime-gpu", "onnxruntime", "numpy", "or
 
 
 def describe() -> dict[str, Any]:
-    """Processor, cores, memory, versions, load, commit and time."""
+    """Return processor, cores, memory, versions, load, commit and time."""
     return {
         "processor": processor(),
         "cores": len(os.sched_getaffinity(0)),
@@ -30,7 +30,7 @@ def describe() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """The versions of the packages that matter here and are installed."""
+    """Return the versions of the installed packages that affect the figures."""
     found = {}
     for name in PACKAGES:
         try:
@@ -40,8 +40,8 @@ def versions() -> dict[str, str]:
     return found
 
 
-def in_words(machine: dict[str, Any]) -> str:
-    """The description in two lines."""
+def describe_in_words(machine: dict[str, Any]) -> str:
+    """Return the description in two lines."""
     listed = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     return (
         f"{machine['processor']} ({machine['instructions']}), {machine['cores']} cores, "
@@ -51,7 +51,7 @@ def in_words(machine: dict[str, Any]) -> str:
 
 
 def _instructions() -> str:
-    """The widest of the instructions that decide how fast 8-bit arithmetic is."""
+    """Return the widest instructions that decide how fast 8-bit arithmetic is."""
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:

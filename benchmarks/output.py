@@ -1,4 +1,4 @@
-"""Where figures go: a JSON file each benchmark, with the machine beside them."""
+"""Save figures: one JSON file for each benchmark, with the machine."""
 
 import json
 from pathlib import Path

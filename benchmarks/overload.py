@@ -1,4 +1,4 @@
-"""`make bench-overload`: far more requests than can be answered. Does the service go on answering what it can?
+"""`make bench-overload`: measure whether the service still answers what it can under far too many requests.
 
 First wrk finds what the service sustains, with 128 clients. Then come closed loops of 32 to 2,000 clients, each of
 which asks again as soon as it has its answer, and open loops at a multiple of that rate (`openloop.py`). Meanwhile a
@@ -27,7 +27,7 @@ from benchmarks.output import RESULTS, save
 
 HEADERS = {"Content-Type": pictures.MULTIPART}
 DEFAULT_MODELS = [ROOT / "artifacts" / "mnist"]
-CALM = 10  # answers in a row at the normal pace that show that it is over
+NORMAL_ANSWERS = 10  # consecutive answers of normal latency that show recovery
 GIVE_UP = 30.0
 # Aims: shares of the answers a second at saturation, seconds that an answer may take, milliseconds of a probe (99 of
 # 100), megabytes a minute, and seconds until all is normal again.
@@ -46,7 +46,7 @@ def main(
     """Measure, print and write overload.json."""
     openloop.allow_many_connections()
     console = Console()
-    console.print(machine.in_words(machine.describe()), highlight=False)
+    console.print(machine.describe_in_words(machine.describe()), highlight=False)
     figures = []
     for each in model:
         with tempfile.TemporaryDirectory() as folder:
@@ -71,7 +71,7 @@ class _Bench:
         self.connections = connections
 
     def all_loads(self, server: Server, clients: str, factors: str) -> dict[str, Any]:
-        """Saturation, closed loops, saturation again, open loops."""
+        """Measure saturation, closed loops, saturation again, and open loops."""
         wait_until_answering(server, PLAIN, self.forms[0], HEADERS)
         self._normal = statistics.median(self._seconds_of_one(server) for _ in range(50))
         self._closed(server, 128, 3)  # warm up
@@ -118,7 +118,7 @@ class _Bench:
         return figures | {"p50_ms": arrivals.percentile(50), "p99_ms": arrivals.percentile(99)}
 
     def _watched(self, server: Server, load: Callable[[], dict[str, float]]) -> dict[str, Any]:
-        """The figures of a load, and what it did to the service."""
+        """Return the figures of a load, and its effect on the service."""
         started, used = time.perf_counter(), server.processor_seconds()
         with Watch(server) as memory, Probes(server) as probes:
             figures = load()
@@ -139,19 +139,19 @@ class _Bench:
         return time.perf_counter() - start if status == 200 else float("inf")
 
     def _seconds_until_normal(self, server: Server) -> float:
-        """Seconds until the first of `CALM` answers in a row that take at most three times as long as usual."""
-        start, since, calm = time.perf_counter(), 0.0, 0
-        while calm < CALM and (now := time.perf_counter() - start) < GIVE_UP:
+        """Return seconds until the first of `NORMAL_ANSWERS` in a row that take at most three times the usual time."""
+        start, since, normal = time.perf_counter(), 0.0, 0
+        while normal < NORMAL_ANSWERS and (now := time.perf_counter() - start) < GIVE_UP:
             if self._seconds_of_one(server) > 3 * self._normal + 0.01:
-                calm = 0
+                normal = 0
             else:
-                since = now if calm == 0 else since
-                calm += 1
-        return since if calm == CALM else GIVE_UP
+                since = now if normal == 0 else since
+                normal += 1
+        return since if normal == NORMAL_ANSWERS else GIVE_UP
 
 
 def _met(load: dict[str, Any]) -> dict[str, bool]:
-    """Which aims a load met."""
+    """Return which aims a load met."""
     share = SHARE_AT_10 if load["load"] == "10 times" else SHARE
     return {
         "only 200 and 503": not load["other"],
@@ -179,7 +179,7 @@ COLUMNS = {
 
 
 def rows(figures: dict[str, Any]) -> list[list[str]]:
-    """The cells of one model's loads, with what each missed."""
+    """Return the cells of the loads of one model, with the aims that each missed."""
     return [
         [load["load"]]
         + [f"{load[name]:.0%}" if name.startswith("share") else f"{load[name]:,}" for name in COLUMNS]
@@ -189,7 +189,7 @@ def rows(figures: dict[str, Any]) -> list[list[str]]:
 
 
 def table(figures: dict[str, Any]) -> Table:
-    """A row a load."""
+    """Return a row for each load."""
     made = Table(title=f"{figures['model']}: {figures['sustained']:,.0f}/s sustained", title_justify="left")
     made.add_column("")
     for name in COLUMNS.values():

@@ -1,4 +1,4 @@
-"""Put the figures of the JSON files into docs/performance.md: `python -m benchmarks.report`. None is copied by hand.
+"""Write the figures of the JSON files into docs/performance.md: `python -m benchmarks.report`. None is copied by hand.
 
 A table stands between `<!-- figures: NAME -->` and `<!-- end -->`; what has not been measured says so. The requests a
 second of each server are drawn as a chart for README.md.
@@ -19,13 +19,15 @@ SPEED_CHART = ROOT / "docs" / "images" / "speed.png"
 # The chart shows each server with so many clients.
 CHART_CLIENTS = 32
 OWN, OTHER = "#c2410c", "#a8a29e"
-PLACE = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+PLACEHOLDER = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def main() -> None:
     """Fill the page and draw the chart."""
     text = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(PLACE.sub(lambda found: found[1] + section(found[2]) + found[3], text), encoding="utf-8")
+    PAGE.write_text(
+        PLACEHOLDER.sub(lambda match: match[1] + section(match[2]) + match[3], text), encoding="utf-8"
+    )
     if (path := RESULTS / "serving.json").exists():
         draw_speed(json.loads(path.read_text(encoding="utf-8"))["figures"], SPEED_CHART)
 
@@ -55,18 +57,18 @@ def draw_speed(rows: list[dict[str, Any]], output: Path) -> None:
 
 
 def section(name: str) -> str:
-    """The table of one benchmark and the machine that it was measured on."""
+    """Return the table of one benchmark and the machine of its measurement."""
     path = RESULTS / f"{name}.json"
     if not path.exists():
         return f"Not measured yet: `make {COMMANDS[name]}`.\n"
     content = json.loads(path.read_text(encoding="utf-8"))
-    about = ". ".join(machine.in_words(content["machine"]).split("\n"))
+    about = ". ".join(machine.describe_in_words(content["machine"]).split("\n"))
     options = ", ".join(f"{key} {value}" for key, value in content["options"].items())
     return f"{TABLES[name](content['figures'])}\n`make {COMMANDS[name]}` on {about}. Options: {options}.\n"
 
 
 def markdown(heading: list[str], rows: Iterable[list[str]]) -> str:
-    """A table whose columns after the first are numbers."""
+    """Return a table whose columns after the first are numbers."""
     rule = ["---", *["---:"] * (len(heading) - 1)]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in [heading, rule, *rows])
 
@@ -138,7 +140,7 @@ def _gpu_check(figures: dict[str, Any]) -> str:
 
 
 def training_rows(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Heading and rows: images a second, and seconds for an epoch of 60,000."""
+    """Return heading and rows: images a second, and seconds for an epoch of 60,000."""
     heading = ["images/s (s an epoch of 60,000)", "this trainer", "plain loop", "times", "arithmetic limit"]
 
     def cell(rate: float) -> str:

@@ -1,8 +1,8 @@
-"""`make bench-serving`: the same encoder behind this service and behind what else one would take.
+"""`make bench-serving`: compare this service with other servers of the same encoder.
 
 A PNG as multipart in, lengths and poses as JSON out, 512 pictures in rotation, wrk on the same machine. In each round
-every contestant is started, must give the reference's answers, is warmed up and then measured at each number of
-clients; the rounds follow one another, so that a change of the machine meets all alike. The median counts.
+every competitor is started, must give the reference's answers, is warmed up and then measured at each number of
+clients. All take turns, so that other work on the machine slows all of them alike. The median of the rounds counts.
 """
 
 import json
@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import machine
-from benchmarks.contenders.registry import CONTESTANTS, ROOT, Contestant, choose
+from benchmarks.contenders.registry import COMPETITORS, ROOT, Competitor, choose
 from benchmarks.load import pictures, wrk
 from benchmarks.load.servers import Server, ServerError, wait_until_answering
 from benchmarks.output import RESULTS, save
@@ -42,12 +42,12 @@ def main(
     chosen = choose(contenders)
     loads = [int(number) for number in clients.split(",")]
     console = Console()
-    console.print(machine.in_words(machine.describe()), highlight=False)
+    console.print(machine.describe_in_words(machine.describe()), highlight=False)
     with tempfile.TemporaryDirectory() as folder:
         race = Race(model.resolve(), Path(folder), loads, seconds, console)
         for number in range(rounds):
-            for contestant in chosen:
-                race.measure(contestant, number)
+            for competitor in chosen:
+                race.measure(competitor, number)
     rows = race.rows()
     console.print(table(rows, loads))
     options = {"rounds": rounds, "seconds": seconds, "clients": loads, "model": model.name}
@@ -71,51 +71,51 @@ class Race:
         self._loads: dict[str, dict[int, list[wrk.Load]]] = {}
         self._failures: dict[str, str] = {}
 
-    def measure(self, contestant: Contestant, number: int) -> None:
-        """Start one contestant, check its answers and measure it; one that fails says so and the race goes on."""
-        log = self._folder / f"{contestant.name}.{number}.log"
+    def measure(self, competitor: Competitor, number: int) -> None:
+        """Start one competitor, check its answers and measure it; a failure is reported and the others go on."""
+        log = self._folder / f"{competitor.name}.{number}.log"
         try:
-            if contestant.precision not in self._expected:
-                raise CardError(f"the model has no {contestant.precision} variant")
-            with contestant.serving(self._model, log) as server:
-                wait_until_answering(server, contestant.path, self._forms[0], HEADERS)
-                self._check(server, contestant)
-                self._load(server, contestant, self._clients[-1], 1)  # warm up
+            if competitor.precision not in self._expected:
+                raise CardError(f"the model has no {competitor.precision} variant")
+            with competitor.serving(self._model, log) as server:
+                wait_until_answering(server, competitor.path, self._forms[0], HEADERS)
+                self._check(server, competitor)
+                self._load(server, competitor, self._clients[-1], 1)  # warm up
                 for clients in self._clients:
-                    load = self._load(server, contestant, clients, self._seconds)
-                    rounds = self._loads.setdefault(contestant.name, {}).setdefault(clients, [])
+                    load = self._load(server, competitor, clients, self._seconds)
+                    rounds = self._loads.setdefault(competitor.name, {}).setdefault(clients, [])
                     rounds.append(load)
-                    self._say(contestant, number, clients, load)
+                    self._say(competitor, number, clients, load)
         except (ServerError, CardError, wrk.LoadError, OSError) as error:
-            self._failures[contestant.name] = str(error)
-            self._console.print(f"{contestant.name}: failed: {error}", highlight=False)
+            self._failures[competitor.name] = str(error)
+            self._console.print(f"{competitor.name}: failed: {error}", highlight=False)
 
-    def _check(self, server: Server, contestant: Contestant) -> None:
+    def _check(self, server: Server, competitor: Competitor) -> None:
         """Raise ServerError unless lengths and poses are those of the encoder, in any server."""
         for index in range(CHECKED):
-            status, body = server.post(contestant.path, self._forms[index], HEADERS)
+            status, body = server.post(competitor.path, self._forms[index], HEADERS)
             answer: dict[str, Any] = json.loads(body) if status == 200 else {}
             for name, expected in zip(
-                ("lengths", "poses"), self._expected[contestant.precision], strict=True
+                ("lengths", "poses"), self._expected[competitor.precision], strict=True
             ):
                 found = np.array(answer.get(name, []))
                 if found.shape != expected[index].shape or np.abs(found - expected[index]).max() > TOLERANCE:
                     raise ServerError(f"gave other {name} than the encoder: {status} {body[:100]!r}")
 
-    def _load(self, server: Server, contestant: Contestant, clients: int, seconds: int) -> wrk.Load:
-        url = server.url(contestant.path)
+    def _load(self, server: Server, competitor: Competitor, clients: int, seconds: int) -> wrk.Load:
+        url = server.url(competitor.path)
         return wrk.run(url, self._bodies, clients=clients, seconds=seconds, content_type=pictures.MULTIPART)
 
-    def _say(self, contestant: Contestant, number: int, clients: int, load: wrk.Load) -> None:
+    def _say(self, competitor: Competitor, number: int, clients: int, load: wrk.Load) -> None:
         bad = f", {load.not_200} not 200, {load.broken} broken" if load.not_200 or load.broken else ""
         self._console.print(
-            f"round {number + 1}, {contestant.name}, {clients} clients: {load.rate:,.0f}/s, "
+            f"round {number + 1}, {competitor.name}, {clients} clients: {load.rate:,.0f}/s, "
             f"p99 {load.p99_ms:.1f} ms{bad}",
             highlight=False,
         )
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row a contestant: medians by number of clients, and all rounds."""
+        """Return a row for each competitor: medians by number of clients, and all rounds."""
         return [
             {
                 "name": name,
@@ -124,7 +124,7 @@ class Race:
                     self._row(clients, rounds) for clients, rounds in self._loads.get(name, {}).items()
                 ],
             }
-            for name in CONTESTANTS
+            for name in COMPETITORS
             if name in self._loads or name in self._failures
         ]
 
@@ -141,7 +141,7 @@ class Race:
 
 
 def table(rows: list[dict[str, Any]], clients: list[int]) -> Table:
-    """Requests a second and the 99th percentile of the latency, by number of clients."""
+    """Return requests a second and the 99th percentile of the latency, by number of clients."""
     made = Table(title="requests/s (p99 in ms)", title_justify="left")
     made.add_column("server")
     for number in clients:

@@ -1,8 +1,8 @@
-"""`make soak`: every kind of client at the same time, for minutes. Does anything leak, and is every answer right?
+"""`make soak`: run every kind of client at the same time, for minutes, and check answers and leaks.
 
-Good clients of several kinds, each 200 compared with what the graph gives for that picture; and bad ones: bodies that
-are no pictures, wrong types, bodies that come in drops, that stop half way, and callers that leave. Besides these, one
-client of each kind that was once found to take memory, files or time for ever: `HOSTILE`.
+Good clients of several kinds compare each 200 with the output of the graph for that image. Bad clients send bodies that
+are no images, wrong types, slow bodies and half bodies, or leave. `HOSTILE` adds one client of each kind that once took
+memory, files or time without end.
 """
 
 import asyncio
@@ -38,24 +38,22 @@ TOLERANCE = 1e-3
 GROWTH = 1.0  # megabytes a minute
 MORE_FILES = 20  # descriptors beyond those at the beginning, when all clients are gone
 AFTERWARDS_S = 35.0  # for connections that linger
-HOSTILE_PAUSE = (
-    0.5  # seconds between the turns of one hostile client, or the good ones would have no processor
-)
+HOSTILE_PAUSE = 0.5  # seconds between two connections of a hostile client, to leave CPU time to the good ones
 DROP = 0.05  # seconds between the pieces of a slow body
-GARBAGE = random.Random(0).randbytes(3000)
+NOISE = random.Random(0).randbytes(3000)
 # Requests that no client should send, and the statuses that answer them.
 BAD: list[tuple[str, bytes, str, set[int]]] = [
-    ("/classify", GARBAGE, "image/png", {400}),
+    ("/classify", NOISE, "image/png", {400}),
     ("/classify", b"", "image/png", {400, 422}),
     ("/classify", b"{}", "application/json", {415}),
-    ("/classify?model=nobody", GARBAGE, "image/png", {404}),
-    ("/classify?top_k=0", GARBAGE, "image/png", {422}),
+    ("/classify?model=nobody", NOISE, "image/png", {404}),
+    ("/classify?top_k=0", NOISE, "image/png", {422}),
     ("/classify", b"--x\r\n", "multipart/form-data; boundary=y", {400, 422}),
-    ("/reconstruct?dim=99&delta=1", GARBAGE, "image/png", {422}),
-    ("/nowhere", GARBAGE, "image/png", {404}),
+    ("/reconstruct?dim=99&delta=1", NOISE, "image/png", {422}),
+    ("/nowhere", NOISE, "image/png", {404}),
     ("/classify", b"--b\r\n" * 400_000, "multipart/form-data; boundary=b", {400}),
     ("/classify", b"\0" * 5_000_000, "text/plain", {415}),
-    ("/classify", b"\0\0\0\x18ftypheic" + GARBAGE * 100, "image/heic", {400}),
+    ("/classify", b"\0\0\0\x18ftypheic" + NOISE * 100, "image/heic", {400}),
 ]
 CHUNKED = (
     b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -64,13 +62,13 @@ CHUNK = b"10000\r\n" + bytes(65_536) + b"\r\n"
 
 
 def request(path: str, body: bytes, content_type: str) -> bytes:
-    """The bytes of a POST over a connection that stays open."""
+    """Return the bytes of a POST over a connection that stays open."""
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}"
     return head.encode() + b"\r\n\r\n" + body
 
 
 def _blank_webp(side: int) -> bytes:
-    """A picture of few bytes and many pixels."""
+    """Return an image file of few bytes and many pixels."""
     file = io.BytesIO()
     Image.new("RGB", (side, side)).save(file, "WebP", lossless=True)
     return file.getvalue()
@@ -78,7 +76,7 @@ def _blank_webp(side: int) -> bytes:
 
 @dataclass(frozen=True)
 class Hostile:
-    """What a client sends once, and then again and again, until it is cut off or leaves after some seconds."""
+    """The bytes of a hostile client: sent once, then repeated, until it is cut off or leaves after some seconds."""
 
     begin: bytes
     again: bytes = b""
@@ -136,9 +134,9 @@ def main(
         float, typer.Option(help="Seconds that a good or bad client rests after each turn.")
     ] = 0,
 ) -> None:
-    """Soak, print and write soak.json; ends with 1 where an answer was wrong or memory grew."""
+    """Soak, print and write soak.json; exit with 1 if an answer was wrong or memory grew."""
     console = Console()
-    console.print(machine.in_words(machine.describe()), highlight=False)
+    console.print(machine.describe_in_words(machine.describe()), highlight=False)
     with (
         tempfile.TemporaryDirectory() as folder,
         service(precision).serving(model.resolve(), Path(folder) / "log") as server,
@@ -173,7 +171,7 @@ def main(
 
 
 class Soak:
-    """The clients, what they were answered, and what was wrong with it."""
+    """The clients, their answers, and the errors in these."""
 
     def __init__(self, server: Server, model: Path, precision: str, pause: float) -> None:
         digits = pictures.digits()
@@ -186,7 +184,7 @@ class Soak:
         self.wrong: list[str] = []
 
     async def run(self, seconds: float) -> None:
-        """All clients together, until the time is over."""
+        """Run all clients together, until the time is over."""
         self._end = time.monotonic() + seconds
         good = [self._raw, self._form, self._verified, self._raw, self._form, self._verified]
         clients = [*good, self._slow, self._bad, self._half, self._leave]
@@ -194,7 +192,7 @@ class Soak:
         await asyncio.gather(*(self._repeat(client, kind) for kind, client in enumerate(clients)))
 
     async def _hostile(self, name: str, _: int) -> None:
-        """One connection of a hostile client; how it ends is the server's choice, but the server must live on."""
+        """Run one connection of a hostile client; the server may end it in any way, but must go on serving."""
         kind = HOSTILE[name]
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         with contextlib.suppress(OSError, EOFError, TimeoutError):
@@ -241,14 +239,14 @@ class Soak:
             self.wrong.append(f"{path} with {body[:20]!r} as {kind} was answered {status}, not {allowed}")
 
     async def _half(self, index: int) -> None:
-        """Half a body, a while of nothing, and gone."""
+        """Send half a body, pause, and leave."""
         whole = request("/classify", self._files[index], "image/png")
         await self._send_and_leave(whole[: -len(self._files[index]) // 2], 0.5)
 
     async def _leave(self, index: int) -> None:
-        """A whole request, and gone before its answer."""
+        """Send a whole request, and leave before its answer."""
         await self._send_and_leave(request("/classify", self._files[index], "image/png"), 0.001)
-        await asyncio.sleep(DROP)  # or these, which wait for nothing, would be nearly all of the traffic
+        await asyncio.sleep(DROP)  # else these fast clients would make most of the traffic
 
     async def _send_and_leave(self, data: bytes, seconds: float) -> None:
         _, writer = await asyncio.open_connection("127.0.0.1", self._port)
@@ -258,7 +256,7 @@ class Soak:
         self.answers["left"] += 1
 
     async def _ask(self, path: str, body: bytes, kind: str, index: int, pieces: int = 1) -> None:
-        """One good request; its answer must be a 503 or right."""
+        """Send one valid request; its answer must be a 503 or right."""
         status, answer = await self._exchange(request(path, body, kind), pieces)
         self.answers[str(status)] += 1
         if status == 200:

@@ -1,11 +1,11 @@
-"""`make bench-training`: how fast training is, beside the limit of arithmetic and the loop that is usually written.
+"""`make bench-training`: measure the speed of training beside the arithmetic limit and a plain loop.
 
-Each architecture trains in two ways, in turns, for some seconds each: with this project's trainer as `fit` runs it, and
-with a plain loop: a Dataset that shifts one image at a time in Python, a DataLoader, float32, PyTorch's own memory
-format, Adam. Both have the same network, batch and augmentation (the paper's shift by up to two pixels), and both look
-at the loss of every step.
+Each architecture is trained in two ways, in turns, for some seconds each: with this project's trainer as `fit` runs
+it, and with a plain loop: a Dataset that shifts one image at a time in Python, a DataLoader, float32, PyTorch's own
+memory format, Adam. Both have the same network, batch and augmentation (the paper's shift by up to two pixels), and
+both read the loss of every step.
 
-The limit is what this machine did in a large product of matrices, in the precision of the trainer, divided by the
+The limit is the speed of a large product of matrices on this machine, in the precision of the trainer, divided by the
 operations that a step needs for an image, forward and backward.
 """
 
@@ -61,46 +61,39 @@ def main(
 ) -> None:
     """Measure, print and write training.json."""
     console = Console()
-    console.print(machine.in_words(machine.describe()), highlight=False)
+    console.print(machine.describe_in_words(machine.describe()), highlight=False)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     data = random_data(images)
     figures = []
     for architecture in architectures.split(","):
         config = run_config(architecture, batch)
         with tempfile.TemporaryDirectory() as folder:
-            ways = {"this": ours(config, data, device, Path(folder)), "plain": plain(config, data, device)}
-            rates = in_turns(ways, rounds, seconds)
+            this = ours(config, data, device, Path(folder))
+            rates = in_turns({"this": this, "plain": plain(config, data, device)}, rounds, seconds)
         found = {"architecture": architecture, "precision": config.precision, "limit": limit(config, device)}
         figures.append(found | rates)
         console.print(f"{architecture}: {rates}", highlight=False)
     console.print(markdown(*training_rows(figures)), highlight=False, soft_wrap=True)
-    threads = torch.get_num_threads()
-    options = {
-        "device": str(device),
-        "threads": threads,
-        "batch": batch,
-        "seconds": seconds,
-        "rounds": rounds,
-    }
-    path = save("training", options, figures, output)
+    options = {"device": str(device), "threads": torch.get_num_threads(), "batch": batch}
+    path = save("training", options | {"seconds": seconds, "rounds": rounds}, figures, output)
     console.print(f"written: {path}", highlight=False)
 
 
-def in_turns(ways: dict[str, Measure], rounds: int, seconds: float) -> dict[str, float]:
-    """Images a second, the median of rounds in which each had its turn."""
-    measured = [{name: way(seconds) for name, way in ways.items()} for _ in range(rounds)]
-    return {name: round(statistics.median(each[name] for each in measured), 1) for name in ways}
+def in_turns(trainers: dict[str, Measure], rounds: int, seconds: float) -> dict[str, float]:
+    """Return images a second, the median of rounds in which all take turns."""
+    measured = [{name: trainer(seconds) for name, trainer in trainers.items()} for _ in range(rounds)]
+    return {name: round(statistics.median(each[name] for each in measured), 1) for name in trainers}
 
 
 def random_data(count: int) -> DatasetPart:
-    """As many images as MNIST has."""
+    """Return as many random images as wanted, in the shape of MNIST."""
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (count, SPEC.channels, SPEC.height, SPEC.width), np.uint8)
     return DatasetPart(pixels, random.integers(0, len(INFO.classes), count, np.int64))
 
 
 def run_config(architecture: str, batch: int) -> RunConfig:
-    """What `fit` would train, with the paper's augmentation."""
+    """Return the settings that `fit` would use, with the paper's augmentation."""
     return RunConfig(
         dataset="mnist",
         network=ModelConfig(architecture=architecture),
@@ -117,18 +110,18 @@ class Enough(Exception):
 
 
 class Stopwatch:
-    """Watches a run, and ends it by raising `Enough`."""
+    """Times a run, and ends it by raising `Enough`."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.began: float | None = None
 
     def start(self, position: TrainingProgress, steps: int) -> None:
-        """Nothing is timed before the first steps."""
+        """Note the first step; the clock starts after `WARM` steps."""
         self.first, self.steps = position.epoch * steps + position.step, steps
 
     def step(self, position: TrainingProgress, loss: float) -> None:
-        """Look at the clock after a step, or some."""
+        """Check the clock after each reported step."""
         done = position.epoch * self.steps + position.step - self.first
         if self.began is None:
             if done >= WARM:
@@ -138,11 +131,11 @@ class Stopwatch:
             raise Enough
 
     def epoch(self, result: EpochResult, *, best: bool) -> None:
-        """An epoch within a measurement is part of it."""
+        """Ignore the end of an epoch: it is part of the measurement."""
 
 
 def ours(config: RunConfig, data: DatasetPart, device: torch.device, folder: Path) -> Measure:
-    """The trainer behind `python -m training fit`, going on at each measurement where it stopped."""
+    """Return a measurement of the trainer behind `python -m training fit`, which continues at each call."""
     fabric = Fabric(accelerator=device.type, devices=1, precision=config.precision)
     trainer = Trainer(fabric, config, INFO, data, folder, {})
 
@@ -175,7 +168,7 @@ class ShiftedImages(Dataset[tuple[Tensor, int]]):
 
 
 def plain(config: RunConfig, data: DatasetPart, device: torch.device) -> Measure:
-    """The loop as public repositories write it; on a GPU with as many loading processes as help it."""
+    """Return a measurement of the loop that public repositories write; on a GPU with loading processes."""
     network = build(config.network).train().to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
     workers = min(8, os.cpu_count() or 1) if device.type == "cuda" else 0
@@ -206,14 +199,14 @@ def plain(config: RunConfig, data: DatasetPart, device: torch.device) -> Measure
 
 
 def loss_of(network: Callable[..., Any], images: Tensor, labels: Tensor) -> Tensor:
-    """Margin loss and the weighted reconstruction loss."""
+    """Return margin loss and weighted reconstruction loss."""
     lengths, _, drawn = network(images, labels)
     margin = margin_loss(lengths, torch.nn.functional.one_hot(labels, lengths.shape[1]))
     return (margin + TrainConfig.reconstruction_weight * reconstruction_loss(drawn, images)).mean()
 
 
 def limit(config: RunConfig, device: torch.device) -> float:
-    """Images a second, if a whole step ran as fast as a large product of matrices does here."""
+    """Return images a second, if a whole step were as fast as a large product of matrices."""
     side = SIDE[device.type]
     kind = torch.bfloat16 if config.precision == "bf16-mixed" else torch.float32
     a, b = (torch.rand(side, side, device=device).to(kind) for _ in range(2))
@@ -227,7 +220,7 @@ def limit(config: RunConfig, device: torch.device) -> float:
 
 
 def operations_an_image(config: ModelConfig) -> int:
-    """Additions and multiplications of a step for one image, forward and backward."""
+    """Return the additions and multiplications of a step for one image, forward and backward."""
     network, images = build(config).train(), torch.zeros(2, *config.image_shape)
     with FlopCounterMode(display=False) as counter:
         torch.autograd.backward(loss_of(network, images, torch.zeros(2, dtype=torch.long)))

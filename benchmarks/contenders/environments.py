@@ -1,6 +1,6 @@
-"""Make the environments of the contenders, one for each file in requirements/: `make bench-serving` runs this.
+"""Make the environments of the competitors, one for each file in requirements/: `make bench-serving` runs this.
 
-They lie in .venv-benchmarks, or where BENCH_ENVIRONMENTS says, and are made again only when their file has changed.
+Their folder is .venv-benchmarks, or BENCH_ENVIRONMENTS. They are made again only when their file has changed.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ REQUIREMENTS = Path(__file__).parent / "requirements"
 
 
 def make(name: str) -> None:
-    """Make one environment, unless it is there."""
+    """Make one environment, unless it exists."""
     folder, pins = ENVIRONMENTS / name, REQUIREMENTS / f"{name}.txt"
     stamp, digest = folder / "installed", hashlib.sha256(pins.read_bytes()).hexdigest()
     if stamp.exists() and stamp.read_text() == digest:
@@ -27,7 +27,7 @@ def make(name: str) -> None:
 
 
 def main() -> None:
-    """Make what the contestants named on the command line need."""
+    """Make the environments of the competitors named on the command line."""
     for name in dict.fromkeys(c.environment for c in choose(",".join(sys.argv[1:])) if c.environment):
         make(name)
 

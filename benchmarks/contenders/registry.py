@@ -1,4 +1,4 @@
-"""Who takes part in `bench-serving`: how each is started, and in which environment."""
+"""List the competitors of `bench-serving`: how each is started, and in which environment."""
 
 import os
 import sys
@@ -17,12 +17,11 @@ ENVIRONMENTS = Path(os.environ.get("BENCH_ENVIRONMENTS") or ROOT / ".venv-benchm
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Competitor:
     """One row of the table.
 
-    `environment` is the name of its own environment, or empty for this project's; `precision` that of the encoder whose
-    answers are expected; `settings` are of this service, which the first word of its command starts, and None for
-    another server.
+    `environment` is the name of its own environment, or empty for this project's. `precision` is that of the encoder
+    whose answers are expected. `settings` are those of this service, and None for another server.
     """
 
     name: str
@@ -34,7 +33,7 @@ class Contestant:
 
     @contextmanager
     def serving(self, model: Path, log: Path) -> Iterator[Server]:
-        """The contestant with the encoder in the folder `model`."""
+        """Run the competitor with the encoder in the folder `model`."""
         port = free_port()
         python = ENVIRONMENTS / self.environment / "bin" / "python" if self.environment else sys.executable
         command = (str(python), *(part.format(port=port) for part in self.command))
@@ -47,7 +46,7 @@ class Contestant:
 
 
 def service_settings(port: int, model: Path, precision: str) -> dict[str, str]:
-    """This service's environment, with a process a core."""
+    """Return this service's environment, with one process a core."""
     settings = {"port": port, "models": model, "precision": precision, "log_format": "json", "device": "cpu"}
     if "workers" in Settings.model_fields:
         settings["workers"] = len(os.sched_getaffinity(0))
@@ -70,37 +69,37 @@ GRANIAN = (
 )
 USUAL = ("-m", "uvicorn", "usual_fastapi:app", "--port", "{port}", "--workers", "2")
 
-CONTESTANTS = {
+COMPETITORS = {
     item.name: item
     for item in (
-        Contestant("capsnet fp32", "", APP, PLAIN, settings={}),
-        Contestant("capsnet int8", "", APP, PLAIN, "int8", {}),
-        Contestant("capsnet fp32, guard", "", APP, settings={}),
-        Contestant("capsnet int8, guard", "", APP, precision="int8", settings={}),
-        Contestant("capsnet int8, plain uvicorn", "", APP, PLAIN, "int8", {"CAPSNET_SERVER": "uvicorn"}),
-        Contestant("capsnet int8, Granian", "granian", GRANIAN, PLAIN, "int8", {}),
-        Contestant("FastAPI, 1 worker", "fastapi", ("plain_fastapi.py", "{port}", "1")),
-        Contestant("FastAPI, 2 workers", "fastapi", ("plain_fastapi.py", "{port}", "2")),
-        Contestant("FastAPI, as usually written", "fastapi", USUAL),
-        Contestant("LitServe", "litserve", ("lit.py", "{port}")),
-        Contestant("BentoML", "bentoml", ("bento.py", "{port}")),
-        Contestant("MLServer", "mlserver", ("mls.py", "{port}")),
-        Contestant("Ray Serve", "ray", ("ray_replicas.py", "{port}")),
+        Competitor("capsnet fp32", "", APP, PLAIN, settings={}),
+        Competitor("capsnet int8", "", APP, PLAIN, "int8", {}),
+        Competitor("capsnet fp32, guard", "", APP, settings={}),
+        Competitor("capsnet int8, guard", "", APP, precision="int8", settings={}),
+        Competitor("capsnet int8, plain uvicorn", "", APP, PLAIN, "int8", {"CAPSNET_SERVER": "uvicorn"}),
+        Competitor("capsnet int8, Granian", "granian", GRANIAN, PLAIN, "int8", {}),
+        Competitor("FastAPI, 1 worker", "fastapi", ("plain_fastapi.py", "{port}", "1")),
+        Competitor("FastAPI, 2 workers", "fastapi", ("plain_fastapi.py", "{port}", "2")),
+        Competitor("FastAPI, as usually written", "fastapi", USUAL),
+        Competitor("LitServe", "litserve", ("lit.py", "{port}")),
+        Competitor("BentoML", "bentoml", ("bento.py", "{port}")),
+        Competitor("MLServer", "mlserver", ("mls.py", "{port}")),
+        Competitor("Ray Serve", "ray", ("ray_replicas.py", "{port}")),
     )
 }
 ON_GPU = {"CAPSNET_DEVICE": "cuda", "CAPSNET_REQUIRE_GPU": "1", "CAPSNET_WORKERS": "1"}
 if count_gpus():
     for precision in ("fp32", "fp16"):
-        row = Contestant(f"capsnet {precision}, GPU", "", APP, PLAIN, precision, ON_GPU)
-        CONTESTANTS[row.name] = row
+        row = Competitor(f"capsnet {precision}, GPU", "", APP, PLAIN, precision, ON_GPU)
+        COMPETITORS[row.name] = row
 
 
-def service(precision: str) -> Contestant:
-    """This service by itself, with `auto` or a precision."""
-    return Contestant(f"capsnet {precision}", "", APP, PLAIN, precision, {})
+def service(precision: str) -> Competitor:
+    """Return this service as a competitor, with `auto` or a precision."""
+    return Competitor(f"capsnet {precision}", "", APP, PLAIN, precision, {})
 
 
-def choose(pattern: str) -> list[Contestant]:
-    """The contestants whose names hold one of the words in a comma-separated list; all for an empty one."""
+def choose(pattern: str) -> list[Competitor]:
+    """Return the competitors whose names contain a word of a comma-separated list; all for an empty one."""
     words = [word.strip().lower() for word in pattern.split(",") if word.strip()]
-    return [c for c in CONTESTANTS.values() if not words or any(word in c.name.lower() for word in words)]
+    return [c for c in COMPETITORS.values() if not words or any(word in c.name.lower() for word in words)]

@@ -1,8 +1,8 @@
-"""An open-loop load: requests arrive at a rate, whether or not earlier ones have been answered.
+"""Make an open-loop load: requests arrive at a rate, whether or not earlier ones have been answered.
 
-wrk is a closed loop: its clients wait for their answers, so it can never ask for more than it gets. h2load (Debian's
-`nghttp2-client`) sends over many connections, each at a rate of its own. A connection carries one request at a time, so
-at most as many requests are under way as there are connections; what was truly sent is reported beside what was asked.
+wrk is a closed loop: its clients wait for their answers, so it never asks for more than it gets. h2load (Debian's
+`nghttp2-client`) sends over many connections, each at its own rate. A connection carries one request at a time, so at
+most as many requests are under way as there are connections; the rate that was really sent is reported as well.
 """
 
 import re
@@ -16,7 +16,7 @@ import numpy as np
 
 from .wrk import LoadError, output_of
 
-# Seconds before figures are taken: the connections are opened in them.
+# Seconds before the measurement, to open the connections.
 WARM_UP = 2
 SUMMARY = re.compile(
     r"requests: \d+ total, (\d+) started, (\d+) done, \d+ succeeded, \d+ failed, (\d+) errored"
@@ -25,7 +25,7 @@ SUMMARY = re.compile(
 
 @dataclass(frozen=True)
 class Arrivals:
-    """What became of the requests of some seconds: answers by status, and their milliseconds by status."""
+    """The answers to the requests of some seconds, by status, and their milliseconds by status."""
 
     seconds: float
     broken: int
@@ -33,11 +33,11 @@ class Arrivals:
     latencies: dict[int, np.ndarray]
 
     def rate(self, status: int) -> float:
-        """Answers a second with this status."""
+        """Return answers a second with this status."""
         return self.statuses[status] / self.seconds
 
     def percentile(self, percent: float, status: int = 200) -> float:
-        """A percentile of the latency of answers with this status, milliseconds; 0 where there are none."""
+        """Return a percentile of the latency of answers with this status, milliseconds; 0 where there are none."""
         found = self.latencies.get(status)
         return float(np.percentile(found, percent)) if found is not None else 0.0
 
@@ -63,7 +63,7 @@ def run(url: str, body: Path, content_type: str, *, rate: float, seconds: int, c
 
 
 def _read(log: Path) -> tuple[Counter[int], dict[int, np.ndarray]]:
-    """Answers by status, and their milliseconds, from lines of start, status and microseconds."""
+    """Return answers by status, and their milliseconds, from lines of start, status and microseconds."""
     lines = (
         np.loadtxt(log, dtype=np.int64, ndmin=2, usecols=(1, 2)) if log.stat().st_size else np.zeros((0, 2))
     )
@@ -72,6 +72,6 @@ def _read(log: Path) -> tuple[Counter[int], dict[int, np.ndarray]]:
 
 
 def allow_many_connections() -> None:
-    """Raise the limit of open files, for this process and for those that it starts."""
+    """Raise the limit of open files, for this process and those that it starts."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,4 +1,4 @@
-"""The pictures that every benchmark sends: 512 different digits, as arrays, PNG files and bodies of requests."""
+"""Make the images that every benchmark sends: 512 different digits, as arrays, PNG files and bodies of requests."""
 
 import io
 from collections.abc import Sequence
@@ -17,25 +17,25 @@ SAMPLE = Path(__file__).resolve().parents[2] / "tests" / "data"
 
 
 def digits() -> np.ndarray:
-    """(512,28,28) bytes, no two alike: the repository's sample of MNIST, and the same moved by a pixel."""
+    """Return (512,28,28) bytes, all different: the repository's sample of MNIST, and the same moved by a pixel."""
     sample = load("mnist", "test", SAMPLE, subset=True).images[:, 0]
     return np.concatenate([sample, np.roll(sample, 1, axis=2)])[:COUNT]
 
 
 def floats(pixels: np.ndarray) -> np.ndarray:
-    """The arrays (N,1,H,W) that the network takes, of pixels (N,H,W)."""
+    """Return the network's arrays (N,1,H,W) for pixels (N,H,W)."""
     return pixels[:, None].astype(np.float32) / 255
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """A PNG file of pixels (H,W)."""
+    """Return a PNG file of pixels (H,W)."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
 
 
 def multipart(files: Sequence[bytes]) -> bytes:
-    """A form with these files, each in the field `file`."""
+    """Return a form with these files, each in the field `file`."""
     head = (
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="digit.png"\r\n'
         "Content-Type: image/png\r\n\r\n"
@@ -44,7 +44,7 @@ def multipart(files: Sequence[bytes]) -> bytes:
 
 
 def binary_tensors(images: np.ndarray) -> tuple[bytes, int]:
-    """A request of the Open Inference Protocol with images (N,1,H,W) as raw bytes, and the length of its JSON part."""
+    """Return a request of the Open Inference Protocol with images (N,1,H,W) as raw bytes, and its JSON length."""
     data = images.tobytes()
     header = orjson.dumps(
         {
@@ -63,6 +63,6 @@ def binary_tensors(images: np.ndarray) -> tuple[bytes, int]:
 
 
 def write_bodies(path: Path, bodies: Sequence[bytes]) -> Path:
-    """Write bodies for `post.lua`: each behind its length."""
+    """Write bodies for `post.lua`, each after its length; return the path."""
     path.write_bytes(b"".join(b"%d\n%s" % (len(body), body) for body in bodies))
     return path

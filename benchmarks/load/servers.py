@@ -1,4 +1,4 @@
-"""Servers as processes: start one, wait until it answers, ask it, watch its memory, end it."""
+"""Run servers as processes: start one, wait until it answers, send requests, watch its memory, end it."""
 
 import contextlib
 import http.client
@@ -27,11 +27,11 @@ class Server:
         self.log = log
 
     def url(self, path: str) -> str:
-        """The address of a path."""
+        """Return the address of a path."""
         return f"http://127.0.0.1:{self.port}{path}"
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        """Status and body of one answer."""
+        """Return status and body of one answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.request("POST", path, body, dict(headers))
@@ -41,7 +41,7 @@ class Server:
             connection.close()
 
     def resident(self) -> int:
-        """The memory of all its processes together, bytes; what they share is counted in each."""
+        """Return the memory of all its processes together, bytes; shared pages count in each."""
         pages = 0
         for pid in processes_of(self.process.pid):
             with contextlib.suppress(OSError):
@@ -49,7 +49,7 @@ class Server:
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     def processor_seconds(self) -> float:
-        """What all its processes have computed so far, seconds."""
+        """Return the CPU time of all its processes so far, seconds."""
         ticks = 0
         for pid in processes_of(self.process.pid):
             with contextlib.suppress(OSError):
@@ -58,7 +58,7 @@ class Server:
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def open_files(self) -> int:
-        """The file descriptors of all its processes together."""
+        """Return the number of file descriptors of all its processes."""
         count = 0
         for pid in processes_of(self.process.pid):
             with contextlib.suppress(OSError):
@@ -66,12 +66,12 @@ class Server:
         return count
 
     def tail(self) -> str:
-        """The end of its log."""
+        """Return the end of its log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
 
 
 def processes_of(first: int) -> set[int]:
-    """A process, those of its session, and all their descendants: workers may be in sessions of their own."""
+    """Return a process, those of its session, and all their descendants: workers may have sessions of their own."""
     children: dict[int, set[int]] = {}
     new = {first}
     for entry in Path("/proc").iterdir():
@@ -89,13 +89,13 @@ def processes_of(first: int) -> set[int]:
 
 
 def stat(pid: int) -> list[str]:
-    """What `/proc` says of a process from its state on: state, parent, group, session and so on; raises OSError."""
-    # The name before that, in brackets, may hold anything.
+    """Return the fields of `/proc/PID/stat` from the state on: state, parent, group, session …; raises OSError."""
+    # The name before the state, in brackets, may contain blanks and brackets.
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def _began(pid: int) -> str:
-    """The moment at which a process began, which tells it from others that get its id later; empty if it is gone."""
+    """Return the start time of a process, which distinguishes it from later ones with its id; empty if it is gone."""
     try:
         return stat(pid)[19]
     except OSError:
@@ -103,7 +103,7 @@ def _began(pid: int) -> str:
 
 
 def free_port() -> int:
-    """A port that no process listens on, nor on the one after it."""
+    """Return a port that no process listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -113,7 +113,7 @@ def free_port() -> int:
 def running(
     command: Sequence[str], port: int, log: Path, *, folder: Path, environment: Mapping[str, str]
 ) -> Iterator[Server]:
-    """Start a server, and end it and all its processes."""
+    """Start a server; at the end, end it and all its processes."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             list(command),
@@ -130,7 +130,7 @@ def running(
 
 
 def wait_until_answering(server: Server, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
-    """The first answer 200 to a request; raises ServerError if none comes."""
+    """Return the first answer 200 to a request; raises ServerError if none comes."""
     give_up = time.monotonic() + START_LIMIT
     last: object = "nothing listens"
     while time.monotonic() < give_up and server.process.poll() is None:
@@ -148,7 +148,7 @@ def wait_until_answering(server: Server, path: str, body: bytes, headers: Mappin
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask, wait, and kill the remaining processes that were started here."""
+    """Send SIGTERM, wait, and kill the remaining processes that were started here."""
     left = {pid: _began(pid) for pid in processes_of(process.pid)}
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""A server watched while something else is done to it: its memory, and how soon it answers a probe."""
+"""Watch a server under load: its memory, and how fast it answers a probe."""
 
 import http.client
 import statistics
@@ -10,7 +10,7 @@ from benchmarks.load.servers import Server
 
 
 class Sampler:
-    """Takes a sample of a server every so many seconds, in a thread of its own; use as a context."""
+    """Takes a sample of a server every so many seconds, in its own thread; use as a context."""
 
     def __init__(self, server: Server, every: float) -> None:
         self._server = server
@@ -46,26 +46,26 @@ class Watch(Sampler):
         self.samples.append((time.monotonic() - self._start, self._server.resident()))
 
     def growth(self, after: float) -> float:
-        """Megabytes a minute, by a straight line through the samples after that many seconds; 0 for fewer than two."""
+        """Return megabytes a minute, by linear regression over samples after so many seconds; 0 for fewer than two."""
         late = [(seconds / 60, size / 2**20) for seconds, size in self.samples if seconds >= after]
         if len(late) < 2:
             return 0.0
         return statistics.linear_regression(*zip(*late, strict=True)).slope
 
     def medians(self) -> list[float]:
-        """The median of each third of the time, megabytes: decodings that come and go do not move it."""
+        """Return the median of each third of the time, megabytes: single decodings do not affect it."""
         third = max(1, len(self.samples) // 3)
         parts = [self.samples[start : start + third] for start in (0, third, 2 * third)]
         return [statistics.median(size for _, size in part) / 2**20 for part in parts if part]
 
     @property
     def largest(self) -> float:
-        """The most that was seen, megabytes."""
+        """Return the largest sample, megabytes."""
         return max((size for _, size in self.samples), default=0) / 2**20
 
 
 class Probes(Sampler):
-    """Asks for `/health/live` again and again, each time over a new connection."""
+    """Requests `/health/live` repeatedly, each time over a new connection."""
 
     def __init__(self, server: Server, every: float = 0.1) -> None:
         super().__init__(server, every)
@@ -84,5 +84,5 @@ class Probes(Sampler):
         self._seconds.append(time.perf_counter() - start if alive else 10.0)
 
     def percentile(self, percent: int) -> float:
-        """A percentile of their milliseconds; a failed one counts as ten seconds."""
+        """Return a percentile of the milliseconds; a failed probe counts as ten seconds."""
         return 1e3 * statistics.quantiles(self._seconds, n=100, method="inclusive")[percent - 1]

@@ -1,4 +1,4 @@
-"""wrk as the load: run it, read its figures, and refuse figures that are no answers."""
+"""Run wrk as the load, and read its figures."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ class LoadError(RuntimeError):
 
 @dataclass(frozen=True)
 class Load:
-    """What one run of wrk saw. `broken` counts errors of the socket and time-outs."""
+    """The figures of one run of wrk. `broken` counts socket errors and timeouts."""
 
     requests: int
     seconds: float
@@ -29,12 +29,12 @@ class Load:
 
     @property
     def rate(self) -> float:
-        """Requests a second that were answered 200: a fast error is no speed."""
+        """Return requests a second that were answered 200: fast errors do not count."""
         return (self.requests - self.not_200) / self.seconds
 
 
 def parse(output: str) -> Load:
-    """The figures in what wrk and its script print; raises LoadError if they are not there."""
+    """Return the figures that wrk and its script print; raises LoadError if they are missing."""
     for line in output.splitlines():
         if line.startswith(MARK):
             return Load(**json.loads(line.removeprefix(MARK)))
@@ -50,7 +50,7 @@ def run(
     content_type: str,
     headers: Mapping[str, str] | None = None,
 ) -> Load:
-    """Have `clients` connections post the bodies in rotation, each sending as soon as it has its answer.
+    """Let `clients` connections post the bodies in rotation, each sending as soon as it has its answer.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def output_of(command: list[str], *, package: str, seconds: float) -> str:
     Raises
     ------
     LoadError
-        If it is not installed, which Debian's `package` would mend, or fails.
+        If it is not installed (Debian has it in `package`), or fails.
     """
     program = command[0]
     if shutil.which(program) is None:

@@ -16,7 +16,7 @@ from benchmarks.own_images.measure import Result, measure, table
 
 
 def main() -> None:
-    """Measure the kinds that are named, or all of them."""
+    """Measure the named kinds, or all of them."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

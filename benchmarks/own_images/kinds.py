@@ -1,4 +1,4 @@
-"""Draw folders of images as users bring them: one function a kind, one sub-folder a class.
+"""Draw folders of images as users have them: one function for each kind, one sub-folder for each class.
 
 Every image is drawn from random numbers alone, so the folders need no download and no licence. Images are drawn on a
 canvas of `SIDE` pixels and scaled to a random size; files differ in format and in mode.
@@ -45,10 +45,10 @@ class Kind:
 
     def write(self, folder: Path, seed: int, count: int | None = None) -> Path:
         """Write FOLDER/CLASS/NUMBER.ENDING for every class, always the same images for a seed."""
-        for place, name in enumerate(self.classes):
+        for index, name in enumerate(self.classes):
             (folder / name).mkdir(parents=True, exist_ok=True)
             for number in range(count or self.count):
-                random = np.random.default_rng([seed, place, number])
+                random = np.random.default_rng([seed, index, number])
                 image = self.draw(name, random).convert("RGB")
                 ending, mode = self.formats[random.integers(len(self.formats))]
                 edge = round(math.exp(random.uniform(*np.log(self.sizes))))
@@ -62,7 +62,7 @@ class Kind:
 
 
 def save(image: Image.Image, path: Path, mode: str) -> None:
-    """Write an image in a mode: for `RGBA` and `P` with a transparent corner, as icons have it."""
+    """Write an image in a mode: for `RGBA` and `P` with a transparent corner, as icons have."""
     if mode == "RGBA":
         image = image.convert("RGBA")
         image.putpixel((0, 0), (255, 255, 255, 0))
@@ -98,7 +98,7 @@ def points(array: np.ndarray) -> list[tuple[float, float]]:
 
 
 def line_drawing(name: str, random: Random) -> Image.Image:
-    """Dark pen on light paper."""
+    """Draw with a dark pen on light paper."""
     image = Image.new("L", (SIDE, SIDE), int(random.integers(215, 256)))
     pen = ImageDraw.Draw(image)
     t = np.linspace(0, 1, 120)
@@ -122,7 +122,7 @@ def line_drawing(name: str, random: Random) -> Image.Image:
 
 
 def clutter(random: Random) -> Image.Image:
-    """A background of blots in all colours."""
+    """Draw a background of blots in all colours."""
     image = Image.new("RGB", (SIDE, SIDE), colour(random))
     pen = ImageDraw.Draw(image)
     for _ in range(int(random.integers(12, 30))):
@@ -136,7 +136,7 @@ CORNERS = {"triangle": (3, 1.0), "square": (4, 1.0), "star": (10, 0.42), "disc":
 
 
 def shape_on_clutter(name: str, random: Random) -> Image.Image:
-    """A bright shape of any colour in front of clutter."""
+    """Draw a bright shape of any colour in front of clutter."""
     image = clutter(random)
     corners, inner = CORNERS[name]
     fill = colour(random)
@@ -151,7 +151,7 @@ def shape_on_clutter(name: str, random: Random) -> Image.Image:
 
 
 def texture(name: str, random: Random) -> Image.Image:
-    """A surface that fills the image, in two colours, at any phase, scale and angle near upright."""
+    """Draw a surface that fills the image, in two colours, at any phase, scale and angle near upright."""
     y, x = np.mgrid[0:SIDE, 0:SIDE] / SIDE
     angle = random.uniform(-0.3, 0.3)
     u = x * math.cos(angle) + y * math.sin(angle) + random.random()
@@ -188,7 +188,7 @@ def blurred_noise(random: Random, radius: float) -> np.ndarray:
 
 
 def lit_object(name: str, random: Random) -> Image.Image:
-    """A body on a table: its normals are shaded by a lamp, and it throws a soft shadow."""
+    """Draw an object on a table: a lamp shades its normals, and it casts a soft shadow."""
     y, x = (np.mgrid[0:SIDE, 0:SIDE] - SIDE / 2) / (SIDE / 2)
     size = random.uniform(0.4, 0.6)
     x = (x - random.uniform(-0.2, 0.2)) / size
@@ -242,7 +242,7 @@ SIGNS = (
 
 
 def sign(name: str, random: Random) -> Image.Image:
-    """A sign in one colour on a plate of another."""
+    """Draw a sign in one colour on a plate of another."""
     back = colour(random)
     light = sum(back) > 384
     fore = colour(random, 0, 110) if light else colour(random, 150)

@@ -1,4 +1,4 @@
-"""Train on a folder of one kind as a user would, and measure the exported model on images that it never saw."""
+"""Train on a folder of one kind as a user would, and measure the exported model on new images."""
 
 import io
 import resource
@@ -36,9 +36,9 @@ class Result:
     Attributes
     ----------
     images, classes, held_out
-        How many there were.
+        Numbers of images, classes and held-out images.
     minutes, processor_minutes
-        From the command to the exported model: as a clock shows it, and as the processors were used.
+        From the command to the exported model: wall time, and CPU time.
     error, low, high, neighbour
         Share of the held-out images that are wrong with its interval of 95 %, and of a nearest neighbour.
     refused_good
@@ -63,7 +63,7 @@ class Result:
 
     @property
     def refused_others(self) -> float:
-        """Mean over the other kinds."""
+        """Return the mean share that the guard refuses over the other kinds."""
         return float(np.mean(list(self.refused.values())))
 
 
@@ -81,17 +81,19 @@ def measure(name: str, work: Path, *options: str, draw: int = 0) -> Result:
     _training("export", str(run / "best.safetensors"), "--output", str(model), "--force")
     seconds, used = time.monotonic() - began, _processor_seconds() - used
     card, models = open_variants(model)
-    network, usual = models["fp32"], card.variants["fp32"].guard
-    new = kind.write(work / name / "held-out", PARTS * draw + HELD_OUT_PART, -(-HELD_OUT // len(kind.classes)))
-    images, labels = read_folder(new, kind, card.input)
-    seen, seen_labels = read_folder(folder, kind, card.input)
-    lengths, accepted = classify(network, usual, images)
+    network, thresholds = models["fp32"], card.variants["fp32"].guard
+    count = -(-HELD_OUT // len(kind.classes))
+    held_out = kind.write(work / name / "held-out", PARTS * draw + HELD_OUT_PART, count)
+    images, labels = read_folder(held_out, kind, card.input)
+    training_images, training_labels = read_folder(folder, kind, card.input)
+    neighbours = training_labels[nearest_neighbours(to_bytes(images), to_bytes(training_images))]
+    lengths, accepted = classify(network, thresholds, images)
     wrong = int((lengths.argmax(axis=1) != labels).sum())
     low, high = wilson(wrong, len(labels))
     return Result(
         kind=name,
         title=kind.title,
-        images=len(seen_labels),
+        images=len(training_labels),
         classes=len(kind.classes),
         held_out=len(labels),
         minutes=seconds / 60,
@@ -99,16 +101,16 @@ def measure(name: str, work: Path, *options: str, draw: int = 0) -> Result:
         error=wrong / len(labels),
         low=low,
         high=high,
-        neighbour=float((seen_labels[nearest_neighbours(to_bytes(images), to_bytes(seen))] != labels).mean()),
+        neighbour=float((neighbours != labels).mean()),
         refused_good=float((~accepted).mean()),
         refused={
-            other: float((~classify(network, usual, strange)[1]).mean())
-            for other, strange in strangers(kind, card.input, work, PARTS * draw + OTHER_PART).items()
+            other: float((~classify(network, thresholds, others)[1]).mean())
+            for other, others in other_images(kind, card.input, work, PARTS * draw + OTHER_PART).items()
         },
     )
 
 
-def strangers(kind: Kind, spec: InputSpec, work: Path, seed: int) -> dict[str, np.ndarray]:
+def other_images(kind: Kind, spec: InputSpec, work: Path, seed: int) -> dict[str, np.ndarray]:
     """Return images (N,C,H,W) of other kinds: digits, noise, and the folders that share no class."""
     found = {"digits": digits(spec), "noise": noise(spec, seed)}
     for name, other in KINDS.items():
@@ -143,7 +145,7 @@ def read_folder(folder: Path, kind: Kind, spec: InputSpec) -> tuple[np.ndarray, 
     return images, np.array([label for _, label in paths])
 
 
-def classify(model: OnnxModel, usual: Guard, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def classify(model: OnnxModel, thresholds: Guard, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the lengths (N,J) of images (N,C,H,W), and whether the guard accepts each (N,)."""
     lengths, accepted = [], []
     for first in range(0, len(images), BATCH):
@@ -151,7 +153,7 @@ def classify(model: OnnxModel, usual: Guard, images: np.ndarray) -> tuple[np.nda
         found, poses = model.encode(part)
         drawn = reconstruct(model, found, poses)
         lengths.append(found)
-        accepted.append(guard.distance(part, drawn) <= guard.thresholds(usual, part, found))
+        accepted.append(guard.distance(part, drawn) <= guard.thresholds(thresholds, part, found))
     return np.concatenate(lengths), np.concatenate(accepted)
 
 

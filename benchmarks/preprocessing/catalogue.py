@@ -1,4 +1,4 @@
-"""Every kind of picture that people make, by name: from a data-set row to the bytes of a file."""
+"""Make every kind of image that people make, by name: from a data-set row to the bytes of a file."""
 
 import zlib
 from collections.abc import Callable
@@ -82,7 +82,7 @@ GROUPS = {
 
 
 def make(kind: str, row: np.ndarray, number: int, enlargement: int = ENLARGEMENT) -> bytes:
-    """The file of a kind from a data-set row uint8 (28,28); the same number gives the same file.
+    """Return the file of a kind from a data-set row uint8 (28,28); the same number gives the same file.
 
     Photographs have 12 megapixels; a smaller `enlargement` saves time where their size does not matter.
     """

@@ -1,4 +1,4 @@
-"""Files that mean harm, and files that were harmed: what a decoder that strangers reach must survive."""
+"""Make malicious and damaged image files, which a public decoder must survive."""
 
 import io
 import struct
@@ -10,7 +10,7 @@ from PIL import Image
 
 
 def whole_files() -> dict[str, bytes]:
-    """A small sound file of each format and mode, for mutation."""
+    """Return a small valid file of each format and mode, for mutation."""
     noise = np.random.default_rng(3).integers(0, 255, (40, 56, 4)).astype(np.uint8)
     rgba = Image.fromarray(noise)
     rgb, grey = rgba.convert("RGB"), rgba.convert("L")
@@ -46,21 +46,21 @@ def _saved(image: Image.Image, form: str, **options: Any) -> bytes:
 
 
 def many_scans(edge: int, scans: int) -> bytes:
-    """A progressive JPEG of one shade whose last scan comes again and again, at no more than a few bytes each."""
+    """Return a progressive JPEG of one shade whose last scan is repeated, at a few bytes each."""
     whole = _saved(Image.new("RGB", (edge, edge), (200, 100, 50)), "JPEG", progressive=True)
     last = whole[whole.rindex(b"\xff\xda") : -2]
     return whole[:-2] + last * scans + whole[-2:]
 
 
 def declared(width: int, height: int) -> bytes:
-    """A PNG that declares a size and has next to no pixels."""
+    """Return a PNG that declares a size and has almost no pixels."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     pixels = zlib.compress(bytes(100_000))
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
 
 
 def long_text(length: int) -> bytes:
-    """A small PNG with a comment that unpacks to `length` bytes."""
+    """Return a small PNG with a comment that unpacks to `length` bytes."""
     sound = _saved(Image.new("L", (30, 30)), "PNG")
     return sound[:33] + _chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(length), 9)) + sound[33:]
 
@@ -70,28 +70,28 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def mutated(data: bytes, rng: np.random.Generator) -> bytes:
-    """A file with a little of it changed: bytes, numbers at their bounds, pieces lost, doubled or swapped."""
-    harmed = bytearray(data)
+    """Return a file with small changes: bytes, numbers at their bounds, pieces removed, doubled or swapped."""
+    changed = bytearray(data)
     for _ in range(int(rng.integers(1, 9))):
-        at = int(rng.integers(len(harmed)))
+        at = int(rng.integers(len(changed)))
         how = int(rng.integers(6))
         if how == 0:
-            harmed[at] = int(rng.integers(256))
+            changed[at] = int(rng.integers(256))
         elif how == 1:
-            harmed[at] ^= 1 << int(rng.integers(8))
+            changed[at] ^= 1 << int(rng.integers(8))
         elif how == 2:
             bound = [0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF][int(rng.integers(8))]
             size = int(rng.choice([2, 4]))
-            harmed[at : at + size] = (bound & (256**size - 1)).to_bytes(
+            changed[at : at + size] = (bound & (256**size - 1)).to_bytes(
                 size, ["big", "little"][int(rng.integers(2))]
             )
-        elif how == 3 and len(harmed) > 40:
-            del harmed[at : at + int(rng.integers(1, 32))]
+        elif how == 3 and len(changed) > 40:
+            del changed[at : at + int(rng.integers(1, 32))]
         elif how == 4:
-            piece = harmed[at : at + int(rng.integers(1, 64))]
-            harmed[at:at] = piece * int(rng.integers(1, 4))
+            piece = changed[at : at + int(rng.integers(1, 64))]
+            changed[at:at] = piece * int(rng.integers(1, 4))
         else:
-            del harmed[max(at, 16) :]
-        if not harmed:
+            del changed[max(at, 16) :]
+        if not changed:
             return b""
-    return bytes(harmed)
+    return bytes(changed)

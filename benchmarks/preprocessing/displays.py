@@ -49,7 +49,7 @@ def seven_segments(_row: np.ndarray, rng: np.random.Generator, label: int) -> by
 
 
 def _led(lit: np.ndarray, all_of_them: np.ndarray, thick: float, rng: np.random.Generator) -> np.ndarray:
-    """Light segments of one colour on black, their glow around them: (h,w,3)."""
+    """Draw light segments of one colour on black, with a glow around them: (h,w,3)."""
     colour = np.array([(255, 40, 30), (60, 255, 90), (255, 170, 40), (80, 160, 255)][rng.integers(4)])
     glow = _blurred(lit, thick * rng.uniform(0.4, 1.2)) * rng.uniform(0.2, 0.6)
     ghost = rng.choice([0.0, rng.uniform(0.02, 0.1)]) * all_of_them
@@ -76,8 +76,8 @@ def _cover(
             corners = [start, start + inset + across, end - inset + across, end, end - inset - across]
             corners.append(start + inset - across)
         else:
-            room = thick / 2 + gap if name in "adg" else gap
-            start, end = start + along * room, end - along * room
+            inset = thick / 2 + gap if name in "adg" else gap
+            start, end = start + along * inset, end - along * inset
             corners = [start + across, end + across, end - across, start - across]
         placed = np.array(corners) - scale * (0.5, 1)
         placed[:, 0] -= placed[:, 1] * slant

@@ -24,7 +24,7 @@ def cell(_row: np.ndarray, rng: np.random.Generator, _label: int) -> bytes:
 
 
 def margin(_row: np.ndarray, rng: np.random.Generator, _label: int) -> bytes:
-    """Photograph a blank page with one margin line or two, now and then with ruled lines."""
+    """Photograph a blank page with one or two margin lines, sometimes with ruled lines."""
     size = _size(rng, 240, 640)
     values = _paper(size, rng)
     for _ in range(rng.integers(1, 3)):
@@ -102,8 +102,8 @@ def one_at_edge(row: np.ndarray, rng: np.random.Generator, _label: int) -> bytes
     tip = rng.uniform(0.06, 0.13)
     tall = min(rng.uniform(0.55, 0.85) * size[1], 0.85 * size[0] / (digit.width + tip))
     half = np.ptp(digit.points, axis=0) / 2 * tall + tip * tall / 2
-    room = np.maximum(np.array(size) / 2 - half - 2, 0)
-    middle = np.array(size) / 2 + rng.uniform(-0.6, 0.6, 2) * room
+    free = np.maximum(np.array(size) / 2 - half - 2, 0)
+    middle = np.array(size) / 2 + rng.uniform(-0.6, 0.6, 2) * free
     side = rng.integers(3)
     over = rng.uniform(0.1, 0.9) * tip * tall
     middle[1] = (middle[1], half[1] - over, size[1] - half[1] + over)[side] if side else middle[1]
@@ -165,7 +165,7 @@ def _line(
 
 
 def _finished(values: np.ndarray, rng: np.random.Generator) -> bytes:
-    """Save as a grey PNG or a JPEG in colour, now and then as the negative."""
+    """Save as a grey PNG or a JPEG in colour, sometimes as the negative."""
     values = 1 - values if rng.random() < 0.15 else values
     image = Image.fromarray(np.round(np.clip(values, 0, 1) * 255).astype(np.uint8))
     if rng.random() < 0.5:

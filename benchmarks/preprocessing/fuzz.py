@@ -1,8 +1,8 @@
 """Feed damaged and absurd images to the decoder: `python -m benchmarks.preprocessing.fuzz --minutes 10`.
 
-A finding is an exception that is none of the two promised ones, an array of another shape or range, a picture that
-takes longer than two seconds of CPU time, or one that makes the process grow beyond a bound. Each is written to a file,
-and the exit status is 1.
+A finding is an exception other than the two documented ones, an array of another shape or range, an image that takes
+more than two seconds of CPU time, or one that makes the process grow beyond a bound. Each is written to a file, and the
+exit status is 1.
 """
 
 import argparse
@@ -24,14 +24,14 @@ SPECS = (
     InputSpec(channels=1, height=28, width=28, preprocess="mnist"),
     InputSpec(channels=3, height=32, width=48, preprocess="resize"),
 )
-WAYS = get_args(PreprocessMode)
+MODES = get_args(PreprocessMode)
 LONGEST = 2.0  # seconds of CPU time
 MAX_PIXELS = 4_000_000
 MOST_MEMORY = 256  # MiB that one file may add to the process at its highest
 
 
 def main() -> int:
-    """Fuzz; gives the exit status."""
+    """Fuzz, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=int(time.time()))
@@ -39,12 +39,12 @@ def main() -> int:
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # Pillow's, about damaged EXIF data
     rng = np.random.default_rng(options.seed)
-    sound = list(whole_files().values())
+    valid = list(whole_files().values())
     end = time.monotonic() + 60 * options.minutes
     tried = findings = read = 0
     while time.monotonic() < end:
-        data = mutated(sound[rng.integers(len(sound))], rng)
-        problem, was_read = examine(data, SPECS[rng.integers(2)], WAYS[rng.integers(len(WAYS))])
+        data = mutated(valid[rng.integers(len(valid))], rng)
+        problem, was_read = examine(data, SPECS[rng.integers(2)], MODES[rng.integers(len(MODES))])
         tried, read = tried + 1, read + was_read
         if problem:
             findings += 1
@@ -53,35 +53,35 @@ def main() -> int:
     return 1 if findings else 0
 
 
-def examine(data: bytes, spec: InputSpec, way: str) -> tuple[str, bool]:
+def examine(data: bytes, spec: InputSpec, mode: str) -> tuple[str, bool]:
     """Return the fault in the answer to a file, or nothing; and whether it was read."""
     begin, peak = time.thread_time(), _peak()
     read = False
     try:
-        seen = decode(data, spec, preprocess=way, max_pixels=MAX_PIXELS)
+        image = decode(data, spec, preprocess=mode, max_pixels=MAX_PIXELS)
         read = True
     except (NotAnImage, ImageTooLarge):
-        seen = None
+        image = None
     except Exception:  # noqa: BLE001  (the finding itself)
         return traceback.format_exc(), False
     seconds = time.thread_time() - begin
     if seconds > LONGEST:
         return f"took {seconds:.1f} s of CPU time", read
-    if seen is not None and not _sound(seen, spec):
-        return f"an array {seen.shape} from {seen.min()} to {seen.max()}", read
+    if image is not None and not _is_valid(image, spec):
+        return f"an array {image.shape} from {image.min()} to {image.max()}", read
     if (grown := _peak() - peak) > MOST_MEMORY:
         return f"{grown} MiB of memory", read
     return "", read
 
 
 def _peak() -> int:
-    """The most memory that the process has had, in MiB."""
+    """Return the peak memory of the process, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
-def _sound(seen: np.ndarray, spec: InputSpec) -> bool:
+def _is_valid(image: np.ndarray, spec: InputSpec) -> bool:
     shape = (spec.channels, spec.height, spec.width)
-    return seen.shape == shape and bool(np.isfinite(seen).all()) and 0 <= seen.min() <= seen.max() <= 1
+    return image.shape == shape and bool(np.isfinite(image).all()) and 0 <= image.min() <= image.max() <= 1
 
 
 def _keep(path: Path, data: bytes, problem: str) -> None:

@@ -1,4 +1,4 @@
-"""What the guard refuses: good images, photographs, and pictures of what the network was not trained on."""
+"""Measure what the guard refuses: good images, photographs, and out-of-distribution images."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +15,14 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class Judged:
-    """What a model and its guard say of N images.
+    """The answers of a model and its guard for N images.
 
     Attributes
     ----------
     label
         int64 (N,): class of the longest capsule.
     score
-        (N,): strangeness as a share of the class's threshold; above 1 is refused.
+        (N,): anomaly score as a share of the class's threshold; above 1 is refused.
     accepted
         bool (N,): what the service answers.
     """
@@ -33,12 +33,12 @@ class Judged:
 
     @property
     def refused(self) -> float:
-        """Share of the images that is refused."""
+        """Return the share of the images that is refused."""
         return 1 - float(self.accepted.mean())
 
 
 def judge(model: Model, thresholds: Guard, images: np.ndarray) -> Judged:
-    """Classify and judge images uint8 (N,1,h,w)."""
+    """Classify images uint8 (N,1,h,w) and apply the guard."""
     parts = [
         _judge(model, thresholds, images[first : first + BATCH].astype(np.float32) / 255)
         for first in range(0, len(images), BATCH)
@@ -55,14 +55,14 @@ def _judge(model: Model, thresholds: Guard, images: np.ndarray) -> tuple[np.ndar
 
 
 def auroc(good: np.ndarray, odd: np.ndarray) -> float:
-    """Probability that an odd image (M,) is stranger than a good one (N,), a tie counting half."""
+    """Return the probability that an outlier (M,) scores higher than a good image (N,); ties count half."""
     ordered = np.sort(good)
     below = np.searchsorted(ordered, odd, "left") + np.searchsorted(ordered, odd, "right")
     return float(below.mean() / (2 * len(good)))
 
 
 def table(name: str, good: Judged, others: dict[str, Judged]) -> str:
-    """Rows of Markdown: what it was, how many, how many were refused, and the score's AUROC against good images."""
+    """Return rows of Markdown: the kind, how many, how many were refused, and the score's AUROC against good images."""
     rows = [f"| test images | {name} | {len(good.score):,} | {good.refused:.1%} | |"]
     rows += [
         f"| {kind} | {name} | {len(judged.score):,} | {judged.refused:.1%} | {auroc(good.score, judged.score):.4f} |"
@@ -72,7 +72,7 @@ def table(name: str, good: Judged, others: dict[str, Judged]) -> str:
 
 
 def draw(groups: dict[str, Judged], output: Path) -> None:
-    """The spread of the score of each group beside the threshold: a line from the 5th to the 95th percentile."""
+    """Draw the distribution of the score of each group beside the threshold, from the 5th to the 95th percentile."""
     figure = Figure(figsize=(7, 0.3 * len(groups) + 0.9), layout="constrained", facecolor="white")
     axes = figure.subplots()
     for row, judged in enumerate(groups.values()):

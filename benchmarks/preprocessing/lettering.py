@@ -31,7 +31,7 @@ def outline(row: np.ndarray, rng: np.random.Generator, _label: int) -> bytes:
 
 
 def european_one(row: np.ndarray, rng: np.random.Generator, _label: int) -> bytes:
-    """Draw a 1 with an up-stroke of 25 to 60 % of its height, upright or leaning, now and then with a foot."""
+    """Draw a 1 with an up-stroke of 25 to 60 % of its height, upright or leaning, sometimes with a foot."""
     size, tip = _size(rng), rng.uniform(0.05, 0.12)
     lean, reach = rng.uniform(-0.05, 0.3), rng.uniform(0.25, 0.6)
     angle = np.radians(rng.uniform(25, 60))  # between the up-stroke and the vertical
@@ -111,11 +111,11 @@ def _size(rng: np.random.Generator) -> tuple[int, int]:
 def _placed(
     row: np.ndarray, size: tuple[int, int], rng: np.random.Generator
 ) -> tuple[Trace, float, np.ndarray]:
-    """Choose turn, height in pixels and middle of a digit on a page."""
+    """Choose rotation, height in pixels and centre of a digit on a page."""
     digit = trace(row).turned(rng.uniform(-5, 5))
     tall = min(rng.uniform(0.45, 0.75) * size[1], 0.7 * size[0] / (digit.width + 0.2))
-    room = np.maximum(np.array(size) / 2 - 0.62 * tall, 0)
-    return digit, tall, np.array(size) / 2 + rng.uniform(-0.8, 0.8, 2) * room
+    free = np.maximum(np.array(size) / 2 - 0.62 * tall, 0)
+    return digit, tall, np.array(size) / 2 + rng.uniform(-0.8, 0.8, 2) * free
 
 
 def _stroked(lines: list[Segment], size: tuple[int, int], tip: float, rng: np.random.Generator) -> bytes:
@@ -123,8 +123,8 @@ def _stroked(lines: list[Segment], size: tuple[int, int], tip: float, rng: np.ra
     points = np.concatenate([_along(*line) for line in lines])
     points -= (points.min(axis=0) + points.max(axis=0)) / 2
     tall = min(rng.uniform(0.45, 0.8) * size[1], 0.8 * size[0] / (float(np.ptp(points[:, 0])) + tip))
-    room = np.maximum(np.array(size) / 2 - np.ptp(points, axis=0) / 2 * tall - tip * tall - 2, 0)
-    middle = np.array(size) / 2 + rng.uniform(-0.8, 0.8, 2) * room
+    free = np.maximum(np.array(size) / 2 - np.ptp(points, axis=0) / 2 * tall - tip * tall - 2, 0)
+    middle = np.array(size) / 2 + rng.uniform(-0.8, 0.8, 2) * free
     return _finished(_inked(ink(points * tall + middle, size, tip * tall, rng, uneven=0.05), rng), rng)
 
 
@@ -136,8 +136,8 @@ def _written(points: np.ndarray, marks: list[Segment], rng: np.random.Generator,
     low, high = both.min(axis=0), both.max(axis=0)
     span = (high - low).tolist()
     tall = min(rng.uniform(0.5, 0.85) * size[1] / max(span[1], fits), 0.85 * size[0] / (span[0] + tip))
-    room = np.maximum(np.array(size) / 2 - (high - low) / 2 * tall - tip * tall - 2, 0)
-    middle = np.array(size) / 2 - (low + high) / 2 * tall + rng.uniform(-0.8, 0.8, 2) * room
+    free = np.maximum(np.array(size) / 2 - (high - low) / 2 * tall - tip * tall - 2, 0)
+    middle = np.array(size) / 2 - (low + high) / 2 * tall + rng.uniform(-0.8, 0.8, 2) * free
     cover = ink(points * tall + middle, size, tip * tall, rng, uneven=0.05)
     other = ink(extra * tall + middle, size, tip * tall * rng.uniform(0.7, 1.1), rng, uneven=0.05)
     return _finished(_inked(np.maximum(cover, other), rng), rng)
@@ -163,7 +163,7 @@ def _widened(cover: np.ndarray, pixels: float) -> np.ndarray:
 
 
 def _finished(values: np.ndarray, rng: np.random.Generator) -> bytes:
-    """Save as a PNG or a JPEG, now and then as the negative."""
+    """Save as a PNG or a JPEG, sometimes as the negative."""
     size = (values.shape[1], values.shape[0])
     values = values + rng.uniform(0, 0.012) * noise(size, 1, rng)
     values = 1 - values if rng.random() < 0.2 else values

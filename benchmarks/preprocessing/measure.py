@@ -1,4 +1,4 @@
-"""How well and how fast pictures of each kind are read."""
+"""Measure how well and how fast images of each kind are read."""
 
 import io
 import time
@@ -23,13 +23,13 @@ SPECS = {
 
 @dataclass(frozen=True)
 class Reading:
-    """What the network saw of the pictures of one kind, uint8 (n,1,28,28), and what a few of them looked like."""
+    """The network's inputs for the images of one kind, uint8 (n,1,28,28), and thumbnails of a few of them."""
 
     seen: np.ndarray
     shown: list[Image.Image]
 
     def save(self, path: Path) -> None:
-        """Write it as an .npz file."""
+        """Write the reading as an .npz file."""
         shown = {f"shown{number}": np.asarray(image) for number, image in enumerate(self.shown)}
         np.savez_compressed(path, seen=self.seen, **shown)  # type: ignore[arg-type]
 
@@ -42,7 +42,7 @@ class Reading:
 
 
 def read_kind(kind: str, rows: np.ndarray, *, enlargement: int, show: int = 0, workers: int = 1) -> Reading:
-    """Make a picture of each of the rows uint8 (n,28,28) and read it; `show` of them are kept, small."""
+    """Make an image of each of the rows uint8 (n,28,28) and read it; keep thumbnails of the first `show`."""
     tasks = [(kind, row, number, enlargement, number < show) for number, row in enumerate(rows)]
     if workers == 1:
         results = [_read(task) for task in tasks]
@@ -60,7 +60,7 @@ def _read(task: tuple[str, np.ndarray, int, int, bool]) -> tuple[np.ndarray, Ima
 
 
 def thumbnail(data: bytes, edge: int = 112) -> Image.Image:
-    """A picture as a person sees it, small; transparency on a chequered ground: RGB."""
+    """Return a small RGB version of an image as a person sees it; transparency becomes a chequered ground."""
     image: Image.Image = Image.open(io.BytesIO(data))
     exif = int(image.getexif().get(0x0112) or 1)
     turn = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_270, 8: Image.Transpose.ROTATE_90}.get(
@@ -77,12 +77,12 @@ def thumbnail(data: bytes, edge: int = 112) -> Image.Image:
 
 
 def predictions(model: Model, images: np.ndarray) -> np.ndarray:
-    """The class of each image uint8 (n,1,28,28): int64 (n,)."""
+    """Return the class of each image uint8 (n,1,28,28): int64 (n,)."""
     return np.asarray(model.encode(images.astype(np.float32) / 255)[0].argmax(axis=1))
 
 
 def cpu_milliseconds(data: bytes, repeats: int) -> float:
-    """Median CPU time of reading one file, in milliseconds."""
+    """Return the median CPU time of reading one file, in milliseconds."""
     times = []
     for _ in range(repeats):
         begin = time.process_time()
@@ -92,7 +92,7 @@ def cpu_milliseconds(data: bytes, repeats: int) -> float:
 
 
 def speeds(row: np.ndarray) -> dict[str, float]:
-    """Milliseconds of CPU time by kind of file."""
+    """Return milliseconds of CPU time by kind of file."""
     timed: dict[str, Callable[[], tuple[bytes, int]]] = {
         "12-megapixel JPEG, plain paper": lambda: (catalogue.make("ink", row, 0), 9),
         "12-megapixel JPEG, squared paper": lambda: (catalogue.make("squared", row, 0), 9),

@@ -1,11 +1,11 @@
-"""Unevenness: the noise of paper, wood, wiped boards and cameras, at any coarseness."""
+"""Make noise at any scale: of paper, wood, wiped boards and cameras."""
 
 import numpy as np
 from PIL import Image
 
 
 def noise(size: tuple[int, int], cell: float, rng: np.random.Generator) -> np.ndarray:
-    """Smooth noise of mean 0 and deviation 1: float32 (h,w).
+    """Return smooth noise of mean 0 and deviation 1: float32 (h,w).
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def noise(size: tuple[int, int], cell: float, rng: np.random.Generator) -> np.nd
 
 
 def stretched(size: tuple[int, int], along: float, across: float, rng: np.random.Generator) -> np.ndarray:
-    """Noise longer in x than in y, such as the grain of wood: float32 (h,w)."""
+    """Return noise longer in x than in y, such as the grain of wood: float32 (h,w)."""
     small = (max(2, round(size[0] / along)), max(2, round(size[1] / across)))
     values = rng.normal(size=small[::-1]).astype(np.float32)
     return np.asarray(Image.fromarray(values).resize(size, Image.Resampling.BICUBIC))

@@ -1,7 +1,7 @@
-"""Pictures of what a network was not trained on, and what it sees of them.
+"""Make out-of-distribution images, and the network's inputs for them.
 
-Two sets that share no font and no kind of line: `REPORTED` for the figures in docs/pictures.md, `DEVELOPED` for
-choosing the guard's formula.
+The two sets share no font and no kind of line: `REPORTED` is for the figures in docs/pictures.md, `DEVELOPED` for the
+choice of the guard's formula.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,39 +24,39 @@ Maker = Callable[[np.random.Generator], np.ndarray]  # a grey picture, uint8 (h,
 
 
 def make(kind: Maker, count: int, seed: int, spec: InputSpec) -> np.ndarray:
-    """What the network sees of some pictures of a kind: uint8 (count,28,28)."""
+    """Return the network's inputs for `count` images of a kind: uint8 (count,28,28)."""
     pictures = (kind(np.random.default_rng((seed, number))) for number in range(count))
     return np.stack([decode_uint8(encode(Image.fromarray(picture)), spec)[0] for picture in pictures])
 
 
 def uniform(rng: np.random.Generator) -> np.ndarray:
-    """Every pixel for itself, up to a brightness of the image's own."""
+    """Draw every pixel independently, up to a random brightness."""
     return rng.integers(0, rng.integers(64, 257), (SIZE, SIZE)).astype(np.uint8)
 
 
 def salt(rng: np.random.Generator) -> np.ndarray:
-    """White specks, from one in twenty pixels to one in two."""
+    """Draw white specks, from one in twenty pixels to one in two."""
     return np.where(rng.random((SIZE, SIZE)) < rng.uniform(0.05, 0.5), 255, 0).astype(np.uint8)
 
 
 def gaussian(rng: np.random.Generator) -> np.ndarray:
-    """Normal noise about black or grey."""
+    """Draw normal noise about black or grey."""
     values = rng.choice([0.0, 0.5]) + rng.uniform(0.1, 0.5) * rng.standard_normal((SIZE, SIZE))
     return _bytes(values)
 
 
 def clouds(rng: np.random.Generator) -> np.ndarray:
-    """Smooth noise with grains of two to six pixels."""
+    """Draw smooth noise with grains of two to six pixels."""
     return _bytes(0.5 + 0.5 * smooth_noise((SIZE, SIZE), rng.uniform(2, 6), rng))
 
 
 def blank(rng: np.random.Generator) -> np.ndarray:
-    """One tone all over."""
+    """Draw one uniform tone."""
     return np.full((SIZE, SIZE), rng.choice([0, 0, 128, 255]), np.uint8)
 
 
 def nearly_blank(rng: np.random.Generator) -> np.ndarray:
-    """Black with faint grain, a few specks, or one dot."""
+    """Draw black with faint grain, a few specks, or one dot."""
     image = np.abs(rng.normal(0, rng.uniform(0, 8), (SIZE, SIZE)))
     for _ in range(rng.integers(0, 4)):
         y, x = rng.integers(0, SIZE - 2, 2)
@@ -66,7 +66,7 @@ def nearly_blank(rng: np.random.Generator) -> np.ndarray:
 
 
 def scribble(rng: np.random.Generator) -> np.ndarray:
-    """A line that winds to and fro and crosses itself."""
+    """Draw a line that winds back and forth and crosses itself."""
     t = np.linspace(0, 2 * np.pi, 600)
     waves = int(rng.integers(4, 8))  # the fastest of each axis
     path = np.zeros((len(t), 2))
@@ -78,13 +78,13 @@ def scribble(rng: np.random.Generator) -> np.ndarray:
 
 
 def zigzag(rng: np.random.Generator) -> np.ndarray:
-    """A hasty line between random points."""
+    """Draw a hasty line between random points."""
     points = rng.uniform(30, CANVAS - 30, (rng.integers(6, 16), 2))
     return _drawn([points], int(rng.integers(8, 24)))
 
 
 def wander(rng: np.random.Generator) -> np.ndarray:
-    """A line whose heading changes at random."""
+    """Draw a line whose heading changes at random."""
     count = int(rng.integers(150, 500))
     bend = np.clip(np.cumsum(rng.normal(0, 0.012, count)) + rng.normal(0, 0.05), -0.2, 0.2)
     heading = rng.uniform(0, 2 * np.pi) + np.cumsum(bend)
@@ -93,7 +93,7 @@ def wander(rng: np.random.Generator) -> np.ndarray:
 
 
 def coil(rng: np.random.Generator) -> np.ndarray:
-    """Loops in a row, as of a person who tries a pen."""
+    """Draw loops in a row, as when testing a pen."""
     t = np.linspace(0, 2 * np.pi * rng.uniform(2.5, 6), 600)
     along = rng.uniform(0.05, 0.4) * t + rng.uniform(0.5, 1.5) * np.cos(t)
     swell = 1 + 0.3 * np.sin(rng.uniform(0.1, 0.5) * t + rng.uniform(0, 6))
@@ -101,7 +101,7 @@ def coil(rng: np.random.Generator) -> np.ndarray:
 
 
 def hatching(rng: np.random.Generator) -> np.ndarray:
-    """To and fro, as of a person who strikes out or blackens."""
+    """Draw back and forth, as when striking out or blackening."""
     count = int(rng.integers(5, 14))
     along = np.linspace(0, 1, count) + rng.normal(0, 0.03, count)
     across = np.arange(count) % 2 + rng.normal(0, 0.12, count)
@@ -109,7 +109,7 @@ def hatching(rng: np.random.Generator) -> np.ndarray:
 
 
 def shape(rng: np.random.Generator) -> np.ndarray:
-    """A filled or outlined polygon or ellipse, a star, a cross, or a frame."""
+    """Draw a filled or outlined polygon or ellipse, a star, a cross, or a grid."""
     picture = Image.new("L", (CANVAS, CANVAS), 255)
     pen = ImageDraw.Draw(picture)
     width = int(rng.integers(8, 28))
@@ -140,7 +140,7 @@ def shape(rng: np.random.Generator) -> np.ndarray:
 
 
 def letter(fonts: Sequence[str | None], rng: np.random.Generator) -> np.ndarray:
-    """A printed capital, bent and leaning as if written by hand; None is Pillow's own font."""
+    """Draw a printed capital, bent and slanted like handwriting; None is Pillow's own font."""
     name = fonts[int(rng.integers(len(fonts)))]
     height = int(rng.integers(150, 210))
     font = ImageFont.load_default(height) if name is None else ImageFont.truetype(_font_file(name), height)
@@ -159,7 +159,7 @@ def letter(fonts: Sequence[str | None], rng: np.random.Generator) -> np.ndarray:
 
 
 def _bent(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Turned up to 10 degrees, slanted, stretched, and warped by a smooth field."""
+    """Rotate an image by up to 10 degrees, slant, stretch and warp it by a smooth field."""
     angle = np.radians(rng.uniform(-10, 10))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix = turn @ np.array([[1, 0], [rng.uniform(-0.25, 0.25), 1]]) @ np.diag(rng.uniform(0.85, 1.25, 2))
@@ -170,7 +170,7 @@ def _bent(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _sampled(image: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """An image at positions (2,h,w), y before x, between its pixels; the nearest one beyond its edges."""
+    """Interpolate an image at positions (2,h,w), y before x; use the nearest pixel beyond its edges."""
     positions = np.clip(positions, 0, CANVAS - 1.001)
     (y, x), (dy, dx) = positions.astype(int), positions % 1
     above = image[y, x] * (1 - dx) + image[y, x + 1] * dx
@@ -179,14 +179,14 @@ def _sampled(image: np.ndarray, positions: np.ndarray) -> np.ndarray:
 
 
 def _within(path: np.ndarray) -> np.ndarray:
-    """A path (n,2) scaled into the canvas."""
+    """Scale a path (n,2) into the canvas."""
     low, high = path.min(0), path.max(0)
     scale = 200 / max(1e-6, float((high - low).max()))
     return np.asarray((path - (low + high) / 2) * scale + CANVAS / 2)
 
 
 def _turned(along: np.ndarray, across: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A path drawn in any direction."""
+    """Draw a path in a random direction."""
     angle = rng.uniform(0, 2 * np.pi)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     return _drawn([_within(np.stack([along, across], axis=1) @ turn)], int(rng.integers(10, 24)))
@@ -205,7 +205,7 @@ def _bytes(values: np.ndarray) -> np.ndarray:
 
 
 def _font_file(name: str) -> str:
-    """A font that matplotlib carries."""
+    """Return the file of a font that matplotlib includes."""
     import matplotlib
 
     return str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf")

@@ -1,4 +1,4 @@
-"""A data-set digit drawn again with a pen: the row's centre lines, followed at any size with any tip.
+"""Draw a data-set digit again with a pen: follow the centre lines of the row, at any size with any tip.
 
 A row shows strokes of about an eighth of the digit's height, with one pixel of blur. Enlarging it gives a felt pen at
 best; a pencil needs the lines themselves.
@@ -22,19 +22,19 @@ class Trace:
     points: np.ndarray
 
     def turned(self, degrees: float) -> "Trace":
-        """Turned clockwise about the middle."""
+        """Return the trace rotated clockwise about the middle."""
         angle = np.radians(degrees)
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         return Trace(self.points @ turn.T)
 
     @property
     def width(self) -> float:
-        """Width of the digit, in units of its height."""
+        """Return the width of the digit, in units of its height."""
         return float(np.ptp(self.points[:, 0]))
 
 
 def trace(row: np.ndarray) -> Trace:
-    """Centre lines of a data-set row uint8 (28,28)."""
+    """Return the centre lines of a data-set row uint8 (28,28)."""
     return Trace(_centre_lines(row.tobytes()))
 
 
@@ -50,7 +50,7 @@ def _centre_lines(row: bytes) -> np.ndarray:
 
 @lru_cache(maxsize=1024)
 def _skeleton(row: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """A row's strokes, enlarged, and their centre lines: both bool (h,w)."""
+    """Return a row's strokes, enlarged, and their centre lines: both bool (h,w)."""
     side = 28 * FINE
     pixels = Image.fromarray(np.frombuffer(row, np.uint8).reshape(28, 28))
     strokes = np.asarray(pixels.resize((side, side), Image.Resampling.BICUBIC)) > INSIDE
@@ -58,14 +58,14 @@ def _skeleton(row: bytes) -> tuple[np.ndarray, np.ndarray]:
 
 
 def thickest(row: np.ndarray) -> float:
-    """How many times as wide as usual a row's strokes are where they are widest, as a loop is that ink has filled."""
+    """Return the largest stroke width of a row over its median: large for a loop filled with ink."""
     strokes, lines = _skeleton(row.tobytes())
     widths = distance_transform_edt(strokes)[lines]
     return float(widths.max() / np.median(widths))
 
 
 def thinned(mask: np.ndarray) -> np.ndarray:
-    """Lines one pixel wide (Zhang and Suen 1984): bool (h,w)."""
+    """Return lines one pixel wide (Zhang and Suen 1984): bool (h,w)."""
     mask = np.pad(mask, 1)
     while True:
         before = int(mask.sum())
@@ -76,7 +76,7 @@ def thinned(mask: np.ndarray) -> np.ndarray:
 
 
 def _removable(mask: np.ndarray, first: bool) -> np.ndarray:
-    """Pixels of the rim that can go without breaking a line; `first` names the half-step."""
+    """Return the pixels of the rim that can go without breaking a line; `first` names the half-step."""
     n, ne, e, se = mask[:-2, 1:-1], mask[:-2, 2:], mask[1:-1, 2:], mask[2:, 2:]
     s, sw, w, nw = mask[2:, 1:-1], mask[2:, :-2], mask[1:-1, :-2], mask[:-2, :-2]
     ring = [n, ne, e, se, s, sw, w, nw]
@@ -94,7 +94,7 @@ def ink(
     *,
     uneven: float = 0.15,
 ) -> np.ndarray:
-    """What a round tip leaves that passes over positions (n,2) in pixels: float32 (h,w), 1 on the stroke.
+    """Return the stroke of a round tip through positions (n,2) in pixels: float32 (h,w), 1 on the stroke.
 
     Parameters
     ----------
@@ -103,13 +103,13 @@ def ink(
     size
         Width and height of the picture.
     width
-        Of the tip, in pixels.
+        Width of the tip, in pixels.
     uneven
         Relative change of the width along the line: pressure.
     """
-    room = int(width) + 8
-    low = np.floor(positions.min(axis=0)).astype(int) - room
-    high = np.ceil(positions.max(axis=0)).astype(int) + room
+    border = int(width) + 8
+    low = np.floor(positions.min(axis=0)).astype(int) - border
+    high = np.ceil(positions.max(axis=0)).astype(int) + border
     fine = 2 if width < 12 else 1  # a thin line is drawn larger, so that its edge is smooth
     canvas = Image.new("L", [int(edge) for edge in (high - low) * fine])
     pen = ImageDraw.Draw(canvas)
@@ -117,7 +117,7 @@ def ink(
     for (x, y), factor in zip((positions - low) * fine, pressure, strict=True):
         radius = width * fine * factor / 2
         pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
-    # The stair of the centre line's pixels is smoothed away, and the edge made crisp again.
+    # Smooth the steps of the centre line's pixels, and sharpen the edge again.
     soft = np.asarray(canvas.filter(ImageFilter.GaussianBlur(0.35 * width * fine)), np.float32) / 255
     edge = np.clip((soft - 0.5) * 0.9 * width * fine / 2 + 0.5, 0, 1)
     small = Image.fromarray(edge).reduce(fine) if fine > 1 else Image.fromarray(edge)
@@ -125,7 +125,7 @@ def ink(
 
 
 def _pressure(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A slow wave over the plane, in [-1,1]."""
+    """Return a slow wave over the plane, in [-1,1]."""
     direction, phase = rng.normal(size=2) * 4, rng.uniform(0, 2 * np.pi, 2)
     return np.asarray(
         (np.sin(points @ direction + phase[0]) + np.sin(points @ direction[::-1] * 1.7 + phase[1])) / 2
@@ -133,7 +133,7 @@ def _pressure(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _laid(piece: np.ndarray, corner: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
-    """A piece on an empty picture, cut where it stands over."""
+    """Place a piece on an empty image, and cut it at the edges."""
     left, top = corner
     whole = np.zeros(size[::-1], np.float32)
     x0, y0 = max(left, 0), max(top, 0)

@@ -1,7 +1,7 @@
-"""Photographs of handwriting as a telephone takes them: a page or a board, a pen, the light, the camera.
+"""Photograph handwriting as a phone does: a page or a board, a pen, the light, the camera.
 
-A scene is drawn at a quarter of the camera's resolution, because a telephone's pixel is no sharper than that, and
-enlarged at the end.
+A scene is drawn at a quarter of the camera's resolution, because a phone's photograph is no sharper, and enlarged at
+the end.
 """
 
 import importlib
@@ -22,7 +22,7 @@ ORIENTATION = 0x0112
 
 @dataclass(frozen=True)
 class Pen:
-    """A tip and what it leaves: `width` in shares of the digit's height, `strength` of the cover (0 to 1)."""
+    """A tip and its stroke: `width` in shares of the digit's height, `strength` of the cover (0 to 1)."""
 
     width: tuple[float, float]
     strength: tuple[float, float]
@@ -42,7 +42,7 @@ PENS = (INK, PENCIL, MARKER)
 
 @dataclass(frozen=True)
 class Setting:
-    """The setting of a photograph; everything else is drawn by lot.
+    """The settings of a photograph; everything else is random.
 
     Attributes
     ----------
@@ -79,8 +79,8 @@ class Setting:
 
 
 @dataclass
-class CompositionSpec:
-    """A picture in the making: reflectance (h,w,3) in [0,1], and what must not be drawn over."""
+class PhotoScene:
+    """A scene in progress: reflectance (h,w,3) in [0,1], and the place of the digit."""
 
     reflectance: np.ndarray
     middle: np.ndarray
@@ -93,7 +93,7 @@ class CompositionSpec:
 def photograph(
     row: np.ndarray, setting: Setting, rng: np.random.Generator, enlargement: int = ENLARGEMENT
 ) -> bytes:
-    """A file as it comes from the camera: a row's digit under a setting."""
+    """Return a file as the camera writes it: a row's digit in a setting."""
     scene = _stage(setting, rng)
     pen = setting.pens[rng.integers(len(setting.pens))]
     digit = trace(row).turned(scene.angle)
@@ -108,22 +108,22 @@ def photograph(
     return saved(image, setting, rng)
 
 
-def _stage(setting: Setting, rng: np.random.Generator) -> CompositionSpec:
-    """An empty page or board, and where the digit will stand."""
+def _stage(setting: Setting, rng: np.random.Generator) -> PhotoScene:
+    """Return an empty page or board, and the place of the digit."""
     size = SCENE if rng.random() < 0.6 else SCENE[::-1]
     height = rng.uniform(*setting.height) * min(size)
     # A digit at most 1.6 times as wide as high must stay in the frame.
-    room = np.maximum(np.array(size) / 2 - 0.75 * height, 0) * (0.35 if setting.edge else 0.6)
-    middle = np.array(size) / 2 + rng.uniform(-1, 1, 2) * room
+    free = np.maximum(np.array(size) / 2 - 0.75 * height, 0) * (0.35 if setting.edge else 0.6)
+    middle = np.array(size) / 2 + rng.uniform(-1, 1, 2) * free
     angle = rng.uniform(*setting.turn) * rng.choice([-1, 1])
-    scene = CompositionSpec(bare_ground(setting.ground, size, rng), middle, height, angle, rng, size)
+    scene = PhotoScene(bare_ground(setting.ground, size, rng), middle, height, angle, rng, size)
     if setting.lines != "none":
         rule(scene, setting.lines)
     return scene
 
 
 def bare_ground(kind: str, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """The bare page or board: float32 (h,w,3)."""
+    """Draw the bare page or board: float32 (h,w,3)."""
     tones = {
         "white": (235, 234, 230),
         "yellowed": (222, 203, 160),
@@ -133,15 +133,15 @@ def bare_ground(kind: str, size: tuple[int, int], rng: np.random.Generator) -> n
     tone = np.array(tones[kind], np.float32) * rng.uniform(0.94, 1.03)
     cloudy = {"white": 0.006, "yellowed": 0.03, "whiteboard": 0.008, "blackboard": 0.1}[kind]
     cloud = cloudy * noise(size, 120, rng) + 0.006 * noise(size, 3, rng)
-    if kind == "blackboard":  # where the sponge went
+    if kind == "blackboard":  # traces of the sponge
         cloud = cloud + 0.1 * noise(size, 40, rng) + 0.05 * np.abs(stretched(size, 160, 20, rng))
     if kind == "yellowed":
         cloud = cloud + 0.015 * noise(size, 18, rng)
     return (tone / 255 * (1 + cloud[..., None])).astype(np.float32)
 
 
-def rule(scene: CompositionSpec, lines: str) -> None:
-    """Print lines on the page, turned as the writing is and seen a little from the side."""
+def rule(scene: PhotoScene, lines: str) -> None:
+    """Print lines on the page, rotated like the writing and seen at a small angle."""
     rng, (width, height) = scene.rng, scene.size
     spacing = scene.height / (rng.uniform(0.9, 2.4) if lines == "ruled" else rng.uniform(1.5, 4.0))
     thickness = max(spacing * rng.uniform(0.025, 0.05), 1.5)
@@ -164,13 +164,13 @@ def _lattice(position: np.ndarray, spacing: float, thickness: float) -> np.ndarr
     return np.clip((thickness - distance * 2) / 2 + 0.5, 0, 1)
 
 
-def lay(scene: CompositionSpec, cover: np.ndarray, colour: np.ndarray) -> None:
-    """Lay a colour on the scene, `cover` (h,w) of it."""
+def lay(scene: PhotoScene, cover: np.ndarray, colour: np.ndarray) -> None:
+    """Blend a colour into the scene, with `cover` (h,w) as the weight."""
     scene.reflectance += cover[..., None] * (colour - scene.reflectance)
 
 
-def _write(scene: CompositionSpec, pen: Pen, positions: np.ndarray, height: float) -> None:
-    """Draw lines through positions (n,2) in pixels; the tip goes by the height of the writing."""
+def _write(scene: PhotoScene, pen: Pen, positions: np.ndarray, height: float) -> None:
+    """Draw lines through positions (n,2) in pixels; the width depends on the height of the writing."""
     rng = scene.rng
     stroke = ink(positions, scene.size, height * rng.uniform(*pen.width), rng, uneven=pen.uneven)
     tooth = np.clip(1 + pen.grain * (noise(scene.size, 1.6, rng) - 0.3), 0, 1)
@@ -179,8 +179,8 @@ def _write(scene: CompositionSpec, pen: Pen, positions: np.ndarray, height: floa
     lay(scene, stroke * tooth * slow * rng.uniform(*pen.strength), colour)
 
 
-def _stray_marks(scene: CompositionSpec, pen: Pen, row: np.ndarray) -> None:
-    """Dots, ticks and dashes around the digit, and now and then a neighbour that the frame cuts."""
+def _stray_marks(scene: PhotoScene, pen: Pen, row: np.ndarray) -> None:
+    """Draw dots, ticks and dashes around the digit, sometimes a neighbour that the frame cuts."""
     rng = scene.rng
     for _ in range(rng.integers(2, 7)):
         length = scene.height * rng.choice([0.0, rng.uniform(0.04, 0.22)])
@@ -196,8 +196,8 @@ def _stray_marks(scene: CompositionSpec, pen: Pen, row: np.ndarray) -> None:
         _neighbour(scene, pen, trace(row[::-1]))
 
 
-def _neighbour(scene: CompositionSpec, pen: Pen, other: Trace) -> None:
-    """Other writing, most of it outside the frame."""
+def _neighbour(scene: PhotoScene, pen: Pen, other: Trace) -> None:
+    """Draw other writing, most of it outside the frame."""
     side = scene.rng.integers(2)
     place = np.array([scene.rng.uniform(0.2, 0.8) * scene.size[0], (0, scene.size[1])[side]])
     place[1] += (-1, 1)[side] * scene.height * 0.3
@@ -205,12 +205,12 @@ def _neighbour(scene: CompositionSpec, pen: Pen, other: Trace) -> None:
         _write(scene, pen, other.points * scene.height * 0.8 + place, scene.height)
 
 
-def _too_near(scene: CompositionSpec, place: np.ndarray, length: float) -> bool:
+def _too_near(scene: PhotoScene, place: np.ndarray, length: float) -> bool:
     return bool(np.max(np.abs(place - scene.middle)) < scene.height * 0.72 + length)
 
 
-def _paper_edge(scene: CompositionSpec) -> None:
-    """A table beside the paper on one or two sides, and the paper's thin shadow on it."""
+def _paper_edge(scene: PhotoScene) -> None:
+    """Draw a table beside the paper on one or two sides, and the paper's thin shadow on it."""
     rng, (width, height) = scene.rng, scene.size
     y, x = np.mgrid[:height, :width].astype(np.float32)
     wood = [(120, 82, 52), (60, 45, 38), (160, 125, 90), (90, 92, 96), (40, 42, 46)][rng.integers(5)]
@@ -228,8 +228,8 @@ def _paper_edge(scene: CompositionSpec) -> None:
         scene.reflectance += cover * (table * (grain * shade)[..., None] - scene.reflectance)
 
 
-def lit(scene: CompositionSpec, setting: Setting) -> np.ndarray:
-    """Light on the page: float32 (h,w), 1 where it is brightest."""
+def lit(scene: PhotoScene, setting: Setting) -> np.ndarray:
+    """Return the light on the page: float32 (h,w), 1 where it is brightest."""
     rng, (width, height) = scene.rng, scene.size
     y, x = np.mgrid[:height, :width].astype(np.float32)
     heading = rng.uniform(0, 2 * np.pi)
@@ -246,8 +246,8 @@ def lit(scene: CompositionSpec, setting: Setting) -> np.ndarray:
     return np.asarray(light.astype(np.float32))
 
 
-def _shadow(scene: CompositionSpec, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The edge of a hand's or a telephone's shadow, through the digit or beside it."""
+def _shadow(scene: PhotoScene, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the edge of a hand's or a phone's shadow, through the digit or beside it."""
     rng = scene.rng
     heading, radius = rng.uniform(0, 2 * np.pi), rng.uniform(0.8, 4) * scene.size[0]
     through = scene.middle + rng.uniform(-0.8, 0.8) * scene.height * np.array(
@@ -260,7 +260,7 @@ def _shadow(scene: CompositionSpec, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def exposed(radiance: np.ndarray, rng: np.random.Generator) -> Image.Image:
-    """What lens and sensor make of it: RGB."""
+    """Return the image of lens and sensor: RGB."""
     exposure = rng.uniform(0.82, 1.0)
     size = radiance.shape[1::-1]
     grain = rng.uniform(0.003, 0.012) * noise(size, 1, rng) + 0.003 * noise(size, 2.5, rng)
@@ -271,6 +271,7 @@ def exposed(radiance: np.ndarray, rng: np.random.Generator) -> Image.Image:
 
 
 def saved(image: Image.Image, setting: Setting, rng: np.random.Generator) -> bytes:
+    """Return the file of an image, with its EXIF orientation."""
     orientation = int(rng.choice(setting.orientation))
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
@@ -279,7 +280,7 @@ def saved(image: Image.Image, setting: Setting, rng: np.random.Generator) -> byt
     options = {}
     if setting.form == "HEIF":
         importlib.import_module("pillow_heif").register_heif_opener()
-        options = {"enc_params": {"preset": "ultrafast"}}  # its usual care takes seconds
+        options = {"enc_params": {"preset": "ultrafast"}}  # the default takes seconds
     file = io.BytesIO()
     quality = int(rng.integers(setting.quality[0], setting.quality[1] + 1))
     image.save(file, setting.form, quality=quality, exif=exif.tobytes(), **options)

@@ -1,4 +1,4 @@
-"""Product photographs of garments, from rows of Fashion-MNIST, which are negatives of such photographs."""
+"""Make product photographs of garments from rows of Fashion-MNIST, which are negatives of such photographs."""
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -11,7 +11,7 @@ FAINTEST = 6  # of 255: what a row shows at least where the garment is
 
 
 def product(row: np.ndarray, rng: np.random.Generator, *, white: bool) -> bytes:
-    """A garment on a shop's white, or on a plain wall or table with its shadow: JPEG."""
+    """Draw a garment on a shop's white, or on a plain wall or table with its shadow: JPEG."""
     edge = int(rng.integers(500, 1000))
     size = (round(edge * rng.uniform(0.75, 1.3)), edge)
     tall = round(min(size) * rng.uniform(0.6, 0.92))
@@ -36,7 +36,7 @@ def product(row: np.ndarray, rng: np.random.Generator, *, white: bool) -> bytes:
 
 
 def _enlarged(row: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Darkness of the garment and how much it covers, with a crisp outline: float32 (size,size) each."""
+    """Return darkness and cover of the garment, with a crisp outline: float32 (size,size) each."""
     inside = Image.fromarray(np.where(row > FAINTEST, 255, 0).astype(np.uint8))
     outline = np.asarray(inside) > np.asarray(inside.filter(ImageFilter.MinFilter(3)))
     # A pixel of the outline is garment and white shop mixed: without the white it is as dark as its neighbours.

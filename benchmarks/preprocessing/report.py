@@ -24,15 +24,15 @@ HEAVY = {"heic": 1}  # its encoder, not its decoder, takes seconds at full size
 REPORTED_FIRST, REPORTED = (
     7000,
     100,
-)  # the first number and how many of each reported kind; none was used for tuning
+)  # first number, and images of each reported kind; none was used for tuning
 COLOURS, GREYS = 128, 16  # of a sheet
-OUTLIERS = 1000  # pictures of each kind that the guard is to refuse
+OUTLIERS = 1000  # images of each kind that the guard should refuse
 OUTLIER_SEED = 2026
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A shipped model, the test set it belongs to, and what it says of that."""
+    """A shipped model, its test set, and the model's answers for that."""
 
     name: str
     spec: InputSpec
@@ -69,7 +69,7 @@ def main() -> None:
     page = options.output / "pictures.md"
     times = speeds(subjects["mnist"].test.images[0, 0])
     _insert(page, "figures", _tables(rows, times, options.count))
-    groups = {name: _strangers(subject, photographs[name], options) for name, subject in subjects.items()}
+    groups = {name: _outliers(subject, photographs[name], options) for name, subject in subjects.items()}
     _insert(page, "guard", _guard_table(subjects, groups))
     drawn = {"test images": subjects["mnist"].judged, **groups["mnist"]}
     guard_table.draw(drawn, options.output / "images" / "guard.png")
@@ -89,7 +89,7 @@ def _options() -> argparse.Namespace:
 
 
 def _report_reported(subject: Subject, options: argparse.Namespace) -> str:
-    """Measure the kinds that people reported and draw their sheets; gives the table."""
+    """Measure the kinds that people reported and draw their sheets; return the table."""
     lines = ["| kind | read | wrong and accepted | accepted | bar |", "| --- | ---: | ---: | ---: | --- |"]
     for group, members in reported.GROUPS.items():
         readings = {}
@@ -102,7 +102,7 @@ def _report_reported(subject: Subject, options: argparse.Namespace) -> str:
 
 
 def _reported(kind: str, subject: Subject) -> tuple[str, Reading]:
-    """The row of a kind that people reported, and its examples; what became blank is not read."""
+    """Return the row of a reported kind, and its examples; an image that became blank counts as not read."""
     numbers = range(REPORTED_FIRST, REPORTED_FIRST + REPORTED)
     made, labels = zip(*(reported.make(kind, subject.test, number) for number in numbers), strict=True)
     seen = np.stack([decode_uint8(data, SPECS["digits"]) for data in made])
@@ -128,7 +128,7 @@ def _subject(name: str, options: argparse.Namespace) -> Subject | None:
 
 
 def _reading(kind: str, subject: Subject, options: argparse.Namespace) -> Reading:
-    """Pictures of a kind as the network sees them, from an earlier run where it kept them."""
+    """Return the network's inputs for a kind, from an earlier run if it kept them."""
     kept = options.readings and options.readings / f"{kind}-{options.count}-{options.enlargement}.npz"
     if kept and kept.is_file():
         return Reading.load(kept)
@@ -142,7 +142,7 @@ def _reading(kind: str, subject: Subject, options: argparse.Namespace) -> Readin
 
 
 def _measured(kind: str, subject: Subject, reading: Reading) -> tuple[str, Judged]:
-    """The row of a kind, and what the guard says of the pictures that are read right."""
+    """Return the row of a kind, and the guard's answers for the images that are read right."""
     count = len(reading.seen)
     labels = subject.test.labels[:count]
     judged = judge(subject.model, subject.thresholds, reading.seen)
@@ -153,8 +153,8 @@ def _measured(kind: str, subject: Subject, reading: Reading) -> tuple[str, Judge
     return line, Judged(judged.label[correct], judged.score[correct], judged.accepted[correct])
 
 
-def _strangers(subject: Subject, photographs: list[Judged], options: argparse.Namespace) -> dict[str, Judged]:
-    """What the guard says of photographs that are read right, of the other data set, and of each kind of outlier."""
+def _outliers(subject: Subject, photographs: list[Judged], options: argparse.Namespace) -> dict[str, Judged]:
+    """Return the guard's answers for photographs read right, the other data set, and each kind of outlier."""
     other = "mnist" if subject.name == "fashion_mnist" else "fashion_mnist"
     images = {f"{other}, test images": load(other, "test", options.data).images}
     for kind, maker in ood_images.REPORTED.items():
@@ -167,7 +167,7 @@ def _strangers(subject: Subject, photographs: list[Judged], options: argparse.Na
 
 
 def sheet(readings: dict[str, Reading], colours: int = COLOURS) -> Image.Image:
-    """A row for each kind: its name, then each picture beside what the network saw."""
+    """Draw a row for each kind: its name, then each image beside the network's input."""
     width = SHOWN * (CELL + SEEN + 8)
     picture = Image.new("RGB", (width, len(readings) * (CELL + CAPTION)), (128, 128, 128))
     pen = ImageDraw.Draw(picture)
@@ -204,7 +204,7 @@ def _guard_table(subjects: dict[str, Subject], groups: dict[str, dict[str, Judge
 
 
 def _insert(page: Path, name: str, text: str) -> None:
-    """Put a text between the two comments of its name."""
+    """Insert a text between the two comments of its name."""
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     before, rest = page.read_text().split(begin)
     page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{rest.split(end)[1]}")

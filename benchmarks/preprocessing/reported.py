@@ -1,4 +1,4 @@
-"""Kinds of pictures that people reported: each with the digits it is made from and the bar it is held to."""
+"""List kinds of images that people reported: each with its digits and its required result."""
 
 import zlib
 from collections.abc import Callable
@@ -75,7 +75,7 @@ GROUPS = {
 
 
 def make(name: str, digits: DatasetPart, number: int) -> tuple[bytes, int]:
-    """Make the file of a kind and its label, -1 where nothing is to be read; the same number gives the same file."""
+    """Return the file of a kind and its label, -1 where nothing is to be read; the same number gives the same file."""
     kind = KINDS[name]
     chosen = np.flatnonzero(np.isin(digits.labels, kind.digits))
     index = chosen[number % len(chosen)]

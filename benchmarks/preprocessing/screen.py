@@ -1,4 +1,4 @@
-"""Digits that never were on paper: drawn on a canvas, cut from a screen, laid on transparency, saved in odd files."""
+"""Draw digits that never were on paper: on a canvas, in a screenshot, on transparency, in unusual files."""
 
 import io
 from typing import Any
@@ -19,7 +19,7 @@ WINDOWS = (
 
 
 def encode(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
-    """A file's bytes."""
+    """Return the bytes of an image's file."""
     file = io.BytesIO()
     image.save(file, form, **options)
     return file.getvalue()
@@ -34,7 +34,7 @@ def drawn(
     width: tuple[float, float] = (0.06, 0.13),
     turn: float = 5.0,
 ) -> np.ndarray:
-    """A row's digit somewhere on an empty canvas: float32 (h,w), 1 on the strokes."""
+    """Draw a row's digit somewhere on an empty canvas: float32 (h,w), 1 on the strokes."""
     digit = trace(row).turned(rng.uniform(-turn, turn))
     tip = rng.uniform(*width)
     tall = min(rng.uniform(*height) * size[1], 0.85 * size[0] / (digit.width + tip))
@@ -45,14 +45,14 @@ def drawn(
 
 
 def painted(cover: np.ndarray, colour: tuple[int, ...], ground: tuple[int, ...]) -> Image.Image:
-    """Ink of one colour on a plain ground: RGB."""
+    """Return ink of one colour on a plain ground: RGB."""
     below, above = np.array(ground, np.float32), np.array(colour, np.float32)
     values = below + cover[..., None] * (above - below)
     return Image.fromarray(np.round(values).astype(np.uint8))
 
 
 def canvas(row: np.ndarray, rng: np.random.Generator) -> bytes:
-    """A drawing from a page's canvas: a round brush, black on white or white on black."""
+    """Draw on a page's canvas: a round brush, black on white or white on black."""
     edge = int(rng.choice([140, 200, 280, 400, 560]))
     cover = drawn(row, (edge, edge), rng)
     shades = ((0, 0, 0), (255, 255, 255)) if rng.random() < 0.5 else ((255, 255, 255), (0, 0, 0))
@@ -60,7 +60,7 @@ def canvas(row: np.ndarray, rng: np.random.Generator) -> bytes:
 
 
 def screenshot(row: np.ndarray, rng: np.random.Generator) -> bytes:
-    """A painting program's window with its frame, title bar and buttons, the desktop around it or not."""
+    """Draw a painting program's window with frame, title bar and buttons, with or without the desktop around it."""
     width, height = int(rng.integers(500, 1400)), int(rng.integers(420, 900))
     desktop, frame, bar, writing, page = WINDOWS[rng.integers(len(WINDOWS))]
     margin = int(rng.choice([0, 0, int(rng.integers(8, 60))]))
@@ -100,7 +100,7 @@ def _button(
 
 
 def transparent(row: np.ndarray, rng: np.random.Generator, colour: tuple[int, int, int]) -> bytes:
-    """Ink on nothing."""
+    """Draw ink on a transparent ground."""
     size = (int(rng.integers(120, 700)), int(rng.integers(120, 700)))
     layer = Image.new("RGBA", size, colour)
     layer.putalpha(Image.fromarray(np.round(drawn(row, size, rng) * 255).astype(np.uint8)))
@@ -108,7 +108,7 @@ def transparent(row: np.ndarray, rng: np.random.Generator, colour: tuple[int, in
 
 
 def scan(row: np.ndarray, rng: np.random.Generator, **drawing: Any) -> Image.Image:
-    """A clean scan: ink on paper that is nearly white, RGB."""
+    """Return a clean scan: ink on almost white paper, RGB."""
     size = (int(rng.integers(200, 900)), int(rng.integers(200, 900)))
     paper = tuple(int(tone) for tone in rng.integers(235, 256, 3))
     colour = tuple(int(tone) for tone in rng.integers(0, 90, 3))
@@ -116,24 +116,24 @@ def scan(row: np.ndarray, rng: np.random.Generator, **drawing: Any) -> Image.Ima
 
 
 def palette(row: np.ndarray, rng: np.random.Generator) -> bytes:
-    """Few colours."""
+    """Save few colours in a palette."""
     image = scan(row, rng).quantize(int(rng.choice([2, 4, 16, 256])))
     return encode(image, "GIF" if rng.random() < 0.3 else "PNG")
 
 
 def sixteen_bits(row: np.ndarray, rng: np.random.Generator) -> bytes:
-    """Grey in 16 bits, as scanners save it."""
+    """Save grey in 16 bits, as scanners do."""
     grey = np.asarray(scan(row, rng).convert("L")).astype(np.uint16)
     return encode(Image.fromarray(grey * 257))
 
 
 def cmyk(row: np.ndarray, rng: np.random.Generator) -> bytes:
-    """A JPEG for print."""
+    """Save a JPEG for print."""
     return encode(scan(row, rng).convert("CMYK"), "JPEG", quality=85)
 
 
 def grey_alpha(row: np.ndarray, rng: np.random.Generator) -> bytes:
-    """Grey with an alpha channel: ink on an opaque page, or on nothing."""
+    """Save grey with an alpha channel: ink on an opaque page, or on a transparent one."""
     image = scan(row, rng).convert("L")
     if rng.random() < 0.5:
         return encode(image.convert("LA"))
@@ -143,18 +143,18 @@ def grey_alpha(row: np.ndarray, rng: np.random.Generator) -> bytes:
 
 
 def one_bit(row: np.ndarray, rng: np.random.Generator) -> bytes:
-    """Black or white, dithered or not."""
+    """Save black or white, dithered or not."""
     dither = Image.Dither.FLOYDSTEINBERG if rng.random() < 0.5 else Image.Dither.NONE
     return encode(scan(row, rng).convert("L").convert("1", dither=dither))
 
 
 def progressive(row: np.ndarray, rng: np.random.Generator) -> bytes:
-    """A JPEG that comes in scans."""
+    """Save a progressive JPEG."""
     return encode(scan(row, rng), "JPEG", quality=75, progressive=True)
 
 
 def animated(row: np.ndarray, rng: np.random.Generator) -> bytes:
-    """The digit in the first frame, something else in the others."""
+    """Save the digit in the first frame, something else in the others."""
     first = scan(row, rng)
     others = [Image.new("RGB", first.size, tone) for tone in ("white", "black")]
     form = str(rng.choice(["GIF", "WEBP", "PNG"]))
@@ -162,12 +162,12 @@ def animated(row: np.ndarray, rng: np.random.Generator) -> bytes:
 
 
 def thin(row: np.ndarray, rng: np.random.Generator) -> bytes:
-    """Hairlines."""
+    """Draw hairlines."""
     return encode(scan(row, rng, height=(0.5, 0.85), width=(0.012, 0.02)))
 
 
 def thick(row: np.ndarray, rng: np.random.Generator) -> bytes:
-    """A brush, as wide as it can be with the loops still open."""
+    """Draw with a brush, as wide as possible with the loops still open."""
     open_loops = loops(drawn(row, (200, 200), rng, width=(0.03, 0.03), turn=0))
     for width in (0.2, 0.18, 0.16, 0.14):
         if loops(drawn(row, (200, 200), rng, width=(width, width), turn=0)) == open_loops:
@@ -176,13 +176,13 @@ def thick(row: np.ndarray, rng: np.random.Generator) -> bytes:
 
 
 def loops(cover: np.ndarray) -> int:
-    """How many loops a drawing on an empty page closes, beside specks."""
+    """Count the loops that a drawing on an empty page closes, without specks."""
     empty = find_components(cover < 0.5, cover)
     return int((empty.pixels > 60).sum()) - 1
 
 
 def tiny(row: np.ndarray, rng: np.random.Generator) -> bytes:
-    """A small digit on a large page."""
+    """Draw a small digit on a large page."""
     size = (int(rng.integers(700, 1600)), int(rng.integers(700, 1600)))
     height = rng.uniform(0.03, 0.07)
     cover = drawn(row, size, rng, height=(height, height), width=(0.06, 0.13))

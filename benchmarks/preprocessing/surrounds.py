@@ -1,4 +1,4 @@
-"""Draw what lies around ink: grounds as bright as it, and boards within a surround of the opposite brightness."""
+"""Draw digits on grounds of equal brightness, and on boards within a surround of the opposite brightness."""
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -65,8 +65,8 @@ def _panel(row: np.ndarray, rng: np.random.Generator, *, dark: bool) -> bytes:
     digit = trace(row).turned(rng.uniform(-5, 5))
     tip = rng.uniform(0.06, 0.12)
     tall = float(min(rng.uniform(0.5, 0.75) * panel[1], 0.75 * panel[0] / (digit.width + tip)))
-    place = middle + rng.uniform(-0.4, 0.4, 2) * (panel - tall * np.array([digit.width + tip, 1 + tip])) / 2
-    cover = ink(digit.points * tall + place, size, tip * tall, rng, uneven=0.05)
+    centre = middle + rng.uniform(-0.4, 0.4, 2) * (panel - tall * np.array([digit.width + tip, 1 + tip])) / 2
+    cover = ink(digit.points * tall + centre, size, tip * tall, rng, uneven=0.05)
     values = values + cover[..., None] * rng.uniform(0.8, 1) * (chalk - values)
     light = 1 - rng.uniform(0, 0.3) * (x / size[0] * rng.random() + y / size[1] * rng.random())
     values = values * light[..., None] + rng.uniform(0, 3) * noise(size, 1, rng)[..., None]

@@ -22,7 +22,7 @@ MARK_STEP = 0.008  # between points of a mark
 
 @dataclass(frozen=True)
 class Glyph:
-    """Something written with a pen.
+    """A digit or mark written with a pen.
 
     Attributes
     ----------
@@ -36,16 +36,16 @@ class Glyph:
     name: str
 
     def moved(self, x: float, y: float = 0.0) -> "Glyph":
-        """The same at another place."""
+        """Return the glyph moved by (x, y)."""
         return Glyph(self.points + np.array([x, y]), self.name)
 
 
 def is_faithful(row: np.ndarray, tip: float) -> bool:
-    """Whether a pen draws as many strokes and loops as the row has.
+    """Tell whether a pen draws as many strokes and loops as the row has.
 
-    Centre lines of faint rows break, and a thick pen closes a small loop: no person could read what comes out. A small
-    loop is filled in with grey, so the row's loops are counted at several levels. A loop that is filled with ink has no
-    centre line around it at all.
+    Centre lines of faint rows break, and a thick pen closes a small loop: no person could read the result. A small loop
+    is grey inside, so the row's loops are counted at several levels. A loop filled with ink has no centre line around
+    it.
     """
     if thickest(row) > FILLED:
         return False
@@ -64,32 +64,32 @@ def _pieces(mask: np.ndarray) -> int:
 
 
 def digit(row: np.ndarray, label: int, rng: np.random.Generator) -> Glyph:
-    """A data-set row's digit, turned, sized and raised a little as a hand does."""
+    """Return a data-set row's digit, rotated, scaled and raised a little as in handwriting."""
     points = trace(row).turned(rng.uniform(-4, 4)).points
     return Glyph(points * np.clip(rng.normal(1, 0.05), 0.88, 1.12) + (0, rng.normal(0, 0.025)), str(label))
 
 
 def dot(rng: np.random.Generator) -> Glyph:
-    """A full stop on the line's foot."""
+    """Draw a full stop on the line's foot."""
     start = np.array([0.0, 0.46 + rng.uniform(-0.03, 0.03)])
     return _mark([(start, start + rng.uniform(-0.02, 0.02, 2))])
 
 
 def comma(rng: np.random.Generator) -> Glyph:
-    """A comma that begins on the line's foot and goes below it."""
+    """Draw a comma that begins on the line's foot and goes below it."""
     start = np.array([0.0, 0.42 + rng.uniform(-0.03, 0.03)])
     return _mark([(start, start + np.array([-rng.uniform(0.03, 0.1), rng.uniform(0.14, 0.24)]))])
 
 
 def dash(rng: np.random.Generator) -> Glyph:
-    """A dash at the line's middle."""
+    """Draw a dash at the line's middle."""
     half = np.array([rng.uniform(0.12, 0.24), rng.uniform(-0.03, 0.03)])
     middle = np.array([0.0, rng.uniform(-0.06, 0.1)])
     return _mark([(middle - half, middle + half)])
 
 
 def letter(name: str, rng: np.random.Generator) -> Glyph:
-    """A capital letter, its centre lines taken from a printed one."""
+    """Draw a capital letter along the centre lines of a printed one."""
     size = 28
     canvas = Image.new("L", (4 * size, 4 * size))
     font = ImageFont.load_default(3 * size)
@@ -102,7 +102,7 @@ def letter(name: str, rng: np.random.Generator) -> Glyph:
 
 
 def speck(rng: np.random.Generator) -> Glyph:
-    """Dirt: a short stroke anywhere near the line."""
+    """Draw dirt: a short stroke anywhere near the line."""
     start = np.array([0.0, rng.uniform(-0.6, 0.6)])
     return _mark([(start, start + rng.uniform(-0.07, 0.07, 2))])
 
@@ -131,14 +131,14 @@ def set_line(glyphs: Sequence[Glyph], gaps: Sequence[float], tip: float) -> list
     """
     placed = [glyphs[0]]
     for glyph, gap in zip(glyphs[1:], gaps[1:], strict=True):
-        # A dot has no height in common with what stands before it, but its neighbour's neighbour must be far, too.
+        # A dot may share no height with the glyph before it, so the one before that is kept at a distance too.
         offset = max(_offset(before, glyph) for before in placed[-2:])
         placed.append(glyph.moved(offset + gap + tip))
     return placed
 
 
 def _offset(before: Glyph, after: Glyph) -> float:
-    """How far to move `after` so that its centre lines just meet those of `before`."""
+    """Return how far to move `after` so that its centre lines just meet those of `before`."""
     reaches, starts = _profile(before.points, 1), _profile(after.points, -1)
     distance = (reaches + starts)[np.isfinite(reaches) & np.isfinite(starts)]
     if len(distance):
@@ -147,7 +147,7 @@ def _offset(before: Glyph, after: Glyph) -> float:
 
 
 def _profile(points: np.ndarray, sign: int) -> np.ndarray:
-    """How far points reach to the right (sign 1) or left (sign -1) at each height: (BINS,), -inf without any."""
+    """Return how far points reach to the right (sign 1) or left (sign -1) at each height: (BINS,), -inf without any."""
     bins = np.clip(((points[:, 1] / REACH + 1) * BINS / 2).astype(int), 0, BINS - 1)
     reach = np.full(BINS + 2 * NEAR_BINS, -np.inf)
     for shift in range(2 * NEAR_BINS + 1):

@@ -1,4 +1,4 @@
-"""Pictures of numbers as people make them: lines of test digits on paper, boards, forms and screens."""
+"""Draw images of numbers as people make them: lines of test digits on paper, boards, forms and screens."""
 
 import zlib
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ PAGE_DIGITS = 20  # of the kind `page`
 
 @dataclass(frozen=True)
 class Kind:
-    """What a picture is asked for; everything else is drawn by lot.
+    """The parameters of a kind of page; everything else is random.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ KINDS: dict[str, Kind] = {
 
 @dataclass(frozen=True)
 class Page:
-    """A picture file, and the writing in it.
+    """An image file, and the writing in it.
 
     Attributes
     ----------
@@ -100,7 +100,7 @@ class Page:
 
 
 def make(name: str, rows: np.ndarray, labels: np.ndarray, seed: int, enlargement: int = 2) -> Page:
-    """A picture of a kind; the same seed gives the same picture.
+    """Return an image of a kind; the same seed gives the same image.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ Lines = list[list[Glyph]]
 def _composed(
     kind: Kind, rows: np.ndarray, labels: np.ndarray, tip: float, rng: np.random.Generator
 ) -> Lines:
-    """Lines of glyphs, placed in units of a digit's height; the last line may hold a form's boxes."""
+    """Return lines of glyphs, placed in units of a digit's height; with the boxes of a form, if it is one."""
     total = int(rng.integers(kind.count[0], kind.count[1] + 1))
     counts = np.diff(np.round(np.linspace(0, total, kind.lines + 1)).astype(int))
     lines: Lines = []
@@ -150,7 +150,7 @@ def _composed(
 
 
 def _digit(rows: np.ndarray, labels: np.ndarray, tip: float, rng: np.random.Generator) -> Glyph:
-    """A digit of any row that the pen draws whole."""
+    """Return a digit of any row that the pen draws whole."""
     while True:
         index = int(rng.integers(len(rows)))
         if layout.is_faithful(rows[index], tip):
@@ -167,14 +167,14 @@ def _with_marks(
 ) -> list[Glyph]:  # fmt: skip
     """Set digits with a mark after each group but the last."""
     glyphs = list(digits)
-    for place in sorted(np.cumsum(groups)[:-1].tolist(), reverse=True):
-        glyphs.insert(place, mark(rng))
+    for position in sorted(np.cumsum(groups)[:-1].tolist(), reverse=True):
+        glyphs.insert(position, mark(rng))
     return _plain(glyphs, kind, tip, rng)
 
 
 def _dated(mark: Callable[[np.random.Generator], Glyph]) -> Callable[..., list[Glyph]]:
     def place(digits: Sequence[Glyph], kind: Kind, tip: float, rng: np.random.Generator) -> list[Glyph]:
-        """Groups as in 7.3, 12.07, 1.12.99 and 24.12.2026."""
+        """Set groups as in 7.3, 12.07, 1.12.99 and 24.12.2026."""
         choices = {4: (2, 2), 5: (1, 2, 2), 6: (2, 2, 2), 7: (1, 2, 4), 8: (2, 2, 4)}
         return _with_marks(digits, choices[len(digits)], mark, kind, tip, rng)
 
@@ -182,7 +182,7 @@ def _dated(mark: Callable[[np.random.Generator], Glyph]) -> Callable[..., list[G
 
 
 def _amount(digits: Sequence[Glyph], kind: Kind, tip: float, rng: np.random.Generator) -> list[Glyph]:
-    """Groups as in 12,50 and 1,234,567."""
+    """Set groups as in 12,50 and 1,234,567."""
     count = len(digits)
     cents = (count - 2, 2)
     thousands = (*([count % 3] if count % 3 else []), *[3] * (count // 3))
@@ -190,7 +190,7 @@ def _amount(digits: Sequence[Glyph], kind: Kind, tip: float, rng: np.random.Gene
 
 
 def _boxed(digits: Sequence[Glyph], kind: Kind, tip: float, rng: np.random.Generator) -> list[Glyph]:
-    """A form: every digit in a cell of its own, the cells apart or sharing their sides."""
+    """Draw a form: every digit in a cell of its own, with cells apart or sharing their sides."""
     widest = max(float(np.ptp(glyph.points[:, 0])) for glyph in digits) + tip
     wide, tall = max(rng.uniform(1.15, 1.5), widest + rng.uniform(0, 0.3)), rng.uniform(1.4, 1.7)
     pitch = wide if rng.random() < 0.5 else wide + rng.uniform(0.12, 0.4)
@@ -210,7 +210,7 @@ def _boxed(digits: Sequence[Glyph], kind: Kind, tip: float, rng: np.random.Gener
 
 
 def _lettered(digits: Sequence[Glyph], kind: Kind, tip: float, rng: np.random.Generator) -> list[Glyph]:
-    """Digits with letters among them, and dirt."""
+    """Set digits with letters among them, and dirt."""
     glyphs = list(digits)
     for _ in range(rng.integers(1, 4)):
         name = LETTERS[rng.integers(len(LETTERS))]
@@ -221,7 +221,7 @@ def _lettered(digits: Sequence[Glyph], kind: Kind, tip: float, rng: np.random.Ge
 
 
 def _touching(digits: Sequence[Glyph], kind: Kind, tip: float, rng: np.random.Generator) -> list[Glyph]:
-    """Neighbours whose strokes run into each other."""
+    """Set neighbours whose strokes run into each other."""
     return layout.set_line(digits, [-tip + rng.uniform(-0.05, 0.3 * tip) for _ in digits], tip)
 
 
@@ -239,7 +239,7 @@ STYLES: dict[str, Callable[..., list[Glyph]]] = {
 def _on_page(
     lines: Lines, kind: Kind, size: tuple[int, int], tip: float, rng: np.random.Generator
 ) -> tuple[Lines, float]:
-    """Turn, look at from the side, scale and place: the lines in pixels, and the digits' height there."""
+    """Rotate, tilt, scale and place the lines; return them in pixels, and the digits' height there."""
     turn = np.radians(rng.uniform(*kind.slope) * rng.choice([-1, 1]))
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     every = np.concatenate([glyph.points for line in lines for glyph in line])
@@ -247,11 +247,11 @@ def _on_page(
     span = float(np.ptp(every, axis=0).max())
     lean = rng.uniform(-1, 1, 2) * kind.perspective * 2 / span
 
-    def seen(points: np.ndarray) -> np.ndarray:
+    def projected(points: np.ndarray) -> np.ndarray:
         turned = (points - middle) @ rotation.T
         return np.asarray(turned / (1 + turned @ lean)[:, None])
 
-    low, high = seen(every).min(axis=0) - tip, seen(every).max(axis=0) + tip
+    low, high = projected(every).min(axis=0) - tip, projected(every).max(axis=0) + tip
     inner = np.array(size) * (1 - 2 * MARGIN)
     largest = float((inner / (high - low)).min())
     height = min(largest, rng.uniform(0.5, 1) * largest if rng.random() < 0.6 else largest, 0.5 * min(size))
@@ -259,7 +259,7 @@ def _on_page(
     free = (inner - (high - low) * height) / 2
     offset = np.array(size) / 2 - (low + high) / 2 * height + rng.uniform(-1, 1, 2) * free
     return [
-        [Glyph(seen(glyph.points) * height + offset, glyph.name) for glyph in line] for line in lines
+        [Glyph(projected(glyph.points) * height + offset, glyph.name) for glyph in line] for line in lines
     ], height
 
 
@@ -273,7 +273,7 @@ def _boxes(lines: Lines, tip: float) -> np.ndarray:
 
 
 def _drawn(lines: Lines, size: tuple[int, int], tip: float, rng: np.random.Generator) -> Image.Image:
-    """A drawing on a screen: one colour on another."""
+    """Draw on a screen: one colour on another."""
     written = [glyph.points for line in lines for glyph in line]
     cover = _inked(written, size, [tip] * len(written), 0.05, rng)
     shades = ((15, 15, 18), (250, 250, 250)) if rng.random() < 0.5 else ((235, 235, 235), (30, 31, 34))
@@ -284,7 +284,7 @@ def _inked(
     written: Sequence[np.ndarray], size: tuple[int, int], tips: Sequence[float], uneven: float,
     rng: np.random.Generator,
 ) -> np.ndarray:  # fmt: skip
-    """What pens as wide as `tips` leave together: float32 (h,w)."""
+    """Draw with pens as wide as `tips`: float32 (h,w)."""
     cover = np.zeros(size[::-1], np.float32)
     for points, tip in zip(written, tips, strict=True):
         corner = np.maximum(np.floor(points.min(axis=0) - 2 * tip - 8), 0).astype(int)
@@ -301,9 +301,9 @@ def _photographed(
     lines: Lines, setting: Setting, size: tuple[int, int], hand: tuple[Pen, float, float], grain: float,
     rng: np.random.Generator,
 ) -> Image.Image:  # fmt: skip
-    """What a camera sees of the lines on a page."""
+    """Photograph the lines on a page."""
     pen, tip, height = hand
-    scene = photo.CompositionSpec(
+    scene = photo.PhotoScene(
         photo.bare_ground(setting.ground, size, rng), np.array(size) / 2, height, 0.0, rng, size
     )
     if setting.lines != "none":

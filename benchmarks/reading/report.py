@@ -20,7 +20,7 @@ from capsnet.predictor import Predictor, load
 from capsnet.results import Reading
 from training.data.datasets import load as load_data
 
-FIRST_SEED = 50_000  # no page of these seeds was looked at while the reader was written
+FIRST_SEED = 50_000  # no page of these seeds was used in the development of the reader
 APART = ("letters", "touching")  # kinds that are not well separated digits
 CELL, CAPTION = 300, 30  # pixels of a sheet's cell and of the words above it
 LARGE = 4  # enlargement of a page of 12 megapixels
@@ -29,7 +29,7 @@ TIMED = 5  # pages of 12 megapixels
 
 @dataclass
 class Score:
-    """How pages of a kind were read."""
+    """Counts of how pages of a kind were read."""
 
     pages: int = 0
     strings: int = 0
@@ -102,7 +102,7 @@ def _options() -> argparse.Namespace:
 
 
 def _made(options: argparse.Namespace) -> dict[str, list[Page]]:
-    """The pages of each kind, from every second test digit: those that were not used while the reader was written."""
+    """Return the pages of each kind, from every second test digit: those not used in the development of the reader."""
     split = load_data("mnist", "test", options.data)
     make = partial(_make, rows=split.images[1::2, 0], labels=split.labels[1::2], options=options)
     tasks = [(name, number) for number in range(options.count) for name in KINDS]
@@ -132,7 +132,7 @@ def _make(task: tuple[str, int], rows: np.ndarray, labels: np.ndarray, options: 
 
 
 def edits(read: str, wanted: str) -> int:
-    """Fewest characters to put in, take out or change to make one string of the other."""
+    """Return the fewest insertions, deletions and changes that turn one string into the other."""
     before = list(range(len(wanted) + 1))
     for row, first in enumerate(read, 1):
         now = [row]
@@ -143,7 +143,7 @@ def edits(read: str, wanted: str) -> int:
 
 
 def overlap(first: Sequence[float], second: Sequence[float]) -> float:
-    """Area that two boxes share, over the area that they cover together."""
+    """Return the area that two boxes share, over the area that they cover together."""
     wide = min(first[2], second[2]) - max(first[0], second[0])
     tall = min(first[3], second[3]) - max(first[1], second[1])
     shared = max(wide, 0.0) * max(tall, 0.0)
@@ -152,7 +152,7 @@ def overlap(first: Sequence[float], second: Sequence[float]) -> float:
 
 
 def _speed(model: Predictor, options: argparse.Namespace) -> float:
-    """Median CPU time of reading a 12-megapixel page of 20 digits, in milliseconds."""
+    """Return the median CPU time of reading a 12-megapixel page of 20 digits, in milliseconds."""
     large = argparse.Namespace(**{**vars(options), "enlargement": LARGE})
     split = load_data("mnist", "test", options.data)
     times = []
@@ -191,15 +191,15 @@ def _table(scores: dict[str, Score], milliseconds: float) -> str:
 
 
 def _cell(name: str, page: Page, found: Reading) -> Image.Image:
-    """A page with the boxes that were found, and what was read."""
+    """Draw a page with the boxes that were found, and the text that was read."""
     image = Image.open(io.BytesIO(page.data)).convert("RGB")
     pen = ImageDraw.Draw(image)
     for digit in found.digits:
         colour = (200, 30, 30) if digit.label is None else (0, 130, 60) if digit.certain else (220, 130, 0)
         pen.rectangle(digit.box, outline=colour, width=max(2, image.width // 350))
     low, high = page.boxes[:, :2].min(axis=0), page.boxes[:, 2:].max(axis=0)
-    room = 0.08 * image.width
-    crop = (*np.maximum(low - room, 0), *np.minimum(high + room, image.size))
+    border = 0.08 * image.width
+    crop = (*np.maximum(low - border, 0), *np.minimum(high + border, image.size))
     image = image.crop(tuple(int(edge) for edge in crop))  # type: ignore[arg-type]  # four numbers
     image.thumbnail((CELL, CELL - CAPTION))
     cell = Image.new("RGB", (CELL, CELL // 2 + CAPTION), "white")
@@ -212,7 +212,7 @@ def _cell(name: str, page: Page, found: Reading) -> Image.Image:
 
 
 def sheet(cells: Sequence[Image.Image], columns: int = 4) -> Image.Image:
-    """All cells in rows."""
+    """Arrange all cells in rows."""
     rows = -(-len(cells) // columns)
     wide, tall = cells[0].size
     picture = Image.new("RGB", (columns * (wide + 6), rows * (tall + 6)), "white")
@@ -222,7 +222,7 @@ def sheet(cells: Sequence[Image.Image], columns: int = 4) -> Image.Image:
 
 
 def insert(page: Path, text: str) -> None:
-    """Put the table between the comments of the document."""
+    """Insert the table between the comments of the document."""
     begin, end = "<!-- reading: begin -->", "<!-- reading: end -->"
     before, rest = page.read_text().split(begin)
     page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{rest.split(end)[1]}")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from benchmarks import report
-from benchmarks.contenders.registry import CONTENDERS, CONTESTANTS, choose
+from benchmarks.contenders.registry import COMPETITORS, CONTENDERS, choose
 from benchmarks.load import openloop, pictures, servers, wrk
 from tests.app.server_process import Server, serving
 from tests.app.tiny_model import write_tiny_model
@@ -135,13 +135,13 @@ def test_without_h2load_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_every_contender_has_its_file_and_its_pinned_versions() -> None:
-    for contestant in CONTESTANTS.values():
-        if contestant.environment:
-            words = [word.partition(":")[0].removesuffix(".py") for word in contestant.command]
-            served_here = contestant.settings is not None
+    for competitor in COMPETITORS.values():
+        if competitor.environment:
+            words = [word.partition(":")[0].removesuffix(".py") for word in competitor.command]
+            served_here = competitor.settings is not None
             assert served_here or any((CONTENDERS / f"{word}.py").exists() for word in words)
             folder = ROOT / "benchmarks" / "contenders" / "requirements"
-            pins = (folder / f"{contestant.environment}.txt").read_text()
+            pins = (folder / f"{competitor.environment}.txt").read_text()
             for included in re.findall(r"^-r (\S+)\n", pins, re.MULTILINE):
                 pins = pins.replace(f"-r {included}\n", (folder / included).read_text())
             pins = re.sub(r" \\\n +--hash=sha256:[0-9a-f]{64}", "", pins)
@@ -159,11 +159,11 @@ def test_contenders_are_chosen_by_words() -> None:
         "FastAPI, as usually written",
         "Ray Serve",
     ]
-    assert len(choose("")) == len(CONTESTANTS)
+    assert len(choose("")) == len(COMPETITORS)
 
 
 def test_every_place_for_figures_can_be_filled() -> None:
-    places = {name for _, name, _ in report.PLACE.findall(report.PAGE.read_text())}
+    places = {name for _, name, _ in report.PLACEHOLDER.findall(report.PAGE.read_text())}
     assert places == set(report.TABLES)
     for name in places:
         assert f"`make {report.COMMANDS[name]}`" in report.section(name)

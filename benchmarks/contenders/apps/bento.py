@@ -1,6 +1,6 @@
-"""BentoML: `python bento.py PORT`. Two workers, each running one picture at a time.
+"""Serve with BentoML: `python bento.py PORT`. Two workers, each running one image at a time.
 
-Its adaptive batching brings a CPU nothing: the graph is as fast an image alone as in a batch.
+On a CPU its adaptive batching gains nothing: a single image is as fast as an image of a batch.
 """
 
 import sys
@@ -22,7 +22,7 @@ class Encoder:
 
     @bentoml.api(route="/classify")
     def classify(self, file: Image) -> dict[str, Any]:
-        """Answer one picture."""
+        """Answer one image."""
         image = np.asarray(file, np.float32)[None, None] / 255
         lengths, poses = self.session.run(["lengths", "poses"], {"image": image})
         return {"lengths": lengths[0].tolist(), "poses": poses[0].tolist()}

@@ -1,4 +1,4 @@
-"""LitServe: `python lit.py PORT`. Two inference processes, its fast queue, batches of up to 16 without waiting."""
+"""Serve with LitServe: `python lit.py PORT`. Two inference processes, its fast queue, batches of up to 16."""
 
 import sys
 
@@ -16,7 +16,7 @@ class Encoder(litserve.LitAPI):
         self.session = open_session()
 
     def decode_request(self, request: Request) -> np.ndarray:
-        """The picture of a multipart form."""
+        """Return the image in a multipart form."""
         return read(request["file"].file.read())
 
     def predict(self, images: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -24,7 +24,7 @@ class Encoder(litserve.LitAPI):
         return list(zip(*self.session.run(["lengths", "poses"], {"image": np.stack(images)}), strict=True))
 
     def unbatch(self, output: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """The answers of a batch are a list already."""
+        """Return the output: the answers of a batch are already a list."""
         return output
 
     def encode_response(self, output: tuple[np.ndarray, np.ndarray]) -> Response:

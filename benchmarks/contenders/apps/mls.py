@@ -1,6 +1,6 @@
-"""MLServer: `python mls.py PORT`. A custom route for the multipart form, the graph in threads of the one process.
+"""Serve with MLServer: `python mls.py PORT`. A custom route for the form, the graph in threads of one process.
 
-Its own protocol would take tensors; its worker processes only serve that protocol.
+Its own protocol takes tensors, and its worker processes serve that protocol alone.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ class Encoder(MLModel):
 
     @custom_handler(rest_path="/classify")
     async def classify(self, request: Request) -> Response:
-        """Answer one picture."""
+        """Answer one image."""
         async with request.form() as form:
             data = await form["file"].read()
         answer = await asyncio.to_thread(classify, self.session, data)

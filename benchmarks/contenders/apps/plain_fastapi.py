@@ -1,7 +1,7 @@
-"""Plain FastAPI: `python plain_fastapi.py PORT WORKERS`.
+"""Serve with plain FastAPI: `python plain_fastapi.py PORT WORKERS`.
 
-One worker runs the graph in FastAPI's own threads, so that it uses all cores; several run it in the event loop, which
-saves them the change of threads.
+One worker runs the graph in FastAPI's own threads, so that it uses all cores. Several run it in the event loop, which
+saves switching threads.
 """
 
 import os

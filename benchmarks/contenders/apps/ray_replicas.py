@@ -1,4 +1,4 @@
-"""Ray Serve: `python ray_replicas.py PORT`. Two replicas behind its proxy, many requests under way in each."""
+"""Serve with Ray Serve: `python ray_replicas.py PORT`. Two replicas behind its proxy, many requests in each."""
 
 import signal
 import sys
@@ -18,14 +18,14 @@ class Encoder:
         self.session = open_session()
 
     async def __call__(self, request: Request) -> Response:
-        """Answer one picture."""
+        """Answer one image."""
         async with request.form() as form:
             data = await form["file"].read()
         return Response(classify(self.session, data), media_type="application/json")
 
 
 if __name__ == "__main__":
-    # "local": Ray otherwise looks for a cluster whose address an earlier run has left behind.
+    # Without "local" Ray looks for a cluster whose address an earlier run has left.
     ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="error")
     serve.start(
         http_options={"host": "127.0.0.1", "port": int(sys.argv[1])},

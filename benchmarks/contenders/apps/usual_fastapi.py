@@ -1,4 +1,4 @@
-"""FastAPI as it is usually written: `uvicorn usual_fastapi:app --workers 2`, with the defaults of everything."""
+"""Serve with FastAPI as usually written: `uvicorn usual_fastapi:app --workers 2`, with all defaults."""
 
 import io
 import os
@@ -15,7 +15,7 @@ session = onnxruntime.InferenceSession(os.environ["ENCODER"])
 
 @app.post("/classify")
 def classify(file: UploadFile) -> dict[str, Any]:
-    """A PNG to its lengths and poses."""
+    """Return the lengths and poses of a PNG."""
     image = np.asarray(Image.open(io.BytesIO(file.file.read())), np.float32) / 255
     lengths, poses = session.run(None, {"image": image[None, None]})
     return {"lengths": lengths[0].tolist(), "poses": poses[0].tolist()}
