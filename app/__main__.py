@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def _supervise(settings: Settings) -> None:
-    """Serve with several processes."""
+    """Serve with several worker processes below a supervisor."""
     from .api.authentication import ApiKeys
     from .inference.model_repository import discover_models
     from .server.fingerprint import fingerprint
@@ -50,16 +50,16 @@ def _serve(settings: Settings) -> None:
     """Serve in this process; the supervisor of several processes needs none of these imports."""
     from .api.application import create_app
     from .server.server import Server
-    from .server.sockets import StartLock, own_socket
+    from .server.sockets import StartLock, bind_exclusive
 
-    with contextlib.closing(StartLock(settings)) as lock, own_socket(settings) as listening:
+    with contextlib.closing(StartLock(settings)) as lock, bind_exclusive(settings) as listening:
         server = Server(create_app(settings), settings, on_listening=lock.close)
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again after it has ended in order
             server.run([listening])
 
 
 def _serve_plainly(settings: Settings) -> None:
-    """Serve on uvicorn as it is."""
+    """Serve on plain uvicorn."""
     import uvicorn
 
     if settings.workers == 1:
@@ -82,9 +82,9 @@ def _serve_plainly(settings: Settings) -> None:
 
 def _forget_worker(pid: int) -> None:
     """Tell the metrics that a worker's gauges no longer count."""
-    from .observability.metrics import worker_gone
+    from .observability.metrics import remove_worker
 
-    worker_gone(pid)
+    remove_worker(pid)
 
 
 if __name__ == "__main__":

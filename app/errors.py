@@ -1,22 +1,23 @@
-"""Everything that can go wrong, in one tree.
+"""Define every error of the service in one tree.
 
     ServiceError
-    ├── StartupError                  the service refuses to start; a sentence for the operator
-    │   ├── SettingsError            an environment variable has a value that is not allowed
+    ├── StartupError                the service refuses to start; a sentence for the operator
+    │   ├── SettingsError           an environment variable has a value that is not allowed
     │   ├── ModelError              a model folder is broken, incomplete or missing
     │   └── DeviceError             the device that was asked for cannot be had
     └── Problem                     an answer to a request (RFC 9457)
         ├── BadRequest         400  the body is not what the route reads
-        │   └── InvalidImage    400  its bytes are no picture
-        ├── MalformedRequest            400  no request that HTTP knows; closes the connection
+        │   └── InvalidImage   400  its bytes are no picture
+        ├── MalformedRequest   400  not valid HTTP; closes the connection
+        ├── HeadTooLarge       431  a head or trailers over the limit; closes the connection
         ├── Unauthorized       401  no key, or a wrong one; carries WWW-Authenticate
         ├── Forbidden          403  what this service does for no client
         ├── UnknownRoute       404
         ├── UnknownModel       404
         ├── UnknownVersion     404
         ├── MethodNotAllowed   405  carries Allow
-        ├── RequestTimeout            408  took too long to come; closes the connection
-        ├── ContentTooLarge           413  bytes, pixels or items over the limit
+        ├── RequestTimeout     408  took too long to come; closes the connection
+        ├── ContentTooLarge    413  bytes, pixels or items over the limit
         ├── UnsupportedMedia   415  a content type or encoding that is not read
         ├── InvalidParameter   422  a parameter outside its bounds
         ├── TooManyRequests    429  more than this client may; carries Retry-After
@@ -37,7 +38,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar, Self, TypeVar
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 class ServiceError(Exception):
@@ -60,20 +61,20 @@ class DeviceError(StartupError):
     """The device that was asked for cannot be had."""
 
 
-# How like a word must be to what was meant (0 to 1, as difflib measures it): of pear and pair three letters in four.
-LEAST_LIKENESS = 0.75
+# Least similarity of a suggestion (0 to 1, difflib's ratio): pear and pair share three letters of four.
+MIN_SIMILARITY = 0.75
 
 # More characters than these do not help a client to recognise its value.
 LONGEST_ECHO = 80
 
 
 def cut(text: str) -> str:
-    """The text, or the beginning of a long one."""
+    """Return the text, or the beginning of a long one."""
     return text if len(text) <= LONGEST_ECHO else f"{text[: LONGEST_ECHO - 3]}..."
 
 
 def quote(text: str) -> str:
-    """What a client sent, in quotation marks, cut where it is long."""
+    """Return what a client sent in quotation marks, cut where it is long."""
     return cut(repr(text[: LONGEST_ECHO + 1]))
 
 
@@ -94,10 +95,10 @@ class Violation:
 
 
 class Problem(ServiceError):
-    """An answer that is not the one asked for.
+    """An answer other than the requested one.
 
-    `kind` becomes the last part of the problem's `type`; `headers` go into the response. The class
-    itself is the answer to an unforeseen error.
+    `kind` becomes the last part of the problem's `type`; `headers` go into the response. The class itself is the answer
+    to an unforeseen error.
     """
 
     status: ClassVar[int] = 500
@@ -122,18 +123,18 @@ class Problem(ServiceError):
         return self
 
 
-def unwrap(found: Found | Problem) -> Found:
-    """Return what was found, or raise the problem that stands in its place.
+def unwrap(result: Result | Problem) -> Result:
+    """Return the result, or raise the problem that stands in its place.
 
-    A variable that keeps the exception makes a cycle with the traceback, and that would keep the body of the request
-    until the garbage collector runs. So call this on an expression.
+    Call this on an expression: a variable that keeps the exception makes a cycle with its traceback, and that keeps the
+    body of the request until the garbage collector runs.
     """
-    if not isinstance(found, Problem):
-        return found
+    if not isinstance(result, Problem):
+        return result
     try:
-        raise found
+        raise result
     finally:
-        del found
+        del result
 
 
 class BadRequest(Problem):
@@ -288,7 +289,7 @@ class InvalidParameter(Problem):
 
     @classmethod
     def of(cls, parameter: str, value: str, allowed: str) -> "InvalidParameter":
-        """The problem with one parameter; `value` as the reader is to see it."""
+        """Return the problem with one parameter; `value` as the reader is to see it."""
         return cls(Violation(parameter=parameter, value=value, allowed=allowed))
 
 
@@ -339,19 +340,19 @@ class NotReady(Unavailable):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The text " (did you mean 'x'?)" with the nearest of the known words, in whatever case, or nothing.
+    """Return the text " (did you mean 'x'?)" with the most similar of the known words, or an empty text.
 
-    A number resembles no other: the class -1 does not tell which one was meant.
+    Upper and lower case count as equal. Numbers get no suggestion: the class -1 does not tell which one was meant.
     """
-    if len(word) > LONGEST_ECHO or word.lstrip("-").isdigit():  # no slip of the pen, and long to compare
+    if len(word) > LONGEST_ECHO or word.lstrip("-").isdigit():  # a long word is slow to compare
         return ""
     words = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(word.lower(), words, n=1, cutoff=LEAST_LIKENESS)
-    return f" (did you mean {words[near[0]]!r}?)" if near else ""
+    similar = difflib.get_close_matches(word.lower(), words, n=1, cutoff=MIN_SIMILARITY)
+    return f" (did you mean {words[similar[0]]!r}?)" if similar else ""
 
 
 def _near_route(path: str, known: Iterable[str]) -> str:
-    """What was meant by a path that leads nowhere; of the known ones some hold {names}."""
+    """Return the suggestion for a path that matches no route; some of the known ones hold {names}."""
     known = list(known)
     bare = path.rstrip("/")
     if bare != path and any(re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", each), bare) for each in known):

@@ -1,4 +1,4 @@
-"""Settings: environment variables that begin with CAPSNET_, each described and bounded in one place."""
+"""Read the settings: environment variables that begin with CAPSNET_, each described and bounded in one place."""
 
 import ipaddress
 import os
@@ -30,7 +30,7 @@ def _lower(value: Any) -> Any:
 
 
 def _split(value: Any) -> Any:
-    """A list as it is written in a variable: with commas between."""
+    """Split a list as it is written in a variable, with commas between; raises ValueError."""
     if not isinstance(value, str):
         return value
     if not (parts := tuple(part for each in value.split(",") if (part := each.strip()))):
@@ -44,8 +44,6 @@ def _network(value: str) -> str:
 
 ROOT_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 ORIGIN = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
-
-
 URL = re.compile(rf"{ORIGIN.pattern}{ROOT_PATH.pattern.replace(')+', ')*')}/?")
 
 
@@ -79,28 +77,27 @@ Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], NoDec
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
 
-
-# Settings whose values are in no message.
+# No message shows the values of these settings.
 SECRET = {"admin_keys", "api_keys", "rate_limit_url"}
 
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
-WRITTEN = re.compile(rf"(\d{{1,9}})\s*/\s*({'|'.join(SECONDS)})", re.ASCII)
+RATE = re.compile(rf"(\d{{1,9}})\s*/\s*({'|'.join(SECONDS)})", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Rate:
-    """So many requests in so many seconds."""
+    """A number of requests in a number of seconds."""
 
     count: int
     seconds: int
 
     @classmethod
     def parse(cls, text: str) -> "Rate":
-        """`100/minute` as a rate; raises ValueError where it is none."""
-        found = WRITTEN.fullmatch(text.strip().lower())
-        if not found or not int(found[1]):
+        """Parse a rate such as `100/minute`; raises ValueError."""
+        match = RATE.fullmatch(text.strip().lower())
+        if not match or not int(match[1]):
             raise ValueError(f"should be a number and one of {', '.join(SECONDS)}, such as 100/minute")
-        return cls(int(found[1]), SECONDS[found[2]])
+        return cls(int(match[1]), SECONDS[match[2]])
 
 
 def _rate(value: Any) -> Any:
@@ -108,7 +105,7 @@ def _rate(value: Any) -> Any:
 
 
 def default_cache() -> Path:
-    """Return `capsnet/tensorrt` in the user's folder for caches; `Device` looks for that when it needs it."""
+    """Return `capsnet/tensorrt` in the user's cache folder, with `~` not yet expanded."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "capsnet" / "tensorrt"
 
 
@@ -270,7 +267,7 @@ class Settings(BaseSettings):
 
 
 def _sentence(error: Any) -> str:
-    """One pydantic error as "CAPSNET_PORT is '99999': input should be less than or equal to 65535 (1 to 65535)"."""
+    """Return a pydantic error such as "CAPSNET_PORT is '99999': input should be less than 65536 (1 to 65535)"."""
     field = str(error["loc"][0])
     rule = error["msg"].removeprefix("Value error, ")
     value = "" if field in SECRET else f" is {error['input']!r}"
@@ -278,7 +275,7 @@ def _sentence(error: Any) -> str:
 
 
 def _bounds(field: str) -> str:
-    """The numeric bounds of a field as " (1 to 65535)", or nothing."""
+    """Return the numeric bounds of a field as " (1 to 65535)", or an empty text."""
     limits: dict[str, Any] = {}
     for item in Settings.model_fields[field].metadata:
         limits |= {name: getattr(item, name) for name in ("ge", "gt", "le") if hasattr(item, name)}
@@ -287,7 +284,7 @@ def _bounds(field: str) -> str:
 
 
 def warn_of_unknown_variables() -> None:
-    """Log a warning for each CAPSNET_ variable that nothing reads: most likely a slip of the pen."""
+    """Log a warning for each CAPSNET_ variable that nothing reads: most likely a typing error."""
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | READ_ELSEWHERE
     for name in sorted(os.environ):
         if name.upper().startswith(PREFIX) and name.upper() not in known:

@@ -1,4 +1,4 @@
-"""The application: everything put together."""
+"""Assemble the application: state, middleware, routes and the OpenAPI document."""
 
 import asyncio
 import contextlib
@@ -50,8 +50,8 @@ from .routes import (
 from .security_headers import CORS
 from .state import AppState, state_of
 
-# New objects after which the collector looks for garbage; requests that wait hold a few hundred each.
-GARBAGE = 20_000
+# New objects after which the garbage collector runs; a waiting request holds a few hundred.
+GC_THRESHOLD = 20_000
 
 
 DESCRIPTION = """
@@ -63,7 +63,7 @@ Errors are `application/problem+json` (RFC 9457). Every answer carries its id in
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application, its models loaded.
+    """Return the application with its models loaded.
 
     They are loaded here and not in the lifespan, so that the caller learns in one sentence why they are wrong.
 
@@ -117,7 +117,8 @@ def _middleware(state: AppState) -> list[Middleware]:
             seconds=settings.request_timeout,
         ),
         Middleware(TracingMiddleware, tracer=state.tracing.tracer) if state.tracing else None,
-        # Outside of the keys: a browser asks for leave without one, and must be able to read a 401.
+        # Outside of authentication: a browser sends its preflight request without a key, and must be able to read a
+        # 401.
         Middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
         if settings.cors_origins
         else None,
@@ -130,12 +131,12 @@ def _middleware(state: AppState) -> list[Middleware]:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Open from start to end; at the end what was accepted is finished. `ready` is what the probe says meanwhile."""
-    # Loaded objects stay, so the garbage collector need not go through it again: that took 0.1 s each time.
+    """Take requests from start to end; at the end, finish those that were accepted."""
+    # Loaded objects stay, so the garbage collector need not visit them again: that took 0.1 s each time.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GARBAGE)
-    _give_back()
+    gc.set_threshold(GC_THRESHOLD)
+    _trim_heap()
     state = state_of(app)
     await state.repository.start()
     state.is_open = state.is_ready = True
@@ -148,8 +149,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(state.tracing.close)
 
 
-def _give_back() -> None:
-    """Have the C library return what loading the models has freed, a tenth of all; only glibc keeps it and can."""
+def _trim_heap() -> None:
+    """Return the memory that loading the models has freed to the system: a tenth of all, and only glibc can."""
     with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -1,4 +1,4 @@
-"""Authenticate a request by its key, and hold a client to its rate. Knows no ASGI."""
+"""Authenticate a request by its key, and apply the rate limit of its client. Knows no ASGI."""
 
 import hashlib
 import hmac
@@ -14,7 +14,7 @@ from ..errors import Forbidden, SettingsError, TooManyRequests, Unauthorized
 from ..settings import PREFIX, Rate, Settings
 from .rate_limit import Limiter, RateLimitResult
 
-# What a person must see to learn what the service is, and a machine to learn whether it is well.
+# The playground and the documentation, and what monitoring reads.
 OPEN_PATHS = frozenset(
     {
         "/",
@@ -29,7 +29,7 @@ OPEN_PATHS = frozenset(
 )
 OPEN_FOLDERS = ("/docs/", "/static/")
 
-# IPv6 addresses are given out by the network: every host has one of these at the least.
+# Every host with IPv6 gets at least one network of this prefix length.
 IPV6_PREFIX = 64
 
 
@@ -44,40 +44,43 @@ class ApiKeys:
 
     @property
     def digest(self) -> bytes:
-        """A hash of all of them, in their order."""
+        """Return one hash of all keys, in their order."""
         return hashlib.sha256(b"".join(self._digests)).digest()
 
     @classmethod
     def load(cls, settings: Settings) -> "ApiKeys":
-        """The keys of clients, of the settings and of their file; raises SettingsError."""
+        """Return the keys of clients, from the settings and their file; raises SettingsError."""
         return cls(_load_keys("API_KEYS", settings.api_keys, settings.api_keys_file))
 
     @classmethod
     def load_admin(cls, settings: Settings) -> "ApiKeys":
-        """The keys that may load and unload models; raises SettingsError."""
+        """Return the keys that may load and unload models; raises SettingsError."""
         return cls(_load_keys("ADMIN_KEYS", settings.admin_keys, settings.admin_keys_file))
 
     def match(self, key: bytes) -> int | None:
-        """Which key this is. Compares all of them in full, so that the time taken tells nothing of how near it came."""
+        """Return the index of this key, or None.
+
+        Compares all keys in full, so that the time taken does not tell how much of the key was right.
+        """
         digest = _digest(key)
-        found = None
+        matched = None
         for index, known in enumerate(self._digests):
             if hmac.compare_digest(digest, known):
-                found = index
-        return found
+                matched = index
+        return matched
 
 
 class Authenticator:
-    """Lets in who has a key, as often as the rate allows.
+    """Admits clients that have a key, as often as the rate limit allows.
 
     Parameters
     ----------
     keys
         The keys that open the service. Without any, every client may use it, and is counted by address.
     admin_keys
-        Keys that open what those open, and more.
+        Keys that may also change the models.
     limiter
-        Counts what each client asks, if that is bounded.
+        Counts the requests of each client, if they are limited.
     """
 
     def __init__(self, keys: ApiKeys, admin_keys: ApiKeys, limiter: Limiter | None) -> None:
@@ -86,30 +89,30 @@ class Authenticator:
         self._limiter = limiter
 
     def is_client_key(self, given: bytes) -> bool:
-        """Whether this key opens the service, and no more than that."""
+        """Tell whether this key opens the service and is no admin key."""
         return bool(given) and self._keys.match(given) is not None and self._admin_keys.match(given) is None
 
     def _match(self, given: bytes) -> int | None:
-        """Which key this is, if it is any."""
+        """Return the index of this key among the clients' or the admin keys, or None."""
         key, admin = self._keys.match(given), self._admin_keys.match(given)
         return key if admin is None else admin
 
     async def authenticate(
         self, header: Callable[[str], str | None], client: tuple[str, int] | None
     ) -> dict[str, str]:
-        """Let in a client, and return the headers that tell it what its rate leaves it.
+        """Admit a client, and return the headers that tell it the rest of its rate limit.
 
         Parameters
         ----------
         header
-            Gives a header of the request by its name in lower case, if there is one.
+            Returns a header of the request by its name in lower case, or None.
         client
             Address and port. A client without a key is counted by it, so keys cannot be guessed faster than the rate.
 
         Raises
         ------
         TooManyRequests, Unauthorized
-            If it is not let in.
+            If it is not admitted.
         """
         given = extract_api_key(header)
         key = self._match(given) if given else None
@@ -123,7 +126,7 @@ class Authenticator:
 
 
 def check_admin(keys: ApiKeys, header: Callable[[str], str | None]) -> None:
-    """See that a request carries a key that may change the models.
+    """Check that a request carries a key that may change the models.
 
     Raises
     ------
@@ -138,23 +141,23 @@ def check_admin(keys: ApiKeys, header: Callable[[str], str | None]) -> None:
 
 
 async def _count(limiter: Limiter, client: bytes) -> dict[str, str]:
-    """Count one request of a client; the headers that say the rest of its rate, or TooManyRequests."""
-    allowance = await limiter.acquire(client)
-    rate, headers = limiter.rate, _rate_headers(limiter.rate, allowance)
-    if not allowance.granted:
-        raise TooManyRequests(rate.count, rate.seconds, allowance.retry).with_headers(headers)
+    """Count one request of a client; return the headers of its rate limit, or raise TooManyRequests."""
+    result = await limiter.acquire(client)
+    rate, headers = limiter.rate, _rate_headers(limiter.rate, result)
+    if not result.granted:
+        raise TooManyRequests(rate.count, rate.seconds, result.retry).with_headers(headers)
     return headers
 
 
 def is_open(path: str) -> bool:
-    """Whether a path needs no key."""
+    """Tell whether a path needs no key."""
     return path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)
 
 
 def extract_api_key(header: Callable[[str], str | None]) -> bytes:
-    """The key in `Authorization: Bearer` or, where that is of another scheme, in `X-API-Key`; empty for none.
+    """Return the key in `Authorization: Bearer` or, for another scheme, in `X-API-Key`; empty for none.
 
-    `header` gives a header by its name, if there is one.
+    `header` returns a header by its name, or None.
     """
     scheme, _, credentials = (header("authorization") or "").partition(" ")
     given = credentials.strip() if scheme.lower() == "bearer" else header("x-api-key") or ""
@@ -162,7 +165,7 @@ def extract_api_key(header: Callable[[str], str | None]) -> bytes:
 
 
 def rate_limit_key(client: tuple[str, int] | None) -> bytes:
-    """Whom to count a request for: the client's IPv4 address, or the network of its IPv6 address; empty for neither."""
+    """Return what a request is counted for: an IPv4 address or the network of an IPv6 address; empty for neither."""
     return _network_of(client[0]) if client else b""
 
 
@@ -170,9 +173,7 @@ def rate_limit_key(client: tuple[str, int] | None) -> bytes:
 def _network_of(host: str) -> bytes:
     try:
         address = ipaddress.ip_address(host)
-    except (
-        ValueError
-    ):  # a socket in the file system, or what no honest proxy writes: one bucket for all of those
+    except ValueError:  # a Unix socket, or what no honest proxy writes: one bucket for all of those
         return b""
     if isinstance(address, ipaddress.IPv6Address):
         return address.ipv4_mapped.packed if address.ipv4_mapped else address.packed[: IPV6_PREFIX // 8]
@@ -184,7 +185,7 @@ def _digest(key: bytes) -> bytes:
 
 
 def _load_keys(setting: str, given: Iterable[SecretStr], file: Path | None) -> list[str]:
-    """The keys of a setting and of the file beside it.
+    """Return the keys of a setting and of its file.
 
     Raises
     ------
@@ -212,7 +213,7 @@ def _read_keys(name: str, file: Path) -> list[str]:
 
 
 def _check(key: str, place: str) -> None:
-    """Refuse a key that no header could bring."""
+    """Refuse a key that no header can carry; raises SettingsError."""
     for position, sign in enumerate(key, 1):
         if not ("!" <= sign <= "~"):
             raise SettingsError(
@@ -220,13 +221,13 @@ def _check(key: str, place: str) -> None:
             )
 
 
-def _rate_headers(rate: Rate, allowance: RateLimitResult) -> dict[str, str]:
-    """The headers of draft-ietf-httpapi-ratelimit-headers-06, which most clients and proxies know."""
+def _rate_headers(rate: Rate, result: RateLimitResult) -> dict[str, str]:
+    """Return the headers of draft-ietf-httpapi-ratelimit-headers-06, which most clients and proxies know."""
     return {
         "RateLimit-Policy": f"{rate.count};w={rate.seconds}",
         "RateLimit-Limit": str(rate.count),
-        "RateLimit-Remaining": str(allowance.remaining),
-        "RateLimit-Reset": str(allowance.reset),
+        "RateLimit-Remaining": str(result.remaining),
+        "RateLimit-Reset": str(result.reset),
     }
 
 
@@ -240,7 +241,7 @@ def warn_if_unauthenticated(settings: Settings) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address to listen on can be reached from this machine alone."""
+    """Tell whether an address to listen on can be reached from this machine alone."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

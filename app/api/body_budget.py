@@ -1,9 +1,9 @@
-"""The bodies of all requests together."""
+"""Limit the bytes that the bodies of all requests take together."""
 
 from ..errors import QueueFull
 
-# A body up to so many bytes is small. The last quarter of the budget is for these alone, or a few clients who do not
-# end their large bodies would keep out the pictures of all clients.
+# A body up to so many bytes is small. The last quarter of the budget is for these alone. Otherwise a few clients that
+# do not end their large bodies would block the images of all clients.
 SMALL_BODY = 1_000_000
 SHARE_OF_LARGE = 0.75
 
@@ -16,13 +16,13 @@ WINDOW_BYTES = 10_000
 class BodyBudget:
     """Counts the bytes of bodies from their arrival until their requests are answered.
 
-    Bytes that have come are counted, not declared lengths: to take the space of others, a client must send.
+    It counts bytes that have come, not declared lengths: to take space, a client must send.
 
     Parameters
     ----------
     limit
-        Bytes of bodies, of which large ones take three quarters at most. A body whose declared length finds no space is
-        refused before any of it is read, and beyond the limit no more is read of any body.
+        Bytes of all bodies, of which large ones take three quarters at most. A body whose declared length does not fit
+        is refused before any of it is read, and beyond the limit no more is read of any body.
     """
 
     def __init__(self, limit: int) -> None:
@@ -30,7 +30,7 @@ class BodyBudget:
         self.used = 0
 
     def reserve(self, more: int, so_far: int = 0) -> None:
-        """Take space for so many bytes more of a body; raises QueueFull."""
+        """Check that so many more bytes of a body fit into the budget; raises QueueFull."""
         limit = self._limit if so_far + more <= SMALL_BODY else SHARE_OF_LARGE * self._limit
         if self.used + more > limit:
             raise QueueFull(
@@ -39,8 +39,8 @@ class BodyBudget:
 
 
 def declared_length(header: bytes) -> int:
-    """The bytes of a body that a Content-Length declares; 0 where it is none.
+    """Return the bytes of a body that a Content-Length declares; 0 where it is no number.
 
-    Zeros may stand before it, more of them than digits of which Python makes a number.
+    Leading zeros are dropped first: there may be more of them than the digits that Python converts.
     """
     return int(header.lstrip(b"0") or b"0") if header.isdigit() else 0

@@ -1,4 +1,4 @@
-"""Answers compressed with gzip, where the client takes that.
+"""Compress answers with gzip, where the client accepts that.
 
 Starlette's GZipMiddleware would compress an answer each time, and also small ones that never come again.
 """
@@ -17,7 +17,7 @@ KEPT = 128
 
 
 def compress(request: Request, response: Response) -> Response:
-    """Compress the body of an answer where that is worth it and the client takes gzip; tell caches so.
+    """Compress the body of an answer where that saves bytes and the client accepts gzip; tell caches so.
 
     The compressed form is remembered, so this is for contents that many clients ask for.
     """
@@ -34,7 +34,7 @@ def compress(request: Request, response: Response) -> Response:
 
 @functools.lru_cache(KEPT)
 def gzipped(content: bytes) -> bytes | None:
-    """Return the content in gzip, the same for the same content; None where that saves next to nothing."""
+    """Return the content in gzip, the same for the same content; None where that saves less than a tenth."""
     if len(content) < LEAST_BYTES:
         return None
     packed = gzip.compress(content, 9, mtime=0)
@@ -42,13 +42,13 @@ def gzipped(content: bytes) -> bytes | None:
 
 
 def accepts_gzip(header: str) -> bool:
-    """Whether an `Accept-Encoding` header allows gzip (RFC 9110, 12.5.3); a missing one asks for no encoding."""
+    """Tell whether an `Accept-Encoding` header allows gzip (RFC 9110, 12.5.3); a missing one asks for no encoding."""
     qualities = dict(map(_parse_coding, header.lower().split(",")))
     return qualities.get("gzip", qualities.get("x-gzip", qualities.get("*", 0.0))) > 0
 
 
 def _parse_coding(part: str) -> tuple[str, float]:
-    """One coding and its quality; one that makes no sense has the quality 0."""
+    """Return one coding and its quality; a malformed quality counts as 0."""
     coding, *parameters = (piece.strip() for piece in part.split(";"))
     quality = next((value[2:] for value in parameters if value.startswith("q=")), "1")
     try:

@@ -1,4 +1,4 @@
-"""What the routes depend on: the service, the settings, and parameters that are given once."""
+"""Dependencies of the routes: the service, the settings, and a check for repeated parameters."""
 
 from collections import Counter
 from typing import Annotated
@@ -11,12 +11,12 @@ from ..settings import Settings
 from .schemas.requests import MAX_PERTURBATIONS, REPEATABLE
 from .state import state_of
 
-# More parameters than any request can need: pairs of `dim` and `delta`, and a few by themselves.
+# No request needs more: pairs of `dim` and `delta`, and a few single ones.
 MOST_PARAMETERS = 2 * MAX_PERTURBATIONS + 16
 
 
 async def get_service(request: Request) -> InferenceService:
-    """The service, while it takes requests."""
+    """Return the service while it takes requests; raises NotReady."""
     state = state_of(request.app)
     if not state.is_open:
         raise NotReady("the service is starting or shutting down")
@@ -24,7 +24,7 @@ async def get_service(request: Request) -> InferenceService:
 
 
 async def get_settings(request: Request) -> Settings:
-    """The settings of this application."""
+    """Return the settings of this application."""
     return state_of(request.app).settings
 
 
@@ -35,7 +35,7 @@ AppSettings = Annotated[Settings, Depends(get_settings)]
 
 
 async def reject_duplicate_params(request: Request) -> None:
-    """Refuse a parameter that is given twice where only one of the two could count, and a host of parameters."""
+    """Refuse a repeated parameter where only one value could count, and too many parameters."""
     given = Counter(name for name, _ in request.query_params.multi_items())
     if given.total() > MOST_PARAMETERS:
         raise InvalidParameter.of(

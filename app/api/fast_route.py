@@ -1,8 +1,8 @@
-"""A short way to a route that is asked often, past FastAPI's search for it and its assembly of arguments.
+"""A faster path to a route that gets most requests: without FastAPI's route search and argument assembly.
 
-These come to the same for every request, and together they take longer than an image takes in a batch of the encoder
-(docs/performance.md). So here what a query string says is remembered. A request that is not plain, such as one with a
-wrong parameter, goes FastAPI's way, and one place alone has the texts of its errors.
+For every request these give the same result, and together they take longer than an image takes in a batch of the
+encoder (docs/performance.md). So parsed query strings are cached here. A request that is not plain, such as one with a
+wrong parameter, goes through FastAPI, so that the texts of errors stand in one place.
 """
 
 import functools
@@ -57,7 +57,7 @@ class FastRouteMiddleware:
         await response(scope, receive, send)
 
     def _parameters(self, scope: Scope) -> BaseModel | None:
-        """What a plain request for the route asks; None for any other."""
+        """Return the parameters of a plain request for the route; None for any other request."""
         if scope["type"] != "http" or scope["method"] not in self._methods:
             return None
         query: bytes = scope["query_string"]
@@ -67,13 +67,13 @@ class FastRouteMiddleware:
 
 
 def cached_query_parser(schema: type[BaseModel]) -> Callable[[bytes], BaseModel | None]:
-    """What a query string says, where it is plain: short, each name once, and nothing wrong; remembered."""
+    """Return a cached parser of query strings; it returns None for long, repeated or wrong parameters."""
     remembered = functools.lru_cache(MOST_QUERIES)(functools.partial(_parameters, schema))
     return lambda query: remembered(query) if len(query) <= LONGEST_QUERY else None
 
 
 def _parameters(schema: type[BaseModel], query: bytes) -> BaseModel | None:
-    """The query string as the schema has it; None where a name repeats or anything is wrong."""
+    """Validate a query string; return None where a name repeats or a value is wrong."""
     given = QueryParams(query).multi_items()
     values = dict(given)
     if len(values) < len(given):

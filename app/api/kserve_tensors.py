@@ -1,4 +1,4 @@
-"""Tensors on the wire: JSON with the values in it, or with their bytes behind it; the way in and the way out.
+"""Read and write the tensors of the Open Inference Protocol: values in JSON, or as bytes behind it.
 
 Legend: B images, C channels, H height, W width.
 """
@@ -29,26 +29,26 @@ from .schemas.kserve import InferRequest, InputTensor
 DATATYPE = "FP32"
 WIRE = np.dtype("<f4")
 
-# JSON takes the event loop's time and thirty times its size in memory; a client with more images sends bytes.
+# Parsing JSON blocks the event loop and takes thirty times its size in memory; for more images a client sends bytes.
 MOST_JSON_IMAGES = 64
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request: images (B,C,H,W), and the outputs that are wanted, each with whether it goes out as bytes."""
+class InferInput:
+    """A request: images (B,C,H,W), and the requested outputs, each with whether it goes out as bytes."""
 
     id: str | None
     images: Floats
     outputs: dict[str, bool]
 
 
-def longest_json(shape: tuple[int, int, int]) -> int:
-    """Bytes that hold a request in JSON with `MOST_JSON_IMAGES` images (C,H,W), a number with 24 characters."""
+def max_json_bytes(shape: tuple[int, int, int]) -> int:
+    """Return the bytes of the longest request in JSON: `MOST_JSON_IMAGES` images (C,H,W), 32 bytes a number."""
     return MOST_JSON_IMAGES * math.prod(shape) * 32 + 65_536
 
 
 def header_length(given: str | None, body: bytes) -> int:
-    """How many bytes of a body are JSON: as many as the header gives, all of them without it."""
+    """Return how many bytes of a body are JSON: as many as the header says, all without it; raises BadRequest."""
     if given is None:
         return len(body)
     if not (given.isascii() and given.isdecimal() and len(given) < 12 and int(given) <= len(body)):
@@ -58,15 +58,15 @@ def header_length(given: str | None, body: bytes) -> int:
     return int(given)
 
 
-def parse(body: bytes, json_bytes: int, shape: tuple[int, int, int]) -> Asked:
-    """Read a request whose body begins with that many bytes of JSON, for a model that takes images of `shape` (C,H,W).
+def parse(body: bytes, json_bytes: int, shape: tuple[int, int, int]) -> InferInput:
+    """Read a request whose body begins with `json_bytes` of JSON, for a model that takes images of `shape` (C,H,W).
 
     Raises
     ------
     BadRequest, ContentTooLarge
         If it does not fit the protocol or the model; names the tensor, what was found and the allowed values.
     """
-    if json_bytes > (most := longest_json(shape)):
+    if json_bytes > (most := max_json_bytes(shape)):
         raise ContentTooLarge(
             f"the JSON has {json_bytes} bytes; at most {most} are read, send the values as bytes"
         )
@@ -85,11 +85,11 @@ def parse(body: bytes, json_bytes: int, shape: tuple[int, int, int]) -> Asked:
     with np.errstate(invalid="ignore"):
         if not (images.min() >= 0 and images.max() <= 1):  # also where one of them is not a number
             raise BadRequest(f"input {IMAGE!r} holds values outside 0 to 1, or such that are not finite")
-    return Asked(request.id, images, _wanted(request))
+    return InferInput(request.id, images, _requested_outputs(request))
 
 
-def reply(served: LoadedModel, asked: Asked, tensors: Mapping[str, Floats]) -> Response:
-    """The answer with the tensors that were asked for."""
+def encode_response(served: LoadedModel, asked: InferInput, tensors: Mapping[str, Floats]) -> Response:
+    """Return the answer with the requested tensors."""
     outputs, pieces = [], []
     for name, as_bytes in asked.outputs.items():
         tensor = tensors[name]
@@ -110,7 +110,7 @@ def reply(served: LoadedModel, asked: Asked, tensors: Mapping[str, Floats]) -> R
 
 
 def _only_image(inputs: Sequence[InputTensor]) -> InputTensor:
-    """The input `image`, which must be the only one."""
+    """Return the input `image`, which must be the only one; raises BadRequest."""
     if other := next((tensor.name for tensor in inputs if tensor.name != IMAGE), None):
         raise BadRequest(
             f"there is no input {quote(other)}{did_you_mean(other, [IMAGE])}; {IMAGE!r} is taken"
@@ -121,7 +121,7 @@ def _only_image(inputs: Sequence[InputTensor]) -> InputTensor:
 
 
 def _check_type(tensor: InputTensor, shape: tuple[int, int, int]) -> None:
-    """See that the tensor's type and shape are the model's."""
+    """Check that the tensor's type and shape are the model's; raises BadRequest."""
     if tensor.datatype != DATATYPE:
         raise BadRequest(f"input {IMAGE!r} has the datatype {quote(tensor.datatype)}; should be {DATATYPE!r}")
     if tuple(tensor.shape[1:]) != shape or not tensor.shape[0]:
@@ -131,7 +131,7 @@ def _check_type(tensor: InputTensor, shape: tuple[int, int, int]) -> None:
 
 
 def _values(tensor: InputTensor, behind: memoryview) -> Floats:
-    """The values of a tensor, (B,C,H,W): those in the JSON, or else the bytes behind it."""
+    """Return the values of a tensor, (B,C,H,W): those in the JSON, or else the bytes behind it; raises BadRequest."""
     size = tensor.parameters.binary_data_size if tensor.parameters else None
     if (size is None) == (tensor.data is None):
         given = "both 'data' and" if tensor.data is not None else "neither 'data' nor"
@@ -151,7 +151,7 @@ def _values(tensor: InputTensor, behind: memoryview) -> Floats:
 
 
 def _from_json(data: list[Any], shape: list[int], expected: int) -> Floats:
-    """A flat list, or nested lists of exactly that shape, as an array."""
+    """Convert a flat list, or nested lists of exactly that shape, to an array; raises BadRequest."""
     values = _flatten(data, shape) if data and isinstance(data[0], list) else data
     if len(values) != expected:
         raise BadRequest(f"input {IMAGE!r} has {len(values)} values; the shape {shape} needs {expected}")
@@ -167,7 +167,7 @@ def _from_json(data: list[Any], shape: list[int], expected: int) -> Floats:
 
 
 def _flatten(data: list[Any], shape: list[int]) -> list[Any]:
-    """Nested lists, row by row."""
+    """Flatten nested lists row by row; raises BadRequest where they do not have that shape."""
     level = [data]
     for axis, size in enumerate(shape):
         if wrong := next((row for row in level if not isinstance(row, list) or len(row) != size), None):
@@ -179,8 +179,8 @@ def _flatten(data: list[Any], shape: list[int]) -> list[Any]:
     return level
 
 
-def _wanted(request: InferRequest) -> dict[str, bool]:
-    """The outputs that are asked for, each with whether it is wanted as bytes."""
+def _requested_outputs(request: InferRequest) -> dict[str, bool]:
+    """Return the requested outputs, each with whether it is wanted as bytes; raises BadRequest."""
     by_default = bool(request.parameters and request.parameters.binary_data_output)
     if not request.outputs:
         return dict.fromkeys(OUTPUTS, by_default)

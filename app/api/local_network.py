@@ -1,4 +1,4 @@
-"""Where other devices of the local network find the service."""
+"""Find the address under which other devices of the local network reach the service."""
 
 import ipaddress
 import socket
@@ -9,15 +9,15 @@ import structlog
 from ..settings import Settings
 from .authentication import is_loopback
 
-# Places of no network (RFC 5737, RFC 3849). The way there is the default route; nothing is sent to find it.
+# Addresses of no network (RFC 5737, RFC 3849). The route to them is the default route; nothing is sent to find it.
 ELSEWHERE = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
 
-# A container's own address is of use on its machine alone, and only the operator knows that machine's.
+# A container's own address works on its machine alone, and only the operator knows that machine's address.
 CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 
 def log_local_address(settings: Settings) -> None:
-    """Log where the playground is for others of the network, if it is open to them."""
+    """Log the address of the playground for other devices, if the service is open to them."""
     if address := local_url(settings):
         hint = (
             {"hint": "that of this container; CAPSNET_PUBLIC_URL names another"}
@@ -34,7 +34,7 @@ def _is_guess(settings: Settings) -> bool:
 def local_url(settings: Settings) -> str | None:
     """Return the address of the playground for other devices, ending with a slash.
 
-    None where the service listens to this machine alone, or the address cannot be found out.
+    None where the service listens to this machine alone, or the address is unknown.
     """
     if settings.public_url:
         return f"{settings.public_url.rstrip('/')}/"
@@ -54,12 +54,12 @@ def _is_every_interface(host: str) -> bool:
 
 
 def _own_address() -> str | None:
-    """The address of this machine in its network: that of the default route, else one that its name has."""
+    """Return the address of this machine in its network: that of the default route, else one that its name has."""
     return next(filter(_is_reachable, (*map(_route_to, *zip(*ELSEWHERE, strict=True)), *_named())), None)
 
 
 def _route_to(family: socket.AddressFamily, target: str) -> str:
-    """The address that a packet to a target would have as its origin; empty without a way there."""
+    """Return the source address of a packet to a target; empty without a route."""
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((target, 9))
@@ -69,16 +69,16 @@ def _route_to(family: socket.AddressFamily, target: str) -> str:
 
 
 def _named() -> list[str]:
-    """The addresses that the machine's own name has, as in a network without a router."""
+    """Return the addresses of the machine's own name, as in a network without a router."""
     try:
-        found = socket.getaddrinfo(socket.gethostname(), None, type=socket.SOCK_DGRAM)
+        addresses = socket.getaddrinfo(socket.gethostname(), None, type=socket.SOCK_DGRAM)
     except OSError:
         return []
-    return [str(address[0]) for *_, address in found]
+    return [str(address[0]) for *_, address in addresses]
 
 
 def _is_reachable(host: str) -> bool:
-    """Whether others of the network can use an address: not one of this machine, nor one that names an interface."""
+    """Tell whether other devices can use an address: it is neither of this machine alone nor of no machine."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -1,11 +1,11 @@
-"""The playground's ES modules joined into one file, and its style sheets.
+"""Join the playground's ES modules into one file, and its style sheets into another.
 
-The page has some thirty modules. A browser asks HTTP/1.1 for six files at a time, so that at 400 ms a round trip they
+The page has some thirty modules. Over HTTP/1.1 a browser loads six files at a time. At 400 ms a round trip the modules
 alone take over two seconds, preloaded or not (docs/playground.md has the figures). One file takes one round trip. The
-modules stay as they are in `app/static/js`; the service joins them when it starts, so there is no build step.
+modules stay separate in `app/static/js`; the service joins them when it starts, so there is no build step.
 
-Only what the modules use is understood: named and namespace imports and exports of declarations, at the beginning of a
-line. Delete this file when the service speaks HTTP/2.
+It reads only the statements that the modules use: named and namespace imports and exports of declarations, at the
+beginning of a line. Delete this file when the service speaks HTTP/2.
 """
 
 import posixpath
@@ -18,12 +18,12 @@ EXPORT = re.compile(
     re.MULTILINE,
 )
 UNREAD = re.compile(r"^(?:import|export)\b(?!\().*", re.MULTILINE)
-# Comments that have their lines to themselves are a fifth of the bytes. No text of a module may hold such a line.
+# Comments on lines of their own are a fifth of the bytes. No string of a module may hold such a line.
 COMMENT = re.compile(r"^[ \t]*(?:/\*(?:(?!\*/).)*\*/|//[^\n]*)\n", re.MULTILINE | re.DOTALL)
 DYNAMIC = re.compile(r'\bimport\("([^"]+)"\)')
 
 BUNDLE = "bundle"
-# Not imported from the first bundle: that may wait for one that is loaded later.
+# A global, not an import from the first bundle: that may wait for a bundle that is loaded later.
 HEAD = 'const modules = (globalThis[Symbol.for("capsnet.modules")] ??= {});\n'
 
 # A module as a function, run in the order in which the browser would run it; some wait for a file.
@@ -36,9 +36,9 @@ return {{ {exports} }};
 
 
 def join_modules(files: Mapping[str, str], entry: str) -> dict[str, str]:
-    """Return joined modules by their paths: one that does what `entry` does, and one for each that it loads later.
+    """Return joined modules by their paths: one for `entry`, and one for each that `entry` loads later.
 
-    A module that is loaded later, by `import("./name.js")`, shares the modules that are there already.
+    A module that is loaded later, by `import("./name.js")`, shares the modules that are already loaded.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def join_modules(files: Mapping[str, str], entry: str) -> dict[str, str]:
 
 
 def _in_order(files: Mapping[str, str], entry: str) -> list[str]:
-    """The modules that `entry` needs, each after those that it imports, and `entry` last."""
+    """Return the modules that `entry` needs, each after those that it imports, and `entry` last."""
     order: list[str] = []
     under_way: list[str] = []
 
@@ -104,7 +104,7 @@ def _in_order(files: Mapping[str, str], entry: str) -> list[str]:
 
 
 def _module(name: str, text: str) -> str:
-    """One module as a function that returns what it exports."""
+    """Return one module as a function that returns what it exports; raises ValueError."""
     imports = "".join(_import(name, *found.groups()) for found in IMPORT.finditer(text))
     exports = [each for found in EXPORT.finditer(text) for each in _exported(found)]
     body = COMMENT.sub("", EXPORT.sub("", IMPORT.sub("", text))).strip("\n")
@@ -124,7 +124,7 @@ def _import(name: str, what: str | None, path: str) -> str:
 
 
 def _exported(found: re.Match[str]) -> list[str]:
-    """The names that one export declares."""
+    """Return the names that one export declares."""
     if found["one"]:
         return [found["one"]]
     return re.findall(r"(\w+)\s*(?:[,}]|$)", found["several"])
@@ -135,5 +135,5 @@ def _resolve(name: str, path: str) -> str:
 
 
 def join_styles(files: Mapping[str, str], names: list[str]) -> str:
-    """Return the style sheets one after the other, as the page links them; they must lie in one folder."""
+    """Return the style sheets one after another, as the page links them; they must lie in one folder."""
     return "".join(f"/* {name} */\n{COMMENT.sub('', files[name])}\n" for name in names)

@@ -1,4 +1,4 @@
-"""Multipart forms, parsed in memory."""
+"""Parse multipart forms in memory."""
 
 import re
 from collections.abc import Callable
@@ -10,21 +10,12 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from ..errors import BadRequest, Problem
 
 FIELD = "file"
-
-
 MULTIPART = "multipart/form-data"
-
-
 OCTETS = "application/octet-stream"
 
-
-# A form as browsers and other clients write it that send a picture and nothing else.
+# Browsers and other clients write such a form to send one image and nothing else.
 PLAIN_TYPE = re.compile(r"multipart/form-data; ?boundary=([A-Za-z0-9'_-]{1,70})")
-
-
 PICTURE_TYPE = re.compile(rf"image/[a-z0-9.+-]+|{OCTETS}")
-
-
 PLAIN_HEAD = re.compile(
     rb'\r\nContent-Disposition: form-data; name="file"(?:; filename="[ !#-\[\]-~]*")?'
     rb"(?:\r\nContent-Type: [!-~]+)?\r\n\r\n"
@@ -32,7 +23,7 @@ PLAIN_HEAD = re.compile(
 
 
 def plain_picture(content_type: str, body: bytes) -> bytes | None:
-    """The picture file in a plain form with that and nothing else, or in a body of its own; None for any other body."""
+    """Return the image file in a plain form with that field alone, or in a body of its own; None for any other body."""
     if plain := PLAIN_TYPE.fullmatch(content_type):
         files = plain_files(body, plain[1].encode(), 1) or ()
         return (files[0] or None) if len(files) == 1 else None
@@ -40,12 +31,12 @@ def plain_picture(content_type: str, body: bytes) -> bytes | None:
 
 
 def plain_files(body: bytes, boundary: bytes, most: int) -> list[bytes] | None:
-    """The contents of the fields `file`, at most `most`, of a plain form without others; None for any other form.
+    """Return the fields `file`, at most `most`, of a plain form with no others; None for any other form.
 
-    The parser calls back for each piece of each header, and so takes longer for this than all else that is done with a
-    small picture before it is decoded. Whatever this leaves to the parser is read the same, or refused in words.
+    The parser calls back for each piece of each header. For a small image it takes longer than all other steps before
+    decoding. The parser reads every form that this function leaves to it, or refuses it with a reason.
     """
-    # Bounded, or a body of nothing but boundaries makes millions of pieces and keeps the event loop for 0.3 s.
+    # Without a bound, a body of nothing but boundaries makes millions of pieces and blocks the event loop for 0.3 s.
     before, *parts = body.split(b"--" + boundary, most + 1)
     if not boundary or before or len(parts) < 2 or parts.pop() not in (b"--", b"--\r\n"):
         return None
@@ -66,7 +57,7 @@ class Form:
     BadRequest
         If the body is not a complete form.
     Problem
-        What `excess` makes, at once, if it has more than `most_parts` parts.
+        The one that `excess` returns, at once, if it has more than `most_parts` parts.
     """
 
     def __init__(self, body: bytes, boundary: bytes, most_parts: int, excess: Callable[[], Problem]) -> None:

@@ -1,4 +1,4 @@
-"""Parts of the OpenAPI document that the routes share and FastAPI cannot work out by itself."""
+"""Add to the OpenAPI document what the routes share and FastAPI cannot infer."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from .schemas.responses import Problem, describe
 
 BINARY = {"type": "string", "format": "binary"}
 
-# The body of a route that takes a picture: a form, or the file itself. The body is read by hand (see `bodies`).
+# The body of a route that takes an image file: a form, or the file itself. `request_body` reads it, not FastAPI.
 PICTURE_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -37,7 +37,7 @@ PICTURE_BODY: dict[str, Any] = {
     }
 }
 
-# The body of the route that takes many.
+# The body of the route that takes several image files.
 PICTURES_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -163,17 +163,17 @@ REASONS = {
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the error answers of a route, but for those of authentication, 401 and 429, which `complete` adds."""
+    """Return the error answers of a route; `complete_openapi` adds those of authentication, 401 and 429."""
     return {status: {**_reason(status), "content": _content(MEDIA_TYPE, Problem)} for status in statuses}
 
 
 def protocol_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The error answers of a route of the Open Inference Protocol."""
+    """Return the error answers of a route of the Open Inference Protocol."""
     return {status: {**_reason(status), "model": ProtocolError} for status in statuses}
 
 
 def _reason(status: int) -> dict[str, Any]:
-    """When an error is answered, and with which headers."""
+    """Return when an error is answered, and with which headers."""
     later = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}}}
     return {"description": REASONS[status], **({"headers": later} if status in (429, 503) else {})}
 
@@ -209,12 +209,12 @@ def complete_openapi(document: dict[str, Any], *, keys: bool, root_path: str | N
     for path, methods in document["paths"].items():
         if not is_open(path):
             for operation in methods.values():
-                _add_door(operation, keys, is_protocol(path))
+                _add_authentication(operation, keys, is_protocol(path))
     return document
 
 
-def _add_door(operation: dict[str, Any], keys: bool, protocol: bool) -> None:
-    """Say of one operation that it takes a key, and how a missing key and too many requests are answered."""
+def _add_authentication(operation: dict[str, Any], keys: bool, protocol: bool) -> None:
+    """Document in one operation that it takes a key, and the answers to a missing key and to too many requests."""
     any_scheme: list[dict[str, list[str]]] = [{name: []} for name in KEY_SCHEMES]
     operation["security"] = any_scheme if keys else [{}, *any_scheme]
     content = _content("application/json", ProtocolError) if protocol else _content(MEDIA_TYPE, Problem)

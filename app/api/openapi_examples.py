@@ -1,4 +1,4 @@
-"""A command for every route that can be pasted into a shell in the folder of this repository, and works."""
+"""A command for every route, to paste into a shell in the folder of this repository."""
 
 from typing import Any
 
@@ -59,7 +59,7 @@ EXAMPLES = {
 
 
 def add_examples(paths: dict[str, Any]) -> None:
-    """Put the commands into the operations of an OpenAPI document: for readers, and for tools that show samples."""
+    """Add the commands to the operations of an OpenAPI document: for readers, and for tools that show samples."""
     for path, methods in paths.items():
         for method, operation in methods.items():
             if command := EXAMPLES.get(f"{method} {path}"):

@@ -1,4 +1,4 @@
-"""The playground's page in the reader's language.
+"""Render the playground's page in the reader's language.
 
 Each text stands in one file for each language, `static/texts/LANGUAGE.json`. Its part `page` holds the texts of
 `static/index.html`, which may have simple markup. Its part `script` holds those that the page's scripts fill in.
@@ -17,7 +17,7 @@ TEXTS = STATIC / "texts"
 
 FALLBACK = "en"
 
-# What stands in place of a model's facts until the page knows its model.
+# Placeholders for the facts of a model, until the page knows its model.
 UNTIL_KNOWN = {"dims": "16", "class": "7"}
 
 _MARKED_TAG = re.compile(r"<[a-z][^<>]*\sdata-text[^<>]*>")

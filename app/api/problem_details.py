@@ -1,4 +1,4 @@
-"""Any error to a response: `application/problem+json` as RFC 9457 has it. The one place where that happens."""
+"""Turn any error into a response: `application/problem+json` (RFC 9457). No other module does that."""
 
 import reprlib
 from collections.abc import Sequence
@@ -24,20 +24,20 @@ from ..errors import (
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-# Writes a value that a client sent: as much of it as is shown, whatever its size.
+# Writes a value that a client sent, shortened to the length that is shown.
 excerpt = reprlib.Repr()
 excerpt.maxlist = excerpt.maxdict = LONGEST_ECHO // 3
 excerpt.maxstring = excerpt.maxlong = 2 * LONGEST_ECHO
 
 TYPE_PREFIX = "urn:problem-type:capsnet:"
 
-# Of the routes of the Open Inference Protocol.
+# Prefix of the routes of the Open Inference Protocol.
 PROTOCOL = "/v2"
 
-# The text of a rule where the library's own words do not name the allowed values.
+# Texts of rules for which pydantic's text does not name the allowed values.
 RULES = {"bool_parsing": "should be true or false", "bool_type": "should be true or false"}
 
-# What JSON calls these.
+# Python's words for these values, and JSON's.
 JSON_WORDS = {"None": "null", "True": "true", "False": "false"}
 
 # More violations than these help no client.
@@ -45,7 +45,7 @@ MOST_VIOLATIONS = 10
 
 
 async def problem_response(request: Request, error: Exception) -> Response:
-    """Return the response for an error, whatever it is."""
+    """Return the response for any error."""
     problem = as_problem(request, error)
     request.state.problem = problem.kind  # for the metrics
     path, request_id = request.url.path, request.scope.get("state", {}).get("request_id", "")
@@ -54,7 +54,7 @@ async def problem_response(request: Request, error: Exception) -> Response:
 
 
 def is_protocol(path: str) -> bool:
-    """Whether errors below a path are what the Open Inference Protocol says."""
+    """Tell whether errors below a path have the form of the Open Inference Protocol."""
     return path == PROTOCOL or path.startswith(f"{PROTOCOL}/")
 
 
@@ -92,7 +92,7 @@ def problem_headers(problem: Problem, length: int, media_type: str) -> list[tupl
 
 
 def as_problem(request: Request, error: Exception) -> Problem:
-    """Return the answer to an error; an unforeseen one is logged, and its answer says nothing of it."""
+    """Return the problem for an error; an unforeseen one is logged, and its problem tells nothing of it."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, RequestValidationError):
@@ -113,7 +113,7 @@ def internal_error(path: str, error: Exception) -> Problem:
 
 
 def _with_head(allowed: str) -> str:
-    """The allowed methods, with HEAD wherever there is GET."""
+    """Return the allowed methods, with HEAD wherever there is GET."""
     methods = set(allowed.split(", "))
     return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
 
@@ -148,7 +148,7 @@ def _violation(error: Any) -> Violation:
 
 
 def _dotted(path: Sequence[str | int]) -> str:
-    """("poses", 3, 0) as "poses[3][0]"."""
+    """Return a path such as ("poses", 3, 0) as "poses[3][0]"."""
     return (
         "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".") or "body"
     )

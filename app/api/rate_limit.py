@@ -1,7 +1,7 @@
-"""Limit the requests of each client: a rate as people write it, and a bucket for each of many clients.
+"""Limit the requests of each client: a rate, and a bucket for each of many clients.
 
-The buckets are those of the generic cell rate algorithm (ATM Forum, Traffic Management 4.0): of a client nothing is
-kept but the moment at which its bucket will be full again.
+The buckets follow the generic cell rate algorithm (ATM Forum, Traffic Management 4.0): for each client it keeps only
+the time at which its bucket will be full again.
 """
 
 import math
@@ -23,9 +23,9 @@ MOST_CLIENTS = 65_536
 
 @dataclass(frozen=True)
 class RateLimitResult:
-    """What a client is told: whether it may, what it has left, and in how many seconds that will be more.
+    """The result of one request: whether it is granted, how many are left, and when there will be more.
 
-    `reset` is when its bucket will be full, `retry` when it may ask again; both in whole seconds, rounded up.
+    `reset` is when the bucket will be full, `retry` when the client may ask again; both in seconds, rounded up.
     """
 
     granted: bool
@@ -40,22 +40,22 @@ class Limiter(Protocol):
     rate: Rate
 
     async def acquire(self, client: bytes) -> RateLimitResult:
-        """Count one request of a client, and say whether it may be answered."""
+        """Count one request of a client, and tell whether it may be answered."""
 
 
-# Takes the moment at which a bucket would be full; returns that moment after a request, and what the client is told.
+# Takes the time at which a bucket would be full; returns that time after a request, and the result of the request.
 Step = Callable[[float], tuple[float, RateLimitResult]]
 
 
 class Buckets(Protocol):
-    """Keeps the moment at which each client's bucket will be full."""
+    """Keeps the time at which each client's bucket will be full."""
 
     def change(self, client: bytes, step: Step) -> RateLimitResult:
-        """Replace the client's moment (0 where it has none) by that which `step` makes of it."""
+        """Replace the client's time (0 where it has none) by the one that `step` returns."""
 
 
 class MemoryBuckets:
-    """Buckets of this process alone; of more than `most` clients, the one that asked longest ago is forgotten."""
+    """Buckets of this process alone; beyond `most` clients, the one that asked longest ago is dropped."""
 
     def __init__(self, most: int = MOST_CLIENTS) -> None:
         self._most = most
@@ -65,7 +65,7 @@ class MemoryBuckets:
         return len(self._full_at)
 
     def change(self, client: bytes, step: Step) -> RateLimitResult:
-        """Replace the client's moment; it is then the last to be forgotten."""
+        """Replace the client's time; the client becomes the last to be dropped."""
         self._full_at[client], result = step(self._full_at.pop(client, 0.0))
         if len(self._full_at) > self._most:
             self._full_at.popitem(last=False)
@@ -78,11 +78,11 @@ class RateLimiter:
     Parameters
     ----------
     rate
-        What every client may.
+        Requests that every client may send.
     buckets
-        Where the buckets are kept; in this process without any.
+        Storage of the buckets; by default this process.
     clock
-        Seconds that only grow.
+        Monotonic clock in seconds.
     """
 
     def __init__(
@@ -98,28 +98,28 @@ class RateLimiter:
         return self.take(client)
 
     def take(self, client: bytes) -> RateLimitResult:
-        """Do what `acquire` does: nothing here needs to be waited for."""
+        """Do what `acquire` does, without waiting: the buckets are in memory."""
         return self._buckets.change(client, self._step)
 
     def _step(self, full_at: float) -> tuple[float, RateLimitResult]:
         now = self._clock()
-        # A moment that no bucket can have was written before the machine, and with it the clock, started.
+        # A time too far ahead was written before the machine, and with it the clock, started.
         full_at = now if full_at > now + 1.01 * self.rate.seconds else max(full_at, now)
-        room = self.rate.seconds - (full_at - now)  # in seconds of filling
-        granted = room >= self._interval * (1 - 1e-6)  # sums of intervals are rounded
+        level = self.rate.seconds - (full_at - now)  # of the bucket, in seconds of filling
+        granted = level >= self._interval * (1 - 1e-6)  # sums of intervals are rounded
         if granted:
             full_at += self._interval
-            room -= self._interval
+            level -= self._interval
         return full_at, RateLimitResult(
             granted=granted,
-            remaining=max(int(room / self._interval + 1e-6), 0),
+            remaining=max(int(level / self._interval + 1e-6), 0),
             reset=math.ceil(full_at - now),
-            retry=0 if granted else max(math.ceil(self._interval - room), 1),
+            retry=0 if granted else max(math.ceil(self._interval - level), 1),
         )
 
 
 def load_limiter(settings: Settings) -> Limiter | None:
-    """Return what counts requests by the settings: Redis, memory that all workers share, or this process alone.
+    """Return the limiter that the settings name: in Redis, in memory that all workers share, or in this process.
 
     Raises
     ------

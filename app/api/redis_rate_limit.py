@@ -1,4 +1,4 @@
-"""A rate that holds over all machines: counted in Redis, by the library `limits`."""
+"""Apply a rate limit over all machines: requests are counted in Redis, by the library `limits`."""
 
 import asyncio
 import math
@@ -11,20 +11,20 @@ from .rate_limit import RateLimiter, RateLimitResult
 
 log = structlog.get_logger(__name__)
 
-# Seconds that a request waits for Redis at most, and in which Redis is then left alone.
-PATIENCE = 0.5
-PAUSE = 5.0
+# A request waits so long for Redis at most; after a failure Redis is not asked for the pause.
+TIMEOUT_S = 0.5
+PAUSE_S = 5.0
 
 
 class RedisRateLimiter:
-    """Counts in a window that slides: of the minute before, the part counts that still lies in the last 60 seconds.
+    """Counts in a sliding window: of the window before, the part that lies in the last `rate.seconds` counts.
 
-    While Redis does not answer, the rate holds over this machine alone.
+    While Redis does not answer, the limit holds for this machine alone.
 
     Parameters
     ----------
     local
-        What counts while Redis does not answer; its rate is the one that Redis holds.
+        Limiter for the time while Redis does not answer; Redis gets its rate.
     url
         Such as `redis://:password@host:6379/0`.
 
@@ -58,27 +58,27 @@ class RedisRateLimiter:
         self._ask_at = 0.0
 
     async def acquire(self, client: bytes) -> RateLimitResult:
-        """Count one request in Redis or, where that fails, in this machine."""
+        """Count one request in Redis or, where that fails, on this machine."""
         if time.monotonic() >= self._ask_at:
             try:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(TIMEOUT_S):
                     return await self._ask(client.hex())
             except self._failures as error:
-                self._ask_at = time.monotonic() + PAUSE
+                self._ask_at = time.monotonic() + PAUSE_S
                 log.warning(
                     "Redis does not answer; the rate holds over this machine alone",
                     reason=str(error) or "no answer in time",
-                    seconds=PAUSE,
+                    seconds=PAUSE_S,
                 )
         return await self._local.acquire(client)
 
     async def _ask(self, client: str) -> RateLimitResult:
         granted = await self._window.hit(self._item, client)
-        left = await self._window.get_window_stats(self._item, client)
-        seconds = max(math.ceil(left.reset_time - time.time()), 1)
+        window = await self._window.get_window_stats(self._item, client)
+        seconds = max(math.ceil(window.reset_time - time.time()), 1)
         return RateLimitResult(
             granted=granted,
-            remaining=left.remaining if granted else 0,
+            remaining=window.remaining if granted else 0,
             reset=seconds,
             retry=0 if granted else seconds,
         )

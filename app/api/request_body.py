@@ -1,4 +1,4 @@
-"""Request bodies: read within the limit, and the picture or the JSON in them. Nothing is spooled to disk."""
+"""Read request bodies within the limit, and the image files or the JSON in them. Nothing goes to disk."""
 
 import codecs
 from typing import Any, TypeVar
@@ -15,14 +15,13 @@ from .multipart import FIELD, MULTIPART, OCTETS, PLAIN_TYPE, Form, plain_files, 
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
-
 # A form with more parts than these is not read to its end.
 MOST_PARTS = 10
 MOST_PICTURES = 256
 
 
 async def read_picture(request: Request, limit: int) -> bytes:
-    """The picture file in a body of at most `limit` bytes: the multipart field `file`, or the body itself.
+    """Read the image file in a body of at most `limit` bytes: the multipart field `file`, or the body itself.
 
     Raises
     ------
@@ -61,12 +60,12 @@ def _not_empty(data: bytes) -> bytes:
 
 
 async def read_pictures(request: Request, limit: int) -> list[bytes]:
-    """The picture files in a form of at most `limit` bytes, each of them a field `file`, in order.
+    """Read the image files in a form of at most `limit` bytes, each a field `file`, in order.
 
     Raises
     ------
     BadRequest, InvalidParameter, ContentTooLarge, UnsupportedMedia
-        If there is none to be had, or more than `MOST_PICTURES`; a file of no bytes is for the decoder to refuse.
+        If there is none, or more than `MOST_PICTURES`. The decoder refuses an empty file.
     """
     media, boundary = _content_type(request)
     if media != MULTIPART:
@@ -83,10 +82,10 @@ async def read_pictures(request: Request, limit: int) -> list[bytes]:
 
 
 async def read_json(request: Request, limit: int, schema: type[Schema]) -> Schema:
-    """The JSON in a body of at most `limit` bytes, validated.
+    """Read and validate the JSON in a body of at most `limit` bytes.
 
-    On the event loop: the parser holds Python's lock, so all would wait for a thread just as long. That the wait is
-    short is a matter of the limit, and of schemas whose lists fail at their first wrong element.
+    It runs on the event loop: the parser holds the GIL, so a thread would block the others just as long. The limit
+    keeps that short, and so do schemas whose lists fail at their first wrong element.
 
     Raises
     ------
@@ -100,7 +99,7 @@ async def read_json(request: Request, limit: int, schema: type[Schema]) -> Schem
 
 
 def validate_json(body: bytes, schema: type[Schema]) -> Schema:
-    """Return JSON as the schema has it, also behind a byte-order mark; raises RequestValidationError."""
+    """Validate JSON, also behind a byte-order mark; raises RequestValidationError."""
     try:
         return schema.model_validate_json(body.removeprefix(codecs.BOM_UTF8))
     except ValidationError as error:
@@ -109,14 +108,14 @@ def validate_json(body: bytes, schema: type[Schema]) -> Schema:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The whole body; refused before it is read where its length is declared, and at the first byte too many.
+    """Read the whole body; refuse a declared length above the limit at once, else the first byte above it.
 
     Raises
     ------
     ContentTooLarge
         If it is longer than `limit`.
     UnsupportedMedia
-        If it is compressed: what it would grow to is unknown.
+        If it is compressed: its size in memory would be unknown.
     """
     headers = request.headers
     encoding = headers.get("content-encoding", "identity")
@@ -140,7 +139,7 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 def _content_type(request: Request) -> tuple[str, bytes]:
-    """The content type without its parameters, and the boundary among these."""
+    """Return the content type without its parameters, and the boundary among these."""
     kind, options = parse_options_header(request.headers.get("content-type"))
     return kind.decode("latin-1"), options.get(b"boundary", b"")
 
@@ -150,7 +149,7 @@ def _named(media: str) -> str:
 
 
 def _only_file(body: bytes, boundary: bytes) -> bytes:
-    """The content of the field `file`, which must be the form's only field."""
+    """Return the content of the field `file`, which must be the form's only field."""
     form = Form(body, boundary, MOST_PARTS, _too_many_parts)
     if (count := [name for name, _ in form.fields].count(FIELD)) > 1:
         raise InvalidParameter.of(
@@ -162,8 +161,8 @@ def _only_file(body: bytes, boundary: bytes) -> bytes:
     return form.fields[0][1]
 
 
-def _refuse_other_fields(form: "Form") -> None:
-    """See that a form has the field `file` and no other."""
+def _refuse_other_fields(form: Form) -> None:
+    """Check that a form has the field `file` and no other; raises BadRequest, InvalidParameter."""
     names = [name for name, _ in form.fields]
     if FIELD not in names:
         found = f"it has {', '.join(map(quote, names))}" if names else "it is empty"

@@ -1,4 +1,4 @@
-"""What the routes share: how they reach the service, and how they write answers."""
+"""Encode answers, for all routes."""
 
 import base64
 from collections.abc import Mapping
@@ -13,60 +13,58 @@ JSON = (b"content-type", b"application/json")
 
 
 class JsonResponse(Response):
-    """A JSON answer that is written already; made without the search among headers that it does not have."""
+    """A JSON answer that is already encoded; it skips the search for headers that it does not have."""
 
     def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
-        """The two headers that every such answer has."""
+        """Set the two headers that every such answer has."""
         length = str(len(self.body)).encode()
         self.raw_headers = [(b"content-length", length), JSON]
 
 
-def as_json(content: Any) -> bytes:
-    """JSON; NumPy arrays are written as they are."""
+def dump_json(content: Any) -> bytes:
+    """Encode content as JSON, NumPy arrays included."""
     return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def json(content: Any) -> Response:
-    """A JSON answer."""
-    return JsonResponse(as_json(content))
+    """Return a JSON answer."""
+    return JsonResponse(dump_json(content))
 
 
 def model_fields(served: LoadedModel) -> dict[str, str]:
-    """The fields that say which model answered."""
+    """Return the fields that name the model that answered."""
     return {"model": served.card.name, "version": served.card.version}
 
 
 def prediction(served: LoadedModel, index: int, length: Any) -> dict[str, Any]:
-    """One capsule as `index`, `label` and `length`."""
+    """Return one capsule as `index`, `label` and `length`."""
     return {"index": index, "label": served.card.classes[index], "length": length}
 
 
 def base64_png(file: bytes) -> str:
-    """A PNG file in plain base64, as it stands in JSON."""
+    """Return a PNG file in plain base64, as it stands in JSON."""
     return base64.b64encode(file).decode("ascii")
 
 
 def png(file: bytes) -> Response:
-    """The answer that is a PNG file."""
+    """Return an answer that is a PNG file."""
     return Response(file, media_type="image/png")
 
 
-def vary_on_accept(reply: Response) -> Response:
+def vary_on_accept(response: Response) -> Response:
     """Tell caches that the answer depends on what the client accepts."""
-    reply.headers["Vary"] = "Accept"
-    return reply
+    response.headers["Vary"] = "Accept"
+    return response
 
 
 PNG_TYPE = ("image", "png")
-
-
 JSON_TYPE = ("application", "json")
 
 
 def prefers_png(request: Request) -> bool:
-    """Whether the `Accept` header ranks image/png above application/json (RFC 9110, 12.5.1).
+    """Tell whether the `Accept` header ranks image/png above application/json (RFC 9110, 12.5.1).
 
-    Of two equally wanted the one that is named more exactly counts as preferred; `*/*` alone leaves it at JSON.
+    At equal quality the more specific range is preferred; `*/*` alone leaves it at JSON.
     """
     ranges = [_parse_media_range(part) for part in ",".join(request.headers.getlist("accept")).split(",")]
     quality, exactness = _preference(ranges, PNG_TYPE)
@@ -74,7 +72,7 @@ def prefers_png(request: Request) -> bool:
 
 
 def _parse_media_range(part: str) -> tuple[str, str, float]:
-    """One media range as type, subtype and quality; one that makes no sense has the quality 0."""
+    """Return one media range as type, subtype and quality; a malformed quality counts as 0."""
     media, *parameters = (piece.strip().lower() for piece in part.split(";"))
     kind, _, subtype = media.partition("/")
     quality = next((value[2:] for value in parameters if value.startswith("q=")), "1")
@@ -85,7 +83,7 @@ def _parse_media_range(part: str) -> tuple[str, str, float]:
 
 
 def _preference(ranges: list[tuple[str, str, float]], media: tuple[str, str]) -> tuple[float, int]:
-    """The quality of the most exact range that covers `media`, and how exact it is (2 is by name)."""
+    """Return the quality of the most specific range that covers `media`, and how specific it is (2 is by name)."""
     exactness, quality = max(
         (
             ((kind != "*") + (subtype != "*"), quality)

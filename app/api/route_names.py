@@ -1,4 +1,4 @@
-"""Which path was asked for, and which route that is."""
+"""Find the path of a request, and the route that it takes."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.types import Scope
 
-# The route of a request that none was found for.
+# The name for requests that match no route.
 UNMATCHED = "unmatched"
 
 
 def path_of(scope: Scope) -> str:
-    """The path as the routes have it: without what the server that mounts the service puts before."""
+    """Return the path as the routes have it: without the prefix of the server that mounts the service."""
     root = scope.get("app_root_path", scope.get("root_path", ""))  # a mounted folder makes `root_path` longer
     return str(scope["path"]).removeprefix(root)
 
 
 def route_of(scope: Scope) -> str:
-    """The template of the route that a request took or, refused before that, would have taken: `/models/{name}`.
+    """Return the template of the route that a request took or would have taken, such as `/models/{name}`.
 
-    Whatever is asked for, there are no more of these than routes.
+    A label of metrics: there are never more of them than routes.
     """
     if (route := scope.get("route")) is not None:
         return str(route.path)

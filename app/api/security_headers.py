@@ -1,25 +1,25 @@
-"""What every answer tells a browser about itself."""
+"""Headers that every answer carries for browsers."""
 
 from typing import Any
 
 POLICY = b"content-security-policy"
 
-# Bytes are what their content type says, and their origin is told to no other site.
+# A browser trusts the content type alone, and sends no referrer to other sites.
 ALWAYS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
 
-# An answer is data: opened in a browser it loads nothing, runs nothing and stands in no page's frame.
+# An answer is data: opened in a browser it loads nothing, runs nothing, and no page may frame it.
 DATA_ALONE = (POLICY, b"default-src 'none'; frame-ancestors 'none'")
 
 
 def add_common_headers(headers: list[tuple[bytes, bytes]], request_id: str) -> None:
-    """Add to an answer's headers what every answer has; a page that brings a policy of its own keeps that."""
+    """Add the headers that every answer has; a page's own policy is kept."""
     if POLICY not in [name for name, _ in headers]:
         headers.append(DATA_ALONE)
     headers += ALWAYS
     headers.append((b"x-request-id", request_id.encode()))
 
 
-# What a page of this service may do: run its own files, show those and what was answered, and ask this service alone.
+# A page of this service may run its own files, show those and answers, and connect to this service alone.
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'{scripts}; style-src 'self'; img-src 'self' data: blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -27,12 +27,12 @@ PAGE_POLICY = (
 
 
 def page_policy(*scripts: str) -> dict[str, str]:
-    """The header for a page that runs the service's own files and the inline scripts with these SHA-256 in base64."""
+    """Return the policy header for a page that runs the service's files and inline scripts with these SHA-256."""
     hashes = "".join(f" 'sha256-{script}'" for script in scripts)
     return {"Content-Security-Policy": PAGE_POLICY.format(scripts=hashes)}
 
 
-# The playground makes no text into code, and its camera is for itself.
+# The playground never turns text into code, and it alone may use the camera.
 PLAYGROUND = {
     "Content-Security-Policy": PAGE_POLICY.format(scripts="")
     + "; require-trusted-types-for 'script'; trusted-types 'none'",
@@ -40,7 +40,7 @@ PLAYGROUND = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 
-# What pages of other origins may send, beyond what every page may, and may read.
+# Headers that pages of other origins may send and read, beyond those that browsers always allow.
 CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST"],
     "allow_headers": [

@@ -1,4 +1,4 @@
-"""What one application holds from its start to its end."""
+"""Hold the state of one application from its start to its end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..inference.service import InferenceService
 from ..observability.access_log import AccessLog
 from ..observability.metrics import FOLDER_VARIABLE, Metrics
 from ..observability.request_recorder import RequestRecorder
-from ..observability.tracing import Tracing, asked_for
+from ..observability.tracing import Tracing, requesting_variable
 from ..settings import Settings
 from .authentication import ApiKeys, Authenticator
 from .body_budget import BodyBudget
@@ -43,17 +43,17 @@ class AppState:
     authenticator
         None where every client may use the service without a bound.
     needs_key
-        Whether requests must show a key.
+        Whether requests must carry a key.
     admin_keys
         Keys that may load and unload models.
     repository
         Loads and unloads models.
     trusted_hosts
-        Proxies whose word on the client is taken; None for none.
+        Proxies whose headers about the client are trusted; None for none.
     is_open
         Whether requests are answered: from the start to the end of the application.
     is_ready
-        What the readiness probe says: like `is_open`, but false a moment before the end.
+        What the readiness probe answers: like `is_open`, but false a moment before the end.
     """
 
     settings: Settings
@@ -73,7 +73,7 @@ class AppState:
 
     @classmethod
     def load(cls, settings: Settings) -> AppState:
-        """Load keys and models, and make the rest of what the settings ask for.
+        """Load keys and models, and build the parts that the settings ask for.
 
         Raises
         ------
@@ -85,13 +85,13 @@ class AppState:
         admin_keys = ApiKeys.load_admin(settings)
         metrics = Metrics()
         access_log = AccessLog(settings.log_format, settings.log_level)
-        tracing = Tracing(variable) if (variable := asked_for()) else None
-        watching = [each for each in (metrics, tracing) if each]
+        tracing = Tracing(variable) if (variable := requesting_variable()) else None
+        observers = [each for each in (metrics, tracing) if each]
         shared = shared_changes()
         changes = shared.read() if shared else None
         service = InferenceService.load(
             settings,
-            lambda model, stage: [each.queue(model, stage) for each in watching],
+            lambda model, stage: [each.queue(model, stage) for each in observers],
             changes.unloaded if changes else (),
         )
         return cls(
@@ -111,7 +111,7 @@ class AppState:
 
 
 def shared_changes() -> SharedChanges | None:
-    """Through what the processes of one service tell each other of changed models; None where it is one process."""
+    """Return the record of changed models that the workers of one service share; None for a single process."""
     folder = os.environ.get(FOLDER_VARIABLE)
     if not folder or sys.platform == "win32":
         return None
@@ -121,6 +121,6 @@ def shared_changes() -> SharedChanges | None:
 
 
 def state_of(app: FastAPI) -> AppState:
-    """Return what an application holds."""
+    """Return the state of an application."""
     state: AppState = app.state.capsnet
     return state

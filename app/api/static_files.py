@@ -1,4 +1,4 @@
-"""The playground's files under names that change with their content, so that a browser asks for each of them once.
+"""Serve the playground's files under names that change with their content, so that browsers cache them for good.
 
 `static/js/main.js` is also `static/HASH/js/main.js`, and relative imports lead from there to files of the same HASH.
 """
@@ -23,12 +23,12 @@ from starlette.types import Receive, Scope, Send
 from .compression import compress
 from .module_bundle import BUNDLE, join_modules, join_styles
 
-# Not what the machine's own tables say: a browser runs no module of another type.
+# Fixed here, because the tables of the machine may differ: a browser runs no module of another type.
 TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".json": "application/json"}
 
 FOREVER = "public, max-age=31536000, immutable"
-# Asked about each time, and sent only where it has changed.
-ASK = "no-cache"
+# A browser asks each time, and gets the file only where it has changed.
+REVALIDATE = "no-cache"
 
 VERSION = re.compile(r"/(?P<version>[0-9a-f]{16})/")
 
@@ -47,7 +47,7 @@ class StaticFile:
 
     @cached_property
     def etag(self) -> str:
-        """Weak, because the same file is sent with and without compression."""
+        """Return a weak tag: the same file is sent with and without compression."""
         return f'W/"{hashlib.sha256(self.content).hexdigest()[:32]}"'
 
 
@@ -67,7 +67,7 @@ class StaticFiles:
         self.version = ""
 
     def refresh(self) -> bool:
-        """Read the folder again if a file in it has changed, and say whether."""
+        """Read the folder again if a file in it has changed, and tell whether."""
         paths = [path for path in sorted(self._folder.rglob("*")) if path.is_file()]
         stamp = [(path, status.st_mtime_ns, status.st_size) for path in paths for status in [path.stat()]]
         if stamp == self._stamp:
@@ -79,7 +79,7 @@ class StaticFiles:
         return True
 
     def prepare(self, files: dict[str, bytes]) -> dict[str, bytes]:
-        """Return the files to serve, by their paths, made of those that were found."""
+        """Return the files to serve by their paths, made from the files of the folder."""
         return files
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,9 +98,9 @@ class StaticFiles:
         name = path[versioned.end() :] if versioned else path.removeprefix("/")
         if (file := self._files.get(name)) is None:
             raise HTTPException(404)
-        # A page of another version of the service, open meanwhile or from another machine, gets what there is.
+        # A page of another version, open since before or from another machine, gets the current file.
         is_current = versioned is not None and versioned["version"] == self.version
-        return answer(request, file, FOREVER if is_current else ASK)
+        return answer(request, file, FOREVER if is_current else REVALIDATE)
 
 
 class Playground(StaticFiles):
@@ -111,7 +111,7 @@ class Playground(StaticFiles):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.refresh()  # a statement that cannot be joined is said at the start
+        self.refresh()  # a module that cannot be joined fails at the start
 
     def prepare(self, files: dict[str, bytes]) -> dict[str, bytes]:
         """Add the joined modules and style sheets that the page links; raises ValueError."""
@@ -124,16 +124,16 @@ class Playground(StaticFiles):
         return files | {name: text.encode() for name, text in joined.items()}
 
     def respond_page(self, request: Request, page: str) -> Response:
-        """Answer with the page, as it was written in a language: a browser asks about it each time."""
-        # While only some of the files have been replaced by newer ones, the old ones serve.
+        """Answer with the page in its language; a browser must check each time that it is current."""
+        # While only some files have been replaced by newer ones, it serves the old ones.
         with contextlib.suppress(OSError, ValueError, KeyError):
             self.refresh()
-        return answer(request, _link(page, self.version), ASK)
+        return answer(request, _link(page, self.version), REVALIDATE)
 
 
 @functools.lru_cache(16)
 def _link(page: str, version: str) -> StaticFile:
-    """The page with links to the joined files under their lasting names."""
+    """Return the page with links to the joined files under their lasting names."""
     styles = iter(STYLE.findall(page)[:1])
     page = STYLE.sub(lambda found: _style(next(styles, None)), page)
     page = SCRIPT.sub(lambda found: found[0].replace(found[1], _beside(found[1], "js")), page)
@@ -159,7 +159,7 @@ def _static_file(name: str, content: bytes) -> StaticFile:
 
 
 def _hash(files: dict[str, StaticFile]) -> str:
-    """One hash of all files, 16 digits: a module's address must change with those of the modules that it imports."""
+    """Return a hash of all files, 16 hexadecimal digits: a module's address must change with those that it imports."""
     digest = hashlib.sha256()
     for name, file in sorted(files.items()):
         digest.update(f"{name}\0{len(file.content)}\0".encode() + file.content)
@@ -171,5 +171,5 @@ def _beside(name: str, extension: str) -> str:
 
 
 def _style(first: str | None) -> str:
-    """The link to all style sheets in the place of the first one, and nothing in the place of the others."""
+    """Return the link to the joined style sheet in place of the first link, and nothing in place of the others."""
     return f'  <link rel="stylesheet" href="static/{_beside(first, "css")}">\n' if first else ""

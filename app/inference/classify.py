@@ -1,4 +1,4 @@
-"""Which class is in a picture, in which pose, and is it like anything the model knows?"""
+"""Classify images: class, pose, and whether the guard accepts them."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from .results import Classification
 from .service import InferenceService
 from .types import ClassifyOutput, DecodeJob, Floats
 
-# What the network saw, and the drawings.
+# The network's input, and the drawings, as PNG files.
 Drawn = tuple[bytes | None, tuple[bytes, ...]]
 NOT_DRAWN: Drawn = (None, ())
 
@@ -27,9 +27,9 @@ async def classify_images(
     verify: bool,
     reconstruct: bool = False,
 ) -> list[Classification | Problem]:
-    """Classify picture files, in order; in the place of one that cannot be read, its problem.
+    """Classify image files, in order; an unreadable one has its problem in its place.
 
-    With `reconstruct` each has what the network saw, and what the capsules of its ranking draw.
+    With `reconstruct` each has the network's input, and what the capsules of its ranking draw.
     """
     served = service.models.get(model)
     count = _check_top_k(served, top_k)
@@ -37,13 +37,13 @@ async def classify_images(
         counts = [ObjectCount() for _ in files]
         images = await service.load_images(served, files, preprocess, deadline, counts)
         readable = [image for image in images if not isinstance(image, Problem)]
-        sights = await service.classify_images(served, readable, verify, deadline)
+        outputs = await service.classify_images(served, readable, verify, deadline)
         drawn = [NOT_DRAWN] * len(readable)
         if reconstruct:
-            drawn = await _draw(service, served, readable, sights, count, deadline)
-    found = zip(sights, drawn, strict=True)
+            drawn = await _draw(service, served, readable, outputs, count, deadline)
+    results = zip(outputs, drawn, strict=True)
     return [
-        image if isinstance(image, Problem) else _classified(served, *next(found), count, counted)
+        image if isinstance(image, Problem) else _classified(served, *next(results), count, counted)
         for image, counted in zip(images, counts, strict=True)
     ]
 
@@ -52,13 +52,13 @@ async def _draw(
     service: InferenceService,
     served: LoadedModel,
     images: Sequence[Floats],
-    sights: Sequence[ClassifyOutput],
+    outputs: Sequence[ClassifyOutput],
     count: int,
     deadline: float,
 ) -> list[Drawn]:
-    """What the network saw, images (C,H,W), and what the `count` longest capsules of each draw, as PNG files."""
-    found = [sight.capsules for sight in sights]
-    jobs = [DecodeJob(seen.poses, index) for seen in found for index in rank(seen.lengths, count)]
+    """Return the inputs (C,H,W) and what the `count` longest capsules of each draw, as PNG files."""
+    capsules = [output.capsules for output in outputs]
+    jobs = [DecodeJob(each.poses, index) for each in capsules for index in rank(each.lengths, count)]
     drawings = await served.decoder.submit(jobs, deadline)
     files = await service.run_in_thread(lambda: [png(each) for each in (*images, *drawings)], deadline)
     inputs, drawn = files[: len(images)], files[len(images) :]
@@ -67,17 +67,17 @@ async def _draw(
 
 def _classified(
     served: LoadedModel,
-    sight: ClassifyOutput,
+    output: ClassifyOutput,
     drawn: Drawn,
     count: int,
     counted: ObjectCount,
 ) -> Classification:
-    ranking = rank(sight.capsules.lengths, count)
-    return Classification(served, sight.capsules, ranking, sight.check, counted, *drawn)
+    ranking = rank(output.capsules.lengths, count)
+    return Classification(served, output.capsules, ranking, output.check, counted, *drawn)
 
 
 def _check_top_k(served: LoadedModel, top_k: int | None) -> int:
-    """How many predictions to give: by default as many as the model looks for."""
+    """Return how many predictions to give, by default as many as the model looks for; raises InvalidParameter."""
     classes = len(served.card.classes)
     if top_k is not None and top_k > classes:
         raise InvalidParameter.of(

@@ -1,7 +1,7 @@
-"""The memory in which pictures are decoded: one budget for all workers of a service.
+"""Limit the memory in which images are decoded: one budget for all workers of a service.
 
 A file of 34 bytes can declare 50 megapixels, and WebP's decoder takes 16 bytes for each: 800 MB. So each decoding
-claims its memory before it begins, by what was measured for its format (`capsnet.preprocessing.image_file`).
+first claims the memory that was measured for its format (`capsnet.preprocessing.image_file`).
 """
 
 import array
@@ -16,25 +16,25 @@ from capsnet.preprocessing.image_file import ImageTooLarge
 
 from ..errors import ContentTooLarge, QueueFull
 
-# A decoding that takes no more than this claims nothing: the number of threads bounds these.
+# A decoding that takes no more bytes than this claims nothing: the number of threads bounds these.
 UNCOUNTED = 16_000_000
 
-# What a picture may take outside of the one thread for large ones.
+# Bytes that a decoding may take outside of the one thread for large images.
 MOST_WITHOUT_WAITING = 64_000_000
 
-# Seconds between two looks for memory that has become free.
-LOOK_S = 0.01
+# Seconds between two checks for memory that has become free.
+POLL_S = 0.01
 
 
 class DecodeMemory:
-    """Bytes that decodings may take, and what they take now.
+    """Bytes that decoders may take, and the bytes that they take now.
 
     Parameters
     ----------
     limit
         Bytes that all decodings of all workers take together.
     most_wait
-        Seconds that one may wait for others to end.
+        Seconds that a decoding may wait for others to end.
     """
 
     def __init__(self, limit: int, most_wait: float) -> None:
@@ -46,22 +46,22 @@ class DecodeMemory:
         self._file: int | None = None
 
     def share(self, file: int, number: int) -> None:
-        """Count together with other workers, in a file of one number (uint64) a worker; `number` is one's own."""
+        """Count together with other workers in a file of one number (uint64) a worker; `number` is the own one."""
         self._used = memoryview(mmap.mmap(file, os.fstat(file).st_size)).cast("Q")
         self._number = number
         self._file = file
 
     @property
     def used(self) -> int:
-        """Bytes that are claimed now, by all workers."""
+        """Return the bytes that all workers claim now."""
         return sum(self._used)
 
     @contextlib.contextmanager
     def claim(self, may_wait: bool) -> Iterator[Callable[[int], None]]:
-        """Give what claims memory for one decoding; all of it is given back at the end.
+        """Yield a function that claims memory for one decoding; all of it is released at the end.
 
-        Called with bytes, that raises `ImageTooLarge` where it may not wait and there is no space, else
-        `ContentTooLarge` where there never is, or `QueueFull` where there was none in time.
+        Called with a number of bytes, the function raises `ImageTooLarge` where it may not wait and no memory is free,
+        else `ContentTooLarge` for more than the limit, or `QueueFull` where none became free in time.
         """
         held = 0
 
@@ -74,14 +74,14 @@ class DecodeMemory:
             while not self._take(size - held):
                 if time.monotonic() >= give_up:
                     raise self._nothing_free(size, may_wait)
-                time.sleep(LOOK_S)
+                time.sleep(POLL_S)
             held = size
 
         try:
             yield take
         finally:
             if held:
-                self._give_back(held)
+                self._release(held)
 
     def _check(self, size: int, may_wait: bool) -> None:
         if not may_wait and size > MOST_WITHOUT_WAITING:
@@ -105,13 +105,13 @@ class DecodeMemory:
             self._used[self._number] += size
             return True
 
-    def _give_back(self, size: int) -> None:
+    def _release(self, size: int) -> None:
         with self._locked():
             self._used[self._number] -= size
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Hold the lock of this process and that of the workers, which the system takes from one that dies."""
+        """Hold the lock of this process and that of the workers; the system releases it when a process dies."""
         with self._lock:
             if self._file is None:
                 yield

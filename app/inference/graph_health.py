@@ -1,4 +1,4 @@
-"""Whether a graph still runs: a device can be lost while the process lives on."""
+"""Track whether a graph still runs: a device can be lost while the process lives on."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -10,12 +10,12 @@ Result = TypeVar("Result")
 
 log = structlog.get_logger(__name__)
 
-# So many batches in a row that fail are no accident.
+# After so many failed batches in a row the graph counts as failing.
 MOST_FAILURES = 3
 
 
 class GraphHealth:
-    """Counts the batches that a graph has failed since it last gave results. `name` is what the log calls it."""
+    """Counts the batches of a graph that failed in a row. `name` is its name in the log."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -23,11 +23,11 @@ class GraphHealth:
 
     @property
     def is_failing(self) -> bool:
-        """Whether the last batches have all failed."""
+        """Tell whether the last batches have all failed."""
         return self._failures >= MOST_FAILURES
 
     def wrap(self, run: Callable[[list[Item]], Sequence[Result]]) -> Callable[[list[Item]], Sequence[Result]]:
-        """The same `run`, its outcomes counted."""
+        """Return `run` with its outcomes counted."""
 
         def watched(items: list[Item]) -> Sequence[Result]:
             try:
@@ -41,11 +41,13 @@ class GraphHealth:
         return watched
 
     def record_failure(self, error: Exception) -> None:
+        """Count a failed batch; log when the graph begins to count as failing."""
         self._failures += 1
         if self._failures == MOST_FAILURES:
             log.error("a graph fails", graph=self._name, batches=MOST_FAILURES, reason=str(error))
 
     def record_success(self) -> None:
+        """Reset the count; log when the graph runs again."""
         if self.is_failing:
             log.warning("a graph runs again", graph=self._name)
         self._failures = 0

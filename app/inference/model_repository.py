@@ -1,4 +1,4 @@
-"""Finds the models in a folder, reads their cards and refuses a graph that is not the one its card speaks of."""
+"""Find the models in a folder, read their cards, and refuse a graph that is not the one of its card."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,15 +22,15 @@ class ModelFiles:
 
     @property
     def decoder(self) -> Path:
-        """The decoder's file."""
+        """Return the decoder's file."""
         return self.folder / self.card.decoder.file
 
     def encoder(self, precision: str) -> Path:
-        """The file of the encoder that computes in `precision`."""
+        """Return the file of the encoder that computes in `precision`."""
         return self.folder / self.card.variants[precision].encoder.file
 
     def read_samples(self) -> bytes | None:
-        """Return the strip of images beside the card; None where there is none: the model is of use without."""
+        """Return the strip of images beside the card; None without one, which the model does not need."""
         if not self.card.samples:
             return None
         try:
@@ -42,7 +42,7 @@ class ModelFiles:
             return None
 
     def choose_precision(self, wanted: str, on_gpu: bool) -> tuple[str, str]:
-        """The variant to serve for the setting `wanted` (auto or a precision), and the reason in words.
+        """Return the variant to serve for the setting `wanted` (auto or a precision), and the reason in words.
 
         Raises
         ------
@@ -59,7 +59,7 @@ class ModelFiles:
         return wanted, "CAPSNET_PRECISION asks for it"
 
     def check_metadata(self, metadata: Mapping[Path, Mapping[str, str]]) -> None:
-        """See that each graph, by its own metadata, comes from the export that wrote the card.
+        """Check by its own metadata that each graph comes from the export that wrote the card.
 
         Raises
         ------
@@ -75,9 +75,9 @@ class ModelFiles:
 
 
 def discover_models(folder: Path) -> dict[str, ModelFiles]:
-    """The models of a folder by name: one in each folder inside it, or the folder itself where it holds a card.
+    """Return the models of a folder by name: one in each subfolder, or the folder itself where it holds a card.
 
-    Hidden folders and folders with neither a card nor a graph are passed over.
+    Hidden folders and folders with neither a card nor a graph are skipped.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def discover_models(folder: Path) -> dict[str, ModelFiles]:
 
 
 def model_folders(folder: Path) -> list[Path]:
-    """The folders of models in a folder, or the folder itself where it is one.
+    """Return the folders of models in a folder, or the folder itself where it is one.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def model_folders(folder: Path) -> list[Path]:
 
 
 def _looks_like_model(folder: Path) -> bool:
-    """Whether a folder means to be a model: a graph without its card is a broken model, not an empty folder."""
+    """Tell whether a folder is meant as a model: a graph without its card is a broken model, not an empty folder."""
     if not folder.is_dir() or folder.name.startswith("."):
         return False
     try:

@@ -1,4 +1,4 @@
-"""The models in service: each loaded on the device, with queues before its two graphs."""
+"""Load models onto the device, with queues before their two graphs, and hold those in service."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from .types import Capsules, ClassifyJob, ClassifyOutput, DecodeJob, Floats
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model that answers."""
+    """A model in service."""
 
     card: ModelCard
     precision: str
@@ -39,22 +39,22 @@ class LoadedModel:
 
     @property
     def fails(self) -> bool:
-        """Whether one of its graphs has failed too often in a row to be trusted."""
-        return any(pulse.is_failing for pulse in self.graph_health)
+        """Tell whether one of its graphs has failed too often in a row."""
+        return any(health.is_failing for health in self.graph_health)
 
     def retire(self) -> None:
-        """Let the queues go when the requests that still hold this model are answered."""
+        """Drop the queues when the requests that still hold this model are answered."""
         for queue in (self.classify_queue, self.encoder, self.decoder):
             queue.retire()
 
     async def probe(self, deadline: float) -> None:
-        """Run both graphs on a blank image; raises whatever they raise."""
+        """Run both graphs on a blank image; raises the errors of `submit`."""
         blank = np.zeros(self.card.config.image_shape, np.float32)
-        (seen,) = await self.encoder.submit([blank], deadline)
-        await self.decoder.submit([DecodeJob(seen.poses, 0)], deadline)
+        (capsules,) = await self.encoder.submit([blank], deadline)
+        await self.decoder.submit([DecodeJob(capsules.poses, 0)], deadline)
 
     def find_class(self, parameter: str, label: str | int) -> int:
-        """The index of a class given by its name or, where no class has that name, by its index.
+        """Return the index of a class given by its name or, where no class has that name, by its index.
 
         Raises
         ------
@@ -87,24 +87,24 @@ class ModelRegistry:
         return iter(self._models.values())
 
     def put(self, model: LoadedModel) -> LoadedModel | None:
-        """Serve a model from now on; returns the one of its name that was served until now."""
+        """Serve a model from now on; return the one of its name that was served until now."""
         before = self._models.get(model.card.name)
-        self._models = self._models | {model.card.name: model}  # a loop over the old one goes on undisturbed
+        self._models = self._models | {model.card.name: model}  # a loop over the old dict goes on undisturbed
         return before
 
     def remove(self, name: str) -> LoadedModel:
-        """Serve a model no longer, and return it; raises UnknownModel."""
+        """Stop serving a model, and return it; raises UnknownModel."""
         removed = self.get(name)
         self._models = {other: model for other, model in self._models.items() if other != name}
         return removed
 
     @property
     def widest_pose(self) -> int:
-        """The most dimensions that a pose of any of them has."""
+        """Return the largest number of pose dimensions of all models."""
         return max(model.card.config.pose_dim for model in self)
 
     def get(self, name: str | None) -> LoadedModel:
-        """The model called `name`, or the default one for None; raises UnknownModel."""
+        """Return the model called `name`, or the default one for None; raises UnknownModel."""
         if name is None:
             name = self.default
         if name not in self._models:
@@ -112,14 +112,14 @@ class ModelRegistry:
         return self._models[name]
 
 
-# What observes the queue of a model ("" for none) at a stage, such as "encode".
+# Returns the observers of the queue of a model ("" for none) at a stage, such as "encode".
 Observers = Callable[[str, str], Sequence[Observer]]
 
 
 def load_model(
     stored: ModelFiles, device: Device, batcher: Batcher, settings: Settings, observers: Observers
 ) -> LoadedModel:
-    """Load a stored model onto the device and try it; raises ModelError."""
+    """Load the files of a model onto the device and run it once; raises ModelError."""
     card = stored.card
     precision, reason = stored.choose_precision(settings.precision, device.is_gpu)
     engine = Engine(device, stored.encoder(precision), stored.decoder, settings.max_batch)
@@ -130,21 +130,21 @@ def load_model(
         with timed("encode"):
             return list(map(Capsules, *engine.encode(np.stack(images))))
 
-    def draw(drawings: list[DecodeJob]) -> Sequence[Floats]:
-        poses, labels = zip(*drawings, strict=True)
+    def decode(jobs: list[DecodeJob]) -> Sequence[Floats]:
+        poses, labels = zip(*jobs, strict=True)
         with timed("decode"):
             return list(engine.decode(np.stack(poses), np.array(labels, np.int64)))
 
     graph_health = GraphHealth(f"{card.name}: encoder"), GraphHealth(f"{card.name}: decoder")
-    watched = graph_health[0].wrap(encode), graph_health[1].wrap(draw)
+    watched = graph_health[0].wrap(encode), graph_health[1].wrap(decode)
     variant = card.variants[precision]
-    look = partial(_look, *watched, variant.guard, card.objects)
+    classify = partial(_classify, *watched, variant.guard, card.objects)
     return LoadedModel(
         card=card,
         precision=precision,
         precision_reason=reason,
         provider=engine.provider,
-        classify_queue=batcher.queue(look, settings.max_batch, observers(card.name, "classify")),
+        classify_queue=batcher.queue(classify, settings.max_batch, observers(card.name, "classify")),
         encoder=batcher.queue(watched[0], settings.max_batch, observers(card.name, "encode")),
         decoder=batcher.queue(watched[1], settings.max_batch, observers(card.name, "decode")),
         graph_health=graph_health,
@@ -153,37 +153,39 @@ def load_model(
     )
 
 
-def _look(
+def _classify(
     encode: Callable[[list[Floats]], Sequence[Capsules]],
-    draw: Callable[[list[DecodeJob]], Sequence[Floats]],
+    decode: Callable[[list[DecodeJob]], Sequence[Floats]],
     limits: Guard,
     objects: int,
-    looks: list[ClassifyJob],
+    jobs: list[ClassifyJob],
 ) -> list[ClassifyOutput]:
-    """Encode images and check those that are to be checked, both graphs in one turn: a second turn would wait again."""
-    seen = encode([look.image for look in looks])
-    checks: list[ReconstructionCheck | None] = [None] * len(looks)
-    chosen = [index for index, look in enumerate(looks) if look.verify]
+    """Encode images and check those that ask for it, both graphs in one batch: a second batch would wait again."""
+    capsules = encode([job.image for job in jobs])
+    checks: list[ReconstructionCheck | None] = [None] * len(jobs)
+    chosen = [index for index, job in enumerate(jobs) if job.verify]
     if chosen:
-        images = [looks[index].image for index in chosen]
-        found = _check(limits, objects, images, [seen[index] for index in chosen], draw)
-        for index, check in zip(chosen, found, strict=True):
+        images = [jobs[index].image for index in chosen]
+        results = _check(limits, objects, images, [capsules[index] for index in chosen], decode)
+        for index, check in zip(chosen, results, strict=True):
             checks[index] = check
-    return list(map(ClassifyOutput, seen, checks))
+    return list(map(ClassifyOutput, capsules, checks))
 
 
 def _check(
     limits: Guard,
     objects: int,
     images: list[Floats],
-    seen: list[Capsules],
-    draw: Callable[[list[DecodeJob]], Sequence[Floats]],
+    capsules: list[Capsules],
+    decode: Callable[[list[DecodeJob]], Sequence[Floats]],
 ) -> list[ReconstructionCheck]:
-    """Draw the longest capsules of each image again, and measure how far from the image that is."""
-    stacked, lengths = np.stack(images), np.stack([each.lengths for each in seen])  # (B,C,H,W), (B,J)
-    # One capsule of every image at a time, so that no batch is larger than the images' own.
+    """Draw the longest capsules of each image again, and measure how far the drawing is from the image."""
+    stacked, lengths = np.stack(images), np.stack([each.lengths for each in capsules])  # (B,C,H,W), (B,J)
+    # One capsule of every image at a time, so that no batch is larger than that of the images.
     drawn = [
-        np.stack(draw([DecodeJob(each.poses, int(label)) for each, label in zip(seen, labels, strict=True)]))
+        np.stack(
+            decode([DecodeJob(each.poses, int(label)) for each, label in zip(capsules, labels, strict=True)])
+        )
         for labels in guard.top_classes(lengths, objects).T
     ]
     together = guard.overlay(np.stack(drawn, axis=1))  # (B,K,C,H,W) -> (B,C,H,W)
@@ -191,7 +193,7 @@ def _check(
 
 
 def choose_default(stored: dict[str, ModelFiles], settings: Settings) -> str:
-    """The default model's name: the setting's, or where that was left unset and is not there, the first by name.
+    """Return the name of the default model: the setting's or, where that is unset and missing, the first by name.
 
     Raises
     ------
@@ -209,5 +211,5 @@ def choose_default(stored: dict[str, ModelFiles], settings: Settings) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """The names, at most twenty of them."""
+    """Return the names as text, at most twenty of them."""
     return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")

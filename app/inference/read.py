@@ -1,4 +1,4 @@
-"""Which digits are written in a picture, and where?"""
+"""Read the digits in an image, with their places."""
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from .types import DecodeJob, Floats
 async def read_digits(
     service: InferenceService, data: bytes, *, model: str | None, reconstruct: bool, most: int
 ) -> Reading:
-    """Read every digit in a picture file, at most so many; with `reconstruct`, draw each again.
+    """Read every digit in an image file, at most `most`; with `reconstruct`, draw each again.
 
     The crops of a picture go through the model together, and the pieces of touching digits after them.
     """
@@ -26,19 +26,19 @@ async def read_digits(
         raise InvalidParameter.of("query parameter 'model'", served.card.name, str(error)) from None
     async with service.admit(1) as deadline:
         page = unwrap(await service.find_digits(served, data, most, deadline))
-        seen = await _look(service, served, page.images, deadline)
+        seen = await _classify_crops(service, served, page.images, deadline)
         divided = await service.run_in_thread(lambda: page.divided(seen), deadline)
-        seen += await _look(service, served, divided.images, deadline)
+        seen += await _classify_crops(service, served, divided.images, deadline)
         lines = divided.digits(seen, np.concatenate([page.images, divided.images]))
         digits = [digit for line in lines for digit in line]
         drawings = await _draw(service, served, digits, deadline) if reconstruct else []
     return Reading(served, lines, page.found, drawings)
 
 
-async def _look(
+async def _classify_crops(
     service: InferenceService, served: LoadedModel, images: Floats, deadline: float
 ) -> list[Sight]:
-    """What the network and the guard say of crops (N,C,H,W)."""
+    """Return what the network and the guard say of crops (N,C,H,W)."""
     if not len(images):
         return []
     seen = await service.classify_images(served, list(images), True, deadline)
@@ -55,7 +55,7 @@ async def _look(
 async def _draw(
     service: InferenceService, served: LoadedModel, digits: list[Digit], deadline: float
 ) -> list[tuple[bytes, bytes]]:
-    """What the network saw of each digit and what its longest capsule draws, as PNG files."""
+    """Return the network's input for each digit and the drawing of its longest capsule, as PNG files."""
     jobs = [DecodeJob(digit.sight.poses, digit.capsule) for digit in digits]
     drawn = await served.decoder.submit(jobs, deadline)
     return await service.run_in_thread(

@@ -1,4 +1,4 @@
-"""What did the model see in a picture, how would it look with the pose moved, and what does a bare pose look like?
+"""Reconstruct an image from its pose, as it is and moved, and draw bare poses.
 
 Legend: C channels, H height, W width, J class capsules, D pose dimensions, N poses to decode.
 """
@@ -21,10 +21,10 @@ from .types import Capsules, DecodeJob, Floats
 
 
 class Subject(NamedTuple):
-    """What was seen in a picture: the image (C,H,W), all its capsules, and the one of them that is drawn."""
+    """An encoded image (C,H,W): all its capsules, and the one of them that is drawn."""
 
     image: Floats
-    seen: Capsules
+    capsules: Capsules
     label: int
 
 
@@ -38,19 +38,19 @@ async def reconstruct_image(
     perturbations: Sequence[tuple[int, float]],
     along: Sequence[tuple[str, float]] = (),
 ) -> Reconstruction:
-    """Draw a picture file again, as it is and moved by `(dim, delta)` pairs and `(direction, amount)` pairs."""
+    """Draw an image file again, as it is and moved by `(dim, delta)` and `(direction, amount)` pairs."""
     served = service.models.get(model)
     _check_dims(served, "dim", [dim for dim, _ in perturbations])
     async with service.admit(1 + served.card.objects) as deadline:
-        image, seen, index = await look(service, served, data, preprocess, label, deadline)
-        pose = seen.poses[index]
-        with refusing("query parameter 'direction'"):
+        image, capsules, index = await encode_file(service, served, data, preprocess, label, deadline)
+        pose = capsules.poses[index]
+        with as_parameter_problem("query parameter 'direction'"):
             steered = directions.steer(served.card, index, pose, along)
         moved = perturb(steered, perturbations)
-        others = other_winners(seen.lengths, index, served.card.objects)
-        drawings = [DecodeJob(seen.poses, each) for each in (index, *others)]
-        drawings += drawings_of(served, moved[None], [index])
-        *drawn, perturbed = await served.decoder.submit(drawings, deadline)
+        others = other_winners(capsules.lengths, index, served.card.objects)
+        jobs = [DecodeJob(capsules.poses, each) for each in (index, *others)]
+        jobs += decode_jobs(served, moved[None], [index])
+        *drawn, perturbed = await served.decoder.submit(jobs, deadline)
         plain, together = drawn[0], guard.overlay(np.stack(drawn)[None])  # (1,K,C,H,W) -> (1,C,H,W)
         input_png, plain_png, perturbed_png = await service.run_in_thread(
             lambda: [png(each) for each in (image, plain, perturbed)], deadline
@@ -58,7 +58,7 @@ async def reconstruct_image(
     return Reconstruction(
         model=served,
         label=index,
-        length=seen.lengths[index],
+        length=capsules.lengths[index],
         pose=pose,
         perturbed_pose=moved,
         distance=float(guard.distance(image[None], together)[0]),
@@ -82,10 +82,10 @@ async def sweep_pose(
     steps: int,
     as_sheet: bool,
 ) -> Sweep | bytes:
-    """Move dimensions of the pose one at a time, each in steps from `lowest` to `highest`, then the directions `along`.
+    """Move pose dimensions one at a time, each in steps from `lowest` to `highest`, then the directions `along`.
 
-    With neither `dims` nor directions all dimensions are moved. With `as_sheet` one PNG, a row for each dimension and
-    direction and a column for each step; else every frame by itself.
+    With neither `dims` nor directions it moves all dimensions. With `as_sheet` it returns one PNG, a row for each
+    dimension and direction and a column for each step; else every frame by itself.
     """
     served = service.models.get(model)
     _check_dims(served, "dims", dims or [])
@@ -93,13 +93,13 @@ async def sweep_pose(
     rows = every if dims is None else list(dims)
     deltas = linspace_exact(lowest, highest, steps)
     async with service.admit(1 + (len(rows) + len(along)) * steps) as deadline:
-        image, seen, index = await look(service, served, data, preprocess, label, deadline)
-        pose = seen.poses[index]
-        with refusing("query parameter 'directions'"):
+        image, capsules, index = await encode_file(service, served, data, preprocess, label, deadline)
+        pose = capsules.poses[index]
+        with as_parameter_problem("query parameter 'directions'"):
             steered, amounts = directions.sweep(served.card, index, pose, along, steps)
         moved = np.concatenate([sweep(pose, rows, deltas), steered])  # (N,D)
-        drawings = [DecodeJob(seen.poses, index), *drawings_of(served, moved, [index] * len(moved))]
-        plain, *frames = await served.decoder.submit(drawings, deadline)
+        jobs = [DecodeJob(capsules.poses, index), *decode_jobs(served, moved, [index] * len(moved))]
+        plain, *frames = await served.decoder.submit(jobs, deadline)
         if as_sheet:
             return await service.run_in_thread(lambda: sheet(frames, columns=steps), deadline)
         input_png, plain_png, *files = await service.run_in_thread(
@@ -108,8 +108,8 @@ async def sweep_pose(
     return Sweep(
         model=served,
         label=index,
-        length=seen.lengths[index],
-        pose=seen.poses[index],
+        length=capsules.lengths[index],
+        pose=capsules.poses[index],
         dims=rows,
         deltas=deltas,
         directions=[
@@ -135,13 +135,13 @@ async def decode_poses(
         indices = [served.find_class("field 'label'", labels[0])] * len(poses)
     else:
         indices = [served.find_class(f"field 'labels[{n}]'", label) for n, label in enumerate(labels)]
-    drawings = drawings_of(served, _as_poses(served, poses), indices)
-    async with service.admit(len(drawings)) as deadline:
-        images = await served.decoder.submit(drawings, deadline)
+    jobs = decode_jobs(served, _as_poses(served, poses), indices)
+    async with service.admit(len(jobs)) as deadline:
+        images = await served.decoder.submit(jobs, deadline)
         return served, await service.run_in_thread(lambda: [png(image) for image in images], deadline)
 
 
-async def look(
+async def encode_file(
     service: InferenceService,
     served: LoadedModel,
     data: bytes,
@@ -149,16 +149,16 @@ async def look(
     label: str | None,
     deadline: float,
 ) -> Subject:
-    """Encode a picture file, and choose the capsule of the class `label` or else the longest."""
+    """Encode an image file, and choose the capsule of the class `label` or else the longest; raises Problem."""
     chosen = None if label is None else served.find_class("query parameter 'label'", label)
     image = unwrap((await service.load_images(served, [data], preprocess, deadline))[0])
-    (seen,) = await service.encode(served, [image], deadline)
-    return Subject(image, seen, rank(seen.lengths, 1)[0] if chosen is None else chosen)
+    (capsules,) = await service.encode(served, [image], deadline)
+    return Subject(image, capsules, rank(capsules.lengths, 1)[0] if chosen is None else chosen)
 
 
 @contextlib.contextmanager
-def refusing(parameter: str) -> Iterator[None]:
-    """Answer a direction that the card does not name, or an amount outside its bounds, as a wrong parameter."""
+def as_parameter_problem(parameter: str) -> Iterator[None]:
+    """Turn a DirectionError into the problem of a wrong parameter."""
     try:
         yield
     except directions.DirectionError as error:
@@ -166,8 +166,8 @@ def refusing(parameter: str) -> Iterator[None]:
         raise InvalidParameter.of(wrong, error.value, error.allowed) from None
 
 
-def drawings_of(served: LoadedModel, poses: Floats, labels: Sequence[int]) -> list[DecodeJob]:
-    """Poses (N,D) of single capsules as the decoder takes them."""
+def decode_jobs(served: LoadedModel, poses: Floats, labels: Sequence[int]) -> list[DecodeJob]:
+    """Return jobs that make the decoder draw single capsules with poses (N,D)."""
     placed = scatter_poses(poses, labels, len(served.card.classes))  # (N,D) -> (N,J,D)
     return list(map(DecodeJob, placed, labels))
 
@@ -183,7 +183,7 @@ def _check_dims(served: LoadedModel, parameter: str, dims: Sequence[int]) -> Non
 
 
 def _as_poses(served: LoadedModel, poses: Sequence[Sequence[float]]) -> Floats:
-    """Poses (N,D), each checked to have the model's D."""
+    """Convert poses to an array (N,D); raises InvalidParameter where one has not the model's D numbers."""
     size = served.card.config.pose_dim
     for index, pose in enumerate(poses):
         if len(pose) != size:

@@ -1,6 +1,6 @@
 """Load and unload models while the service runs, in all processes that share a folder.
 
-A model that is loaded takes the place of the one of its name in one step. Requests under way keep the model that they
+A loaded model replaces the one of its name in one step. Requests under way keep the model that they
 began with, so no request fails. A broken model changes nothing.
 """
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# Seconds between two looks for the changes of other processes, and for how far these are.
-LOOK_S = 0.25
+# Seconds between two checks for changes of other processes, and for their progress.
+POLL_S = 0.25
 PROGRESS_S = 0.05
 
-# Seconds after which a process that does not follow is no longer waited for.
-PATIENCE_S = 60.0
+# Seconds to wait for the other processes to follow.
+FOLLOW_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A model of the folder: whether it is served and, where it is not, why."""
+    """A model of the folder, whether it is served and, where it is not, the reason."""
 
     name: str
     version: str
@@ -53,7 +53,7 @@ class Repository:
     folder
         CAPSNET_MODELS.
     shared
-        Through what other processes of the service hear of changes; None for a single process.
+        The record of changes that the processes of the service share; None for a single process.
     applied
         The number of the last change that the service's models already show.
     """
@@ -70,14 +70,14 @@ class Repository:
         self._following: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Make what changes there were since the models were loaded, and follow the other processes from now on."""
+        """Apply the changes since the models were loaded, and follow the other processes from now on."""
         if self._shared:
-            self._shared.say(self._applied)  # from now on they wait for this process
+            self._shared.set_progress(self._applied)  # from now on they wait for this process
             await self._catch_up(self._shared)
             self._following = asyncio.create_task(self._follow(self._shared))
 
     async def stop(self) -> None:
-        """Follow no longer."""
+        """Stop following the other processes."""
         if self._following and self._shared:
             self._following.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -85,7 +85,7 @@ class Repository:
             self._shared.leave()
 
     def index(self) -> list[Entry]:
-        """The models of the folder and those in service, by name; reads the cards alone."""
+        """Return the models of the folder and those in service, by name; only cards are read."""
         served = {model.card.name: model.card for model in self._service.models}
         entries = {name: Entry(name, card.version, True, "") for name, card in served.items()}
         for name, card in _cards(self._folder):
@@ -111,7 +111,7 @@ class Repository:
         return self._service.models.get(name).card
 
     async def unload(self, name: str) -> None:
-        """Serve a model no longer, in any process.
+        """Stop serving a model, in all processes.
 
         Raises
         ------
@@ -126,9 +126,9 @@ class Repository:
         await self._wait(number)
 
     async def reload(self) -> None:
-        """Read the whole folder again: load new and changed models, unload those that are gone; in all processes."""
+        """Read the whole folder again: load new and changed models, unload missing ones; in all processes."""
         if self._shared:
-            await asyncio.to_thread(self._shared.add_reload)  # this process hears of it like the others
+            await asyncio.to_thread(self._shared.add_reload)  # this process follows it like the others
             return
         async with self._changing:
             await self._reload()
@@ -148,14 +148,14 @@ class Repository:
         self._service.unload(name)
 
     async def _reload(self) -> str:
-        """Make the service's models those of the folder; returns what went wrong."""
+        """Make the service's models those of the folder; return the errors, separated by semicolons."""
         found, errors = await asyncio.to_thread(_open_all, self._folder)
         for stored in found.values():
             try:
                 await self._service.serve(stored)
             except ModelError as error:
                 errors.append(str(error))
-        if not errors:  # else a model that is broken now would be taken for one that is gone
+        if not errors:  # else a broken model would look like a missing one
             for model in list(self._service.models):
                 name = model.card.name
                 if name not in found and name != self._service.models.default:
@@ -169,7 +169,7 @@ class Repository:
         return "; ".join(errors)
 
     async def _tell(self, name: str, change: Literal["load", "unload"]) -> int:
-        """Tell the others of a change that this process has made; 0 where there are none."""
+        """Record a change of this process for the others, and return its number; 0 for a single process."""
         if not self._shared:
             return 0
         self._of_model[name] = await asyncio.to_thread(self._shared.add, name, change)
@@ -179,7 +179,7 @@ class Repository:
         """Wait until all processes have made the changes up to `number`."""
         if not self._shared:
             return
-        give_up = time.monotonic() + PATIENCE_S
+        give_up = time.monotonic() + FOLLOW_TIMEOUT_S
         while True:
             waiting, errors = self._shared.behind(number)
             if errors:
@@ -187,18 +187,20 @@ class Repository:
             if not waiting:
                 return
             if time.monotonic() > give_up:
-                raise NotReady(f"{len(waiting)} of the workers have not followed within {PATIENCE_S:g} s")
+                raise NotReady(
+                    f"{len(waiting)} of the workers have not followed within {FOLLOW_TIMEOUT_S:g} s"
+                )
             await asyncio.sleep(PROGRESS_S)
 
     async def _follow(self, shared: "SharedChanges") -> None:
-        """Make the changes of the other processes as they come."""
+        """Apply the changes of the other processes as they come."""
         while True:
             if shared.is_new():
                 try:
                     await self._catch_up(shared)
                 except Exception:
                     log.exception("changes of the models could not be followed")
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
 
     async def _catch_up(self, shared: "SharedChanges") -> None:
         async with self._changing:
@@ -213,17 +215,17 @@ class Repository:
                 try:
                     await self._load(name) if change == "load" else self._unload(name)
                 except UnknownModel:
-                    pass  # it is gone already
+                    pass  # it was already unloaded
                 except Problem as problem:
                     error = problem.detail
                     log.error("a worker could not follow the others", model=name, reason=error)  # noqa: TRY400
                 self._of_model[name] = number
             self._applied = changes.number
-            shared.say(changes.number, error)
+            shared.set_progress(changes.number, error)
 
 
 def _cards(folder: Path) -> Iterator[tuple[str, ModelCard | str]]:
-    """Name and card of each model of a folder; the fault in place of a card that cannot be read."""
+    """Yield name and card of each model of a folder; the error in place of a card that cannot be read."""
     for each in model_folders(folder):
         try:
             card = ModelCard.load(each)
@@ -248,7 +250,7 @@ def _find(folder: Path, name: str) -> ModelFiles:
 
 
 def _open_all(folder: Path) -> tuple[dict[str, ModelFiles], list[str]]:
-    """The models of a folder that are whole, by name, and the faults of the others."""
+    """Return the valid models of a folder by name, and the errors of the others."""
     try:
         return discover_models(folder), []
     except ModelError:

@@ -1,4 +1,4 @@
-"""What the service answers with, before a route writes it as JSON or PNG."""
+"""Results of the service, before a route writes them as JSON or PNG."""
 
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ from .types import Capsules, Floats
 
 @dataclass(frozen=True)
 class Classification:
-    """The content of a picture: all capsules, the indices of the longest, and the check where it was asked for.
+    """The result for one image: all capsules, the indices of the longest, and the check where it was asked for.
 
     `counted` has the number of separate objects, 0 where the picture is a data set's row. `input` is what the network
     saw, and `drawings` what the capsules of the ranking draw, as PNG files, where these were asked for.
@@ -80,7 +80,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class TransformStep:
-    """An image that was transformed by an amount: what the network read in it, and what was foretold of its pose."""
+    """An image transformed by an amount: the capsule that the network read, and the pose that was predicted."""
 
     amount: float
     length: np.float32

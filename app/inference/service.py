@@ -1,6 +1,6 @@
-"""The models behind their queues, and the steps of which every use case is made.
+"""The models behind their queues, and the steps that all use cases share.
 
-    bytes -> picture (C,H,W) -> lengths (J,), poses (J,D) -> images (C,H,W)
+    bytes -> image (C,H,W) -> lengths (J,), poses (J,D) -> drawings (C,H,W)
 
 The use cases are in the modules `classify`, `reconstruct` and `tensors` beside this one. A step takes a list, which its
 queue admits whole or not at all. Legend: C channels, H height, W width, J class capsules, D pose dimensions.
@@ -22,7 +22,7 @@ from capsnet.reading import Page, find
 
 from ..errors import ContentTooLarge, InvalidImage, NotReady, Problem
 from ..settings import Settings
-from .batching.admission import Admission, Place
+from .batching.admission import Admission, Permit
 from .batching.batcher import Batcher, Queue
 from .decode_memory import DecodeMemory
 from .model_repository import ModelFiles, discover_models
@@ -36,34 +36,34 @@ Jobs = Queue[Callable[[], Any], Any]
 
 log = structlog.get_logger(__name__)
 
-# More threads than these for picture files would only hand Python's lock round more often.
+# More threads for image files would only compete for the GIL.
 MOST_THREADS = 8
 
-# Pixels that a telephone's photograph has, and that any of the threads may decode at any time. Larger pictures wait for
-# one thread of their own: the memory in use is bounded, and a queue of them does not keep the small ones waiting.
-SMALL_PICTURE = 12_500_000
+# Pixels of a phone's photograph, which any of the threads may decode. Larger images wait for one thread of their own:
+# the memory in use is bounded, and a queue of them does not delay the small ones.
+SMALL_IMAGE_PIXELS = 12_500_000
 
-# Seconds that a batch may keep the event loop, where a process has one core.
+# Seconds that a batch may block the event loop, where a process has one core.
 INLINE_BUDGET_S = 0.005
 
-# Quick picture files that a thread reads in one turn.
-QUICK_TOGETHER = 32
+# Image files that are cheap to decode and are read in one job.
+CHEAP_FILES_PER_JOB = 32
 
 
 class InferenceService:
-    """The models behind their queues, and the steps on the way through them."""
+    """The models behind their queues, and the steps of a request."""
 
     def __init__(
         self, settings: Settings, models: ModelRegistry, slots: Batcher, observers: Observers
     ) -> None:
         self._settings = settings
         self._observers = observers
-        # A batch in each slot, and another one that comes together meanwhile.
+        # A batch in each slot, and another one that forms meanwhile.
         working = settings.max_batch * (models.device.slots + 1)
         self.admission = Admission(working, settings.max_queue, settings.max_wait, observers("", "admission"))
         self._slots = slots
         self.models = models
-        # Reading and writing picture files: work of any kind, bounded like the graphs' queues.
+        # Reading and writing image files: jobs of any kind, bounded like the queues of the graphs.
         self._threads = Batcher(
             min(cores_of_one(settings.workers), MOST_THREADS), settings.max_queue, "pictures"
         )
@@ -79,7 +79,7 @@ class InferenceService:
         observers: Observers = lambda model, stage: (),
         without: Collection[str] = (),
     ) -> "InferenceService":
-        """Load every model in the settings' folder, but for those `without`. `observers` hear what each queue does.
+        """Load every model in the settings' folder except those `without`. `observers` observe the queues.
 
         Raises
         ------
@@ -100,7 +100,7 @@ class InferenceService:
         return cls(settings, ModelRegistry(served, default, device), slots, observers)
 
     async def serve(self, stored: ModelFiles) -> None:
-        """Serve a model from now on, in place of the one of its name; nothing changes if that has the same card.
+        """Serve a model from now on, in place of the one of its name; an equal card changes nothing.
 
         Requests under way keep the model that they began with. Raises ModelError.
         """
@@ -115,7 +115,7 @@ class InferenceService:
             before.retire()
 
     def unload(self, name: str) -> None:
-        """Serve a model no longer; raises UnknownModel."""
+        """Stop serving a model; raises UnknownModel."""
         self.models.remove(name).retire()
         log.info("model unloaded", model=name)
 
@@ -126,9 +126,9 @@ class InferenceService:
         await self._slots.close()
 
     async def check_health(self, models: Iterable[LoadedModel]) -> None:
-        """See that these models run; one that has failed its last batches is tried on a blank image.
+        """Check that these models run; a model that failed its last batches is tried on a blank image.
 
-        A picture cannot make a blank image fail, and a model that gets no requests any more can recover.
+        No client's image can make this fail, and a model that gets no more requests can recover.
 
         Raises
         ------
@@ -146,15 +146,15 @@ class InferenceService:
                 reason = (str(error).strip() or repr(error)).splitlines()[0]
                 raise NotReady(f"model {served.card.name!r} fails on {served.provider}: {reason}") from None
 
-    def admit(self, items: int) -> Place:
-        """Return a place for a request of so many items (`app.inference.batching.admission`); it gives its deadline."""
-        return self.admission.place(items, self._deadline())
+    def admit(self, items: int) -> Permit:
+        """Return a permit for a request of so many items (`batching.admission`); it gives its deadline."""
+        return self.admission.permit(items, self._deadline())
 
     def _deadline(self) -> float:
         return time.monotonic() + self._settings.request_timeout
 
     async def run_in_thread(self, job: Callable[[], Answer], deadline: float) -> Answer:
-        """Run a job in one of the threads for picture files."""
+        """Run a job in one of the threads for image files; raises the errors of `submit`."""
         answers: list[Answer] = await self._jobs.submit([job], deadline)
         return answers[0]
 
@@ -166,32 +166,34 @@ class InferenceService:
         deadline: float,
         counts: Sequence[ObjectCount] | None = None,
     ) -> list[Floats | Problem]:
-        """Picture files to the arrays (C,H,W) that the network takes; in the place of one, the problem with it.
+        """Load image files as the network's arrays (C,H,W); an unreadable one has its problem in its place.
 
-        `counts`, one for each file, take up how many separate objects there are.
+        `counts`, one for each file, get the number of separate objects.
         """
         counts = counts or [ObjectCount() for _ in files]
         limit = self._settings.max_pixels
-        quick = [index for index, data in enumerate(files) if is_cheap_to_decode(data, served.card.input)]
-        if len(files) == len(quick) == 1:
+        cheap = [index for index, data in enumerate(files) if is_cheap_to_decode(data, served.card.input)]
+        if len(files) == len(cheap) == 1:
             return [self._read(files[0], counts[0], served.card, preprocess, limit)]
-        # A thread's turn takes longer than to read a few quick files.
-        groups = [quick[start : start + QUICK_TOGETHER] for start in range(0, len(quick), QUICK_TOGETHER)]
-        groups += [[index] for index in sorted({*range(len(files))} - {*quick})]
+        # A job in a thread costs more than reading a few of these files.
+        groups = [
+            cheap[start : start + CHEAP_FILES_PER_JOB] for start in range(0, len(cheap), CHEAP_FILES_PER_JOB)
+        ]
+        groups += [[index] for index in sorted({*range(len(files))} - {*cheap})]
         read = partial(self._read, card=served.card, preprocess=preprocess)
         jobs = [
             partial(
                 _read_all,
                 [(files[index], counts[index]) for index in group],
                 read,
-                min(SMALL_PICTURE, limit),
+                min(SMALL_IMAGE_PIXELS, limit),
             )
             for group in groups
         ]
         images: dict[int, Floats | Problem] = {}
         for group, found in zip(groups, await self._jobs.submit(jobs, deadline), strict=True):
             images.update(zip(group, found, strict=True))
-        # Known from their headers, before anything was decoded.
+        # Their headers tell this before anything is decoded.
         large = [index for index, image in images.items() if isinstance(image, ContentTooLarge)]
         again = [
             partial(read, files[index], counts[index], max_pixels=limit, may_wait=True) for index in large
@@ -202,10 +204,10 @@ class InferenceService:
     async def find_digits(
         self, served: LoadedModel, data: bytes, most: int, deadline: float
     ) -> Page | Problem:
-        """Find at most so many digits in a picture file, or say the problem with it."""
+        """Find at most `most` digits in an image file, or return the problem with it."""
         limit = self._settings.max_pixels
         found = partial(self._find, data, served.card, most)
-        page = await self.run_in_thread(partial(found, min(SMALL_PICTURE, limit)), deadline)
+        page = await self.run_in_thread(partial(found, min(SMALL_IMAGE_PIXELS, limit)), deadline)
         if isinstance(page, ContentTooLarge):
             (page,) = await self._large_jobs.submit([partial(found, limit, may_wait=True)], deadline)
         return page
@@ -220,7 +222,7 @@ class InferenceService:
         *,
         may_wait: bool = False,
     ) -> Floats | Problem:
-        """A picture file to the array (C,H,W) that the network takes, or the problem with it."""
+        """Load an image file as the network's array (C,H,W), or return the problem with it."""
         return self._decoded(
             partial(
                 decode,
@@ -238,15 +240,15 @@ class InferenceService:
     def _find(
         self, data: bytes, card: ModelCard, most: int, max_pixels: int, *, may_wait: bool = False
     ) -> Page | Problem:
-        """The digits in a picture file, or the problem with it."""
+        """Find the digits in an image file, or return the problem with it."""
         return self._decoded(
             partial(find, data, card.input, most=most, max_pixels=max_pixels), may_wait=may_wait
         )
 
     def _decoded(self, job: Callable[..., Decoded], *, may_wait: bool) -> Decoded | Problem:
-        """Run a job that decodes a picture, within the memory that there is for that.
+        """Run a job that decodes an image, within the memory budget for that.
 
-        Where it may not wait for memory and finds none, the answer is `ContentTooLarge`, as if it had too many pixels.
+        Where it may not wait for memory and none is free, it returns `ContentTooLarge`, as for too many pixels.
         """
         try:
             with self.decode_memory.claim(may_wait) as claim:
@@ -256,23 +258,22 @@ class InferenceService:
         except NotAnImage as error:
             return InvalidImage(str(error))
         except Problem as error:
-            return error.with_traceback(None)  # which has this frame, and that cycle would keep the picture
+            return error.with_traceback(None)  # which has this frame, and that cycle would keep the image
 
     async def classify_images(
         self, served: LoadedModel, images: Sequence[Floats], verify: bool, deadline: float
     ) -> list[ClassifyOutput]:
-        """Images (C,H,W) to their capsules and, with `verify`, how far the longest capsule's drawing is from each."""
-        sights = await served.classify_queue.submit(
-            [ClassifyJob(image, verify) for image in images], deadline
-        )
-        _check_finite(served, [sight.capsules for sight in sights])
-        return sights
+        """Encode images (C,H,W) and, with `verify`, measure how far the reconstruction is from each."""
+        jobs = [ClassifyJob(image, verify) for image in images]
+        outputs = await served.classify_queue.submit(jobs, deadline)
+        _check_finite(served, [output.capsules for output in outputs])
+        return outputs
 
     async def encode(self, served: LoadedModel, images: Sequence[Floats], deadline: float) -> list[Capsules]:
-        """Images (C,H,W) to their capsules."""
-        seen = await served.encoder.submit(images, deadline)
-        _check_finite(served, seen)
-        return seen
+        """Encode images (C,H,W) to their capsules; raises the errors of `submit`."""
+        capsules = await served.encoder.submit(images, deadline)
+        _check_finite(served, capsules)
+        return capsules
 
 
 def _log_loaded(model: LoadedModel) -> None:
@@ -292,6 +293,6 @@ def _read_all(
     return [read(data, counted, max_pixels=max_pixels) for data, counted in files]
 
 
-def _check_finite(served: LoadedModel, seen: Sequence[Capsules]) -> None:
-    if not all(math.isfinite(each.lengths.max()) for each in seen):  # a NaN is the largest of all
+def _check_finite(served: LoadedModel, capsules: Sequence[Capsules]) -> None:
+    if not all(math.isfinite(each.lengths.max()) for each in capsules):  # max() returns a NaN if there is one
         raise FloatingPointError(f"model {served.card.name!r} gave lengths that are not finite")

@@ -1,8 +1,8 @@
-"""Changes of the served models, told from one process of the service to the others through a folder that they share.
+"""Tell changes of the served models to all processes of the service, through a folder that they share.
 
-One file holds, for each model, the last change and its number. Each process looks at the file several times a second,
-makes the changes that it has not made yet, and says in a file of its own how far it is. Only the last change of a model
-counts, so all processes end with the same models, whatever order they hear in.
+One file holds, for each model, the last change and its number. Each process checks the file several times a second,
+makes the changes that it has not made yet, and writes its progress to a file of its own. Only the last change of a
+model counts, so all processes end with the same models, in whatever order they read the changes.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ Change = Literal["load", "unload"]
 
 @dataclass
 class Changes:
-    """What has been changed since the start of the service.
+    """The changes since the start of the service.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Changes:
 
     @property
     def unloaded(self) -> set[str]:
-        """The models that lie in the folder and are not to be served."""
+        """Return the models in the folder that are not to be served."""
         return {name for name, (_, change) in self.models.items() if change == "unload"}
 
 
@@ -53,14 +53,14 @@ class SharedChanges:
         self._seen: tuple[int, int] | None = None
 
     def read(self) -> Changes:
-        """The changes up to now."""
+        """Return the changes up to now."""
         try:
             return Changes(**json.loads(self._file.read_text()))
         except FileNotFoundError:
             return Changes()
 
     def is_new(self) -> bool:
-        """Whether there may be a change since this was asked last; costs one system call."""
+        """Tell whether there may be a change since the last call; costs one system call."""
         try:
             status = self._file.stat()
         except FileNotFoundError:
@@ -70,11 +70,11 @@ class SharedChanges:
         return is_new
 
     def add(self, name: str, change: Change) -> int:
-        """Tell of a change of one model; returns its number."""
+        """Record a change of one model, and return its number."""
         return self._write(lambda known: known.models.update({name: (known.number, change)}))
 
     def add_reload(self) -> int:
-        """Tell that the whole folder is to be read again; returns the number of that change."""
+        """Record that the whole folder is to be read again, and return the number of that change."""
 
         def forget(known: Changes) -> None:
             known.reload, known.models = known.number, {}
@@ -87,24 +87,24 @@ class SharedChanges:
             known = self.read()
             known.number += 1
             change(known)
-            fresh = self._folder / f"{FILE}.new"
-            fresh.write_text(json.dumps(vars(known)))
-            fresh.replace(self._file)
+            new = self._folder / f"{FILE}.new"
+            new.write_text(json.dumps(vars(known)))
+            new.replace(self._file)
         return known.number
 
-    def say(self, number: int, error: str = "") -> None:
-        """Say that this process has made all changes up to `number`, and what went wrong with the last."""
+    def set_progress(self, number: int, error: str = "") -> None:
+        """Record that this process has made all changes up to `number`, and the error of the last."""
         own = self._folder / PROGRESS.format(pid=os.getpid())
-        fresh = own.with_suffix(".new")
-        fresh.write_text(json.dumps({"number": number, "error": error}))
-        fresh.replace(own)
+        new = own.with_suffix(".new")
+        new.write_text(json.dumps({"number": number, "error": error}))
+        new.replace(own)
 
     def leave(self) -> None:
-        """Let no process wait for this one any more."""
+        """Remove the progress of this process, so that no other waits for it."""
         (self._folder / PROGRESS.format(pid=os.getpid())).unlink(missing_ok=True)
 
     def behind(self, number: int) -> tuple[set[int], list[str]]:
-        """The processes that have not made the changes up to `number` yet, and what went wrong in the others."""
+        """Return the processes that have not made the changes up to `number` yet, and the errors of the others."""
         waiting, errors = set(), []
         for file in self._folder.glob(PROGRESS.format(pid="*")):
             pid = int(file.stem.partition("-")[2])

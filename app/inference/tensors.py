@@ -1,4 +1,4 @@
-"""Tensors in, tensors out: what a program asks that prepares its images itself.
+"""Run a model on image arrays that a program has prepared itself.
 
 Legend: B images, C channels, H height, W width, J class capsules, D pose dimensions.
 """
@@ -21,14 +21,14 @@ OUTPUTS = (LENGTHS, POSES, RECONSTRUCTION)
 async def run_tensors(
     service: InferenceService, served: LoadedModel, images: Floats, outputs: Collection[str]
 ) -> dict[str, Floats]:
-    """The `outputs` for images (B,C,H,W) in [0,1]; nothing is drawn unless the reconstruction is among them.
+    """Return the `outputs` for images (B,C,H,W) in [0,1]; only a requested reconstruction is drawn.
 
     They are lengths (B,J), poses (B,J,D), and the reconstruction (B,C,H,W) from the longest capsule of each image, or
     from the K longest, laid over each other, where the model looks for K objects.
     """
     async with service.admit(len(images)) as deadline:
-        seen = await service.encode(served, list(images), deadline)
-        lengths, poses = map(np.stack, zip(*seen, strict=True))
+        capsules = await service.encode(served, list(images), deadline)
+        lengths, poses = map(np.stack, zip(*capsules, strict=True))
         tensors = {LENGTHS: lengths, POSES: poses}
         if RECONSTRUCTION in outputs:
             longest = guard.top_classes(lengths, served.card.objects)  # (B,J) -> (B,K)

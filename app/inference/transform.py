@@ -1,4 +1,4 @@
-"""How do a picture's pose and length answer as the picture itself is turned, slanted, scaled or moved?
+"""Measure how pose and length change as an image is turned, slanted, scaled or moved.
 
 Legend: C channels, H height, W width, D pose dimensions, S steps.
 """
@@ -12,7 +12,7 @@ from capsnet.poses import linspace_exact
 from capsnet.transforms import transform
 
 from .models import LoadedModel
-from .reconstruct import drawings_of, look
+from .reconstruct import decode_jobs, encode_file
 from .results import Transformation, TransformStep
 from .service import InferenceService
 from .types import DecodeJob, Floats
@@ -30,21 +30,21 @@ async def transform_image(
     highest: float,
     steps: int,
 ) -> Transformation:
-    """Transform a picture file in steps from `lowest` to `highest`, and read and draw one capsule in each step.
+    """Transform an image file in steps from `lowest` to `highest`, and read and draw one capsule in each step.
 
-    The capsule is that of the class `label`, or the longest in the picture as it came.
+    The capsule is that of the class `label`, or the longest in the untransformed image.
     """
     served = service.models.get(model)
     amounts = linspace_exact(lowest, highest, steps)
     async with service.admit(1 + 2 * steps) as deadline:
-        image, seen, index = await look(service, served, data, preprocess, label, deadline)
+        image, capsules, index = await encode_file(service, served, data, preprocess, label, deadline)
         images = await service.run_in_thread(lambda: _transformed(image, by, amounts), deadline)
-        read = await service.encode(served, list(images), deadline)
-        poses = np.stack([each.poses[index] for each in read])  # (S,D)
-        direction, foretold = _foretold(served, index, seen.poses[index], by, amounts)
-        jobs = [DecodeJob(each.poses, index) for each in read]
+        encoded = await service.encode(served, list(images), deadline)
+        poses = np.stack([each.poses[index] for each in encoded])  # (S,D)
+        direction, foretold = _foretold(served, index, capsules.poses[index], by, amounts)
+        jobs = [DecodeJob(each.poses, index) for each in encoded]
         if foretold is not None:
-            jobs += drawings_of(served, foretold, [index] * steps)
+            jobs += decode_jobs(served, foretold, [index] * steps)
         drawn = await served.decoder.submit(jobs, deadline)
         files = await service.run_in_thread(lambda: [png(each) for each in (*images, *drawn)], deadline)
     inputs, plain = files[:steps], files[steps : 2 * steps]
@@ -52,16 +52,16 @@ async def transform_image(
     return Transformation(
         model=served,
         label=index,
-        length=seen.lengths[index],
-        pose=seen.poses[index],
+        length=capsules.lengths[index],
+        pose=capsules.poses[index],
         property=by,
         direction=direction,
-        explained=None if foretold is None else directions.explained(poses, seen.poses[index], foretold),
+        explained=None if foretold is None else directions.explained(poses, capsules.poses[index], foretold),
         linearity=directions.linearity(poses, amounts),
         steps=[
             TransformStep(
                 amount=float(amounts[step]),
-                length=read[step].lengths[index],
+                length=encoded[step].lengths[index],
                 pose=poses[step],
                 foretold=None if foretold is None else foretold[step],
                 input=inputs[step],
@@ -74,14 +74,14 @@ async def transform_image(
 
 
 def _transformed(image: Floats, by: str, amounts: Floats) -> Floats:
-    """An image (C,H,W) transformed by each of amounts (S,): (S,C,H,W)."""
+    """Return an image (C,H,W) transformed by each of amounts (S,): (S,C,H,W)."""
     return np.concatenate([transform(image[None], by, float(amount)) for amount in amounts])
 
 
 def _foretold(
     served: LoadedModel, label: int, pose: Floats, by: str, amounts: Floats
 ) -> tuple[PoseDirection | None, Floats | None]:
-    """The direction that the card names, and the poses (S,D) that it foretells for amounts (S,)."""
+    """Return the card's direction, and the poses (S,D) that it predicts for amounts (S,); None, None without one."""
     try:
         direction = directions.find(served.card, label, by)
     except directions.DirectionError:

@@ -1,4 +1,4 @@
-"""The line in the log that each request leaves."""
+"""Write one line to the log for each request."""
 
 import asyncio
 import sys
@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 from .logging_config import renderer
 
-# Asked every few seconds by an orchestrator: while all is well, only the level debug shows them.
+# An orchestrator asks these every few seconds: only the level debug shows the successful ones.
 PROBES = frozenset({"/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"})
 
 
 class AccessLog:
-    """Writes lines in the form of the log's others, past the machinery that these go through.
+    """Writes lines in the form of the other log lines, without the machinery of `logging`.
 
     The lines of one turn of the event loop are written together: a batch is answered in one turn.
     """
@@ -33,9 +33,9 @@ class AccessLog:
         request_id: str,
         trace_id: str = "",
     ) -> None:
-        """Write the line of one request when the event loop comes round.
+        """Write the line of one request at the end of this turn of the event loop.
 
-        A probe that was answered well has a line at the level debug alone.
+        A successful probe has a line at the level debug alone.
         """
         if self._silent or (path in PROBES and status < 400 and not self._with_probes):
             return
@@ -58,7 +58,7 @@ class AccessLog:
         self._lines.append(self._render(event))
 
     def write(self) -> None:
-        """Write what has gathered."""
+        """Write the collected lines."""
         lines, self._lines = self._lines, []
         if lines:
             sys.stderr.write("\n".join([*lines, ""]))

@@ -8,12 +8,12 @@ from typing import Any
 import orjson
 import structlog
 
-# They say again what a problem's answer and the access log already say.
+# They repeat what a problem's answer and the access log already say.
 QUIET = ("python_multipart", "PIL")
 
 
 def configure(log_format: str, level: str = "info") -> None:
-    """Send the logs of the service and of the libraries in one form, `console` or `json`, to standard error.
+    """Send the logs of the service and the libraries in one form, `console` or `json`, to standard error.
 
     Events below `level` (`debug`, `info`, `warning` or `error`) are left out.
     """
@@ -47,7 +47,7 @@ def configure(log_format: str, level: str = "info") -> None:
 
 
 def renderer(log_format: str) -> Callable[[dict[str, Any]], str]:
-    """Return the function that makes a line of an event, for events so many that `logging` takes too long."""
+    """Return the function that makes a line of an event, for events too many for `logging`."""
     if log_format == "json":
         return _dumps
     console = _console()
@@ -61,7 +61,7 @@ def _renderers(log_format: str) -> list[Any]:
 
 
 def _escape(_: Any, __: str, event: Any) -> Any:
-    """Write out control characters, or what a client sends could move the cursor and forge lines."""
+    """Escape control characters, or what a client sends could move the cursor and forge lines."""
     for key, value in event.items():
         if isinstance(value, str) and not value.isprintable():
             event[key] = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in value)

@@ -1,7 +1,7 @@
-"""The files through which several processes count together, with their space on the disk reserved.
+"""Reserve disk space for the files through which several processes count together.
 
-prometheus_client makes them with a hole where the numbers will be. Where the disk is full, the system kills the process
-that writes into the hole by SIGBUS.
+prometheus_client creates sparse files. Where the disk is full, the system kills a process that writes into such a file
+by SIGBUS.
 """
 
 import os
@@ -19,31 +19,31 @@ SERIES_BYTES = 32
 
 
 class ReservedDict(MmapedDict):
-    """Numbers in a file whose space is reserved; without space for more, further ones are in memory alone."""
+    """Numbers in a file whose space is reserved; where there is no more space, new ones are in memory alone."""
 
     def __init__(self, filename: str, read_mode: bool = False) -> None:
-        self._beside: dict[str, tuple[float, float]] = {}
+        self._in_memory: dict[str, tuple[float, float]] = {}
         if not read_mode:
             _reserve(filename, FIRST_BYTES)
         super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]
 
     def read_value(self, key: str) -> tuple[float, float]:
-        """Return a number and its time; a new one is zero."""
-        if key in self._positions or (key not in self._beside and self._has_room(key)):
+        """Return a number and its timestamp; a new one is zero."""
+        if key in self._positions or (key not in self._in_memory and self._ensure_space(key)):
             value, timestamp = super().read_value(key)  # type: ignore[no-untyped-call]
             return value, timestamp
-        return self._beside.setdefault(key, (0.0, 0.0))
+        return self._in_memory.setdefault(key, (0.0, 0.0))
 
     def write_value(self, key: str, value: float, timestamp: float) -> None:
-        """Set a number and its time."""
-        # Each request writes a dozen numbers, all of which are known but for the first time.
-        if key in self._positions or (key not in self._beside and self._has_room(key)):
+        """Set a number and its timestamp."""
+        # Each request writes a dozen numbers, all of them known except at the first request.
+        if key in self._positions or (key not in self._in_memory and self._ensure_space(key)):
             super().write_value(key, value, timestamp)  # type: ignore[no-untyped-call]
         else:
-            self._beside[key] = value, timestamp
+            self._in_memory[key] = value, timestamp
 
-    def _has_room(self, key: str) -> bool:
-        """See that the file has space for a new number, and tell whether it has."""
+    def _ensure_space(self, key: str) -> bool:
+        """Make the file large enough for a new number, and tell whether that worked."""
         needed, capacity = self._used + len(key.encode()) + SERIES_BYTES, self._capacity
         while capacity < needed:
             capacity *= 2
@@ -51,7 +51,7 @@ class ReservedDict(MmapedDict):
             try:
                 _reserve(self._fname, capacity)
             except OSError as error:
-                if not self._beside:
+                if not self._in_memory:
                     log.warning(
                         "no space for more metrics; further ones are not counted",
                         file=self._fname,
@@ -62,7 +62,7 @@ class ReservedDict(MmapedDict):
 
 
 def _reserve(file: str, size: int) -> None:
-    """Have the system set space aside; raises OSError where there is none."""
+    """Reserve space on the disk; raises OSError where there is none."""
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         if hasattr(os, "posix_fallocate"):

@@ -1,7 +1,7 @@
-"""What Prometheus reads. The service and its queues know nothing of it: they report to callbacks that are made here.
+"""Metrics for Prometheus. The service and its queues do not know them: they call observers that are made here.
 
 Where PROMETHEUS_MULTIPROC_DIR names a folder before this module is imported, the processes that share the folder count
-together: each writes its numbers to files there, and whichever is asked answers for all of them.
+together: each writes its numbers to files there, and each can answer for all of them.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ REASONS = {
     "not-ready": "not_ready",
 }
 
-# Answers to these problems are made at once. Among the durations they would make an overloaded service look fast.
+# These problems are answered at once. Their durations would make an overloaded service look fast.
 UNTIMED = frozenset({"queue-full", "too-many-requests", "unauthorized", "not-ready"})
 
 METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"})
@@ -45,11 +45,11 @@ REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 RUN_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
-# So many answers to who reads the metrics may be fresh at once, and later one in so many seconds.
+# So many requests for metrics may be rendered at once, and later one in each interval (a token bucket).
 RENDERS_AT_ONCE = 30.0
 RENDER_INTERVAL_S = 0.5
 
-# A system call for each number would take longer than writing it down.
+# A system call for each number would take longer than writing it.
 _pid = cache(os.getpid)
 
 if os.environ.get(FOLDER_VARIABLE):
@@ -57,7 +57,7 @@ if os.environ.get(FOLDER_VARIABLE):
     values.MmapedDict = ReservedDict  # type: ignore[attr-defined]
     values.ValueClass = values.MultiProcessValue(_pid)  # type: ignore[no-untyped-call]
 
-# The moments at which series were made, one for each, say nothing that a restart does not.
+# A creation time for each series would double their number, and a restart tells the same.
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
@@ -123,11 +123,11 @@ class Metrics:
         return QueueMetrics(self._queues, model, stage)
 
     def describe(self, name: str, description: str, rows: Rows) -> None:
-        """Add a metric that is always 1 and has its facts in its labels, read whenever it is asked."""
+        """Add a metric that is always 1 and has its facts in its labels, read at each request for metrics."""
         self._facts.add(name, description, rows)
 
     def of_model(self, model: str, stages: Sequence[str]) -> dict[str, float]:
-        """The numbers of a model's queues at these stages, by their names, over all processes and stages."""
+        """Return the sums of a model's queue metrics at these stages, by name, over all processes."""
         sums: dict[str, float] = {}
         for family in self._registry().collect():
             for sample in family.samples:
@@ -150,13 +150,13 @@ class Metrics:
             self._rejections[problem].inc()
 
     def _count_soon(self) -> None:
-        """Write the numbers down once in a turn of the event loop: there is a batch of answers in many a turn."""
+        """Write the numbers once in a turn of the event loop: many turns answer a whole batch."""
         if not self._will_count:
             self._will_count = True
             asyncio.get_running_loop().call_soon(self.count)
 
     def count(self) -> None:
-        """Write down the counts that are still pending."""
+        """Write the pending counts."""
         ended, self._ended, self._will_count = self._ended, [], False
         self._in_flight.set(self._open)
         for key, times in Counted(key for key, _ in ended).items():
@@ -168,10 +168,10 @@ class Metrics:
                 self._series[key][1].observe(seconds)
 
     async def render(self, accept: str) -> tuple[bytes, str]:
-        """All numbers in the form that a client accepts, and that form's content type.
+        """Return all metrics in the format that a client accepts, and its content type.
 
-        Collecting them takes up to 16 ms with several processes. Where they are asked for very often, answers are up to
-        RENDER_INTERVAL_S old, or a few clients take most of the processor's time, without a key.
+        Collecting them takes up to 16 ms with several processes. Under very frequent requests the answer is up to
+        RENDER_INTERVAL_S old. Otherwise a few clients without a key could take most of the CPU time.
         """
         encode, content_type = choose_encoder(accept)
         now = time.monotonic()
@@ -180,7 +180,7 @@ class Metrics:
         if self._renders >= 1 or content_type not in self._rendered:
             self._renders -= 1
             self.count()
-            # With several processes it reads their files, which is nothing for the event loop.
+            # With several processes it reads their files, which would block the event loop.
             self._rendered[content_type] = await asyncio.to_thread(lambda: encode(self._registry()))
         return self._rendered[content_type], content_type
 
@@ -239,7 +239,7 @@ class _QueueSeries:
 
 
 class QueueMetrics:
-    """Counts what one queue does; fits what the batcher reports to."""
+    """Counts what one queue does; an `Observer` of the batcher."""
 
     def __init__(self, series: _QueueSeries, model: str, stage: str) -> None:
         self._items = series.items.labels(model, stage)
@@ -250,11 +250,11 @@ class QueueMetrics:
         self._steps = {name: steps.labels(model) for name, steps in series.steps.items() if model}
 
     def on_queue_size(self, items: int) -> None:
-        """So many items wait now."""
+        """Record how many items wait now."""
         self._items.set(items)
 
     def on_batch(self, items: int, run: BatchRun) -> None:
-        """A batch of so many items was run."""
+        """Record that a batch of so many items was run."""
         self._batch.observe(items)
         self._run.observe(run.ended - run.started)
         for step in run.steps:
@@ -263,12 +263,12 @@ class QueueMetrics:
             self._failures.inc()
 
     def on_complete(self, arrived: float, runs: Sequence[BatchRun]) -> None:
-        """A request that came at that moment has its answer, from these batches."""
+        """Record how long a request waited that has its answer from these batches."""
         self._wait.observe((runs[0].started if runs else time.monotonic()) - arrived)
 
 
 class _Facts(Collector):
-    """Metrics that are always 1: their labels are what they say."""
+    """Metrics that are always 1 and have their facts in labels."""
 
     def __init__(self) -> None:
         self._families: list[tuple[str, str, Rows]] = []
@@ -303,7 +303,7 @@ class _Workers(Collector):
         return families.values()
 
 
-def worker_gone(pid: int) -> None:
-    """Forget what a process that has ended was doing; what it did stays counted."""
+def remove_worker(pid: int) -> None:
+    """Remove the gauges of a process that has ended; its counters stay."""
     if os.environ.get(FOLDER_VARIABLE):
         mark_process_dead(pid)  # type: ignore[no-untyped-call]

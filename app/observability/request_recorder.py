@@ -1,11 +1,11 @@
-"""The traces that each request leaves: its count among the metrics, and its line in the access log."""
+"""Record each request in the metrics and in the access log."""
 
 from .access_log import AccessLog
 from .metrics import Metrics
 
 
 class RequestRecorder:
-    """Records requests, however they came in: through ASGI, over the fast path, or refused from their first bytes."""
+    """Records requests from every path: ASGI, the fast path, and requests refused from their first bytes."""
 
     def __init__(self, metrics: Metrics, access_log: AccessLog) -> None:
         self._metrics = metrics
@@ -33,7 +33,7 @@ class RequestRecorder:
         Parameters
         ----------
         seconds
-            From the moment at which the request's head was read to the moment at which its answer was handed on.
+            Time from the reading of the request's head to the handing on of its answer.
         route
             The template of its path, such as `/models/{name}`.
         problem

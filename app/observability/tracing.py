@@ -1,7 +1,7 @@
-"""OpenTelemetry traces, where its standard variables ask for them: OTEL_EXPORTER_OTLP_ENDPOINT turns them on.
+"""Send OpenTelemetry traces, where the standard variables ask for them: OTEL_EXPORTER_OTLP_ENDPOINT turns them on.
 
-Spans go to a collector as OTLP over HTTP: one for each request, below it one for each wait in a queue and one for what
-was done there. A trace that a client has begun (W3C Trace Context) is taken up.
+Spans go to a collector as OTLP over HTTP: one for each request, and below it one for each wait in a queue and one for
+each step that followed. A trace that a client has begun (W3C Trace Context) is continued.
 """
 
 import os
@@ -19,12 +19,12 @@ from ..inference.batching.timing import Timing
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 
-# Seconds in which the last spans must be gone when the service ends.
-FLUSH = 2.0
+# Seconds in which the last spans must be sent when the service ends.
+FLUSH_S = 2.0
 
 
-def asked_for() -> str | None:
-    """The variable that asks for traces, if one does.
+def requesting_variable() -> str | None:
+    """Return the name of the variable that asks for traces, if one does.
 
     Raises
     ------
@@ -75,15 +75,15 @@ class Tracing:
         return QueueSpans(self.tracer, model, stage)
 
     def close(self) -> None:
-        """Send the remaining spans, or give them up where no collector takes them."""
-        # The SDK tries again and again, and knows no limit to that.
+        """Send the remaining spans, for at most FLUSH_S seconds."""
+        # The SDK retries without a limit, so it gets a thread that may be left behind.
         sender = threading.Thread(target=self._provider.shutdown, daemon=True)
         sender.start()
-        sender.join(FLUSH)
+        sender.join(FLUSH_S)
 
 
 class QueueSpans:
-    """Spans of each request for its wait in one queue and each step after that; the batcher reports to it."""
+    """Makes spans for the wait of each request in one queue and for each step after that; an `Observer`."""
 
     def __init__(self, tracer: trace.Tracer, model: str, stage: str) -> None:
         self._tracer = tracer
@@ -92,13 +92,13 @@ class QueueSpans:
         self._epoch = time.time_ns() - time.monotonic_ns()
 
     def on_queue_size(self, items: int) -> None:
-        """Not a matter of one request."""
+        """Ignore this: it belongs to no single request."""
 
     def on_batch(self, items: int, run: BatchRun) -> None:
-        """Not a matter of one request."""
+        """Ignore this: it belongs to no single request."""
 
     def on_complete(self, arrived: float, runs: Sequence[BatchRun]) -> None:
-        """The wait, and the steps that followed it, as spans of the request that this is called for."""
+        """Add spans for the wait and for the steps that followed it to the current request."""
         if not trace.get_current_span().is_recording():
             return
         self._add("queue wait", arrived, runs[0].started if runs else time.monotonic())
@@ -107,8 +107,8 @@ class QueueSpans:
                 self._add(name, started, ended)
 
     def _add(self, name: str, start: float, end: float) -> None:
-        span = self._tracer.start_span(name, start_time=self._moment(start), attributes=self._attributes)
-        span.end(self._moment(end))
+        span = self._tracer.start_span(name, start_time=self._epoch_ns(start), attributes=self._attributes)
+        span.end(self._epoch_ns(end))
 
-    def _moment(self, monotonic: float) -> int:
+    def _epoch_ns(self, monotonic: float) -> int:
         return self._epoch + int(monotonic * 1e9)

@@ -1,7 +1,7 @@
-"""Connections taken as they come, also while the event loop's turns are long.
+"""Accept many connections in one turn of the event loop, also under load.
 
-uvloop takes one connection in a turn of the loop. At twice the sustainable load, clients waited for seven seconds. It
-goes when uvloop takes all that wait, as asyncio's own loop does.
+uvloop accepts one connection in a turn of the loop. At twice the sustainable load, clients waited for seven seconds.
+This module goes when uvloop accepts all that wait, as asyncio's own loop does.
 """
 
 import asyncio
@@ -18,44 +18,41 @@ from .connection_balancer import WorkerConnections
 
 log = structlog.get_logger(__name__)
 
-# Connections that are taken in one turn of the loop, and that can be waiting at the most (uvicorn's own bound).
-MOST = 64
+# Most connections that are accepted in one turn of the loop, and that can wait (uvicorn's own bound).
+MOST_A_TURN = 64
 BACKLOG = 2048
 
-# Where there are no more files or buffers for connections, the next one is looked for after so many seconds.
-SHORT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-REST = 0.5
+# Where the system has no more files or buffers for connections, accepting pauses for so many seconds.
+SHORTAGES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+SHORTAGE_PAUSE_S = 0.5
 
-# Connections that are taken together once one was left to another worker for long enough: that one hangs or is busy.
+# Connections that are accepted together once one was left to another worker for too long: that one hangs or is busy.
 OVERDUE = 8
 
-# Seconds for which a worker with more connections than another leaves a new one to it, and between two looks whether it
-# still has more. One that is still there after that is taken: the other may hang.
-LEAVE_S, LOOK_S = 0.02, 0.001
+# For so many seconds a worker with more connections than another leaves a new one to it, and so often it checks whether
+# it still has more. After that it accepts the connection: the other worker may hang.
+LEAVE_S, POLL_S = 0.02, 0.001
 
-# A shortage is said in the log once in so many seconds.
-SAY_AGAIN_S = 60.0
+# A shortage is logged once in so many seconds.
+LOG_INTERVAL_S = 60.0
 
 
 def is_slow_to_accept() -> bool:
-    """Whether the running loop takes one connection in a turn, as uvloop does (libuv from 1.45 on), and no more."""
+    """Tell whether the running loop accepts only one connection in a turn, as uvloop does (libuv from 1.45 on)."""
     return type(asyncio.get_running_loop()).__module__.partition(".")[0] == "uvloop"
 
 
 class Acceptor:
-    """Takes connections off a listening socket beside the loop's own server.
-
-    Under load a turn of the loop takes long, and hundreds of clients have sent a request over a connection that no
-    worker has taken: at twice the sustainable load they waited for seven seconds.
+    """Accepts connections from a listening socket beside the loop's own server.
 
     Parameters
     ----------
     listening
         File descriptor of the socket.
     protocol
-        Makes what speaks on a connection.
+        Returns the protocol of a new connection.
     connections
-        Those that are open.
+        The open connections.
     counts
         The connections of all workers on the port, among whom new ones are shared evenly.
     """
@@ -73,14 +70,14 @@ class Acceptor:
         self._connections, self._counts = connections, counts
         self._opening: set[asyncio.Task[Any]] = set()
         self._loop = asyncio.get_running_loop()
-        self._rest: asyncio.TimerHandle | None = None
-        self._said = -math.inf
+        self._pause_timer: asyncio.TimerHandle | None = None
+        self._logged_at = -math.inf
         self._leaving = self._closed = False
         self._loop.add_reader(self._socket, self._accept)
         self.publish()
 
     def publish(self) -> None:
-        """Tell the other workers how many connections there are here."""
+        """Tell the other workers how many connections this one has."""
         if self._counts is not None and not self._leaving:
             self._counts.publish(len(self._connections) + len(self._opening))
 
@@ -91,26 +88,26 @@ class Acceptor:
             self._counts.close()
 
     def close(self) -> None:
-        """Take those that are waiting, who would be cut off, and no more."""
+        """Accept the waiting connections, which would be reset, and no more."""
         self._closed = True
-        if self._rest is not None:
-            self._rest.cancel()
+        if self._pause_timer is not None:
+            self._pause_timer.cancel()
         self._loop.remove_reader(self._socket)
         self._accept(BACKLOG)
         self._socket.close()
 
-    def _accept(self, most: int = MOST, left_until: float = math.inf) -> None:
-        """Take up to `most` connections; where another worker has fewer, only those left to it until now."""
+    def _accept(self, most: int = MOST_A_TURN, left_until: float = math.inf) -> None:
+        """Accept up to `most` connections; while another worker has fewer, only those left to it for too long."""
         now = self._loop.time()
         overdue, until = (OVERDUE, math.inf) if now >= left_until else (0, left_until)
         for number in range(most):
             if number >= overdue and self._leaves_to_others():
-                self._rest_for(LOOK_S, min(until, now + LEAVE_S))
+                self._pause(POLL_S, min(until, now + LEAVE_S))
                 return
             try:
                 connection, _ = self._socket.accept()
-            except OSError as error:  # mostly because there is no other
-                self._rest_after(error)
+            except OSError as error:  # mostly because none waits
+                self._pause_on_shortage(error)
                 return
             connection.setblocking(False)
             task = self._loop.create_task(self._open(connection))
@@ -118,29 +115,29 @@ class Acceptor:
             self.publish()
             task.add_done_callback(self._opened)
 
-    def _rest_after(self, error: OSError) -> None:
-        """Where something is short, look for connections a while later: they wait."""
-        if error.errno not in SHORT:
+    def _pause_on_shortage(self, error: OSError) -> None:
+        """Pause where the system lacks files or memory; the connections wait."""
+        if error.errno not in SHORTAGES:
             return
-        if self._loop.time() - self._said > SAY_AGAIN_S:
-            self._said = self._loop.time()
+        if self._loop.time() - self._logged_at > LOG_INTERVAL_S:
+            self._logged_at = self._loop.time()
             log.warning(
                 "new connections have to wait: the system has no more files or memory for them",
                 error=error.strerror, connections=len(self._connections),
             )  # fmt: skip
-        self._rest_for(REST)
+        self._pause(SHORTAGE_PAUSE_S)
 
     def _leaves_to_others(self) -> bool:
         return self._counts is not None and not self._closed and self._counts.has_most()
 
-    def _rest_for(self, seconds: float, left_until: float = math.inf) -> None:
-        """Look at the socket again in so many seconds."""
-        if self._rest is None and not self._closed:
+    def _pause(self, seconds: float, left_until: float = math.inf) -> None:
+        """Stop watching the socket for so many seconds."""
+        if self._pause_timer is None and not self._closed:
             self._loop.remove_reader(self._socket)
-            self._rest = self._loop.call_later(seconds, self._go_on, left_until)
+            self._pause_timer = self._loop.call_later(seconds, self._resume, left_until)
 
-    def _go_on(self, left_until: float) -> None:
-        self._rest = None
+    def _resume(self, left_until: float) -> None:
+        self._pause_timer = None
         self._loop.add_reader(self._socket, self._accept)
         self._accept(left_until=left_until)
 
@@ -151,5 +148,5 @@ class Acceptor:
     async def _open(self, connection: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(self._protocol, connection)
-        except OSError:  # it has gone again
+        except OSError:  # the client has already gone
             connection.close()

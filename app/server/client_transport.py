@@ -1,4 +1,4 @@
-"""A transport that closes so that the client can read its last answer, and that gives up on one who reads nothing.
+"""A transport that lets the client read its last answer before it closes, and aborts for a client that reads nothing.
 
 A socket that is closed while the client still sends answers with a reset, and the reset destroys what the client has
 not read yet (RFC 9112, section 9.6). So this transport first ends its own direction, then reads and discards for a
@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-# While a client sends bytes that are not read any more: at most so long, so long without a byte, and so many bytes.
+# Limits while a client still sends bytes that are discarded: the time, the time without a byte, and the bytes.
 LINGER_S = 30.0
 LINGER_IDLE_S = 5.0
 LINGER_BYTES = 64_000_000
@@ -45,7 +45,7 @@ class ClientTransport(asyncio.Transport):
         self._ends_at = 0.0
         self._lingering: asyncio.TimerHandle | None = None
         self._reader_check: asyncio.TimerHandle | None = None
-        # Called for every request, so they are bound once.
+        # Every request calls them, so they are bound once.
         self.write = transport.write  # type: ignore[method-assign]
         self.pause_reading = transport.pause_reading  # type: ignore[method-assign]
 
@@ -74,7 +74,7 @@ class ClientTransport(asyncio.Transport):
 
     @property
     def lingers(self) -> bool:
-        """Whether what arrives is only discarded."""
+        """Tell whether arriving bytes are only discarded."""
         return self._closing
 
     def close(self) -> None:
@@ -120,7 +120,7 @@ class ClientTransport(asyncio.Transport):
         self._transport.abort()
 
     def note_progress(self) -> None:
-        """Take it that the client reads: what it was given is gone."""
+        """Restart the check of the reader: the client has taken what it was given."""
         if self._reader_check is not None:
             self._reader_check.cancel()
             self._reader_check = None

@@ -1,26 +1,26 @@
-"""How many connections each worker of a port has, so that who has more leaves a new one to the others.
+"""Share the number of connections of each worker, so that a worker with more leaves new ones to the others.
 
 All workers accept from one socket. Without this, nearly all connections would go to the worker that wakes first. With a
-socket for each worker (SO_REUSEPORT) the kernel chooses by a hash of the addresses: one time in eight all of four
-connections, with which a client sends batches, go to one of two workers.
+socket for each worker (SO_REUSEPORT) the kernel chooses by a hash of the addresses: of a client's four connections, all
+go to one of two workers one time in eight.
 """
 
 from .shared_memory import map_numbers
 
-# A worker may have more connections than another by one in so many: when hundreds come at once, each is not waited for.
+# A worker may have more connections than another by one in so many, so that hundreds at once are accepted quickly.
 TOLERATED = 20
 
-# The count of a worker that takes no connections.
+# The count of a worker that accepts no connections.
 CLOSED = 2**32 - 1
 
 
 class WorkerConnections:
-    """The connections of all workers as one of them sees them, who writes its own number alone.
+    """The connections of all workers, as one worker sees them; it writes only its own number.
 
     Parameters
     ----------
     number
-        Its own, from 0.
+        The worker's own number, from 0.
     file
         Descriptor of the counts, a number (uint64) a worker: `CLOSED` at first.
     """
@@ -30,14 +30,14 @@ class WorkerConnections:
         self._counts = map_numbers(file)
 
     def publish(self, connections: int) -> None:
-        """Say how many connections this worker has."""
+        """Publish how many connections this worker has."""
         self._counts[self._number] = connections
 
     def close(self) -> None:
-        """Say that this worker takes no more."""
+        """Publish that this worker accepts no more."""
         self.publish(CLOSED)
 
     def has_most(self) -> bool:
-        """Whether another worker, which takes connections, has fewer than this one by more than a twentieth."""
+        """Tell whether another accepting worker has fewer connections than this one by more than a twentieth."""
         own = self._counts[self._number]
         return min(self._counts) < own - own // TOLERATED

@@ -1,10 +1,9 @@
-"""The fast path of the commonest request: one picture for `/classify`, answered from its bytes.
+"""Answer the most common request, one image for `/classify`, directly from its bytes.
 
-Such a request is the same work at every level, and the levels between the socket and the use case (parser, ASGI's
-messages, one layer of wrappers, objects for request and response) took as long as the work itself
-(docs/performance.md). Here a request that came whole and plain is read as bytes, goes to the use case that the route
-goes to, and is written as bytes. Whatever else comes, and every request that is wrong in itself, takes the long way,
-which has the texts of the errors.
+The layers between the socket and the use case (parser, ASGI messages, middleware, objects for request and response)
+took as long as the use case itself (docs/performance.md). Here a whole, plain request is parsed from its bytes, goes to
+the use case that the route calls, and its answer is written as bytes. All other requests, and every invalid one, take
+the normal path, which has the texts of the errors.
 
 With 1, 8, 32 and 128 clients it brings 22, 21, 9 and 0 % more requests a second (docs/log/serving.md). It goes when it
 brings less than 5 % with 32 clients.
@@ -27,16 +26,16 @@ from ..api.responses import JSON
 from ..api.routes import classify
 from ..api.state import state_of
 from ..errors import NotReady, Problem
-from .http_head import Address, Head, client_of
+from .http_head import Address, RequestHead, client_address
 
-# Bodies up to so many bytes are taken: what one reading of a socket brings.
+# Longest body on the fast path, in bytes: about one read of a socket.
 LONGEST_BODY = 60_000
 
 
 class PictureRequest(NamedTuple):
     """A request that takes the fast path: a picture for `/classify`."""
 
-    head: Head
+    head: RequestHead
     picture: bytes
     parameters: Any
 
@@ -51,7 +50,7 @@ class Reply(NamedTuple):
 
 
 class FastPath:
-    """What takes the fast path through one application, and how it is answered there."""
+    """Decides which requests take the fast path through one application, and answers them."""
 
     def __init__(self, app: FastAPI) -> None:
         self._state = state_of(app)
@@ -60,8 +59,8 @@ class FastPath:
         settings = self._state.settings
         self._longest = min(LONGEST_BODY, settings.max_upload) if settings.fast_path else -1
 
-    def may_take(self, head: Head) -> bool:
-        """Whether a request with this head may take the fast path, if its body is plain."""
+    def may_take(self, head: RequestHead) -> bool:
+        """Tell whether a request with this head may take the fast path, if its body is plain."""
         state = self._state
         return (
             head.path == self._path
@@ -70,8 +69,8 @@ class FastPath:
             and state.tracing is None
         )
 
-    def read(self, head: Head, body: bytes) -> PictureRequest | None:
-        """What a request asks; None where it is not plain or not right, which is told on the long way."""
+    def read(self, head: RequestHead, body: bytes) -> PictureRequest | None:
+        """Parse a request; None where it is not plain or not valid, which the normal path answers."""
         parameters = self._parameters(head.query)
         picture = plain_picture(head.get("content-type"), body) if parameters else None
         return PictureRequest(head, picture, parameters) if picture else None
@@ -79,10 +78,10 @@ class FastPath:
     async def reply(
         self, request: PictureRequest, peer: Address | None, has_left: Callable[[], bool]
     ) -> Reply:
-        """Answer it, with a problem where there is one; cancelled because the client has left, it stays so."""
+        """Answer a request, with a problem where there is one; raise CancelledError where the client has left."""
         state, head, started = self._state, request.head, time.perf_counter()
         identity = choose_request_id(head.last("x-request-id").encode("latin-1"))
-        client = client_of(head, peer, state.trusted_hosts)
+        client = client_address(head, peer, state.trusted_hosts)
         problem: Problem | None = None
         headers: list[tuple[bytes, bytes]] = []
         status = CLIENT_CLOSED_REQUEST
@@ -97,7 +96,7 @@ class FastPath:
         except asyncio.CancelledError:
             if has_left():
                 raise
-            problem = NotReady("the service is shutting down")  # the grace that the server gives is over
+            problem = NotReady("the service is shutting down")  # the graceful timeout is over
         except Exception as error:  # noqa: BLE001  # no other code would answer
             problem = (
                 error if isinstance(error, Problem) else problem_details.internal_error(head.path, error)
@@ -120,10 +119,10 @@ class FastPath:
             headers += problem_details.problem_headers(problem, len(body), media_type)
             return Reply(problem.status, identity, headers, body)
         finally:
-            del problem  # its traceback has this frame, and that cycle would keep the picture
+            del problem  # its traceback has this frame, and that cycle would keep the image
 
-    async def _enter(self, head: Head, client: Address | None) -> list[tuple[bytes, bytes]]:
-        """Pass the checks of the long way; the headers that they add."""
+    async def _enter(self, head: RequestHead, client: Address | None) -> list[tuple[bytes, bytes]]:
+        """Do the checks of the normal path; return the headers that they add. Raises Problem."""
         authenticator = self._state.authenticator
         rate = {} if authenticator is None else await authenticator.authenticate(head.get, client)
         self._state.body_budget.reserve(0)

@@ -1,4 +1,4 @@
-"""Whether a worker serves what its supervisor was started with: the same models, and the same keys."""
+"""Compare what a worker serves with what its supervisor was started with: the models and the keys."""
 
 import hashlib
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from capsnet.card import ModelCard
 
 from ..api.authentication import ApiKeys
 
-# Bytes of a fingerprint: half of them tell of the keys, half of the models.
+# Bytes of a fingerprint: half for the keys, half for the models.
 SIZE = 64
 
 CHANGED = (

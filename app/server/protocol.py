@@ -1,4 +1,4 @@
-"""One HTTP connection: uvicorn's protocol, with limits and the fast path before its parser."""
+"""Handle one HTTP connection: uvicorn's protocol, with limits and the fast path before its parser."""
 
 import asyncio
 import re
@@ -16,44 +16,44 @@ from ..api.state import state_of
 from ..errors import HeadTooLarge, MalformedRequest, Problem, RequestTimeout
 from .client_transport import ClientTransport
 from .fast_path import FastPath, PictureRequest, Reply
-from .http_head import Address, answer, read_head, without_upgrade
+from .http_head import Address, encode_response, read_head, without_upgrade
 
 log = structlog.get_logger(__name__)
 
 # Bytes of the head of one request, its URL included, and bytes of its trailers.
 MAX_HEAD_BYTES = 65_536
 
-# The parser gets no more bytes at a time: so many of a body, and so many where heads may come. Each head that it finds
-# takes some kilobytes of memory, and one of 18 bytes is enough.
+# Most bytes that the parser gets at a time: of a body, and where heads may come. Each head that it finds takes some
+# kilobytes of memory, and a head may have only 18 bytes.
 BODY_PIECE_BYTES = 65_536
 HEAD_PIECE_BYTES = 4_096
 
-# What the system writes before the IPv4 address of a client on a socket for IPv6 and IPv4.
+# The system's prefix for the IPv4 address of a client on a socket for IPv6 and IPv4.
 IPV4_MAPPED = "::ffff:"
 
-# Seconds for a last look at a connection that is to be closed because nothing came: any will do.
-LAST_LOOK_S = 0.01
+# Delay before an idle connection is closed: one more turn of the loop, so any value will do.
+LAST_READ_S = 0.01
 
-# Seconds that the rest of a request has to come before it takes the long way, where it has all its time.
+# Seconds to wait for the rest of a request before it takes the normal path, which has longer timeouts.
 FAST_PATH_WAIT_S = 0.05
 
 DECLARES_BODY = (b"content-length", b"transfer-encoding")
 
-# What a head begins with; anything else is for the parser to refuse at once.
+# The beginning of a head; the parser refuses anything else at once.
 METHOD = re.compile(rb"[A-Z]{1,20}(?: |\Z)")
 
 
 class UpgradeError(Exception):
-    """A request whose body the parser would take for one in another protocol, and then for the next request."""
+    """A request with a body that offers another protocol: the parser would take the body for that protocol's."""
 
     def __str__(self) -> str:
         return "the request has a body and offers to go on in another protocol, which is not spoken here"
 
 
 class EarlyRefusal:
-    """Answers bytes that are no whole request: a head that is too long, came too late, or is no HTTP.
+    """Answers bytes that are no whole request: a head that is too long, too late, or not HTTP.
 
-    No application has seen such bytes. So this says what every answer says, and leaves the traces that requests leave.
+    No application has seen such bytes. So this adds the common headers, and records the request itself.
     """
 
     def __init__(self, app: FastAPI) -> None:
@@ -75,14 +75,14 @@ class EarlyRefusal:
         )
         body, media_type = problem_details.encode_problem(problem, "", identity)
         more = problem_details.problem_headers(problem, len(body), media_type)
-        return answer(problem.status, identity, [*headers, *more], body)
+        return encode_response(problem.status, identity, [*headers, *more], body)
 
 
 class CapsnetProtocol(HttpToolsProtocol):
-    """uvicorn's connection, which looks at the bytes of a request before uvicorn's parser has any of them.
+    """uvicorn's connection, which sees the bytes of a request before uvicorn's parser does.
 
-    A request may be answered on the fast path (`fast_path`). Until that is known, its beginning is kept here. All other
-    requests go to the parser from their first byte.
+    A request may be answered on the fast path (`fast_path`). Until that is known, its beginning is kept here. All
+    others go to the parser from their first byte.
     """
 
     early_refusal: EarlyRefusal
@@ -98,14 +98,14 @@ class CapsnetProtocol(HttpToolsProtocol):
     _began = False  # the present head or trailers, within the present piece
     _deadline: asyncio.TimerHandle | None = None  # of the rest of a head
     _body_deadline: asyncio.TimerHandle | None = None  # of the rest of a body that is answered already
-    _ends = False  # after the answers that are owed
+    _ends = False  # closes after the due answers
     _task: asyncio.Task[None] | None = None  # answers a request on the fast path
-    _pipelined = b""  # came meanwhile, or behind requests that wait for their turn
+    _pipelined = b""  # bytes that came during an answer, or behind pipelined requests that wait
     _body_left = 0  # bytes of the body that the parser waits for, where its length was declared
     _partial = b""  # the beginning of a request
     _wait: asyncio.TimerHandle | None = None
     _refused = False  # nothing more is read
-    _refusal: Problem | None = None  # waits for the answers that are owed before it
+    _refusal: Problem | None = None  # to write after the due answers
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begin to wait for a request."""
@@ -117,11 +117,11 @@ class CapsnetProtocol(HttpToolsProtocol):
             tell()
 
     def _may_send(self) -> bool:
-        """Return whether the client may be sending bytes that will not be read."""
+        """Tell whether the client may be sending bytes that will not be read."""
         return self._refused or not self._between or bool(self._partial or self._pipelined)
 
     def data_received(self, data: bytes) -> None:
-        """Take what has come."""
+        """Handle bytes that have arrived."""
         if self.transport.lingers or self._refused:
             self.transport.discard(len(data))
         elif self._task is not None or self.pipeline or self._pipelined:
@@ -132,10 +132,10 @@ class CapsnetProtocol(HttpToolsProtocol):
             self._dispatch(data)
 
     def _dispatch(self, data: bytes) -> None:
-        """Answer on the fast path what may take it, and leave all else to uvicorn's parser.
+        """Start the fast path for a request that may take it, and forward all else to uvicorn's parser.
 
-        Many clients send head and body one after the other, so a body has a moment to come. A head that is not whole is
-        kept: its treatment must not depend on how the network cut it.
+        Many clients send head and body separately, so it waits for the body for FAST_PATH_WAIT_S. An incomplete head is
+        kept: its treatment must not depend on how the network has split it.
         """
         head = read_head(data) if self._is_free() else None
         if head is not None and self.fast.may_take(head):
@@ -143,7 +143,7 @@ class CapsnetProtocol(HttpToolsProtocol):
             if missing > 0:
                 self._wait_for_more(data)
                 return
-            # More than that is the next request, and the parser knows best where it begins.
+            # More bytes than that are the next request, and only the parser finds its beginning reliably.
             request = self.fast.read(head, data[head.size :]) if missing == 0 else None
             if request is not None:
                 self._start_fast_path(request)
@@ -178,7 +178,7 @@ class CapsnetProtocol(HttpToolsProtocol):
             self._watch_head()
 
     def _forward_to_parser(self, data: bytes) -> None:
-        """Leave what has come to uvicorn."""
+        """Forward bytes to uvicorn's parser, in pieces."""
         self._stop_waiting()
         self._unset_keepalive_if_required()
         if self._between:
@@ -204,7 +204,7 @@ class CapsnetProtocol(HttpToolsProtocol):
     def _hold(self, data: bytes) -> None:
         """Keep bytes, and read no more, until the requests before them are answered.
 
-        uvicorn reads on while requests wait for their turn, and one connection could bring thousands of them a second.
+        uvicorn reads on while pipelined requests wait, and one connection could bring thousands of them a second.
         """
         self._pipelined += data
         self.transport.hold()
@@ -232,7 +232,7 @@ class CapsnetProtocol(HttpToolsProtocol):
                 self._refuse(HeadTooLarge(MAX_HEAD_BYTES))
 
     def _parse(self, data: bytes) -> None:
-        """Give bytes to the parser; an offer to go on in another protocol is passed over, and what follows is HTTP."""
+        """Give bytes to the parser; where a request without a body offers another protocol, go on in HTTP behind it."""
         while data:
             try:
                 self.parser.feed_data(data)
@@ -244,7 +244,7 @@ class CapsnetProtocol(HttpToolsProtocol):
         return False
 
     def _watch_head(self) -> None:
-        """Give the head of a request a deadline, however its bytes drip; blank lines before it are part of it."""
+        """Set a deadline for the head of a request, however slowly it comes; blank lines before it are part of it."""
         waits = self._in_head or (self._is_free() and not self.transport.is_closing())
         if not waits and self._deadline is not None:
             self._deadline.cancel()
@@ -254,7 +254,7 @@ class CapsnetProtocol(HttpToolsProtocol):
 
     def _end_of_head(self) -> None:
         self._deadline = None
-        if not self._is_answered():  # it came behind another request, whose answer is not yet written
+        if not self._is_answered():  # it came behind another request that is not answered yet
             self._watch_head()
         elif self._in_head or self._partial:
             self._refuse(RequestTimeout(self.head_seconds, "head of the request"))
@@ -262,7 +262,7 @@ class CapsnetProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, problem: Problem) -> None:
-        """Answer bytes that are no whole request, behind the answers that are owed, and close."""
+        """Answer bytes that are no whole request, after the answers that are due, and close."""
         if self._refused:
             return
         own = not self._between and not self._in_head  # the request has been handed to the application
@@ -300,16 +300,16 @@ class CapsnetProtocol(HttpToolsProtocol):
             self._finish(await self.fast.reply(request, self.client, self.transport.is_closing))
         except Exception:
             log.exception("an answer could not be written")
-            self.transport.close()  # a client must not wait for what will never come
+            self.transport.close()  # else the client would wait for ever
 
     def _finish(self, reply: Reply) -> None:
         self._task = None
         last = self._is_last()
         headers = [*self._headers(last=last), *reply.headers]
-        self._write(answer(reply.status, reply.identity, headers, reply.body), last=last)
+        self._write(encode_response(reply.status, reply.identity, headers, reply.body), last=last)
 
     def _write(self, data: bytes, *, last: bool) -> None:
-        """Write a whole answer, and turn to what comes next."""
+        """Write a whole answer, and go on with the next request."""
         self.transport.write(data)
         self.server_state.total_requests += 1
         if self._pipelined:
@@ -320,25 +320,25 @@ class CapsnetProtocol(HttpToolsProtocol):
             self._arm_keep_alive()
 
     def _is_last(self) -> bool:
-        """Return whether the answer that is written now is the last one here.
+        """Tell whether the answer that is written now is the last one here.
 
-        Asked once an answer: a signal can come between any two lines, and what was not said must not be done.
+        Called once an answer: a signal can come between any two lines, and only an announced close may happen.
         """
         return (self._ends or self.draining) and not self._pipelined
 
     def _headers(self, *, last: bool) -> list[tuple[bytes, bytes]]:
-        """Return what the server adds to an answer; the last one says so, or its client would send one more in vain."""
+        """Return the server's headers for an answer; the last answer announces the close."""
         headers = self.server_state.default_headers
         return [*headers, (b"connection", b"close")] if last else headers
 
     def _arm_keep_alive(self) -> None:
-        """Wait for a next request, but not for ever."""
+        """Wait for a next request, until the keep-alive timeout."""
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )
 
     def shutdown(self) -> None:
-        """Close where nothing is owed, else after the answers that are: the server ends."""
+        """Close where no answer is due, else after the due answers: the server ends."""
         if self.transport.lingers:
             self.transport.close_now()
         elif self._task is not None or self._pipelined:
@@ -352,9 +352,9 @@ class CapsnetProtocol(HttpToolsProtocol):
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection after one more turn of the loop.
 
-        In a turn timers come before sockets. A request that is found in the next turn takes this back.
+        In each turn the loop runs timers before sockets. A request that is found in the next turn cancels the close.
         """
-        self.timeout_keep_alive_task = self.loop.call_later(LAST_LOOK_S, super().timeout_keep_alive_handler)
+        self.timeout_keep_alive_task = self.loop.call_later(LAST_READ_S, super().timeout_keep_alive_handler)
 
     def on_message_begin(self) -> None:
         """Note a request's first byte."""
@@ -363,7 +363,7 @@ class CapsnetProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; a trailer is none, whatever it is called (RFC 9110, section 6.5.1)."""
+        """Keep a header; ignore a trailer, whatever its name (RFC 9110, section 6.5.1)."""
         if self._in_head:
             super().on_header(name, value)
 
@@ -372,12 +372,12 @@ class CapsnetProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade() and any(name in DECLARES_BODY for name, _ in self.headers):
             raise UpgradeError
         declared = next((value for name, value in self.headers if name == b"content-length"), b"")
-        self._body_left = int(declared.lstrip(b"0") or b"0")  # Python takes no number of 5,000 zeros
+        self._body_left = int(declared.lstrip(b"0") or b"0")  # Python converts no number of 5,000 zeros
         super().on_headers_complete()
         self._in_head = False
 
     def on_chunk_header(self) -> None:
-        """Note the size of a chunk: of the last one no bytes come, only trailers."""
+        """Note the size of a chunk: after the last one come no bytes, only trailers."""
         self._in_trailers = True
         self._line_bytes, self._began = 0, True
 
@@ -414,7 +414,7 @@ class CapsnetProtocol(HttpToolsProtocol):
             self._body_deadline = None
 
     def pause_writing(self) -> None:
-        """Stop writing, because the client does not read; not for ever."""
+        """Stop writing, because the client does not read; abort if that lasts too long."""
         super().pause_writing()
         self.transport.watch_reader()
 
@@ -424,7 +424,7 @@ class CapsnetProtocol(HttpToolsProtocol):
         self.transport.note_progress()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget all that was to be done here."""
+        """Stop all timers and tasks of this connection."""
         super().connection_lost(exc)
         self.transport.stop_timers()
         self._stop_waiting()
@@ -438,16 +438,16 @@ class CapsnetProtocol(HttpToolsProtocol):
             tell()
 
     def _is_free(self) -> bool:
-        """Return whether a request begins here and nothing is owed for those before it."""
+        """Tell whether a request begins here and no answer is due for earlier ones."""
         return self._between and self._is_answered() and not self.flow.write_paused
 
     def _is_answered(self) -> bool:
-        """Return whether nothing is owed for what was read so far."""
+        """Tell whether no answer is due for what was read so far."""
         return self._task is None and (self.cycle is None or self.cycle.response_complete)
 
 
 def _is_part_of_head(data: bytes) -> bool:
-    """Return whether bytes begin a head in lines that end as they must, and are not yet all of it."""
+    """Tell whether bytes begin a head in well-formed lines, and are not yet all of it."""
     return (
         b"\r\n\r\n" not in data
         and METHOD.match(data) is not None

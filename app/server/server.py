@@ -1,4 +1,4 @@
-"""uvicorn, ending the way a load balancer needs it: readiness first, the sockets a moment later."""
+"""Run uvicorn, and end the way a load balancer needs it: first readiness, then the sockets."""
 
 import asyncio
 import os
@@ -23,28 +23,28 @@ from .supervisor import ends_at_hangup
 
 log = structlog.get_logger(__name__)
 
-# Seconds that a connection may be idle: longer than proxies keep theirs (nginx: 60), or one of them may send a request
-# over a connection at the moment at which it is closed here.
-IDLE = 75
+# Idle timeout of connections in seconds: longer than that of proxies (nginx: 60), or a proxy may send a request over a
+# connection just as it is closed here.
+KEEP_ALIVE_S = 75
 
-# Seconds in which requests are still taken after readiness has turned red, so that their clients can learn of it.
-LINGER = 1.0
+# Requests are still accepted for so many seconds after readiness has turned red, so that load balancers notice it.
+READINESS_DELAY_S = 1.0
 
-# Seconds in which the loop closes its listening sockets.
-HANDOVER = 0.01
+# Seconds for the loop to close its listening sockets.
+LISTENER_CLOSE_S = 0.01
 
-# Seconds in which the clients admitted last can send their requests.
-LAST_WORD = 0.1
+# Seconds for the connections accepted last to send their requests.
+FINAL_ACCEPT_S = 0.1
 
-# Seconds for requests under way after that.
-GRACE = 7
+# Seconds for requests in progress after that.
+GRACEFUL_TIMEOUT_S = 7
 
-# Seconds from the first signal to an end by force, as where a graph never comes back. `docker stop` kills after ten.
-LAST_MOMENT = LINGER + GRACE + 1
+# Seconds from the first signal to an end by force, where a graph never returns. `docker stop` kills after ten.
+HARD_EXIT_S = READINESS_DELAY_S + GRACEFUL_TIMEOUT_S + 1
 
 
 class Server(uvicorn.Server):
-    """Serves an application whose `AppState.is_ready` is what its readiness probe says.
+    """A server that sets `AppState.is_ready` of its application, which the readiness probe reports.
 
     Parameters
     ----------
@@ -75,8 +75,8 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,  # the application looks at them, where a proxy is trusted
-                timeout_keep_alive=IDLE,
-                timeout_graceful_shutdown=GRACE,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=GRACEFUL_TIMEOUT_S,
             )
         )
         self._state = state_of(app)
@@ -84,7 +84,7 @@ class Server(uvicorn.Server):
         self._acceptors: list[Acceptor] = []
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Turn readiness red and begin to end. Asked again by SIGTERM, nothing changes; by SIGINT, end at once."""
+        """Turn readiness red and begin to end. A second SIGTERM changes nothing; a second SIGINT ends at once."""
         if self.should_exit:
             if sig == signal.SIGINT:
                 signal.signal(sig, signal.SIG_DFL)
@@ -92,17 +92,17 @@ class Server(uvicorn.Server):
             return
         self._state.is_ready = False
         self._protocol.draining = True
-        self._end = time.monotonic() + LINGER
-        last = threading.Timer(LAST_MOMENT, _end_by_force)
+        self._end = time.monotonic() + READINESS_DELAY_S
+        last = threading.Timer(HARD_EXIT_S, _end_by_force)
         last.daemon = True
         last.start()
         super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, with a helper for the moments when many connections come at once; among workers by it alone."""
+        """Listen, with an acceptor for many connections at once; among several workers by acceptors alone."""
         try:
             await super().startup(sockets)
-        except OSError as error:  # another process has begun to listen since the address was looked at
+        except OSError as error:  # another process has begun to listen since the address was bound
             raise cannot_listen(self._settings, error) from None
         if self.started:
             self._on_listening()
@@ -130,25 +130,26 @@ class Server(uvicorn.Server):
         return self._protocol(self.config, self.server_state, self.lifespan.state)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Linger, then close the sockets and finish the requests in progress.
+        """Wait for the readiness delay, then close the sockets and finish the requests in progress.
 
-        A connection without a request would be closed at once, and the last ones' are still on their way.
+        uvicorn closes a connection without a request at once, and the first requests of the last ones may be on their
+        way.
         """
         for acceptor in self._acceptors:
             acceptor.leave()
         await asyncio.sleep(self._end - time.monotonic())
         for listening in (*self.servers, *(sockets or ())):
             listening.close()
-        # The loop closes its own in its next turns. The acceptors listen on the same sockets until then: what came
-        # between their last look and the closing would be reset.
-        await asyncio.sleep(HANDOVER)
+        # The loop closes its own sockets in its next turns. The acceptors accept from them until then: connections that
+        # came after their last accept would be reset.
+        await asyncio.sleep(LISTENER_CLOSE_S)
         for acceptor in self._acceptors:
             acceptor.close()
-        await asyncio.sleep(LAST_WORD)
+        await asyncio.sleep(FINAL_ACCEPT_S)
         await super().shutdown(sockets)
 
 
 def _end_by_force() -> None:
-    """End although a thread still runs; what it computes has no reader any more."""
-    log.error("work did not finish within the grace period; ended without it", seconds=LAST_MOMENT)
+    """End although a thread still runs; no client waits for its result any more."""
+    log.error("work did not finish within the grace period; ended without it", seconds=HARD_EXIT_S)
     os._exit(1)

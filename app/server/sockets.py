@@ -1,4 +1,4 @@
-"""The socket on the address of the settings, had before anything is loaded: or else a sentence that says why not."""
+"""Bind the address of the settings before any model is loaded, or say in one sentence why that fails."""
 
 import socket
 import sys
@@ -7,20 +7,20 @@ from ..errors import StartupError
 from ..settings import Settings
 
 
-def own_socket(settings: Settings) -> socket.socket:
-    """A socket on the address for this process alone, not yet listening.
+def bind_exclusive(settings: Settings) -> socket.socket:
+    """Return a socket on the address for this process alone, not yet listening.
 
     Raises
     ------
     StartupError
-        If the address cannot be had.
+        If the address is not available.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((settings.host, settings.port))
-    except (OSError, UnicodeError) as error:  # a label of a name may be too long to be asked for
+    except (OSError, UnicodeError) as error:  # a label of a host name may be too long for IDNA
         sock.close()
         raise cannot_listen(settings, error) from None
     return sock
@@ -29,9 +29,9 @@ def own_socket(settings: Settings) -> socket.socket:
 class StartLock:
     """Keeps a second service from starting on an address until the first one listens.
 
-    Between its look at the address and its listening, a service loads its models. The system lets another one bind the
-    same address meanwhile: two services would share it, or the second one would fail in the middle of its start. The
-    lock is a name without a file, which the system frees when the process ends; only Linux has these.
+    A service binds the address, loads its models, and then listens. Meanwhile the system lets another service bind the
+    same address: both would share it, or the second would fail late in its start. The lock is an abstract socket, which
+    the system frees when the process ends; only Linux has these.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -47,19 +47,19 @@ class StartLock:
                 ) from None
 
     def close(self) -> None:
-        """Let others start; they are refused while this service listens."""
+        """Let others start; the system refuses them while this service listens."""
         if self._name is not None:
             self._name.close()
 
 
 def url(settings: Settings) -> str:
-    """The address of the settings as a client writes it."""
+    """Return the address of the settings as a client writes it."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return f"http://{host}:{settings.port}"
 
 
 def cannot_listen(settings: Settings, error: OSError | UnicodeError) -> StartupError:
-    """Say in one sentence why the address cannot be had."""
+    """Return an error that says in one sentence why the address is not available."""
     reason = (getattr(error, "strerror", None) or str(error)).lower()
     return StartupError(
         f"cannot listen on {settings.host}:{settings.port} (CAPSNET_HOST, CAPSNET_PORT): {reason}"

@@ -1,7 +1,7 @@
-"""Several processes on one port: started, watched over and ended by a supervisor that serves nothing itself.
+"""Run several processes on one port: a supervisor starts, watches and ends them, and serves nothing itself.
 
-All workers accept from one socket, which they inherit; who has more connections than another leaves new ones to it
-(`connection_balancer`). Connections that wait when a worker dies are taken by another.
+All workers accept from one socket, which they inherit. A worker with more connections than another leaves new ones to
+it (`connection_balancer`). When a worker dies, another accepts the waiting connections.
 A subclass of uvicorn's own supervisor was tried (docs/log/serving.md): it would save about 110 lines, but a thread
 answers its heartbeat, so a blocked event loop is not seen. This one goes when uvicorn's heartbeat comes from the loop.
 """
@@ -26,32 +26,32 @@ from ..inference.shared_changes import SharedChanges
 from ..settings import Settings
 from .connection_balancer import CLOSED
 from .shared_memory import sharing_numbers
-from .sockets import StartLock, own_socket, url
+from .sockets import StartLock, bind_exclusive, url
 
 log = structlog.get_logger(__name__)
 
-# What a worker sends when it takes requests; anything else that it sends is the reason why it cannot start.
+# A worker sends this when it takes requests; any other text is the reason why it cannot start.
 READY = b"\x06"
 
-# What a ready worker sends every so many seconds. One that is silent for HANG_S is ended and replaced: the kernel goes
-# on giving it connections, which would never be answered.
+# A ready worker sends this every so many seconds. One that is silent for HANG_S is killed and replaced: its connections
+# would never be answered.
 ALIVE = b"."
 HEARTBEAT_S = 1.0
 HANG_S = 10.0
 
-# Seconds for a second look at a silent worker: perhaps it was the supervisor that had stopped.
-SECOND_LOOK_S = 1.0
+# Seconds for a second check of a silent worker: perhaps it was the supervisor that had stopped.
+SECOND_CHECK_S = 1.0
 
-# A worker that lived for less than so many seconds is not replaced at once but after a pause, twice as long each time.
-SHORT_LIFE = 10.0
-FIRST_PAUSE = 0.25
-LONGEST_PAUSE = 30.0
+# A worker that lived for less than so many seconds is replaced after a pause, which doubles each time.
+SHORT_LIFE_S = 10.0
+FIRST_PAUSE_S = 0.25
+LONGEST_PAUSE_S = 30.0
 
-# So many starts in a row that came to nothing are the end of all, where no other worker serves.
+# After so many failed starts in a row the service ends, where no other worker serves.
 MOST_FAILED_STARTS = 4
 
-# Seconds for workers to end by themselves, a moment more than they give themselves (`app.server.server`).
-PATIENCE = 9.5
+# Seconds for workers to end by themselves: a little more than their own limit (`app.server.server`).
+END_TIMEOUT_S = 9.5
 
 
 class Supervisor:
@@ -60,7 +60,7 @@ class Supervisor:
     Parameters
     ----------
     on_end
-        Called with the process id of each worker that has ended.
+        Called with the process id of each ended worker.
     expected
         The fingerprint of what the workers should serve.
     """
@@ -80,7 +80,7 @@ class Supervisor:
         Raises
         ------
         StartupError
-            If the address or a folder for the counts cannot be had, or the workers cannot start; says why.
+            If the address or a folder for metrics is not available, or the workers cannot start; says why.
         """
         workers = self._settings.workers
         with (
@@ -89,7 +89,7 @@ class Supervisor:
             sharing_numbers("connections", [CLOSED] * workers) as (self._counts, self._connections),
             sharing_numbers("decode-memory", [0] * workers) as (self._memory, self._decoding),
         ):
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # where the workers add their counts together
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # for the metrics of all workers
             asyncio.run(self._serve())
 
     async def _serve(self) -> None:
@@ -109,7 +109,7 @@ class Supervisor:
         self._stopping.set()
         self._listening.close()  # the workers close theirs once no client waits
         self._signal_all(signal.SIGTERM)
-        await asyncio.wait(keepers, timeout=PATIENCE)
+        await asyncio.wait(keepers, timeout=END_TIMEOUT_S)
         self._signal_all(signal.SIGKILL)
         await asyncio.gather(*keepers)
 
@@ -118,7 +118,7 @@ class Supervisor:
         SharedChanges(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])).add_reload()
 
     def _asked_to_end(self, number: int) -> None:
-        """Begin to end; a SIGINT after that ends everything at once."""
+        """Begin to end; a later SIGINT ends all workers at once."""
         if self._stopping.is_set() and number == signal.SIGINT:
             self._signal_all(signal.SIGKILL)
         self._stopping.set()
@@ -136,19 +136,19 @@ class Supervisor:
         StartupError
             If workers cannot start, and none serves.
         """
-        losses = _Losses()
+        losses = _RestartPolicy()
         while not self._stopping.is_set():
             end = await self._run_one(number)
             if self._stopping.is_set():
                 return
             losses.count(end)
-            if not self._ready and (hopeless := losses.hopeless(end, self._ever_ready)):
-                raise StartupError(hopeless)
+            if not self._ready and (reason := losses.give_up_reason(end, self._ever_ready)):
+                raise StartupError(reason)
             log.error(f"{end}; another takes its place", in_seconds=losses.pause)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), losses.pause)
 
-    async def _run_one(self, number: int) -> "_End":
+    async def _run_one(self, number: int) -> "_WorkerExit":
         """Start a worker and wait for its end."""
         channel, its_end = socket.socketpair()
         with its_end:
@@ -158,21 +158,21 @@ class Supervisor:
                     sys.executable, "-m", f"{__package__}.worker", *map(str, [its_end.fileno(), number, *files]),
                     pass_fds=[its_end.fileno(), *files], start_new_session=True,  # a Ctrl-C is for the supervisor
                 )  # fmt: skip
-            except OSError as error:  # no memory or no process to be had, which may be so for a moment
+            except OSError as error:  # no memory or no more processes, which may pass
                 channel.close()
-                return _End(False, f"it could not be started: {error}", 1, 0.0)
+                return _WorkerExit(False, f"it could not be started: {error}", 1, 0.0)
         self._processes.add(process)
         started = time.monotonic()
         reader, writer = await asyncio.open_connection(sock=channel)
         writer.write(self._expected)
-        said = await _read(reader, 1)
-        if was_ready := said == READY:
+        message = await _read(reader, 1)
+        if was_ready := message == READY:
             self._ready += 1
             self._ever_ready = True
             self._start_lock.close()  # the system refuses another service from now on, because this one listens
             log.info("a worker is ready", pid=process.pid, ready=self._ready)
-            await _hear(reader, process)
-        said += await _read(reader)
+            await _read_heartbeats(reader, process)
+        message += await _read(reader)
         status = await process.wait()
         writer.close()
         self._ready -= was_ready
@@ -180,39 +180,39 @@ class Supervisor:
         self._connections[number] = CLOSED
         self._decoding[number] = 0
         self._on_end(process.pid)
-        refusal = "" if was_ready else said.decode(errors="replace")
-        return _End(was_ready, refusal, status, time.monotonic() - started)
+        refusal = "" if was_ready else message.decode(errors="replace")
+        return _WorkerExit(was_ready, refusal, status, time.monotonic() - started)
 
 
 async def _read(reader: asyncio.StreamReader, most: int = -1) -> bytes:
-    """Read what a worker says; nothing where it has crashed before it heard what it should serve."""
+    """Read what a worker sends; empty where it crashed before it read what to serve."""
     with contextlib.suppress(ConnectionResetError):
         return await reader.read(most)
     return b""
 
 
-async def _hear(reader: asyncio.StreamReader, process: Process) -> None:
-    """Listen to a ready worker until it ends; end one that falls silent."""
+async def _read_heartbeats(reader: asyncio.StreamReader, process: Process) -> None:
+    """Read the heartbeats of a ready worker until it ends; kill one that falls silent."""
     silent = 0.0
     while silent <= HANG_S:
-        patience = SECOND_LOOK_S if silent else HANG_S
+        seconds = SECOND_CHECK_S if silent else HANG_S
         try:
-            if not await asyncio.wait_for(_read(reader, 4096), patience):
+            if not await asyncio.wait_for(_read(reader, 4096), seconds):
                 return
             silent = 0.0
         except TimeoutError:
-            silent += patience
+            silent += seconds
     log.error("a worker hangs and is ended", pid=process.pid, silent_seconds=silent)
     with contextlib.suppress(ProcessLookupError):
         process.kill()
 
 
 def ends_at_hangup() -> bool:
-    """Whether SIGHUP ends the service: it does in a terminal, which sends it when it closes. Elsewhere it reloads."""
+    """Tell whether SIGHUP ends the service: a terminal sends it when it closes. Elsewhere SIGHUP reloads."""
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-class _End(NamedTuple):
+class _WorkerExit(NamedTuple):
     """How a worker ended."""
 
     was_ready: bool
@@ -227,27 +227,29 @@ class _End(NamedTuple):
         )
 
 
-class _Losses:
-    """Workers lost in one place, in a row: how long to wait for the next, and when to give up."""
+class _RestartPolicy:
+    """Counts the lost workers of one number in a row: how long to wait for the next, and when to give up."""
 
     def __init__(self) -> None:
         self._failed_starts = self._short_lives = 0
 
-    def count(self, end: _End) -> None:
-        """Add one."""
+    def count(self, end: _WorkerExit) -> None:
+        """Count one lost worker."""
         self._failed_starts = 0 if end.was_ready else self._failed_starts + 1
-        short = not end.was_ready or end.seconds < SHORT_LIFE
+        short = not end.was_ready or end.seconds < SHORT_LIFE_S
         self._short_lives = self._short_lives + 1 if short else 0
 
     @property
     def pause(self) -> float:
-        """Seconds before the next start; none after the first loss."""
+        """Return the seconds before the next start; none after the first loss."""
         return (
-            min(FIRST_PAUSE * 2.0 ** (self._short_lives - 2), LONGEST_PAUSE) if self._short_lives > 1 else 0.0
+            min(FIRST_PAUSE_S * 2.0 ** (self._short_lives - 2), LONGEST_PAUSE_S)
+            if self._short_lives > 1
+            else 0.0
         )
 
-    def hopeless(self, end: _End, ever_ready: bool) -> str:
-        """Why a further start makes no sense, or nothing: refused in words at the first start, or lost too often."""
+    def give_up_reason(self, end: _WorkerExit, ever_ready: bool) -> str:
+        """Return why a further start is useless, or nothing: a reason at the first start, or too many losses."""
         if end.refusal and not ever_ready:
             return end.refusal
         if self._failed_starts >= MOST_FAILED_STARTS:
@@ -256,7 +258,7 @@ class _Losses:
 
 
 def _folder() -> tempfile.TemporaryDirectory[str]:
-    """A folder for the workers' counts, removed at the end; raises StartupError if it cannot be had."""
+    """Return a folder for the workers' metrics, removed at the end; raises StartupError."""
     try:
         return tempfile.TemporaryDirectory(prefix="capsnet-metrics-")
     except OSError as error:
@@ -267,11 +269,11 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 
 @contextlib.contextmanager
 def _reserved(settings: Settings) -> Iterator[tuple[StartLock, socket.socket]]:
-    """Hold the address while workers come and go; raises StartupError if it cannot be had."""
+    """Hold the address while workers come and go; raises StartupError if it is not available."""
     if sys.platform == "win32":
         raise StartupError(
             "CAPSNET_WORKERS above 1 needs a system on which processes inherit sockets, such as Linux"
         )
-    with contextlib.closing(StartLock(settings)) as lock, own_socket(settings) as listening:
+    with contextlib.closing(StartLock(settings)) as lock, bind_exclusive(settings) as listening:
         log.info("listening", address=url(settings), workers=settings.workers)
         yield lock, listening

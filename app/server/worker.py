@@ -1,7 +1,7 @@
 """Serve as one of several processes on a port: `python -m app.server.worker CHANNEL NUMBER MEMORY COUNTS LISTENING`.
 
 CHANNEL is the number of an inherited socket whose other end the supervisor holds. Through it the worker learns what it
-should serve (`fingerprint`). It says that it is ready, or why it cannot start, and then every second that it is alive.
+should serve (`fingerprint`). It tells that it is ready, or why it cannot start, and then every second that it lives.
 When the channel closes, the supervisor is gone and the worker ends as well. NUMBER is the worker's own. MEMORY is an
 inherited file in which all workers count the memory of their decodings, and COUNTS one in which they count their
 connections (`connection_balancer`). LISTENING is the socket from which all of them accept.
@@ -37,7 +37,7 @@ class WorkerServer(Server):
         self._channel = channel
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and say so."""
+        """Listen, and tell the supervisor."""
         await super().startup(sockets)
         self._channel.sendall(READY)
         self._channel.setblocking(False)
@@ -45,7 +45,7 @@ class WorkerServer(Server):
         self._beat()
 
     def _beat(self) -> None:
-        """Say again and again that the event loop turns."""
+        """Send a heartbeat while the event loop turns."""
         with contextlib.suppress(OSError):  # the supervisor is gone, or has long not read
             self._channel.send(ALIVE)
         asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat)
@@ -57,7 +57,7 @@ class WorkerServer(Server):
 
 
 def main() -> None:
-    """Serve until the supervisor says or is gone; tell it the reason where that cannot be."""
+    """Serve until the supervisor asks for the end or is gone; tell it why if serving is impossible."""
     channel_file, number, memory, counts, listening = map(int, sys.argv[1:])
     channel = socket.socket(fileno=channel_file)
     expected = channel.recv(SIZE, socket.MSG_WAITALL)
@@ -68,7 +68,7 @@ def main() -> None:
         state = state_of(app)
         service = state.service
         cards = [model.card for model in service.models]
-        # Models that were loaded or unloaded meanwhile are told to every worker, whatever it began with.
+        # Every worker hears of models that were loaded or unloaded since, so then only the keys must agree.
         shared = shared_changes()
         changed = shared is not None and shared.read().number > 0
         found = fingerprint(cards, ApiKeys.load(settings), ApiKeys.load_admin(settings))

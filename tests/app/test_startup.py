@@ -19,7 +19,7 @@ import pytest
 
 from app.api.application import create_app
 from app.errors import StartupError
-from app.server.server import LINGER
+from app.server.server import READINESS_DELAY_S
 from app.settings import Settings
 from capsnet.card import Graph, sha256
 from tests.app.server_process import Server, assert_problem, is_ending, one_core, run_app, serving, wait_until
@@ -213,7 +213,7 @@ def while_it_lingers(running: Server, ask: Callable[[], Answer]) -> Answer | Non
     try:
         return ask()
     except (ConnectionError, httpx.ConnectError):
-        assert time.monotonic() - told > LINGER
+        assert time.monotonic() - told > READINESS_DELAY_S
         return None
 
 

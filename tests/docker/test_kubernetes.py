@@ -266,11 +266,11 @@ def test_the_real_process_takes_the_settings_and_answers_the_probes(which: str, 
 
 
 def test_a_pod_has_the_time_to_end_by_itself() -> None:
-    from app.server.server import LAST_MOMENT
+    from app.server.server import HARD_EXIT_S
 
     for seconds in (0, 30):
         pod = pod_of(by_kind(render({"drainSeconds": seconds}))["Deployment"])
-        assert pod["terminationGracePeriodSeconds"] >= seconds + LAST_MOMENT + 5
+        assert pod["terminationGracePeriodSeconds"] >= seconds + HARD_EXIT_S + 5
         assert ("lifecycle" in pod["containers"][0]) == bool(seconds)
 
 

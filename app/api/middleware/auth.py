@@ -1,4 +1,4 @@
-"""Authenticate a request and hold it to its rate, before any of its body is read."""
+"""Authenticate a request and apply its rate limit, before any of its body is read."""
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send

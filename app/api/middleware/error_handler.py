@@ -1,4 +1,4 @@
-"""A last resort for errors."""
+"""Answer errors that no other layer has handled."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from .. import problem_details
 
 
 class ErrorMiddleware:
-    """Answers with a problem where an error got past everything else and nothing was answered yet."""
+    """Answers with a problem where an error passed all other layers and nothing was answered yet."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -19,7 +19,7 @@ class ErrorMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = scope["state"]["exchange"]
+        context = scope["state"]["context"]
         # No variable may keep an exception: its traceback has this frame, and that cycle would keep the body.
         try:
             await self._app(scope, receive, send)
@@ -27,13 +27,13 @@ class ErrorMiddleware:
         except ClientDisconnect:
             return
         except asyncio.CancelledError:
-            if exchange.has_left:
+            if context.has_left:
                 raise
-            # The grace that the server gives is over.
+            # The server's graceful timeout is over.
             response = await problem_details.problem_response(
                 Request(scope), NotReady("the service is shutting down")
             )
         except Exception as error:  # noqa: BLE001  # nothing else would answer
             response = await problem_details.problem_response(Request(scope), error)
-        if not exchange.answered:
+        if not context.answered:
             await response(scope, receive, send)

@@ -1,13 +1,13 @@
-"""A path prefix that a proxy leaves on its requests, as many ingresses do."""
+"""Remove a path prefix that a proxy leaves on its requests, as many ingresses do."""
 
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class PathPrefixMiddleware:
-    """The outermost layer where `CAPSNET_ROOT_PATH` is set: takes this path off each request that begins with it.
+    """The outermost layer where `CAPSNET_ROOT_PATH` is set: removes this prefix from each path.
 
-    A request without it passes as it is: another proxy may have taken it off, and probes come past the proxy.
+    A request without the prefix passes unchanged: another proxy may have removed it, and probes bypass the proxy.
 
     Parameters
     ----------

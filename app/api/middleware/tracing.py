@@ -1,7 +1,7 @@
-"""Put a span round every request.
+"""Put a span around every request.
 
-By hand and not with OpenTelemetry's ASGI instrumentation: its span takes 1.7 times as long and names no route, which is
-unknown when the span begins (docs/log/project.md).
+OpenTelemetry's ASGI instrumentation takes 1.7 times as long, and names no route: that is unknown when the span begins
+(docs/log/project.md).
 """
 
 import structlog
@@ -15,7 +15,7 @@ from ..route_names import path_of, route_of
 
 
 class TracingMiddleware:
-    """A span round every request but those of probes and pages, as pure ASGI."""
+    """Puts a span around every request but those of probes and pages, as pure ASGI."""
 
     def __init__(self, app: ASGIApp, tracer: trace.Tracer) -> None:
         self._app = app
@@ -39,7 +39,7 @@ class TracingMiddleware:
 
 
 def _describe(span: Span, scope: Scope, status: int) -> None:
-    """What OpenTelemetry's conventions for HTTP servers want to be said of a request."""
+    """Set the attributes that OpenTelemetry's conventions for HTTP servers ask for."""
     route = route_of(scope)
     span.update_name(f"{scope['method']} {route}")
     span.set_attributes(

@@ -1,4 +1,4 @@
-"""Which class is in a picture, and in which pose."""
+"""Classify images, one or many a request."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ from ..dependencies import AppSettings, OpenService
 from ..openapi import PICTURE_BODY, PICTURE_PROBLEMS, PICTURES_BODY
 from ..problem_details import describe
 from ..request_body import read_picture, read_pictures
-from ..responses import JsonResponse, as_json, base64_png, json, model_fields, prediction
+from ..responses import JsonResponse, base64_png, dump_json, json, model_fields, prediction
 from ..schemas import responses
 from ..schemas.requests import ClassifyParameters
 from ..schemas.responses import ClassifyAnswer
@@ -46,9 +46,9 @@ async def classify(
 
 
 async def answer(service: InferenceService, data: bytes, parameters: ClassifyParameters) -> bytes:
-    """What `/classify` says of a picture file, as JSON; raises a Problem where there is one."""
+    """Return the answer of `/classify` for an image file, as JSON; raises Problem."""
     found = unwrap((await _classify(service, [data], parameters))[0])
-    return as_json(_answer(found))
+    return dump_json(_answer(found))
 
 
 # Most requests are for this route, so it has a shorter way (see `fast_route`).

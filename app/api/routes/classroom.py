@@ -1,4 +1,4 @@
-"""The address of the playground for the devices of a class, also as a QR code."""
+"""Give the address of the playground for the devices of a class, also as a QR code."""
 
 import io
 from urllib.parse import quote
@@ -41,7 +41,7 @@ async def classroom(request: Request) -> Response:
 
 
 def qr_code(text: str) -> str:
-    """Return a text as a QR code: an SVG document, black on white in every theme."""
+    """Return a text as a QR code: an SVG document, black on white in every theme; raises DataOverflowError."""
     file = io.BytesIO()
     code = segno.make_qr(text, error="m")
     code.save(

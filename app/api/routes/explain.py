@@ -1,4 +1,4 @@
-"""Where in the picture is the evidence for a class?"""
+"""Show which parts of an image are the evidence for a class."""
 
 import base64
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Probes: is the process alive, and does it take requests?"""
+"""Probes: whether the process runs, and whether it takes requests."""
 
 from collections.abc import Iterable
 
@@ -35,7 +35,7 @@ async def ready(request: Request, service: OpenService) -> Response:
 
 
 async def require_ready(request: Request, service: InferenceService, models: Iterable[LoadedModel]) -> None:
-    """Raise NotReady where the service shuts down, or one of these models fails."""
+    """Raise NotReady if the service shuts down or one of these models fails."""
     if not state_of(request.app).is_ready:
         raise NotReady("the service is shutting down")
     await service.check_health(models)

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol (KServe V2): tensors for programs, on the same queues as everything else."""
+"""Serve the Open Inference Protocol (KServe V2): tensors for programs, on the same queues as all other requests."""
 
 import asyncio
 from typing import Annotated, Any
@@ -41,7 +41,7 @@ router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
 
 async def get_model(request: Request, service: OpenService) -> LoadedModel:
-    """The model that the path names; where it names a version as well, that must be the one in service."""
+    """Return the model that the path names; a version in the path must be the one in service. Raises Problem."""
     served = service.models.get(request.path_params["name"])
     version = request.path_params.get("version", served.card.version)
     if version != served.card.version:
@@ -62,7 +62,7 @@ VERSION: dict[str, Any] = {"parameters": [NAME_PARAMETER, VERSION_PARAMETER]}
 
 
 def _with_body(path: dict[str, Any]) -> dict[str, Any]:
-    """A path of a model that takes the body of an inference."""
+    """Return the path of a model with the body of an inference added."""
     return {"parameters": [*path["parameters"], LENGTH_PARAMETER], **INFER_BODY}
 
 
@@ -226,7 +226,7 @@ async def infer(
     """
     shape = served.card.config.image_shape
     given = request.headers.get(HEADER_LENGTH)
-    longest = settings.max_upload if given is not None else kserve_tensors.longest_json(shape)
+    longest = settings.max_upload if given is not None else kserve_tensors.max_json_bytes(shape)
     try:
         body = await read_body(request, min(settings.max_upload, longest))
     except ContentTooLarge as error:
@@ -235,11 +235,11 @@ async def infer(
         raise
     asked = kserve_tensors.parse(body, kserve_tensors.header_length(given, body), shape)
     found = await run_tensors(service, served, asked.images, asked.outputs)
-    return kserve_tensors.reply(served, asked, found)
+    return kserve_tensors.encode_response(served, asked, found)
 
 
 def _output_shapes(card: ModelCard) -> dict[str, tuple[int, ...]]:
-    """The shape of each output, without the number of images."""
+    """Return the shape of each output, without the number of images."""
     capsules = (card.config.num_classes, card.config.pose_dim)
     return dict(zip(OUTPUTS, (capsules[:1], capsules, card.config.image_shape), strict=True))
 

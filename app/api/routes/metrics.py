@@ -1,4 +1,4 @@
-"""What the service does, in numbers for Prometheus."""
+"""Give the metrics of the service to Prometheus."""
 
 from fastapi import APIRouter, Request, Response
 

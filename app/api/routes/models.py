@@ -1,4 +1,4 @@
-"""The cards of the models in service."""
+"""Give the cards of the models in service."""
 
 import dataclasses
 from typing import Annotated, Any

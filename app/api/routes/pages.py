@@ -1,4 +1,4 @@
-"""Pages for people: the playground, and the OpenAPI document to read and to try out, from this host alone."""
+"""Pages for people: the playground, and Swagger UI, without files from other hosts."""
 
 import base64
 import functools
@@ -18,31 +18,30 @@ from ..static_files import Playground, StaticFiles
 
 router = APIRouter(include_in_schema=False)
 
-
 playground = Playground(STATIC)
 
 
 @functools.cache
 def swagger_assets() -> StaticFiles:
-    """The script and the style sheet of Swagger UI, which the package fastapi-offline carries."""
+    """Return the script and the style sheet of Swagger UI, from the package fastapi-offline."""
     return StaticFiles(Path(str(importlib.resources.files("fastapi_offline"))) / "static")
 
 
 @router.get("/")
 async def landing_page(request: Request) -> Response:
-    """The playground, in the language of `?lang=` or of the browser."""
+    """Answer with the playground, in the language of `?lang=` or of the browser."""
     language = choose_language(request.query_params.get("lang"), request.headers.get("accept-language", ""))
     response = playground.respond_page(request, render_page(language))
     response.headers["Content-Language"] = language
     response.headers.add_vary_header("Accept-Language")
-    response.headers.update(PLAYGROUND)  # also of a 304: the browser takes it for the page that it has
+    response.headers.update(PLAYGROUND)  # also with a 304, for the page that the browser has cached
     return response
 
 
 @router.get("/docs")
 async def documentation(request: Request) -> HTMLResponse:
-    """The OpenAPI document in Swagger UI."""
-    # Relative, so that they lead to this service whatever path a proxy has put before it.
+    """Answer with the OpenAPI document in Swagger UI."""
+    # Relative paths stay right behind a proxy that adds a prefix.
     page = get_swagger_ui_html(
         openapi_url="openapi.json",
         title=request.app.title,
@@ -55,6 +54,6 @@ async def documentation(request: Request) -> HTMLResponse:
 
 
 def _inline_scripts(page: bytes) -> list[str]:
-    """The SHA-256, in base64, of each script that stands in a page: by these a policy can allow them."""
+    """Return the SHA-256, in base64, of each inline script of a page, for its content security policy."""
     scripts = re.findall(rb"<script>(.*?)</script>", page, re.DOTALL)
     return [base64.b64encode(hashlib.sha256(script).digest()).decode() for script in scripts]

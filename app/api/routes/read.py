@@ -1,4 +1,4 @@
-"""Which digits are written in a picture, in reading order."""
+"""Read the digits in an image, in reading order."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""What the model saw, drawn again: from a picture, or from poses alone."""
+"""Reconstruct an image from its pose, or draw poses alone."""
 
 from typing import Annotated, Any
 

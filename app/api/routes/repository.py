@@ -1,4 +1,4 @@
-"""The model repository extension of the Open Inference Protocol: which models there are, load and unload."""
+"""Serve the model repository extension of the Open Inference Protocol: list, load and unload models."""
 
 import asyncio
 from typing import Annotated, Any
@@ -23,12 +23,12 @@ LONGEST_BODY = 10_000
 
 
 async def get_repository(request: Request, service: OpenService) -> Repository:
-    """The folder of the models, while the service takes requests."""
+    """Return the model repository while the service takes requests."""
     return state_of(request.app).repository
 
 
 async def get_admin_repository(request: Request, service: OpenService) -> Repository:
-    """The folder of the models, for a client that may change the served models."""
+    """Return the model repository for a client that may change the served models; raises Problem."""
     state = state_of(request.app)
     check_admin(state.admin_keys, request.headers.get)
     return state.repository
@@ -96,14 +96,14 @@ async def unload_model(request: Request, repository: AdminRepository) -> Respons
 
 
 async def _read_object(request: Request) -> dict[str, Any]:
-    """The JSON object in the body; empty where there is no body."""
+    """Read the JSON object in the body; empty where there is no body. Raises BadRequest."""
     body = await read_body(request, LONGEST_BODY)
     if not body:
         return {}
     try:
-        found = orjson.loads(body)
+        content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"the body is not JSON: {error}") from None
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise BadRequest("the body should be a JSON object")
-    return found
+    return content

@@ -1,4 +1,4 @@
-"""The perturbation sheet: what becomes of a picture as each dimension of its pose is moved."""
+"""Draw a sweep: the reconstruction as each dimension of the pose is moved."""
 
 from typing import Annotated, Any
 

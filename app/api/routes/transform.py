@@ -1,4 +1,4 @@
-"""Turn the picture, and watch the pose turn."""
+"""Transform an image, and read how its pose changes."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""Parameters and answers of `POST /explain`."""
+"""Define the parameters and answers of `POST /explain`."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""The messages of the Open Inference Protocol (KServe V2) with its binary extension. Only the routes import this.
+"""Define the messages of the Open Inference Protocol (KServe V2) with its binary extension. Only routes import this.
 
 The protocol: https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol
 """

@@ -1,6 +1,6 @@
-"""Parameters and bodies of requests: documentation and validation in one place.
+"""Define the parameters and bodies of requests: documentation and validation in one place.
 
-Only the routes import this. Lists fail at their first wrong element: a million errors take half a minute to build.
+Only routes import this. Lists fail at their first wrong element: a million errors take half a minute to build.
 """
 
 import re
@@ -48,9 +48,9 @@ PreprocessChoice = Literal["none", "mnist", "fashion", "resize"]
 
 @dataclass(frozen=True)
 class Between:
-    """A number's bounds for an annotation; both are said where one is passed, and in the schema.
+    """A number's bounds for an annotation; the error names both, and so does the schema.
 
-    `upper` stands in the error for a highest number that is only known later.
+    The error says `upper` for a highest number that only the model knows.
     """
 
     lowest: float
@@ -73,7 +73,7 @@ class Between:
 
 
 def refusal(parameter: str, value: str, allowed: str) -> PydanticCustomError:
-    """An error of validation that names parameter and value itself, for rules over several fields."""
+    """Return a validation error that names parameter and value itself, for rules over several fields."""
     context = {"parameter": parameter, "value": value, "allowed": allowed}
     return PydanticCustomError("refused", "{allowed}", context)
 
@@ -234,7 +234,7 @@ def _is_dims(value: str) -> str:
     return value
 
 
-# A list in one parameter, which a list's own type would have spread over several of them.
+# A list in one parameter; the type list would need a parameter for each element.
 Dims = Annotated[
     str, AfterValidator(_is_dims), WithJsonSchema({"type": "string", "pattern": f"^{DIMS.pattern}$"})
 ]
@@ -299,12 +299,12 @@ class SweepParameters(DrawingParameters):
 
     @property
     def names(self) -> list[str]:
-        """The directions of `directions`."""
+        """Return the names in `directions`."""
         return [] if self.directions is None else self.directions.split(",")
 
     @property
     def rows(self) -> list[int] | None:
-        """The dimensions of `dims`."""
+        """Return the dimensions in `dims`, or None for all."""
         return None if self.dims is None else list(map(int, self.dims.split(",")))
 
 
@@ -322,7 +322,7 @@ Pose = Annotated[list[Number], Field(min_length=1, max_length=1024, fail_fast=Tr
 
 
 def longest_decode_body(pose_dim: int) -> int:
-    """Bytes that hold the largest `DecodeRequest` for poses of that many dimensions, indented by its sender or not.
+    """Return the bytes of the largest `DecodeRequest` for poses of `pose_dim` dimensions, indented or not.
 
     A number has up to 24 characters beside its comma, line break and indentation; a label has at most 200 bytes.
     """
@@ -381,10 +381,10 @@ class DecodeRequest(Parameters):
 
     @property
     def all_poses(self) -> list[list[float]]:
-        """The poses, also where there is one."""
+        """Return the poses, also where there is one."""
         return self.poses if self.pose is None else [self.pose]  # type: ignore[return-value]  # see _check_choice
 
     @property
     def all_labels(self) -> list[int | str]:
-        """One label for each pose, or one for all."""
+        """Return one label for each pose, or one for all."""
         return self.labels if self.label is None else [self.label]  # type: ignore[return-value]  # see _check_choice

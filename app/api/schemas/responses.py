@@ -1,4 +1,4 @@
-"""What goes out: the fields of every answer, described. Only the routes import this."""
+"""Define the fields of every answer, with their descriptions. Only routes import this."""
 
 import inspect
 from dataclasses import dataclass
@@ -359,7 +359,7 @@ CARD_FIELDS: dict[type, dict[str, str]] = {
 
 
 def describe(schemas: dict[str, Any]) -> None:
-    """Put the words for the card and its fields into the schemas that pydantic made of them."""
+    """Add the descriptions of the card and its fields to the schemas that pydantic made of them."""
     for kind, fields in CARD_FIELDS.items():
         schema = schemas[kind.__name__]
         schema["description"] = (inspect.getdoc(kind) or "").partition("\n\n")[0]

@@ -1,4 +1,4 @@
-"""Parameters and answer of `POST /transform`."""
+"""Define the parameters and the answer of `POST /transform`."""
 
 from typing import Annotated, Literal, Self
 
@@ -56,12 +56,12 @@ class TransformParameters(DrawingParameters):
 
     @property
     def lowest(self) -> float:
-        """The first amount."""
+        """Return the first amount, in the unit of the property."""
         return -PROPERTIES[self.by].reach if self.min is None else self.min
 
     @property
     def highest(self) -> float:
-        """The last amount."""
+        """Return the last amount, in the unit of the property."""
         return PROPERTIES[self.by].reach if self.max is None else self.max
 
 

@@ -1,18 +1,18 @@
-"""A queue before a few slots: work that waits while the slots are busy leaves together, as a batch.
+"""Form batches: items that wait while all slots are busy leave together when a slot becomes free.
 
-Slots first, then drain: a batch is put together only when a slot is free to run it, so there is no timer, no added
-delay, and batches grow by themselves under load. The slots belong to the device and are shared by all queues; a free
-slot serves the queue whose head is oldest and takes its share of that queue, not everything. Age is told by the
-deadline: a request that comes to a second queue with the deadline of the first goes before those that came after it.
+A batch is formed only when a slot is free to run it. So there is no timer and no added delay, and batches grow by
+themselves under load. The slots belong to the device, and all queues share them. A free slot serves the queue whose
+first request is oldest, and takes one slot's part of that queue. The deadline tells the age: a request that comes to a
+second queue with the deadline of the first goes before those that came after it.
 
-A request of many items is admitted whole and computed in shares, after each of which it goes behind all that waits:
-a request of one item waits for one share of it and not for all.
+A request of many items is admitted whole and computed in slices. After each slice it goes behind all that waits, so a
+request of one item waits for one slice of it and not for all.
 
-Where a process has one slot, a batch that takes a moment is run on the event loop, cut to what takes no longer: to hand
-it to a thread, and Python's lock there and back, costs more than the loop loses (docs/performance.md).
+Where a process has one slot, a short batch is run on the event loop, cut to the time that is allowed there: handing it
+to a thread, and the GIL there and back, costs more than the loop loses (docs/performance.md).
 
-Knows neither models nor arrays: items go in, results come out. All bookkeeping happens on the event loop's thread, so
-there are no locks; nothing but `run` is called in another thread.
+This module knows neither models nor arrays: items go in, results come out. All bookkeeping happens on the event loop's
+thread, so there are no locks; only `run` is called in another thread.
 """
 
 import asyncio
@@ -30,27 +30,27 @@ from .requests import BatchRun, PendingRequest, RequestSlice, deliver, run_batch
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Seconds between two looks for requests whose deadline has passed although no slot became free.
+# Seconds between two checks for requests whose deadline has passed although no slot became free.
 EXPIRY_CHECK_S = 0.25
 
-# How much the last batch counts beside those before it, where the next one's time is foretold.
+# Weight of the last batch in the moving average that predicts the time of the next.
 THROUGHPUT_SMOOTHING = 0.2
 
-# A batch that has not come back after so many seconds never will, as far as can be told.
+# A batch that has run for so many seconds is taken as lost.
 STALLED_S = 30.0
 
 
 class Observer(Protocol):
-    """What hears of a queue's doings. Called on the event loop's thread, it must be quick."""
+    """Is told what a queue does, on the event loop's thread; it must be quick."""
 
     def on_queue_size(self, items: int) -> None:
-        """So many items wait now."""
+        """Record how many items wait now."""
 
     def on_batch(self, items: int, run: BatchRun) -> None:
-        """A batch of so many items was run."""
+        """Record that a batch of so many items was run."""
 
     def on_complete(self, arrived: float, runs: Sequence[BatchRun]) -> None:
-        """A request that came at that moment has its answer, from these batches; called in its `submit`'s context."""
+        """Record that a request has its answer; called in the context of its `submit`."""
 
 
 class Batcher:
@@ -64,7 +64,7 @@ class Batcher:
         How many items may wait, over all queues.
     name
         Begins the names of the threads.
-    moment
+    inline_budget_s
         Seconds that a batch may take on the event loop, if there is one slot; with 0 all batches run in threads.
     """
 
@@ -76,10 +76,10 @@ class Batcher:
         self._inline_budget_s = inline_budget_s if slots == 1 else 0.0
         self._will_run = False
         self._free = slots
-        self._latest = 0.0  # of the turns that were given to requests
+        self._latest = 0.0  # of the priorities that requests were given
         self._queues: list[Queue[Any, Any]] = []
         self._running: dict[asyncio.Future[Any], _Batch] = {}
-        self._look: asyncio.TimerHandle | None = None
+        self._expiry_timer: asyncio.TimerHandle | None = None
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix=name)
         self._closed = False
         self._unfinished = 0
@@ -91,21 +91,21 @@ class Batcher:
         max_batch: int,
         observers: Sequence[Observer] = (),
     ) -> "Queue[Item, Result]":
-        """A queue whose batches of at most `max_batch` items `run` turns into as many results, in order."""
+        """Return a queue; `run` turns its batches of at most `max_batch` items into as many results, in order."""
         queue: Queue[Item, Result] = Queue(self, run, max_batch, observers)
         self._queues.append(queue)
         return queue
 
     @property
     def waiting(self) -> int:
-        """How many items wait, over all queues."""
+        """Return how many items wait, over all queues."""
         return sum(queue.waiting for queue in self._queues)
 
     @property
     def is_stalled(self) -> bool:
-        """Whether a slot has been on one batch for so long that it must be lost."""
-        longest_ago = time.monotonic() - STALLED_S
-        return any(batch.started < longest_ago for batch in self._running.values())
+        """Tell whether a batch has run for so long that it must be lost."""
+        earliest = time.monotonic() - STALLED_S
+        return any(batch.started < earliest for batch in self._running.values())
 
     async def close(self) -> None:
         """Refuse new work, wait until all accepted work is finished, and end the threads."""
@@ -116,7 +116,7 @@ class Batcher:
         await asyncio.to_thread(self._threads.shutdown)
 
     def _admit(self, count: int) -> None:
-        """Count a request of `count` items in, or refuse it."""
+        """Count a request of `count` items in; raises NotReady, ContentTooLarge, QueueFull."""
         if self._closed:
             raise NotReady("the service is shutting down")
         if count > self.max_queue:
@@ -126,8 +126,8 @@ class Batcher:
         if (waiting := self.waiting) + count > self.max_queue:
             raise QueueFull(f"{waiting} items are waiting, of at most {self.max_queue}")
         self._unfinished += 1
-        if self._look is None:
-            self._look = asyncio.get_running_loop().call_later(EXPIRY_CHECK_S, self._drop_expired)
+        if self._expiry_timer is None:
+            self._expiry_timer = asyncio.get_running_loop().call_later(EXPIRY_CHECK_S, self._drop_expired)
 
     def _leave(self) -> None:
         """Count a request out."""
@@ -136,18 +136,17 @@ class Batcher:
             self._finished.set()
 
     def _drop_expired(self) -> None:
-        """Answer requests past their deadline, also where no slot becomes free; look again while there is work."""
+        """Answer requests past their deadline, also where no slot becomes free; run again while there is work."""
         now = time.monotonic()
         for queue in self._queues:
             for request in queue._requests:
                 request.is_expired(now)
         for batch in self._running.values():
-            for share in batch.shares:
-                share.request.is_expired(now)
-        again = self._unfinished > 0
-        self._look = (
-            asyncio.get_running_loop().call_later(EXPIRY_CHECK_S, self._drop_expired) if again else None
-        )
+            for part in batch.slices:
+                part.request.is_expired(now)
+        self._expiry_timer = None
+        if self._unfinished:
+            self._expiry_timer = asyncio.get_running_loop().call_later(EXPIRY_CHECK_S, self._drop_expired)
 
     def _fill_slots(self) -> None:
         """Start batches as long as a slot is free and something waits."""
@@ -155,61 +154,62 @@ class Batcher:
             if queue.items_within(self._inline_budget_s):
                 self._run_soon()
                 return
-            if shares := queue._take(self.slots):
-                self._start(queue, shares)
+            if slices := queue._take(self.slots):
+                self._start(queue, slices)
 
     def _run_soon(self) -> None:
-        """Run a batch on the loop in its next turn, when what came in this one waits as well."""
+        """Run a batch in the next turn of the event loop, together with items that come in this turn."""
         if not self._will_run:
             self._will_run = True
-            # In no request's context: it is a batch of many.
+            # An empty context: the batch belongs to many requests.
             asyncio.get_running_loop().call_soon(self.run_inline, context=contextvars.Context())
 
     def run_inline(self) -> None:
+        """Run a batch on the event loop that fits its time budget; else start batches in threads."""
         self._will_run = False
         queue = self._oldest() if self._free else None
         if (
             queue
-            and (room := queue.items_within(self._inline_budget_s))
-            and (shares := queue._take(self.slots, room))
+            and (most := queue.items_within(self._inline_budget_s))
+            and (slices := queue._take(self.slots, most))
         ):
             self._deliver(
-                queue, shares, run_batch(queue._run, [item for share in shares for item in share.items])
+                queue, slices, run_batch(queue._run, [item for part in slices for item in part.items])
             )
         else:
             self._fill_slots()
 
     def _oldest(self) -> "Queue[Any, Any] | None":
-        """The queue whose head has the first turn."""
+        """Return the queue whose first request has the first priority."""
         waiting = [queue for queue in self._queues if queue._requests]
         return min(waiting, key=lambda queue: queue._requests[0].priority, default=None)
 
     def next_priority(self) -> float:
-        """A turn behind all that were given."""
+        """Return a priority behind all earlier ones."""
         self._latest = math.nextafter(self._latest, math.inf)
         return self._latest
 
-    def _start(self, queue: "Queue[Any, Any]", shares: list["RequestSlice"]) -> None:
-        """Run a batch in a thread; where none can be had, its callers get that error and no others."""
-        items = [item for share in shares for item in share.items]
+    def _start(self, queue: "Queue[Any, Any]", slices: list[RequestSlice]) -> None:
+        """Run a batch in a thread; if none can be started, only the requests of this batch get the error."""
+        items = [item for part in slices for item in part.items]
         try:
             future = asyncio.wrap_future(self._threads.submit(run_batch, queue._run, items))
         except RuntimeError as error:
             now = time.monotonic()
-            deliver(shares, BatchRun([], error, now, now, []))
+            deliver(slices, BatchRun([], error, now, now, []))
             return
         self._free -= 1
-        self._running[future] = _Batch(time.monotonic(), queue, shares)
+        self._running[future] = _Batch(time.monotonic(), queue, slices)
         future.add_done_callback(self._finish)
 
     def _finish(self, future: asyncio.Future[Any]) -> None:
-        """Hand the results back, free the slot, and fill it again."""
+        """Deliver the results, free the slot, and fill it again."""
         self._free += 1
         batch = self._running.pop(future)
-        self._deliver(batch.queue, batch.shares, future.result())
+        self._deliver(batch.queue, batch.slices, future.result())
 
-    def _deliver(self, queue: "Queue[Any, Any]", shares: list["RequestSlice"], run: BatchRun) -> None:
-        items = deliver(shares, run)
+    def _deliver(self, queue: "Queue[Any, Any]", slices: list[RequestSlice], run: BatchRun) -> None:
+        items = deliver(slices, run)
         queue.update_throughput(items, run)
         self._fill_slots()
         for observer in queue._observers:
@@ -217,7 +217,7 @@ class Batcher:
 
 
 class Queue(Generic[Item, Result]):
-    """Work of one kind on the way to the shared slots; made by `Batcher.queue`."""
+    """Work of one kind that waits for the shared slots; made by `Batcher.queue`."""
 
     def __init__(
         self,
@@ -230,13 +230,13 @@ class Queue(Generic[Item, Result]):
         self._observers = observers
         self._run = run
         self._max_batch = max_batch
-        self._pace: float | None = None  # seconds an item
+        self._seconds_per_item: float | None = None
         self.waiting = 0
         self._requests: deque[PendingRequest] = deque()
         self._retired = False
 
     def retire(self) -> None:
-        """Let the batcher forget this queue whenever nothing waits in it."""
+        """Have the batcher drop this queue whenever nothing waits in it."""
         self._retired = True
         self._forget_if_idle()
 
@@ -252,7 +252,7 @@ class Queue(Generic[Item, Result]):
         items
             Admitted all together or not at all; they may run in several batches.
         deadline
-            Moment of `time.monotonic()` after which the answer is not waited for; what still waits is dropped.
+            Time (`time.monotonic()`) after which the answer is not waited for; what still waits is dropped.
 
         Raises
         ------
@@ -261,7 +261,7 @@ class Queue(Generic[Item, Result]):
         DeadlineExceeded
             If the deadline has passed.
         Exception
-            Whatever `run` raised for a batch that held one of them.
+            The error that `run` raised for a batch that held one of them.
         """
         if not items:
             return []
@@ -294,20 +294,22 @@ class Queue(Generic[Item, Result]):
             observer.on_queue_size(self.waiting)
 
     def items_within(self, seconds: float) -> int:
-        """How many items are expected to run in so many seconds; 0 while that is not known."""
-        return int(seconds / self._pace) if self._pace else 0
+        """Return how many items are expected to run in so many seconds; 0 before the first batch."""
+        return int(seconds / self._seconds_per_item) if self._seconds_per_item else 0
 
     def update_throughput(self, items: int, run: BatchRun) -> None:
-        """Take a batch into account that was run."""
+        """Update the measured time of an item by a batch that was run."""
         if run.error is None:
-            pace = (run.ended - run.started) / items
-            self._pace = (
-                pace if self._pace is None else self._pace + (pace - self._pace) * THROUGHPUT_SMOOTHING
+            seconds = (run.ended - run.started) / items
+            self._seconds_per_item = (
+                seconds
+                if self._seconds_per_item is None
+                else self._seconds_per_item + (seconds - self._seconds_per_item) * THROUGHPUT_SMOOTHING
             )
 
-    def _take(self, slots: int, most: int | None = None) -> list["RequestSlice"]:
-        """Remove the next batch: one slot's share of what waits here in turn, at most so much, without the dead."""
-        room = min(self._max_batch, -(-self.waiting // slots), most or self._max_batch)
+    def _take(self, slots: int, most: int | None = None) -> list[RequestSlice]:
+        """Remove the next batch, at most `most` items: one slot's part of what waits, without expired requests."""
+        free = min(self._max_batch, -(-self.waiting // slots), most or self._max_batch)
         batch: list[RequestSlice] = []
         now = time.monotonic()
         while self._requests:
@@ -315,12 +317,12 @@ class Queue(Generic[Item, Result]):
             if request.is_expired(now):
                 self._requests.popleft()
                 continue
-            if not room:
+            if not free:
                 break
-            share = request.take(room)
-            room -= len(share.items)
-            self.waiting -= len(share.items)
-            batch.append(share)
+            part = request.take(free)
+            free -= len(part.items)
+            self.waiting -= len(part.items)
+            batch.append(part)
             self._requests.popleft()
             if request.waiting:
                 request.priority = self._batcher.next_priority()
@@ -332,8 +334,8 @@ class Queue(Generic[Item, Result]):
 
 
 class _Batch(NamedTuple):
-    """What runs in a slot, and since when (`time.monotonic()`)."""
+    """A batch that runs in a slot, and when it started (`time.monotonic()`)."""
 
     started: float
     queue: Queue[Any, Any]
-    shares: list[RequestSlice]
+    slices: list[RequestSlice]

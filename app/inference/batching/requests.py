@@ -1,4 +1,4 @@
-"""Requests in shares: what of each runs in one batch, how a batch is run, and who gets which of its results."""
+"""Split requests into slices, run the slices of many requests as a batch, and deliver the results."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ from .timing import Timing, collect_timings
 
 
 class BatchRun(NamedTuple):
-    """One batch: its results or its error, and when that was; moments are those of `time.monotonic()`."""
+    """One batch: its results or its error, and its times (`time.monotonic()`)."""
 
     results: Sequence[Any]
     error: Exception | None
@@ -48,9 +48,7 @@ class PendingRequest:
     def __init__(self, items: Sequence[Any], deadline: float) -> None:
         self.items = items
         self.deadline = deadline
-        self.priority = (
-            deadline  # whose is lowest is served first; after a share the request gets a later one
-        )
+        self.priority = deadline  # the lowest is served first; after a slice the request gets a later one
         self.waiting = len(items)
         self.remaining = len(items)
         self.results: list[Any] = [None] * len(items)
@@ -59,43 +57,43 @@ class PendingRequest:
         self.answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
 
     def is_expired(self, now: float) -> bool:
-        """Return whether no client waits for it any more; a request past its deadline is answered so here."""
+        """Tell whether no client waits for it any more; answer a request that is past its deadline."""
         if not self.answer.done() and now > self.deadline:
             self.answer.set_exception(DeadlineExceeded("the request's time passed before it was worked off"))
         return self.answer.done()
 
-    def take(self, room: int) -> RequestSlice:
-        """Remove the next items, at most `room` of them."""
+    def take(self, most: int) -> RequestSlice:
+        """Remove the next items, at most `most` of them."""
         start = len(self.items) - self.waiting
-        share = RequestSlice(self, start, self.items[start : start + room])
-        self.waiting -= len(share.items)
-        return share
+        part = RequestSlice(self, start, self.items[start : start + most])
+        self.waiting -= len(part.items)
+        return part
 
-    def deliver(self, share: RequestSlice, results: Sequence[Any], run: BatchRun) -> None:
-        """Enter the results of one share; answer when none is missing, or at the first error."""
+    def deliver(self, part: RequestSlice, results: Sequence[Any], run: BatchRun) -> None:
+        """Enter the results of one slice; answer when none is missing, or at the first error."""
         self.runs.append(run)
         if self.answer.done():  # cancelled, or failed in another batch
             return
         if run.error is not None:
             self.answer.set_exception(run.error)
             return
-        self.results[share.start : share.start + len(results)] = results
+        self.results[part.start : part.start + len(results)] = results
         self.remaining -= len(results)
         if not self.remaining:
             self.answer.set_result(self.results)
 
 
-def deliver(shares: list[RequestSlice], run: BatchRun) -> int:
-    """Give each request of a batch its part of the results, or the error; how many items that were."""
+def deliver(slices: list[RequestSlice], run: BatchRun) -> int:
+    """Give each request of a batch its part of the results, or the error; return how many items those were."""
     position = 0
-    for share in shares:
-        share.request.deliver(share, run.results[position : position + len(share.items)], run)
-        position += len(share.items)
+    for part in slices:
+        part.request.deliver(part, run.results[position : position + len(part.items)], run)
+        position += len(part.items)
     return position
 
 
 def run_batch(run: Callable[[list[Any]], Sequence[Any]], items: list[Any]) -> BatchRun:
-    """Call `run`; an error is a value here, so that nothing can escape and leave callers waiting."""
+    """Call `run`; return an error instead of raising it, so that no request is left waiting."""
     steps = collect_timings()
     started = time.monotonic()
     results: Sequence[Any] = []

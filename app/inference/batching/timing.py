@@ -1,4 +1,4 @@
-"""The steps of one batch, noted where they happen and read where the batch was started."""
+"""Record the steps of one batch where they happen, for the code that started the batch."""
 
 import contextlib
 import time
@@ -8,29 +8,29 @@ from typing import NamedTuple
 
 
 class Timing(NamedTuple):
-    """What was done from one moment to another, both of `time.monotonic()`."""
+    """One step with its start and end (`time.monotonic()`)."""
 
     name: str
     started: float
     ended: float
 
 
-_noted: ContextVar[list[Timing] | None] = ContextVar("noted", default=None)
+_timings: ContextVar[list[Timing] | None] = ContextVar("timings", default=None)
 
 
 @contextlib.contextmanager
 def timed(name: str) -> Iterator[None]:
-    """Note how long the block takes, where a batch takes notes."""
+    """Record how long the block takes, where a batch collects timings."""
     started = time.monotonic()
     try:
         yield
     finally:
-        if (steps := _noted.get()) is not None:
+        if (steps := _timings.get()) is not None:
             steps.append(Timing(name, started, time.monotonic()))
 
 
 def collect_timings() -> list[Timing]:
-    """A list to which the steps that follow in this thread are added."""
+    """Return a list to which the next steps of this thread are added."""
     steps: list[Timing] = []
-    _noted.set(steps)
+    _timings.set(steps)
     return steps

@@ -1,4 +1,4 @@
-"""The processor time that the control groups of a process leave it (man 7 cgroups)."""
+"""Read the processor time that the control groups of this process allow (man 7 cgroups)."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +15,9 @@ def quota_cores(root: Path = Path("/")) -> float | None:
 
 
 def _groups(root: Path) -> Iterator[Path]:
-    """The folders of the groups of this process, from its own up.
+    """Yield the folders of the groups of this process, from its own up.
 
-    In a container the path may be that of the host, which is not there; the container's own group is then the top.
+    In a container the path may be that of the host, which is missing there; the container's own group is then the top.
     """
     mount = root / "sys/fs/cgroup"
     try:
@@ -39,7 +39,7 @@ def _groups(root: Path) -> Iterator[Path]:
 
 
 def _quota(folder: Path) -> float | None:
-    """The quota of one group in cores, or None where it has none."""
+    """Return the quota of one group in cores, or None where it has none."""
     try:
         quota, period = (folder / "cpu.max").read_text().split()
     except (OSError, ValueError):

@@ -1,7 +1,7 @@
-"""The device that computes: chosen once at the start, never exchanged in silence.
+"""Choose the device that computes, once at the start; it never changes silently.
 
-ONNX Runtime lists CUDA among its providers on machines without a GPU, and a session that asked for CUDA there becomes
-a CPU session without a word. So the driver is asked for GPUs first, and a session is asked afterwards what it became.
+ONNX Runtime lists CUDA among its providers on machines without a GPU, and a session that asks for CUDA there silently
+becomes a CPU session. So this module first asks the driver for GPUs, and then the session for its provider.
 """
 
 import contextlib
@@ -27,21 +27,22 @@ TENSORRT = "TensorrtExecutionProvider"
 
 PROVIDER = {"cpu": CPU, "cuda": CUDA, "tensorrt": TENSORRT}
 
-# cuDNN's exhaustive search, the default, would measure again at every new batch size. Tensor cores want channels last.
+# cuDNN's default, the exhaustive search, would measure again at every new batch size. Tensor cores are fastest with
+# channels last.
 CUDA_OPTIONS = {
     "cudnn_conv_algo_search": "HEURISTIC",
     "arena_extend_strategy": "kSameAsRequested",
     "prefer_nhwc": "1",
 }
 
-# Two, so that one batch is prepared while the other computes. A recorded graph bears one run at a time.
+# Two, so that one batch is prepared while the other computes. A recorded graph allows one run at a time.
 GPU_SLOTS = 2
 RECORDED_SLOTS = 1
 
 
 @dataclass(frozen=True)
 class Device:
-    """Where sessions run, and how many batches they run at the same time.
+    """A device, and how many batches run on it at the same time.
 
     `records` has CUDA record each batch size as a graph and replay it; `cache` is where TensorRT keeps its engines.
     """
@@ -53,7 +54,7 @@ class Device:
 
     @property
     def is_gpu(self) -> bool:
-        """Whether the provider is one for GPUs."""
+        """Tell whether the provider is one for GPUs."""
         return self.provider != CPU
 
     def session(self, graph: Path, max_batch: int = 64) -> onnxruntime.InferenceSession:
@@ -81,7 +82,7 @@ class Device:
         return session
 
     def _providers(self, graph: Path, max_batch: int) -> list[str | tuple[str, dict[str, str]]]:
-        """What to ask ONNX Runtime for; TensorRT leaves what it cannot do to CUDA."""
+        """Return the providers to ask ONNX Runtime for; TensorRT leaves what it cannot do to CUDA."""
         if not self.is_gpu:
             return [CPU]
         if self.provider == TENSORRT:
@@ -91,9 +92,9 @@ class Device:
 
 
 def tensorrt_options(graph: Path, cache: Path, max_batch: int) -> dict[str, str]:
-    """Engines and timings kept on disk, because building them takes minutes, for all batches up to `max_batch`.
+    """Return options that keep engines and timings on disk, for all batches up to `max_batch`.
 
-    Without the profile of shapes TensorRT would build again for each batch that is larger than those before.
+    Building engines takes minutes. Without the profile of shapes TensorRT would build again for each larger batch.
     """
     inputs = onnxruntime.InferenceSession(graph, providers=[CPU]).get_inputs()
 
@@ -113,9 +114,9 @@ def tensorrt_options(graph: Path, cache: Path, max_batch: int) -> dict[str, str]
 
 
 def _session_options(device: Device) -> onnxruntime.SessionOptions:
-    """One thread a run, asleep while it has nothing to do: the slots are what makes it parallel."""
+    """Return options for one thread a run, without spinning: the slots run in parallel."""
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # its errors come as exceptions; the lines it would write are no JSON
+    options.log_severity_level = 4  # its errors come as exceptions; its log lines are not JSON
     if not device.is_gpu:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -125,17 +126,17 @@ def _session_options(device: Device) -> onnxruntime.SessionOptions:
 
 
 def choose_device(settings: Settings, probe: Path) -> Device:
-    """The device that the settings ask for: auto, cpu, cuda or tensorrt.
+    """Return the device that the settings ask for: auto, cpu, cuda or tensorrt.
 
     Parameters
     ----------
     probe
-        A graph that is loaded to learn whether a GPU can truly be used.
+        A graph to load as a test of the GPU.
 
     Raises
     ------
     DeviceError
-        If the device cannot be had; says why.
+        If the device is not available; says why.
     """
     onnxruntime.set_default_logger_severity(3)
     wanted, require_gpu = settings.device, settings.require_gpu
@@ -158,7 +159,7 @@ def choose_device(settings: Settings, probe: Path) -> Device:
 
 
 def _gpu(settings: Settings, probe: Path) -> Device:
-    """A GPU through CUDA or TensorRT, tried out, or DeviceError."""
+    """Return a GPU through CUDA or TensorRT after a test run; raises DeviceError."""
     kind = "cuda" if settings.device == "auto" else settings.device
     records = settings.cuda_graphs and kind == "cuda"
     device = Device(
@@ -183,7 +184,7 @@ def _gpu(settings: Settings, probe: Path) -> Device:
 
 
 def count_gpus() -> int:
-    """How many NVIDIA GPUs the driver offers, as the driver itself says."""
+    """Return how many NVIDIA GPUs the driver offers."""
     try:
         driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:
@@ -195,12 +196,12 @@ def count_gpus() -> int:
 
 
 def cores_of_one(workers: int) -> int:
-    """The cores of one of several processes that share what there is: at least one."""
+    """Return the cores for each of several processes that share the machine: at least one."""
     return max(1, available_cores() // workers)
 
 
 def available_cores() -> int:
-    """Whole cores that this process may use, by its affinity and by the quotas of its control groups; at least one."""
+    """Return the whole cores that this process may use, by affinity and quotas of control groups; at least one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = quota_cores()
     return cores if quota is None else max(1, min(cores, int(quota)))

@@ -1,4 +1,4 @@
-"""One model's two graphs on one device: arrays in, arrays out. Knows nothing of HTTP or queues.
+"""Run one model's two graphs on one device: arrays in, arrays out. Knows neither HTTP nor queues.
 
 Legend: B batch, C channels, H height, W width, J class capsules, D pose dimensions, N poses to decode.
 """
@@ -18,7 +18,7 @@ from ...errors import ModelError
 from .device import Device
 from .io_binding import BoundGraph, batch_sizes
 
-# Images in one run of the encoder on a processor: what a batch of 64 leaves in memory no longer fits its caches.
+# Images in one run of the encoder on a CPU: the activations of a batch of 64 no longer fit into its caches.
 RUN = 16
 
 Floats = NDArray[np.float32]
@@ -26,7 +26,7 @@ Run = Callable[[Mapping[str, NDArray[Any]]], list[NDArray[Any]]]
 
 
 class Engine:
-    """An encoder and its decoder, loaded; safe to call from as many threads as the device has slots.
+    """A loaded encoder and its decoder; safe to call from as many threads as the device has slots.
 
     On a GPU batches run in fixed sizes and buffers (`io_binding`), on a CPU as they come; the encoder
     then takes `RUN` images at a time.
@@ -52,26 +52,26 @@ class Engine:
         self._most = max_batch if device.is_gpu else RUN
 
     def _runner(self, device: Device, session: onnxruntime.InferenceSession) -> Run:
-        """How a session is run on the device: inputs by name to outputs in their order."""
+        """Return the function that runs a session on the device: inputs by name to outputs in their order."""
         if not device.is_gpu:
             return partial(session.run, None)
         return BoundGraph(session, "cuda", self._sizes, device.slots, device.records).run
 
     @property
     def provider(self) -> str:
-        """The provider that the encoder's session says it runs on."""
+        """Return the provider on which the encoder's session runs."""
         return str(self._encoder.get_providers()[0])
 
     @property
     def metadata(self) -> dict[Path, dict[str, str]]:
-        """The metadata inside each graph, by file."""
+        """Return the metadata inside each graph, by file."""
         return {
             self._encoder_file: self._encoder.get_modelmeta().custom_metadata_map,
             self._decoder_file: self._decoder.get_modelmeta().custom_metadata_map,
         }
 
     def encode(self, images: Floats) -> tuple[Floats, Floats]:
-        """Images (B,C,H,W) in [0,1] to lengths (B,J) and poses (B,J,D)."""
+        """Encode images (B,C,H,W) in [0,1] to lengths (B,J) and poses (B,J,D)."""
         if len(images) <= self._most:
             lengths, poses = self._run_encoder({IMAGE: images})
             return lengths, poses
@@ -81,12 +81,12 @@ class Engine:
         return lengths, poses
 
     def decode(self, poses: Floats, label: NDArray[np.int64]) -> Floats:
-        """Poses (N,J,D) and the capsule to draw from, label (N,), to images (N,C,H,W) in [0,1]."""
+        """Decode poses (N,J,D) and the capsules to draw from, label (N,), to images (N,C,H,W) in [0,1]."""
         (images,) = self._run_decoder({POSES: poses, LABEL: label})
         return np.asarray(images)
 
     def warm_up(self, image_shape: tuple[int, int, int], num_classes: int, pose_dim: int) -> None:
-        """Run both graphs at every size that they will run at, and see that they take and give what the card says.
+        """Run both graphs at every size of a batch, and check that inputs and outputs have the shapes of the card.
 
         Raises
         ------

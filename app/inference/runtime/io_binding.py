@@ -1,8 +1,8 @@
-"""Runs a graph on a GPU the way a GPU is fast: a few fixed batch sizes, in buffers that are made once.
+"""Run a graph fast on a GPU: in a few fixed batch sizes, in buffers that are allocated once.
 
-A batch is padded to the next of these sizes, so the device meets no shape that it has not met at the start, and nothing
-is allocated while requests are answered. Where CUDA graphs are recorded, one recording belongs to each size. It all
-works on a CPU as well, where it saves nothing, and there it is tested.
+A batch is padded to the next of these sizes. So the device gets no shape that it has not had at the start, and
+allocates nothing while it answers requests. With CUDA graphs there is one recording for each size. All of it also runs
+on a CPU, where it saves nothing but is tested.
 """
 
 import queue
@@ -18,13 +18,13 @@ DTYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 
 
 def batch_sizes(most: int) -> list[int]:
-    """1, 2, 4, 8 and so on below `most`, and `most` itself: at most half of a padded batch is for nothing."""
+    """Return 1, 2, 4, 8 and so on below `most`, and `most` itself: at most half of a padded batch is padding."""
     sizes = [1 << power for power in range(most.bit_length()) if 1 << power < most]
     return [*sizes, most]
 
 
 class BoundGraph:
-    """A session with buffers of its own for each slot and each batch size; safe to call from as many threads as slots.
+    """A session with its own buffers for each slot and batch size; safe to call from as many threads as slots.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class BoundGraph:
     Raises
     ------
     ValueError
-        If a tensor of the graph has a type or a free dimension besides the batch that is not foreseen.
+        If a tensor of the graph has an unknown type, or a free dimension besides the batch.
     """
 
     def __init__(
@@ -57,14 +57,14 @@ class BoundGraph:
             self._free.put([_Buffers(session, memory, size, record) for size in sizes])
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
-        """Inputs (B,…) by name to the graph's outputs (B,…), in its order."""
+        """Run inputs (B,…) by name to the graph's outputs (B,…), in its order; raises ValueError."""
         count = len(next(iter(inputs.values())))
-        place = next((index for index, size in enumerate(self._sizes) if count <= size), None)
-        if place is None:
+        position = next((index for index, size in enumerate(self._sizes) if count <= size), None)
+        if position is None:
             raise ValueError(f"a batch of {count}; the largest is {self._sizes[-1]}")
         buffers = self._free.get()
         try:
-            return buffers[place].run(inputs, count)
+            return buffers[position].run(inputs, count)
         finally:
             self._free.put(buffers)
 
@@ -106,7 +106,7 @@ class _Buffers:
 
 
 def _shape(node: onnxruntime.NodeArg, size: int) -> tuple[tuple[int, ...], type]:
-    """Shape with the batch put in, and type, of an input or output."""
+    """Return the shape of an input or output for this batch size, and its type; raises ValueError."""
     tail = tuple(node.shape[1:])
     if node.type not in DTYPES or not all(isinstance(length, int) for length in tail):
         raise ValueError(f"the tensor {node.name!r} is {node.type} {node.shape}; only its batch may be free")

@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pytest
 
-from app.api.kserve_tensors import longest_json
+from app.api.kserve_tensors import max_json_bytes
 from tests.app.server_process import Server, assert_problem, png, serving, wait_until
 
 # Seconds that a client may wait for `/health/live` beside the worst request; it is about a fifth of that.
@@ -83,7 +83,7 @@ def test_a_body_full_of_errors_is_told_its_first(server: Server, name: str) -> N
     assert max(waits) < LONGEST_WAIT
 
 
-MOST_JSON = longest_json((1, 28, 28))
+MOST_JSON = max_json_bytes((1, 28, 28))
 TENSOR = '{"inputs":[{"name":"image","datatype":"FP32","shape":[64,1,28,28],"data":['
 
 WRONG_TENSORS = {

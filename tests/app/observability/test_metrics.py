@@ -191,7 +191,7 @@ def test_processes_that_share_a_folder_answer_for_one_another(
         gauges = value(second.client, "capsnet_http_requests_in_flight")
         first.process.kill()
         first.process.wait()
-        app_metrics.worker_gone(first.process.pid)
+        app_metrics.remove_worker(first.process.pid)
         assert labels_of(second.client, "pid") == {str(second.process.pid)}
         assert value(second.client, "capsnet_http_requests_in_flight") <= gauges
         assert value(second.client, "capsnet_http_requests_total", **asked) == 7

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from app.api.multipart import plain_picture
 from app.errors import InvalidImage
 from app.server.fast_path import LONGEST_BODY
-from app.server.http_head import answer, read_head
+from app.server.http_head import encode_response, read_head
 from app.server.protocol import FAST_PATH_WAIT_S
 from benchmarks.http_fuzz import Parsed
 from tests.app.api.test_overload import busy
@@ -201,11 +201,11 @@ def test_an_end_that_begins_after_an_answer_was_made_closes_no_connection_that_w
         async with within_this_process(tiny_models) as (kind, _, port):
 
             def make(*what: Any) -> bytes:
-                made = answer(*what)
+                made = encode_response(*what)
                 kind.draining = True
                 return made
 
-            monkeypatch.setattr("app.server.protocol.answer", make)
+            monkeypatch.setattr("app.server.protocol.encode_response", make)
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(request(seven))
             head = await reader.readuntil(b"\r\n\r\n")

@@ -20,7 +20,14 @@ import pytest
 
 from app.errors import StartupError
 from app.server.fingerprint import CHANGED
-from app.server.supervisor import HANG_S, MOST_FAILED_STARTS, SECOND_LOOK_S, Supervisor, _End, _Losses
+from app.server.supervisor import (
+    HANG_S,
+    MOST_FAILED_STARTS,
+    SECOND_CHECK_S,
+    Supervisor,
+    _RestartPolicy,
+    _WorkerExit,
+)
 from app.settings import Settings
 from capsnet.card import ModelCard
 from tests.app.server_process import (
@@ -245,15 +252,15 @@ def test_without_a_folder_for_the_counts_workers_are_refused_in_words(
 
 
 def test_pauses_double_while_workers_are_short_lived_and_a_long_life_ends_the_row() -> None:
-    losses = _Losses()
+    losses = _RestartPolicy()
     pauses = []
     for _ in range(12):
-        losses.count(_End(True, "", -11, 1.0))
+        losses.count(_WorkerExit(True, "", -11, 1.0))
         pauses.append(losses.pause)
     assert pauses[:4] == [0.0, 0.25, 0.5, 1.0]
     assert pauses[-1] == 30.0
-    assert losses.hopeless(_End(True, "", -11, 1.0), True) == ""
-    losses.count(_End(True, "", -11, 60.0))
+    assert losses.give_up_reason(_WorkerExit(True, "", -11, 1.0), True) == ""
+    losses.count(_WorkerExit(True, "", -11, 60.0))
     assert losses.pause == 0.0
 
 
@@ -264,7 +271,7 @@ def test_a_hung_worker_is_ended_and_replaced(tiny_models: Path, tmp_path: Path, 
         os.kill(hung, signal.SIGSTOP)
         wait_until(lambda: count_ready(running) == 3, PATIENT)
         text = running.log.read_text()
-        assert f"pid={hung} silent_seconds={HANG_S + SECOND_LOOK_S}" in text
+        assert f"pid={hung} silent_seconds={HANG_S + SECOND_CHECK_S}" in text
         assert other in workers_of(running)
         assert not is_alive(hung)
         assert [ask(running, seven) for _ in range(10)] == [200] * 10

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.api.kserve_tensors import header_length, longest_json, parse
+from app.api.kserve_tensors import header_length, max_json_bytes, parse
 from app.api.schemas.kserve import InferAnswer
 from app.errors import BadRequest
 from app.inference.service import InferenceService
@@ -251,7 +251,7 @@ def test_more_images_than_the_queue_holds_are_refused_whole(small_server: Server
 
 def test_bodies_are_bounded(small_server: Server, client: httpx.Client) -> None:
     assert_error(ask_binary(small_server.client, announced(30_000), bytes(30_000)), 413, "20000 are read")
-    most = longest_json((1, 28, 28))
+    most = max_json_bytes((1, 28, 28))
     advice = "values as bytes, with the header Inference-Header-Content-Length"
     assert_error(client.post(INFER, content=b" " * (most + 1)), 413, f"at most {most}", advice)
     headers = {"Inference-Header-Content-Length": str(most + 1)}

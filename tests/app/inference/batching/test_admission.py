@@ -20,8 +20,8 @@ from app.inference.batching.admission import MAX_ITEM_WEIGHT, MIN_WORKING_ITEMS,
 class Crowd:
     """Requests that come and, once let in, stay until they are told to go."""
 
-    def __init__(self, door: Admission) -> None:
-        self._door = door
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
         self.inside: list[int] = []
         self.refused: list[tuple[int, QueueFull]] = []
         self._ends: dict[int, asyncio.Event] = {}
@@ -34,7 +34,7 @@ class Crowd:
 
     async def _visit(self, number: int, items: int) -> None:
         try:
-            async with self._door.place(items, 0.0):
+            async with self._admission.permit(items, 0.0):
                 self.inside.append(number)
                 await self._ends[number].wait()
                 self.inside.remove(number)
@@ -57,8 +57,8 @@ class Crowd:
         for each in self._ends.values():
             each.set()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        assert self._door.is_idle
-        assert all(waiting.turn.done() for waiting in self._door._line)
+        assert self._admission.is_idle
+        assert all(waiting.decision.done() for waiting in self._admission._queue)
 
 
 async def settle() -> None:
@@ -141,7 +141,7 @@ def test_a_refusal_says_when_all_in_line_now_will_be_gone() -> None:
 def test_more_items_than_there_is_room_for_at_all_are_too_large() -> None:
     async def scenario() -> None:
         with pytest.raises(ContentTooLarge, match="at most 10"):
-            async with Admission(10, 10, 1).place(11, 0.0):
+            async with Admission(10, 10, 1).permit(11, 0.0):
                 pass
 
     run(scenario)
@@ -210,18 +210,18 @@ def test_a_refusal_keeps_nothing_of_its_request() -> None:
         pass
 
     async def scenario() -> None:
-        door = Admission(MIN_WORKING_ITEMS, 10_000, 0.05)
+        admission = Admission(MIN_WORKING_ITEMS, 10_000, 0.05)
         kept: list[weakref.ref[Body]] = []
 
         async def visit() -> None:
             body = Body()
             kept.append(weakref.ref(body))
-            async with door.place(1, 0.0):
+            async with admission.permit(1, 0.0):
                 await asyncio.sleep(10)
 
         async with contextlib.AsyncExitStack() as stack:
             for _ in range(MIN_WORKING_ITEMS):
-                await stack.enter_async_context(door.place(1, 0.0))
+                await stack.enter_async_context(admission.permit(1, 0.0))
             with pytest.raises(QueueFull):
                 await visit()
         assert kept[0]() is None
@@ -238,8 +238,8 @@ def test_a_refusal_keeps_nothing_of_its_request() -> None:
 @given(st.lists(st.tuples(st.sampled_from(["come", "go", "leave"]), st.integers(1, 40)), max_size=50))
 def test_whatever_comes_and_goes_the_bounds_hold_and_all_is_given_back(steps: list[tuple[str, int]]) -> None:
     async def scenario() -> None:
-        door = Admission(64, 200, 30.0)
-        crowd = Crowd(door)
+        admission = Admission(64, 200, 30.0)
+        crowd = Crowd(admission)
         present: list[int] = []
         for number, (step, value) in enumerate(steps):
             if step == "come":
@@ -252,10 +252,10 @@ def test_whatever_comes_and_goes_the_bounds_hold_and_all_is_given_back(steps: li
                 await crowd.go(chosen)
             elif step == "leave" and present:
                 await crowd.leave(present.pop(value % len(present)))
-            assert door._held <= 200
-            assert door._working <= 64
+            assert admission._held <= 200
+            assert admission._working <= 64
             assert crowd.inside == sorted(crowd.inside)  # by turn
-            assert len(crowd.inside) == len(door._entered)
+            assert len(crowd.inside) == len(admission._entered)
         await crowd.end()
 
     run(scenario)
