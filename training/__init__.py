@@ -5,7 +5,7 @@
     result = train(TrainConfig(dataset="folder:pictures", output=Path("runs/kitchen")))
     print(result.best.validation_error, result.checkpoint)
 
-docs/training.md says more. A name below is loaded when it is first asked for, because PyTorch is slow to import.
+See docs/training.md. The names below are loaded at their first use, because PyTorch is slow to import.
 """
 
 import importlib

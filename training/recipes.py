@@ -1,8 +1,8 @@
-"""The rows of docs/results.md, each by the stages of training that make it: `python -m training recipe NAME`.
+"""Define the rows of docs/results.md by the stages of training that make them: `python -m training recipe NAME`.
 
-A recipe is a table of options and nothing more. It is turned into the commands that a user would type, which are
-printed before they run: `fit` for a teacher where there is one and for every stage, each beginning with the weights of
-the one before, `blend` where it goes back towards these, `export`, and `evaluate` for every test set.
+A recipe is a table of options. It becomes the commands that a user would type, which are printed before they run: `fit`
+for a teacher, if there is one, and for every stage, each starting from the weights of the stage before; `blend` where a
+stage goes back towards these; `export`; and `evaluate` for every test set.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ class UnknownRecipe(UserError):
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One result.
+    """The stages and options that make one result.
 
     Attributes
     ----------
@@ -38,15 +38,15 @@ class Recipe:
         Stages, counted from 1, that hand on the weights of their best epoch. The last one does so unless it stops at an
         error; the others hand on those of their last epoch.
     shares
-        By stage, but for the first: a share of its weights, the rest of those that it began with, is handed on instead.
+        By stage, except the first: the share of its weights in the blend with those that it began with.
     export
         Options of `export`, such as its variants.
     draws
-        Of the data set's own test set, where it is composed of another's images.
+        Draws of the data set's own test set, where that is composed.
     also
         Test sets to measure on beside the data set's own.
     seeds
-        Those of the published figure.
+        Seeds of the published figure.
     """
 
     dataset: str
@@ -62,7 +62,7 @@ class Recipe:
     seeds: tuple[int, ...] = (0, 1, 2)
 
 
-# Digits with the augmentations that reach far, then a short stage with small ones at a low rate.
+# Digits with large augmentations, then a short stage with small ones at a low rate.
 FAR: Options = {
     "epochs": 48,
     "batch_size": 64,
@@ -77,7 +77,7 @@ NEAR: Options = {
     "ema": 0.9995,
     "augmentation": "gentle",
 }
-# Other hands and pens, then the digits' own again, from weights that know them and halfway back to these.
+# Other handwriting and pens, then the previous augmentation again; after each stage, halfway back to its first weights.
 HANDS: tuple[Options, ...] = (
     {**FAR, "epochs": 64, "augmentation": "hands", "validation": 2500},
     {**FAR, "epochs": 36, "validation": 2500},
@@ -92,7 +92,7 @@ CLOTHES: tuple[Options, ...] = (
         "augmentation": "gentle-clothes",
     },
 )
-# What a busy core trained in 80 minutes: the cosine of a longer run, stopped, and a short one down to zero.
+# 80 minutes of a busy core: a longer cosine schedule, stopped, and a short one down to zero.
 RESIDUAL_CLOTHES: tuple[Options, ...] = (
     {"epochs": 40, "until": 16, "learning_rate": 0.002, "augmentation": "clothes"},
     {
@@ -134,7 +134,7 @@ PAIRS: tuple[Options, ...] = (
     {"epochs": 36, "batch_size": 64, "learning_rate": 0.0012, "ema": 0.9997, "augmentation": "none"},
     {"epochs": 12, "batch_size": 64, "ema": 0.9997, "augmentation": "none"},
 )
-# As much of the largest network as two cores train in two and a half hours.
+# The largest network, as far as two cores train it in two and a half hours.
 BRIEF: tuple[Options, ...] = (
     {"epochs": 10, "augmentation": "gentle"},
     {"epochs": 12, "augmentation": "handwriting"},
@@ -243,16 +243,17 @@ RECIPES = {
 
 
 def find_recipe(name: str) -> Recipe:
-    """The recipe of a name; raises UnknownRecipe."""
+    """Return the recipe of a name; raises UnknownRecipe."""
     if name not in RECIPES:
         raise UnknownRecipe(f"no recipe '{name}'; there are {', '.join(RECIPES)}")
     return RECIPES[name]
 
 
 def commands(name: str, seed: int, folder: Path, more: tuple[str, ...] = ()) -> list[list[str]]:
-    """The words after `python -m training` of each command that makes a row with one seed below `folder`.
+    """Return the words after `python -m training` of each command that makes a row with one seed below `folder`.
 
-    Those of a stage that has begun say `--resume`. `more` are further words of every `fit`, such as the device.
+    The commands of a stage that has begun contain `--resume`. `more` are further words of every `fit`, such as the
+    device.
 
     Raises
     ------
@@ -275,7 +276,7 @@ def commands(name: str, seed: int, folder: Path, more: tuple[str, ...] = ()) -> 
         needs = ["--start-from", begin] if begin else []
         needs += ["--teacher", str(teacher / LAST)] if "teacher_weight" in stage else []
         fits.append(fit(run, {**row.network, **stage}, *needs))
-        # A run that stops at an error is meant for the epoch it stops after, whichever was best by its loss.
+        # A run that stops at an error hands on its last epoch, even if another had a smaller loss.
         best = number in row.best or (number == len(row.stages) and "until_error" not in stage)
         end = str(run / (BEST if best else LAST))
         if number in row.shares:

@@ -1,4 +1,4 @@
-"""The application of the command line: options that commands share, and how errors are shown."""
+"""Define the command-line application: options that commands share, and how errors are shown."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,6 @@ from training.data.datasets import DATA_VARIABLE, DEFAULT_FOLDER
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
-
 console = Console(stderr=True)
 
 DataFolder = Annotated[
@@ -24,7 +23,7 @@ DataFolder = Annotated[
 
 
 def main() -> None:
-    """Run a command; an error that the user can mend is one line, not a traceback."""
+    """Run a command; print an error that the user can correct as one line, not a traceback."""
     try:
         app()
     except (UserError, OSError) as error:

@@ -18,7 +18,7 @@ from training.trainer.config import one_of
 if TYPE_CHECKING:
     from training.evaluation.pose_directions import MeasuredDirection
 
-# Of each class; enough for a map of sixteen dimensions.
+# Training images of each class; enough to fit a linear map of sixteen dimensions.
 IMAGES = 120
 
 
@@ -73,15 +73,15 @@ def directions(
         }
         replace_card(model, replace(card, pose_directions=named))
     if output is not None:
-        found = {label: [_kept(row) for row in rows] for label, rows in measured.items()}
+        scores = {label: [_without_vectors(row) for row in rows] for label, rows in measured.items()}
         for before in read_results(output) if properties else []:
             if before["model"] == card.name and "directions" in before:
-                found = {
-                    label: _beside(before["directions"]["classes"][label], rows)
-                    for label, rows in found.items()
+                scores = {
+                    label: _merged(before["directions"]["classes"][label], rows)
+                    for label, rows in scores.items()
                 }
         what = {"model": card.name, "version": card.version}
-        save_results(output, card.name, what | {"directions": {"images": images, "classes": found}})
+        save_results(output, card.name, what | {"directions": {"images": images, "classes": scores}})
         if card.objects == 1:
             interpolation(network, card, training, output / "images" / f"{card.name}-interpolation.png")
         render_results_page(output)
@@ -158,21 +158,21 @@ def faithfulness(
 
 
 def _named(before: Sequence[PoseDirection], rows: "Sequence[MeasuredDirection]") -> tuple[PoseDirection, ...]:
-    """What the card names of a class: what holds now, and what stood there of properties that were not measured."""
+    """Return the directions for the card: those that hold now, and the earlier ones of unmeasured properties."""
     measured = {row.direction.property for row in rows}
     all_named = [each for each in before if each.property not in measured]
     all_named += [row.direction for row in rows if row.holds]
     return tuple(sorted(all_named, key=lambda each: list(PROPERTIES).index(each.property)))
 
 
-def _beside(before: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Scores of a class beside those that were kept before; new ones replace those of the same property."""
+def _merged(before: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Merge new scores of a class with earlier ones; new scores replace those of the same property."""
     every = {row["property"]: row for row in (*before, *rows)}
     return [every[name] for name in PROPERTIES if name in every]
 
 
-def _kept(row: "MeasuredDirection") -> dict[str, Any]:
-    """The scores of a measured direction as results/NAME.json keeps them: the card has the vectors."""
+def _without_vectors(row: "MeasuredDirection") -> dict[str, Any]:
+    """Return the scores of a measured direction for results/NAME.json, without vectors, which the card has."""
     whole = asdict(row)
     direction: dict[str, Any] = whole.pop("direction")
     matrix = direction.pop("matrix")

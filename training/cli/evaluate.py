@@ -14,7 +14,7 @@ from training.reporting.tables import epochs_table, metrics_table, names_of, pri
 from training.trainer.config import one_of
 from training.trainer.run_state import TrainingError
 
-# Augmented copies of each image that models are compared by.
+# Augmented copies of each image, to compare models.
 COPIES = 8
 
 

@@ -22,14 +22,12 @@ if TYPE_CHECKING:
     from model.export.exporter import Thumbnails
     from training.trainer.sources import Source
 
-# Fewer validation images than this say little about where a class ends.
+# Fewer validation images than this make uncertain thresholds.
 FEW_IMAGES = 200
-
-
-# Training images that int8 takes its ranges from.
+# Training images from which int8 takes its ranges.
 CALIBRATION_IMAGES = 512
-# Images that the guard takes their common look from.
-MOST_LOOKS = 4000
+# Most training images from which the guard takes their common appearance.
+APPEARANCE_IMAGES = 4000
 # Validation images beside the card, for the playground.
 THUMBNAILS, MOST_THUMBNAILS = 12, 30
 
@@ -82,7 +80,7 @@ def export(
     samples = np.concatenate([validation[:7], fitted.first(7).numpy()])
     thumbnails = pick_thumbnails(held_out, description.classes) if training.by_class else None
     weight = DOUBT_WEIGHT_OF_FOLDERS if training.by_class else DOUBT_WEIGHT
-    looks = appearance.fit(pick_looks(fitted)) if training.by_class else None
+    looks = appearance.fit(pick_appearance_images(fitted)) if training.by_class else None
     card = export_network(source.network, description, output, samples, validation, thumbnails, weight, looks)
     console.print(f"{output}: {card.name} version {card.version}, export {card.export_id}", highlight=False)
     if precisions:
@@ -95,7 +93,7 @@ def export(
 
 
 def warn_of_few_images(count: int, refused: tuple[float, float]) -> None:
-    """Say which share of good images the guard may refuse when `count` images made its thresholds."""
+    """Print which share of good images the guard may refuse when `count` images made its thresholds."""
     low, high = refused
     console.print(
         f"the guard's thresholds come from {count} validation images only: it will refuse between "
@@ -136,15 +134,15 @@ def describe_training(
     }
 
 
-def pick_looks(fitted: DeviceData) -> np.ndarray:
-    """Return training images (N,C,H,W) in [0,1], evenly chosen where there are more than `MOST_LOOKS`."""
+def pick_appearance_images(fitted: DeviceData) -> np.ndarray:
+    """Return training images (N,C,H,W) in [0,1], evenly chosen where there are more than `APPEARANCE_IMAGES`."""
     images = fitted.images.cpu()
-    rows = torch.linspace(0, len(images) - 1, min(len(images), MOST_LOOKS)).long()
+    rows = torch.linspace(0, len(images) - 1, min(len(images), APPEARANCE_IMAGES)).long()
     return images[rows].numpy().astype(np.float32) / 255
 
 
 def pick_thumbnails(held_out: DeviceData, classes: Sequence[str]) -> "Thumbnails":
-    """Return a dozen validation images, and more only of more classes, by class: an even share of each."""
+    """Return an even share of validation images of each class: a dozen in all, or one a class where there are more."""
     from model.export.exporter import Thumbnails
 
     labels = held_out.labels.numpy()

@@ -1,4 +1,4 @@
-"""What `fit` and `export` report of a folder of images: how good the network is, and what it confuses."""
+"""Report on a model of an image folder, for `fit` and `export`: how good it is, and what it confuses."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,7 +42,7 @@ def longest_capsules(network: CapsuleNetwork, data: DeviceData) -> np.ndarray:
 def report_run(
     run: Path, fitted: DeviceData, held_out: DeviceData, classes: Sequence[str], console: Console
 ) -> None:
-    """Say how good the best epoch is, and draw its confusions and worst mistakes into the run's folder."""
+    """Print how good the best epoch is, and draw its confusions and worst mistakes into the run's folder."""
     network = load_network(run / BEST)[0].eval()
     console.print(verdict(network, fitted, held_out).sentences(), highlight=False, soft_wrap=True)
     for path in draw_report(network, held_out, classes, run):

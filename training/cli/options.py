@@ -1,4 +1,4 @@
-"""The options of a command, made from the fields of a dataclass: their names, types, defaults and help texts."""
+"""Make the options of a command from the fields of a dataclass: names, types, defaults and help texts."""
 
 import dataclasses
 import inspect

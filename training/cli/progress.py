@@ -1,4 +1,4 @@
-"""What a run shows while it trains: a live line in the terminal, and curves for TensorBoard."""
+"""Show the progress of a run: a live line in the terminal, and curves for TensorBoard."""
 
 import shutil
 from pathlib import Path
@@ -48,7 +48,7 @@ class ProgressDisplay:
             self.writer.close()
 
     def start(self, position: TrainingProgress, steps: int) -> None:
-        """Say where the run stands, and draw the curves up to there again: a kill has left no gap in them."""
+        """Print where the run begins, and draw the curves up to there again, so that a kill leaves no gap."""
         if not self.quiet:
             shutil.rmtree(self.folder / CURVES, ignore_errors=True)
             self.writer = SummaryWriter(str(self.folder / CURVES))
@@ -62,7 +62,7 @@ class ProgressDisplay:
         )
 
     def step(self, position: TrainingProgress, loss: float) -> None:
-        """Move the bar."""
+        """Move the progress bar."""
         speed = position.step * self.batch_size / max(position.seconds, 1e-9)
         self.bar.update(self.task, completed=position.step, epoch=position.epoch + 1, loss=loss, speed=speed)
 

@@ -25,7 +25,7 @@ def recipe(
     from training.recipes import find_recipe
 
     for each in seed or find_recipe(name).seeds:
-        # Asked again before each, because a stage that has begun since is resumed.
+        # Listed again before each command, because a stage that has begun since is resumed.
         for number in range(len(commands_of(name, each, output))):
             words = commands_of(name, each, output)[number]
             typer.echo(f"python -m training {' '.join(words)}")

@@ -1,4 +1,4 @@
-"""Add to an exported model what shows its routing, and measure what the routing does."""
+"""Add the routing graph to an exported model, and measure what the routing does."""
 
 import dataclasses
 from pathlib import Path

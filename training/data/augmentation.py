@@ -1,5 +1,5 @@
-"""Augmentation of whole batches on the device: one affine and elastic warp a sample, then another pen, then a patch
-erased, each where a policy asks for it.
+"""Augment whole batches on the device: one affine and elastic warp a sample, then another pen, then a patch
+erased, each where the policy asks for it.
 
 Every random number comes from `training.data.keyed_random`, keyed by (seed, epoch, sample).
 """
@@ -16,25 +16,25 @@ from torch import Tensor
 
 from training.data import keyed_random
 
-# Streams of one epoch: the order, the warp, the elastic field and the scene must not share numbers.
+# Random streams of one epoch: order, warp, elastic field and scene must not share numbers.
 STREAMS = 4
 ORDER, WARP, ELASTIC, SCENE = range(STREAMS)
 CONTROL = 5  # control points of the elastic field on each axis
 NUMBERS = 10  # uniform numbers of a sample's warp, patch and pen
 GEOMETRY, PATCH, PEN = slice(0, 6), slice(7, 9), slice(9, 10)
-# Of random erasing: as many numbers again, then those of the pixels to fill in, as far as a stream has them.
+# Numbers of random erasing, after those; then one for each pixel to fill in, at most FILLED.
 ERASING = slice(NUMBERS, NUMBERS + 6)
 FILLED = 2**15
 # Uniform numbers of a sample's brightness, and of the gain and offset of each of three channels; then of its colours.
 LIGHT, COLOURS = 1 + 2 * 3, 2
 # Random erasing's share of images, smallest share of the area, and smallest ratio of the sides (and its inverse).
 ERASED_SHARE, SMALLEST_AREA, NARROWEST = 0.5, 0.02, 0.3
-THINNER = 0.6  # of the way to the smallest neighbour, at most: a thin stroke taken all of it would be gone
+THINNER = 0.6  # of the way to the smallest neighbour, at most: the whole way would remove a thin stroke
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """How far a sample may be moved away from itself.
+    """How far a sample may be changed.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Augmentation:
         Mirror half of the samples left to right.
     gaussian
         Draw angle, scales, shear, shifts and stroke from a normal distribution that reaches the largest value at three
-        standard deviations, instead of evenly: most samples stay near themselves, and a few go further.
+        standard deviations, instead of evenly: most samples change little, and a few much.
     light
         Largest change of the brightness of all channels together, as a share.
     tint
@@ -108,7 +108,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
         rotation=30, scale=0.3, shear=0.35, shift=4.0, elastic=0.5, gaussian=True, plain=0.5
     ),
     "photos": Augmentation(rotation=10, scale=0.15, shear=0.1, shift=2.0, flip=True),
-    # Of few images of one's own. None is mirrored: an arrow to the left is none to the right.
+    # For few own images. None is mirrored: an arrow to the left is not one to the right.
     "own-drawings": Augmentation(
         rotation=15, scale=0.15, shear=0.15, shift=2.0, elastic=0.4, stroke_width=0.5
     ),
@@ -129,7 +129,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 
 
 def augment(images: Tensor, samples: Tensor, policy: Augmentation, *, seed: int, epoch: int) -> Tensor:
-    """Warped copies of images (B,C,H,W) in [0,1] whose indices in the data set are samples (B,)."""
+    """Return warped copies of images (B,C,H,W) in [0,1] whose indices in the data set are samples (B,)."""
     if policy == Augmentation():
         return images
     u = keyed_random.uniform(seed, epoch * STREAMS + WARP, samples, NUMBERS) * 2 - 1  # (B,10) in [-1,1)
@@ -158,13 +158,13 @@ def augment(images: Tensor, samples: Tensor, policy: Augmentation, *, seed: int,
 
 
 def gaussian(u: Tensor) -> Tensor:
-    """Normally distributed numbers whose third standard deviation is at 1, cut there, for even ones in [-1,1)."""
+    """Map uniform numbers in [-1,1) to normal ones whose third standard deviation is at 1, and clip them there."""
     z: Tensor = torch.special.ndtri((u + 1).double() / 2 + 2.0**-26)
     return z.clamp(-3, 3).float() / 3
 
 
 def warp_grid(images: Tensor, u: Tensor, policy: Augmentation) -> Tensor:
-    """Sampling positions (B,H,W,2), x before y, in [-1,1], for random numbers u (B,10) in [-1,1)."""
+    """Return sampling positions (B,H,W,2), x before y, in [-1,1], for random numbers u (B,10) in [-1,1)."""
     height, width = images.shape[2:]
     angle = u[:, 0] * math.radians(policy.rotation)
     scale_x, scale_y = torch.exp(u[:, 1:3] * math.log1p(policy.scale)).unbind(1)
@@ -181,7 +181,7 @@ def warp_grid(images: Tensor, u: Tensor, policy: Augmentation) -> Tensor:
 
 
 def elastic_field(images: Tensor, samples: Tensor, policy: Augmentation, *, seed: int, epoch: int) -> Tensor:
-    """Smooth random displacements (B,H,W,2): few control points, interpolated (after Simard et al. 2003)."""
+    """Return smooth random displacements (B,H,W,2): interpolated control points (after Simard et al. 2003)."""
     height, width = images.shape[2:]
     coarse = keyed_random.normal(seed, epoch * STREAMS + ELASTIC, samples, 2 * CONTROL * CONTROL)
     field = F.interpolate(
@@ -192,7 +192,7 @@ def elastic_field(images: Tensor, samples: Tensor, policy: Augmentation, *, seed
 
 
 def change_stroke_width(images: Tensor, change: Tensor) -> Tensor:
-    """Bright strokes drawn with a wider or a finer pen: each pixel goes some way to its largest or smallest neighbour.
+    """Draw bright strokes wider or finer: move each pixel towards its largest or smallest neighbour.
 
     Parameters
     ----------
@@ -212,7 +212,7 @@ def change_colours(images: Tensor, samples: Tensor, policy: Augmentation, *, see
     """Return images (B,C,H,W) in the colours and the light that the policy asks for; C is 3 at most."""
     if not (policy.light or policy.tint or policy.any_colours):
         return images
-    # The stream of scenes, whose images have no light of their own.
+    # The stream of scenes: data sets of scenes never change colours.
     u = (
         keyed_random.uniform(seed, epoch * STREAMS + SCENE, samples, LIGHT + COLOURS) * 2 - 1
     )  # (B,9) in [-1,1)
@@ -241,7 +241,7 @@ def relight(images: Tensor, u: Tensor, policy: Augmentation) -> Tensor:
 
 
 def erase(images: Tensor, u: Tensor, side: int) -> Tensor:
-    """Set one square patch of each image to zero; u (B,2) in [-1,1) says where its corner lies."""
+    """Set one square patch of each image to zero; u (B,2) in [-1,1) gives its corner."""
     height, width = images.shape[2:]
     top = ((u[:, 0] + 1) / 2 * (height - side + 1)).long().view(-1, 1, 1, 1)
     left = ((u[:, 1] + 1) / 2 * (width - side + 1)).long().view(-1, 1, 1, 1)
@@ -261,11 +261,11 @@ def erase_randomly(
     images, samples
         (B,C,H,W) in [0,1], and the index (B,) of each in the data set.
     u
-        (B,5) in [0,1): whether, area, ratio of the sides, and place down and across.
+        (B,5) in [0,1): whether to erase, area, ratio of the sides, and position down and across.
     largest
         Largest share of the area; it is drawn evenly from 0.02 on, and the logarithm of the ratio evenly too.
     fill
-        Gives numbers (n,count) in [0,1) for samples (n,).
+        Returns numbers (n,count) in [0,1) for samples (n,).
     """
     chosen = (u[:, 0] < ERASED_SHARE).nonzero()[:, 0]  # (n,)
     u, shape = u[chosen], images.shape[1:]

@@ -1,4 +1,4 @@
-"""Scenes: images of a data set laid into a larger frame, one alone or two of different classes over each other.
+"""Compose scenes: images of a data set in a larger frame, one alone or two of different classes overlaid.
 
 MultiMNIST, and the translated and affine-transformed digits of Sabour, Frosst, Hinton 2017
 (https://arxiv.org/abs/1710.09829, sections 5.2 and 5.3), are scenes. They are never stored for training: each epoch
@@ -19,18 +19,18 @@ from torch import Tensor
 from training.data import keyed_random
 from training.data.augmentation import SCENE, STREAMS, Augmentation, augment
 
-# The warp of an object after the first is keyed by a sample that no data set has.
+# Added to the sample index as the key of the second object's warp: no data set has such an index.
 NEXT_OBJECT = 2**28
-# Fainter pixels are no ink: half a grey level.
+# Fainter pixels do not count as ink: half a grey level.
 FAINTEST_INK = 0.5 / 255
-# Scenes of a whole data set are made so many at a time.
+# Scenes that are made at a time for a whole data set.
 CHUNK = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Affine:
     """How far each object of a scene is transformed, evenly either way: rotation in degrees, shear as a tangent, and
-    the relative change of size of each axis for itself. Where it is `exact`, every object just so far, and this way.
+    the relative change of size of each axis. With `exact`, every object is transformed by exactly these values.
     """
 
     rotation: float
@@ -41,7 +41,7 @@ class Affine:
 
 @dataclass(frozen=True, kw_only=True)
 class CompositionSpec:
-    """How an image is made of a data set's own.
+    """How a scene is made from images of a data set.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class CompositionSpec:
 
 
 class Batch(NamedTuple):
-    """What a network learns from.
+    """What a network learns from: images, labels, and the parts of each image.
 
     `images` (B,C,S,S) in [0,1]; `labels` (B,K), the classes in each; `parts` (B,K,C,S,S), each object alone, as its
     capsule should draw it.
@@ -75,16 +75,16 @@ class Batch(NamedTuple):
 
 
 class SceneComposer:
-    """Makes scenes of a data set's images.
+    """Makes scenes from images of a data set.
 
     Parameters
     ----------
     scene
-        How.
+        How a scene is made.
     images
         uint8 (N,C,H,W).
     labels, samples
-        (N,) the class of each, and its index in the published file, which its random numbers are keyed by.
+        (N,) the class of each, and its index in the published file, the key of its random numbers.
     """
 
     def __init__(self, scene: CompositionSpec, images: Tensor, labels: Tensor, samples: Tensor) -> None:
@@ -94,13 +94,15 @@ class SceneComposer:
         self._starts = self._counts.cumsum(0) - self._counts  # (J,) where each class begins in the rows
 
     def compose(self, rows: Tensor, policy: Augmentation, *, seed: int, epoch: int) -> Batch:
-        """Scenes whose first objects are the images in rows (B,).
+        """Return scenes whose first objects are the images in rows (B,).
 
         Each object is warped as `policy` says before it is laid into the frame; its shift is the scene's alone.
         """
         scene, samples = self.scene, self.samples[rows]
         u = keyed_random.uniform(seed, epoch * STREAMS + SCENE, samples, 1 + 6 * scene.objects)
-        places, turns = torch.split(u[:, 1:], [2 * scene.objects, 4 * scene.objects], dim=1)  # (B,2K), (B,4K)
+        offsets, changes = torch.split(
+            u[:, 1:], [2 * scene.objects, 4 * scene.objects], dim=1
+        )  # (B,2K), (B,4K)
         chosen = rows.unsqueeze(1)  # (B,1)
         if scene.objects == 2:
             chosen = torch.stack([rows, self._others(rows, u[:, 0])], dim=1)  # (B,2)
@@ -108,14 +110,14 @@ class SceneComposer:
         framed = self._framed(chosen.flatten())  # (B*K,C,S,S)
         warped = augment(framed, keys.flatten(), replace(policy, shift=0.0), seed=seed, epoch=epoch)
         if scene.affine is not None:
-            reach = torch.ones_like(turns) if scene.affine.exact else turns * 2 - 1
+            reach = torch.ones_like(changes) if scene.affine.exact else changes * 2 - 1
             warped = transformed(warped, reach.reshape(-1, 4), scene.affine)
-        moved = shifted(warped, self._shifts(warped, places.reshape(-1, 2)))
+        moved = shifted(warped, self._shifts(warped, offsets.reshape(-1, 2)))
         parts = moved.view(*chosen.shape, *moved.shape[1:])  # (B,K,C,S,S)
         return Batch(parts.sum(dim=1).clamp(max=1), self.labels[chosen], parts)
 
     def compose_all(self, *, seed: int, epoch: int) -> Batch:
-        """One unwarped scene for each image of the data set, on its device; images and parts are uint8."""
+        """Return one unwarped scene for each image of the data set, on its device; images and parts are uint8."""
         rows = torch.arange(len(self.labels), device=self.labels.device)
         made = [
             self.compose(part, Augmentation(), seed=seed, epoch=epoch) for part in torch.split(rows, CHUNK)
@@ -126,7 +128,7 @@ class SceneComposer:
         return Batch(torch.cat(images), torch.cat(labels), torch.cat(parts))
 
     def _shifts(self, objects: Tensor, u: Tensor) -> Tensor:
-        """How far each of the objects (B*K,C,S,S) is shifted (B*K,2), by random numbers u (B*K,2) in [0,1)."""
+        """Return the shifts (B*K,2) of objects (B*K,C,S,S), for random numbers u (B*K,2) in [0,1)."""
         if self.scene.shift is None:
             low, high = free_shifts(objects)
             return (u * (high - low + 1)).long() + low
@@ -134,21 +136,21 @@ class SceneComposer:
         return shifts if self.scene.affine is None else shifts.clamp(*free_shifts(objects))
 
     def _others(self, rows: Tensor, u: Tensor) -> Tensor:
-        """A row of another class for each of rows (B,), all of them as likely, by random numbers u (B,) in [0,1)."""
+        """Return a row of another class for each of rows (B,), all equally likely, for random u (B,) in [0,1)."""
         label = self.labels[rows]
         own, start = self._counts[label], self._starts[label]
-        place = (u.double() * (len(self.labels) - own)).long()
-        return self._by_class[place + own * (place >= start)]
+        index = (u.double() * (len(self.labels) - own)).long()
+        return self._by_class[index + own * (index >= start)]
 
     def _framed(self, rows: Tensor) -> Tensor:
-        """Images (B,C,S,S) in [0,1], each in the middle of the frame."""
+        """Return images (B,C,S,S) in [0,1], each in the middle of the frame."""
         images = self.images[rows].float() / 255
         down, right = self.scene.side - images.shape[2], self.scene.side - images.shape[3]
         return F.pad(images, (right // 2, right - right // 2, down // 2, down - down // 2))
 
 
 def transformed(images: Tensor, u: Tensor, affine: Affine) -> Tensor:
-    """Images (B,C,S,S) scaled, sheared and rotated about their middle, as far as u (B,4) in [-1,1) says."""
+    """Scale, shear and rotate images (B,C,S,S) about their middle, as far as u (B,4) in [-1,1) says."""
     angle = u[:, 0] * math.radians(affine.rotation)
     shear = u[:, 1] * affine.shear
     scale_x, scale_y = (1 + u[:, 2:] * affine.scale).unbind(dim=1)
@@ -162,7 +164,7 @@ def transformed(images: Tensor, u: Tensor, affine: Affine) -> Tensor:
 
 
 def free_shifts(images: Tensor) -> tuple[Tensor, Tensor]:
-    """The smallest and the largest shift (B,2), down and right, at which all ink of images (B,C,S,S) stays inside."""
+    """Return the smallest and the largest shift (B,2), down and right, that keep all ink of images (B,C,S,S) inside."""
     ink = (images > FAINTEST_INK).any(dim=1)  # (B,S,S)
     lows, highs = [], []
     for axis in (2, 1):
@@ -173,16 +175,18 @@ def free_shifts(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def shifted(images: Tensor, shifts: Tensor) -> Tensor:
-    """Images (B,C,H,W) moved down and right by whole pixels (B,2); what comes in from outside is zero."""
+    """Move images (B,C,H,W) down and right by whole pixels (B,2), and fill with zeros."""
     for axis in (2, 3):
-        places = torch.arange(images.shape[axis], device=images.device) - shifts[:, axis - 2, None]  # (B,H)
-        inside = (places >= 0) & (places < images.shape[axis])
-        view = (-1, 1, places.shape[1], 1) if axis == 2 else (-1, 1, 1, places.shape[1])
-        source = places.clamp(0, images.shape[axis] - 1).view(view).expand_as(images)
+        positions = (
+            torch.arange(images.shape[axis], device=images.device) - shifts[:, axis - 2, None]
+        )  # (B,H)
+        inside = (positions >= 0) & (positions < images.shape[axis])
+        view = (-1, 1, positions.shape[1], 1) if axis == 2 else (-1, 1, 1, positions.shape[1])
+        source = positions.clamp(0, images.shape[axis] - 1).view(view).expand_as(images)
         images = images.gather(axis, source) * inside.view(view)
     return images
 
 
 def to_bytes(images: Tensor) -> Tensor:
-    """Images in [0,1] as uint8."""
+    """Convert images in [0,1] to uint8."""
     return (images * 255).round().to(torch.uint8)

@@ -1,7 +1,7 @@
-"""The data sets that networks are trained on, by name.
+"""Load the data sets that networks are trained on, by name.
 
 Everything that differs between the published sets is in the table `PUBLISHED`, and how others are made of them in
-`DERIVED`. Only the part that is asked for is ever opened, so training cannot see a test set by accident.
+`DERIVED`. Only the requested part is ever opened, so training cannot read a test set by accident.
 """
 
 import hashlib
@@ -53,11 +53,11 @@ class DatasetPart:
     labels
         int64 (N,), or (N,K) where each image shows K objects.
     scene
-        The scenes that the images become for training, new in each epoch; None where they are used as they are.
+        How scenes are made from the images, new in each epoch of training; None for plain images.
     parts
         uint8 (N,K,C,H,W): each object of an image alone, where the image was made of several.
     by_class
-        Hold out validation images of every class alike, as suits folders; published sets are split as one.
+        Hold out the same share of every class, for folders; published sets are split as a whole.
     held_out
         bool (N,), the images that a folder itself sets apart for validation; None where it does not.
     """
@@ -70,7 +70,7 @@ class DatasetPart:
     held_out: np.ndarray | None = None
 
     def fingerprint(self) -> str:
-        """A hash of all images and labels: two parts are the same exactly if theirs is."""
+        """Return a hash of all images and labels: equal exactly for equal parts."""
         digest = hashlib.sha256(repr(self.images.shape).encode())
         digest.update(np.ascontiguousarray(self.images).data)
         digest.update(np.ascontiguousarray(self.labels).data)
@@ -81,7 +81,7 @@ class DatasetPart:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What a network for this data set must know: its classes, its input, how many objects an image shows."""
+    """The classes and the input of a data set, and the number of objects in each image."""
 
     name: str
     classes: tuple[str, ...]
@@ -140,7 +140,7 @@ class Reader(Protocol):
     """Reads a part of a data set, below a folder, out of files in a format of its own."""
 
     def __call__(self, root: Path, part: str, *, subset: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Images uint8 (N,C,H,W) and labels int64 (N,); raises DatasetError."""
+        """Return images uint8 (N,C,H,W) and labels int64 (N,); raises DatasetError."""
 
 
 @dataclass(frozen=True)
@@ -188,12 +188,12 @@ DERIVED = {
 }
 # Every data set but folders.
 NAMES = (*PUBLISHED, *DERIVED, *SPECIAL)
-# Of the scenes of a test set, which are always the same.
+# The seed of a test set's scenes, which are always the same.
 TEST_SEED = 2017
 
 
 def describe(name: str, *, spec: InputSpec | None = None) -> DatasetInfo:
-    """What a network for this data set must know.
+    """Return the classes and the input of a data set.
 
     Parameters
     ----------
@@ -218,7 +218,7 @@ def describe(name: str, *, spec: InputSpec | None = None) -> DatasetInfo:
 
 
 def portable(dataset: str) -> str:
-    """A data set's name without the folders above it, which mean nothing on another machine."""
+    """Return a data set's name without the parent folders, which mean nothing on another machine."""
     if not dataset.startswith(FOLDER_PREFIX):
         return dataset
     return FOLDER_PREFIX + image_folder.nfc(folder_of(dataset).resolve().name)
@@ -238,21 +238,21 @@ def load(
     Parameters
     ----------
     name, spec
-        As `describe` takes them.
+        As for `describe`.
     part
         A folder is read whole for either, unless it has the sub-folders `train`, `val` or `test`.
     folder
-        Where published data sets lie, each in FOLDER/NAME/ or directly in FOLDER; by default the environment
+        Folder of the published data sets, each in FOLDER/NAME/ or directly in FOLDER; by default the environment
         variable CAPSNET_DATA, or else ./data.
     subset
         Accept any number of images instead of exactly the published files.
     draw
-        Which draw of a test set that is made of another's images; 0 for the one that figures are of.
+        Number of the draw, for a test set composed from another's images; published figures are of draw 0.
 
     Raises
     ------
     DatasetError
-        If a file is missing, damaged, or not the one that belongs there; the message names it.
+        If a file is missing, damaged, or not the expected one; the message names it.
     """
     info = describe(name, spec=spec)
     if name.startswith(FOLDER_PREFIX):
@@ -272,7 +272,7 @@ def load(
 
 
 def fixed_scenes(source: DatasetPart, scene: CompositionSpec, draw: int = 0) -> DatasetPart:
-    """The scenes of a draw of a test set, one for each image: the same ones wherever and whenever they are made."""
+    """Return the scenes of a draw of a test set, one for each image; they are the same everywhere."""
     images, labels = torch.from_numpy(source.images), torch.from_numpy(source.labels)
     composer = SceneComposer(scene, images, labels, torch.arange(len(labels)))
     made = composer.compose_all(seed=TEST_SEED + draw, epoch=0)
@@ -324,7 +324,7 @@ def _read_published(root: Path, name: str, file: str, dimensions: int, subset: b
 
 
 def _recognise(digest: str, array: np.ndarray) -> str:
-    """Say what a file holds that is not the expected one: perhaps another of the known files."""
+    """Tell what a file holds that is not the expected one: perhaps another known file."""
     for name, published in PUBLISHED.items():
         for file, known in published.sha256.items():
             if digest == known:

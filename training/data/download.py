@@ -1,10 +1,10 @@
-"""Fetch the published data sets from public mirrors, so that only whole and genuine files ever have their final name.
+"""Download the published data sets from mirrors; only complete, verified files get their final name.
 
 A file grows as NAME.gz.part, which a later run continues; it is renamed once its unzipped content has the published
 SHA-256. The gzip wrapper is not checked: mirrors differ in it.
 
-By hand and not with pooch, which starts a broken download again from its first byte, knows one address for a file, and
-checks the gzip wrapper (docs/log/project.md).
+pooch does not fit: it starts a broken download again from its first byte, knows one address for a file, and checks the
+gzip wrapper (docs/log/project.md).
 """
 
 import gzip
@@ -37,14 +37,14 @@ MIRRORS: Mapping[str, Sequence[str]] = {
     ),
 }
 TIMEOUT = httpx.Timeout(30.0)  # seconds without a byte, not for the whole file
-ATTEMPTS = 5  # at one mirror, as long as each brings something new
+ATTEMPTS = 5  # at one mirror, as long as each brings new bytes
 CHUNK = 2**20
 # A mirror that sends without end must not fill the disk; the largest published file has 30 MB.
 MAX_FILE_BYTES = 200_000_000
 
 
 class DownloadError(DatasetError):
-    """A file could be fetched from no mirror; the message names each and why."""
+    """No mirror delivers a file; the message names each with the reason."""
 
 
 class _Unusable(Exception):
@@ -52,7 +52,7 @@ class _Unusable(Exception):
 
 
 class _Refused(Exception):
-    """A mirror sends nothing, which says nothing of what was fetched before."""
+    """A mirror refuses the request; the bytes that came before stay valid."""
 
 
 def download(
@@ -65,7 +65,7 @@ def download(
     names
         Keys of `training.data.datasets.PUBLISHED`.
     folder
-        Where the data sets are kept; made where it does not exist.
+        Folder of the data sets; created if missing.
     mirrors
         For a name the addresses to try, in order, instead of the known ones; each is a folder with the files.
     quiet
@@ -74,14 +74,14 @@ def download(
     Returns
     -------
     list[Path]
-        The files, all of them verified, those included that were there before.
+        All files, verified, also those that were there before.
 
     Raises
     ------
     DatasetError
         If a name is not known.
     DownloadError
-        If a file could be had from no mirror. What was fetched of it stays beside its place for the next attempt.
+        If no mirror delivers a file. The bytes that came stay in NAME.gz.part for the next attempt.
     """
     for name in names:
         if name not in PUBLISHED:
@@ -134,12 +134,12 @@ def _fetch_file(
 def _fetch_from(
     client: httpx.Client, url: str, part: Path, digest: str, progress: Progress, task: TaskID
 ) -> None:
-    """Complete `part` from one address; where a continued file proves wrong, start it over once."""
+    """Complete `part` from one address; if a continued file proves wrong, start it over once."""
     continued = _size(part) > 0
     if continued and _content_sha256(part) == digest:
         return
     try:
-        _transfer_patiently(client, url, part, progress, task)
+        _transfer_with_retries(client, url, part, progress, task)
         if _content_sha256(part) == digest:
             return
         part.unlink()
@@ -147,13 +147,15 @@ def _fetch_from(
     except _Unusable:
         if not continued:
             raise
-    # The beginning may be from a mirror that zipped the same content differently, or be longer than the file is here.
+    # The beginning may come from a mirror that zipped the content differently, or be longer than the file here.
     part.unlink(missing_ok=True)
     _fetch_from(client, url, part, digest, progress, task)
 
 
-def _transfer_patiently(client: httpx.Client, url: str, part: Path, progress: Progress, task: TaskID) -> None:
-    """Go on after a broken connection, as long as each attempt brings something new."""
+def _transfer_with_retries(
+    client: httpx.Client, url: str, part: Path, progress: Progress, task: TaskID
+) -> None:
+    """Retry after a broken connection, as long as each attempt brings new bytes."""
     for attempt in range(1, ATTEMPTS + 1):
         before = _size(part)
         try:
@@ -166,13 +168,13 @@ def _transfer_patiently(client: httpx.Client, url: str, part: Path, progress: Pr
 
 
 def _transfer(client: httpx.Client, url: str, part: Path, progress: Progress, task: TaskID) -> None:
-    """Append the missing bytes to `part`, or write it again where the server sends the whole."""
+    """Append the missing bytes to `part`, or write it again where the server sends the whole file."""
     have = _size(part)
     # Bytes are kept as they are sent: a range of a re-encoded body could not be appended.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with client.stream("GET", url, headers=headers) as response:
         if response.status_code not in (200, 206):
-            # 416: the server has nothing behind the bytes here, so these are wrong.
+            # 416: the server has no bytes after those here, so these are wrong.
             kind = _Unusable if response.status_code == 416 else _Refused
             raise kind(f"the server answered {response.status_code}")
         if response.status_code == 200:
@@ -193,7 +195,7 @@ def _size(path: Path) -> int:
 
 
 def _content_sha256(path: Path) -> str | None:
-    """SHA-256 of what the gzip file holds; None where it is damaged, cut short or holds absurdly much."""
+    """Return the SHA-256 of the unzipped content; None where the file is damaged, cut short or absurdly large."""
     digest, total = hashlib.sha256(), 0
     try:
         with gzip.open(path) as file:

@@ -1,4 +1,4 @@
-"""Look at a folder of images before training: how many, how large, in colour or not, drawn or photographed."""
+"""Survey a folder of images before training: counts, sizes, colours, drawn or photographed."""
 
 import io
 import math
@@ -15,25 +15,26 @@ from capsnet.preprocessing import image_file
 from training.data.image_folder import Listing, for_each_file
 
 THUMBNAIL = 64  # pixels
-# A pixel is coloured where its channels lie so far apart; an image, where so many of its pixels are.
+# A pixel is coloured if its channels differ by more than COLOUR; an image, if this share of its pixels is.
 COLOUR, COLOURED_SHARE = 24, 0.02
-# A stroke: ink stands out so far, covers no more than this, and is nowhere so thick, in pixels of a thumbnail.
+# Strokes: least contrast of ink, its threshold as a share of that, its largest share, and its largest thickness in
+# pixels of a thumbnail.
 CONTRAST, INK, MOST_INK, THICKEST = 60, 0.35, 0.35, 9
-# An even ground: so many pixels of the border differ from their median by less than EVEN levels.
+# An even ground: this share of the border's pixels differ from their median by less than EVEN levels.
 EVEN_BORDER, EVEN = 0.9, 12
 FEW_A_CLASS, UNEVEN = 20, 5.0
-# Two images are near-duplicates where their means over NEAR_SIDE x NEAR_SIDE fields differ by less, of 255.
+# Two images are near-duplicates if their means over NEAR_SIDE x NEAR_SIDE fields differ by less than NEAR, of 255.
 NEAR_SIDE, NEAR = 16, 2.0
 LISTED = 12
-# A colour histogram has so many levels a channel. Neighbours that vote, and the least images for a vote to mean much.
+# Levels of a colour histogram a channel, neighbours that vote, and the fewest and most images for a vote.
 LEVELS, VOTERS, FEWEST_TO_VOTE, MOST_TO_VOTE = 4, 5, 100, 2000
-# Standard errors above chance up to which a vote of colours tells nothing.
+# A vote of colours up to so many standard errors above chance predicts nothing.
 BY_CHANCE = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class FolderFacts:
-    """What the settings of a run depend on.
+    """Facts about a folder on which the settings of a run depend.
 
     Attributes
     ----------
@@ -58,12 +59,12 @@ class FolderFacts:
 
     @property
     def images(self) -> int:
-        """How many images there are."""
+        """Return the number of images."""
         return sum(self.counts)
 
     @property
     def colours_say_nothing(self) -> bool:
-        """Whether colours tell the class no better than chance does."""
+        """Tell whether colours predict the class no better than chance."""
         if self.told_by_colours is None:
             return False
         chance = max(self.counts) / self.images
@@ -71,9 +72,9 @@ class FolderFacts:
 
 
 def survey(listing: Listing) -> FolderFacts:
-    """Read every image once, small; raises DatasetError, which lists all files that cannot be read."""
-    looked = for_each_file(listing.files, lambda _, data: inspect_image(data), listing.folder)
-    used = [each for each, file in zip(looked, listing.files, strict=True) if file.part != "test"]
+    """Inspect a small version of every image; raises DatasetError, which lists all files that cannot be read."""
+    inspected = for_each_file(listing.files, lambda _, data: inspect_image(data), listing.folder)
+    used = [each for each, file in zip(inspected, listing.files, strict=True) if file.part != "test"]
     edges = sorted(each.edge for each in used)
     labels = Counter(file.label for file in listing.of("train", "val"))
     return FolderFacts(
@@ -89,8 +90,8 @@ def survey(listing: Listing) -> FolderFacts:
     )
 
 
-class Look(NamedTuple):
-    """What one image shows: its shorter edge, whether it has colours, looks drawn, and has an even ground.
+class ImageFacts(NamedTuple):
+    """Facts about one image: its shorter edge, whether it has colours, looks drawn, and has an even ground.
 
     `histogram` holds the shares (L,) of its colours.
     """
@@ -102,8 +103,8 @@ class Look(NamedTuple):
     histogram: np.ndarray
 
 
-def inspect_image(data: bytes) -> Look:
-    """Return what one file shows."""
+def inspect_image(data: bytes) -> ImageFacts:
+    """Return the facts about one image file."""
     image = image_file.read(data, enough=2 * THUMBNAIL, grey=False)
     with Image.open(io.BytesIO(data)) as whole:
         edge = min(whole.size)
@@ -115,7 +116,7 @@ def inspect_image(data: bytes) -> Look:
     histogram = np.bincount(colour.ravel(), minlength=LEVELS**3) / colour.size
     border = _border(pixels)  # (N,3)
     near = (np.abs(border - np.median(border, axis=0)) < EVEN).all(axis=1)
-    return Look(
+    return ImageFacts(
         edge=edge,
         coloured=coloured,
         drawn=not coloured and looks_drawn(pixels.mean(axis=2)),
@@ -177,22 +178,22 @@ def summary(classes: Sequence[str], counts: Sequence[int]) -> str:
 
 def warnings(classes: Sequence[str], counts: Sequence[int]) -> list[str]:
     """Return a sentence for each thing about the numbers of images that makes a good result unlikely."""
-    said = []
+    sentences = []
     if single := [name for name, count in zip(classes, counts, strict=True) if count == 1]:
-        said.append(f"classes with one image, which are trained but not validated: {', '.join(single)}")
+        sentences.append(f"classes with one image, which are trained but not validated: {', '.join(single)}")
     few = [f"{name} {count}" for name, count in zip(classes, counts, strict=True) if 1 < count < FEW_A_CLASS]
     if few:
-        said.append(
+        sentences.append(
             f"few images: {', '.join(few)}; expect errors, and wide intervals. {FEW_A_CLASS} a class are little, "
             "100 are good"
         )
     if max(counts) > UNEVEN * min(counts):
         low, high = int(np.argmin(counts)), int(np.argmax(counts))
-        said.append(
+        sentences.append(
             f"uneven classes: {classes[high]} has {counts[high]} images, {classes[low]} has {counts[low]}; "
             "the network will prefer the larger one"
         )
-    return said
+    return sentences
 
 
 def near_duplicates(
@@ -210,16 +211,16 @@ def near_duplicates(
         Names of the classes.
     """
     fields = _fields(images)  # (N,F)
-    seen, kept = fields[~held_out], fields[held_out]
-    near = np.zeros(len(kept), bool)
-    for index, row in enumerate(kept):
-        near[index] = bool((np.sqrt(np.square(seen - row).mean(axis=1)) < NEAR).any())
+    training, validation = fields[~held_out], fields[held_out]
+    near = np.zeros(len(validation), bool)
+    for index, row in enumerate(validation):
+        near[index] = bool((np.sqrt(np.square(training - row).mean(axis=1)) < NEAR).any())
     if not near.any():
         return None
     where = Counter(classes[label] for label in labels[held_out][near])
     listed = ", ".join(f"{name} {count}" for name, count in where.most_common(LISTED))
     return (
-        f"{int(near.sum())} of {len(kept)} validation images are near-duplicates of training images ({listed}); "
+        f"{int(near.sum())} of {len(validation)} validation images are near-duplicates of training images ({listed}); "
         "the validation error is too good"
     )
 

@@ -1,4 +1,4 @@
-"""A folder of images as a data set: one sub-folder a class, each image prepared as it will be when served.
+"""Read a folder of images as a data set: one sub-folder a class, each image prepared as for serving.
 
     FOLDER/CLASS/…/image.jpg                   below a class, any depth of sub-folders
     FOLDER/{train,val,test}/CLASS/…/image.jpg  the parts as they are: `val` validates, `test` is not seen in training
@@ -23,7 +23,7 @@ from training.data.formats.binary_file import DatasetError
 
 # A stream that no epoch uses, as `device_data.SPLIT_STREAM` is.
 FOLDER_STREAM = 0xFFFE
-# What file managers leave behind, in lower case; names that begin with a dot are skipped too.
+# Files of file managers, in lower case; names that begin with a dot are skipped too.
 NO_IMAGES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx"}
 FolderPart = Literal["train", "val", "test"]
 PARTS: dict[str, FolderPart] = {
@@ -50,7 +50,7 @@ class Listing:
     Attributes
     ----------
     folder
-        Where they lie.
+        The folder itself.
     classes
         Names of the classes in NFC, sorted.
     files
@@ -60,11 +60,6 @@ class Listing:
     folder: Path
     classes: tuple[str, ...]
     files: tuple[ImageFile, ...]
-
-    @property
-    def has_parts(self) -> bool:
-        """Whether the folder itself says which images validate or test."""
-        return any(file.part != "train" for file in self.files)
 
     def of(self, *parts: FolderPart) -> tuple[ImageFile, ...]:
         """Return the files of some parts."""
@@ -100,8 +95,8 @@ def list_images(folder: Path) -> Listing:
     files: list[ImageFile] = []
     for home, part in _part_folders(folder):
         below = _sub_folders(home)
-        if strange := sorted(below.keys() - set(classes)):
-            raise DatasetError(f"{home}: has classes that the training part lacks: {', '.join(strange)}")
+        if unknown := sorted(below.keys() - set(classes)):
+            raise DatasetError(f"{home}: has classes that the training part lacks: {', '.join(unknown)}")
         for label, name in enumerate(classes):
             found = sorted(
                 (path for top in below.get(name, ()) for path in _files_below(top)),
@@ -122,17 +117,17 @@ def read(
     Parameters
     ----------
     files
-        What to read.
+        The files to read.
     spec
-        How each is prepared.
+        The input for which each is prepared.
     folder
         Named in messages.
 
     Returns
     -------
     images : np.ndarray
-        uint8 (N,C,H,W), shuffled, always in the same way: statistics, ranges and examples are taken from the first
-        images of a data set, which must not all be of one class.
+        uint8 (N,C,H,W), always shuffled in the same way: statistics, ranges and examples come from the first images of
+        a data set, which must not all be of one class.
     labels : np.ndarray
         int64 (N,), positions of the classes.
     held_out : np.ndarray
@@ -185,7 +180,7 @@ def for_each_file(
 
 
 def nfc(name: str) -> str:
-    """Return a name as Linux and Windows write it; file systems of Macs may take accents apart."""
+    """Return a name in Unicode form NFC, as Linux and Windows write it; macOS may decompose accents."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -211,13 +206,13 @@ def _sub_folders(folder: Path) -> dict[str, list[Path]]:
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """Walk down a class, through links too, but through no folder twice."""
-    seen: set[str] = set()
+    """Yield the files below a class, through links too, but through no folder twice."""
+    visited: set[str] = set()
     for home, folders, names in os.walk(folder, followlinks=True):
-        if (real := os.path.realpath(home)) in seen:
+        if (real := os.path.realpath(home)) in visited:
             folders.clear()
             continue
-        seen.add(real)
+        visited.add(real)
         folders[:] = [name for name in folders if not _is_skipped(name)]
         yield from (Path(home) / name for name in names if not _is_skipped(name))
 

@@ -1,17 +1,17 @@
-"""Images changed a little so that a network takes them for something else, and how many of them its guard refuses.
+"""Attack networks with slightly changed images, and measure how many of these the guard refuses.
 
 FGSM  one step against the gradient's sign (Goodfellow, Shlens, Szegedy 2014, https://arxiv.org/abs/1412.6572)
 BIM   many small steps (Kurakin, Goodfellow, Bengio 2016, https://arxiv.org/abs/1607.02533)
 PGD   the same from a random start (Madry et al. 2017, https://arxiv.org/abs/1706.06083)
-aware PGD that knows of reconstructions: as soon as an image is taken for something else, its steps make the
-      reconstruction nearer instead (in the way of R-PGD, Qin et al. 2019, https://arxiv.org/abs/1907.02957)
-adaptive PGD that knows the guard: its steps then lower the guard's own anomaly score over its threshold. More steps,
-      which become shorter, and several starts, of which the one that the guard accepts most readily counts (an adaptive
-      attack as Tramer et al. 2020 ask for, https://arxiv.org/abs/2002.08347)
+aware PGD that uses reconstructions: as soon as an image is misclassified, its steps bring the reconstruction nearer
+      instead (similar to R-PGD, Qin et al. 2019, https://arxiv.org/abs/1907.02957)
+adaptive PGD that uses the guard: its steps then lower the guard's own anomaly score over its threshold. More steps,
+      which become shorter, and several starts, of which the one with the lowest score counts (an adaptive attack in the
+      sense of Tramer et al. 2020, https://arxiv.org/abs/2002.08347)
 
-No pixel moves by more than epsilon or leaves [0, 1]; the attacker knows all weights. The loss that rises is the lead of
-the best wrong class over the right one, in lengths or, for a CNN, in logits. It is not the margin loss: that has no
-gradient at all once every length is beyond its margin, and a network would look strong for that alone.
+No pixel changes by more than epsilon or leaves [0, 1]; the attacker knows all weights. The attack maximises the margin
+of the best wrong class over the right one, in lengths or, for a CNN, in logits. It does not maximise the margin loss,
+whose gradient is zero once every length is beyond its margin: a network would look robust for that reason alone.
 
 Legend: B images, J classes, C channels, H height, W width.
 """
@@ -47,7 +47,7 @@ class Attack:
     random_start
         Begin anywhere within epsilon instead of at the image.
     aware
-        Once the network is fooled, make what its winner draws nearer, for the guard.
+        Once the network is fooled, bring the reconstruction of the longest capsule nearer, for the guard.
     adaptive
         Once the network is fooled, lower the guard's score instead, and shorten the steps evenly to none.
     starts
@@ -63,7 +63,7 @@ class Attack:
 
     @property
     def selects(self) -> bool:
-        """Whether the best image of all steps counts, not the last."""
+        """Tell whether the best image of all steps counts, not the last."""
         return self.aware or self.adaptive
 
 
@@ -78,7 +78,7 @@ ATTACKS: dict[str, Attack] = {
 
 @dataclass(frozen=True)
 class AttackResult:
-    """What an attack did to a network.
+    """The result of an attack on a network.
 
     `accuracy` is the share of all images still classified rightly, `success` the share of those classified rightly
     before that no longer are, `caught` the share of these that the guard refuses (None where none succeeded), and
@@ -102,7 +102,7 @@ def outcomes(
     names: Collection[str] = ATTACKS,
     seed: int = 0,
 ) -> Iterator[AttackResult]:
-    """Attack every image with some attacks at every epsilon; the first outcome is that of no attack at all.
+    """Attack every image at every epsilon; the first result is without an attack.
 
     Parameters
     ----------
@@ -111,11 +111,11 @@ def outcomes(
     data
         Images that the network was not trained on, with their classes.
     thresholds
-        Of the network's guard.
+        Thresholds of the network's guard.
     names
-        Of the attacks, keys of `ATTACKS`; all by default.
+        Names of the attacks, keys of `ATTACKS`; all by default.
     seed
-        Of the random starts.
+        Seed of the random starts.
     """
     yield _outcome(network, data, thresholds, "none", 0.0, data.images.astype(np.float32) / 255)
     for name, attack in ((name, ATTACKS[name]) for name in ATTACKS if name in names):
@@ -137,10 +137,10 @@ def perturb(
     generator: torch.Generator,
     thresholds: Guard,
 ) -> Tensor:
-    """Changed images (B,C,H,W), each within epsilon of its own and in [0,1], for classes (B,).
+    """Return changed images (B,C,H,W), each within epsilon of its original and in [0,1], for classes (B,).
 
-    Of an attack that selects, the one of its images that fooled the network with the nearest reconstruction, or with
-    the lowest score of the guard with these thresholds; of the others the last.
+    An attack that selects returns the image that fooled the network with the nearest reconstruction, or with the lowest
+    score of the guard; the others return the last image.
     """
     low, high = (images - epsilon).clamp_min(0), (images + epsilon).clamp_max(1)
     best, lowest = images, torch.full((len(images),), torch.inf)
@@ -149,9 +149,8 @@ def perturb(
         if attack.random_start:
             noise = torch.rand(images.shape, generator=generator) * 2 - 1
             current = (images + epsilon * noise).clamp(low, high)
-        for step in range(
-            attack.steps + attack.selects
-        ):  # who selects looks once more at what the last step did
+        # An attack that selects needs one more pass to score its last step.
+        for step in range(attack.steps + attack.selects):
             direction, fooled, score = _gradient(network, current, labels, attack, thresholds)
             better = fooled & (score < lowest)
             best, lowest = torch.where(_wide(better), current, best), torch.where(better, score, lowest)
@@ -166,19 +165,19 @@ def perturb(
 def _gradient(
     network: CapsuleNetwork, images: Tensor, labels: Tensor, attack: Attack, thresholds: Guard
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Where to (B,C,H,W) each image should move, whether (B,) it fools the network, and what (B,) it is selected by."""
+    """Return the direction (B,C,H,W) to move, whether (B,) each image fools the network, and its score (B,)."""
     images = images.detach().requires_grad_()
     lengths, poses = network.encode(images)
-    lead = _margin(network, lengths, poses, labels)  # (B,)
-    fooled, score = lead.detach() > 0, torch.zeros(len(images))
-    aim = lead
+    margin = _margin(network, lengths, poses, labels)  # (B,)
+    fooled, score = margin.detach() > 0, torch.zeros(len(images))
+    aim = margin
     if attack.selects:
         drawn = network.decode(poses, lengths.argmax(dim=1))
         if attack.adaptive:
             score = excess(thresholds, images, drawn, lengths)
         else:
             score = (drawn - images).square().flatten(1).sum(dim=1)  # (B,)
-        aim = torch.where(fooled, -score, lead)
+        aim = torch.where(fooled, -score, margin)
     (direction,) = torch.autograd.grad(aim.sum(), images)
     return direction, fooled, score.detach()
 
@@ -191,27 +190,27 @@ def excess(thresholds: Guard, images: Tensor, drawn: Tensor, lengths: Tensor) ->
     Parameters
     ----------
     thresholds
-        Of the guard. Its appearance, which published models do not have, has no gradient here and is left out.
+        Thresholds of the guard. Its appearance, which published models do not have, has no gradient and is left out.
     images, drawn
         (B,C,H,W) in [0,1], and what the longest capsules draw.
     lengths
         (B,J).
     """
     label = lengths.argmax(dim=1)
-    usual, ink, p95 = (
+    reference, ink, p95 = (
         torch.tensor(figures)[label] for figures in (thresholds.distance, thresholds.ink, thresholds.p95)
     )
     blurred = F.avg_pool2d(images - drawn, 3, stride=1, padding=1)  # black beyond the frame
     distance = functional.norm(blurred.flatten(1))[:, 0]  # (B,)
     first, second = lengths.topk(2, dim=1).values.unbind(dim=1)
-    doubt = thresholds.doubt_weight * (1 - first + second)
+    uncertainty = thresholds.doubt_weight * (1 - first + second)
     share = functional.norm(images.flatten(1))[:, 0] / ink
-    score = (distance / usual + doubt) / share.clamp(guard.SMALLEST, 1).sqrt()
+    score = (distance / reference + uncertainty) / share.clamp(guard.SMALLEST, 1).sqrt()
     return score / p95 - 1
 
 
 def _margin(network: CapsuleNetwork, lengths: Tensor, poses: Tensor, labels: Tensor) -> Tensor:
-    """By how much (B,) the best wrong class leads the right one; negative where the image is classified rightly."""
+    """Return by how much (B,) the best wrong class leads the right one; negative for a right classification."""
     scores = functional.logits(poses) if network.softmax else lengths  # (B,J)
     right = scores.gather(1, labels[:, None])[:, 0]
     wrong = scores.scatter(1, labels[:, None], -torch.inf).amax(dim=1)
@@ -238,14 +237,14 @@ def _outcome(
     changed: np.ndarray,
 ) -> AttackResult:
     before = np.concatenate([network.encode(images)[0].argmax(dim=1).numpy() for images, _ in _batches(data)])
-    found, refused = [], []
+    predicted, refused = [], []
     for first in range(0, len(changed), BATCH):
         images = torch.from_numpy(changed[first : first + BATCH])
         lengths, _, drawn = (t.numpy() for t in network(images))
         limits = guard.thresholds(thresholds, images.numpy(), lengths)
         refused.append(guard.distance(images.numpy(), drawn) > limits)
-        found.append(lengths.argmax(axis=1))
-    wrong, strange = np.concatenate(found) != data.labels, np.concatenate(refused)
+        predicted.append(lengths.argmax(axis=1))
+    wrong, caught = np.concatenate(predicted) != data.labels, np.concatenate(refused)
     fooled = wrong & (before == data.labels)
     return AttackResult(
         attack=name,
@@ -253,6 +252,6 @@ def _outcome(
         images=len(changed),
         accuracy=float(1 - wrong.mean()),
         success=float(fooled.sum() / max(1, (before == data.labels).sum())),
-        caught=float(strange[fooled].mean()) if fooled.any() else None,
-        undetected=float((wrong & ~strange).mean()),
+        caught=float(caught[fooled].mean()) if fooled.any() else None,
+        undetected=float((wrong & ~caught).mean()),
     )

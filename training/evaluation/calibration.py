@@ -1,4 +1,4 @@
-"""Is a length a probability? Of the images whose longest capsule is 0.8 long, eight in ten should be right."""
+"""Measure whether a length is a probability: of images with a longest capsule of 0.8, eight in ten should be right."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class Bin:
 
 
 def calibrate(lengths: np.ndarray, labels: np.ndarray, bins: int = BINS) -> tuple[list[Bin], float]:
-    """Bins of equal width, and the expected calibration error (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
+    """Return bins of equal width and the expected calibration error (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
 
     Parameters
     ----------
@@ -35,14 +35,15 @@ def calibrate(lengths: np.ndarray, labels: np.ndarray, bins: int = BINS) -> tupl
         (B,).
     """
     longest, right = lengths.max(axis=1), lengths.argmax(axis=1) == labels
-    places = np.clip((longest * bins).astype(int), 0, bins - 1)
-    found = [_bin(longest[places == place], right[places == place], place, bins) for place in range(bins)]
-    error = sum(b.images * abs(b.accuracy - b.length) for b in found) / len(labels)
-    return found, error
+    indices = np.clip((longest * bins).astype(int), 0, bins - 1)
+    masks = [indices == index for index in range(bins)]
+    result = [_bin(longest[mask], right[mask], index, bins) for index, mask in enumerate(masks)]
+    error = sum(b.images * abs(b.accuracy - b.length) for b in result) / len(labels)
+    return result, error
 
 
-def _bin(longest: np.ndarray, right: np.ndarray, place: int, bins: int) -> Bin:
-    low, high = place / bins, (place + 1) / bins
+def _bin(longest: np.ndarray, right: np.ndarray, index: int, bins: int) -> Bin:
+    low, high = index / bins, (index + 1) / bins
     count = len(longest)
     if not count:
         return Bin(low, high, 0, 0.0, 0.0, (0.0, 0.0))

@@ -1,4 +1,4 @@
-"""Measure a model on a test set: how often it is wrong, how well it draws, how often its guard lets a picture pass."""
+"""Measure a model on a test set: its errors, its reconstructions, and the share that its guard accepts."""
 
 import contextlib
 from collections.abc import Mapping
@@ -31,13 +31,13 @@ class TorchModel:
 
     @torch.inference_mode()
     def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Lengths (B,J) and poses (B,J,D) of images (B,C,H,W) in [0,1]."""
+        """Return lengths (B,J) and poses (B,J,D) of images (B,C,H,W) in [0,1]."""
         lengths, poses = self._network.encode(torch.from_numpy(images))
         return lengths.numpy(), poses.numpy()
 
     @torch.inference_mode()
     def decode(self, poses: np.ndarray, label: np.ndarray) -> np.ndarray:
-        """Images (B,C,H,W) in [0,1] from poses (B,J,D) and the classes (B,) to draw."""
+        """Return images (B,C,H,W) in [0,1] from poses (B,J,D) and the classes (B,) to draw."""
         return self._network.decode(torch.from_numpy(poses), torch.from_numpy(label)).numpy()
 
 
@@ -60,24 +60,24 @@ class Candidate:
 def evaluate_model(
     path: Path, dataset: str | None, folder: Path | None, draws: int = 1
 ) -> dict[str, Metrics]:
-    """Figures of every variant of an exported model, or of the one network of a checkpoint.
+    """Return the figures of every variant of an exported model, or of the network of a checkpoint.
 
     Parameters
     ----------
     path
         The folder of an exported model, or a checkpoint.
     dataset
-        What to measure on; by default the test part of what the model was trained on.
+        The data set to measure on; by default the test part of the model's own.
     folder
-        Where the data sets lie.
+        Folder of the data sets.
     draws
-        How many draws to measure of a test set that is composed of another's images; `draw_errors` are their errors.
+        How many draws to measure of a composed test set; `draw_errors` are their errors.
 
     Raises
     ------
     CardError, CheckpointError, DatasetError
-        If the model or the data set cannot be read, they do not fit together, or the model was trained on these images;
-        if there are several draws of images that are as they are.
+        If the model or the data set cannot be read, they do not fit together, the model was trained on these images, or
+        several draws of a set are asked for that is not composed.
     """
     candidate = open_candidate(path)
     name = dataset or candidate.trained_on
@@ -139,7 +139,7 @@ def open_with_training_images(
 
 
 def check_classes(path: Path, classes: tuple[str, ...], spec: InputSpec, objects: int, dataset: str) -> None:
-    """See that a data set shows what a model tells apart; raises DatasetError, naming the model's `path`."""
+    """Check that a data set has the classes and the input of a model; raises DatasetError."""
     info = describe(dataset, spec=spec if dataset.startswith(FOLDER_PREFIX) else None)
     if (info.classes, info.input, info.objects) != (classes, spec, objects):
         raise DatasetError(
@@ -217,22 +217,22 @@ def measure(model: Model, data: DatasetPart, dataset: str, thresholds: Guard | N
 
 
 def encode_all(model: Model, data: DatasetPart) -> tuple[np.ndarray, np.ndarray]:
-    """Lengths (B,J) and poses (B,J,D) of a whole part."""
-    looked = [
+    """Return lengths (B,J) and poses (B,J,D) of a whole part."""
+    encoded = [
         model.encode(data.images[first : first + BATCH].astype(np.float32) / 255)
         for first in range(0, len(data.labels), BATCH)
     ]
-    lengths, poses = (np.concatenate(each) for each in zip(*looked, strict=True))
+    lengths, poses = (np.concatenate(each) for each in zip(*encoded, strict=True))
     return lengths, poses
 
 
 def write_card(folder: Path, metrics: Mapping[str, Metrics], speeds: Mapping[str, Speed]) -> None:
-    """Stamp the figures of each variant into the card of an exported model; raises CardError if there is none."""
+    """Write the figures of each variant into the card of an exported model; raises CardError if there is none."""
     replace_card(folder, ModelCard.load(folder).with_metrics(metrics).with_speeds(speeds))
 
 
 def replace_card(folder: Path, card: ModelCard) -> None:
-    """Put a card in the place of the one that an exported model has."""
+    """Replace the card of an exported model, in one step."""
     temporary = folder / f".{CARD_FILE}.tmp"
     temporary.write_text(card.to_json(), encoding="utf-8")
     temporary.replace(folder / CARD_FILE)

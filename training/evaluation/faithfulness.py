@@ -1,4 +1,4 @@
-"""Is what an explanation ranks first evidence? Cover the inked tiles of images in its order, and in random orders.
+"""Measure whether what an explanation ranks first is evidence: cover inked tiles in its order, and in random orders.
 
 Legend: B images, C channels, H height, W width, S shares of the tiles that are covered.
 """
@@ -37,7 +37,7 @@ class Faithfulness:
 def measure_faithfulness(
     model: Model, images: np.ndarray, routing: RoutingGraph | None = None, grid: Grid | None = None
 ) -> Faithfulness:
-    """Delete the tiles of images (B,C,H,W) in [0,1] in each order, and read the longest capsule of each image."""
+    """Cover the tiles of images (B,C,H,W) in [0,1] in each order, and read the longest capsule of each image."""
     generator = np.random.default_rng(0)
     curves: dict[str, list[np.ndarray]] = {}
     means: dict[str, list[float]] = {}
@@ -67,7 +67,7 @@ def _deleted(
     routing: RoutingGraph | None,
     grid: Grid | None,
 ) -> dict[str, np.ndarray]:
-    """By order the lengths (orders, steps) of an image's longest capsule: of the whole image, then tile after tile."""
+    """Return the lengths (orders, steps) of an image's longest capsule by order, from the whole image on."""
     lengths, _ = model.encode(image[None])
     label = int(lengths[0].argmax())
     height, width = image.shape[1:]
@@ -88,7 +88,7 @@ def _deleted(
 
 
 def _ranked(inked: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Tiles with ink, those with the most heat (H,W) first."""
+    """Return the tiles with ink, those with the most heat (H,W) first."""
     ranked: np.ndarray = inked[np.argsort(-occlusion.tiles(values, TILE)[inked])]
     return ranked
 

@@ -1,4 +1,4 @@
-"""Say how good a small model is: its validation error with an interval, beside chance and a nearest neighbour."""
+"""Describe how good a small model is: its validation error with an interval, beside chance and a nearest neighbour."""
 
 from dataclasses import dataclass
 
@@ -32,21 +32,21 @@ class Verdict:
 
     @property
     def error(self) -> float:
-        """The network's share."""
+        """Return the share that the network gets wrong."""
         return self.wrong / self.images
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The network's share as it may be of other images of the kind: Wilson's interval of 95 %."""
+        """Return Wilson's interval of 95 % of the network's share."""
         return wilson(self.wrong, self.images)
 
     @property
     def near_chance(self) -> bool:
-        """Whether the interval reaches chance, so that nothing shows that the network has learned."""
+        """Tell whether the interval reaches chance, so that nothing shows that the network has learned."""
         return self.interval[1] >= self.chance
 
     def sentences(self) -> str:
-        """Return what the figures say."""
+        """Return the figures in words."""
         low, high = (100 * each for each in self.interval)
         return (
             f"validation error {100 * self.error:.1f} % ({self.wrong} of {self.images}; 95 % interval {low:.1f} to "
@@ -55,17 +55,17 @@ class Verdict:
 
 
 def refused_share(images: int, *, own: bool = False) -> tuple[float, float]:
-    """Return between which shares of good images a guard from so many validation images refuses, in 95 of 100 cases.
+    """Return the bounds, in 95 of 100 cases, of the share of good images that the guard refuses.
 
-    The threshold is the 95th percentile of the images' strangeness. The share of a distribution that lies above a value
-    of such a rank follows a beta distribution, whatever the strangeness is like.
+    The threshold is the 95th percentile of the images' anomaly scores. The share of a distribution above a value of
+    such a rank follows a beta distribution, whatever the distribution of the scores.
 
     Parameters
     ----------
     images
         Number of validation images.
     own
-        Whether they are of one's own: `capsnet.guard.fit` takes another rank then, which refuses 2 % on average.
+        Whether they are own images: `capsnet.guard.fit` then takes another rank, which refuses 2 % on average.
     """
     rank = min(images, OWN_SHARE * (images + 1)) if own else 0.95 * (images - 1) + 1
     low, high = beta.ppf((0.025, 0.975), images - rank + 1, rank)
@@ -73,19 +73,23 @@ def refused_share(images: int, *, own: bool = False) -> tuple[float, float]:
 
 
 def judge(
-    predicted: np.ndarray, images: np.ndarray, labels: np.ndarray, seen: np.ndarray, seen_labels: np.ndarray
+    predicted: np.ndarray,
+    images: np.ndarray,
+    labels: np.ndarray,
+    training: np.ndarray,
+    training_labels: np.ndarray,
 ) -> Verdict:
-    """Compare predictions (B,) with labels (B,), and with what training images seen (N,C,H,W) would say.
+    """Compare the predictions (B,) with the labels (B,), with chance and with the nearest training images (N,C,H,W).
 
     Parameters
     ----------
     predicted, images, labels
         Of the validation images: the network's classes, uint8 (B,C,H,W), and the true classes.
-    seen, seen_labels
+    training, training_labels
         Of the training images.
     """
-    frequent = np.bincount(seen_labels).argmax()
-    nearest = seen_labels[nearest_neighbours(images, seen)]
+    frequent = np.bincount(training_labels).argmax()
+    nearest = training_labels[nearest_neighbours(images, training)]
     return Verdict(
         images=len(labels),
         wrong=int((predicted != labels).sum()),
@@ -94,12 +98,12 @@ def judge(
     )
 
 
-def nearest_neighbours(images: np.ndarray, seen: np.ndarray) -> np.ndarray:
+def nearest_neighbours(images: np.ndarray, training: np.ndarray) -> np.ndarray:
     """Return the row (B,) of the image in uint8 (N,C,H,W) that is nearest to each of uint8 (B,C,H,W)."""
-    table = seen.reshape(len(seen), -1).astype(np.float32) / 255
+    table = training.reshape(len(training), -1).astype(np.float32) / 255
     norms = np.square(table).sum(axis=1)
-    found = []
+    nearest = []
     for first in range(0, len(images), NEIGHBOUR_BATCH):
         rows = images[first : first + NEIGHBOUR_BATCH].reshape(-1, table.shape[1]).astype(np.float32) / 255
-        found.append((norms - 2 * rows @ table.T).argmin(axis=1))
-    return np.concatenate(found)
+        nearest.append((norms - 2 * rows @ table.T).argmin(axis=1))
+    return np.concatenate(nearest)

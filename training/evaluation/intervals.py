@@ -1,10 +1,10 @@
-"""What a count of errors says: Wilson's interval of a share, and Fisher's exact test between two counts."""
+"""Compute intervals and tests of error counts: Wilson's interval of a share, and Fisher's exact test."""
 
 import math
 
 from scipy.stats import fisher_exact
 
-# Of a normal distribution: 95 % lie within so many standard deviations.
+# 95 % of a normal distribution lie within so many standard deviations.
 NORMAL_95 = 1.96
 
 
@@ -19,7 +19,7 @@ def wilson(wrong: int, count: int) -> tuple[float, float]:
 def fisher_p(wrong: int, other: int, count: int) -> float:
     """Return the p-value of two counts of errors, each of `count` images, if both models are equally good.
 
-    Fisher's exact test, two-sided. It takes the counts as independent, while models err on the same images: for a pair
-    whose answers are known McNemar's test says more.
+    Fisher's exact test, two-sided. It takes the counts as independent, while models err on the same images. With the
+    answers of both models, McNemar's test would be more powerful.
     """
     return float(fisher_exact([[wrong, count - wrong], [other, count - other]]).pvalue)

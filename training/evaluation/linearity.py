@@ -1,4 +1,4 @@
-"""How straight the way of a pose is as its image is transformed, beside that of the features of other networks.
+"""Measure how straight a pose moves as its image is transformed, beside the features of other networks.
 
 Legend: N images, S steps, D dimensions of a pose or of a class's features.
 """
@@ -16,7 +16,7 @@ STEPS = 13
 
 @dataclass(frozen=True)
 class Straightness:
-    """What one property does to the vectors of one model; medians over images.
+    """The straightness of one property for one model; medians over images.
 
     Attributes
     ----------
@@ -34,13 +34,13 @@ class Straightness:
 
 
 def measure_linearity(model: Model, images: np.ndarray, labels: np.ndarray, name: str) -> Straightness:
-    """Transform images (N,C,H,W) of the classes labels (N,) in steps, as far as directions are measured."""
+    """Transform images (N,C,H,W) of the classes labels (N,) in steps, over the range of the directions."""
     reach = PROPERTIES[name].reach
     amounts = np.linspace(-reach, reach, STEPS)
     rows = np.arange(len(images))
-    read = [model.encode(transform(images, name, float(amount))) for amount in amounts]
-    lengths = np.stack([each[0][rows, labels] for each in read], axis=1)  # (N,S)
-    vectors = np.stack([each[1][rows, labels] for each in read], axis=1)  # (N,S,D)
+    encoded = [model.encode(transform(images, name, float(amount))) for amount in amounts]
+    lengths = np.stack([each[0][rows, labels] for each in encoded], axis=1)  # (N,S)
+    vectors = np.stack([each[1][rows, labels] for each in encoded], axis=1)  # (N,S,D)
     moved = vectors - vectors[:, [STEPS // 2]]
     slopes = np.einsum("nsd,s->nd", moved, amounts) / np.square(amounts).sum()  # (N,D)
     common = []

@@ -1,8 +1,8 @@
-"""What can be measured on the image of a stroke: its thickness, slant, width, height, area, length and place.
+"""Measure the image of a stroke: its thickness, slant, width, height, area, length and position.
 
-As Morpho-MNIST measures digits (Castro, Tan, Kainz, Konukoglu, Glocker 2019, "Morpho-MNIST: Quantitative Assessment and
-Diagnostics for Representation Learning", JMLR 20, https://arxiv.org/abs/1809.10780): images are made four times as
-large, area, length and thickness are those of the thresholded image and its skeleton, the rest of the grey one.
+It follows Morpho-MNIST (Castro, Tan, Kainz, Konukoglu, Glocker 2019, "Morpho-MNIST: Quantitative Assessment and
+Diagnostics for Representation Learning", JMLR 20, https://arxiv.org/abs/1809.10780): images are enlarged four times;
+area, length and thickness come from the thresholded image and its skeleton, the rest from the grey one.
 
 Legend: B images, H and W height and width in pixels, h and w four times as many.
 """
@@ -16,7 +16,7 @@ from skimage.transform import resize
 
 SCALE = 4
 BATCH = 100
-# The last bit of an image's light above and below, or to both sides, is a stray pixel and no part of its extent.
+# So small a share of an image's light at either end counts as a stray pixel and not as part of its extent.
 TAIL = 0.01
 
 # Each property with its unit, in the order of the columns of `measure`.
@@ -31,12 +31,12 @@ UNITS = {
     "vertical shift": "pixels below the middle",
 }
 PROPERTIES = tuple(UNITS)
-# Meaningful for lines alone: a garment has no stroke.
+# Properties of strokes alone: a garment has none.
 STROKES = ("thickness", "length")
 
 
 def measure(images: np.ndarray) -> np.ndarray:
-    """The properties of images (B,H,W) in [0,1]: (B,P), in the units of `UNITS`.
+    """Return the properties of images (B,H,W) in [0,1]: (B,P), in the units of `UNITS`.
 
     Width is that of the image sheared upright. An image without any light has no properties: its row is NaN.
     """
@@ -52,9 +52,9 @@ def measure(images: np.ndarray) -> np.ndarray:
 
 
 def enlarge(images: np.ndarray) -> np.ndarray:
-    """Images (B,H,W), each side four times as long and smoothed, (B,h,w): what `skimage.transform.pyramid_expand` does.
+    """Enlarge images (B,H,W) four times and smooth them, (B,h,w), as `skimage.transform.pyramid_expand` does.
 
-    It does the same to rows and columns, so for many images a product with a matrix is much faster.
+    Rows and columns are treated alike, so for many images a product with a matrix is much faster.
     """
     (down, smooth_y), (across, smooth_x) = (
         _enlarging(size) for size in images.shape[1:]
@@ -67,7 +67,7 @@ def enlarge(images: np.ndarray) -> np.ndarray:
 
 @lru_cache
 def _enlarging(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cubic interpolation (h,H) and smoothing (h,h) along an axis of `size` pixels, as matrices."""
+    """Return cubic interpolation (h,H) and smoothing (h,h) along an axis of `size` pixels, as matrices."""
     up = [
         resize(row[:, None], (size * SCALE, 1), order=3, mode="reflect", clip=False)[:, 0]
         for row in np.eye(size)
@@ -77,7 +77,7 @@ def _enlarging(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _stroke(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Thickness, area and length (B,) of the strokes in large images (B,h,w), in pixels of the small ones."""
+    """Return thickness, area and length (B,) of the strokes in large images (B,h,w), in pixels of the small ones."""
     low, high = grey.min(axis=(1, 2), keepdims=True), grey.max(axis=(1, 2), keepdims=True)
     ink = np.pad(grey >= low + (high - low) / 2, ((0, 0), (1, 1), (1, 1)))  # a margin, so that no two touch
     # `medial_axis` makes its tables in each call, so all images go into one, below each other.
@@ -95,7 +95,7 @@ def _stroke(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _extent(grey: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Slant, width, height, and shift across and down, (B,) each, of large images (B,h,w), from their moments."""
+    """Return slant, width, height, and shift across and down, (B,) each, of large images (B,h,w), by moments."""
     y, x = np.mgrid[: grey.shape[1], : grey.shape[2]].astype(np.float64)  # y grows downwards
     light = grey / grey.sum(axis=(1, 2), keepdims=True)
     mean_y, mean_x = ((light * axis).sum(axis=(1, 2), keepdims=True) for axis in (y, x))
@@ -112,10 +112,10 @@ def _extent(grey: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def _range(positions: np.ndarray, light: np.ndarray) -> np.ndarray:
-    """Distance (B,) in which all light (B,N) at positions (B,N) lies but a tail on either side."""
+    """Return the distance (B,) that holds all light (B,N) at positions (B,N), except a tail on either side."""
     order = positions.argsort(axis=1)
-    places = np.take_along_axis(positions, order, axis=1)
+    sorted_positions = np.take_along_axis(positions, order, axis=1)
     below = np.take_along_axis(light, order, axis=1).cumsum(axis=1)
-    ends = [np.interp([TAIL, 1 - TAIL], b, p) for b, p in zip(below, places, strict=True)]
+    ends = [np.interp([TAIL, 1 - TAIL], b, p) for b, p in zip(below, sorted_positions, strict=True)]
     distances: np.ndarray = np.diff(ends, axis=1).ravel() / SCALE
     return distances

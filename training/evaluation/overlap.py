@@ -1,4 +1,4 @@
-"""Do the votes for two overlapping digits come apart as the routing goes on?"""
+"""Measure whether the votes for two overlapping digits separate as the routing goes on."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ class Overlap:
 def measure_overlap(
     routing: RoutingGraph, grid: Grid, images: np.ndarray, labels: np.ndarray, pairs: int
 ) -> Overlap:
-    """Put pairs of images (N,C,H,W) in [0,1] of different classes over each other, and route them."""
+    """Overlay pairs of images (N,C,H,W) in [0,1] of different classes, and route them."""
     generator = np.random.default_rng(0)
     gaps = []
     for _ in range(pairs):
@@ -43,7 +43,7 @@ def measure_overlap(
 
 
 def overlapping(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Two images (C,H,W), one moved to the left and the other to the right, the lighter of their pixels."""
+    """Overlay two images (C,H,W), one moved to the left and the other to the right, by the lighter of their pixels."""
     moved = np.zeros_like(left), np.zeros_like(right)
     moved[0][..., :-APART] = left[..., APART:]
     moved[1][..., APART:] = right[..., :-APART]
@@ -52,7 +52,7 @@ def overlapping(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def _centres(votes: np.ndarray, grid: Grid) -> np.ndarray:
-    """Where the votes (T,R,K) for a class lie from left to right in each iteration, (T,) in pixels."""
+    """Return the centre, from left to right, of the votes (T,R,K) for a class in each iteration: (T,) in pixels."""
     weight = np.maximum(votes, 0).sum(axis=1)  # (T,K)
     centres: np.ndarray = (weight * grid.step * np.arange(grid.columns)).sum(axis=1) / weight.sum(axis=1)
     return centres

@@ -1,4 +1,4 @@
-"""The line of the whole pose along which an image turns, slants, widens or moves, for each class, measured.
+"""Measure for each class the direction in which the pose moves as an image turns, slants, widens or shifts.
 
 Training images are transformed in `STEPS` steps, and the exported encoder reads the pose of each. The pose then moves
 by `amount · d`. Two models of d are compared on held-out images: one *vector* for the class, and a *map* of the pose,
@@ -7,8 +7,9 @@ by `amount · d`. Two models of d are compared on held-out images: one *vector* 
 
 - the poses of each image lie near a line (`LEAST_LINEARITY`, R squared), and the lines are near to parallel
   (`LEAST_AGREEMENT`, cosine with d);
-- d foretells where the pose goes (`LEAST_FORETOLD`, R squared over the distance moved);
-- the decoder draws the change: its amount, measured on drawings, follows what was asked (`SLOPES`, `LEAST_DRAWN`);
+- d predicts where the pose moves (`LEAST_FORETOLD`, R squared over the distance moved);
+- the decoder draws the change: its amount, measured on drawings, follows the requested amount (`SLOPES`,
+  `LEAST_DRAWN`);
 - the other properties and the length stay (`MOST_LEAK`, `LEAST_LENGTH`).
 
 Legend: N images, S steps, D pose dimensions, P properties of a drawing.
@@ -31,11 +32,11 @@ from training.evaluation.morphology import measure
 LEAST_LINEARITY, LEAST_AGREEMENT, LEAST_FORETOLD = 0.8, 0.7, 0.5
 SLOPES, LEAST_DRAWN, MOST_LEAK, LEAST_LENGTH = (0.6, 1.4), 0.8, 0.35, 0.9
 STEPS = 9
-# Images of a class: at most so many are read, of which the last third scores; so many are drawn.
+# Images of a class: the most that are read, of which the last third scores, the fewest, and those that are drawn.
 IMAGES, FEWEST, DRAWN = 120, 45, 12
-# Of a set whose scenes are composed, so many first images are made into scenes.
+# First images of a composed set that are made into scenes.
 COMPOSED = 3000
-# How strongly the map is held towards the vector, in variances of a pose dimension.
+# How strongly the map is regularised towards the vector, in variances of a pose dimension.
 RIDGE = 3e-3
 # Properties that the registration of two drawings tells apart, in this order; size is width and height together.
 REGISTERED = ("rotation", "slant", "width", "height", "shift_x", "shift_y")
@@ -57,7 +58,7 @@ class MeasuredDirection:
     Attributes
     ----------
     direction
-        What goes into the card, if it `holds`.
+        The direction for the card, if it `holds`.
     by_vector, by_curve, by_map
         R squared over the distance that held-out poses move, of the three models.
     failed
@@ -72,12 +73,12 @@ class MeasuredDirection:
 
     @property
     def holds(self) -> bool:
-        """Whether every score reaches its threshold."""
+        """Tell whether every score reaches its threshold."""
         return not self.failed
 
 
 def properties_of(card: ModelCard) -> tuple[str, ...]:
-    """Properties to measure on a model: strokes have a weight, other things have none."""
+    """Return the properties to measure on a model: only strokes have a weight."""
     return tuple(name for name in PROPERTIES if card.input.preprocess == "mnist" or name != "weight")
 
 
@@ -97,13 +98,13 @@ def measure_directions(
     model, card
         An exported model.
     data
-        Its training images. Of images of several objects one is transformed, and the others stay.
+        Its training images. In images of several objects one is transformed, and the others stay.
     names
         The properties to measure, of those that the model's images have.
     limit
         Images of each class at most.
     watch
-        Told the name of each class before it is measured.
+        Called with the name of each class before it is measured.
 
     Raises
     ------
@@ -130,7 +131,7 @@ class _Scenes:
     others: np.ndarray | None
 
     def changed(self, name: str, amount: float) -> np.ndarray:
-        """The images with the objects transformed, (N,C,H,W)."""
+        """Return the images with the objects transformed, (N,C,H,W)."""
         moved = transform(self.objects, name, amount)
         return moved if self.others is None else np.clip(moved + self.others, 0, 1)
 
@@ -139,11 +140,11 @@ def _scenes(data: DatasetPart, label: int, limit: int, generator: np.random.Gene
     if data.parts is None:
         rows = generator.permutation(np.flatnonzero(data.labels == label))[:limit]
         return _Scenes(data.images[rows].astype(np.float32) / 255, None)
-    rows, places = np.nonzero(data.labels == label)  # labels (N,K)
+    rows, positions = np.nonzero(data.labels == label)  # labels (N,K)
     chosen = generator.permutation(len(rows))[:limit]
-    rows, places = rows[chosen], places[chosen]
+    rows, positions = rows[chosen], positions[chosen]
     parts = data.parts[rows].astype(np.float32) / 255  # (N,K,C,H,W)
-    objects = parts[np.arange(len(rows)), places]
+    objects = parts[np.arange(len(rows)), positions]
     return _Scenes(objects, np.clip(parts.sum(axis=1) - objects, 0, 1))
 
 
@@ -164,7 +165,7 @@ def _measure(model: Model, card: ModelCard, scenes: _Scenes, label: int, name: s
     vector, offset, turn = _fit(given[fitted], slopes[fitted])
     alone, mapped = np.broadcast_to(vector, slopes.shape), offset + given @ turn.T  # (N,D)
     by_vector, by_map = (_foretold(moved[~fitted], amounts, each[~fitted]) for each in (alone, mapped))
-    # The amounts are symmetric, so that the bend is fitted apart from the slope.
+    # The amounts are symmetric, so the bend can be fitted independently of the slope.
     squares = np.square(amounts)
     bend = np.einsum("nsd,s->nd", moved[fitted], squares).mean(axis=0) / np.square(squares).sum()  # (D,)
     by_curve = _foretold(moved[~fitted] - squares[:, None] * bend, amounts, alone[~fitted], moved[~fitted])
@@ -199,7 +200,7 @@ def _measure(model: Model, card: ModelCard, scenes: _Scenes, label: int, name: s
 
 
 def _failed(direction: PoseDirection) -> tuple[str, ...]:
-    """The scores of a direction that miss their thresholds."""
+    """Return the names of the scores that miss their thresholds."""
     checks = {
         "linearity": direction.linearity >= LEAST_LINEARITY,
         "agreement": direction.agreement >= LEAST_AGREEMENT,
@@ -215,19 +216,19 @@ def _failed(direction: PoseDirection) -> tuple[str, ...]:
 def _read(
     model: Model, card: ModelCard, scenes: _Scenes, label: int, name: str, amounts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Poses (N,S,D) of a class along the steps, and where (N,) the image as it is was classified rightly."""
+    """Return poses (N,S,D) of a class along the steps, and whether (N,) each unchanged image was classified rightly."""
     poses = []
     right = np.ones(len(scenes.objects), dtype=bool)
     for amount in amounts:
-        lengths, found = model.encode(scenes.changed(name, float(amount)).astype(np.float32))
-        poses.append(found[:, label])
+        lengths, capsules = model.encode(scenes.changed(name, float(amount)).astype(np.float32))
+        poses.append(capsules[:, label])
         if amount == 0:
             right = (np.argsort(-lengths, axis=1)[:, : card.objects] == label).any(axis=1)
     return np.stack(poses, axis=1), right
 
 
 def _fit(given: np.ndarray, slopes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The mean (D,) of slopes (N,D), and the offset (D,) and matrix (D,D) of a ridge regression on poses (N,D)."""
+    """Return the mean (D,) of slopes (N,D), and offset (D,) and matrix (D,D) of a ridge regression on poses (N,D)."""
     mean, vector = given.mean(axis=0), slopes.mean(axis=0)
     centred = given - mean
     gram = centred.T @ centred + RIDGE * len(given) * np.eye(given.shape[1])
@@ -238,7 +239,7 @@ def _fit(given: np.ndarray, slopes: np.ndarray) -> tuple[np.ndarray, np.ndarray,
 def _foretold(
     moved: np.ndarray, amounts: np.ndarray, directions: np.ndarray, whole: np.ndarray | None = None
 ) -> float:
-    """R squared of movements (N,S,D) by amounts (S,) along directions (N,D); standing still scores 0.
+    """Return R squared of movements (N,S,D) predicted by amounts (S,) times directions (N,D); no movement scores 0.
 
     `whole` (N,S,D) are the movements from which another model has taken its part already.
     """
@@ -247,7 +248,7 @@ def _foretold(
 
 
 def _linearity(poses: np.ndarray, amounts: np.ndarray) -> np.ndarray:
-    """R squared (N,) of each image's poses (N,S,D) along a line of its own."""
+    """Return R squared (N,) of each image's poses (N,S,D) along its own line."""
     return np.array([linearity(each, amounts) for each in poses])
 
 
@@ -257,7 +258,7 @@ def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _length(given: np.ndarray, directions: np.ndarray, reach: float) -> float:
-    """The mean length at the worse end of the direction, as a share of the length as given; at most 1."""
+    """Return the mean length at the worse end of the direction, as a share of the original length; at most 1."""
     ends = [float(np.linalg.norm(given + side * reach * directions, axis=1).mean()) for side in (-1, 1)]
     whole = float(np.linalg.norm(given, axis=1).mean())
     return round(1 - max(abs(end - whole) for end in ends) / whole, 3)
@@ -272,34 +273,34 @@ def _drawn(
     name: str,
     amounts: np.ndarray,
 ) -> dict[str, float]:
-    """What moving poses (N,D) along directions (N,D) does to their drawings: slope, R squared and leak."""
+    """Measure the drawings of poses (N,D) moved along directions (N,D): slope, R squared and leak."""
     moved = given[:, None] + amounts[:, None] * directions[:, None]  # (N,S,D)
     whole = np.zeros((moved.shape[0] * STEPS, len(card.classes), moved.shape[2]), np.float32)
     whole[:, label] = moved.reshape(-1, moved.shape[2])
     drawn = model.decode(whole, np.full(len(whole), label))
     drawn = drawn.reshape(-1, STEPS, *drawn.shape[1:])  # (N,S,C,H,W)
-    # The same measurement of drawings that are truly transformed says what it would find if all were right.
+    # The same measurement on truly transformed drawings gives the result of a perfect direction.
     middle = drawn[:, STEPS // 2]
     true = np.stack([transform(middle, name, float(amount)) for amount in amounts], axis=1)
     strokes = card.input.preprocess == "mnist"
-    seen, wanted = (
+    measured, expected = (
         _changes(each.mean(axis=2), strokes) for each in (drawn, true)
     )  # (N,S,P), channels together
     own = [KINDS.index(each) for each in (("width", "height") if name == "size" else (name,))]
-    found, asked = seen[:, :, own].mean(axis=2), wanted[:, :, own].mean(axis=2)
-    slope = float((found * asked).sum() / max(np.square(asked).sum(), TINY))
-    rest = np.square(found - slope * asked).sum()
-    astray = (seen - slope * wanted)[:, [0, -1]] / REACHES
-    shares = np.sqrt(np.square(astray).mean(axis=(0, 1)))  # (P,)
+    drawn_own, true_own = measured[:, :, own].mean(axis=2), expected[:, :, own].mean(axis=2)
+    slope = float((drawn_own * true_own).sum() / max(np.square(true_own).sum(), TINY))
+    rest = np.square(drawn_own - slope * true_own).sum()
+    leak = (measured - slope * expected)[:, [0, -1]] / REACHES
+    shares = np.sqrt(np.square(leak).mean(axis=(0, 1)))  # (P,)
     return {
         "slope": round(slope, 3),
-        "r2": round(float(1 - rest / max(np.square(found).sum(), TINY)), 3),
+        "r2": round(float(1 - rest / max(np.square(drawn_own).sum(), TINY)), 3),
         "leak": round(max(float(share) for index, share in enumerate(shares) if index not in own), 3),
     }
 
 
 def _changes(drawn: np.ndarray, strokes: bool) -> np.ndarray:
-    """How drawings (N,S,H,W) differ from the middle one of their row, in the units of `KINDS`: (N,S,P)."""
+    """Return how drawings (N,S,H,W) differ from the middle one of their row, in the units of `KINDS`: (N,S,P)."""
     thickness = np.zeros(drawn.shape[:2])
     if strokes:
         thickness = measure(drawn.reshape(-1, *drawn.shape[2:]))[:, 0].reshape(drawn.shape[:2])
@@ -308,7 +309,7 @@ def _changes(drawn: np.ndarray, strokes: bool) -> np.ndarray:
 
 
 def _registered(drawn: np.ndarray) -> np.ndarray:
-    """How each drawing (N,S,H,W) must be transformed from the middle one of its row: (N,S,P), in units of the amounts.
+    """Return how each drawing (N,S,H,W) is transformed from the middle of its row: (N,S,P), in units of the amounts.
 
     All of `REGISTERED` are found together by Gauss-Newton steps, from the middle outwards.
     """
@@ -317,9 +318,9 @@ def _registered(drawn: np.ndarray) -> np.ndarray:
     smooth = gaussian_filter(drawn.astype(np.float64), (0, 0, BLUR, BLUR))
     start = smooth[:, [middle]].astype(np.float32)  # (N,1,H,W)
     found = np.zeros((count, steps, len(REGISTERED)))
-    for way in (range(middle + 1, steps), range(middle - 1, -1, -1)):
+    for outwards in (range(middle + 1, steps), range(middle - 1, -1, -1)):
         guess = np.zeros((count, len(REGISTERED)))
-        for step in way:
+        for step in outwards:
             guess = _register(start, smooth[:, step], guess)
             found[:, step] = guess
     scaled: np.ndarray = found * REACHES[: len(REGISTERED)]
@@ -327,7 +328,7 @@ def _registered(drawn: np.ndarray) -> np.ndarray:
 
 
 def _register(start: np.ndarray, target: np.ndarray, guess: np.ndarray) -> np.ndarray:
-    """Transformations (N,P), in shares of the reach, that take images (N,1,H,W) to images (N,H,W)."""
+    """Return transformations (N,P), in shares of the reach, that take images (N,1,H,W) to images (N,H,W)."""
     count, size = guess.shape
     for _ in range(ROUNDS):
         here = _composed(start, guess)
@@ -343,7 +344,7 @@ def _register(start: np.ndarray, target: np.ndarray, guess: np.ndarray) -> np.nd
 
 
 def _composed(images: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Images (N,1,H,W) scaled, slanted, turned and shifted, each by its own shares (N,P) of the reach: (N,H·W)."""
+    """Scale, slant, turn and shift images (N,1,H,W), each by its own shares (N,P) of the reach: (N,H·W)."""
     moves = [_composed_matrix(row) for row in shares]
     return warp(images, np.stack(moves)).reshape(len(images), -1)
 
@@ -357,5 +358,5 @@ def _composed_matrix(shares: np.ndarray) -> np.ndarray:
 
 
 def _rounded(row: np.ndarray) -> tuple[float, ...]:
-    """Four significant digits of each number."""
+    """Round each number to four significant digits."""
     return tuple(float(f"{value:.4g}") for value in row)

@@ -6,8 +6,9 @@ A dimension is *named* after a property if both hold:
 - moving it by ±0.25 moves the property of what the decoder draws in the same direction, by at least half a standard
   deviation of the property, and in at least nine of ten images.
 
-The first alone would name a dimension that only happens to go along with what another one draws; the second alone would
-name it for something that the encoder does not use it for. Training images are used throughout: naming is choosing.
+The first condition alone would name a dimension that only correlates with one that draws the property. The second alone
+would name a property for which the encoder does not use the dimension. All images are training images, because naming
+is a choice.
 """
 
 from collections.abc import Callable
@@ -24,9 +25,9 @@ from training.evaluation.morphology import PROPERTIES, STROKES, measure
 CLEAR = 0.5
 LEAST_EFFECT, LEAST_AGREEMENT = 0.5, 0.9
 REACH = 0.25
-# Images of a class: so many at most are looked at, of which a third score what the others fitted; so many are redrawn.
+# Images of a class: the most that are read, of which a third score, the fewest, and those that are redrawn.
 IMAGES, FEWEST, REDRAWN = 600, 60, 24
-# Digits lie centred, so shifts are measured on copies moved by up to so many pixels, as training moved them.
+# Digits are centred, so shifts are measured on copies moved by up to so many pixels, as in training.
 MOVED = 2
 TINY = 1e-12
 SHIFTS = ("horizontal shift", "vertical shift")
@@ -38,7 +39,7 @@ class MeaningError(UserError):
 
 @dataclass(frozen=True)
 class PoseStatistics:
-    """One class: how its pose and the properties of images belong together. D dimensions by P properties.
+    """How the pose of one class and the properties of its images relate: D dimensions by P properties.
 
     Attributes
     ----------
@@ -65,13 +66,13 @@ class PoseStatistics:
     agreement: np.ndarray
 
     def is_significant(self) -> np.ndarray:
-        """Where (D,P) the decoder moves the property clearly and in the direction that the images have it."""
+        """Tell where (D,P) the decoder moves the property clearly, and in the same direction as in the images."""
         clear = (np.abs(self.effect) >= LEAST_EFFECT) & (self.agreement >= LEAST_AGREEMENT)
         moved: np.ndarray = clear & (np.sign(self.effect) == self.sign)
         return moved
 
     def label_dims(self, properties: tuple[str, ...]) -> tuple[PoseMeaning, ...]:
-        """The dimensions that have a meaning, each with its clearest one."""
+        """Return the dimensions that have a meaning, each with its clearest one."""
         scores = np.where(self.is_significant(), self.alone, 0.0)
         return tuple(
             PoseMeaning(dim=dim, meaning=properties[row.argmax()], score=round(float(row.max()), 3))
@@ -104,7 +105,7 @@ def measure_poses(
     limit
         Images of each class at most.
     watch
-        Told the name of each class before it is measured.
+        Called with the name of each class before it is measured.
 
     Returns
     -------
@@ -124,9 +125,7 @@ def measure_poses(
     measured = {}
     for label, name in enumerate(card.classes):
         watch(name)
-        generator = np.random.default_rng(
-            label
-        )  # not the global one: a class is measured alike, whatever came before
+        generator = np.random.default_rng(label)  # not the global one: each class is measured independently
         rows = generator.permutation(np.flatnonzero(data.labels == label))[:limit]
         measured[name] = _measure_class(
             model, data.images[rows].astype(np.float32) / 255, label, columns, generator
@@ -158,7 +157,7 @@ def _measure_class(
 
 
 def shifted(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Images (N,C,H,W), each moved by up to `MOVED` whole pixels on each axis; what comes in from outside is dark."""
+    """Move images (N,C,H,W) by up to `MOVED` whole pixels on each axis, and fill with zeros."""
     framed = np.pad(images, ((0, 0), (0, 0), (MOVED, MOVED), (MOVED, MOVED)))
     height, width = images.shape[2:]
     corners = generator.integers(0, 2 * MOVED + 1, (len(images), 2))
@@ -166,16 +165,16 @@ def shifted(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 
 def _poses_and_properties(model: Model, images: np.ndarray, label: int) -> tuple[np.ndarray, np.ndarray]:
-    """Poses (N,J,D) and properties (N,P) of those images of a class that the model finds it in."""
+    """Return poses (N,J,D) and properties (N,P) of the images that the model classifies rightly."""
     lengths, poses = model.encode(images)
     right = lengths.argmax(axis=1) == label
     values = measure(images[right].mean(axis=1))  # channels together
-    seen = np.isfinite(values).all(axis=1)
-    return poses[right][seen], values[seen]
+    finite = np.isfinite(values).all(axis=1)
+    return poses[right][finite], values[finite]
 
 
 def _relate(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """`whole`, `alone`, `sign` and `partial` of poses x (N,D) and a property y (N,)."""
+    """Return `whole`, `alone`, `sign` and `partial` of poses x (N,D) and a property y (N,)."""
     fitted = np.arange(len(x)) < len(x) * 2 // 3
     dims = x.shape[1]
     alone, sign, partial = np.zeros(dims), np.zeros(dims), np.zeros(dims)
@@ -188,7 +187,7 @@ def _relate(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nd
 
 
 def _residual(x: np.ndarray, y: np.ndarray, fitted: np.ndarray) -> np.ndarray:
-    """What a linear regression of y (N,) on x (N,D), fitted to some rows, leaves of the other rows."""
+    """Return the residuals of a linear regression of y (N,) on x (N,D), fitted to some rows, for the other rows."""
     design = np.column_stack([x, np.ones(len(x))])
     coefficients = np.linalg.lstsq(design[fitted], y[fitted])[0]
     rest: np.ndarray = y[~fitted] - design[~fitted] @ coefficients
@@ -196,18 +195,18 @@ def _residual(x: np.ndarray, y: np.ndarray, fitted: np.ndarray) -> np.ndarray:
 
 
 def _explained(residual: np.ndarray, y: np.ndarray, fitted: np.ndarray) -> np.ndarray:
-    """R squared on the rows that nothing was fitted to."""
+    """Return R squared on the rows that were not fitted."""
     return np.asarray(1 - np.square(residual).mean() / max(float(y[~fitted].var()), TINY))
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Pearson's, of (N,) and (N,); 0 where one of them does not vary."""
+    """Return Pearson's correlation of (N,) and (N,); 0 where one of them does not vary."""
     a, b = a - a.mean(), b - b.mean()
     return float((a * b).sum() / max(float(np.sqrt((a * a).sum() * (b * b).sum())), TINY))
 
 
 def _redraw(model: Model, poses: np.ndarray, label: int, columns: list[int]) -> np.ndarray:
-    """What moving each dimension from one end to the other does to the drawings of poses (N,J,D): (D,N,P)."""
+    """Return how moving each dimension from one end to the other changes the drawings of poses (N,J,D): (D,N,P)."""
     dims = poses.shape[2]
     ends = np.broadcast_to(poses, (2, dims, *poses.shape)).copy()  # (2,D,N,J,D)
     for dim in range(dims):

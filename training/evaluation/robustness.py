@@ -1,8 +1,8 @@
-"""How well a network that was trained on shifted digits alone knows them turned, sheared and scaled.
+"""Measure how well a network that was trained on shifted digits alone classifies them turned, sheared and scaled.
 
 Sabour, Frosst, Hinton 2017 (https://arxiv.org/abs/1710.09829, section 5.2) compare two networks by one number each, on
-a test set with every kind of deformation at once. The same digits under one kind at a time, further and further, say
-where a network loses them.
+a test set with every kind of deformation at once. The same digits under one kind at a time, in growing strength, show
+where a network fails.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,8 +26,8 @@ class Deformation:
     strengths: tuple[float, ...]
 
 
-# By the names of `Affine`, whose change of size is here that of both axes together; and shifts that are drawn evenly up
-# to so many pixels, because the test set's go further than those of training.
+# By the names of `Affine`, where the scale changes both axes together; and shifts drawn evenly up to so many pixels,
+# because those of the test set are larger than those of training.
 AXES = {
     "shift": Deformation("shift up to, pixels", 10, (0, 2, 4, 6, 7, 8, 9, 10)),
     "rotation": Deformation("rotation, °", 20, (-60, -50, -40, -30, -20, -10, 0, 10, 20, 30, 40, 50, 60)),
@@ -35,22 +35,22 @@ AXES = {
     "scale": Deformation("change of size", 0.2, (-0.5, -0.4, -0.3, -0.2, -0.1, 0, 0.1, 0.2, 0.3, 0.4, 0.5)),
 }
 UNCHANGED = {"rotation": 0.0, "shear": 0.0, "scale": 0.0}
-# Of so many test images one is deformed by each strength; a share of 2,000 is known to a percentage point.
+# One of so many test images is deformed by each strength; a share of 2,000 is known to a percentage point.
 EVERY = 5
 
 
 @dataclass(frozen=True)
 class RobustnessCurve:
-    """What a network knows of a test set.
+    """The accuracy of a network on its test sets and under deformations.
 
     Attributes
     ----------
     images
-        Of each test set.
+        Images in each test set.
     accuracy
         Share that is classified rightly, by the name of the test set: first that of the data set trained on.
     deformed_images
-        Of each strength of each kind of deformation.
+        Images for each strength of each kind of deformation.
     deformed
         Share of those that is classified rightly: by kind, (strength, share) in ascending order.
     """
@@ -62,12 +62,12 @@ class RobustnessCurve:
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> "RobustnessCurve":
-        """What `dataclasses.asdict` made of one, out of a JSON file, among other values."""
+        """Read the values of `dataclasses.asdict` from a JSON file, among other values."""
         return cls(**{each.name: values[each.name] for each in fields(cls)})
 
 
 def further_tests(dataset: str) -> tuple[str, ...]:
-    """The data sets that a network trained on this one is to be tested on beside its own."""
+    """Return the data sets on which a network trained on this one is tested beside its own."""
     return tuple(name for name, derived in DERIVED.items() if derived.train_on == dataset)
 
 
@@ -85,7 +85,7 @@ def measure_robustness(
     trained_on
         A name in `training.data.datasets.DERIVED`, for which there are other test sets.
     watch
-        Told each step.
+        Called with the name of each step.
     """
     scene, accuracy = DERIVED[trained_on].scene, {}
     for name in (trained_on, *further_tests(trained_on)):
@@ -103,13 +103,13 @@ def measure_robustness(
 
 
 def deformed_by(scene: CompositionSpec, kind: str, strength: float) -> CompositionSpec:
-    """A scene whose objects are all deformed as far as this, or shifted up to it, and else as they were."""
+    """Return a scene whose objects are all deformed by exactly this strength, or shifted by up to it."""
     if kind == "shift":
         return replace(scene, shift=int(strength), affine=Affine(**UNCHANGED, exact=True))
     return replace(scene, affine=Affine(**UNCHANGED | {kind: strength}, exact=True))
 
 
 def share_right(model: Model, data: DatasetPart) -> float:
-    """Share of images (N,C,H,W) whose longest capsule is that of their class (N,)."""
+    """Return the share of images whose longest capsule is that of their class."""
     lengths, _ = encode_all(model, data)
     return float(np.mean(lengths.argmax(axis=1) == data.labels))

@@ -1,7 +1,7 @@
-"""How fast the encoders of an exported model are on one thread, by batch: what chooses the service's largest batch.
+"""Time the encoders of an exported model on one thread, by batch size.
 
-All variants are timed in turns, so that a change of the clock or a neighbour's work meets all of them, and the median
-of the rounds is kept. The cores should be quiet all the same.
+The result chooses the service's largest batch. All variants are timed in turns, so that other work on the machine slows
+all of them alike, and the median of the rounds is kept. The cores should be idle nevertheless.
 """
 
 import platform
@@ -19,12 +19,12 @@ from capsnet.onnx_model import open_variants
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 ROUNDS = 7
 SECONDS = 0.1  # of one measurement
-# A larger batch costs the service less of its own work an image, so one almost as fast as the fastest is preferred.
+# A larger batch costs the service less overhead an image, so one almost as fast as the fastest is preferred.
 ALMOST = 0.98
 
 
 def measure_speeds(folder: Path, batches: tuple[int, ...] = BATCHES) -> dict[str, Speed]:
-    """Time every encoder of an exported model; raises CardError if it is not sound."""
+    """Time every encoder of an exported model; raises CardError if it is invalid."""
     card, models = open_variants(folder, threads=1)
     images = np.random.default_rng(0).random((max(batches), *card.config.image_shape), np.float32)
     rates: dict[str, dict[int, float]] = {precision: {} for precision in models}
@@ -37,9 +37,9 @@ def measure_speeds(folder: Path, batches: tuple[int, ...] = BATCHES) -> dict[str
 
 
 def _in_turns(runs: Mapping[str, Callable[[], object]]) -> dict[str, float]:
-    """Calls a second of each function, the median of rounds in which each had its turn."""
+    """Return calls a second of each function, the median of rounds in which all take turns."""
     for run in runs.values():
-        run()  # memory is taken at the first
+        run()  # the first run allocates memory
     rounds = [{name: _calls_a_second(run) for name, run in runs.items()} for _ in range(ROUNDS)]
     return {name: statistics.median(each[name] for each in rounds) for name in runs}
 
@@ -53,7 +53,7 @@ def _calls_a_second(run: Callable[[], object]) -> float:
 
 
 def _speed(rates: dict[int, float], exact: dict[int, float]) -> Speed:
-    """What the card says, from images a second by batch of a variant and of the encoder in fp32."""
+    """Return the card's figures, from images a second by batch of a variant and of the encoder in fp32."""
     best = max(batch for batch, rate in rates.items() if rate >= ALMOST * max(rates.values()))
     return Speed(
         processor=processor(),
@@ -64,7 +64,7 @@ def _speed(rates: dict[int, float], exact: dict[int, float]) -> Speed:
 
 
 def processor() -> str:
-    """What the processor calls itself."""
+    """Return the processor's name."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

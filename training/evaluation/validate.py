@@ -1,7 +1,7 @@
-"""Models side by side on images that were held out to validate them, so that one can be chosen without a test set.
+"""Compare models on the images held out to validate them, so that one can be chosen without a test set.
 
-Plain ones flatter where those of the test are from elsewhere: the writers of MNIST's validation digits wrote some
-of its training digits too. Augmented copies go further from what a network has seen. Either way the best epoch of a run
+Plain images are too easy where the test images have another source: the writers of MNIST's validation digits also wrote
+some of its training digits. Augmented copies differ more from the training images. Either way, the best epoch of a run
 was chosen on these images, which favours it a little over other epochs.
 """
 
@@ -20,15 +20,15 @@ from training.trainer.data_lineage import DataLineage
 from training.trainer.device_data import held_out, held_out_count
 from training.trainer.run_state import TrainingError
 
-# A data set, and how its pictures are read.
+# A data set, and the input for which its images are read.
 Images = tuple[str, InputSpec]
 
-MOST_COPIES = 100  # of an image: beyond some thousands their random numbers would be those of epochs
+MOST_COPIES = 100  # of an image: some thousands would share their random numbers with epochs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Copies:
-    """So many copies of each image, augmented by a key of `AUGMENTATIONS`.
+    """A number of copies of each image, augmented by a key of `AUGMENTATIONS`.
 
     Raises
     ------
@@ -49,7 +49,7 @@ class Copies:
 
     @property
     def policy(self) -> Augmentation:
-        """The augmentation by its values."""
+        """Return the values of the augmentation."""
         return AUGMENTATIONS[self.augmentation]
 
 
@@ -63,7 +63,7 @@ class Validated:
     metrics: Metrics
 
     def with_seed(self) -> Metrics:
-        """The figures, the seed beside the name of the data set."""
+        """Return the figures with the seed added to the name of the data set."""
         return replace(self.metrics, dataset=f"{self.metrics.dataset}, seed {self.seed}")
 
 
@@ -72,20 +72,20 @@ def validate_models(
 ) -> list[Validated]:
     """Measure exported models and checkpoints on the images that were held out to validate them.
 
-    Models of one data set and seed are measured on the same images. Where they held out more and fewer, these are the
-    fewest, which are among the others' too. (Scenes of fewer images are other scenes.) Without copies nothing is said
-    of the guard, whose thresholds are taken from these very images.
+    Models of one data set and seed are measured on the same images. If they held out different numbers, these are the
+    images of the smallest number, which the others held out too. (Scenes of fewer images are other scenes.) Without
+    copies the guard is not measured, because its thresholds come from these very images.
 
     Parameters
     ----------
     paths
         Folders of exported models, or checkpoints.
     dataset
-        What they were trained on, where its name alone does not say where it lies: `folder:PATH`.
+        The data set of their training, where its name does not contain its path: `folder:PATH`.
     folder
-        Where the data sets lie.
+        Folder of the data sets.
     copies
-        What to make of the images; None for the images, or scenes, as they validate runs.
+        Copies to make of the images; None for the images or scenes that validate runs.
 
     Raises
     ------

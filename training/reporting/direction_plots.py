@@ -1,4 +1,4 @@
-"""Draw the way from one image to another along their poses, and how a capsule shortens as ink is covered."""
+"""Draw the path from one image to another along their poses, and how a capsule shortens as ink is covered."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from training.data.datasets import DatasetPart
 from training.reporting.reconstruction_plots import label_row, save, show
 
 STEPS, ROWS = 9, 3
-# Images of a class among which the two with the poses that differ most are taken.
+# Images of a class from which the two with the most different poses are chosen.
 AMONG = 60
 # The orders in which ink is covered: their words, colours and lines.
 ORDERS = {
@@ -24,15 +24,15 @@ ORDERS = {
 
 
 def interpolation(model: Model, card: ModelCard, data: DatasetPart, output: Path) -> None:
-    """Draw, for some classes, the way from one image to another along their poses, and along their pixels."""
+    """Draw, for some classes, the path from one image to another along their poses, and along their pixels."""
     labels = np.linspace(0, len(card.classes) - 1, 2 * ROWS + 1).round().astype(int)[1::2]
     figure = Figure(figsize=(0.72 * (STEPS + 2) + 0.9, 0.8 * 2 * len(labels) + 0.4), layout="constrained")
     grid = figure.subplots(2 * len(labels), STEPS + 2, squeeze=False)
     for row, label in enumerate(labels.tolist()):
         images, poses = _far_apart(model, data, label)
         shares = np.linspace(0, 1, STEPS, dtype=np.float32)
-        way = poses[0] + shares[:, None, None] * (poses[1] - poses[0])  # (S,J,D)
-        drawn = model.decode(way, np.full(STEPS, label))
+        path = poses[0] + shares[:, None, None] * (poses[1] - poses[0])  # (S,J,D)
+        drawn = model.decode(path, np.full(STEPS, label))
         mixed = images[0] + shares[:, None, None, None] * (images[1] - images[0])
         for line, pictures in enumerate((drawn, mixed)):
             cells = grid[2 * row + line]
@@ -45,7 +45,7 @@ def interpolation(model: Model, card: ModelCard, data: DatasetPart, output: Path
 
 
 def _far_apart(model: Model, data: DatasetPart, label: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two images (2,C,H,W) of a class whose poses are far apart, and the poses (2,J,D) of all capsules in each."""
+    """Return two images (2,C,H,W) of a class whose poses are far apart, and the poses (2,J,D) of all their capsules."""
     rows = np.flatnonzero(data.labels == label)[:AMONG]
     images = data.images[rows].astype(np.float32) / 255
     lengths, poses = model.encode(images)

@@ -1,4 +1,4 @@
-"""Write the model card in Markdown, README.md beside card.json, out of card.json: `python -m training cards`.
+"""Write the model card in Markdown, README.md beside card.json, from card.json: `python -m training cards`.
 
 Nothing in it is written by hand. A model that a recipe makes says how to train it again by that recipe; any other model
 lists its commands.

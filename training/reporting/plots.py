@@ -1,5 +1,5 @@
-"""Figures of docs/results.md: what a network confuses, how honest its lengths are, its worst mistakes, what its pose
-dimensions mean, how it takes overlapping objects apart, and how networks take deformed ones.
+"""Draw the figures of docs/results.md: confusions, calibration, the worst mistakes, meanings of pose
+dimensions, overlapping objects told apart, and robustness to deformations.
 
 Legend: B images, J classes, D pose dimensions, P properties, C channels, H height, W width.
 """
@@ -18,12 +18,12 @@ from training.evaluation.robustness import AXES, RobustnessCurve
 from training.reporting.reconstruction_plots import label_row, save, show
 
 INK, ACCENT, PALE = "#222222", "#c2410c", "#a8a29e"
-# Of networks side by side, in this order.
+# Colours of networks side by side, in this order.
 LINES = (ACCENT, "#1d4ed8", "#15803d", "#7e22ce", INK)
 
 
 def draw_confusion(counts: np.ndarray, classes: Sequence[str], output: Path) -> None:
-    """How often each class (rows) was taken for each (columns), (J,J); right answers are left pale."""
+    """Draw how often each class (rows) was taken for each (columns), (J,J); right answers are pale."""
     wrong = counts.astype(float)
     np.fill_diagonal(wrong, np.nan)
     figure = Figure(figsize=(5.2, 4.8), layout="constrained", facecolor="white")
@@ -52,7 +52,7 @@ def draw_confusion(counts: np.ndarray, classes: Sequence[str], output: Path) -> 
 
 
 def draw_reliability(bins: Sequence[Bin], error: float, output: Path) -> None:
-    """Of the images whose longest capsule is so long, how many are classified rightly; and how many there are."""
+    """Draw the share classified rightly, and the number of images, by the length of the longest capsule."""
     figure = Figure(figsize=(4.2, 4.2), layout="constrained", facecolor="white")
     above, below = figure.subplots(2, 1, height_ratios=[3, 1], sharex=True)
     middles = [(b.low + b.high) / 2 for b in bins]
@@ -78,7 +78,7 @@ def draw_reliability(bins: Sequence[Bin], error: float, output: Path) -> None:
 def draw_mistakes(
     images: np.ndarray, drawn: np.ndarray, captions: Sequence[str], output: Path, columns: int = 10
 ) -> None:
-    """Wrongly classified images (B,C,H,W), each above what its longest capsule draws, with a line about each."""
+    """Draw wrongly classified images (B,C,H,W), each above the drawing of its longest capsule, with a caption."""
     rows = -(-len(images) // columns)
     figure = Figure(figsize=(0.86 * columns, 2.05 * rows), layout="constrained", facecolor="white")
     grid = figure.subplots(2 * rows, columns, squeeze=False)
@@ -92,9 +92,9 @@ def draw_mistakes(
 
 
 def draw_meaning(measured: dict[str, PoseStatistics], properties: Sequence[str], output: Path) -> None:
-    """For each class, held-out R squared of each property (P rows) by each dimension (D columns), with its sign.
+    """Draw for each class held-out R squared, with its sign, of each property (P rows) by each dimension (D columns).
 
-    What has a name is framed.
+    Named dimensions are framed.
     """
     columns = min(5, len(measured))
     rows = -(-len(measured) // columns)
@@ -125,7 +125,7 @@ def draw_pairs(
     captions: Sequence[str],
     output: Path,
 ) -> None:
-    """Pairs: images (B,C,H,W), their parts and the drawing for each (B,2,C,H,W), and that for an absent class."""
+    """Draw pairs: images (B,C,H,W), their parts and the drawing of each (B,2,C,H,W), and that of an absent class."""
     rows = [images, parts[:, 0], drawn[:, 0], parts[:, 1], drawn[:, 1], absent]
     names = [
         "image",
@@ -147,9 +147,9 @@ def draw_pairs(
 
 
 def draw_robustness(found: Mapping[str, RobustnessCurve], output: Path) -> None:
-    """Networks by name: the share that each knows of its test sets, then under each deformation at each strength.
+    """Draw the accuracy of networks, by name, on their test sets, then under each deformation at each strength.
 
-    How far the deformations of the test set go is shaded.
+    The range of the test set's deformations is shaded.
     """
     kinds = list(next(iter(found.values())).deformed)
     figure = Figure(figsize=(10.4, 2.9), layout="constrained", facecolor="white")

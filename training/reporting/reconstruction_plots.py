@@ -1,4 +1,4 @@
-"""Pictures that say what capsules are for: what the decoder draws from them, and what moving one dimension does."""
+"""Draw what the decoder makes of capsules, and how moving one dimension changes it."""
 
 from pathlib import Path
 
@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 from capsnet.onnx_model import Model, open_variants
 from training.data.datasets import DatasetPart
 
-# Through which the paper moves a dimension, and in how many steps.
+# The paper moves a dimension by ±REACH, in so many steps.
 REACH, STEPS = 0.25, 11
 matplotlib.rcParams.update({"font.family": "DejaVu Sans", "font.size": 9})
 
 
 def sweep(model: Model, poses: np.ndarray, label: int) -> np.ndarray:
-    """What moving each dimension of one capsule draws: (D, STEPS, C, H, W), from the poses (J,D) of one image."""
+    """Return the drawings as each dimension of one capsule moves: (D, STEPS, C, H, W), for an image's poses (J,D)."""
     dims = poses.shape[1]
     moved = np.broadcast_to(poses, (dims, STEPS, *poses.shape)).copy()  # (D,S,J,D)
     offsets = np.linspace(-REACH, REACH, STEPS, dtype=np.float32)
@@ -26,7 +26,7 @@ def sweep(model: Model, poses: np.ndarray, label: int) -> np.ndarray:
 
 
 def most_visible(sheet: np.ndarray, count: int) -> list[int]:
-    """The dimensions whose ends differ most in a sheet (D,S,C,H,W), in ascending order."""
+    """Return the dimensions whose ends differ most in a sheet (D,S,C,H,W), in ascending order."""
     change = np.abs(sheet[:, -1] - sheet[:, 0]).mean(axis=(1, 2, 3))
     return sorted(np.argsort(change)[::-1][:count].tolist())
 
@@ -39,7 +39,7 @@ def reconstructions(
     Parameters
     ----------
     folder
-        An exported model; raises CardError if it is not sound.
+        An exported model; raises CardError if it is invalid.
     data
         Images of the model's classes to choose from.
     output
@@ -51,7 +51,7 @@ def reconstructions(
     """
     card, variants = open_variants(folder)
     model = variants["fp32"]
-    shown = [middling(model, data, label) for label in range(len(card.classes))]
+    shown = [typical_image(model, data, label) for label in range(len(card.classes))]
     images = data.images[shown].astype(np.float32) / 255
     lengths, poses = model.encode(images)
     winner = lengths.argmax(axis=1)
@@ -78,7 +78,7 @@ def reconstructions(
 
 def perturbations(model: Model, data: DatasetPart, output: Path, *, example: int = 0) -> None:
     """Draw the paper's sheet: every dimension (rows) of one image's capsule moved through ±`REACH` (columns)."""
-    image = data.images[[middling(model, data, example)]].astype(np.float32) / 255
+    image = data.images[[typical_image(model, data, example)]].astype(np.float32) / 255
     lengths, poses = model.encode(image)
     sheet = sweep(model, poses[0], int(lengths[0].argmax()))
     dims = len(sheet)
@@ -92,20 +92,20 @@ def perturbations(model: Model, data: DatasetPart, output: Path, *, example: int
 
 
 def save(figure: Figure, output: Path) -> None:
-    """Write a figure without what would change with the version that wrote it."""
+    """Write a figure without metadata that changes with the version of Matplotlib."""
     output.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(output, dpi=110, metadata={"Software": None})
 
 
-def middling(model: Model, data: DatasetPart, label: int) -> int:
-    """An ordinary image of a class, by its row: of the first hundred, the one whose capsule has the median length."""
+def typical_image(model: Model, data: DatasetPart, label: int) -> int:
+    """Return the row of a typical image of a class: of the first hundred, the one with the median length."""
     rows = np.flatnonzero(data.labels == label)[:100]
     lengths, _ = model.encode(data.images[rows].astype(np.float32) / 255)
     return int(rows[np.argsort(lengths[:, label])[len(rows) // 2]])
 
 
 def show(axes: matplotlib.axes.Axes, image: np.ndarray, title: str = "") -> None:
-    """Put an image (C,H,W) in [0,1] on axes."""
+    """Show an image (C,H,W) in [0,1] on axes."""
     pixels = image.transpose(1, 2, 0) if image.shape[0] == 3 else image[0]  # of a stereo pair the left one
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set(xticks=[], yticks=[])
@@ -114,5 +114,5 @@ def show(axes: matplotlib.axes.Axes, image: np.ndarray, title: str = "") -> None
 
 
 def label_row(axes: matplotlib.axes.Axes, text: str) -> None:
-    """Say to the left of the first image of a row what the row holds."""
+    """Write the text to the left of the first image of a row."""
     axes.set_ylabel(text, rotation=0, ha="right", va="center", color="0.35", labelpad=6)

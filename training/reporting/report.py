@@ -1,4 +1,4 @@
-"""Everything that docs/results.md shows of a model: figures into images/, numbers into results/NAME.json.
+"""Report what docs/results.md shows of a model: figures into images/, numbers into results/NAME.json.
 
 Numbers on the test set are reported and nothing is chosen by them; what pose dimensions mean, and examples of what the
 decoder draws, come from training images.
@@ -34,7 +34,7 @@ from training.trainer.run_state import RunIdentity
 
 MISTAKES, PAIRS = 20, 8
 EXAMPLE = 2
-ATTACKED = 1000  # of the test images, unless told otherwise
+ATTACKED = 1000  # test images, by default
 ORDER = ["none", *ATTACKS]
 Watch = Callable[[str], None]
 
@@ -49,15 +49,15 @@ def report_model(
     folder
         The exported model.
     dataset
-        Whose images to use; by default what the model was trained on.
+        The data set of the images; by default that of the model's training.
     data
-        Where the data sets lie.
+        Folder of the data sets.
     output
         Gets images/NAME-*.png and results/NAME.json.
     example
-        Class whose pose is moved; by default the third, which of digits is the 2, or the last of two.
+        Class whose pose is moved; by default the third, which is the digit 2, or the last of two.
     watch
-        Told each step, and each omission with its reason.
+        Called with each step, and each omission with its reason.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def report_model(
 def _draw(
     folder: Path, model: Model, card: ModelCard, training: DatasetPart, pictures: Path, example: int
 ) -> None:
-    """Draw images beside what the decoder makes of them, and the example with each dimension of its pose moved."""
+    """Draw images beside their reconstructions, and the example with each dimension of its pose moved."""
     drawn, moved = (pictures / f"{card.name}-{what}.png" for what in ("reconstructions", "perturbations"))
     reconstruction_plots.reconstructions(folder, training, drawn, example=example)
     reconstruction_plots.perturbations(model, training, moved, example=example)
@@ -123,11 +123,11 @@ def report_attacks(
     path
         An exported model, or RUN/best.safetensors, whose folder names its model, or the recipe's whose stage it is.
     dataset, data, output, watch
-        As `report_model` takes them.
+        As for `report_model`.
     images
-        How many of the test set to attack, from its beginning.
+        How many images of the test set to attack, from its beginning.
     names
-        Of the attacks; what others did before, to as many images, stays. All by default.
+        Names of the attacks, all by default; earlier results of others on as many images stay.
 
     Raises
     ------
@@ -136,24 +136,24 @@ def report_attacks(
     """
     if unknown := set(names) - ATTACKS.keys():
         raise DatasetError(f"--attack: is {min(unknown)!r}; it must be one of {', '.join(ATTACKS)}")
-    victim = _exported(path) if path.is_dir() else _checkpoint(path, data)
-    if victim.objects > 1:
+    target = _exported(path) if path.is_dir() else _checkpoint(path, data)
+    if target.objects > 1:
         raise DatasetError(f"{path}: finds several objects in an image; attacks are on one")
-    name = dataset or victim.dataset
-    check_classes(path, victim.classes, victim.input, victim.objects, name)
-    test = load(name, "test", data, spec=victim.input)
-    check_unseen(path, victim.training_data, name, test)
+    name = dataset or target.dataset
+    check_classes(path, target.classes, target.input, target.objects, name)
+    test = load(name, "test", data, spec=target.input)
+    check_unseen(path, target.training_data, name, test)
     attacked = DatasetPart(test.images[:images], test.labels[:images])
     rows = []
     for outcome in outcomes(
-        victim.network.requires_grad_(False), attacked, victim.guard, names=names or ATTACKS
+        target.network.requires_grad_(False), attacked, target.guard, names=names or ATTACKS
     ):
         watch(f"{outcome.attack} at {outcome.epsilon}")
         rows.append(asdict(outcome))
     if names:
-        rows = _with_earlier(output, victim.name, rows)
-    found = {"model": victim.name, "architecture": victim.network.config.architecture, "attacks": rows}
-    save_results(output, victim.name, found)
+        rows = _with_earlier(output, target.name, rows)
+    found = {"model": target.name, "architecture": target.network.config.architecture, "attacks": rows}
+    save_results(output, target.name, found)
 
 
 def _with_earlier(output: Path, name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -198,7 +198,7 @@ def _exported(folder: Path) -> AttackTarget:
 
 
 def _checkpoint(path: Path, data: Path | None) -> AttackTarget:
-    """With the guard that an export would write into the card, from the run's validation images."""
+    """Return a target with the guard that an export would write, from the run's validation images."""
     network, header = load_network(path)
     origin = RunIdentity.read(path, header)
     config = origin.config
@@ -217,13 +217,13 @@ def _checkpoint(path: Path, data: Path | None) -> AttackTarget:
 
 
 def _made_by(run: Path) -> str:
-    """The name of the model that a run makes; `training.recipes` has runs in NAME-seed-0/stage-1."""
+    """Return the name of the model that a run makes; `training.recipes` has runs in NAME-seed-0/stage-1."""
     is_stage = re.fullmatch(r"stage-\d+", run.name)
     return re.sub(r"-seed-\d+$", "", run.parent.name) if is_stage else run.name
 
 
 def _affine(model: Model, card: ModelCard, dataset: str, data: Path | None, watch: Watch) -> dict[str, Any]:
-    """How well a model that was trained on shifted digits knows deformed ones, and what it is compared by."""
+    """Measure how well a model trained on shifted digits classifies deformed ones, for the comparison with others."""
     source = load(DERIVED[dataset].source, "test", data)
     made = {key: card.training.get(key) for key in ("command", "best_epoch", "validation_error")}
     return {
@@ -235,7 +235,7 @@ def _affine(model: Model, card: ModelCard, dataset: str, data: Path | None, watc
 
 
 def compare(output: Path) -> None:
-    """Draw what puts models side by side, out of everything that has been kept."""
+    """Draw the charts that compare models, from all saved results."""
     found = {
         each["model"]: RobustnessCurve.read(each["affine"])
         for each in read_results(output)
@@ -247,7 +247,7 @@ def compare(output: Path) -> None:
 
 
 def save_results(output: Path, name: str, found: dict[str, Any]) -> None:
-    """Put what was measured into results/NAME.json, beside what another command has put there."""
+    """Save measured values in results/NAME.json, beside those of other commands."""
     path = output / "results" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -255,15 +255,15 @@ def save_results(output: Path, name: str, found: dict[str, Any]) -> None:
 
 
 def _tested(model: Model, card: ModelCard, test: DatasetPart, pictures: Path) -> dict[str, Any]:
-    """Confusion, calibration and the worst mistakes on a test set."""
+    """Measure confusion, calibration and the worst mistakes on a test set."""
     lengths, poses = encode_all(model, test)
     winner, classes = lengths.argmax(axis=1), len(card.classes)
     counts = np.bincount(test.labels * classes + winner, minlength=classes**2).reshape(classes, classes)
     plots.draw_confusion(counts, card.classes, pictures / f"{card.name}-confusion.png")
     bins, error = calibrate(lengths, test.labels)
     plots.draw_reliability(bins, error, pictures / f"{card.name}-reliability.png")
-    lead = lengths.max(axis=1) - lengths[np.arange(len(lengths)), test.labels]
-    worst = np.argsort(-lead)[: min(MISTAKES, int((winner != test.labels).sum()))]
+    margin = lengths.max(axis=1) - lengths[np.arange(len(lengths)), test.labels]
+    worst = np.argsort(-margin)[: min(MISTAKES, int((winner != test.labels).sum()))]
     if len(worst):
         captions = [
             f"{card.classes[test.labels[row]]} → {card.classes[winner[row]]}\n{lengths[row].max():.2f}"
@@ -286,7 +286,7 @@ def _tested(model: Model, card: ModelCard, test: DatasetPart, pictures: Path) ->
 
 
 def _meaning(model: Model, card: ModelCard, training: DatasetPart, pictures: Path) -> dict[str, Any]:
-    """What pose dimensions mean, by class."""
+    """Measure what pose dimensions mean, by class."""
     measured, properties = measure_poses(model, card, training), properties_of(card)
     plots.draw_meaning(measured, properties, pictures / f"{card.name}-meaning.png")
     return {
@@ -303,13 +303,13 @@ def _meaning(model: Model, card: ModelCard, training: DatasetPart, pictures: Pat
 
 
 def _pairs(model: Model, card: ModelCard, test: DatasetPart, pictures: Path) -> dict[str, Any]:
-    """How well two overlapping objects are told apart, and how empty the drawing of a class that is not there is."""
+    """Measure how well two overlapping objects are told apart, and how empty the drawing of an absent class is."""
     if test.parts is None:
         raise DatasetError(f"{card.name}: looks for pairs, but its images do not say what they were made of")
     lengths, poses = encode_all(model, test)
     labels, parts = test.labels, test.parts.astype(np.float32) / 255  # (B,2), (B,2,C,H,W)
-    found = np.argsort(-lengths, axis=1, kind="stable")[:, :2]
-    there = (labels[:, :, None] == found[:, None]).any(axis=2)  # (B,2)
+    predicted = np.argsort(-lengths, axis=1, kind="stable")[:, :2]
+    right = (labels[:, :, None] == predicted[:, None]).any(axis=2)  # (B,2)
     absent = np.where(_present(lengths.shape, labels), -1.0, lengths).argmax(
         axis=1
     )  # the likeliest wrong class
@@ -323,8 +323,8 @@ def _pairs(model: Model, card: ModelCard, test: DatasetPart, pictures: Path) -> 
     )
     return {
         "images": len(labels),
-        "digits_right": float(there.mean()),
-        "exact_match": float(there.all(axis=1).mean()),
+        "digits_right": float(right.mean()),
+        "exact_match": float(right.all(axis=1).mean()),
         "squared_error_own": float(own),
         "squared_error_other": float(other),
         "light_present": float(drawn.sum(axis=(2, 3, 4)).mean()),
@@ -338,7 +338,7 @@ def _decode(model: Model, poses: np.ndarray, label: np.ndarray) -> np.ndarray:
 
 
 def _present(shape: tuple[int, ...], labels: np.ndarray) -> np.ndarray:
-    """Which classes are in each image: bool (B,J), from labels (B,K)."""
+    """Return which classes are in each image: bool (B,J), from labels (B,K)."""
     flags = np.zeros(shape, dtype=bool)
     np.put_along_axis(flags, labels, True, axis=1)
     return flags

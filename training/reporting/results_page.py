@@ -1,7 +1,7 @@
-"""Put measured numbers into docs/results.md; none is copied by hand.
+"""Write measured numbers into docs/results.md; none is copied by hand.
 
-A table stands between `<!-- figures: NAME -->` and `<!-- end -->`; what has not been measured says with which command
-it would be. Numbers come from results/NAME.json beside the page, and from the cards of the models that ship.
+A table stands between `<!-- figures: NAME -->` and `<!-- end -->`; in place of a missing one stands the command that
+measures it. Numbers come from results/NAME.json beside the page, and from the cards of the models that ship.
 """
 
 import csv
@@ -22,7 +22,7 @@ ARTIFACTS = Path("artifacts")
 AFFINE_CHART = "affine.png"
 # The small chart of the README.
 COMPARISON_CHART = "comparison.png"
-PLACE = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+PLACEHOLDER = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 # The log of every stage of a model that ships: NAME/stage-1.csv and so on.
 LOGS = Path("docs") / "results" / "logs"
 # Published errors in percent, of 10,000 test images. Most are the best epoch on the test set.
@@ -48,27 +48,28 @@ Result = dict[str, Any]
 
 
 def render_results_page(output: Path) -> list[Path]:
-    """Fill results.md in a folder, if it is there, from results/*.json beside it; the pages that were filled."""
+    """Fill results.md in a folder, if present, from results/*.json beside it; return the filled pages."""
     page = output / "results.md"
     if not page.is_file():
         return []
     results = read_results(output)
     text = page.read_text(encoding="utf-8")
     page.write_text(
-        PLACE.sub(lambda found: found[1] + section(found[2], results) + found[3], text), encoding="utf-8"
+        PLACEHOLDER.sub(lambda found: found[1] + section(found[2], results) + found[3], text),
+        encoding="utf-8",
     )
     return [page]
 
 
 def read_results(output: Path) -> list[Result]:
-    """What has been measured of each model, by the names of their files."""
+    """Return the measured values of each model, by the names of their files."""
     return [
         json.loads(path.read_text(encoding="utf-8")) for path in sorted((output / "results").glob("*.json"))
     ]
 
 
 def section(name: str, results: list[Result]) -> str:
-    """The text of one place in the page, ending in a newline."""
+    """Return the text for one placeholder in the page, ending in a newline."""
     own = [result for result in results if name in result]
     if name in CARDS:
         return CARDS[name](_cards())
@@ -81,7 +82,7 @@ def section(name: str, results: list[Result]) -> str:
 
 
 def markdown(heading: list[str], rows: Iterable[list[str]], left: int = 1) -> str:
-    """A table whose columns after the first `left` are numbers."""
+    """Return a table whose columns after the first `left` are numbers."""
     rule = ["---"] * left + ["---:"] * (len(heading) - left)
     return "".join(f"| {' | '.join(cells)} |\n" for cells in [heading, rule, *rows])
 
@@ -91,7 +92,7 @@ def _cards() -> list[ModelCard]:
 
 
 def _errors(cards: list[ModelCard]) -> str:
-    """Return what the cards of the shipped models say of the test set."""
+    """Return the figures on the test set from the cards of the shipped models."""
     rows = [
         [
             f"`{card.name}`",
@@ -187,7 +188,7 @@ def _anchors(cards: list[ModelCard]) -> str:
 
 
 def _architecture(card: ModelCard) -> str:
-    """Return the name of an architecture, with everything unusual: primary capsules, networks, mirrored images."""
+    """Return the name of an architecture with its special options: primary capsules, networks, mirrored images."""
     config = card.config
     words = [config.architecture]
     if config.primary_capsules != ModelConfig.primary_capsules:
@@ -260,7 +261,7 @@ def _directions(results: list[Result]) -> str:
 
 
 def _median(figures: Sequence[float | None]) -> str:
-    """The median with two digits; a dash where an older measurement has none."""
+    """Return the median with two digits; a dash where an older measurement has none."""
     known = [each for each in figures if each is not None]
     return f"{median(known):.2f}" if known else "-"
 
@@ -338,7 +339,7 @@ def _pairs(results: list[Result]) -> str:
 
 
 def _affine(results: list[Result]) -> str:
-    """The networks of each data set that was trained on, side by side: its test set, then the others."""
+    """Return the accuracies of the networks side by side: on their own test set, then on the others."""
     sets = list(results[0]["affine"]["accuracy"])
     heading = [
         "model",

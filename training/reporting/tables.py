@@ -1,4 +1,4 @@
-"""What the command line says of models and their variants."""
+"""Make the tables that the command line prints of models and their variants."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,19 +13,19 @@ from rich.table import Table
 from capsnet.card import Metrics, Speed, Validation
 from training.evaluation.intervals import wilson
 
-if TYPE_CHECKING:  # what measures is slow to import, and most commands need none of it
+if TYPE_CHECKING:  # these modules are slow to import, and most commands need none of them
     from training.evaluation.evaluate import MeasuredEpoch
     from training.evaluation.pose_directions import MeasuredDirection
     from training.evaluation.pose_meaning import PoseStatistics
 
-# No table has more columns of text.
+# No table is wider, in characters.
 WIDEST = 1000
-# What a cell of words has of a line.
+# Width of a cell of words.
 WORDS = 36
 
 
 def print_full_width(table: Table) -> None:
-    """Print a table with every figure in it, also where the terminal is narrower: its lines are broken there."""
+    """Print a table with every figure, also where the terminal is narrower: its lines are broken there."""
     console = Console()
     needed = Measurement.get(console, console.options.update_width(WIDEST), table).maximum
     console.width = max(console.width, needed)
@@ -44,7 +44,7 @@ def _narrow(title: str | None = None) -> Table:
 
 
 def metrics_table(rows: list[tuple[str, str, Metrics]]) -> Table:
-    """A row for each model and variant."""
+    """Return a row for each model and variant."""
     table = _narrow()
     for name in ("model", "variant", "data set"):
         table.add_column(name, no_wrap=True)
@@ -110,7 +110,7 @@ def epochs_table(run: Path, epochs: Sequence["MeasuredEpoch"]) -> Table:
 
 
 def names_of(paths: Sequence[Path]) -> dict[Path, str]:
-    """Each model by the name of its folder, each checkpoint by its run too, and by more where that is not enough."""
+    """Name each model by its folder, and each checkpoint also by its run; add parent folders where names are equal."""
     whole = {path: path.resolve() for path in paths}
     names = {}
     for path, parts in whole.items():
@@ -128,7 +128,7 @@ def _percent(share: float | None) -> str:
 
 
 def speed_table(path: Path, speeds: dict[str, Speed]) -> Table:
-    """Images a second of one thread: a row a variant, a column a batch."""
+    """Return images a second of one thread: a row for each variant, a column for each batch."""
     first = next(iter(speeds.values()))
     table = _narrow(f"images/s by batch, one thread of {first.processor}")
     for name in ("model", "variant"):
@@ -143,7 +143,7 @@ def speed_table(path: Path, speeds: dict[str, Speed]) -> Table:
 
 
 def meaning_table(measured: "dict[str, PoseStatistics]", properties: tuple[str, ...]) -> Table:
-    """A row a class: how well its whole pose tells each property (R squared), and the dimensions that have a name."""
+    """Return a row for each class: R squared of each property by the whole pose, and the named dimensions."""
     table = _narrow("held-out R² of each property by the whole pose")
     table.add_column("class")
     for name in properties:
@@ -156,7 +156,7 @@ def meaning_table(measured: "dict[str, PoseStatistics]", properties: tuple[str, 
 
 
 def directions_table(measured: "dict[str, list[MeasuredDirection]]") -> Table:
-    """A row for each class and property: its held-out scores, and whether it is named or what it misses."""
+    """Return a row for each class and property: its held-out scores, and whether it is named or which scores fail."""
     table = _narrow("directions of the pose, on held-out images")
     table.add_column("class")
     table.add_column("property", no_wrap=True)
@@ -176,7 +176,7 @@ def directions_table(measured: "dict[str, list[MeasuredDirection]]") -> Table:
 
 
 def describe_validation(figures: Validation | None) -> str:
-    """What a variant does to the validation images, in a line."""
+    """Return a variant's figures on the validation images, in a line."""
     if figures is None:
         return "not measured"
     return (

@@ -1,4 +1,4 @@
-"""Choose the settings of a run on a folder of images from what the folder holds."""
+"""Choose the settings of a run on a folder of images from the facts about the images."""
 
 import math
 from dataclasses import dataclass, replace
@@ -8,11 +8,11 @@ from training.trainer.config import FOLDER_MINUTES
 from training.trainer.run_config import RunConfig
 from training.trainer.run_state import EarlyStop
 
-# Share of the images from which a folder counts as drawn, as coloured, or as shapes on an even ground.
+# Least shares of the images for a folder to count as drawn, as coloured, or as shapes on an even ground.
 MOSTLY_DRAWN, SOME_COLOURED, MOSTLY_EVEN = 0.9, 0.05, 0.9
-# Edges of the input: of drawings, of icons, of photographs. An icon's edge is at most as large as this.
+# Sides of the input for drawings, icons and photographs, and the largest edge of an icon.
 DRAWN_SIDE, ICON_SIDE, PHOTO_SIDE, LARGEST_ICON = 28, 32, 40, 40
-# Steps of a run: of drawings and photographs, no more than so many an image, and at least so many epochs.
+# Steps of a run on drawings and on photographs, most steps an image, and fewest epochs.
 DRAWN_STEPS, PHOTO_STEPS, STEPS_AN_IMAGE, FEWEST_EPOCHS = 800, 1400, 16, 12
 FEWEST_WARMUP, MOST_WARMUP = 10, 200
 
@@ -41,8 +41,8 @@ def choose(
         The batch size if it is set by hand; the number of epochs follows from it.
     """
     count, median = facts.images, facts.edges[1]
-    way = preprocess or ("mnist" if facts.drawn >= MOSTLY_DRAWN else "resize")
-    drawn = way != "resize"
+    mode = preprocess or ("mnist" if facts.drawn >= MOSTLY_DRAWN else "resize")
+    drawn = mode != "resize"
     colour = facts.coloured >= SOME_COLOURED
     shown = f"{100 * facts.drawn:.0f} % of the images are thin strokes on an even ground"
     if drawn:
@@ -59,7 +59,7 @@ def choose(
     epochs = max(FEWEST_EPOCHS, math.ceil(wanted / steps_an_epoch))
     steps = epochs * steps_an_epoch
     return (
-        Choice("preprocess", way, shown),
+        Choice("preprocess", mode, shown),
         Choice("image_size", side, why_side),
         Choice(
             "channels",
@@ -71,7 +71,7 @@ def choose(
             "efficient" if drawn else "residual",
             "enough for strokes, and quick" if drawn else "learns objects on other backgrounds",
         ),
-        auto_augmentation(facts, way),
+        auto_augmentation(facts, mode),
         Choice("batch_size", batch, why_batch if batch_size is None else "set by hand"),
         Choice("epochs", epochs, f"{steps_an_epoch} steps an epoch, {steps:,} in all"),
         Choice("learning_rate", 0.002, "suits batches of this size"),
@@ -91,12 +91,12 @@ def stop_of_folder(config: RunConfig, stop: EarlyStop) -> EarlyStop:
     )
 
 
-def auto_augmentation(facts: FolderFacts, way: str) -> Choice:
+def auto_augmentation(facts: FolderFacts, mode: str) -> Choice:
     """Return how training images are varied: in any colours where those tell nothing, and the ground is even."""
-    if way == "mnist":
+    if mode == "mnist":
         return Choice("augmentation", "own-drawings", "moves and bends strokes")
-    if way == "fashion":
-        return Choice("augmentation", "clothes", f"suits {way}")
+    if mode == "fashion":
+        return Choice("augmentation", "clothes", f"suits {mode}")
     if facts.told_by_colours is None:
         return Choice("augmentation", "own-photos", "too few images to say whether colours tell the class")
     told, chance = 100 * facts.told_by_colours, 100 * max(facts.counts) / facts.images
@@ -116,5 +116,5 @@ def auto_batch_size(images: int) -> tuple[int, str]:
 
 
 def auto_average(steps: int) -> float:
-    """Return the decay of the weights' average, at most the usual one."""
+    """Return the decay of the moving average of the weights, at most the default."""
     return min(RunConfig.ema, round(1 - min(0.5, 50 / steps), 4))

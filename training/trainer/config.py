@@ -1,4 +1,4 @@
-"""What a user may set of a run: the fields of `TrainConfig`, from which `python -m training fit` makes its options.
+"""Define the settings of a run: the fields of `TrainConfig`, from which `python -m training fit` makes its options.
 
 Every default of training is written here and nowhere else.
 """
@@ -22,7 +22,7 @@ Accelerator = Literal["auto", "cpu", "cuda"]
 # The groups of options, in the order of the help text.
 DATA, NETWORK, OPTIMISATION = "Data and output", "Network", "Optimisation"
 STOPPING, OTHERS, HARDWARE = "When to stop", "Other networks", "Hardware"
-# Of the training alone, so that ten minutes suffice from the command to the exported model of a folder.
+# Minutes of training on a folder, so that ten minutes suffice from the command to the exported model.
 FOLDER_MINUTES = 8.0
 
 
@@ -35,7 +35,7 @@ class Option:
     help
         What it sets, in one or two sentences.
     group
-        The part of the help text that it stands in.
+        The part of the help text in which it stands.
     auto
         The type of its value, where its default is `auto`: folders take what suits their images.
     published

@@ -18,9 +18,9 @@ class DataLineage:
     Attributes
     ----------
     dataset, data
-        What it was trained on in its last stage, and the fingerprint of those images.
+        The data set of its last stage, and the fingerprint of the images.
     seed, validation
-        By which its validation images were chosen, and how many they were to be.
+        The seed that chose its validation images, and their wanted number.
     stages
         All its runs, those of its teachers among them, in order.
     """
@@ -33,7 +33,7 @@ class DataLineage:
 
     @classmethod
     def of_run(cls, origin: RunIdentity, made: Provenance) -> "DataLineage":
-        """Out of the identity of a run, and all runs that made its network."""
+        """Return the lineage from the identity of a run and from all runs that made its network."""
         config = origin.config
         return cls(
             dataset=portable(config.dataset),
@@ -45,7 +45,7 @@ class DataLineage:
 
     @classmethod
     def of_model(cls, folder: Path, card: ModelCard) -> "DataLineage":
-        """Out of the card of the model in a folder; raises CardError if it does not say how it was trained."""
+        """Return the lineage from the card of the model in a folder; raises CardError if the card lacks it."""
         made = card.training
         stages = made_by(folder, card).stages
         validation = made.get("validation_images")
@@ -65,12 +65,12 @@ class DataLineage:
         )
 
     def overlaps(self, dataset: str, data: DatasetPart, seed: int, count: int) -> Stage | None:
-        """The first stage that may have been trained on some of the images that a seed holds out of a data set."""
+        """Return the first stage that may have been trained on images that a seed holds out of a data set."""
         return next((stage for stage in self.stages if stage.may_have_seen(dataset, data, seed, count)), None)
 
 
 def made_by(folder: Path, card: ModelCard) -> Provenance:
-    """Return how the model in a folder was made; raises CardError where its card has a stage that is none."""
+    """Return how the model in a folder was made; raises CardError where its card has an invalid stage."""
     try:
         return Provenance.read(card.training)
     except TypeError as error:

@@ -1,5 +1,5 @@
-"""A data set as tensors on the device, its validation split, and the batches of an epoch: no loader, no workers, no
-per-sample Python. Which samples a step sees is a function of (seed, epoch, step) alone.
+"""Hold a data set as tensors on the device, split it, and yield the batches of an epoch: no loader, no workers, no
+per-sample Python. The samples of a step are a function of (seed, epoch, step) alone.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from training.trainer.run_config import RunConfig
 
 # A stream that no epoch uses: epochs count from 0, four streams each.
 SPLIT_STREAM = 0xFFFF
-# Epochs that no run comes to: of the scenes to validate on, and, counted down from there, of augmented copies of them.
+# Epochs that no run reaches: of the validation scenes and, counted down, of their augmented copies.
 VALIDATION_EPOCH = 0x3FFE
 COPIES_EPOCH = 0x3FFD
 # Images below which nothing is held out, and below which a folder holds out a fifth.
@@ -41,31 +41,31 @@ class DeviceData:
         return len(self.labels)
 
     def floats(self, rows: Tensor | slice) -> Tensor:
-        """Images (B,C,H,W) of some rows, float32 in [0,1]."""
+        """Return images (B,C,H,W) of some rows, float32 in [0,1]."""
         return self.images[rows].float() / 255
 
     def batch(self, rows: Tensor, policy: Augmentation, *, seed: int, epoch: int) -> Batch:
-        """What an epoch makes of rows (B,): the images, or the scenes whose first objects they are, augmented."""
+        """Return the augmented images of rows (B,), or the scenes whose first objects they are, for an epoch."""
         if self._composer is not None:
             return self._composer.compose(rows, policy, seed=seed, epoch=epoch)
         images = augment(self.floats(rows), self.samples[rows], policy, seed=seed, epoch=epoch)
         return Batch(images, self.labels[rows].unsqueeze(1), images.unsqueeze(1))
 
     def first(self, count: int) -> Tensor:
-        """Images (count,C,H,W) of the first rows, or fewer where there are not as many; not augmented."""
+        """Return images (count,C,H,W) of the first rows, not augmented; fewer where there are not as many."""
         rows = torch.arange(min(count, len(self)), device=self.labels.device)
         return self.batch(rows, Augmentation(), seed=0, epoch=0).images
 
     def validation_scenes(self, seed: int) -> "DeviceData":
-        """One scene for each image, always the same for a seed; the images themselves where there is no scene."""
+        """Return one scene for each image, the same for a seed; the images themselves without a scene."""
         return self if self._composer is None else self._made(Augmentation(), [VALIDATION_EPOCH], seed)
 
     def augmented_copies(self, policy: Augmentation, count: int, *, seed: int) -> "DeviceData":
-        """So many augmented copies of each image, or scenes of each; always the same for a seed, and of no epoch."""
+        """Return augmented copies of each image, or scenes of each; the same for a seed, and of no epoch."""
         return self._made(policy, [COPIES_EPOCH - copy for copy in range(count)], seed)
 
     def _made(self, policy: Augmentation, epochs: Sequence[int], seed: int) -> "DeviceData":
-        """What each of some epochs makes of all images, as images."""
+        """Return the images that some epochs make of all images."""
         rows = torch.arange(len(self), device=self.labels.device)
         made = [
             self.batch(part, policy, seed=seed, epoch=epoch)
@@ -86,14 +86,14 @@ class DeviceData:
 def train_val_split(
     data: DatasetPart, config: RunConfig, device: torch.device
 ) -> tuple[DeviceData, DeviceData]:
-    """The training images and the validation images cut off them, chosen by the split seed.
+    """Return the training images, and the validation images held out of them by the split seed.
 
-    Where images are made into scenes, each part's are made of its own images alone.
+    Scenes of each part are composed of its own images alone.
 
     Raises
     ------
     DatasetError
-        If there are too few images to cut any off.
+        If there are too few images to hold any out.
     """
     count = held_out_count(data, config.validation)
     if count == 0:
@@ -105,10 +105,10 @@ def train_val_split(
 
 
 def held_out_count(data: DatasetPart, validation: int) -> int:
-    """Return how many images are held out where so many are asked for.
+    """Return how many images are held out when `validation` are wanted.
 
-    Of few images, a tenth. Of a small folder, a fifth and at least one a class, because a tenth measures too little.
-    A folder with a part of its own for validation holds out that part.
+    At most a tenth. Of a small folder a fifth and at least one a class, because a tenth measures too little. A folder
+    with its own validation part holds out that part.
     """
     count = len(data.labels)
     if data.held_out is not None:
@@ -121,7 +121,7 @@ def held_out_count(data: DatasetPart, validation: int) -> int:
 
 
 def held_out(data: DatasetPart, seed: int, count: int, device: torch.device) -> DeviceData:
-    """The images that a seed holds out, not made into scenes yet; fewer of them are among more of them."""
+    """Return the images that a seed holds out, not made into scenes yet; a smaller count gives a subset."""
     return _rows(data, _order(data, seed)[:count], device)
 
 
@@ -157,14 +157,14 @@ def _rows(data: DatasetPart, chosen: Tensor, device: torch.device) -> DeviceData
 
 
 def steps_an_epoch(data: DeviceData, config: RunConfig) -> int:
-    """Full batches in an epoch; the images left over differ from epoch to epoch."""
+    """Return the full batches in an epoch; the remaining images differ from epoch to epoch."""
     return max(1, len(data) // config.batch_size)
 
 
 def batches(
     data: DeviceData, config: RunConfig, epoch: int, *, start: int = 0, rank: int = 0, world: int = 1
 ) -> Iterator[Batch]:
-    """Augmented examples of an epoch, a batch a step, from step `start` on.
+    """Yield augmented examples of an epoch, a batch a step, from step `start` on.
 
     Of a global batch, process `rank` of `world` gets every world-th sample; together they see what one process would.
     """

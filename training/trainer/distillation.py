@@ -1,9 +1,9 @@
-"""Learn from a trained network: its answers count beside the labels, on the very images that the new one sees.
+"""Learn from a trained network: its answers count beside the labels, on the same images.
 
 Distillation (Hinton et al. 2015, https://arxiv.org/abs/1503.02531) in the terms of capsules. The margin loss asks of
-each class whether it is in the image, T_k in {0, 1}; with a teacher T_k is what the teacher says, mixed with the label.
-A shirt that might as well be a coat is then not forced to one long capsule. Both see the same augmented copy of an
-image (Beyer et al. 2021, https://arxiv.org/abs/2106.05237), so the answers are of images that neither knows by heart.
+each class whether it is in the image, T_k in {0, 1}; with a teacher, T_k is the teacher's answer mixed with the label.
+A shirt that resembles a coat then need not give one long capsule. Both networks get the same augmented copy of an image
+(Beyer et al. 2021, https://arxiv.org/abs/2106.05237), so neither has memorised it.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from training.trainer.stages import Provenance
 
 @dataclass(frozen=True)
 class Teacher:
-    """The network, its file with the folder it lies in, and all that made it."""
+    """The network of the teacher, its file with the parent folder, and its provenance."""
 
     network: CapsuleNetwork
     file: str
@@ -37,8 +37,7 @@ class Teacher:
         CheckpointError, CardError
             If it cannot be read.
         TrainingError
-            If it looks at other images or tells other classes apart, or if images that validate the new run may have
-            been among those that it was trained on.
+            If its images or classes are others, or if it may have been trained on images that validate the new run.
         """
         before = PretrainedNetwork.read(path)
         before.check_held_out(path, config, data)
@@ -48,6 +47,6 @@ class Teacher:
 
     @torch.no_grad()
     def soft_targets(self, images: Tensor) -> Tensor:
-        """A CNN's probabilities, or capsules' lengths, (B,J) in [0,1], of images (B,C,H,W)."""
+        """Return a CNN's probabilities, or capsules' lengths, (B,J) in [0,1], of images (B,C,H,W)."""
         lengths, _ = self.network.encode(images)
         return lengths.float().clamp(0, 1)

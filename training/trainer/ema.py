@@ -1,11 +1,11 @@
 """Keep an exponential moving average of a network's weights; it is validated in the network's place.
 
-Before validation its BatchNorm statistics are taken again. An augmented image is interpolated, so it is softer than the
-images to classify, and the statistics of training do not fit them. On overlapping digits a quarter of the errors came
+Before validation its BatchNorm statistics are recomputed. An augmented image is interpolated, so it is softer than the
+images to classify, and the statistics of training do not fit these. On overlapping digits a quarter of the errors came
 from that alone.
 
-By hand and not with `torch.optim.swa_utils.AveragedModel`: its counter of steps is a tensor on the device, so a decay
-that rises with the steps would wait for the GPU in each (docs/log/project.md).
+`torch.optim.swa_utils.AveragedModel` does not fit: its counter of steps is a tensor on the device, so a decay that
+rises with the steps would wait for the GPU at each step (docs/log/project.md).
 """
 
 import copy
@@ -20,8 +20,7 @@ from model.nn.layers import CapsuleNetwork
 class MovingAverage:
     """Averaged copies of all weights and BatchNorm statistics.
 
-    The decay rises with the steps done, min(decay, (1 + t) / (10 + t)), so that the first random weights are soon
-    forgotten.
+    The decay rises with the steps t, min(decay, (1 + t) / (10 + t)), so that the initial random weights soon vanish.
     """
 
     def __init__(self, network: CapsuleNetwork, decay: float) -> None:
@@ -30,7 +29,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, source: CapsuleNetwork, step: int) -> None:
-        """Move towards the weights after step `step`, counted from 0."""
+        """Move the average towards the weights after step `step`, counted from 0."""
         weight = 1 - min(self.decay, (1 + step) / (10 + step))
         averaged, current = self.network.state_dict(), source.state_dict()
         floats = [name for name, value in current.items() if value.is_floating_point()]
@@ -39,13 +38,13 @@ class MovingAverage:
             averaged[name].copy_(current[name])
 
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """Take over averaged weights saved before."""
+        """Load averaged weights that were saved before."""
         self.network.load_state_dict(tensors)
 
 
 @torch.no_grad()
 def recompute_batchnorm(network: CapsuleNetwork, batches: Iterable[Tensor]) -> None:
-    """Take a network's BatchNorm statistics again, from batches of images (B,C,H,W) that are not augmented."""
+    """Recompute a network's BatchNorm statistics from batches of images (B,C,H,W) that are not augmented."""
     layers = [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     if not layers:
         return

@@ -1,4 +1,4 @@
-"""Compute the losses as the papers define them: two of a capsule network, and that of the CNNs beside it."""
+"""Compute the losses as the papers define them: two of a capsule network, and the cross-entropy of the CNNs."""
 
 import torch
 import torch.nn.functional as F
@@ -13,13 +13,13 @@ DOWN_WEIGHT = 0.5
 
 
 def one_hot_targets(labels: Tensor, num_classes: int) -> Tensor:
-    """Which classes are in each image: 1.0 or 0.0 (B,J), from labels (B,) or, of K different objects, (B,K)."""
+    """Return which classes are in each image: 1.0 or 0.0 (B,J), from labels (B,) or, for K objects, (B,K)."""
     one_hot = torch.nn.functional.one_hot(labels.view(len(labels), -1), num_classes)  # (B,K,J)
     return one_hot.sum(dim=1).float()
 
 
 def margin_loss(lengths: Tensor, targets: Tensor) -> Tensor:
-    """Margin loss, summed over the classes, a sample: (B,)  (Sabour et al. 2017, equation 4).
+    """Return the margin loss of each sample, summed over the classes: (B,)  (Sabour et al. 2017, equation 4).
 
     L_k = T_k max(0, 0.9 - |v_k|)^2 + 0.5 (1 - T_k) max(0, |v_k| - 0.1)^2
 
@@ -36,12 +36,12 @@ def margin_loss(lengths: Tensor, targets: Tensor) -> Tensor:
 
 
 def class_loss(network: CapsuleNetwork, lengths: Tensor, poses: Tensor, targets: Tensor) -> Tensor:
-    """What a network is trained to classify with, a sample: (B,). The margin loss, or a CNN's cross-entropy.
+    """Return the classification loss of each sample, (B,): the margin loss, or a CNN's cross-entropy.
 
     Parameters
     ----------
     network
-        Says whether its classes compete.
+        The network; its `softmax` tells whether its classes compete.
     lengths, poses
         (B,J) and (B,J,D), as its `encode` gives them.
     targets
@@ -53,5 +53,5 @@ def class_loss(network: CapsuleNetwork, lengths: Tensor, poses: Tensor, targets:
 
 
 def reconstruction_loss(reconstruction: Tensor, images: Tensor) -> Tensor:
-    """Sum of squared pixel errors a sample, over all its objects: (B,) from two tensors (B,...) of one shape."""
+    """Return the sum of squared pixel errors of each sample, over all its objects: (B,) from two tensors (B,...)."""
     return (reconstruction - images).square().flatten(1).sum(dim=1)

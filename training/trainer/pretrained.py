@@ -1,6 +1,6 @@
-"""Read a network that was trained before, from a checkpoint or an exported model: to start from, or to learn from.
+"""Read a trained network from a checkpoint or an exported model, to start from or to learn from.
 
-Either way the images that validate the new run must not have trained it, or they would measure nothing.
+The images that validate the new run must not have trained this network, or they would measure nothing.
 """
 
 from dataclasses import dataclass, replace
@@ -23,16 +23,16 @@ from training.trainer.stages import Provenance
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainedNetwork:
-    """A network and how it came to be.
+    """A trained network and its provenance.
 
     Attributes
     ----------
     network
         On the CPU, in evaluation mode.
     made
-        All that made it.
+        The commands and runs that made it.
     classes
-        What it tells apart.
+        Its classes.
     held_out
         The images that it was trained on and those that it was not.
     """
@@ -69,7 +69,7 @@ class PretrainedNetwork:
     def check_held_out(self, source: Path, config: RunConfig, data: DatasetPart) -> None:
         """Refuse this network, read from `source`, where it may have been trained on a run's validation images.
 
-        Of data sets with other names nothing is asked, unless the images are the same.
+        Data sets with other names are not checked, unless the images are the same.
 
         Raises
         ------
@@ -96,7 +96,7 @@ class PretrainedNetwork:
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """The weights that a run begins with, their file, and all that made them."""
+    """The weights that a run begins with, their file, and their provenance."""
 
     weights: dict[str, Tensor]
     file: str
@@ -124,7 +124,7 @@ class InitialWeights:
         return cls(before.network.state_dict(), file, before.made)
 
     def load_into(self, network: CapsuleNetwork) -> list[str]:
-        """Give the weights to a network; the names of those that stay fresh, as its classes are more or fewer."""
+        """Load the weights into a network; return the names of those that do not fit its classes and stay initial."""
         state = network.state_dict()
         fitting = {name: w for name, w in self.weights.items() if w.shape == state[name].shape}
         network.load_state_dict(state | fitting)
@@ -132,11 +132,11 @@ class InitialWeights:
 
 
 def with_its_folder(path: Path) -> str:
-    """The name of a checkpoint or an exported model and of the folder that it lies in: runs/mine, and no more."""
+    """Return the name of a checkpoint or an exported model with its parent folder, such as runs/mine."""
     whole = path.resolve()
     return f"{whole.parent.name}/{whole.name}"
 
 
 def fingerprint(path: Path) -> str:
-    """16 hexadecimal digits that name a checkpoint's or an exported model's weights; raises CardError, OSError."""
+    """Return 16 hexadecimal digits that identify the weights of a file or model; raises CardError, OSError."""
     return ModelCard.load(path).export_id if path.is_dir() else sha256(path)[:16]

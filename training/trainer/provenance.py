@@ -1,4 +1,4 @@
-"""Write down how a model was made: the commands and stages, without the paths of this machine."""
+"""Record how a model was made: the commands and stages, without the paths of this machine."""
 
 from dataclasses import asdict
 
@@ -14,9 +14,9 @@ from training.trainer.stages import Provenance, Stage
 
 # Options whose default may change or depends on the machine are always written out.
 ALWAYS = ("epochs", "augmentation", "seed", "precision")
-# Of a folder, also what `fit` would choose by itself.
+# For a folder, also the options that `fit` chooses.
 ALWAYS_OF_FOLDERS = ("batch_size", "learning_rate", "warmup", "ema")
-# Said in another way than by their values.
+# Written in another form than by their values.
 OTHERWISE = ("dataset", "network", "input", "start", "teacher")
 OF_NETWORK = (
     "primary_capsules",
@@ -34,7 +34,7 @@ def provenance(
     stop: EarlyStop | None = None,
     teacher: Teacher | None = None,
 ) -> dict[str, object]:
-    """Return what the checkpoints keep about their making: commands and stages, the teacher's first."""
+    """Return the provenance for the checkpoints: commands and stages, the teacher's first."""
     words = [command(config)]
     words += [option(name, value) for name, value in asdict(stop or EarlyStop()).items() if value is not None]
     words += [] if start is None else [option("start_from", start.file)]
@@ -53,7 +53,7 @@ def provenance(
 
 
 def command(config: RunConfig) -> str:
-    """The `fit` command that makes this run again."""
+    """Return the `fit` command that repeats this run."""
     options: dict[str, object] = {
         "dataset": portable(config.dataset),
         "architecture": config.network.architecture,
@@ -78,7 +78,7 @@ def _names(kind: type) -> list[str]:
 
 
 def _differing(values: RunConfig | ModelConfig, names: list[str] | tuple[str, ...]) -> dict[str, object]:
-    """Values that are not the defaults, or must be written out anyway."""
+    """Return the values that differ from the defaults, or must always be written."""
     fields = type(values).__dataclass_fields__
     return {
         name: getattr(values, name)
@@ -88,7 +88,7 @@ def _differing(values: RunConfig | ModelConfig, names: list[str] | tuple[str, ..
 
 
 def option(name: str, value: object) -> str:
-    """An option of a command as it is typed."""
+    """Return an option of a command as it is typed."""
     flag = f"--{name.replace('_', '-')}"
     shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
     return flag if value is True else f"{flag} {shown}"

@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run came to.
+    """The result of a run.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ def train(config: TrainConfig, callback: TrainingCallback | None = None) -> Trai
     config
         The settings.
     callback
-        Is told of every step and epoch. Without one, each epoch is logged at the level INFO.
+        Called at every step and epoch. Without one, each epoch is logged at the level INFO.
 
     Raises
     ------
@@ -211,7 +211,7 @@ def choose_settings(config: TrainConfig) -> tuple[dict[str, Any], list[list[str]
 
 
 def _survey(folder: Path) -> folder_survey.FolderFacts:
-    """Look at a folder, and log what lies in it and what may go wrong with it."""
+    """Survey a folder, and log its content and possible problems."""
     listing = image_folder.list_images(folder)
     facts = folder_survey.survey(listing)
     logger.info("%s", folder_survey.summary(listing.classes, facts.counts))
@@ -291,9 +291,9 @@ def _stop_reasons(stop: EarlyStop, by_hand: EarlyStop) -> list[list[str]]:
 
 def warn_of_duplicates(data: DatasetPart, config: RunConfig, classes: Sequence[str]) -> None:
     """Warn where validation images are almost equal to training images."""
-    _, kept = train_val_split(data, config, torch.device("cpu"))
+    _, validation = train_val_split(data, config, torch.device("cpu"))
     held_out = np.zeros(len(data.labels), bool)
-    held_out[kept.samples.numpy()] = True
+    held_out[validation.samples.numpy()] = True
     if sentence := folder_survey.near_duplicates(data.images, data.labels, held_out, classes):
         logger.warning("%s", sentence)
 

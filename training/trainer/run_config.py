@@ -1,4 +1,4 @@
-"""Hold everything that decides which weights a training run ends with, in one frozen dataclass."""
+"""Hold all settings that decide the final weights of a run, in one frozen dataclass."""
 
 import dataclasses
 import math
@@ -21,7 +21,7 @@ OWN_AUGMENTATION = {"translated_mnist": "none"}
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """A `TrainConfig` with a value for every `auto`, without what leaves the weights alone.
+    """A `TrainConfig` with a value for every `auto`, without settings that do not affect the weights.
 
     It is stored in the checkpoints of a run, and compared when the run is resumed. A field that is not given has the
     default of `TrainConfig` for published data sets.
@@ -33,7 +33,7 @@ class RunConfig:
     network
         How the network is built.
     input
-        How images become arrays; the preprocessing is what the service will do too.
+        How images become arrays; the service preprocesses in the same way.
     epochs, batch_size
         Passes over the training images, and images a step over all devices together.
     learning_rate, schedule, decay, floor, warmup
@@ -49,14 +49,14 @@ class RunConfig:
     reconstruction_weight
         Weight of the sum of squared pixel errors beside the margin loss.
     validation
-        Images cut off the training set to choose the epoch with; at most a tenth of the set.
+        Images held out of the training set to choose the epoch; at most a tenth of the set.
     seed
-        Of the initial weights, the order and the augmentation.
+        Seed of the initial weights, the order and the augmentation.
     split_seed
-        Of the images held out for validation; None for `seed`. Runs of different seeds and one split seed hold out the
-        same images, so that they can be compared in pairs, averaged, and teach together.
+        Seed of the images held out for validation; None for `seed`. Runs of different seeds and one split seed hold out
+        the same images, so that they can be compared in pairs, averaged, and teach together.
     precision
-        Of the convolutions; routing and squash are float32 in either.
+        Precision of the convolutions; routing and squash are always float32.
     start
         Fingerprint of the weights that the run starts from; empty for fresh ones.
     teacher
@@ -110,16 +110,16 @@ class RunConfig:
 
     @property
     def policy(self) -> Augmentation:
-        """The augmentation by its values."""
+        """Return the values of the augmentation."""
         return AUGMENTATIONS[self.augmentation]
 
     @property
     def validate_every(self) -> int:
-        """Epochs from one validation to the next: 1, but more in long runs on a folder."""
+        """Return the epochs from one validation to the next: 1, but more in long runs on a folder."""
         return math.ceil(self.epochs / MOST_VALIDATIONS) if self.dataset.startswith(FOLDER_PREFIX) else 1
 
     def rate(self, step: int, steps_an_epoch: int) -> float:
-        """Learning rate of a step, counted from 0 over the whole run."""
+        """Return the learning rate of a step, counted from 0 over the whole run."""
         rise = min(1.0, (step + 1) / (self.warmup + 1))
         if self.schedule == "exponential":
             decayed: float = self.learning_rate * self.decay ** (step / steps_an_epoch)
@@ -128,12 +128,12 @@ class RunConfig:
         return rise * (self.floor + (self.learning_rate - self.floor) * (1 + math.cos(math.pi * done)) / 2)
 
     def to_dict(self) -> dict[str, object]:
-        """The settings as plain values, as `from_dict` takes them."""
+        """Return the settings as plain values, as `from_dict` takes them."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, object]) -> "RunConfig":
-        """The settings that `to_dict` wrote; raises KeyError, TypeError or ValueError if they are none."""
+        """Return the settings that `to_dict` wrote; raises KeyError, TypeError or ValueError if they are invalid."""
         values = dict(values)
         network: Any = values.pop("network", None) or values.pop("config")  # its name in older checkpoints
         network = ModelConfig(**network | {"decoder_hidden": tuple(network["decoder_hidden"])})
@@ -142,5 +142,5 @@ class RunConfig:
 
 
 def default_augmentation(info: DatasetInfo) -> str:
-    """Name of the augmentation that suits a data set."""
+    """Return the name of the augmentation that suits a data set."""
     return OWN_AUGMENTATION.get(info.name, DEFAULT_AUGMENTATION[info.input.preprocess])

@@ -1,4 +1,4 @@
-"""Write and read what a run leaves in its folder, so that it can be killed at any moment and go on.
+"""Write and read the files of a run, so that it can be killed at any time and resumed.
 
 state.safetensors  everything to resume from: weights, their average, Adam's moments, counters, the history so far
 best.safetensors   the averaged weights of the epoch that was best on the validation images
@@ -7,7 +7,7 @@ epochs/            the averaged weights of every epoch, if they are kept
 log.csv            one row an epoch
 tensorboard/       the same curves as events
 
-The state is the single truth. The other files are written before it, and the curves are drawn again from its history
+The state alone decides. The other files are written before it, and the curves are drawn again from its history
 when a run is resumed, so a kill between two files costs at most the work since the last state.
 """
 
@@ -69,17 +69,17 @@ class EpochResult:
     seconds: float
 
     def better_than(self, other: "EpochResult | None") -> bool:
-        """A smaller margin loss on the validation images.
+        """Tell whether this epoch has a smaller margin loss on the validation images.
 
-        Not fewer errors: of 5,000 images a good network gets twenty wrong, give or take four, so the lowest count of
-        many epochs is mostly luck. The loss counts every image.
+        The number of errors would not do: of 5,000 images a good network gets twenty wrong, plus or minus four, so the
+        lowest count of many epochs is mostly luck. The loss counts every image.
         """
         return other is None or self.validation_margin_loss < other.validation_margin_loss
 
 
 @dataclass
 class TrainingProgress:
-    """Where a run stands: the epoch and the step within it that come next, and the sums of the epoch so far."""
+    """The position of a run: the next epoch and step, and the sums of the epoch so far."""
 
     epoch: int = 0
     step: int = 0
@@ -89,7 +89,7 @@ class TrainingProgress:
 
     @property
     def best(self) -> EpochResult | None:
-        """The best epoch so far."""
+        """Return the best epoch so far."""
         best = None
         for result in self.history:
             best = result if result.better_than(best) else best
@@ -100,7 +100,7 @@ class TrainingProgress:
 class EarlyStop:
     """When a run ends before the last epoch of its schedule, by the names of the options of `fit`.
 
-    No part of `RunConfig`: the epochs until then are the same ones, and the run can go on behind it.
+    It is no part of `RunConfig`: the epochs until then are the same, and the run can be continued.
 
     Attributes
     ----------
@@ -125,7 +125,7 @@ class EarlyStop:
     cooldown: int | None = None
 
     def reached(self, history: list[EpochResult]) -> bool:
-        """Whether the last of the epochs done is one to stop after."""
+        """Tell whether the last finished epoch is one to stop after."""
         if not history:
             return False
         last = history[-1]
@@ -155,7 +155,7 @@ class EarlyStop:
         )
 
     def _short_of_time(self, history: list[EpochResult]) -> bool:
-        """Whether the time left is that of the cooldown, at the mean speed so far."""
+        """Tell whether the time left is that of the cooldown, at the mean speed so far."""
         if self.minutes is None:
             return False
         used = sum(each.seconds for each in history)
@@ -163,24 +163,24 @@ class EarlyStop:
         return left <= ((self.cooldown or 0) + 1) * used / history[-1].epoch
 
     def met_by(self, result: EpochResult) -> bool:
-        """Whether an epoch has the error that is asked for."""
+        """Tell whether an epoch has the wanted error."""
         return self.until_error is not None and result.validation_error <= self.until_error
 
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """What a run was made of: its settings and a fingerprint of its data. Both are in every checkpoint."""
+    """The settings of a run and a fingerprint of its data. Both are in every checkpoint."""
 
     config: RunConfig
     data: str
 
     def header(self) -> dict[str, Any]:
-        """The origin as JSON values."""
+        """Return the identity as JSON values."""
         return {"recipe": self.config.to_dict(), "data": self.data}
 
     @classmethod
     def read(cls, source: Path, header: dict[str, Any]) -> "RunIdentity":
-        """The origin out of a checkpoint's header; raises CheckpointError if it is not there."""
+        """Read the identity from a checkpoint's header; raises CheckpointError if it is missing."""
         try:
             return cls(RunConfig.from_dict(header["recipe"]), str(header["data"]))
         except (KeyError, TypeError, ValueError) as error:
@@ -239,7 +239,7 @@ def load_state(
     optimizer: torch.optim.Optimizer,
     origin: "RunIdentity",
 ) -> TrainingProgress:
-    """Put a run back to where its state says, and say where that is.
+    """Restore a run from its state, and return its position.
 
     Raises
     ------
@@ -270,7 +270,7 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def write_log(folder: Path, history: list[EpochResult]) -> None:
-    """Write the whole log again, so that it never holds rows of epochs that a resumed run repeats."""
+    """Write the whole log again, so that it never has rows of epochs that a resumed run repeats."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(EpochResult.__dataclass_fields__), lineterminator="\n")
     writer.writeheader()

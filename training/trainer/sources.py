@@ -1,4 +1,4 @@
-"""Read what an export is made of: one checkpoint, or several whose networks answer together."""
+"""Read the networks of an export: one checkpoint, or several whose answers are averaged."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,16 +24,16 @@ class SourceError(UserError):
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """The network to export, and how it came to be.
+    """The network to export, and its provenance.
 
     Attributes
     ----------
     network
         In evaluation mode; an `Ensemble` of several checkpoints or of mirrored images.
     header, config, images
-        Of the first checkpoint: its header, its settings, and the images that it was trained on.
+        Header, settings and training images of the first checkpoint.
     made
-        All that made the network, each command and each run once.
+        The commands and runs that made the network, each once.
     """
 
     network: CapsuleNetwork

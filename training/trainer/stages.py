@@ -1,4 +1,4 @@
-"""Keep a record of each run of `fit` that made a network, in every checkpoint and in the card."""
+"""Record each run of `fit` that made a network, in every checkpoint and in the card."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ from training.data.datasets import DERIVED, DatasetPart, portable
 from training.trainer.device_data import held_out_count
 from training.trainer.run_config import RunConfig
 
-# Between the commands that made a network.
+# Separates the commands that made a network.
 THEN = " && "
 
 
@@ -20,13 +20,13 @@ class Stage:
     Attributes
     ----------
     dataset
-        What it was trained on, without the paths of a machine.
+        Data set of the run, without the paths of a machine.
     seed, split_seed, validation
-        Of the run; of the images that were held out; and how many of them there were to be.
+        Seed of the run, seed of the held-out images, and their wanted number.
     epochs
-        After how many it was to end.
+        Planned number of epochs.
     architecture, augmentation, learning_rate
-        As `RunConfig` has them.
+        As in `RunConfig`.
     start_from, teacher
         The files of the weights that it began with, and of the network that it learned from.
     """
@@ -67,7 +67,7 @@ class Stage:
 
     @classmethod
     def read(cls, values: Any) -> "Stage":
-        """Return the stage that `asdict` wrote; raises TypeError naming a field that is missing or of another kind."""
+        """Return the stage that `asdict` wrote; raises TypeError naming a field that is missing or of another type."""
         known = values if isinstance(values, Mapping) else {}
         for each in fields(cls):
             if not isinstance(known.get(each.name), each.type):  # type: ignore[arg-type]
@@ -75,7 +75,7 @@ class Stage:
         return cls(**{each.name: known.get(each.name) for each in fields(cls)})  # type: ignore[arg-type]
 
     def may_have_seen(self, dataset: str, data: DatasetPart, split_seed: int, count: int) -> bool:
-        """Whether it may have been trained on some of the images that a seed holds out of `data`, a data set's.
+        """Tell whether it may have been trained on images that a seed holds out of `data`, the images of `dataset`.
 
         Fewer images that a seed holds out are among more of them (`training.trainer.device_data.held_out`).
         """
@@ -94,7 +94,7 @@ class Provenance:
     def read(cls, made: Mapping[str, Any]) -> "Provenance":
         """Return what a checkpoint's `provenance` or a card's `training` says; raises TypeError as `Stage.read`.
 
-        Files from before the records have commands alone, out of which the stages are read.
+        Older files have commands alone, from which the stages are read.
         """
         command = str(made.get("command", ""))
         commands = tuple(command.split(THEN)) if command else ()
@@ -112,7 +112,7 @@ class Provenance:
         return Provenance(self.commands + other.commands, self.stages + other.stages)
 
     def without(self, other: "Provenance") -> "Provenance":
-        """Return what the other lacks."""
+        """Return the commands and stages that the other lacks."""
         return Provenance(
             tuple(each for each in self.commands if each not in other.commands),
             tuple(each for each in self.stages if each not in other.stages),
@@ -132,7 +132,7 @@ FIT = re.compile(
 
 
 def _stages_of_commands(commands: Iterable[str]) -> tuple[Stage, ...]:
-    """The runs of `fit` among the commands of an old file."""
+    """Return the runs of `fit` among the commands of an old file."""
     return tuple(_stage_of_command(words, fit) for words in commands if (fit := FIT.search(words)))
 
 

@@ -1,4 +1,4 @@
-"""Run the epochs: one network, one data set, one configuration, on whatever devices Lightning Fabric finds."""
+"""Run the epochs: one network, one data set, one configuration, on the devices that Lightning Fabric offers."""
 
 import math
 import time
@@ -34,16 +34,16 @@ CALIBRATION_IMAGES = 5000
 
 
 class TrainingCallback(Protocol):
-    """What the loop tells its observers."""
+    """Is told by the loop about the progress of a run."""
 
     def start(self, position: TrainingProgress, steps: int) -> None:
-        """The run begins, or goes on, at `position`; an epoch has `steps` steps."""
+        """Handle the start or resumption of a run at `position`; an epoch has `steps` steps."""
 
     def step(self, position: TrainingProgress, loss: float) -> None:
-        """A step is done."""
+        """Handle a finished step."""
 
     def epoch(self, result: EpochResult, *, best: bool) -> None:
-        """An epoch is done and validated."""
+        """Handle a finished and validated epoch."""
 
 
 class Trainer:
@@ -52,19 +52,19 @@ class Trainer:
     Parameters
     ----------
     fabric
-        Launched; says which device and how many processes.
+        Launched; knows the device and the number of processes.
     config, info
-        What to train, and the names of its classes.
+        Settings of the run, and the names of the classes.
     data
-        The training part of the data set; the validation images are cut off it.
+        The training part of the data set; the validation images are held out of it.
     folder
-        Where checkpoints and logs go.
+        Folder of checkpoints and logs.
     provenance
         JSON values about the run to keep in its checkpoints, such as its command.
     start
-        Weights to begin with instead of fresh ones.
+        Weights to begin with instead of random ones.
     teacher
-        Whose answers to learn beside the labels.
+        Network whose answers count beside the labels.
     compiled
         Have torch.compile make the network's kernels, which takes it a while at the first step.
     keep_epochs
@@ -102,7 +102,8 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.network = build(config.network)
         self.reinitialized = [] if start is None else start.load_into(self.network)
-        # Dropout draws from PyTorch's own generator, which is then set by the step: a resumed run must draw the same.
+        # Dropout draws from PyTorch's own generator. Its seed is set at each step, so that a resumed run draws the
+        # same.
         self._drops = any(isinstance(layer, nn.Dropout) for layer in self.network.modules())
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         fused = fabric.device.type in ("cpu", "cuda")
@@ -119,7 +120,7 @@ class Trainer:
         self.position = TrainingProgress()
 
     def resume(self) -> bool:
-        """Go on from the folder's state; whether there was one."""
+        """Resume from the folder's state, and tell whether there was one."""
         if not (self.folder / run_state.STATE).is_file():
             return False
         optimizer = self.optimizer.optimizer
@@ -128,11 +129,11 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether the last epoch of the schedule is done."""
+        """Tell whether the last epoch of the schedule is done."""
         return self.position.epoch >= self.config.epochs
 
     def run(self, reporter: TrainingCallback, stop: EarlyStop | None = None) -> EpochResult:
-        """Train to the last epoch, or only to an earlier one to stop after; the best one's result."""
+        """Train to the last epoch, or to an earlier one to stop after; return the best result."""
         reporter.start(self.position, self.steps)
         best = self.position.best
         stop = stop or EarlyStop()
@@ -149,22 +150,22 @@ class Trainer:
         return best
 
     def _validates(self, epoch: int, stop: EarlyStop) -> bool:
-        """Whether to validate after an epoch, counted from 1."""
+        """Tell whether to validate after an epoch, counted from 1."""
         return epoch % self.config.validate_every == 0 or epoch in (self.config.epochs, stop.until)
 
     def _begin_next_epoch(self) -> None:
-        """Move on without validating; the sums and seconds run on."""
+        """Move on without validation; the sums and seconds run on."""
         self.position.epoch += 1
         self.position.step = 0
 
     def rate(self, number: int) -> float:
-        """Learning rate of a step, counted from 0 over the whole run: the schedule's, or less while it cools down."""
-        usual = self.config.rate(number, self.steps)
+        """Return the learning rate of a step, counted from 0 over the run: the schedule's, or less in the cooldown."""
+        scheduled = self.config.rate(number, self.steps)
         if self.cooling is None or number < self.cooling[0]:
-            return usual
+            return scheduled
         first, count = self.cooling
         left = max(0.0, 1 - (number - first) / count)
-        return min(usual, max(self.config.floor, left * self.config.rate(first, self.steps)))
+        return min(scheduled, max(self.config.floor, left * self.config.rate(first, self.steps)))
 
     def _train_epoch(self, reporter: TrainingCallback) -> None:
         position = self.position
@@ -188,11 +189,11 @@ class Trainer:
 
     @property
     def _read_every(self) -> int:
-        """Steps after which their losses are read: a GPU would stand still at each of them."""
+        """Return the steps after which losses are read: on a GPU each reading waits for the device."""
         return 1 if self.fabric.device.type == "cpu" else READ_EVERY
 
     def _read(self, unread: list[Tensor]) -> float:
-        """Bring the losses of steps over from the device and enter them; the last one's loss."""
+        """Copy the losses of steps from the device and enter them; return the last loss. Raises TrainingError."""
         position = self.position
         losses: list[list[float]] = self.fabric.all_reduce(torch.stack(unread), reduce_op="mean").tolist()  # type: ignore[union-attr]
         unread.clear()
@@ -205,7 +206,7 @@ class Trainer:
         return losses[-1][0]
 
     def _step(self, batch: Batch, step: int) -> Tensor:
-        """One step of Adam, counted within the epoch; loss, margin loss and reconstruction loss of the batch, (3,)."""
+        """Do one step of Adam; return loss, margin loss and reconstruction loss of the batch, (3,)."""
         config, number = self.config, self.position.epoch * self.steps + step
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate(number)
@@ -283,7 +284,7 @@ def decay_groups(network: CapsuleNetwork, decay: float) -> list[dict[str, Any]]:
 
 
 def plain_images(data: DeviceData, seed: int) -> Iterator[Tensor]:
-    """Batches of the first training images, as many for every process, as they are classified: not augmented."""
+    """Yield batches of the first training images, the same for every process, without augmentation."""
     rows = torch.arange(min(CALIBRATION_IMAGES, len(data)), device=data.labels.device)
     parts = -(-len(rows) // VALIDATION_BATCH)
     for part in rows.tensor_split(parts):  # all of one size, since each counts as much
@@ -293,7 +294,7 @@ def plain_images(data: DeviceData, seed: int) -> Iterator[Tensor]:
 
 @torch.inference_mode()
 def validate(network: CapsuleNetwork, data: DeviceData) -> tuple[float, float]:
-    """Share of objects that are not among the longest capsules, and mean loss of the classes, in float32."""
+    """Return the share of objects not among the longest capsules, and the mean loss of the classes, in float32."""
     wrong, margin = 0, 0.0
     for first in range(0, len(data), VALIDATION_BATCH):
         rows = slice(first, first + VALIDATION_BATCH)

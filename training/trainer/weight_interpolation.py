@@ -1,7 +1,7 @@
-"""Make a network between the weights that a run began with and those that it came to.
+"""Make a network between the weights that a run began with and those that it ended with.
 
-A run on images that go further than those that are classified gains on such images and may lose elsewhere; halfway
-between its two ends a network often has both (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
+A run on strongly varied images improves on such images and may get worse on others. Halfway between its two ends, a
+network is often good on both (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
 """
 
 from dataclasses import asdict, replace
@@ -21,10 +21,10 @@ from training.trainer.trainer import plain_images, validate
 
 
 def blend(earlier: Path, later: Path, output: Path, share: float, data: Path | None) -> EpochResult:
-    """Write the network between two to a checkpoint; how it does on the validation images of the later one.
+    """Write the network between two to a checkpoint; return its figures on the validation images of the later one.
 
-    BatchNorm's statistics are taken again, from training images that are not augmented. No two files are equal in all
-    bytes, and a run that began with one must find it when it is resumed: a file that is between these two stays.
+    BatchNorm's statistics are recomputed from training images that are not augmented. An existing blend of the same two
+    networks and share stays: a run that began with it must find the same bytes when it is resumed.
 
     Parameters
     ----------
@@ -35,16 +35,16 @@ def blend(earlier: Path, later: Path, output: Path, share: float, data: Path | N
     output
         The checkpoint to write.
     share
-        The later one's, of every weight: 0 gives the earlier network, 1 the later one. Where they have other classes,
-        the weights of these are the later one's.
+        Share of the later network in every weight: 0 gives the earlier network, 1 the later one. Where their classes
+        differ, the weights of the classes are the later network's.
     data
         Folder of the data sets.
 
     Raises
     ------
     TrainingError
-        If the later network's run did not begin with the earlier one, or its images have changed since. Between
-        networks that were trained apart there is none that works. If `output` is another file.
+        If the later network's run did not begin with the earlier one (no network between independent ones works), if
+        its images have changed since, or if `output` is another network.
     CheckpointError, CardError
         If one of them cannot be read.
     OSError
@@ -58,10 +58,10 @@ def blend(earlier: Path, later: Path, output: Path, share: float, data: Path | N
         )
     ends = {"earlier": fingerprint(earlier), "later": fingerprint(later), "share": share}
     if output.exists():
-        there = read_tensors(output)[1]
-        if there.get("between") != ends:
+        existing = read_tensors(output)[1]
+        if existing.get("between") != ends:
             raise TrainingError(f"{output}: is another network; give another --output")
-        return EpochResult(**there["result"])
+        return EpochResult(**existing["result"])
     begun = PretrainedNetwork.read(earlier).network.state_dict()
     training, validation = train_val_split(origin.images(later, data), origin.config, torch.device("cpu"))
     for name, weight in network.state_dict().items():

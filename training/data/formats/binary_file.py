@@ -1,4 +1,4 @@
-"""Binary files of data sets, gzipped or plain, with errors that name the file and its fault."""
+"""Read binary files of data sets, gzipped or plain, with errors that name the file and its fault."""
 
 import gzip
 import zlib
@@ -42,7 +42,7 @@ def read_file(path: Path, parse: Callable[[Stream], Parsed]) -> Parsed:
 
 
 def read_at_most(stream: Stream, count: int) -> bytearray:
-    """Read piece by piece, so that memory follows what the file holds and not what its header declares."""
+    """Read at most `count` bytes piece by piece, so that memory depends on the file and not on its header."""
     content = bytearray()
     while len(content) < count and (piece := stream.read(min(CHUNK, count - len(content)))):
         content += piece
@@ -50,7 +50,7 @@ def read_at_most(stream: Stream, count: int) -> bytearray:
 
 
 def read_exactly(stream: Stream, sizes: tuple[int, ...], width: int = 1) -> bytearray:
-    """The content that a header has declared, `sizes` items of `width` bytes; it must fill the rest of the stream."""
+    """Read the declared content, `sizes` items of `width` bytes, which must fill the rest; raises DatasetError."""
     expected = width * _product(sizes)
     if expected > MAX_BYTES:
         raise DatasetError(f"the header declares {by(sizes)} bytes; at most {MAX_BYTES:,} are allowed")
@@ -63,19 +63,19 @@ def read_exactly(stream: Stream, sizes: tuple[int, ...], width: int = 1) -> byte
 
 
 def by(sizes: tuple[int, ...]) -> str:
-    """Sizes in words: 60,000 x 28 x 28."""
+    """Return sizes in words: 60,000 x 28 x 28."""
     return " x ".join(f"{size:,}" for size in sizes)
 
 
 def find(root: Path, folders: tuple[str, ...], file: str) -> Path | None:
-    """Where a file lies, gzipped or not: in one of the folders below `root`, or in `root` itself."""
+    """Return the path of a file, gzipped or not: in one of the folders below `root`, or in `root` itself."""
     places = [*(root / folder for folder in folders), root]
     candidates = (place / name for place in places for name in (f"{file}.gz", file))
     return next((path for path in candidates if path.is_file()), None)
 
 
 def located(root: Path, folders: tuple[str, ...], file: str, suffix: str, home: str) -> Path:
-    """The file as `find` finds it; raises DatasetError with its published name, `suffix` included, and its `home`."""
+    """Return the path that `find` finds; raises DatasetError with its published name and its origin, `home`."""
     path = find(root, folders, file)
     if path is None:
         raise DatasetError(f"{root / folders[0] / file}{suffix}: no such file; {home}")

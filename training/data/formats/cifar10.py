@@ -1,7 +1,7 @@
-"""CIFAR-10: 60,000 colour pictures of 32x32 pixels in ten classes, and its published binary format.
+"""Read CIFAR-10: 60,000 colour images of 32x32 pixels in ten classes, in its published binary format.
 
 Krizhevsky 2009, "Learning multiple layers of features from tiny images"; https://www.cs.toronto.edu/~kriz/cifar.html.
-A file is nothing but records of 3,073 bytes: the label, then 1,024 red, 1,024 green and 1,024 blue values, row by row.
+A file consists of records of 3,073 bytes: the label, then 1,024 red, 1,024 green and 1,024 blue values, row by row.
 """
 
 from functools import partial
@@ -23,7 +23,7 @@ RECORD = 1 + 3 * 32 * 32
 
 
 def read(root: Path, part: str, *, subset: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 (N,3,32,32) and labels int64 (N,) of a part, `train` or `test`.
+    """Return images uint8 (N,3,32,32) and labels int64 (N,) of a part, `train` or `test`.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def read(root: Path, part: str, *, subset: bool = False) -> tuple[np.ndarray, np
 
 
 def parse(stream: Stream, *, subset: bool) -> np.ndarray:
-    """The records uint8 (N,3073) of one file; raises DatasetError."""
+    """Return the records uint8 (N,3073) of one file; raises DatasetError."""
     content = read_at_most(stream, RECORDS * RECORD + 1)
     whole = len(content) == RECORDS * RECORD
     if not whole and not (subset and content and len(content) % RECORD == 0):
@@ -54,8 +54,6 @@ def parse(stream: Stream, *, subset: bool) -> np.ndarray:
         )
     records = np.frombuffer(content, np.uint8).reshape(-1, RECORD)
     if records[:, 0].max() >= len(CLASSES):
-        place = int(np.argmax(records[:, 0] >= len(CLASSES)))
-        raise DatasetError(
-            f"record {place} has the label {records[place, 0]}; the highest is {len(CLASSES) - 1}"
-        )
+        row = int(np.argmax(records[:, 0] >= len(CLASSES)))
+        raise DatasetError(f"record {row} has the label {records[row, 0]}; the highest is {len(CLASSES) - 1}")
     return records

@@ -1,4 +1,4 @@
-"""The IDX format of MNIST and its relatives: a short header, then unsigned bytes; often gzipped.
+"""Read the IDX format of MNIST and its relatives: a short header, then unsigned bytes; often gzipped.
 
 The header is two zero bytes, the type (8: unsigned byte), the number of dimensions and each dimension's size as
 a big-endian 32-bit integer. The format is described at http://yann.lecun.com/exdb/mnist/.
@@ -46,12 +46,12 @@ def parse(stream: Stream, dimensions: int) -> np.ndarray:
 
 
 def header(array: np.ndarray) -> bytes:
-    """The IDX header of a uint8 array; the header and the array's bytes are the whole file."""
+    """Return the IDX header of a uint8 array; header and bytes of the array make the whole file."""
     return struct.pack(f">HBB{array.ndim}I", 0, UNSIGNED_BYTE, array.ndim, *array.shape)
 
 
 def content_sha256(array: np.ndarray) -> str:
-    """Hexadecimal SHA-256 of the unzipped IDX file that holds `array`."""
+    """Return the hexadecimal SHA-256 of the unzipped IDX file that holds `array`."""
     digest = hashlib.sha256(header(array))
     digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

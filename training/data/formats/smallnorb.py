@@ -1,4 +1,4 @@
-"""smallNORB: 48,600 pairs of pictures of fifty toys in five classes, from two cameras, and its published format.
+"""Read smallNORB: 48,600 pairs of images of fifty toys in five classes, in its published format.
 
 LeCun, Huang, Bottou 2004, "Learning methods for generic object recognition with invariance to pose and lighting". Each
 part is three matrices, whose little-endian format is described at https://cs.nyu.edu/~ylclab/data/norb-v1.0-small/: a
@@ -46,7 +46,7 @@ CHUNK = 1000  # pairs that are halved at a time
 
 
 def read(root: Path, part: str, *, subset: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 (N,2,48,48) and labels int64 (N,) of a part, `train` or `test`.
+    """Return images uint8 (N,2,48,48) and labels int64 (N,) of a part, `train` or `test`.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def parse(stream: Stream, *, dtype: str, tail: tuple[int, ...]) -> np.ndarray:
 
 
 def halved(images: np.ndarray) -> np.ndarray:
-    """Images (N,C,H,W) at half their height and width, each pixel the mean of four: uint8."""
+    """Return images (N,C,H,W) at half their height and width, each pixel the rounded mean of four: uint8."""
     count, channels, height, width = images.shape
     small = np.empty((count, channels, height // 2, width // 2), np.uint8)
     for first in range(0, count, CHUNK):
