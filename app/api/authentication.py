@@ -1,4 +1,7 @@
-"""Authenticate a request by its key, and apply the rate limit of its client. Knows no ASGI."""
+"""Authenticate a request by its key, and apply the rate limit of its client.
+
+Knows no ASGI: `middleware/auth.py` calls it for every request, and `app/server/fast_path.py` for those that it takes.
+"""
 
 import hashlib
 import hmac

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from uvicorn.middleware.proxy_headers import _TrustedHosts as TrustedHosts
 
-from ..inference.repository import Repository
+from ..inference.model_loading import Repository
 from ..inference.service import InferenceService
 from ..observability.access_log import AccessLog
 from ..observability.metrics import FOLDER_VARIABLE, Metrics

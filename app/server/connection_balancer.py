@@ -3,6 +3,9 @@
 All workers accept from one socket. Without this, nearly all connections would go to the worker that wakes first. With a
 socket for each worker (SO_REUSEPORT) the kernel chooses by a hash of the addresses: of a client's four connections, all
 go to one of two workers one time in eight.
+
+With it 4 and 32 connections are shared evenly, at 98 to 102 % of the rate. It goes when another server shares one
+socket as evenly (docs/log/serving.md).
 """
 
 from .shared_memory import map_numbers

@@ -1,4 +1,8 @@
-"""Compare what a worker serves with what its supervisor was started with: the models and the keys."""
+"""Compare what a worker serves with what its supervisor was started with: the models and the keys.
+
+Without it a replaced worker could serve changed models beside the old ones. It costs a hash at the start of a worker,
+and goes with the supervisor.
+"""
 
 import hashlib
 from collections.abc import Iterable

@@ -1,4 +1,9 @@
-"""Handle one HTTP connection: uvicorn's protocol, with limits and the fast path before its parser."""
+"""Handle one HTTP connection: uvicorn's protocol, with limits and the fast path before its parser.
+
+uvicorn bounds no head: 30 MB of header lines on one connection took 0.9 GB of memory, and probes waited for seconds.
+Here a head or a trailer ends at 64 KB and has a deadline, and pipelined requests are not read before their turn. The
+limits go when uvicorn has them, and the rest with the fast path.
+"""
 
 import asyncio
 import re

@@ -1,4 +1,8 @@
-"""Run uvicorn, and end the way a load balancer needs it: first readiness, then the sockets."""
+"""Run uvicorn, and end the way a load balancer needs it: first readiness, then the sockets.
+
+uvicorn closes its sockets at once, so a balancer that has not looked yet sends requests that are refused. It goes when
+uvicorn can wait.
+"""
 
 import asyncio
 import os

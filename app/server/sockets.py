@@ -1,4 +1,7 @@
-"""Bind the address of the settings before any model is loaded, or say in one sentence why that fails."""
+"""Bind the address of the settings before any model is loaded, or say in one sentence why that fails.
+
+Two services that were started together shared a port without a word. It goes when uvicorn refuses that.
+"""
 
 import socket
 import sys

@@ -7,7 +7,7 @@ import orjson
 from fastapi import APIRouter, Depends, Request, Response
 
 from ...errors import BadRequest
-from ...inference.repository import Repository
+from ...inference.model_loading import Repository
 from ..authentication import check_admin
 from ..dependencies import OpenService
 from ..openapi import CHANGE_BODY, INDEX_BODY, NAME_PARAMETER, protocol_errors
