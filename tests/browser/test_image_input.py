@@ -186,9 +186,19 @@ def test_a_picture_of_several_digits_is_read_with_boxes(playground: Page, digits
 
 def test_no_old_answer_stands_while_a_picture_takes_long_to_open(playground: Page, two: bytes) -> None:
     playground.evaluate(HOLD_PICTURE, 0)
+    words = playground.locator("#verdict-words")
+    words.evaluate(NOTE_WORDS)
     drop(playground, "two.png", two, "image/png")
-    expect(playground.locator("#verdict-words")).to_have_text("Looking…")
+    expect(words).to_have_text("Looking…")
     expect(playground.locator("#progress")).to_be_visible()
     expect(verdict(playground)).to_have_text("–")
     playground.evaluate("release()")
     expect(verdict(playground)).to_have_text("2")
+    assert playground.evaluate("said.filter((words) => words === 'No answer.')") == []
+
+
+NOTE_WORDS = """words => {
+  window.said = [];
+  const watch = { childList: true, characterData: true, subtree: true };
+  new MutationObserver(() => said.push(words.textContent)).observe(words, watch);
+}"""

@@ -58,10 +58,11 @@ store.on(["seen", "chosen"], (now) => table.show(now));
 store.on(["seen", "chosen", "pose"], (now) => sliders.show(now));
 store.on(["seen", "chosen", "pose"], (now) => handles.show(now));
 store.on(["seen", "moved"], ({ moved }) => paintMoved(moved));
-store.on(["seen", "picture"], ({ seen, picture }) => {
+store.on(["seen", "picture"], ({ seen, picture, asking }) => {
   byId("share").disabled = byId("chosen").disabled = !seen;
   markSample(picture?.origin.sample ?? null);
-  if (!seen) say(byId("verdict-words"), text(picture ? "verdict.unanswered" : "verdict.nothing")); // the notice says why
+  if (seen || asking) return;
+  say(byId("verdict-words"), text(picture ? "verdict.unanswered" : "verdict.nothing")); // the notice says why
 });
 store.on(["seen", "chosen", "pose"], ({ card, chosen, pose }) => {
   byId("reset").disabled = !pose;
