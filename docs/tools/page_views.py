@@ -45,7 +45,7 @@ def main() -> None:
     arguments = parser.parse_args()
     folder: Path = arguments.output
     folder.mkdir(parents=True, exist_ok=True)
-    with browsing() as (browser, url):
+    with browsing(public_url="http://192.168.1.20:8000") as (browser, url):
         for size, theme, language in itertools.product(
             arguments.sizes, arguments.themes, arguments.languages
         ):
@@ -72,7 +72,7 @@ def opened(browser: Browser, url: str, size: str, **options: Any) -> Iterator[Pa
 
 
 def take(page: Page, folder: Path, name: str) -> None:
-    """Save what the window shows, then the whole page or each section, then the verdict on a refused picture."""
+    """Save what the window shows, the whole page or each section, the dialogs, and the verdict on a refused picture."""
     page.wait_for_timeout(300)
     page.screenshot(path=folder / f"{name}-fold.png")
     if page.locator("#present-bar").is_visible():
@@ -87,7 +87,14 @@ def take(page: Page, folder: Path, name: str) -> None:
         page.locator(section).scroll_into_view_if_needed()
     expect(page.get_by_role("grid")).to_be_visible()
     expect(page.locator("#turn")).to_be_enabled()
+    page.evaluate("window.scrollTo(0, 0)")  # or what sticks to the window would stand elsewhere
     page.screenshot(path=folder / f"{name}.png", full_page=True)
+    for opener in ("models", "code", "save", "class", "camera"):
+        page.locator(f"#{opener}").click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+        page.wait_for_timeout(300)
+        page.screenshot(path=folder / f"{name}-{opener}.png")
+        page.keyboard.press("Escape")
     stranger = sample(page, "Bag")
     if stranger.count() and "model=" not in page.url:
         stranger.click()

@@ -1,12 +1,14 @@
 """Accessibility: by axe's rules in both themes, by keys alone, on a telephone and on a wall; all from this host."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 import pytest
 from axe_core_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Page, expect
 
-from tests.app.server_process import Server
+from tests.app.server_process import Server, serving
 from tests.browser.support import eventually, open_numbers, sample, verdict
 
 WIDTHS = {"telephone": (390, 844), "wall": (1920, 1080)}
@@ -159,13 +161,28 @@ def test_without_scripts_it_says_where_to_go(browser: Browser, server: Server) -
     context.close()
 
 
-@pytest.mark.parametrize("opener", ["models", "code", "save", "camera"])
-def test_a_dialog_keeps_the_focus_and_gives_it_back(playground: Page, opener: str) -> None:
-    button = playground.locator(f"#{opener}")
+DIALOGS = ["models", "code", "save", "camera", "class", "share"]
+
+
+@pytest.fixture
+def with_all_dialogs(page: Page, models: Path, tmp_path: Path) -> Iterator[Page]:
+    """The playground of a service that others can reach; like a page by plain http, it may not write the clipboard."""
+    page.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined });")
+    with serving(tmp_path / "log", models=models, public_url="http://10.0.0.9:8000") as server:
+        page.goto(server.url)
+        expect(verdict(page)).to_have_text("7")
+        yield page
+
+
+@pytest.mark.parametrize("opener", DIALOGS)
+def test_a_dialog_keeps_the_focus_and_gives_it_back(with_all_dialogs: Page, opener: str) -> None:
+    page = with_all_dialogs
+    button = page.locator(f"#{opener}")
     expect(button).to_be_enabled()
+    expect(button).to_be_visible()
     button.focus()
-    playground.keyboard.press("Enter")
-    dialog = playground.get_by_role("dialog")
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
     expect(dialog).to_be_visible()
     inside = "dialog => dialog.contains(document.activeElement)"
     assert dialog.evaluate(inside)
@@ -173,14 +190,44 @@ def test_a_dialog_keeps_the_focus_and_gives_it_back(playground: Page, opener: st
     outside = "dialog => !dialog.contains(document.activeElement) && document.activeElement !== document.body"
     names = set()
     for _ in range(25):
-        playground.keyboard.press("Tab")
+        page.keyboard.press("Tab")
         assert not dialog.evaluate(outside)
-        names.add(playground.evaluate("document.activeElement.outerHTML"))
+        names.add(page.evaluate("document.activeElement.outerHTML"))
     buttons = dialog.locator("button:visible:enabled")
     assert len(names) >= min(buttons.count(), 10)
-    playground.keyboard.press("Escape")
+    page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
     expect(button).to_be_focused()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_in_an_open_dialog(with_all_dialogs: Page, theme: Literal["light", "dark"]) -> None:
+    page = with_all_dialogs
+    page.emulate_media(color_scheme=theme)
+    for opener in DIALOGS:
+        page.locator(f"#{opener}").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_be_visible()
+        assert violations(page) == [], opener
+        page.keyboard.press("Escape")
+        expect(dialog).to_be_hidden()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_on_a_projector(
+    page: Page, server: Server, theme: Literal["light", "dark"]
+) -> None:
+    page.set_viewport_size({"width": 1280, "height": 720})
+    page.emulate_media(color_scheme=theme)
+    page.goto(f"{server.url}/?present")
+    expect(verdict(page)).to_have_text("7")
+    sections = 1
+    while page.locator("#present-next").is_enabled():
+        assert violations(page) == [], sections
+        page.keyboard.press("PageDown")
+        sections += 1
+    assert violations(page) == [], sections
+    assert sections == 6
 
 
 def test_axe_finds_nothing_where_the_system_sets_the_colours(playground: Page) -> None:

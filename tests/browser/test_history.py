@@ -1,9 +1,9 @@
 """Nothing is lost: steps back and forth, a reload, and the last answers."""
 
 import numpy as np
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
-from tests.browser.support import ONE, SEVEN, ZERO, draw_and_wait, eventually, pixels, sample, verdict
+from tests.browser.support import ONE, SEVEN, ZERO, draw, draw_and_wait, eventually, pixels, sample, verdict
 
 
 def entries(page: Page) -> Locator:
@@ -69,3 +69,80 @@ def test_an_answer_of_another_model_comes_with_its_model(playground: Page) -> No
     entries(playground).filter(has_text="7").last.click()
     expect(playground.get_by_label("Model", exact=True)).to_have_value("mnist")
     eventually(playground, lambda: verdict(playground).inner_text() == "7")
+
+
+# The board becomes a picture only when `release` is called, which gives way to what follows from it.
+HOLD_BOARD = """() => {
+  const write = OffscreenCanvas.prototype.convertToBlob;
+  const written = [];
+  const opened = new Promise((open) => {
+    window.release = () => (open(), Promise.all(written).then(() => new Promise((done) => setTimeout(done, 100))));
+  });
+  OffscreenCanvas.prototype.convertToBlob = function (...how) {
+    const blob = opened.then(() => write.apply(this, how));
+    written.push(blob);
+    return blob;
+  };
+}"""
+
+
+def test_a_stroke_that_is_taken_back_at_once_leaves_nothing(playground: Page) -> None:
+    playground.get_by_role("button", name="Clear").click()
+    playground.evaluate(HOLD_BOARD)
+    draw(playground, ONE)
+    playground.get_by_role("button", name="Undo").click()
+    words = playground.locator("#verdict-words")
+    expect(words).to_have_text("Nothing drawn yet.")
+    playground.evaluate("release()")
+    assert words.inner_text() == "Nothing drawn yet."
+
+
+def test_the_answer_to_what_was_taken_back_does_not_stay(playground: Page) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    playground.get_by_role("button", name="Clear").click()
+    draw_and_wait(playground, ZERO)
+    expect(verdict(playground)).to_have_text("0")
+    draw_and_wait(playground, ONE)
+    playground.route("**/classify?*", hold)
+    playground.keyboard.press("Control+z")
+    expect(verdict(playground)).to_have_text("–")
+    eventually(playground, lambda: len(held) > 0)
+    held[0].continue_()
+    expect(verdict(playground)).to_have_text("0")
+
+
+def test_a_long_drawing_survives_a_reload(playground: Page) -> None:
+    """Longer than a link may be."""
+    playground.get_by_role("button", name="Clear").click()
+    playground.evaluate(SCRIBBLE)
+    undo = playground.get_by_role("button", name="Undo")
+    expect(undo).to_be_enabled()
+    playground.get_by_role("button", name="Link").click()
+    expect(playground.locator("#notice-text")).to_contain_text("too large for a link")
+    board = pixels(playground.locator("#board")).astype(int)
+    playground.reload()
+    expect(undo).to_be_enabled()
+    assert np.abs(pixels(playground.locator("#board")) - board).mean() < 10  # corners are rounded
+
+
+# Three hundred strokes of a hand that does not rest.
+SCRIBBLE = """() => {
+  const board = document.getElementById("board");
+  const frame = board.getBoundingClientRect();
+  board.setPointerCapture = () => {};
+  const send = (kind, x, y) => board.dispatchEvent(new PointerEvent(kind, {
+    pointerId: 1, button: 0, clientX: frame.left + x * frame.width, clientY: frame.top + y * frame.height,
+  }));
+  for (let stroke = 0; stroke < 300; stroke++) {
+    const [x, y] = [0.2 + 0.6 * ((stroke * 0.618) % 1), 0.2 + 0.6 * ((stroke * 0.755) % 1)];
+    send("pointerdown", x, y);
+    for (let step = 1; step <= 16; step++) {
+      send("pointermove", x + 0.05 * Math.sin(step), y + 0.05 * Math.cos(2 * step));
+    }
+    send("pointerup", x, y);
+  }
+}"""

@@ -131,7 +131,8 @@ def test_a_picture_pasted_in_the_middle_of_a_stroke_ends_it(playground: Page, tw
 
 def test_a_notice_can_be_dismissed(playground: Page) -> None:
     drop(playground, "empty.png", b"", "image/png")
-    expect(playground.locator("#notice-detail")).to_contain_text("0 bytes")
+    expect(playground.locator("#notice-text")).to_contain_text("empty.png cannot be read")
+    expect(verdict(playground)).to_have_text("7")
     playground.get_by_role("button", name="Dismiss").click()
     expect(playground.locator("#notice")).to_be_hidden()
 
@@ -181,3 +182,23 @@ def test_a_picture_of_several_digits_is_read_with_boxes(playground: Page, digits
     expect(playground.locator("#reading")).to_be_visible()
     sample(playground, "2").click()
     expect(playground.locator("#reading")).to_be_hidden()
+
+
+def test_no_old_answer_stands_while_a_picture_takes_long_to_open(playground: Page, two: bytes) -> None:
+    playground.evaluate(HOLD_PICTURE, 0)
+    words = playground.locator("#verdict-words")
+    words.evaluate(NOTE_WORDS)
+    drop(playground, "two.png", two, "image/png")
+    expect(words).to_have_text("Looking…")
+    expect(playground.locator("#progress")).to_be_visible()
+    expect(verdict(playground)).to_have_text("–")
+    playground.evaluate("release()")
+    expect(verdict(playground)).to_have_text("2")
+    assert playground.evaluate("said.filter((words) => words === 'No answer.')") == []
+
+
+NOTE_WORDS = """words => {
+  window.said = [];
+  const watch = { childList: true, characterData: true, subtree: true };
+  new MutationObserver(() => said.push(words.textContent)).observe(words, watch);
+}"""

@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from app.api.playground import TEXTS, languages
 from tests.app.server_process import Server
-from tests.browser.support import sample, verdict
+from tests.browser.support import ZERO, draw, draw_and_wait, pixels, sample, verdict
 from tests.browser.test_accessibility import violations
 
 SIZES = [(360, 740), (667, 375), (768, 1024), (960, 700), (1280, 720), (1920, 1080)]
@@ -140,6 +140,37 @@ def test_the_browser_chooses_the_language_and_the_state_goes_along(page: Page, s
     page.get_by_role("link", name="Deutsch").click()
     expect(page.locator("#clear")).to_have_text("Leeren")
     expect(verdict(page)).to_have_text("4")
+
+
+def test_a_drawing_goes_along_through_all_languages(page: Page, server: Server) -> None:
+    page.goto(server.url)
+    expect(verdict(page)).to_have_text("7")
+    page.locator("#clear").click()
+    draw_and_wait(page, ZERO)
+    expect(verdict(page)).to_have_text("0")
+    board = pixels(page.locator("#board")).astype(int)
+    links = page.locator("#languages a").all_inner_texts()
+    seen = set()
+    for name in [*links[1:], links[0]]:
+        page.get_by_role("link", name=name, exact=True).click()
+        expect(page.locator("#languages [aria-current]")).to_have_text(name)
+        expect(verdict(page)).to_have_text("0")
+        assert abs(pixels(page.locator("#board")) - board).mean() < 3
+        seen.add(page.locator("#clear").inner_text())
+    assert len(seen) == len(links) == 5
+
+
+def test_a_drawing_without_an_answer_goes_along_to_another_language(page: Page, server: Server) -> None:
+    page.goto(server.url)
+    expect(verdict(page)).to_have_text("7")
+    page.locator("#clear").click()
+    page.route("**/classify?*", lambda route: route.abort())
+    draw(page, ZERO)
+    expect(page.locator("#notice-text")).to_contain_text("The server does not answer.")
+    page.get_by_role("link", name="Deutsch").click()
+    page.unroute_all()
+    expect(page.locator("#clear")).to_have_text("Leeren")
+    expect(verdict(page)).to_have_text("0")
 
 
 def test_keys_step_through_the_sections_for_a_class(page: Page, server: Server) -> None:

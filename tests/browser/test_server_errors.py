@@ -43,6 +43,16 @@ def test_a_server_that_is_gone_is_named_and_found_again(page: Page, models: Path
         expect(verdict(page)).to_have_text("1")
 
 
+def test_what_is_loaded_later_comes_when_the_server_is_back(page: Page, server: Server) -> None:
+    away = "**/bundle.later.js"
+    page.route(away, lambda route: route.abort())
+    with page.expect_request(away):
+        page.goto(server.url)
+    expect(verdict(page)).to_have_text("7")
+    page.unroute(away)
+    expect(page.get_by_role("button", name="Code", exact=True)).to_be_enabled()
+
+
 def test_a_server_that_is_slow_is_waited_for(page: Page, models: Path, tmp_path: Path) -> None:
     with serving(tmp_path / "log", models=models) as server:
         page.goto(server.url)

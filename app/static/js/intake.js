@@ -3,7 +3,7 @@
 import { Board } from "./board.js";
 import { byId, say } from "./dom.js";
 import { dismiss, mention } from "./notice.js";
-import { NOTHING, lookAt, looking, store, values } from "./session.js";
+import { NOTHING, SOON, lookAt, looking, store, values } from "./session.js";
 import { isLarge, shrink } from "./shrink.js";
 import { Timeline } from "./timeline.js";
 import { text } from "./texts.js";
@@ -36,9 +36,9 @@ function offerSteps() {
   byId("redo").disabled = !timeline.canRedo;
 }
 
-function takeBoard({ whole, then = {} }) {
+/** Ask about the strokes on the board, which go on from those before unless they are `fresh`. */
+function takeBoard({ whole, fresh = !values.picture?.origin.strokes, then = {} }) {
   if (!values.card) return;
-  const fresh = !values.picture?.origin.strokes;
   const ask = async (signal) => {
     const origin = { strokes: board.strokes.slice() };
     await lookAt({ blob: await board.blob(), origin }, signal, { fresh, ...then });
@@ -79,29 +79,35 @@ function takePicture(picture, then = {}) {
 
 async function takeFile(blob, { asSeen = false, then = {}, isWanted = () => true } = {}) {
   const newest = gifts;
+  const isNewest = () => newest === gifts && isWanted();
   const readable = await isReadable(blob);
+  const opening = setTimeout(() => isNewest() && clearAnswer("progress.looking"), SOON);
   const bitmap = readable && (await createImageBitmap(blob).catch(() => null));
-  if (newest !== gifts || !isWanted()) return undefined;
+  clearTimeout(opening);
+  if (!isNewest()) return undefined;
   if (!readable) return mention(text("board.unreadable", { name: nameOf(blob) }));
   const sent = bitmap && !asSeen && isLarge(bitmap) ? await shrunk(blob, bitmap) : blob;
-  if (newest !== gifts || !isWanted()) return undefined;
+  if (!isNewest()) return undefined;
   const asked = takePicture({ blob: sent, bitmap, asSeen, origin: { file: true } }, then);
   if (!bitmap) describeBoard(text("board.unseen", { name: nameOf(blob) }));
   return asked;
 }
 
-/** A photograph at the size in which it is sent; making it takes a moment, in which no old answer should stand there. */
+/** A photograph at the size in which it is sent. */
 function shrunk(blob, bitmap) {
-  store.set({ ...NOTHING, picture: values.picture, asking: { what: "progress.shrinking" } });
+  clearAnswer("progress.shrinking");
   return shrink(blob, bitmap);
 }
 
+/** Show no old answer while a picture is made ready, which takes a moment. */
+const clearAnswer = (what) => store.set({ ...NOTHING, picture: values.picture, asking: { what } });
+
 const nameOf = (blob) => blob.name ?? text("board.nameless");
 
-/** Whether there are bytes to be had: not of a folder, nor of a file that is gone, which is no fault of the server. */
+/** Whether there are bytes to be had: not of a folder, an empty file or one that is gone, which is no fault of the server. */
 async function isReadable(blob) {
   const reader = blob.stream().getReader();
-  const readable = await reader.read().then(() => true, () => false);
+  const readable = await reader.read().then(({ done }) => !done, () => false);
   reader.cancel().catch(() => {}); // the rest is read when it is sent
   return readable;
 }
@@ -125,7 +131,7 @@ function restore(state) {
   if (state.blob) return takePicture({ ...state, origin: originOf(state) });
   if (state.strokes.length === 0) return clearBoard();
   board.show({ strokes: state.strokes.slice() });
-  return takeBoard({ whole: true });
+  return takeBoard({ whole: true, fresh: true });
 }
 
 /** A sample is one as long as its model is there. */

@@ -32,7 +32,7 @@ export function keptState() {
 function write() {
   if (!values.card) return;
   try {
-    sessionStorage.setItem(PLACE, toFragment(values) ?? "");
+    sessionStorage.setItem(PLACE, toFragment(values));
   } catch {
     // As above; or what is drawn is larger than the storage.
   }

@@ -15,7 +15,7 @@ import { markSample, samplesFor, showSamples } from "./samples.js";
 import { NOTHING, choose, given, looking, move, moving, poseNow, store, values } from "./session.js";
 import { showReading } from "./reading.js";
 import { present, welcome } from "./present.js";
-import { fromFragment, toFragment } from "./share.js";
+import { LONGEST, fromFragment, toFragment } from "./share.js";
 import { Sheet } from "./sheet.js";
 import { keepSheet } from "./sheeting.js";
 import { Sliders } from "./sliders.js";
@@ -58,16 +58,17 @@ store.on(["seen", "chosen"], (now) => table.show(now));
 store.on(["seen", "chosen", "pose"], (now) => sliders.show(now));
 store.on(["seen", "chosen", "pose"], (now) => handles.show(now));
 store.on(["seen", "moved"], ({ moved }) => paintMoved(moved));
-store.on(["seen", "picture"], ({ seen, picture }) => {
+store.on(["seen", "picture"], ({ seen, picture, asking }) => {
   byId("share").disabled = byId("chosen").disabled = !seen;
   markSample(picture?.origin.sample ?? null);
-  if (!seen) say(byId("verdict-words"), text(picture ? "verdict.unanswered" : "verdict.nothing")); // the notice says why
+  if (seen || asking) return;
+  say(byId("verdict-words"), text(picture ? "verdict.unanswered" : "verdict.nothing")); // the notice says why
 });
 store.on(["seen", "chosen", "pose"], ({ card, chosen, pose }) => {
   byId("reset").disabled = !pose;
   byId("chosen").value = chosen ?? "";
   const name = card?.classes[chosen]; // the board may be cleared before there is a model
-  const words = text(chosen === null ? "pose.given" : pose ? "pose.moved.of" : "pose.given.of", { name });
+  const words = chosen === null ? "" : text(pose ? "pose.moved.of" : "pose.given.of", { name });
   for (const id of ["moved-words", "mirror-words"]) say(byId(id), words);
 });
 
@@ -144,7 +145,7 @@ async function useModel(name, state = {}) {
 
 async function share() {
   const fragment = toFragment(values);
-  if (!fragment) return mention(text("share.large"));
+  if (fragment.length > LONGEST) return mention(text("share.large"));
   history.replaceState(null, "", fragment);
   if (await copy(location.href)) return confirm(byId("share"), text("share.copied"));
   return showTexts(text("share.title"), text("share.hint"), [{ title: text("share.link"), text: location.href }]);
@@ -153,7 +154,7 @@ async function share() {
 offerThemes();
 welcome();
 present();
-keepStateInLanguages(() => (values.seen ? toFragment(values) : null));
+keepStateInLanguages(() => (values.card ? toFragment(values) : null));
 listenToBoard();
 keepSheet(sheet);
 keepTurning();
@@ -178,8 +179,10 @@ let isWhole = false;
 const loadRest = async () => {
   if (isWhole) return;
   isWhole = true;
-  const { begin: beginRest } = await import("./later.js");
-  beginRest((name, picture) => useModel(name, { picture }));
+  const rest = await import("./later.js").catch(() => null);
+  if (rest) return void rest.begin((name, picture) => useModel(name, { picture }));
+  isWhole = false; // the server was away
+  setTimeout(loadRest, LATER);
 };
 store.on(["seen"], ({ seen }) => seen && loadRest());
 setTimeout(loadRest, LATER);

@@ -8,7 +8,7 @@ import { Store } from "./store.js";
 export const NOTHING = { picture: null, seen: null, chosen: null, pose: null, drawn: new Map(), moved: null, asking: null };
 
 const STROKE_PACE = 120; // ms between questions about a growing stroke: eight answers a second look alive
-const SOON = 250; // ms in which an answer to another picture comes before the old one is cleared away
+export const SOON = 250; // ms in which an answer to another picture comes before the old one is cleared away
 
 export const store = new Store({ models: [], card: null, samples: [], ...NOTHING });
 export const { values } = store;
@@ -26,6 +26,7 @@ store.on(["seen"], () => values.seen || moving.cancel()); // there is no pose to
  * another picture, before a `fresh` one, is cleared away unless the new one comes soon.
  */
 export async function lookAt(picture, signal, { chosen = null, pose = null, fresh = false } = {}) {
+  signal.throwIfAborted(); // while the picture was made
   const { card } = values;
   store.set({ picture });
   const clear = () => store.set({ ...NOTHING, picture, asking: values.asking ?? {} });

@@ -9,9 +9,9 @@ import { blobOf } from "./pictures.js";
 import * as strokes from "./strokes.js";
 
 const POSE_SCALE = 8192; // numbers of a pose from −4 to 4 in two bytes
-const LONGEST = 16000; // characters of a link that most programs keep whole
+export const LONGEST = 16000; // characters of a link that most programs keep whole
 
-/** The fragment for a state, or null where the picture is too large for a link. */
+/** The fragment for a state. */
 export function toFragment({ card, picture, seen, chosen, pose }) {
   const parts = new URLSearchParams({ model: card.name });
   const origin = picture?.origin ?? {};
@@ -20,8 +20,7 @@ export function toFragment({ card, picture, seen, chosen, pose }) {
   else if (seen) parts.set("seen", seen.file.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", ""));
   if (seen && (pose || chosen !== seen.found[0])) parts.set("capsule", chosen);
   if (pose) parts.set("pose", poseToText(pose));
-  const fragment = `#${parts}`;
-  return fragment.length > LONGEST ? null : fragment;
+  return `#${parts}`;
 }
 
 /** The parts of a fragment that make sense: {model, strokes, sample, seen (a Blob), chosen, pose}. */
