@@ -34,8 +34,7 @@ from capsnet.preprocessing.pipeline import (
     FAINT,
     LEAST_COLOURED,
     MAX_PIXELS,
-    is_row,
-    light_on_dark,
+    find_row,
     place_digit,
 )
 from capsnet.preprocessing.separate_digits import Strokes, separate_digits
@@ -403,8 +402,8 @@ def _strokes(
     drawing = image_file.alpha_as_drawing(image)
     grey = drawing or image_file.flatten(image, "L")
     if image.size == (spec.width, spec.height):
-        row = image_file.grey_pixels(drawing) if drawing else light_on_dark(grey)
-        if is_row(grey, row, 1):
+        row = find_row(grey, 1, alone=drawing is not None)
+        if row is not None:
             return _row(row), image.size
     small = image_file.shrink(grey, READING_EDGE)
     values = np.asarray(small)

@@ -21,10 +21,8 @@ from training.data.datasets import DatasetPart, load
 SHOWN = 5  # examples of a kind on a sheet
 CELL, SEEN, CAPTION = 112, 56, 14
 HEAVY = {"heic": 1}  # its encoder, not its decoder, takes seconds at full size
-REPORTED_FIRST, REPORTED = (
-    7000,
-    100,
-)  # first number, and images of each reported kind; none was used for tuning
+REPORTED_FIRST = 7000  # the first number of each reported kind; none was used for tuning
+REPORTED, REPORTED_HARM = 100, 400  # how many, and where at most 3 % may be wrong: of 100 that is three
 COLOURS, GREYS = 128, 16  # of a sheet
 OUTLIERS = 1000  # images of each kind that the guard should refuse
 OUTLIER_SEED = 2026
@@ -90,7 +88,10 @@ def _options() -> argparse.Namespace:
 
 def _report_reported(subject: Subject, options: argparse.Namespace) -> str:
     """Measure the kinds that people reported and draw their sheets; return the table."""
-    lines = ["| kind | read | wrong and accepted | accepted | bar |", "| --- | ---: | ---: | ---: | --- |"]
+    lines = [
+        "| kind | pictures | read | wrong and accepted | accepted | bar |",
+        "| --- | ---: | ---: | ---: | ---: | --- |",
+    ]
     for group, members in reported.GROUPS.items():
         readings = {}
         for kind in members:
@@ -103,18 +104,19 @@ def _report_reported(subject: Subject, options: argparse.Namespace) -> str:
 
 def _reported(kind: str, subject: Subject) -> tuple[str, Reading]:
     """Return the row of a reported kind, and its examples; an image that became blank counts as not read."""
-    numbers = range(REPORTED_FIRST, REPORTED_FIRST + REPORTED)
+    bar = reported.KINDS[kind]
+    count = REPORTED if bar.harm == 1 else REPORTED_HARM
+    numbers = range(REPORTED_FIRST, REPORTED_FIRST + count)
     made, labels = zip(*(reported.make(kind, subject.test, number) for number in numbers), strict=True)
     seen = np.stack([decode_uint8(data, SPECS["digits"]) for data in made])
     judged = judge(subject.model, subject.thresholds, seen)
     drawn = seen.any(axis=(1, 2, 3))
     right, accepted = (judged.label == np.array(labels)) & drawn, judged.accepted & drawn
-    bar = reported.KINDS[kind]
-    read = f"{right.mean():.0%}" if bar.read else ""
+    read = f"{right.mean():.1%}" if bar.read else ""
     bars = [f"{bar.read:.0%} read"] * (bar.read > 0) + [f"{bar.harm:.0%} wrong"] * (bar.harm < 1)
-    shares = f"{(accepted & ~right).mean():.0%} | {accepted.mean():.0%}"
+    shares = f"{(accepted & ~right).mean():.1%} | {accepted.mean():.1%}"
     shown = [thumbnail(data) for data in made[:SHOWN]]
-    return f"| {kind} | {read} | {shares} | {', '.join(bars)} |", Reading(seen, shown)
+    return f"| {kind} | {count} | {read} | {shares} | {', '.join(bars)} |", Reading(seen, shown)
 
 
 def _subject(name: str, options: argparse.Namespace) -> Subject | None:

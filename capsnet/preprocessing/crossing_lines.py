@@ -118,12 +118,14 @@ def _chosen(covered: np.ndarray, ends: np.ndarray, room: int, width: int, height
     position = (np.arange(len(covered)) - room) / width
     outer = (position < OUTER) | (position > 1 - OUTER)
     chosen = (covered >= COVERED) | (outer & (ends > 0) & (covered >= COVERED_OUTSIDE))
+    if not chosen.any():
+        return np.asarray(chosen)
     change = np.flatnonzero(np.diff(np.concatenate([[False], chosen, [False]]).astype(np.int8)))
     for first, last in zip(change[::2], change[1::2], strict=True):
         middle = (first + last) / 2 - room
         # A 1 that touches one edge of the picture ends before the other; near the sides, a rail may end as well.
         one = 0 < ends[first:last].max() < 2 and INNER * width < middle < (1 - INNER) * width
-        one &= _thickness(covered, first, last) > STROKE * height
+        one = one and _thickness(covered, first, last) > STROKE * height
         if one or (last - first - 1 > STROKE * height and 0.25 * width < middle < 0.75 * width):
             chosen[first:last] = False
     return np.asarray(chosen)

@@ -168,7 +168,8 @@ def read_with_size(
     kept = COEFFICIENT_BYTES * len(image.getbands()) * math.prod(image.size) if scans > 1 else 0
     size = image.size
     try:
-        _draft(image, enough, grey)
+        if kind == "JPEG":
+            _draft(image, enough, grey)
     except Exception as error:  # noqa: BLE001
         raise NotAnImage(_damaged(kind, error)) from None
     if claim is not None:
