@@ -1,7 +1,7 @@
 """Printed cells of a form: the straight sides of a frame, and the lines between the cells of a row.
 
 A frame is a component whose outline is straight on all four sides. Seen from outside, a side is the first ink in each
-row or column, so what is written in a cell cannot hide it. A stroke that touches a line keeps the ink that both share.
+row or column, so the writing in a cell cannot hide it. A stroke that touches a line keeps the ink that both share.
 """
 
 from typing import NamedTuple
@@ -16,7 +16,7 @@ BETWEEN = 0.93  # of the height, that a line between two cells covers
 THICKEST = 0.08  # of the shorter edge: thicker sides are written
 HATCHED = 0.3  # of the frame, that its standing lines cover: cells are wider
 BESIDE = 2  # pixels on either side of a line, that its blurred edge covers
-LEAST_STROKE = 0.3  # of what is left in one piece, that lies beside the lines; the rest of a line has less
+LEAST_STROKE = 0.3  # of a piece that is left, that lies beside the lines; the rest of a line has less
 
 
 class Side(NamedTuple):

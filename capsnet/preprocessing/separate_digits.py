@@ -260,7 +260,7 @@ def _box(parts: Components, members: list[int]) -> Box:
 
 
 def _are_halves(first: Box, second: Box, usual: float) -> bool:
-    """Tell whether one box stands on another, near it, and both are no higher than the writing."""
+    """Tell whether one frame stands on another, near it, and both are no higher than the writing."""
     lower, higher = sorted((first[1] - first[0], second[1] - second[0]))
     height = max(first[1], second[1]) - min(first[0], second[0])
     gap = max(second[0] - first[1], first[0] - second[1])
