@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from capsnet.preprocessing.cells import cell_lines
 from capsnet.preprocessing.connected_components import Components, find_components
 from capsnet.preprocessing.crossing_lines import line_pixels, parts_of_lines
 from capsnet.preprocessing.digits import (
@@ -37,20 +38,15 @@ UPPER = 0.4  # of the body's height, in which a piece may also stick out sideway
 FLAT = 1.3  # width over height, that a loose bar has at least
 BAR = 0.2  # of the body's height, that a loose bar is at least wide, and at most below its top; above, twice as much
 BAR_GAP = 0.6  # of the body's height, between it and a loose bar
+HALF = 0.75  # of the writing's height: anything lower may be a part of a digit
+LEAST_HALF = 0.3  # of the writing's height, that the longer side of such a part has
 HIGHEST = 1.3  # of the writing's height, that bodies joined may have
 LEAST_PIECE = 0.004  # of the body's weight
 MOST_FRAME = 0.35  # of its bounds, that a frame covers
 MOST_CELL = 0.5  # of its bounds, that a cell covers with a digit that touches it
 MOST_FRAMES = 48  # components, the heaviest, that may be frames
 LEAST_FRAME = 16  # pixels of the shorter edge
-LONG_FRAME = 2.2  # times as long as high: anything longer is a row of cells
-LEAST_REST = 0.35  # of a cell's height: anything lower and was part of its lines is no digit
-INSIDE = 0.3  # of a frame's height, that something in it has
-SIDE = 0.1  # of a cell's height or width, in which its side lies
-COVERED = 0.9  # of a side, that a cell's ink covers
 REMAINS = 0.7  # of the pixels of a line's remains, that lie beside what was taken away
-RIM = 2  # pixels around a frame
-LEAST_EDGE = 160  # pixels of a picture in which straight lines are sought
 
 
 @dataclass(frozen=True)
@@ -90,17 +86,14 @@ def separate_digits(contrast: np.ndarray, noise: float) -> list[Strokes]:
         Standard deviation of the bare ground's contrast.
     """
     floor = max(NOISE_LEVELS * noise, LEAST_CONTRAST)
-    contrast, parts = _without_lines(contrast, floor)
-    bare = _without_frames(contrast, parts, floor)
-    if bare is not contrast:
-        contrast, parts = bare, find_components(bare > floor, bare)
+    contrast = _without_lines(_without_frames(contrast, floor), floor)
+    floor = _raised(floor, contrast)
+    parts = find_components(contrast > floor, contrast)
     likely = _written(parts)
     if not likely.any():
         return []
-    mask = parts.mask(likely)
     # A digit's own strokes say how faint a part of it can be; anything fainter may join it to a neighbour.
-    level = float(np.percentile(contrast[mask], 75))
-    strong = contrast > max(floor, FAINTEST * level)
+    strong = contrast > max(floor, FAINTEST * _level(contrast[parts.mask(likely)]))
     contrast = np.where(strong, contrast, np.float32(0))
     parts = _bridged_components(strong, contrast)
     likely = _written(parts)
@@ -108,6 +101,20 @@ def separate_digits(contrast: np.ndarray, noise: float) -> list[Strokes]:
         return []
     groups = _grouped(parts, likely & _as_strong(parts, likely))
     return [_cut_out(contrast, parts, members) for members in groups]
+
+
+def _raised(floor: float, contrast: np.ndarray) -> float:
+    """A floor above a shadow's rim or a tone of the ground: where strokes cross it, it must not join them."""
+    return max(floor, FAINTEST / 2 * _level(contrast[contrast > floor]))
+
+
+def _level(contrast: np.ndarray) -> float:
+    """The contrast of strokes among pixels (n,), however many of them are faint."""
+    if not len(contrast):
+        return 0.0
+    ordered = np.sort(contrast)
+    energy = np.cumsum(np.square(ordered))
+    return float(ordered[int(np.searchsorted(energy, energy[-1] / 2))])
 
 
 def _bridged_components(mask: np.ndarray, contrast: np.ndarray) -> Components:
@@ -130,25 +137,29 @@ def _bridged(mask: np.ndarray) -> np.ndarray:
     return tall
 
 
-def _without_lines(contrast: np.ndarray, floor: float) -> tuple[np.ndarray, Components]:
-    """Take away ruled lines and lines that cross the picture; the contrast that is left, and its components."""
+def _without_lines(contrast: np.ndarray, floor: float) -> np.ndarray:
+    """Take away ruled lines and lines that cross the picture: float32 (h,w)."""
     mask = contrast > floor
     parts = find_components(mask, contrast)
-    if streaked(parts):
+    if not len(parts):
+        return contrast
+    lines = line_pixels(mask)
+    if lines is not None or streaked(parts):
         contrast = _without_remains(contrast, remove_ruled_lines(contrast, floor), mask, floor)
         parts = find_components(contrast > floor, contrast)
-    if len(parts) and (lines := line_pixels(mask)) is not None:
+    if lines is not None and len(parts):
         crossing = parts_of_lines(parts, contrast > floor, lines) & ~inner_parts(parts)
-        if crossing.any():
-            contrast = np.where(parts.mask(crossing), np.float32(0), contrast)
-            parts = find_components(contrast > floor, contrast)
-    return contrast, parts
+        contrast = np.where(parts.mask(crossing), np.float32(0), contrast)
+    return contrast
 
 
-def _without_frames(contrast: np.ndarray, parts: Components, floor: float) -> np.ndarray:
-    """Take the straight sides of frames away, so that a digit that touches its bounds stands alone: float32 (h,w)."""
+def _without_frames(contrast: np.ndarray, floor: float) -> np.ndarray:
+    """Take frames and the lines of cells away, so that a digit that touches them stands alone: float32 (h,w)."""
     result = contrast
-    for number in np.argsort(-parts.weight)[:MOST_FRAMES].tolist():
+    floor = _raised(floor, contrast)
+    parts = find_components(contrast > floor, contrast)
+    inner = inner_parts(parts)
+    for number in np.argsort(-parts.weight * inner)[: min(MOST_FRAMES, inner.sum())].tolist():
         box = (
             int(parts.top[number]),
             int(parts.bottom[number]),
@@ -156,58 +167,17 @@ def _without_frames(contrast: np.ndarray, parts: Components, floor: float) -> np
             int(parts.right[number]),
         )
         tall, wide = box[1] - box[0], box[3] - box[2]
-        fill = parts.pixels[number] / (tall * wide)
-        if fill > MOST_CELL or min(tall, wide) < LEAST_FRAME:
+        if parts.pixels[number] > MOST_CELL * tall * wide or min(tall, wide) < LEAST_FRAME:
             continue
         own = component_mask(parts, np.array([number]), box)
-        around = fill <= MOST_FRAME and _is_around_others(parts, number)
-        if not (around or _is_rectangle(own)):
+        lines = cell_lines(own)
+        if lines is None:
             continue
         result = result.copy() if result is contrast else result
         area = result[box[0] : box[1], box[2] : box[3]]
-        if max(tall, wide) < LONG_FRAME * min(tall, wide):
-            lines = line_pixels(own)
-            if lines is None:
-                area[own] = 0  # the frame alone: what stands in it was found beside it
-            else:
-                area[own & lines] = 0
-                rest = find_components(own & (area > floor), area)
-                area[rest.mask(rest.height < LEAST_REST * tall)] = 0
-        else:
-            area[own] = _without_sides(np.where(own, area, np.float32(0)), own, floor)[own]
+        bare = np.where(lines, np.float32(0), area)
+        area[own] = _without_remains(area, bare, own, floor)[own]
     return result
-
-
-def _without_sides(area: np.ndarray, own: np.ndarray, floor: float) -> np.ndarray:
-    """The strokes in a row of cells, its straight lines taken away: float32 (h,w)."""
-    # Lines are sought in pictures of some size, and have bare ground on both sides.
-    times = -(-LEAST_EDGE // min(area.shape))
-    large = np.repeat(np.repeat(np.pad(area, RIM), times, axis=0), times, axis=1)
-    bare = remove_ruled_lines(large, floor)[times // 2 :: times, times // 2 :: times][RIM:-RIM, RIM:-RIM]
-    return _without_remains(area, bare, own, floor)
-
-
-def _is_around_others(parts: Components, number: int) -> bool:
-    """Tell whether something as high as a digit stands within a component's bounds, on all sides."""
-    inside = (
-        (parts.top > parts.top[number])
-        & (parts.bottom < parts.bottom[number])
-        & (parts.left > parts.left[number])
-        & (parts.right < parts.right[number])
-    )
-    return bool((inside & (parts.height > INSIDE * parts.height[number])).any())
-
-
-def _is_rectangle(own: np.ndarray) -> bool:
-    """Tell whether a component bool (h,w) covers all four sides of its bounds, as a frame does that a digit touches."""
-    tall, wide = (max(2, round(SIDE * edge)) for edge in own.shape)
-    sides = (
-        own[:tall].any(axis=0),
-        own[-tall:].any(axis=0),
-        own[:, :wide].any(axis=1),
-        own[:, -wide:].any(axis=1),
-    )
-    return min(float(side.mean()) for side in sides) > COVERED
 
 
 def _without_remains(area: np.ndarray, bare: np.ndarray, own: np.ndarray, floor: float) -> np.ndarray:
@@ -244,28 +214,36 @@ def _grouped(parts: Components, likely: np.ndarray) -> list[np.ndarray]:
     usual = float(
         heights[order[int(np.searchsorted(weights, weights[-1] / 2))]]
     )  # half of the ink is as high
+    longest = np.maximum(heights, parts.width)
+    groups = _stacked(parts, np.flatnonzero(likely & (longest >= LEAST_HALF * usual)).tolist(), usual)
+    boxes = {number: _box(parts, group) for number, group in enumerate(groups)}
     bodies: list[int] = []
-    for number in order[::-1].tolist():
-        if heights[number] < LEAST_BODY * usual or _is_beside_larger(parts, number, bodies):
-            continue
-        bodies.append(number)
-    return _with_pieces(parts, _stacked(parts, bodies, usual))
+    for number in sorted(boxes, key=lambda number: boxes[number][0] - boxes[number][1]):
+        top, bottom, *_ = boxes[number]
+        if bottom - top >= LEAST_BODY * usual and not _is_beside_larger(
+            boxes[number], [boxes[body] for body in bodies]
+        ):
+            bodies.append(number)
+    return _with_pieces(parts, [groups[number] for number in bodies])
 
 
-def _is_beside_larger(parts: Components, number: int, bodies: list[int]) -> bool:
-    """Whether a component stands in line with a body that is much higher: a mark or a piece."""
-    own = np.array(bodies, int)
-    height = parts.height[own]
-    middle = (parts.top[number] + parts.bottom[number]) / 2
-    in_line = (middle > parts.top[own] - BAND * height) & (middle < parts.bottom[own] + BAND * height)
-    apart = np.maximum(parts.left[own] - parts.right[number], parts.left[number] - parts.right[own])
-    larger = parts.height[number] < LEAST_BESIDE * height
+Box = tuple[int, int, int, int]  # top, bottom, left and right
+
+
+def _is_beside_larger(box: Box, bodies: list[Box]) -> bool:
+    """Whether something stands in line with a body that is much higher: a mark or a piece."""
+    own = np.array(bodies, int).reshape(-1, 4)
+    height = own[:, 1] - own[:, 0]
+    middle = (box[0] + box[1]) / 2
+    in_line = (middle > own[:, 0] - BAND * height) & (middle < own[:, 1] + BAND * height)
+    apart = np.maximum(own[:, 2] - box[3], box[2] - own[:, 3])
+    larger = box[1] - box[0] < LEAST_BESIDE * height
     return bool((in_line & (apart < BESIDE * height) & larger).any())
 
 
-def _stacked(parts: Components, bodies: list[int], usual: float) -> list[list[int]]:
-    """Join bodies that stand on each other and are together no higher than the writing: a digit in two halves."""
-    groups = [[number] for number in bodies]
+def _stacked(parts: Components, numbers: list[int], usual: float) -> list[list[int]]:
+    """Join what stands on each other and is together no higher than the writing: a digit in two parts or more."""
+    groups = [[number] for number in numbers]
     for first in list(groups):
         for second in list(groups):
             if first is second or first not in groups or second not in groups:
@@ -276,19 +254,23 @@ def _stacked(parts: Components, bodies: list[int], usual: float) -> list[list[in
     return groups
 
 
-def _box(parts: Components, members: list[int]) -> tuple[int, int, int, int]:
-    """Top, bottom, left and right of some components together."""
+def _box(parts: Components, members: list[int]) -> Box:
     top, bottom = int(parts.top[members].min()), int(parts.bottom[members].max())
     return top, bottom, int(parts.left[members].min()), int(parts.right[members].max())
 
 
-def _are_halves(first: tuple[int, int, int, int], second: tuple[int, int, int, int], usual: float) -> bool:
+def _are_halves(first: Box, second: Box, usual: float) -> bool:
     """Tell whether one frame stands on another, near it, and both are no higher than the writing."""
+    lower, higher = sorted((first[1] - first[0], second[1] - second[0]))
     height = max(first[1], second[1]) - min(first[0], second[0])
     gap = max(second[0] - first[1], first[0] - second[1])
     shared = min(first[3], second[3]) - max(first[2], second[2])
     narrower = min(first[3] - first[2], second[3] - second[2])
-    return height <= HIGHEST * usual and gap < PIECE_GAP * usual and shared > STACKED * narrower
+    parts_of_one = higher < HALF * usual  # neither is a digit by itself
+    if not parts_of_one and lower < LEAST_BODY * usual:
+        return False  # a mark over or under a digit
+    least = 0.0 if parts_of_one else STACKED * narrower
+    return height <= HIGHEST * usual and gap < PIECE_GAP * usual and shared > least
 
 
 def _with_pieces(parts: Components, groups: list[list[int]]) -> list[np.ndarray]:
