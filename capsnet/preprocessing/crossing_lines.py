@@ -121,7 +121,9 @@ def _chosen(covered: np.ndarray, ends: np.ndarray, room: int, width: int, height
     """Tell which columns belong to lines, by their coverage (w,) and how many ends they reach (w,): bool (w,)."""
     position = (np.arange(len(covered)) - room) / width
     outer = (position < OUTER) | (position > 1 - OUTER)
-    chosen = (ends > 0) & ((covered >= COVERED) | (outer & (covered >= COVERED_OUTSIDE)))
+    # What reaches neither edge may be a 1 that fills the picture, but not beside an edge.
+    chosen = (covered >= COVERED) & (outer | (ends > 0))
+    chosen |= outer & (ends > 0) & (covered >= COVERED_OUTSIDE)
     if not chosen.any():
         return np.asarray(chosen)
     change = np.flatnonzero(np.diff(np.concatenate([[False], chosen, [False]]).astype(np.int8)))
