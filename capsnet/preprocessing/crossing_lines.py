@@ -16,11 +16,12 @@ EDGE = 64  # pixels of the longer edge of the small mask in which lines are soug
 STEEPEST, STEP = 0.15, 0.03  # slopes: 9 degrees either way
 COVERED = 0.9  # of the picture's width or height, that a line at least covers
 COVERED_OUTSIDE = 0.65  # the same where it lies in the outer part of the picture
-END = 2  # pixels from the small mask's end, within which a shorter line begins; a 1 ends before them on both sides
+END = 0.03  # of the picture's width or height, within which a line begins at one end at least
 OUTER = 0.12  # of the picture's width or height
 INNER = 0.15  # of the picture's width or height at each side, within which a thick line that ends is no 1
 STROKE = 0.05  # of its length: a bar in the middle that is as thick may be a 1
 MOST_LINES = 0.4  # of the picture: what covers more is no line
+SQUARED = 0.12  # of the picture, that lines either way cover on squared paper: they are ruled lines
 OWN = 0.8  # of a component's pixels, that lie on lines if it is one
 ANGLE = 0.5  # of the picture's height and width, that the two edges of a table or a sheet at least run along
 EMPTY = 0.6  # of their extent, that an empty rectangle in one of its corners takes: of fewer than 1 % of the sevens
@@ -32,10 +33,12 @@ def line_pixels(mask: np.ndarray) -> np.ndarray | None:
     """Mark the neighbourhood of lines across a mask bool (h,w): bool (h,w); None where there is no line."""
     factor = -(-max(mask.shape) // EDGE)
     small = _reduced(mask, factor)
-    lines = _line_pixels(small.T).T | _line_pixels(small)
-    if lines.any():  # beside a line, another is no 1 either
-        lines = _line_pixels(small.T, ones=False).T | _line_pixels(small, ones=False)
-    if not lines.any() or lines.mean() > MOST_LINES:
+    if not (_line_pixels(small.T).any() or _line_pixels(small).any()):
+        return None
+    # Beside a line, another is no 1 either.
+    level, upright = _line_pixels(small.T, ones=False).T, _line_pixels(small, ones=False)
+    lines = level | upright
+    if lines.mean() > MOST_LINES or min(level.mean(), upright.mean()) > SQUARED:
         return None
     height, width = mask.shape
     return np.asarray(np.repeat(np.repeat(lines, factor, axis=0), factor, axis=1)[:height, :width])
@@ -101,8 +104,9 @@ def _line_pixels(mask: np.ndarray, *, ones: bool = True) -> np.ndarray:
     slope = np.arange(len(shifts))[:, None]
     upright[slope, rows, places] = upright[slope, rows, places + 1] = True
     total = upright.view(np.uint8).sum(axis=1, dtype=np.uint8)  # (slopes,w)
+    end = max(1, round(END * height))
     ends = np.asarray(
-        upright[:, :END].any(axis=1).view(np.uint8) + upright[:, -END:].any(axis=1)
+        upright[:, :end].any(axis=1).view(np.uint8) + upright[:, -end:].any(axis=1)
     )  # (slopes,w)
     for number, covered in enumerate(total):
         reached = ends[number] if ones else np.minimum(2 * ends[number], 2)
@@ -117,7 +121,9 @@ def _chosen(covered: np.ndarray, ends: np.ndarray, room: int, width: int, height
     """Tell which columns belong to lines, by their coverage (w,) and how many ends they reach (w,): bool (w,)."""
     position = (np.arange(len(covered)) - room) / width
     outer = (position < OUTER) | (position > 1 - OUTER)
-    chosen = (covered >= COVERED) | (outer & (ends > 0) & (covered >= COVERED_OUTSIDE))
+    # What reaches neither edge may be a 1 that fills the picture, but not beside an edge.
+    chosen = (covered >= COVERED) & (outer | (ends > 0))
+    chosen |= outer & (ends > 0) & (covered >= COVERED_OUTSIDE)
     if not chosen.any():
         return np.asarray(chosen)
     change = np.flatnonzero(np.diff(np.concatenate([[False], chosen, [False]]).astype(np.int8)))

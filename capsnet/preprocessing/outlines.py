@@ -1,6 +1,7 @@
 """Fill outline digits: a contour around a body as bare as the ground; the body becomes ink, as if written."""
 
 import numpy as np
+from PIL import Image, ImageFilter
 
 from capsnet.preprocessing.connected_components import Components, find_components
 from capsnet.preprocessing.local_background import quantiles, running_extremum, stroke_width
@@ -69,8 +70,10 @@ def _body(ink: np.ndarray, contour: int, longest: int) -> np.ndarray | None:
     holes, other_ink = enclosed - regions.pixels[main], ink.sum() - contour
     if enclosed + ink.sum() > ROUND * ink.size and other_ink > holes + FEW * contour:
         return None
-    body = regions.mask(np.arange(len(regions)) == main)[1:-1, 1:-1]
-    return body if _is_stroke(body, longest) else None
+    body = regions.mask(np.arange(len(regions)) == main)
+    # The rough edge of a picture in black and white makes a hole seem narrower.
+    smooth = np.asarray(Image.fromarray(body).convert("L").filter(ImageFilter.BoxBlur(1))) > 127
+    return body[1:-1, 1:-1] if _is_stroke(smooth, longest) else None
 
 
 def _doubled(ink: np.ndarray) -> int:

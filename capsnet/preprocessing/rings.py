@@ -23,10 +23,11 @@ TINY = 1e-6  # keeps equations of few points solvable
 RADII = 40  # steps from the middle to the ring
 THICKEST = 0.35  # of the radius, that a ring's line is thick
 MARGIN = 1.4  # thicknesses of its line, within which ink is the ring's
-HOLLOW = 0.54  # of the radius, that is at least left within the ring's line: a thick narrow 6 has less
-LEAST_HEIGHT = 0.5  # of the ring's height, that the ink inside has
+HOLLOW = 0.6  # of the radius, that is at least left within the ring's line: a thick narrow 6 has less
+LEAST_HEIGHT = 0.4  # of the ring's height, that the ink within `CORE` has: the base of a 0 has none there
+SPECK = 0.01  # of the outermost component's pixels: anything smaller is grain
 LEAST_INK = 0.15  # of the ring's ink
-CORE = 0.6  # of the radius, within which a slash is straight
+CORE = 0.6  # of the radius, within which a digit has most of its height and a slash is straight
 SLASH_LENGTH = 0.75  # of the distance from side to side of the ring, that it is long
 SLASH_WIDTH = 0.25  # radii on either side of its middle line
 ALONE, ALONE_IN_ZERO = 0.85, 0.6  # of the ink inside, that it is: in a circle, and in a narrower ring
@@ -103,7 +104,7 @@ def clear_ring(contrast: np.ndarray, parts: Components) -> tuple[np.ndarray, boo
         return None
     rows, columns = parts.window(outer)
     own = parts.mask(np.arange(len(parts)) == outer)[rows, columns]
-    ink = parts.mask(np.ones(len(parts), bool))[rows, columns]
+    ink = parts.mask(parts.pixels > SPECK * parts.pixels[outer])[rows, columns]
     y, x = np.nonzero(ink)
     points = np.stack([x + 0.5, y + 0.5])
     direction, radius = ellipse.polar(points)
@@ -112,8 +113,8 @@ def clear_ring(contrast: np.ndarray, parts: Components) -> tuple[np.ndarray, boo
     if edge < HOLLOW:
         return None
     inside = radius < edge
-    level = np.flatnonzero(np.bincount(y[inside], minlength=height))
-    if not len(level) or level[-1] - level[0] < LEAST_HEIGHT * height:
+    level = y[radius < CORE]
+    if not len(level) or np.ptp(level) < LEAST_HEIGHT * height:
         return None
     if inside.sum() < LEAST_INK * (joined & ~inside).sum():
         return None
@@ -213,9 +214,9 @@ def _bar(points: np.ndarray, ellipse: Ellipse, edge: float) -> Bar | None:
     core = inside[:, np.hypot(*inside) < CORE]
     if core.shape[1] < 3:
         return None
-    middle = core.mean(axis=1, keepdims=True)
-    axes = np.linalg.eigh((core - middle) @ (core - middle).T)[1]
-    across, along = axes.T @ (inside - middle)
+    # It passes near the middle: the loop of a 6 does not.
+    axes = np.linalg.eigh(core @ core.T)[1]
+    across, along = axes.T @ inside
     own = np.abs(across) < SLASH_WIDTH
     length = float(np.ptp(along[own]))
     if length < 2 * SLASH_LENGTH * edge:

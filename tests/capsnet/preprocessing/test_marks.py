@@ -53,6 +53,25 @@ def test_a_plain_zero_stays() -> None:
         assert found.shape == (ring[3] - ring[1] + 1, ring[2] - ring[0] + 1)
 
 
+def test_a_zero_with_a_flat_base_among_specks_is_no_ring_around_it() -> None:
+    turn = np.linspace(0, 2 * np.pi, 90)
+    x, y = 100 + 75 * np.cos(turn), np.minimum(100 + 75 * np.sin(turn), 150)
+    zero = drawn(list(zip(x.tolist(), y.tolist(), strict=True)))
+    zero[50:150:9, 60:140:9] = 1
+    found = segment_digits(zero, 0.0)
+    assert found is not None
+    assert found.shape[0] > 120
+
+
+def test_the_loop_of_a_six_is_no_slash() -> None:
+    left = [(72, 35), (58, 52), (47, 80), (43, 105), (48, 130), (60, 143), (75, 147), (95, 142), (115, 125)]
+    loop = [(125, 105), (128, 85), (124, 70), (116, 67), (106, 74), (97, 92), (92, 115), (95, 142)]
+    six = drawn(left + loop)
+    found = segment_digits(six, 0.0)
+    assert found is not None
+    assert (found > 0).sum() > 0.95 * (six > 0).sum()
+
+
 def test_the_slash_of_a_zero_is_cleared() -> None:
     slashed = segment_digits(drawn([(60, 160), (140, 40)], ring=NARROW), 0.0)
     plain = segment_digits(drawn(ring=NARROW), 0.0)
@@ -139,11 +158,41 @@ def test_a_one_that_touches_one_edge_is_no_line(column: int) -> None:
     assert segment_digits(line, 0.0) is None
 
 
+@pytest.mark.parametrize(("height", "width"), [(200, 150), (200, 480), (480, 360)])
+def test_a_one_that_nearly_fills_the_picture_is_no_line(height: int, width: int) -> None:
+    one = np.zeros((height, width), np.float32)
+    middle, half = round(0.6 * width), height // 26
+    one[round(0.055 * height) : round(0.945 * height), middle - half : middle + half] = 0.8
+    assert segment_digits(one, 0.0) is not None
+
+
+def test_a_seven_on_squared_paper_is_no_remnant_of_its_lines() -> None:
+    squares = np.zeros((360, 480), np.float32)
+    squares[10::40], squares[:, 10::40] = 0.15, 0.15
+    seven = squares.copy()
+    seven[100:116, 150:290], seven[100:300, 274:290] = 0.7, 0.7
+    found = segment_digits(seven, 0.0)
+    assert found is not None
+    assert found.shape == pytest.approx((200, 140), abs=8)
+
+
 def test_a_one_cut_lengthwise_has_free_ends_and_a_rail_has_none() -> None:
     one, rail = np.zeros((200, 200), np.float32), np.zeros((200, 200), np.float32)
     one[30:170, :14] = rail[:170, :14] = 0.6
     assert segment_digits(one, 0.0) is not None
     assert segment_digits(rail, 0.0) is None
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_hole_of_a_narrow_zero_in_black_and_white_is_no_body(seed: int) -> None:
+    y, x = np.mgrid[:200, :200]
+    dark = np.clip(1.6 - 8 * np.abs(np.hypot((x - 100) / 24, (y - 100) / 70) - 1), 0.02, 0.95)
+    # Half-toning shows each grey by the share of black pixels.
+    zero = (dark > np.random.default_rng(seed).random(dark.shape)).astype(np.float32)
+    found = segment_digits(zero, 0.0)
+    assert found is not None
+    height, width = found.shape
+    assert found[height // 3 : -height // 3, width * 2 // 5 : -width * 2 // 5].mean() < 0.1
 
 
 def test_a_body_filled_with_a_fainter_colour_becomes_ink() -> None:
