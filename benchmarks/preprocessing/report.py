@@ -148,7 +148,8 @@ def _measured(kind: str, subject: Subject, reading: Reading) -> tuple[str, Judge
     count = len(reading.seen)
     labels = subject.test.labels[:count]
     judged = judge(subject.model, subject.thresholds, reading.seen)
-    correct = judged.label == labels
+    # The network calls a blank a 1, which is no reading.
+    correct = (judged.label == labels) & reading.seen.reshape(count, -1).any(axis=1)
     share = correct[subject.judged.label[:count] == labels].mean()
     refused = 1 - judged.accepted[correct].mean()
     line = f"| {kind} | {subject.name} | {correct.mean():.1%} | {share:.1%} | {refused:.1%} |"
