@@ -67,7 +67,8 @@ def test_the_work_is_spread_over_all_processes(proxy: Proxy, servers: list[Serve
         statuses = list(threads.map(lambda _: classify(proxy, seven).status_code, range(60)))
     assert statuses == [200] * 60
     wait_until(lambda: sum(len(lines(server.log, path="/classify")) for server in servers) >= 60)
-    assert min(len(lines(server.log, path="/classify")) for server in servers) >= 10
+    # Not an even share: on a busy machine one process is slower, and nginx gives it fewer.
+    assert min(len(lines(server.log, path="/classify")) for server in servers) >= 3
 
 
 def logged(servers: list[Server], request_id: str) -> dict[str, str]:
