@@ -13,6 +13,7 @@ when a run is resumed, so a kill between two files costs at most the work since 
 
 import csv
 import io
+import statistics
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -139,14 +140,22 @@ class EarlyStop:
         return self._on_a_plateau(history)
 
     def cooling_since(self, history: list[EpochResult]) -> int | None:
-        """Return the epoch after which the rate falls to its floor before its time; None while it does not."""
+        """Return the epoch after which the rate falls to its floor before its time; None while it does not.
+
+        A plateau stays one. A machine that was busy for a while has time again afterwards: then the rate rises again.
+        """
         if not self.cooldown:
             return None
+        since = None
         for count in range(1, len(history) + 1):
             part = history[:count]
-            if self._on_a_plateau(part) or self._short_of_time(part):
-                return part[-1].epoch
-        return None
+            if self._on_a_plateau(part):
+                return part[-1].epoch if since is None else since
+            if not self._short_of_time(part):
+                since = None
+            elif since is None:
+                since = part[-1].epoch
+        return since
 
     def _on_a_plateau(self, history: list[EpochResult]) -> bool:
         best = TrainingProgress(history=history).best
@@ -155,12 +164,13 @@ class EarlyStop:
         )
 
     def _short_of_time(self, history: list[EpochResult]) -> bool:
-        """Tell whether the time left is that of the cooldown, at the mean speed so far."""
+        """Tell whether the time left is that of the cooldown, at the median speed of the last three results."""
         if self.minutes is None:
             return False
-        used = sum(each.seconds for each in history)
-        left = 60 * self.minutes - used
-        return left <= ((self.cooldown or 0) + 1) * used / history[-1].epoch
+        left = 60 * self.minutes - sum(each.seconds for each in history)
+        ends = [0, *(each.epoch for each in history)]
+        paces = [each.seconds / (each.epoch - end) for each, end in zip(history, ends, strict=False)]
+        return left <= ((self.cooldown or 0) + 1) * statistics.median(paces[-3:])
 
     def met_by(self, result: EpochResult) -> bool:
         """Tell whether an epoch has the wanted error."""

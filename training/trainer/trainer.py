@@ -138,8 +138,8 @@ class Trainer:
         best = self.position.best
         stop = stop or EarlyStop()
         while best is None or not (self.finished or stop.reached(self.position.history)):
-            if (since := stop.cooling_since(self.position.history)) is not None:
-                self.cooling = since * self.steps, (stop.cooldown or 1) * self.steps
+            since = stop.cooling_since(self.position.history)
+            self.cooling = None if since is None else (since * self.steps, (stop.cooldown or 1) * self.steps)
             self._train_epoch(reporter)
             if not self._validates(self.position.epoch + 1, stop):
                 self._begin_next_epoch()

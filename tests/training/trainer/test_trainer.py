@@ -500,6 +500,19 @@ def test_the_rate_falls_when_the_minutes_are_nearly_used_up() -> None:
     assert not stop.reached(history)
 
 
+def test_a_machine_that_was_busy_for_a_while_does_not_end_the_run_early() -> None:
+    stop = EarlyStop(minutes=8.0, cooldown=9)
+    history = [result(2, 0.4, seconds=291.0)]
+    assert stop.cooling_since(history) == 2
+    history += [result(epoch, 1 / epoch, seconds=4.0) for epoch in (4, 6, 8)]
+    assert stop.cooling_since(history) is None
+    history.append(result(10, 0.1, seconds=60.0))  # one slow result is not yet a slow machine
+    assert stop.cooling_since(history) is None
+    history += [result(epoch, 1 / epoch, seconds=20.0) for epoch in (12, 14)]
+    assert stop.cooling_since(history) == 12
+    assert not stop.reached(history)
+
+
 def test_a_run_that_cools_down_ends_at_the_floor(digits: DatasetPart, tmp_path: Path) -> None:
     run = trainer(tmp_path, digits, folder_recipe(epochs=30, batch_size=256))
     run.cooling = 4 * run.steps, 2 * run.steps
