@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from capsnet.preprocessing.connected_components import find_components
+from capsnet.preprocessing.local_background import running_extremum
 
 STRAIGHT = 1.5  # pixels that a printed side is off its line at most
 COVERED = 0.75  # of a side, that is as straight
@@ -109,5 +110,4 @@ def _mark_between(own: np.ndarray, sides: tuple[Side, Side, Side, Side], marked:
 
 def _near(strokes: np.ndarray, reach: int) -> np.ndarray:
     """Which pixels bool (h,w) have strokes at most `reach` pixels to the left or to the right."""
-    counts = np.cumsum(np.pad(strokes, ((0, 0), (reach + 1, reach))), axis=1, dtype=np.int32)
-    return np.asarray(counts[:, 2 * reach + 1 :] > counts[:, : -2 * reach - 1])
+    return running_extremum(np.pad(strokes, ((0, 0), (reach, reach))), 2 * reach + 1, 1, np.maximum)

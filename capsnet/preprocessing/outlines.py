@@ -1,10 +1,9 @@
 """Fill outline digits: a contour around a body as bare as the ground; the body becomes ink, as if written."""
 
 import numpy as np
-from PIL import Image, ImageFilter
 
 from capsnet.preprocessing.connected_components import Components, find_components
-from capsnet.preprocessing.local_background import quantiles, running_extremum, stroke_width
+from capsnet.preprocessing.local_background import blurred, quantiles, running_extremum, stroke_width
 
 MOST_INK = 0.25  # of the square of its length, that a contour covers
 LONGEST = 0.75  # of the contour's length, that the body at least has
@@ -72,7 +71,7 @@ def _body(ink: np.ndarray, contour: int, longest: int) -> np.ndarray | None:
         return None
     body = regions.mask(np.arange(len(regions)) == main)
     # The rough edge of a picture in black and white makes a hole seem narrower.
-    smooth = np.asarray(Image.fromarray(body).convert("L").filter(ImageFilter.BoxBlur(1))) > 127
+    smooth = blurred(body * np.uint8(255)) > 127
     return body[1:-1, 1:-1] if _is_stroke(smooth, longest) else None
 
 

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import Literal, get_args
 
 import numpy as np
-from PIL import Image, ImageChops, ImageFilter
+from PIL import Image, ImageChops
 
 from capsnet.config import InputSpec
 from capsnet.preprocessing import image_file
@@ -31,7 +31,7 @@ from capsnet.preprocessing.crossed_out import is_crossed_out
 from capsnet.preprocessing.digits import ObjectCount, segment_digits, widen_strokes
 from capsnet.preprocessing.global_background import LEAST_CONTRAST, NOISE_LEVELS, contrast_to_ground
 from capsnet.preprocessing.image_file import MAX_PIXELS, ImageTooLarge, NotAnImage, size_of_plain_png
-from capsnet.preprocessing.local_background import stroke_contrast
+from capsnet.preprocessing.local_background import blurred, stroke_contrast
 from capsnet.preprocessing.panels import find_panel
 from capsnet.preprocessing.up_strokes import shorten_up_stroke
 
@@ -352,8 +352,7 @@ def find_object(contrast: np.ndarray, noise: float) -> np.ndarray | None:
 
 def _neighbourhood(contrast: np.ndarray) -> np.ndarray:
     """Mean of the 3 x 3 pixels around each: float32 (h,w)."""
-    picture = Image.fromarray(np.round(contrast * 255).astype(np.uint8))
-    return np.asarray(picture.filter(ImageFilter.BoxBlur(1))) / np.float32(255)
+    return blurred(np.round(contrast * 255).astype(np.uint8)) / np.float32(255)
 
 
 def fit_into(values: np.ndarray, height: int, width: int) -> np.ndarray:
