@@ -62,13 +62,16 @@ def classify(proxy: Proxy, picture: bytes, **headers: str) -> httpx.Response:
     return proxy.client.post("/classify", content=picture, headers={"Content-Type": "image/png"} | headers)
 
 
+# So many that ten of them come to a process even where a busy machine makes it slow: nginx gives such a one fewer.
+REQUESTS = 240
+
+
 def test_the_work_is_spread_over_all_processes(proxy: Proxy, servers: list[Server], seven: bytes) -> None:
     with ThreadPoolExecutor(8) as threads:
-        statuses = list(threads.map(lambda _: classify(proxy, seven).status_code, range(60)))
-    assert statuses == [200] * 60
-    wait_until(lambda: sum(len(lines(server.log, path="/classify")) for server in servers) >= 60)
-    # Not an even share: on a busy machine one process is slower, and nginx gives it fewer.
-    assert min(len(lines(server.log, path="/classify")) for server in servers) >= 3
+        statuses = list(threads.map(lambda _: classify(proxy, seven).status_code, range(REQUESTS)))
+    assert statuses == [200] * REQUESTS
+    wait_until(lambda: sum(len(lines(server.log, path="/classify")) for server in servers) >= REQUESTS)
+    assert min(len(lines(server.log, path="/classify")) for server in servers) >= 10
 
 
 def logged(servers: list[Server], request_id: str) -> dict[str, str]:
