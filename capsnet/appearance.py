@@ -9,13 +9,14 @@ Legend: B images, C channels, H height, W width, F measures.
 """
 
 import math
+from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 
 from capsnet.card import Appearance
 
-__all__ = ["fit", "measures", "unlikeness", "upper_bound"]
+__all__ = ["UsualSpread", "fit", "measures", "unlikeness", "upper_bound"]
 
 # Differences below half a level of 8 bits, or so, say nothing; logarithms begin there.
 SMALLEST = 1 / 128
@@ -26,6 +27,14 @@ SCALES, STEEP_SCALES, SMALLEST_SIDE = 4, 2, 4
 FEWEST_IMAGES, FOLDS, LIMIT = 10, 5, 0.98
 # Decimals that the card keeps.
 DIGITS = 5
+
+
+@dataclass(frozen=True)
+class UsualSpread:
+    """A standard deviation that is known from elsewhere, and how many values it counts for."""
+
+    deviation: float
+    weight: int
 
 
 def measures(images: np.ndarray) -> np.ndarray:
@@ -91,19 +100,25 @@ def unlikeness(appearance: Appearance, images: np.ndarray) -> np.ndarray:
     return distances / appearance.limit
 
 
-def upper_bound(values: np.ndarray, share: float) -> float:
+def upper_bound(values: np.ndarray, share: float, usual: UsualSpread | None = None) -> float:
     """Return a bound that a further value, above 0 like the values (N,), stays below with a chance of `share`.
 
     It is the percentile whose rank makes that so on average. Where there are too few values for such a rank, their
-    logarithms are taken as normally distributed: the bound is that of the next one, by Student's distribution.
+    logarithms are taken as normally distributed: the bound is that of the next one, by Student's distribution. A
+    `usual` spread of such logarithms is then pooled with theirs, as a scaled inverse chi-squared prior of the variance
+    (Gelman et al., "Bayesian Data Analysis", section 2.6).
     """
-    rank = share * (len(values) + 1)
-    if rank <= len(values):
+    count = len(values)
+    rank = share * (count + 1)
+    if rank <= count:
         return float(np.percentile(values, 100 * share, method="weibull"))
-    if len(values) == 1:
+    if count == 1 and usual is None:
         return float(2 * values[0])
     logarithms = np.log(np.maximum(values, SMALLEST))
-    far = student(share, len(values) - 1) * logarithms.std(ddof=1) * math.sqrt(1 + 1 / len(values))
+    freedom, squares = count - 1, float(count * logarithms.var())
+    if usual is not None:
+        freedom, squares = freedom + usual.weight, squares + usual.weight * usual.deviation**2
+    far = student(share, freedom) * math.sqrt(squares / freedom * (1 + 1 / count))
     return float(np.exp(logarithms.mean() + far))
 
 

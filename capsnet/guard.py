@@ -56,6 +56,9 @@ FEWEST_IMAGES, FEWEST_OF_FOLDERS = 20, 100
 
 # Share of good images that the threshold of images of one's own is meant to accept.
 OWN_SHARE = 0.98
+# Standard deviation of the logarithm of the strangeness of new images: 0.4 where there were 24 images, 0.1 to 0.3 where
+# there were more. Four validation images may lie closer together by chance, and nearer: they chose the epoch.
+STRANGENESS_SPREAD = appearance.UsualSpread(deviation=0.5, weight=8)
 
 # Of a distance, an amount of ink or a share of it: keeps quotients finite.
 SMALLEST = 1e-6
@@ -219,9 +222,10 @@ def fit(
         return replace(usual, p95=p95, p99=p99)
     # Few images place a percentile badly. Appearance refuses most other images, so this bound spares good ones.
     members = [own if own.sum() >= FEWEST_OF_FOLDERS else np.ones_like(own) for own in members]
-    p95 = tuple(appearance.upper_bound(scores[own], OWN_SHARE) for own in members)
+    p95 = tuple(appearance.upper_bound(scores[own], OWN_SHARE, STRANGENESS_SPREAD) for own in members)
     p99 = tuple(
-        max(least, appearance.upper_bound(scores[own], 0.99)) for own, least in zip(members, p95, strict=True)
+        max(least, appearance.upper_bound(scores[own], 0.99, STRANGENESS_SPREAD))
+        for own, least in zip(members, p95, strict=True)
     )
     return replace(usual, p95=p95, p99=p99)
 

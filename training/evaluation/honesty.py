@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import beta
+from scipy.stats import beta, norm
 
-from capsnet.guard import OWN_SHARE
+from capsnet.appearance import upper_bound
+from capsnet.guard import OWN_SHARE, STRANGENESS_SPREAD
 from training.evaluation.intervals import wilson
 
 NEIGHBOUR_BATCH = 64
+GUARDS = 4000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +59,10 @@ class Verdict:
 def refused_share(images: int, *, own: bool = False) -> tuple[float, float]:
     """Return the bounds, in 95 of 100 cases, of the share of good images that the guard refuses.
 
-    The threshold is the 95th percentile of the images' anomaly scores. The share of a distribution above a value of
-    such a rank follows a beta distribution, whatever the distribution of the scores.
+    The threshold is the 95th percentile of the images' strangeness. The share of a distribution above a value of such
+    a rank follows a beta distribution, whatever the distribution of the scores. Where there are too few own images for
+    a rank, the bounds are those of 4,000 guards, each fitted on so many values from a normal distribution of
+    logarithms, whose spread is drawn from what `capsnet.guard` takes as usual.
 
     Parameters
     ----------
@@ -67,8 +71,15 @@ def refused_share(images: int, *, own: bool = False) -> tuple[float, float]:
     own
         Whether they are own images: `capsnet.guard.fit` then takes another rank, which refuses 2 % on average.
     """
-    rank = min(images, OWN_SHARE * (images + 1)) if own else 0.95 * (images - 1) + 1
-    low, high = beta.ppf((0.025, 0.975), images - rank + 1, rank)
+    rank = OWN_SHARE * (images + 1) if own else 0.95 * (images - 1) + 1
+    if rank <= images:
+        low, high = beta.ppf((0.025, 0.975), images - rank + 1, rank)
+        return float(low), float(high)
+    random, freedom = np.random.default_rng(0), STRANGENESS_SPREAD.weight
+    spreads = STRANGENESS_SPREAD.deviation * np.sqrt(freedom / random.chisquare(freedom, GUARDS))
+    scores = np.exp(spreads[:, None] * random.standard_normal((GUARDS, images)))
+    bounds = np.array([upper_bound(each, OWN_SHARE, STRANGENESS_SPREAD) for each in scores])
+    low, high = np.percentile(norm.sf(np.log(bounds) / spreads), (2.5, 97.5))
     return float(low), float(high)
 
 
