@@ -39,6 +39,8 @@ class Recipe:
         error; the others hand on those of their last epoch.
     shares
         By stage, except the first: the share of its weights in the blend with those that it began with.
+    members
+        Networks that are exported together as one graph. Their seeds follow each other from that of the row.
     export
         Options of `export`, such as its variants.
     draws
@@ -56,6 +58,7 @@ class Recipe:
     teacher: Options | None = None
     best: tuple[int, ...] = ()
     shares: Mapping[int, float] = field(default_factory=dict)
+    members: int = 1
     export: Options = field(default_factory=dict)
     draws: int = 1
     also: tuple[str, ...] = ()
@@ -262,6 +265,25 @@ def commands(name: str, seed: int, folder: Path, more: tuple[str, ...] = ()) -> 
     """
     row = find_recipe(name)
     below = folder / f"{name}-seed-{seed}"
+    runs, ends = [], []
+    for member in range(row.members):
+        inside = below if row.members == 1 else below / f"member-{member + 1}"
+        fits, end = _member_commands(row, seed + member, inside, more)
+        runs += fits
+        ends.append(end)
+    model = below / name
+    return [
+        *runs,
+        ["export", *ends, "--output", str(model), *_words(row.export)],
+        ["evaluate", str(model), "--write-card", *(["--draws", str(row.draws)] if row.draws > 1 else [])],
+        *(["evaluate", str(model), "--dataset", dataset] for dataset in row.also),
+    ]
+
+
+def _member_commands(
+    row: Recipe, seed: int, below: Path, more: tuple[str, ...]
+) -> tuple[list[list[str]], str]:
+    """Return the commands that train one network, and the checkpoint that they end with."""
 
     def fit(run: Path, options: Options, *needs: str) -> list[str]:
         options = {"dataset": row.dataset, "architecture": row.architecture, **options, "seed": seed}
@@ -284,13 +306,7 @@ def commands(name: str, seed: int, folder: Path, more: tuple[str, ...] = ()) -> 
             share = option("share", row.shares[number]).split()
             fits.append(["blend", begin, end, *share, "--output", between])
             end = between
-    model = below / name
-    return [
-        *fits,
-        ["export", end, "--output", str(model), *_words(row.export)],
-        ["evaluate", str(model), "--write-card", *(["--draws", str(row.draws)] if row.draws > 1 else [])],
-        *(["evaluate", str(model), "--dataset", dataset] for dataset in row.also),
-    ]
+    return fits, end
 
 
 def _words(options: Options) -> list[str]:

@@ -1,5 +1,6 @@
 """Recipes: every one is commands that the command line takes, and their stages follow each other."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,23 @@ def test_a_stage_with_a_share_hands_on_what_lies_between_its_weights_and_those_i
         ends = ["--share", "0.5", "--output", str(stage / "blend.safetensors")]
         assert blend == ["blend", begin, str(stage / "best.safetensors"), *ends]
     assert words[-2][1] == str(stages[3] / "blend.safetensors")
+
+
+def test_members_with_seeds_that_follow_each_other_are_exported_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(
+        RECIPES, "three", replace(RECIPES["mnist-shared"], members=3, export={"mirrored": True})
+    )
+    words = commands("three", 4, tmp_path)
+    assert [each[0] for each in words] == ["fit"] * 6 + ["export", "evaluate"]
+    assert [each[each.index("--seed") + 1] for each in words[:6]] == ["4", "4", "5", "5", "6", "6"]
+    begun = [each[each.index("--start-from") + 1] for each in words[1:6:2]]
+    below = tmp_path / "three-seed-4"
+    members = [below / f"member-{number}" for number in (1, 2, 3)]
+    assert begun == [str(member / "stage-1" / "last.safetensors") for member in members]
+    ends = [str(member / "stage-2" / "best.safetensors") for member in members]
+    assert words[6] == ["export", *ends, "--output", str(below / "three"), "--mirrored"]
 
 
 def test_networks_that_stop_at_an_error_are_compared_as_they_are_then(tmp_path: Path) -> None:
