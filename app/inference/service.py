@@ -148,7 +148,7 @@ class InferenceService:
 
     def admit(self, items: int) -> Permit:
         """Return a permit for a request of so many items (`batching.admission`); it gives its deadline."""
-        return self.admission.permit(items, self._deadline())
+        return Permit(self.admission, items, self._deadline())
 
     def _deadline(self) -> float:
         return time.monotonic() + self._settings.request_timeout

@@ -29,7 +29,7 @@ MIN_WORKING_ITEMS = 48
 
 
 class Permit:
-    """The admission of one request: it waits, then it is in work until it is answered.
+    """The admission of one request of so many items: `async with` waits for it, holds it and gives the deadline.
 
     A class, because two generators as context managers take 11 microseconds of each request, and this takes one.
     """
@@ -112,10 +112,6 @@ class Admission:
     def is_idle(self) -> bool:
         """Tell whether no request waits or is in work."""
         return not (self._held or self._working or self._entered)
-
-    def permit(self, items: int, deadline: float) -> "Permit":
-        """Return a permit for so many items: `async with` waits for it, holds it and gives the deadline."""
-        return Permit(self, items, deadline)
 
     def _join(self, items: int, weight: int) -> bool:
         """Count a request in, and tell whether it may begin at once.

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from app.errors import ContentTooLarge, QueueFull
 from app.inference.batching import admission
-from app.inference.batching.admission import MAX_ITEM_WEIGHT, MIN_WORKING_ITEMS, Admission
+from app.inference.batching.admission import MAX_ITEM_WEIGHT, MIN_WORKING_ITEMS, Admission, Permit
 
 
 class Crowd:
@@ -34,7 +34,7 @@ class Crowd:
 
     async def _visit(self, number: int, items: int) -> None:
         try:
-            async with self._admission.permit(items, 0.0):
+            async with Permit(self._admission, items, 0.0):
                 self.inside.append(number)
                 await self._ends[number].wait()
                 self.inside.remove(number)
@@ -141,7 +141,7 @@ def test_a_refusal_says_when_all_in_line_now_will_be_gone() -> None:
 def test_more_items_than_there_is_room_for_at_all_are_too_large() -> None:
     async def scenario() -> None:
         with pytest.raises(ContentTooLarge, match="at most 10"):
-            async with Admission(10, 10, 1).permit(11, 0.0):
+            async with Permit(Admission(10, 10, 1), 11, 0.0):
                 pass
 
     run(scenario)
@@ -216,12 +216,12 @@ def test_a_refusal_keeps_nothing_of_its_request() -> None:
         async def visit() -> None:
             body = Body()
             kept.append(weakref.ref(body))
-            async with admission.permit(1, 0.0):
+            async with Permit(admission, 1, 0.0):
                 await asyncio.sleep(10)
 
         async with contextlib.AsyncExitStack() as stack:
             for _ in range(MIN_WORKING_ITEMS):
-                await stack.enter_async_context(admission.permit(1, 0.0))
+                await stack.enter_async_context(Permit(admission, 1, 0.0))
             with pytest.raises(QueueFull):
                 await visit()
         assert kept[0]() is None
