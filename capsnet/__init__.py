@@ -1,4 +1,4 @@
-"""Capsule networks without PyTorch: the models in this process, and the service over HTTP.
+"""Use capsule networks without PyTorch: models in this process, or the service over HTTP.
 
     from capsnet import Client, load
 
@@ -7,7 +7,7 @@
     with Client("http://127.0.0.1:8000") as client:
         print(client.classify("seven.png").label)
 
-docs/client.md shows every call. A name below is loaded when it is first asked for, so that the command starts quickly.
+docs/client.md shows every call. A name is imported when it is first used, so that the command starts quickly.
 """
 
 import importlib
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from capsnet.client.sync_client import Client
     from capsnet.client.transport import DEFAULT_SERVER
     from capsnet.errors import CapsnetError
-    from capsnet.image_encoding import Picture, Png
+    from capsnet.image_encoding import ImageInput, Png
     from capsnet.predictor import Predictor, load
     from capsnet.results import (
         Check,
@@ -53,8 +53,8 @@ __all__ = [
     "Client",
     "Digit",
     "Explanation",
+    "ImageInput",
     "Model",
-    "Picture",
     "Png",
     "Prediction",
     "Predictor",
@@ -79,7 +79,7 @@ _MODULES = {
     "Digit": "results",
     "Explanation": "results",
     "Model": "results",
-    "Picture": "image_encoding",
+    "ImageInput": "image_encoding",
     "Png": "image_encoding",
     "Prediction": "results",
     "Predictor": "predictor",
@@ -103,5 +103,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """List what can be imported."""
-    return sorted({*globals(), *__all__})
+    """List the public names."""
+    return sorted([*__all__, "__version__"])

@@ -1,4 +1,4 @@
-"""Run the command `capsnet` as `python -m capsnet`, where its script is not on the path."""
+"""Run the command `capsnet` as `python -m capsnet`, where its script is not in PATH."""
 
 from capsnet.cli.main import main
 

@@ -1,8 +1,8 @@
-"""Do the pixels of an image look like those of the training images? Their colours and edges tell, without the network.
+"""Tell whether the pixels of an image are like those of the training images, by colours and edges, without the network.
 
-A network of few images of one's own is sure of images that it knows nothing of: it draws a texture as well as a sign.
-Its training images, however, have much in common: how bright and coloured they are, how steep their edges, how even
-their grounds. About thirty such measures of each image are compared with those of the training images by their
+A network of few images of a user's own is certain of images unlike them: it draws a texture as well as a sign. Its
+training images, however, have much in common: how bright and coloured they are, how steep their edges, how even their
+backgrounds. About thirty such measures of each image are compared with those of the training images by their
 Mahalanobis distance (Lee et al. 2018, https://arxiv.org/abs/1807.03888, use it on the features of a network).
 
 Legend: B images, C channels, H height, W width, F measures.
@@ -16,22 +16,22 @@ import numpy as np
 
 from capsnet.card import Appearance
 
-__all__ = ["UsualSpread", "fit", "measures", "unlikeness", "upper_bound"]
+__all__ = ["PriorSpread", "fit", "measures", "score", "upper_bound"]
 
-# Differences below half a level of 8 bits, or so, say nothing; logarithms begin there.
-SMALLEST = 1 / 128
-# A pixel is even where no neighbour differs by more.
+# Logarithms begin here, because smaller differences are rounding errors of 8-bit pixels.
+EPSILON = 1 / 128
+# A pixel is even if no neighbour differs by more.
 EVEN = 0.02
-SCALES, STEEP_SCALES, SMALLEST_SIDE = 4, 2, 4
-# Fewer images do not say how much images vary.
-FEWEST_IMAGES, FOLDS, LIMIT = 10, 5, 0.98
-# Decimals that the card keeps.
+SCALES, STEEP_SCALES, MIN_SIDE = 4, 2, 4
+# Fewer images do not show how much images vary.
+MIN_IMAGES, FOLDS, LIMIT = 10, 5, 0.98
+# Decimals in the card.
 DIGITS = 5
 
 
 @dataclass(frozen=True)
-class UsualSpread:
-    """A standard deviation that is known from elsewhere, and how many values it counts for."""
+class PriorSpread:
+    """A standard deviation known from other data, and the number of values that it counts for."""
 
     deviation: float
     weight: int
@@ -47,7 +47,7 @@ def measures(images: np.ndarray) -> np.ndarray:
     if images.shape[1] > 1:
         found += _colours(images)
     for scale in range(SCALES):
-        if min(images.shape[2:]) < SMALLEST_SIDE:
+        if min(images.shape[2:]) < MIN_SIDE:
             break
         found += _edges(images)
         if scale < STEEP_SCALES:
@@ -57,11 +57,11 @@ def measures(images: np.ndarray) -> np.ndarray:
 
 
 def fit(images: np.ndarray) -> Appearance | None:
-    """Return what images (N,C,H,W) in [0,1] have in common, or None if there are too few to say.
+    """Return the statistics of images (N,C,H,W) in [0,1], or None if there are fewer than `MIN_IMAGES`.
 
-    The limit is above 98 % of their distances, each from the images of the four fifths without it.
+    The limit is above 98 % of the images' distances, each measured from the four fifths of images without it.
     """
-    if len(images) < FEWEST_IMAGES:
+    if len(images) < MIN_IMAGES:
         return None
     found = measures(images)
     order = np.random.default_rng(0).permutation(len(found))
@@ -76,17 +76,17 @@ def fit(images: np.ndarray) -> Appearance | None:
         mean=tuple(mean.tolist()),
         spread=tuple(spread.tolist()),
         factor=tuple(tuple(row[: place + 1]) for place, row in enumerate(factor.tolist())),
-        limit=max(SMALLEST, round(upper_bound(distances, LIMIT), DIGITS)),
+        limit=max(EPSILON, round(upper_bound(distances, LIMIT), DIGITS)),
     )
 
 
-def unlikeness(appearance: Appearance, images: np.ndarray) -> np.ndarray:
-    """Return the distance (B,) of images (B,C,H,W) from the training images, where 1 is the limit.
+def score(appearance: Appearance, images: np.ndarray) -> np.ndarray:
+    """Return the distance (B,) of images (B,C,H,W) from the training images, as a multiple of the limit.
 
     Raises
     ------
     ValueError
-        If the card has another number of measures than this version makes of such images.
+        If the card has another number of measures than this version takes of such images.
     """
     found = measures(images)
     size = len(appearance.mean)
@@ -100,30 +100,30 @@ def unlikeness(appearance: Appearance, images: np.ndarray) -> np.ndarray:
     return distances / appearance.limit
 
 
-def upper_bound(values: np.ndarray, share: float, usual: UsualSpread | None = None) -> float:
-    """Return a bound that a further value, above 0 like the values (N,), stays below with a chance of `share`.
+def upper_bound(values: np.ndarray, share: float, prior: PriorSpread | None = None) -> float:
+    """Return a bound below which a further value lies with probability `share`; values (N,) are positive.
 
-    It is the percentile whose rank makes that so on average. Where there are too few values for such a rank, their
-    logarithms are taken as normally distributed: the bound is that of the next one, by Student's distribution. A
-    `usual` spread of such logarithms is then pooled with theirs, as a scaled inverse chi-squared prior of the variance
-    (Gelman et al., "Bayesian Data Analysis", section 2.6).
+    It is the percentile whose rank gives that probability on average. Where there are too few values for such a rank,
+    their logarithms are taken as normally distributed, and the bound is that of a prediction interval (Student's t).
+    A `prior` spread of such logarithms is then pooled with theirs, as a scaled inverse chi-squared prior of the
+    variance (Gelman et al., "Bayesian Data Analysis", section 2.6).
     """
     count = len(values)
     rank = share * (count + 1)
     if rank <= count:
         return float(np.percentile(values, 100 * share, method="weibull"))
-    if count == 1 and usual is None:
+    if count == 1 and prior is None:
         return float(2 * values[0])
-    logarithms = np.log(np.maximum(values, SMALLEST))
+    logarithms = np.log(np.maximum(values, EPSILON))
     freedom, squares = count - 1, float(count * logarithms.var())
-    if usual is not None:
-        freedom, squares = freedom + usual.weight, squares + usual.weight * usual.deviation**2
-    far = student(share, freedom) * math.sqrt(squares / freedom * (1 + 1 / count))
+    if prior is not None:
+        freedom, squares = freedom + prior.weight, squares + prior.weight * prior.deviation**2
+    far = student_quantile(share, freedom) * math.sqrt(squares / freedom * (1 + 1 / count))
     return float(np.exp(logarithms.mean() + far))
 
 
-def student(share: float, freedom: int) -> float:
-    """Return the quantile of Student's distribution by the expansion of Cornish and Fisher, 3 % off with 3 degrees."""
+def student_quantile(share: float, freedom: int) -> float:
+    """Return a quantile of Student's distribution by the Cornish-Fisher expansion; 3 % off at 3 degrees of freedom."""
     z = NormalDist().inv_cdf(share)
     first, second = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96
     third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
@@ -136,7 +136,7 @@ def _statistics(found: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     Fewer images estimate a correlation less well, so it is shrunk towards none: by a half where N is F.
     """
     count, size = found.shape
-    mean, spread = found.mean(axis=0), found.std(axis=0) + SMALLEST / 4
+    mean, spread = found.mean(axis=0), found.std(axis=0) + EPSILON / 4
     scaled = (found - mean) / spread
     shrunk = size / (size + count)
     correlation = (1 - shrunk) * scaled.T @ scaled / count + shrunk * np.eye(size)
@@ -161,12 +161,12 @@ def _colours(images: np.ndarray) -> list[np.ndarray]:
 
 
 def _edges(images: np.ndarray) -> list[np.ndarray]:
-    """Return how large the steps across and down are, and how even: each (B,)."""
+    """Return the size of the steps between neighbours across and down, and their evenness: each (B,)."""
     found = []
     for axis in (3, 2):
         steps = np.diff(images, axis=axis)
         mean, root = np.abs(steps).mean(axis=(1, 2, 3)), np.sqrt(np.square(steps).mean(axis=(1, 2, 3)))
-        found += [_log(mean), np.log((mean + SMALLEST / 2) / (root + SMALLEST / 2))]
+        found += [_log(mean), np.log((mean + EPSILON / 2) / (root + EPSILON / 2))]
     return found
 
 
@@ -188,5 +188,6 @@ def _halved(images: np.ndarray) -> np.ndarray:
 
 
 def _log(values: np.ndarray) -> np.ndarray:
-    logarithms: np.ndarray = np.log(values + SMALLEST)
+    """Return logarithms that stay finite at 0."""
+    logarithms: np.ndarray = np.log(values + EPSILON)
     return logarithms

@@ -1,9 +1,9 @@
 """Describe a trained model to its users: names, shapes, configuration and the card beside its graphs.
 
-The parts of a card are frozen dataclasses, which pydantic checks when a card is read. The service can so read a card
-without PyTorch, and training can write one without ONNX.
+The parts of a card are frozen dataclasses, which pydantic checks when a card is read. So the service reads a card
+without PyTorch, and training writes one without ONNX.
 
-Legend used all over the project: B batch, C channels, H height, W width, I input capsules, J output capsules
+Legend of the whole project: B batch, C channels, H height, W width, I input capsules, J output capsules
 (one a class), D pose dimensions.
 """
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 CARD_FILE = "card.json"
 DECODER_FILE = "decoder.onnx"
-# Added to the bytes of the fp32 encoder, this gives the course of its routing as well.
+# Its bytes, appended to those of the fp32 encoder, add outputs for the iterations of the routing.
 ROUTING_FILE = "routing.onnx"
 # A strip of validation images, from left to right, each as the network takes it.
 SAMPLES_FILE = "samples.png"
@@ -35,8 +35,8 @@ SAMPLES_FILE = "samples.png"
 # Names of the tensors in the two graphs.
 #   encoder: image (B,C,H,W) float32 in [0,1]            -> lengths (B,J), poses (B,J,D)
 #   decoder: poses (N,J,D) float32, label (N,) int64     -> image (N,C,H,W) in [0,1]
-#   encoder with the file of its routing               -> couplings and agreements (B,T,J,I), lengths (B,T,J) of each
-#                                                          of T iterations
+#   encoder with the file of its routing               -> couplings and agreements (B,T,J,I), lengths (B,T,J) of T
+#                                                          iterations
 IMAGE = "image"
 LENGTHS = "lengths"
 POSES = "poses"
@@ -51,28 +51,27 @@ METADATA_EXPORT_ID = "capsnet.export_id"
 
 Precision = Literal["fp32", "fp16", "int8"]
 
-
-# `auto` takes a faster encoder that errs on at most this much more of the validation images.
+# `auto` takes a faster encoder whose error on the validation images is at most this much above that of fp32.
 TOLERATED_ERROR = 0.0005
 
-# The words for an error of pydantic where its own would puzzle a reader of a card.
+# Messages in place of those of pydantic that do not fit a card.
 PROBLEMS = {"missing": "is missing", "unexpected_keyword_argument": "is not a field of a card"}
 
-# A model's name is a folder, a query parameter and a part of a path.
+# A model's name is used as a folder, as a query parameter and in the path of a URL.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class CardError(UserError):
-    """A model card is missing something, contradicts itself, or its files are not the ones it names."""
+    """A model card lacks something, contradicts itself, or its files are not those that it names."""
 
 
 def encoder_file(precision: str) -> str:
-    """File name of the encoder graph that computes in `precision`."""
+    """Return the file name of the encoder graph that computes in `precision`."""
     return "encoder.onnx" if precision == "fp32" else f"encoder.{precision}.onnx"
 
 
 def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's content."""
+    """Return the hexadecimal SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -87,10 +86,10 @@ class Graph(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Grid(Record):
-    """Where the input capsules of a network stand: `types` of them at each place of `rows` by `columns`.
+    """The places of a network's input capsules: `rows` by `columns`, with `types` capsules at each.
 
-    Each place sees a square of the image, `field` pixels wide. The first begins at pixel `first` of the row and of the
-    column (below 0 where it begins outside), the next `step` pixels further.
+    The receptive field of a place is a square of the image, `field` pixels wide. The first field begins at pixel
+    `first` of the row and of the column (below 0 where it begins outside), the next one `step` pixels further.
     """
 
     rows: int
@@ -103,9 +102,9 @@ class Grid(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Routing(Record):
-    """How to see the routing of a network whose input capsules have a place.
+    """The routing of a network whose input capsules have a place in the image.
 
-    `graph` is no graph by itself: its bytes follow those of the fp32 encoder (`capsnet.explanation.votes`).
+    `graph` is no graph by itself: its bytes are appended to those of the fp32 encoder (`capsnet.explanation.votes`).
     """
 
     graph: Graph
@@ -115,10 +114,10 @@ class Routing(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Appearance(Record):
-    """What the pixels of the training images have in common (see `capsnet.appearance`).
+    """Statistics of the pixels of the training images (see `capsnet.appearance`).
 
     `mean` and `spread` are those of F measures of an image. `factor` is the lower triangle of the Cholesky factor of
-    the inverse of their correlation, row by row. `limit` is the largest usual distance.
+    the inverse of their correlation, row by row. `limit` is the largest distance of training images.
     """
 
     mean: tuple[float, ...]
@@ -138,11 +137,11 @@ class Appearance(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Guard(Record):
-    """The usual values of validation images of each class, and the thresholds of strangeness (see `capsnet.guard`).
+    """Reference values of each class, and thresholds of the anomaly score, from validation images (`capsnet.guard`).
 
     `distance` and `ink` are the medians of the reconstruction's distance and of the image's Euclidean norm, `p95` and
-    `p99` the 95th and 99th percentiles of the strangeness. `doubt_weight` says how much the lengths count beside the
-    distance. Models of one's own images have `appearance`, which counts as well; their `p95` is a bound of 98 %.
+    `p99` the 95th and 99th percentiles of the anomaly score. `doubt_weight` is the weight of the uncertainty of the
+    lengths. Models of a user's own images have `appearance`, which counts as well; their `p95` is a bound of 98 %.
     """
 
     distance: tuple[float, ...]
@@ -155,15 +154,14 @@ class Guard(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics(Record):
-    """What `training evaluate --write-card` measured on the test set, read once.
+    """Results of `training evaluate --write-card` on the test set, which is read once.
 
     `errors` counts the objects that are not among as many longest capsules, and `error` is their share (0 to 1);
     where an image shows one, that is the share of images classified wrongly. `margin_loss` is the mean margin loss,
     `reconstruction_mse` the mean squared pixel error of what the longest capsules draw together, `accepted` the share
     of images that the guard lets pass (None where the model has no guard yet). `exact_match_error` is the share of
     images of several objects in which any was missed (None where an image shows one). `draw_errors` are the errors
-    of several draws of a test set that is composed of another's images, of which the first is `error` (None where there
-    was one).
+    of several draws of a test set composed of images of another one; the first is `error` (None with a single draw).
     """
 
     dataset: str
@@ -179,7 +177,7 @@ class Metrics(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Validation(Record):
-    """What a variant does to the validation images, measured when it was made.
+    """Results of a variant on the validation images, measured when it was exported.
 
     `errors` and `error` are as in `Metrics`; `pose_difference` is the largest difference of any pose dimension from
     the encoder in fp32.
@@ -193,7 +191,7 @@ class Validation(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Speed(Record):
-    """How fast the encoder runs on one thread of a processor, as `training evaluate --speed` measured it.
+    """Speed of the encoder on one thread of a processor, measured by `training evaluate --speed`.
 
     `images_per_second` is by batch. `best_batch` is the largest batch that is within 2 % of the fastest. `speedup` is
     the factor over fp32 at batch 1 and at `best_batch`, measured in turns with it.
@@ -207,7 +205,7 @@ class Speed(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Variant(Record):
-    """One precision of the encoder, with the thresholds and figures that belong to it."""
+    """One precision of the encoder, with its own thresholds and results."""
 
     encoder: Graph
     guard: Guard
@@ -218,7 +216,7 @@ class Variant(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class PoseMeaning(Record):
-    """What a pose dimension of one class was measured to change, and how clearly (`score`, held-out R squared)."""
+    """The measured effect of a pose dimension of one class, with its `score`, an R squared on held-out images."""
 
     dim: int
     meaning: str
@@ -227,33 +225,33 @@ class PoseMeaning(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class PoseDirection(Record):
-    """The direction in which a class's whole pose moves as a property of the image changes, by one unit of it.
+    """The direction in which the pose of a class moves as a property of the image changes by one unit.
 
-    A pose (D,) moves by `amount · (vector + matrix · pose)`; without a matrix by `amount · vector`. It was measured
-    from `minimum` to `maximum`; `training.evaluation.pose_directions` says how. Scores are of held-out training images.
+    A pose (D,) moves by `amount · (vector + matrix · pose)`; without a matrix by `amount · vector`.
+    `training.evaluation.pose_directions` measures it. Scores are those of held-out training images.
 
     Attributes
     ----------
     property, unit
         One of `capsnet.transforms.PROPERTIES`, and the unit of its amounts.
     minimum, maximum
-        The amounts between which it was measured.
+        The smallest and the largest amount that was measured.
     vector
         (D,) change of the pose for one unit.
     matrix
         (D,D) where the direction depends on the pose; None where one vector holds for the class.
     linearity
-        Median R squared of an image's poses along a line of its own.
+        Median R squared of a line fitted to the poses of one image.
     agreement
-        Median cosine between an image's own line and this direction.
+        Median cosine between the line of one image and this direction.
     foretold
-        R squared over the distance that poses move, by this direction.
+        R squared of the poses that this direction predicts.
     drawn_slope, drawn_r2
-        The property measured on drawings of moved poses against the amount that was asked: slope and R squared.
+        Slope and R squared of the property, measured on drawings of moved poses, over the amount of the movement.
     leak
-        The most that another property of the drawings moves at the ends, as a share of its own range.
+        The largest change of another property of the drawings at the ends, as a share of that property's range.
     length
-        The mean length at the end of the direction that changes it most, as a share of the length before.
+        The mean length of the capsule at the end that changes it more, as a share of the length before.
     """
 
     property: str
@@ -273,10 +271,10 @@ class PoseDirection(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard(Record):
-    """The truth about a model, in `card.json` beside its graphs. The names of the fields are a promise to users.
+    """The description of a model, in `card.json` beside its graphs. The names of the fields are a promise to users.
 
     With `members` above 1, or `mirrored`, the lengths are means over several networks, or over each image and its
-    mirror image. They are not the lengths of the poses then, which are those of the first network and the plain image.
+    mirror image. Then they are not the norms of the poses, which come from the first network and the plain image.
     `samples` are the classes of the images in `SAMPLES_FILE`, if the export has kept any.
     """
 
@@ -299,45 +297,50 @@ class ModelCard(Record):
     samples: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for ok, problem in [
-            (NAME.fullmatch(self.name) is not None, f"'name' is {self.name!r}; allowed is {NAME.pattern}"),
-            (
-                len(self.classes) == self.config.num_classes,
-                f"'classes' has {len(self.classes)} names, 'config.num_classes' is {self.config.num_classes}",
-            ),
-            (len(set(self.classes)) == len(self.classes), "'classes' repeats a name"),
-            (
-                (self.input.channels, self.input.height, self.input.width) == self.config.image_shape,
-                "'input' and 'config' disagree on the image's shape",
-            ),
-            ("fp32" in self.variants, "'variants' has no 'fp32'"),
-            (
-                set(self.variants) <= set(typing.get_args(Precision)),
-                f"'variants' must be among {', '.join(typing.get_args(Precision))}",
-            ),
-            (
-                1 <= self.objects <= self.config.num_classes,
-                f"'objects' is {self.objects}; it must lie between 1 and the number of classes",
-            ),
-            (set(self.samples) <= set(self.classes), "'samples' names something other than a class"),
-            (self.members >= 1, f"'members' is {self.members}; it must be at least 1"),
-            (_is_finite(self.training), "'training' holds a number that is not finite"),
-        ]:
-            if not ok:
-                raise CardError(problem)
+        self._check_names()
+        self._check_shapes()
         self._check_guards()
         for label, directions in self.pose_directions.items():
             self._check_directions(label, directions)
+        if not _is_finite(self.training):
+            raise CardError("'training' holds a number that is not finite")
+
+    def _check_names(self) -> None:
+        """Raise CardError unless the names of the model, its classes and its variants are sound."""
+        if not NAME.fullmatch(self.name):
+            raise CardError(f"'name' is {self.name!r}; allowed is {NAME.pattern}")
+        if len(set(self.classes)) < len(self.classes):
+            raise CardError("'classes' repeats a name")
+        if "fp32" not in self.variants:
+            raise CardError("'variants' has no 'fp32'")
+        if not set(self.variants) <= set(typing.get_args(Precision)):
+            raise CardError(f"'variants' must be among {', '.join(typing.get_args(Precision))}")
+        if not set(self.samples) <= set(self.classes):
+            raise CardError("'samples' names something other than a class")
+
+    def _check_shapes(self) -> None:
+        """Raise CardError unless the numbers of the card agree with its configuration."""
+        count = self.config.num_classes
+        if len(self.classes) != count:
+            raise CardError(f"'classes' has {len(self.classes)} names, 'config.num_classes' is {count}")
+        if (self.input.channels, self.input.height, self.input.width) != self.config.image_shape:
+            raise CardError("'input' and 'config' disagree on the image's shape")
+        if not 1 <= self.objects <= count:
+            raise CardError(f"'objects' is {self.objects}; it must lie between 1 and the number of classes")
+        if self.members < 1:
+            raise CardError(f"'members' is {self.members}; it must be at least 1")
 
     def _check_guards(self) -> None:
-        """Raise CardError unless each guard has a number for each class."""
+        """Raise CardError unless each guard has one number for each class."""
         for precision, variant in self.variants.items():
             for name, numbers in vars(variant.guard).items():
                 if isinstance(numbers, tuple) and len(numbers) != self.config.num_classes:
-                    raise CardError(f"'variants.{precision}.guard.{name}' must have one number a class")
+                    raise CardError(
+                        f"'variants.{precision}.guard.{name}' must have one number for each class"
+                    )
 
     def _check_directions(self, label: str, directions: tuple[PoseDirection, ...]) -> None:
-        """Raise CardError unless the directions are those of a class, each once and of the pose's size."""
+        """Raise CardError unless the directions belong to a class, are named once, and have the pose's size."""
         where, size = f"'pose_directions.{label}'", self.config.pose_dim
         if label not in self.classes:
             raise CardError(f"{where} is of no class of the model")
@@ -354,11 +357,11 @@ class ModelCard(Record):
                 raise CardError(f"{where}: the bounds of {each.property!r} must lie on either side of 0")
 
     def with_metrics(self, metrics: Mapping[str, Metrics]) -> "ModelCard":
-        """A copy of the card with the figures of some variants, by precision, put in."""
+        """Return a copy of the card with new metrics of some variants, by precision."""
         return self._with_each("metrics", metrics)
 
     def with_speeds(self, speeds: Mapping[str, Speed]) -> "ModelCard":
-        """A copy of the card with the speeds of some variants, by precision, put in."""
+        """Return a copy of the card with new speeds of some variants, by precision."""
         return self._with_each("speed", speeds)
 
     def _with_each(self, name: str, values: Mapping[str, Any]) -> "ModelCard":
@@ -368,8 +371,16 @@ class ModelCard(Record):
         }
         return dataclasses.replace(self, variants=variants)
 
+    def find_class(self, label: int | str) -> int | None:
+        """Return the index of a class given by its name or, where no class has that name, by its index; else None."""
+        if label in self.classes:
+            return self.classes.index(str(label))
+        text = str(label)
+        is_index = text.isascii() and text.isdigit() and len(text) < 10 and int(text) < len(self.classes)
+        return int(text) if is_index else None
+
     def fastest_precision(self, on_gpu: bool) -> tuple[str, str]:
-        """Return the fastest precision on a device that is measured to be as good as fp32, and the reason."""
+        """Return the fastest precision on a device whose measured errors are those of fp32, and the reason."""
         precision, device = ("fp16", "a GPU") if on_gpu else ("int8", "a CPU")
         variant, exact = self.variants.get(precision), self.variants["fp32"]
         if variant is None:
@@ -385,7 +396,7 @@ class ModelCard(Record):
         return precision, f"fastest on {device}: {errors}"
 
     def to_json(self) -> str:
-        """The card as indented JSON, ending in a newline."""
+        """Return the card as indented JSON that ends in a newline."""
         return json.dumps(dataclasses.asdict(self), indent=2, allow_nan=False) + "\n"
 
     @classmethod
@@ -405,11 +416,11 @@ class ModelCard(Record):
             raise CardError(f"{source}: {_sentence(error.errors()[0])}") from None
 
     def check_files(self, folder: Path) -> None:
-        """Raise CardError unless every graph in `folder` is, byte for byte, the one that the card names."""
+        """Raise CardError unless every graph in `folder` has the hash that the card names, and no external data."""
         graphs = [self.decoder, *(variant.encoder for variant in self.variants.values())]
         for graph in graphs + ([self.routing.graph] if self.routing else []):
             path = folder / graph.file
-            if path.name != graph.file:  # a card from a stranger must not lead elsewhere
+            if path.name != graph.file:  # a card from another source must not lead elsewhere
                 raise CardError(
                     f"{folder / CARD_FILE}: {graph.file!r} must be the name of a file beside the card"
                 )
@@ -433,17 +444,19 @@ class ModelCard(Record):
         path = folder / CARD_FILE
         try:
             text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeError) as error:
-            raise CardError(f"{path}: cannot be read ({error})") from None
+        except OSError as error:
+            raise CardError(f"{path}: cannot be read ({error.strerror or error})") from None
+        except UnicodeError as error:
+            raise CardError(f"{path}: is not UTF-8 ({error})") from None
         return cls.from_json(text, str(path))
 
 
 @functools.cache
 def _reader() -> "TypeAdapter[ModelCard]":
-    """Return what reads cards.
+    """Return the reader of cards.
 
-    Pydantic loads with the first card (about 0.1 s and 19 MB), since a client of the service reads none. The next card
-    takes 0.7 ms.
+    Pydantic is imported with the first card (about 0.1 s and 19 MB), since a client of the service reads none. The next
+    card takes 0.7 ms.
     """
     from pydantic import TypeAdapter
 

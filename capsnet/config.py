@@ -1,4 +1,4 @@
-"""The configuration of a network, and the errors that a user can mend."""
+"""Define the configuration of a network, and the base of the errors that a user can correct."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ Preprocess = Literal["mnist", "fashion", "resize"]
 
 
 class UserError(ValueError):
-    """An error in a command or a file that its author can mend; the message says what and how.
+    """An error in a command or a file that the user can correct; the message names the fault and the allowed values.
 
-    The root of the project's own errors in `model` and `training`.
+    The base class of the errors of `model`, `training` and model cards.
     """
 
 
@@ -19,7 +19,7 @@ class ConfigError(UserError):
 
 
 class Record:
-    """A part of a model card. Read from JSON, it takes known fields alone, of the very type, with finite numbers."""
+    """A part of a model card. From JSON it takes known fields only, of exactly their types, with finite numbers."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {
         "extra": "forbid",
@@ -29,13 +29,13 @@ class Record:
 
 
 def are_digits(classes: Sequence[str]) -> bool:
-    """Tell whether classes are the ten digits in their order, so that pictures may be prepared as those of digits."""
+    """Tell whether classes are the ten digits in order; then images are preprocessed as images of digits."""
     return tuple(classes) == tuple("0123456789")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(Record):
-    """All that is needed to rebuild a network; stored in its checkpoint and in its card.
+    """The configuration that rebuilds a network; stored in its checkpoint and in its card.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class ModelConfig(Record):
         Capsules below the class capsules of `efficient` and `residual`, and in groups of as many units of `cnn-small`;
         the other architectures have their own number.
     routing_iterations
-        Iterations of dynamic routing, which `capsnet` and `shared` have.
+        Iterations of dynamic routing, in `capsnet` and `shared`.
     class_bias
         Add a learned bias to every class capsule before the squash, as the official CapsNet code does.
     detach_routing
@@ -103,13 +103,13 @@ class ModelConfig(Record):
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
+        """The shape of an image, (C,H,W)."""
         return (self.channels, self.height, self.width)
 
 
 @dataclass(frozen=True, kw_only=True)
 class InputSpec(Record):
-    """The array that a network takes and how any picture becomes one (see `capsnet.preprocessing.pipeline`)."""
+    """The shape of a network's input, and the preprocessing of image files (see `capsnet.preprocessing.pipeline`)."""
 
     channels: int
     height: int

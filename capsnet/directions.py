@@ -15,12 +15,12 @@ Floats = NDArray[np.float32]
 
 
 class DirectionError(ValueError):
-    """A direction that the card does not name, or an amount out of bounds.
+    """A direction that the card does not name, or an amount outside its bounds.
 
     Attributes
     ----------
     value, allowed
-        What was asked for, and what may be.
+        The wrong value, and which values are allowed.
     is_amount
         Whether the amount is wrong, and not the name.
     """
@@ -31,7 +31,7 @@ class DirectionError(ValueError):
 
 
 def find(card: ModelCard, label: int, name: str) -> PoseDirection:
-    """The direction of a property for the class `label`; raises DirectionError where the card names none."""
+    """Return the direction of a property for the class `label`; raises DirectionError where the card names none."""
     known = {each.property: each for each in card.pose_directions.get(card.classes[label], ())}
     if name not in known:
         there_are = f"should be one of {', '.join(known)}" if known else "the model's card names none"
@@ -40,7 +40,7 @@ def find(card: ModelCard, label: int, name: str) -> PoseDirection:
 
 
 def rate(direction: PoseDirection, pose: Floats) -> Floats:
-    """How pose (D,) changes for one unit of the property, (D,)."""
+    """Return the change (D,) of pose (D,) for one unit of the property."""
     change = np.array(direction.vector, np.float32)
     if direction.matrix is not None:
         change = change + np.array(direction.matrix, np.float32) @ pose
@@ -48,7 +48,7 @@ def rate(direction: PoseDirection, pose: Floats) -> Floats:
 
 
 def steer(card: ModelCard, label: int, pose: Floats, changes: Iterable[tuple[str, float]]) -> Floats:
-    """A copy of pose (D,) of the class `label`, moved by each `(property, amount)`.
+    """Return a copy of pose (D,) of the class `label`, moved by each `(property, amount)`.
 
     Raises
     ------
@@ -71,9 +71,9 @@ def steer(card: ModelCard, label: int, pose: Floats, changes: Iterable[tuple[str
 def sweep(
     card: ModelCard, label: int, pose: Floats, names: Sequence[str], steps: int
 ) -> tuple[Floats, list[Floats]]:
-    """Poses (N,D) in which pose (D,) moves along one direction at a time, and the amounts (S,) of each direction.
+    """Return pose (D,) moved along one direction at a time, (N,D), and the amounts (S,) of each direction.
 
-    Each direction is moved through all that was measured; N is directions times steps. Raises DirectionError.
+    Amounts go from the smallest to the largest that was measured; N is directions times steps. Raises DirectionError.
     """
     found = [find(card, label, name) for name in names]
     amounts = [linspace_exact(each.minimum, each.maximum, steps) for each in found]
@@ -83,16 +83,27 @@ def sweep(
     return np.concatenate([np.zeros((0, len(pose)), np.float32), *rows]).astype(np.float32), amounts
 
 
-def explained(poses: Floats, start: Floats, foretold: Floats) -> float | None:
-    """R squared of foretold poses (S,D) over the distance of poses (S,D) from `start` (D,); None where none moved."""
+def predict(
+    card: ModelCard, label: int, pose: Floats, name: str, amounts: Floats
+) -> tuple[PoseDirection | None, Floats | None]:
+    """Return the direction of a property, and pose (D,) moved along it by amounts (S,), (S,D); None, None without."""
+    try:
+        direction = find(card, label, name)
+    except DirectionError:
+        return None, None
+    return direction, (pose + amounts[:, None] * rate(direction, pose)).astype(np.float32)
+
+
+def explained(poses: Floats, start: Floats, predicted: Floats) -> float | None:
+    """Return R squared of predicted poses (S,D) for poses (S,D) that move from `start` (D,); None where none moves."""
     total = float(np.square(poses - start).sum())
-    return None if total == 0 else 1 - float(np.square(poses - foretold).sum()) / total
+    return None if total == 0 else 1 - float(np.square(poses - predicted).sum()) / total
 
 
 def linearity(vectors: np.ndarray, amounts: np.ndarray) -> float | None:
-    """R squared of vectors (S,D) along a straight line of their own in amounts (S,); None where none moved.
+    """Return R squared of a line fitted to vectors (S,D) over amounts (S,); None where no vector moves.
 
-    It asks for no direction, so poses of capsules and features of other networks have it alike.
+    It needs no direction, so it also compares poses of capsules with features of other networks.
     """
     centred, steps = vectors - vectors.mean(axis=0), amounts - amounts.mean()
     total = float(np.square(centred).sum())

@@ -1,8 +1,8 @@
-"""Define the one error of the client, with the fields of the problem that the service answered (RFC 9457)."""
+"""Define the error of the library, with the fields of the problem that the service answered (RFC 9457)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -11,22 +11,23 @@ if TYPE_CHECKING:  # results in this process need no connection
     import httpx
 
 OWN_TYPE = "urn:problem-type:capsnet-client:"
+# Statuses after which the same request may succeed, and those that blame the request, not its image.
 TRANSIENT = {429, 502, 503, 504}
-ABOUT_THE_CALL = {401, 403, 404, 405, 422}
-LONGEST_EXCERPT = 120
+CALL_PROBLEMS = {401, 403, 404, 405, 422}
+MAX_EXCERPT = 120
 
 
 class CapsnetError(Exception):
-    """What went wrong: an answer of the service that is a problem, or that there is no answer.
+    """A call without a result: the service answered a problem, no answer came, or a model here refuses the call.
 
     Attributes
     ----------
     detail : str
-        What was wrong, and which values are allowed. It is the text of the error.
+        The wrong value, and which values are allowed. It is the text of the error.
     kind : str
         The last part of the problem's `type`: `not-an-image`, `unknown-model`, `invalid-parameter`, `queue-full`, …
-        The client's own are `unreachable` (no answer), `unreadable-file` and `not-the-service` (an answer that this
-        service does not give).
+        The library's own are `unreachable` (no answer), `unreadable-file`, `no-classes` (`capsnet.evaluation`) and
+        `not-the-service` (an answer that this service does not give).
     status : int or None
         The HTTP status, where there was an answer.
     title, instance, request_id : str
@@ -34,7 +35,7 @@ class CapsnetError(Exception):
     errors : tuple of dict
         With status 422, each value outside its bounds as `parameter`, `value` and `allowed`.
     retry_after : float or None
-        Seconds after which the service wants to be asked again.
+        Seconds after which the service may be asked again.
     """
 
     def __init__(
@@ -61,18 +62,22 @@ class CapsnetError(Exception):
         self.retry_after = retry_after
         self._urn = urn or OWN_TYPE + kind
 
+    def __reduce__(self) -> tuple[Callable[..., CapsnetError], tuple[Any, ...]]:
+        """Pickle the error by its fields, for process pools: `Exception` would pickle the text alone."""
+        return CapsnetError.from_problem, (self.as_problem(), self.retry_after)
+
     @property
     def is_transient(self) -> bool:
-        """Whether the same request may well succeed a moment later."""
+        """Whether the same request may succeed a little later."""
         return self.status in TRANSIENT or self.kind == "unreachable"
 
     @property
-    def concerns_every_picture(self) -> bool:
-        """Whether every other picture would be answered the same: there is no such server, model or parameter."""
-        return self.status in ABOUT_THE_CALL or self.kind in ("unreachable", "not-the-service")
+    def concerns_every_image(self) -> bool:
+        """Whether every other image would have this error, because the server, model, key or parameter is wrong."""
+        return self.status in CALL_PROBLEMS or self.kind in ("unreachable", "not-the-service")
 
     def as_problem(self) -> dict[str, Any]:
-        """The error as a problem object, like those of the service; fields that have no value are left out."""
+        """Return the error as a problem object, like those of the service; fields without a value are left out."""
         fields = {
             "type": self._urn,
             "title": self.title,
@@ -86,7 +91,7 @@ class CapsnetError(Exception):
 
     @classmethod
     def from_problem(cls, problem: Mapping[str, Any], retry_after: float | None = None) -> CapsnetError:
-        """The error for a problem object of the service."""
+        """Return the error for a problem object of the service."""
         urn = str(problem.get("type", "about:blank"))
         return cls(
             str(problem.get("detail") or problem.get("title") or urn),
@@ -102,14 +107,14 @@ class CapsnetError(Exception):
 
     @classmethod
     def from_response(cls, response: httpx.Response) -> CapsnetError:
-        """Return the error for an answer that is no success, from the service or from a proxy before it."""
-        wait = seconds_of(response.headers.get("retry-after", ""))
+        """Return the error for an unsuccessful answer, from the service or from a proxy before it."""
+        wait = parse_retry_after(response.headers.get("retry-after", ""))
         if response.headers.get("content-type", "").startswith("application/problem+json"):
             return cls.from_problem(response.json(), wait)
         where = response.headers.get("location", "")
-        said = f"a redirection to {where}" if where else " ".join(response.text.split())[:LONGEST_EXCERPT]
+        content = f"a redirection to {where}" if where else " ".join(response.text.split())[:MAX_EXCERPT]
         return cls(
-            f"{response.url.path} was answered {response.status_code} {response.reason_phrase}: {said or 'no more'}",
+            f"{response.url.path} was answered {response.status_code} {response.reason_phrase}: {content or 'no text'}",
             kind="not-the-service",
             status=response.status_code,
             title="An answer that is not of this service",
@@ -118,15 +123,16 @@ class CapsnetError(Exception):
 
 
 def unreachable(server: str, reason: Exception) -> CapsnetError:
-    """No answer came."""
-    words = str(reason) or type(reason).__name__
+    """Return the error of a request without an answer."""
     return CapsnetError(
-        f"{server} cannot be reached: {words}", kind="unreachable", title="The server cannot be reached"
+        f"{server} cannot be reached: {str(reason) or type(reason).__name__}",
+        kind="unreachable",
+        title="The server cannot be reached",
     )
 
 
 def not_the_service(server: str, what: str) -> CapsnetError:
-    """An answer came, and no capsnet service gives it."""
+    """Return the error of an answer that no capsnet service gives."""
     return CapsnetError(
         f"what answers at {server} is not this service: {what}",
         kind="not-the-service",
@@ -134,8 +140,8 @@ def not_the_service(server: str, what: str) -> CapsnetError:
     )
 
 
-def seconds_of(retry_after: str) -> float | None:
-    """The header Retry-After in seconds from now: a number, or a date (RFC 9110, 10.2.3); None for anything else."""
+def parse_retry_after(retry_after: str) -> float | None:
+    """Return a header Retry-After, a number or a date (RFC 9110, 10.2.3), as seconds from now; None if neither."""
     if retry_after.isascii() and retry_after.isdecimal():
         return float(retry_after)
     try:

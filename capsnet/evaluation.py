@@ -6,7 +6,7 @@
     found = evaluate(load("mnist"), "folder")
     print(found.accuracy, found.confusion)
 
-Works with a `Client` as with a model in this process.
+`evaluate` takes a `Client` as well as a model in this process.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from capsnet.errors import CapsnetError
 from capsnet.image_encoding import Png, printable, walk
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from capsnet.client.sync_client import Client
     from capsnet.predictor import Predictor
 
-# A mistake on the sheet: the edge of its picture, and the height of a line of text, in pixels.
+# Pixels on the sheet of mistakes: the side of an image, the height of a line of text, and the gap between two images.
 THUMBNAIL, LINE, GAP = 128, 14, 6
-MOST_MISTAKES, COLUMNS = 60, 6
+MAX_MISTAKES, COLUMNS = 60, 6
 PAPER, INK = (255, 255, 255), (20, 20, 20)
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """A picture and the position of its class."""
+    """An image file and the index of its class."""
 
     path: Path
     label: int
@@ -45,22 +45,22 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model said of a picture: the position of the class that it found, and whether the guard accepted it."""
+    """A model's answer for an image: the index `found` of its class, the capsule's length, and the guard's decision."""
 
-    picture: Labelled
+    image: Labelled
     found: int
     length: float
     accepted: bool
 
     @property
     def is_right(self) -> bool:
-        """Whether that is the picture's class."""
-        return self.found == self.picture.label
+        """Whether the model found the image's class."""
+        return self.found == self.image.label
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The answers of a model to the pictures of a folder, and the errors of those that it could not answer."""
+    """The answers of a model for the images of a folder, and the errors of images without an answer."""
 
     classes: tuple[str, ...]
     answers: tuple[Answer, ...]
@@ -68,20 +68,20 @@ class Evaluation:
 
     @property
     def accuracy(self) -> float:
-        """Share of the answers that are right."""
+        """Share of the answers that are right, 0 to 1."""
         return sum(answer.is_right for answer in self.answers) / max(1, len(self.answers))
 
     @property
     def accepted(self) -> float:
-        """Share of the pictures that the guard accepts."""
+        """Share of the answered images that the guard accepts, 0 to 1."""
         return sum(answer.accepted for answer in self.answers) / max(1, len(self.answers))
 
     @property
     def confusion(self) -> list[list[int]]:
-        """Numbers of pictures (J,J): a row for each true class, a column for each class that was found."""
+        """Numbers of images (J,J): a row for each true class, a column for each class that the model found."""
         counts = [[0] * len(self.classes) for _ in self.classes]
         for answer in self.answers:
-            counts[answer.picture.label][answer.found] += 1
+            counts[answer.image.label][answer.found] += 1
         return counts
 
     @property
@@ -92,77 +92,98 @@ class Evaluation:
 
 
 def find_labelled(folder: str | os.PathLike[str], classes: Sequence[str]) -> list[Labelled]:
-    """Return the pictures below FOLDER/CLASS, sorted, for the classes of a model.
+    """Return the images below FOLDER/CLASS, sorted, for the classes of a model.
 
-    Sub-folders of a class are walked. Names are compared in Unicode's form NFC, as they were in training.
+    Sub-folders of a class count. Names are compared in Unicode's form NFC, as in training.
 
     Raises
     ------
     CapsnetError
-        With the kind `no-classes`, if the folder is missing, holds no pictures, or has a sub-folder that is no class.
+        With the kind `no-classes`, if the folder is missing, has no images, or has a sub-folder that is no class.
     """
     root = Path(folder)
     if not root.is_dir():
-        raise _refused(f"{printable(root)}: no such folder; expected one with a sub-folder a class")
-    labels = {_nfc(name): label for label, name in enumerate(classes)}
-    homes = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    strange = [printable(Path(home.name)) for home in homes if _nfc(home.name) not in labels]
-    if strange:
-        known = ", ".join(classes)
-        raise _refused(
-            f"{printable(root)}: {', '.join(strange)} is no class of the model; there are: {known}"
+        raise _folder_error(
+            f"{printable(root)}: no such folder; it should have one sub-folder for each class"
         )
-    found = [Labelled(path, labels[_nfc(home.name)]) for home in homes for path in walk(home)]
+    labels = {_nfc(name): label for label, name in enumerate(classes)}
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    unknown = [printable(path.name) for path in folders if _nfc(path.name) not in labels]
+    known = ", ".join(classes)
+    if unknown:
+        raise _folder_error(
+            f"{printable(root)}: the sub-folder {', '.join(unknown)} is no class of the model; there are: {known}"
+        )
+    found = [Labelled(path, labels[_nfc(home.name)]) for home in folders for path in walk(home)]
     if not found:
-        raise _refused(f"{printable(root)}: has no pictures in sub-folders called {', '.join(classes)}")
+        raise _folder_error(
+            f"{printable(root)}: no images in sub-folders named after classes; there are: {known}"
+        )
     return found
 
 
-def evaluate(
-    model: Client | Predictor,
-    folder: str | os.PathLike[str],
-    *,
-    classes: Sequence[str] | None = None,
-) -> Evaluation:
-    """Classify the pictures of a folder with one sub-folder a class, and compare.
+def class_names(model: Client | Predictor) -> tuple[str, ...]:
+    """Return the names of a model's J classes, in order; a `Client` asks the service for those of its model.
+
+    Raises
+    ------
+    CapsnetError
+        If the service has no such model, or gives no answer.
+    """
+    if hasattr(model, "classes"):
+        return model.classes
+    served = model.models()
+    for each in served:
+        if each.name == model.model or (model.model is None and each.is_default):
+            return each.classes
+    known = ", ".join(each.name for each in served)
+    detail = f"no model is called {model.model!r}; there are: {known}"
+    raise CapsnetError(detail, kind="unknown-model", status=404)
+
+
+def evaluate(model: Client | Predictor, folder: str | os.PathLike[str], **options: Any) -> Evaluation:
+    """Classify the images of a folder with one sub-folder a class, and compare.
 
     Parameters
     ----------
     model
-        A `Predictor`, or a `Client` whose `model` is set.
+        A `Predictor`, or a `Client`: then the client's own model, or the service's default one.
     folder
         With one sub-folder for each class, or for some of the classes.
-    classes
-        Names of the model's classes, in order; a `Predictor` knows them.
+    options
+        Options of the model's `classify_many`, such as `preprocess`.
 
     Raises
     ------
     CapsnetError
         If the folder does not fit the model, or the service does not answer.
+    TypeError
+        If `model` is neither, such as the name of a model.
     """
-    names = tuple(classes if classes is not None else getattr(model, "classes", ()))
-    pictures = find_labelled(folder, names)
-    found = model.classify_many([picture.path for picture in pictures])
-    return collect(names, pictures, found)
+    if not hasattr(model, "classify_many"):
+        raise TypeError(f"model should be a Client or what load returns, not {model!r:.80}")
+    classes = class_names(model)
+    images = find_labelled(folder, classes)
+    return collect(classes, images, model.classify_many([image.path for image in images], **options))
 
 
 def collect(
-    classes: Sequence[str], pictures: Sequence[Labelled], found: Iterator[Classification | CapsnetError]
+    classes: Sequence[str], images: Sequence[Labelled], found: Iterator[Classification | CapsnetError]
 ) -> Evaluation:
-    """Put pictures and what was found in them together."""
+    """Match images with the results of `classify_many` for them, in the same order."""
     answers: list[Answer] = []
     errors: list[tuple[Path, CapsnetError]] = []
-    for picture, result in zip(pictures, found, strict=True):
+    for image, result in zip(images, found, strict=True):
         if isinstance(result, CapsnetError):
-            errors.append((picture.path, result))
+            errors.append((image.path, result))
             continue
         best, check = result.predictions[0], result.reconstruction
-        answers.append(Answer(picture, best.index, best.length, check is None or check.accepted))
+        answers.append(Answer(image, best.index, best.length, check is None or check.accepted))
     return Evaluation(tuple(classes), tuple(answers), tuple(errors))
 
 
-def draw_mistakes(evaluation: Evaluation, most: int = MOST_MISTAKES) -> Png | None:
-    """Return a sheet of the mistakes, the surest first, each with what it is and what was found; None without any."""
+def draw_mistakes(evaluation: Evaluation, most: int = MAX_MISTAKES) -> Png | None:
+    """Draw a sheet of mistakes, longest capsule first, each with its true and found class; None without mistakes."""
     import io
 
     from PIL import Image, ImageDraw, ImageOps
@@ -176,20 +197,20 @@ def draw_mistakes(evaluation: Evaluation, most: int = MOST_MISTAKES) -> Png | No
     pen = ImageDraw.Draw(sheet)
     for place, answer in enumerate(mistakes):
         left, top = GAP + place % columns * wide, GAP + place // columns * high
-        with contextlib.suppress(OSError):  # a format that only the service reads
-            with Image.open(answer.picture.path) as image:
+        with contextlib.suppress(OSError):  # a format that only the service can read
+            with Image.open(answer.image.path) as image:
                 upright = ImageOps.exif_transpose(image).convert("RGB")
             sheet.paste(ImageOps.contain(upright, (THUMBNAIL, THUMBNAIL)), (left, top))
-        true, said = evaluation.classes[answer.picture.label], evaluation.classes[answer.found]
-        pen.text((left, top + THUMBNAIL), _fitting(f"is {true}", pen), INK)
-        pen.text((left, top + THUMBNAIL + LINE), _fitting(f"said {said} {answer.length:.2f}", pen), INK)
+        true, said = evaluation.classes[answer.image.label], evaluation.classes[answer.found]
+        pen.text((left, top + THUMBNAIL), _shortened(f"is {true}", pen), INK)
+        pen.text((left, top + THUMBNAIL + LINE), _shortened(f"said {said} {answer.length:.2f}", pen), INK)
     file = io.BytesIO()
     sheet.save(file, "PNG")
     return Png(file.getvalue())
 
 
-def _fitting(text: str, pen: ImageDraw.ImageDraw) -> str:
-    """Return a text, cut where it is wider than a thumbnail; the font has no letters but Latin ones."""
+def _shortened(text: str, pen: ImageDraw.ImageDraw) -> str:
+    """Cut a text to the width of a thumbnail. Pillow's own font has Latin letters only."""
     text = text.encode("latin-1", "replace").decode("latin-1")
     while len(text) > 1 and pen.textlength(text) > THUMBNAIL:
         text = text[:-1]
@@ -200,5 +221,5 @@ def _nfc(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _refused(detail: str) -> CapsnetError:
+def _folder_error(detail: str) -> CapsnetError:
     return CapsnetError(detail, kind="no-classes", title="A folder that does not fit the model")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -18,32 +18,45 @@ if TYPE_CHECKING:
     from PIL import Image
 
     # A path, the bytes of an image file, an open binary file, an image of Pillow, or an array (see `encode`).
-    Picture = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | np.ndarray[Any, Any]
+    ImageInput = (
+        str
+        | os.PathLike[str]
+        | bytes
+        | bytearray
+        | memoryview
+        | IO[bytes]
+        | Image.Image
+        | np.ndarray[Any, Any]
+    )
 else:
-    Picture = Any  # NumPy takes a tenth of a second to import, and the command never needs it
+    ImageInput = Any  # NumPy takes a tenth of a second to import, and the command never needs it
 
 # 50 megapixels in four channels of 16 bits. Larger files are not read, so that a few of them cannot fill the memory.
-LARGEST = 400_000_000
+MAX_FILE_BYTES = 400_000_000
 
-# Endings of the files taken from a folder; a file that is named is sent whatever it is called.
+# Name endings of image files in a folder. A file that is passed by its own path may have any name.
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".dib"}
 
 # Modes of Pillow that a PNG file holds as they are.
 PNG_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}
+
+LIST_HINT = (
+    "; pass several images to classify_many, and rows of pixels as an array: numpy.array(rows, 'uint8')"
+)
 
 # zlib's level for a file that leaves this process, and for one that does not: no compression.
 COMPRESSED, STORED = 6, 0
 
 
 class Png(bytes):
-    """The bytes of a PNG file. A notebook shows it as a picture; `PIL.Image.open(io.BytesIO(png))` opens it."""
+    """The bytes of a PNG file. A notebook shows it as an image; `pixels` reads it, `save` writes it."""
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the file."""
+        """Write the bytes to a file."""
         Path(path).write_bytes(self)
 
     def pixels(self) -> np.ndarray[Any, Any]:
-        """The pixels as uint8, (H,W) or (H,W,3)."""
+        """Return the pixels as uint8, (H,W) or (H,W,3)."""
         import numpy as np
         from PIL import Image
 
@@ -57,7 +70,7 @@ class Png(bytes):
         return f"<PNG of {len(self)} bytes>"
 
 
-def read(picture: Picture, *, level: int = COMPRESSED) -> bytes:
+def read(image: ImageInput, *, level: int = COMPRESSED) -> bytes:
     """Return the bytes of an image file; arrays and images of Pillow become PNG files, compressed at `level`.
 
     Raises
@@ -65,36 +78,56 @@ def read(picture: Picture, *, level: int = COMPRESSED) -> bytes:
     CapsnetError
         With the kind `unreadable-file`, if the file cannot be read.
     TypeError, ValueError
-        If it is none of the kinds that a `Picture` may be, or an array whose type, shape or values are not allowed.
+        If it is no `ImageInput`, or an array whose type, shape or values are not allowed.
     """
-    if isinstance(picture, bytes):
-        return picture
-    if isinstance(picture, str | os.PathLike):
-        return _read_file(Path(picture))
-    if hasattr(picture, "getexif"):  # as every image of Pillow has, also one that is an open file
-        return _encode_image(picture, level)
-    if hasattr(picture, "read"):
-        return _binary(picture.read())
-    if hasattr(picture, "__array_interface__"):
-        return encode(picture, level)
+    if isinstance(image, bytes):
+        return image
+    if isinstance(image, bytearray | memoryview):
+        return bytes(image)
+    if isinstance(image, str | os.PathLike):
+        return _read_file(image)
+    if hasattr(image, "getexif"):  # as every image of Pillow has, also one that is an open file
+        return _encode_image(image, level)
+    if hasattr(image, "read"):
+        return _binary(image.read())
+    if hasattr(image, "__array__"):  # NumPy's own, and tensors of other libraries
+        return encode(image, level)
+    kind = type(image).__name__
     raise TypeError(
-        f"a picture is a path, bytes, a binary file, an image of Pillow or an array, not {type(picture).__name__}"
+        "an image should be a path, bytes, a binary file, an image of Pillow or an array, "
+        f"not {kind}{LIST_HINT if kind in ('list', 'tuple') else ''}"
     )
 
 
-def size(picture: Picture) -> int:
-    """Bytes that a picture file will have, as far as it is known before it is read; 0 otherwise."""
-    if isinstance(picture, str | os.PathLike):
+def iterate(images: Iterable[ImageInput]) -> Iterator[ImageInput]:
+    """Iterate over several images; raises TypeError where a single one is passed, or nothing that holds images."""
+    single = isinstance(images, str | bytes | bytearray | memoryview | os.PathLike)
+    single = single or hasattr(images, "getexif") or hasattr(images, "read") or getattr(images, "ndim", 3) < 3
+    if single or not isinstance(images, Iterable):
+        raise TypeError(
+            f"images should be a list of images, not {str(images)[:80]!r} ({type(images).__name__})"
+        )
+    return iter(images)
+
+
+def size(image: ImageInput) -> int:
+    """Return the size in bytes of an image file, as far as it is known before the file is read; otherwise 0."""
+    if isinstance(image, str | os.PathLike):
         try:
-            return Path(picture).stat().st_size
+            return Path(image).stat().st_size
         except (OSError, ValueError):
             return 0
-    return len(picture) if isinstance(picture, bytes) else int(getattr(picture, "nbytes", 0))
+    return len(image) if isinstance(image, bytes) else int(getattr(image, "nbytes", 0))
 
 
-def _read_file(path: Path) -> bytes:
-    if (length := size(path)) > LARGEST:
-        raise unreadable(f"{printable(path)}: {length} bytes are more than any picture has")
+def _read_file(name: str | os.PathLike[str]) -> bytes:
+    if problem := path_problem(os.fspath(name)):
+        raise unreadable(problem)
+    path = Path(name)
+    if (length := size(path)) > MAX_FILE_BYTES:
+        raise unreadable(
+            f"{printable(path)}: the file has {length:,} bytes; at most {MAX_FILE_BYTES:,} are read"
+        )
     try:
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a name with a null byte
@@ -102,31 +135,42 @@ def _read_file(path: Path) -> bytes:
         raise unreadable(f"{printable(path)}: {reason}") from None
 
 
+def path_problem(text: str) -> str:
+    """Say why a text is no path, where it is empty or a URL; return an empty text otherwise.
+
+    An empty path would mean the working folder, and is most often a variable that is not set.
+    """
+    if not text:
+        return "the path of an image is empty"
+    return f"{printable(text)}: a URL is not read; download the file first" if "://" in text else ""
+
+
 def printable(path: str | Path) -> str:
-    """The name of a path as valid Unicode, whatever bytes it has."""
+    """Return a path as valid Unicode, whatever bytes its name has."""
     return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """The pictures of a folder and its sub-folders, but not of hidden ones."""
+    """Yield the image files of a folder and its sub-folders, sorted; hidden files and folders are left out."""
     for where, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if not name.startswith(".") and is_picture(Path(name)):
+            if not name.startswith(".") and is_image_file(Path(name)):
                 yield Path(where, name)
 
 
-def is_picture(path: Path) -> bool:
-    """Whether a file of a folder is taken for a picture, by its name."""
+def is_image_file(path: Path) -> bool:
+    """Tell whether the name of a file ends like that of an image."""
     return path.suffix.lower() in SUFFIXES
 
 
 def unreadable(detail: str) -> CapsnetError:
-    """A file that cannot be read."""
+    """Return the error of a file that cannot be read."""
     return CapsnetError(detail, kind="unreadable-file", title="A file that cannot be read")
 
 
 def _binary(content: str | bytes) -> bytes:
+    """Return what an open file gave; raises TypeError where it is open as text."""
     if isinstance(content, str):
         raise TypeError("the file is open as text; open it in binary mode, 'rb'")
     return content
@@ -153,19 +197,32 @@ def encode(pixels: Any, level: int = COMPRESSED) -> Png:
     from PIL import Image
 
     array = np.asarray(pixels)
-    is_picture = array.size > 0 and (array.ndim == 2 or array.shape[2:] in ((1,), (3,), (4,)))
-    if not is_picture or (array.dtype != np.uint8 and array.dtype.kind != "f"):
-        hint = "; put the channels last" if array.ndim == 3 and array.shape[0] in (1, 3, 4) else ""
+    has_shape = array.size > 0 and (array.ndim == 2 or array.shape[2:] in ((1,), (3,), (4,)))
+    if not has_shape or (array.dtype != np.uint8 and array.dtype.kind != "f"):
         raise TypeError(
-            "pixels are uint8 or floats of shape (H,W), (H,W,1), (H,W,3) or (H,W,4), "
-            f"not {array.dtype} of shape {array.shape}{hint}"
+            "pixels should be uint8 or floats of shape (H,W), (H,W,1), (H,W,3) or (H,W,4), "
+            f"not {array.dtype} of shape {array.shape}{_hint(array)}"
         )
     if array.dtype.kind == "f":
         array = _to_uint8(array)
     return _save_png(Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array), level)
 
 
+def _hint(array: np.ndarray[Any, Any]) -> str:
+    """Return how to make an image of an array that is none; empty where that is not clear."""
+    if array.size == 0:
+        return "; the array is empty"
+    if array.ndim == 4:
+        return "; pass several images to classify_many"
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4):
+        return "; put the channels last"
+    if array.dtype == bool:
+        return "; convert it with astype(float)"
+    return "; convert values from 0 to 255 with astype('uint8')" if array.dtype.kind in "iu" else ""
+
+
 def _to_uint8(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Scale floats from 0 to 1 to uint8; raises ValueError for others."""
     import numpy as np
 
     least, greatest = float(array.min()), float(array.max())  # a NaN is both
@@ -181,11 +238,18 @@ def _to_uint8(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _encode_image(image: Any, level: int) -> Png:
-    """An image of Pillow, turned as its EXIF data says, as a PNG file."""
+    """Return an image of Pillow, turned as its EXIF data says, as a PNG file; raises ValueError if that cannot be."""
     from PIL import ImageOps
 
+    if 0 in image.size:
+        raise ValueError("the image of Pillow is empty: {} × {} pixels".format(*image.size))
     upright = ImageOps.exif_transpose(image)
-    return _save_png(upright if upright.mode in PNG_MODES else upright.convert("RGB"), level)
+    try:
+        return _save_png(upright if upright.mode in PNG_MODES else upright.convert("RGB"), level)
+    except ValueError:  # of modes with premultiplied transparency, for one
+        raise ValueError(
+            f"an image of Pillow in mode {image.mode!r} should be converted to RGB first"
+        ) from None
 
 
 def _save_png(image: Image.Image, level: int) -> Png:

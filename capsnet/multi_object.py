@@ -1,4 +1,4 @@
-"""Tell which classes a network sees in an image of several objects, what they draw together, and which it missed.
+"""Find the classes in images of several objects, add up their drawings, and count the missed objects.
 
 Legend: B images, K objects in each, J classes, C channels, H height, W width.
 """
@@ -7,14 +7,14 @@ import numpy as np
 
 
 def top_classes(lengths: np.ndarray, objects: int = 1) -> np.ndarray:
-    """The classes (B,K) of the longest capsules, longest first; of equal lengths the lower index first.
+    """Return the classes (B,K) of the longest capsules, longest first; of equal lengths the lower index first.
 
     Parameters
     ----------
     lengths
         (B,J).
     objects
-        K, how many are looked for.
+        K, the number of classes to return.
     """
     if objects == 1:
         longest: np.ndarray = lengths.argmax(axis=1)
@@ -24,23 +24,23 @@ def top_classes(lengths: np.ndarray, objects: int = 1) -> np.ndarray:
 
 
 def overlay(drawn: np.ndarray) -> np.ndarray:
-    """What the capsules of each image draw together, (B,C,H,W), from what each draws alone, (B,K,C,H,W) in [0,1].
+    """Add up the drawings (B,K,C,H,W) in [0,1] of the capsules of each image, clipped at 1: (B,C,H,W).
 
-    Their light is added up and clipped at 1, as it was when the objects were laid over each other.
+    Training composes its images of several objects in the same way.
     """
     together: np.ndarray = np.minimum(drawn.sum(axis=1), np.float32(1))
     return together
 
 
 def missed_count(lengths: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """How many of the objects in each image are not among as many longest capsules: (B,).
+    """Count the objects of each image that are not among its K longest capsules: (B,).
 
     Parameters
     ----------
     lengths
         (B,J).
     labels
-        (B,) the class of the only object, or (B,K) the different classes of all.
+        (B,) the class of the single object, or (B,K) the different classes of all objects.
     """
     classes = labels.reshape(len(labels), -1)  # (B,K)
     found = top_classes(lengths, classes.shape[1])  # (B,K)

@@ -1,4 +1,4 @@
-"""Write results as HTML for notebooks: small, without scripts or colours of their own, with a text for each image."""
+"""Write results as HTML for notebooks: small, without scripts and colours, with an alternative text for each image."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ MAX_CLASSES = 5
 
 
 def classification_html(found: Classification) -> str:
-    """Return a classification: its images where it has them, the longest capsules as bars, the guard's word."""
+    """Return a classification: its images where it has them, the longest capsules as bars, the guard's decision."""
     label = escape(found.label)
     figures = []
     if found.input is not None:
-        figures.append(figure(found.input, "what the network saw", "input"))
+        figures.append(figure(found.input, "input of the network", "input"))
     if found.drawn is not None:
         figures.append(figure(found.drawn, f"drawing of the class {label}", "reconstruction"))
     verdict = "" if found.reconstruction is None else _paragraph(_verdict(found.reconstruction))
@@ -40,10 +40,10 @@ def classification_html(found: Classification) -> str:
 
 
 def reconstruction_html(drawn: Reconstruction) -> str:
-    """Return a reconstruction: the input, what its capsule draws, and what the moved pose draws."""
+    """Return a reconstruction: the input, the capsule's drawing, and the drawing of the moved pose."""
     label = escape(drawn.capsule.label)
     figures = [
-        figure(drawn.input, "what the network saw", "input"),
+        figure(drawn.input, "input of the network", "input"),
         figure(drawn.reconstruction, f"drawing of the class {label}", "reconstruction"),
     ]
     if drawn.moves or drawn.directions:
@@ -55,24 +55,34 @@ def reconstruction_html(drawn: Reconstruction) -> str:
 
 
 def sweep_html(swept: Sweep) -> str:
-    """Return a sweep: the input, what its capsule draws, and the sheet of all frames."""
-    label = escape(swept.capsule.label)
-    dims = ", ".join(escape(str(row)) for row in (*swept.dims, *swept.directions))
-    reach = f"from {swept.deltas[0]:+g} to {swept.deltas[-1]:+g} in {len(swept.deltas)} steps"
-    text = f"sheet of the class {label}: a row for each of the dimensions {dims}, {reach}"
+    """Return a sweep: the input, the capsule's drawing, and the sheet of all frames."""
+    label, moved = escape(swept.capsule.label), _moved(swept)
+    text = f"sheet of the class {label}: a row for each dimension and direction, {moved}"
     figures = [
-        figure(swept.input, "what the network saw", "input"),
+        figure(swept.input, "input of the network", "input"),
         figure(swept.reconstruction, f"drawing of the class {label}", "reconstruction"),
-        figure(swept.sheet(), text, f"dimensions {dims}; {reach}", FRAME_WIDTH * len(swept.deltas)),
+        figure(swept.sheet(), text, moved, FRAME_WIDTH * len(swept.deltas)),
     ]
     return _section(_heading(swept.capsule), swept.model, figures, "")
 
 
+def _moved(swept: Sweep) -> str:
+    """Return what a sweep moves, and how far; directions have other amounts than dimensions."""
+    parts = [
+        f"{escape(name)} from {amounts[0]:+g} to {amounts[-1]:+g}"
+        for name, amounts in swept.directions.items()
+    ]
+    if swept.dims:
+        dims = ", ".join(map(str, swept.dims))
+        parts.insert(0, f"dimensions {dims} from {swept.deltas[0]:+g} to {swept.deltas[-1]:+g}")
+    return f"{'; '.join(parts)}; {len(swept.deltas)} steps"
+
+
 def transformation_html(found: Transformation) -> str:
-    """Return a transformation: its sheet, and how well the direction foretells the pose."""
+    """Return a transformation: its sheet, and how well the direction predicts the pose."""
     first, last = found.steps[0].amount, found.steps[-1].amount
     reach = f"{escape(found.property)} from {first:+g} to {last:+g} {escape(found.unit)}"
-    text = f"sheet of the class {escape(found.capsule.label)}: inputs, drawings, drawings of foretold poses, {reach}"
+    text = f"sheet of the class {escape(found.capsule.label)}: inputs, drawings, drawings of predicted poses, {reach}"
     sheet = figure(found.sheet(), text, reach, FRAME_WIDTH * len(found.steps))
     words = "no direction is named" if found.explained is None else f"foretold R² {found.explained:.2f}"
     return _section(_heading(found.capsule), found.model, [sheet], _paragraph(words))
@@ -81,7 +91,7 @@ def transformation_html(found: Transformation) -> str:
 def explanation_html(found: Explanation) -> str:
     """Return an explanation: the input, and the map of each iteration or of occlusion."""
     label = escape(found.capsule.label)
-    figures = [figure(found.input, "what the network saw", "input")]
+    figures = [figure(found.input, "input of the network", "input")]
     for number, each in enumerate(found.iterations, 1):
         text = f"votes for the class {label} over the image, iteration {number}"
         figures.append(figure(each.map, text, f"iteration {number}, length {each.length:.3f}"))
@@ -92,7 +102,7 @@ def explanation_html(found: Explanation) -> str:
 
 
 def figure(image: Png, text: str, caption: str, width: int = IMAGE_WIDTH) -> str:
-    """Return an image with its text for those who cannot see it and a caption, both of them HTML already."""
+    """Return an image with its alternative text and its caption, both of them escaped."""
     data = base64.b64encode(image).decode("ascii")
     return (
         f'<figure style="display:inline-block;margin:0 1em 0 0;vertical-align:top;max-width:{width}px">'
@@ -120,7 +130,7 @@ def _verdict(check: Check) -> str:
 
 
 def _lengths(found: Classification) -> str:
-    """The predictions as a table with a bar for each length."""
+    """Return the predictions as a table with a bar for each length."""
     rows = "".join(_row(each) for each in found.predictions[:MAX_CLASSES])
     return (
         '<table><thead><tr><th scope="col">class</th><th scope="col">length</th><th scope="col"></th></tr></thead>'

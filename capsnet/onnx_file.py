@@ -1,14 +1,14 @@
-"""Find what an ONNX file refers to beside itself, from its bytes: neither `onnx` nor a runtime is needed.
+"""Find references of an ONNX file to other files, from its bytes, without `onnx` and without a runtime.
 
 A tensor of a graph may lie in another file ("external data"). The card's hash covers the graph's file alone, so weights
-in other files could be exchanged unseen. The format is protobuf's (https://protobuf.dev/programming-guides/encoding).
+in other files could be changed unnoticed. The format is protobuf (https://protobuf.dev/programming-guides/encoding).
 """
 
 from collections.abc import Iterator
 
 VARINT, FIXED64, BYTES, START_GROUP, END_GROUP, FIXED32 = range(6)
 
-# The fields of each message of onnx.proto that can hold a tensor, by their numbers, and the message in each.
+# Fields of the messages of onnx.proto that can hold a tensor, by number, with the type of the message in each.
 NESTED = {
     "Model": {7: "Graph", 20: "Training", 25: "Function"},
     "Training": {1: "Graph", 2: "Graph"},
@@ -22,7 +22,7 @@ EXTERNAL_DATA, DATA_LOCATION = 13, 14  # fields of a Tensor; the location 0 is t
 
 
 def has_external_data(file: bytes) -> bool:
-    """Tell whether a tensor of an ONNX file lies elsewhere; a file that is no ONNX has none."""
+    """Tell whether a tensor of an ONNX file lies in another file; False for a file that is no ONNX."""
     open_messages = [("Model", memoryview(file))]
     try:
         while open_messages:
@@ -33,38 +33,38 @@ def has_external_data(file: bytes) -> bool:
                         return True
                 elif number in NESTED[message] and isinstance(value, memoryview):
                     open_messages.append((NESTED[message][number], value))
-    except IndexError:  # it ends too soon, which the runtime will say
+    except IndexError:  # the file is cut short, which the runtime reports
         return False
     return False
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """The fields of one message: their numbers, and a number or bytes. Raises IndexError where it is cut short."""
-    place = 0
-    while place < len(data):
-        tag, place = _varint(data, place)
+    """Yield the fields of one message: number, and integer or bytes. Raises IndexError where it is cut short."""
+    position = 0
+    while position < len(data):
+        tag, position = _varint(data, position)
         number, kind = tag >> 3, tag & 7
         if kind == VARINT:
-            value, place = _varint(data, place)
+            value, position = _varint(data, position)
             yield number, value
         elif kind == BYTES:
-            size, place = _varint(data, place)
-            if place + size > len(data):
+            size, position = _varint(data, position)
+            if position + size > len(data):
                 raise IndexError
-            yield number, data[place : place + size]
-            place += size
+            yield number, data[position : position + size]
+            position += size
         elif kind in (FIXED64, FIXED32):
-            place += 8 if kind == FIXED64 else 4
+            position += 8 if kind == FIXED64 else 4
         elif kind not in (START_GROUP, END_GROUP):  # the content of a group follows, like other fields
             raise IndexError
 
 
-def _varint(data: memoryview, place: int) -> tuple[int, int]:
-    """A number of seven bits a byte, the lowest first, and the place behind it."""
+def _varint(data: memoryview, position: int) -> tuple[int, int]:
+    """Read an integer of seven bits in each byte, lowest first; return it and the position behind it."""
     value = shift = 0
     while True:
-        byte = data[place]
+        byte = data[position]
         value |= (byte & 0x7F) << shift
-        place, shift = place + 1, shift + 7
+        position, shift = position + 1, shift + 7
         if byte < 0x80:
-            return value, place
+            return value, position

@@ -1,5 +1,6 @@
-"""Write image arrays (C,H,W) of a network as 8-bit PNG files of their own size."""
+"""Write image arrays (C,H,W) of a network as 8-bit PNG files of the same size."""
 
+import base64
 import io
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +13,7 @@ MODES = {1: "L", 2: "LA", 3: "RGB"}
 
 
 def png(image: NDArray[np.floating[Any]]) -> bytes:
-    """The PNG of an image (C,H,W) in [0,1] with one to three channels."""
+    """Return the PNG file of an image (C,H,W) in [0,1] with one to three channels."""
     channels, height, width = image.shape
     pixels = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
     interleaved = pixels.transpose(1, 2, 0).tobytes()  # (C,H,W) -> (H,W,C)
@@ -21,8 +22,13 @@ def png(image: NDArray[np.floating[Any]]) -> bytes:
     return file.getvalue()
 
 
+def png_base64(image: NDArray[np.floating[Any]]) -> str:
+    """Return the PNG file of an image (C,H,W) as base64, for JSON."""
+    return base64.b64encode(png(image)).decode("ascii")
+
+
 def sheet(images: Sequence[NDArray[np.floating[Any]]], columns: int) -> bytes:
-    """One PNG of images (C,H,W) in rows of `columns`, edge to edge."""
+    """Return one PNG file of images (C,H,W) in rows of `columns`, edge to edge."""
     channels, height, width = images[0].shape
     rows = len(images) // columns
     grid = np.stack(images).reshape(rows, columns, channels, height, width)

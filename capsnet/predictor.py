@@ -5,15 +5,14 @@
     model = load("mnist")
     model("seven.png").label
 
-Answers are those of the service: the same preprocessing, the same variant of the encoder, the same guard, and the same
-classes of results as `capsnet.Client` gives.
+Results are those of the service: the same preprocessing, the same variant of the encoder, the same guard, and the same
+result classes as those of `capsnet.Client`.
 
 Legend: B images, C channels, H height, W width, J class capsules, D pose dimensions, N poses to decode.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import difflib
 import math
@@ -30,13 +29,14 @@ from numpy.typing import NDArray
 
 from capsnet import directions as pose_directions
 from capsnet import guard, results
+from capsnet.arguments import dimensions, direction_amounts, direction_names, movements, pose_rows, whole
 from capsnet.card import CARD_FILE, CardError, ModelCard
 from capsnet.config import are_digits
 from capsnet.errors import CapsnetError
 from capsnet.explanation import occlusion
 from capsnet.explanation.answer import choose_method, occlusion_fields, votes_fields
-from capsnet.image_encoding import STORED, Picture, Png, read
-from capsnet.png import png
+from capsnet.image_encoding import STORED, ImageInput, Png, iterate, read
+from capsnet.png import png, png_base64
 from capsnet.poses import linspace_exact, other_winners, perturb, rank, scatter_poses
 from capsnet.poses import sweep as sweep_poses
 from capsnet.preprocessing.pipeline import ImageTooLarge, NotAnImage, ObjectCount, decode
@@ -50,8 +50,8 @@ from capsnet.results import (
     Sweep,
     Transformation,
 )
-from capsnet.shipped_models import chosen_models
-from capsnet.transforms import PROPERTIES, transform
+from capsnet.shipped_models import MODELS_VARIABLE, chosen_models
+from capsnet.transforms import PROPERTIES, transform_steps
 
 if TYPE_CHECKING:
     from capsnet.explanation.votes import LazyRouting
@@ -59,12 +59,12 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 
-# Images that the encoder takes in one run.
+# Images in one run of the encoder.
 BATCH = 64
 
 
 class Capsules(NamedTuple):
-    """What the encoder sees in one image (C,H,W): lengths (J,) and poses (J,D)."""
+    """An image (C,H,W) with its lengths (J,) and poses (J,D)."""
 
     image: Floats
     lengths: Floats
@@ -77,8 +77,8 @@ def load(model: str | os.PathLike[str] = "mnist", *, precision: str = "auto", th
     Parameters
     ----------
     model
-        The name of a model in the folder `CAPSNET_MODELS`, or of one that this installation brings. Or the path of a
-        model's folder, with a separator in it.
+        The name of a model in the folder `CAPSNET_MODELS`, or of one that comes with this installation. Or the path of
+        a model's folder, with a separator in it.
     precision
         The variant of the encoder: fp32, fp16 or int8. By default the one that the service takes on a CPU.
     threads
@@ -87,15 +87,17 @@ def load(model: str | os.PathLike[str] = "mnist", *, precision: str = "auto", th
     Raises
     ------
     CapsnetError
-        With the kind `unknown-model`, if there is no such model; the message names those that there are.
+        With the kind `unknown-model`, if there is no such model; the message names the models that there are.
     CardError
-        If the folder holds no sound model, or no variant of that precision.
+        If the model's files are damaged, or if it has no variant of that precision.
     ImportError
         If no ONNX Runtime is installed; the message names the extras that bring one.
     """
     from capsnet.explanation.votes import LazyRouting
     from capsnet.onnx_model import OnnxModel
 
+    if whole("threads", threads) < 0:
+        raise _invalid("threads", threads, "should be at least 0")
     folder = _find(model)
     card = ModelCard.load(folder)
     card.check_files(folder)
@@ -107,9 +109,9 @@ def load(model: str | os.PathLike[str] = "mnist", *, precision: str = "auto", th
 
 
 class Predictor:
-    """A model in this process; usable from several threads. `load` makes one.
+    """A model in this process, safe in several threads. `load` makes one.
 
-    Calls, parameters and results are those of `capsnet.Client`. `model(picture)` is `model.classify(picture)`.
+    Calls, parameters and results are those of `capsnet.Client`. `model(image)` is `model.classify(image)`.
 
     Attributes
     ----------
@@ -120,8 +122,8 @@ class Predictor:
 
     Notes
     -----
-    A call raises `CapsnetError` where it cannot answer. Its `kind` is that of the service: `not-an-image`, `too-large`
-    or `invalid-parameter`.
+    A call raises `CapsnetError`, with the `kind` of the service: `not-an-image`, `too-large` or `invalid-parameter`. An
+    argument of a wrong type raises TypeError, and an array with wrong values ValueError.
     """
 
     def __init__(
@@ -146,23 +148,23 @@ class Predictor:
         """The names of the J classes."""
         return self.card.classes
 
-    def __call__(self, picture: Picture, **options: Any) -> Classification:
+    def __call__(self, image: ImageInput, **options: Any) -> Classification:
         """Classify one image, as `classify` does."""
-        return self.classify(picture, **options)
+        return self.classify(image, **options)
 
     def classify(
         self,
-        picture: Picture,
+        image: ImageInput,
         *,
         preprocess: str | None = None,
         top_k: int | None = None,
         verify: bool = True,
     ) -> Classification:
-        """Say which class is in an image, and in which pose.
+        """Classify an image, and give the pose of each class.
 
         Parameters
         ----------
-        picture : str, Path, bytes, binary file, PIL.Image.Image or numpy.ndarray
+        image : str, Path, bytes, binary file, PIL.Image.Image or numpy.ndarray
             A path, the bytes of an image file, an open file, an image of Pillow, or an array: uint8 or floats from 0
             to 1, of shape (H,W), (H,W,1), (H,W,3) or (H,W,4).
         preprocess : str, optional
@@ -174,52 +176,55 @@ class Predictor:
         """
         count = self._count(top_k)
         counted = ObjectCount()
-        return self._classify([self._read(picture, preprocess, counted)], count, verify, [counted])[0]
+        array = self._read(image, preprocess, counted)
+        return self._classify([array], [counted], count=count, verify=verify)[0]
 
     def classify_many(
         self,
-        pictures: Iterable[Picture],
+        images: Iterable[ImageInput],
         *,
         preprocess: str | None = None,
         top_k: int | None = None,
         verify: bool = True,
     ) -> Iterator[Classification | CapsnetError]:
-        """Classify any number of images in batches; gives for each, in order, its result or its error."""
-        if isinstance(pictures, str | bytes | os.PathLike):
-            raise TypeError(f"pictures is a list of pictures, not one: {str(pictures)[:80]!r}")
-        count, source = self._count(top_k), iter(pictures)
+        """Classify any number of images in batches; yields for each, in order, its result or its error."""
+        count, source = self._count(top_k), iterate(images)
         while group := list(islice(source, BATCH)):
             counts = [ObjectCount() for _ in group]
-            read_ones = [
-                self._try_to_read(picture, preprocess, counted)
-                for picture, counted in zip(group, counts, strict=True)
+            arrays = [
+                self._try_to_read(image, preprocess, counted)
+                for image, counted in zip(group, counts, strict=True)
             ]
-            pairs = zip(read_ones, counts, strict=True)
-            own = [counted for image, counted in pairs if not isinstance(image, CapsnetError)]
-            images = [image for image in read_ones if not isinstance(image, CapsnetError)]
-            found = iter(self._classify(images, count, verify, own) if images else [])
-            for image in read_ones:
-                yield image if isinstance(image, CapsnetError) else next(found)
+            pairs = [
+                (array, counted)
+                for array, counted in zip(arrays, counts, strict=True)
+                if not isinstance(array, CapsnetError)
+            ]
+            found = iter(
+                self._classify(*zip(*pairs, strict=True), count=count, verify=verify) if pairs else []
+            )
+            for array in arrays:
+                yield array if isinstance(array, CapsnetError) else next(found)
 
-    def read(self, picture: Picture, *, reconstruct: bool = False, most: int = MOST_DIGITS) -> Reading:
+    def read(self, image: ImageInput, *, reconstruct: bool = False, most: int = MOST_DIGITS) -> Reading:
         """Read every digit in an image, in reading order.
 
         Parameters
         ----------
-        picture : as in `classify`
+        image : as in `classify`
             A blank image gives an empty text.
         reconstruct : bool
-            Whether to add what the network saw of each digit, and what its capsule draws.
+            Whether each digit has its image as the network saw it, and the drawing of its capsule.
         most : int
-            Digits beyond these are left out; `objects_found` counts them.
+            The most digits that are read; `objects_found` counts the others as well.
         """
-        if most < 1:
+        if whole("most", most) < 1:
             raise _invalid("most", most, "should be at least 1")
         try:
             check_model(self.card)
         except ValueError as error:
             raise _invalid("model", self.name, str(error)) from None
-        data = read(picture, level=STORED)
+        data = read(image, level=STORED)
         with _decoding():
             page = find(data, self.card.input, most=most)
         seen = self._sights(page.images)
@@ -232,7 +237,7 @@ class Predictor:
         return results.reading(_as_json(answer))
 
     def _sights(self, images: Floats) -> list[Sight]:
-        """What the network and the guard say of images (N,C,H,W)."""
+        """Encode images (N,C,H,W) in batches, and judge them by the guard."""
         seen: list[Sight] = []
         for start in range(0, len(images), BATCH):
             own = images[start : start + BATCH]
@@ -242,15 +247,15 @@ class Predictor:
         return seen
 
     def _add_drawings(self, answers: Sequence[dict[str, Any]], digits: Sequence[Digit]) -> None:
-        """Put what the network saw of each digit, and what its longest capsule draws, into the answers."""
+        """Add to the answers each digit's image as the network saw it, and the drawing of its longest capsule."""
         for answer, digit in zip(answers, digits, strict=True):
             label = np.array([digit.capsule])
             (drawn,) = self._graphs.decode(digit.sight.poses[None], label)
-            answer |= {"input": _base64(digit.image), "reconstruction": _base64(drawn)}
+            answer |= {"input": png_base64(digit.image), "reconstruction": png_base64(drawn)}
 
     def reconstruct(
         self,
-        picture: Picture,
+        image: ImageInput,
         *,
         moves: Mapping[int, float] | None = None,
         dim: int | None = None,
@@ -265,37 +270,40 @@ class Predictor:
         movement may be given as `dim=3, delta=0.1` instead. `directions` moves the whole pose along directions that the
         card names: {"slant": 12} slants by 12 degrees to the right.
         """
-        along = list((directions or {}).items())
-        changes = list(results.movements(moves, dim, delta).items())
+        along = list(direction_amounts(directions).items())
+        changes = list(movements(moves, dim, delta).items())
         self._check_dims("dim", [each for each, _ in changes])
         for each, amount in changes:
             if not math.isfinite(amount):
                 raise _invalid("delta", amount, f"should be a finite number, for dimension {each}")
-        seen, index = self._look(picture, label, preprocess)
-        pose = seen.poses[index]
-        with _refusing("directions"):
-            moved = perturb(pose_directions.steer(self.card, index, pose, along), changes)
-        others = other_winners(seen.lengths, index, self.card.objects)
-        whole = self._graphs.decode(
-            np.repeat(seen.poses[None], 1 + len(others), axis=0), np.array([index, *others])
-        )  # (K,C,H,W)
+        seen, index = self._encode_one(image, label, preprocess)
+        with _checking_directions():
+            moved = perturb(pose_directions.steer(self.card, index, seen.poses[index], along), changes)
+        plain, distance = self._redraw(seen, index)
         (perturbed,) = self._draw(moved[None], index)
-        distance = guard.distance(seen.image[None], guard.overlay(whole[None]))[0]
         answer = {
-            **self._drawn(seen, index, whole[0]),
+            **self._drawn(seen, index, plain),
             "perturbed_pose": moved,
             "perturbations": [{"dim": each, "delta": amount} for each, amount in changes],
             "directions": [
                 {"direction": name, "amount": amount, "unit": PROPERTIES[name].unit} for name, amount in along
             ],
-            "distance": float(distance),
-            "perturbed": _base64(perturbed),
+            "distance": distance,
+            "perturbed": png_base64(perturbed),
         }
         return results.reconstruction(_as_json(answer))
 
+    def _redraw(self, seen: Capsules, index: int) -> tuple[Floats, float]:
+        """Return what a capsule draws (C,H,W), and the image's distance from the drawing of that and other winners."""
+        winners = [index, *other_winners(seen.lengths, index, self.card.objects)]
+        drawn = self._graphs.decode(
+            np.repeat(seen.poses[None], len(winners), axis=0), np.array(winners)
+        )  # (K,C,H,W)
+        return drawn[0], float(guard.distance(seen.image[None], guard.overlay(drawn[None]))[0])
+
     def sweep(
         self,
-        picture: Picture,
+        image: ImageInput,
         *,
         dims: Iterable[int] | None = None,
         directions: Iterable[str] | None = None,
@@ -305,31 +313,24 @@ class Predictor:
         label: int | str | None = None,
         preprocess: str | None = None,
     ) -> Sweep:
-        """Move each of the dimensions `dims` of the pose by itself, from `minimum` to `maximum`; all, if None.
+        """Draw the pose with one of the dimensions `dims` moved at a time, from `minimum` to `maximum`; by default all.
 
-        With `directions`, names such as slant, each of these is moved through all that the card measured; dimensions
-        only where `dims` are named too.
+        With `directions`, names such as slant, each of these is moved as far as the card measured it, and dimensions
+        only where `dims` names them.
         """
-        along = list(directions or ())
-        every = [] if along else list(range(self.card.config.pose_dim))
-        rows = every if dims is None else [int(dim) for dim in dims]
-        self._check_dims("dims", rows)
-        if len(set(along)) < len(along):
-            raise _invalid("directions", along, "should name each direction once")
-        if not (rows or along) or len(set(rows)) < len(rows):
-            raise _invalid("dims", rows, "should name at least one dimension, and each once")
+        along = direction_names(directions) or []
+        rows = self._rows(dimensions(dims), along)
         if not (math.isfinite(minimum) and math.isfinite(maximum) and minimum < maximum):
             raise _invalid("minimum", minimum, f"should be finite and less than the maximum, {maximum:g}")
-        if steps < 2:
-            raise _invalid("steps", steps, "should be at least 2")
+        _check_steps(steps)
         deltas = linspace_exact(minimum, maximum, steps)
-        seen, index = self._look(picture, label, preprocess)
+        seen, index = self._encode_one(image, label, preprocess)
         (plain,) = self._graphs.decode(seen.poses[None], np.array([index]))
         pose = seen.poses[index]
-        with _refusing("directions"):
+        with _checking_directions():
             steered, amounts = pose_directions.sweep(self.card, index, pose, along, steps)
         moved = np.concatenate([sweep_poses(pose, rows, deltas), steered])  # (N,D)
-        frames = [_base64(frame) for frame in self._draw(moved, index)]
+        frames = list(map(png_base64, self._draw(moved, index)))
         answer = {
             **self._drawn(seen, index, plain),
             "dims": rows,
@@ -342,9 +343,19 @@ class Predictor:
         }
         return results.sweep(_as_json(answer))
 
+    def _rows(self, dims: list[int] | None, along: Sequence[str]) -> list[int]:
+        """Return the dimensions of a sweep: by default all, or none beside directions; raises CapsnetError."""
+        rows = ([] if along else list(range(self.card.config.pose_dim))) if dims is None else dims
+        self._check_dims("dims", rows)
+        if len(set(along)) < len(along):
+            raise _invalid("directions", along, "should name each direction once")
+        if not (rows or along) or len(set(rows)) < len(rows):
+            raise _invalid("dims", rows, "should name at least one dimension, and each once")
+        return rows
+
     def transform(
         self,
-        picture: Picture,
+        image: ImageInput,
         by: str = "rotation",
         *,
         minimum: float | None = None,
@@ -353,63 +364,75 @@ class Predictor:
         label: int | str | None = None,
         preprocess: str | None = None,
     ) -> Transformation:
-        """Transform an image in steps, and read one capsule in each: does the pose go where its direction says?
+        """Transform an image in steps, and compare the pose in each step with the one that its direction predicts.
 
         `by` is rotation, slant (degrees), width, height, size (per cent), weight, shift_x or shift_y (pixels). Without
         `minimum` and `maximum` it goes as far as directions are measured.
         """
         amounts = _amounts(by, minimum, maximum, steps)
-        seen, index = self._look(picture, label, preprocess)
-        images = np.concatenate([transform(seen.image[None], by, float(amount)) for amount in amounts])
+        seen, index = self._encode_one(image, label, preprocess)
+        pose = seen.poses[index]
+        images = transform_steps(seen.image, by, amounts)
         lengths, poses = self._graphs.encode(images)
-        foretold = self._foretold(by, index, seen.poses[index], amounts)
-        drawn = list(map(_base64, self._graphs.decode(poses, np.full(steps, index))))
-        others = [None] * steps if foretold is None else list(map(_base64, self._draw(foretold, index)))
-        known = None if foretold is None else pose_directions.find(self.card, index, by)
+        direction, predicted = pose_directions.predict(self.card, index, pose, by, amounts)
         answer = {
             **self._names(),
             "capsule": self._prediction(seen, index),
-            "pose": seen.poses[index],
+            "pose": pose,
             "property": by,
             "unit": PROPERTIES[by].unit,
-            "measured": None if known is None else [known.minimum, known.maximum],
+            "measured": None if direction is None else [direction.minimum, direction.maximum],
             "explained": None
-            if foretold is None
-            else pose_directions.explained(poses[:, index], seen.poses[index], foretold),
+            if predicted is None
+            else pose_directions.explained(poses[:, index], pose, predicted),
             "linearity": pose_directions.linearity(poses[:, index], amounts),
-            "steps": [
-                {
-                    "amount": float(amounts[step]),
-                    "length": lengths[step, index],
-                    "pose": poses[step, index],
-                    "foretold": None if foretold is None else foretold[step],
-                    "input": _base64(images[step]),
-                    "reconstruction": drawn[step],
-                    "foretold_reconstruction": others[step],
-                }
-                for step in range(steps)
-            ],
+            "steps": self._steps(amounts, images, lengths, poses, predicted, index),
         }
         return results.transformation(_as_json(answer))
 
+    def _steps(
+        self,
+        amounts: Floats,
+        images: Floats,
+        lengths: Floats,
+        poses: Floats,
+        predicted: Floats | None,
+        index: int,
+    ) -> list[dict[str, Any]]:
+        """Return the steps of a transformation, with drawings of the poses (S,J,D) and the predicted poses (S,D)."""
+        drawn = self._graphs.decode(poses, np.full(len(poses), index))
+        redrawn = None if predicted is None else self._draw(predicted, index)
+        return [
+            {
+                "amount": amount,
+                "length": lengths[step, index],
+                "pose": poses[step, index],
+                "foretold": None if predicted is None else predicted[step],
+                "input": png_base64(images[step]),
+                "reconstruction": png_base64(drawn[step]),
+                "foretold_reconstruction": None if redrawn is None else png_base64(redrawn[step]),
+            }
+            for step, amount in enumerate(amounts.tolist())
+        ]
+
     def explain(
         self,
-        picture: Picture,
+        image: ImageInput,
         *,
         method: Method | None = None,
         label: int | str | None = None,
         preprocess: str | None = None,
     ) -> Explanation:
-        """Say where the evidence for the longest capsule lies, or for that of the class `label`.
+        """Locate the evidence for the longest capsule, or for that of the class `label`.
 
-        `method` is votes (of capsules that have a place in the image) or occlusion (patches are covered, and the
-        capsule shortens); by default votes where the model's card names its `routing`.
+        `method` is votes (of capsules that have a place in the image) or occlusion (how much the capsule shortens with
+        a patch covered); by default votes where the model's card names its `routing`.
         """
         try:
             chosen = choose_method(self.card, method)
         except ValueError as error:
             raise _invalid("method", repr(method), str(error)) from None
-        seen, index = self._look(picture, label, preprocess)
+        seen, index = self._encode_one(image, label, preprocess)
         if chosen == "votes" and self._routing is not None and self.card.routing is not None:
             votes = self._routing.votes(seen.image, index)
             fields = votes_fields(seen.image, votes, self.card.routing.grid)
@@ -419,7 +442,7 @@ class Predictor:
         return results.explanation(_as_json(answer))
 
     def _occlusion(self, seen: Capsules, index: int) -> dict[str, Any]:
-        """Cover an image patch by patch, and read the capsule each time."""
+        """Return the fields of an explanation by covering an image patch by patch."""
         height, width = seen.image.shape[1:]
         patch, stride = occlusion.sizes(height, width)
         rows, columns = (len(occlusion.corners(side, patch, stride)) for side in (height, width))
@@ -433,25 +456,19 @@ class Predictor:
 
     def decode(self, label: int | str, poses: Iterable[Iterable[float]]) -> list[Png]:
         """Draw capsules of the class `label` from poses (N,D) alone."""
-        rows = np.array([list(pose) for pose in poses], np.float32)  # (N,D)
-        size = self.card.config.pose_dim
-        if rows.ndim != 2 or rows.shape[1] != size or not np.isfinite(rows).all():
-            raise _invalid("poses", f"of shape {rows.shape}", f"should be rows of {size} finite numbers")
-        return [Png(png(image)) for image in self._draw(rows, self._find_class(label))]
+        rows, size = pose_rows(poses), self.card.config.pose_dim
+        if not rows:
+            raise _invalid("poses", rows, "should hold at least one pose")
+        if (wrong := next((row for row in rows if len(row) != size), None)) is not None:
+            raise _invalid("pose", f"{len(wrong)} numbers long", f"should have {size} numbers")
+        images = self._draw(np.array(rows, np.float32), self._find_class(label))
+        return [Png(png(image)) for image in images]
 
-    def _foretold(self, by: str, index: int, pose: Floats, amounts: Floats) -> Floats | None:
-        """The poses (S,D) that the direction foretells from pose (D,) for amounts (S,); None where none is named."""
-        try:
-            direction = pose_directions.find(self.card, index, by)
-        except pose_directions.DirectionError:
-            return None
-        return (pose + amounts[:, None] * pose_directions.rate(direction, pose)).astype(np.float32)
-
-    def _read(self, picture: Picture, preprocess: str | None, counted: ObjectCount | None = None) -> Floats:
-        """A picture to the array (C,H,W) that the network takes."""
-        data = read(picture, level=STORED)
+    def _read(self, image: ImageInput, preprocess: str | None, counted: ObjectCount | None = None) -> Floats:
+        """Return an image as the array (C,H,W) that the network takes; raises CapsnetError."""
+        data = read(image, level=STORED)
         with _decoding():
-            image: Floats = decode(
+            array: Floats = decode(
                 data,
                 self.card.input,
                 preprocess=preprocess,
@@ -459,13 +476,14 @@ class Predictor:
                 counted=counted,
                 digits=are_digits(self.card.classes),
             )
-        return image
+        return array
 
     def _try_to_read(
-        self, picture: Picture, preprocess: str | None, counted: ObjectCount
+        self, image: ImageInput, preprocess: str | None, counted: ObjectCount
     ) -> Floats | CapsnetError:
+        """Return the array of an image, or its error; raises an error that every image would have."""
         try:
-            return self._read(picture, preprocess, counted)
+            return self._read(image, preprocess, counted)
         except CapsnetError as error:
             if error.kind == "invalid-parameter":
                 raise
@@ -475,22 +493,22 @@ class Predictor:
         lengths, poses = self._graphs.encode(np.stack(images))  # (B,J), (B,J,D)
         return list(map(Capsules, images, lengths, poses))
 
-    def _look(
-        self, picture: Picture, label: int | str | None, preprocess: str | None
+    def _encode_one(
+        self, image: ImageInput, label: int | str | None, preprocess: str | None
     ) -> tuple[Capsules, int]:
-        """Encode a picture, and choose the capsule to draw: that of the class `label`, or the longest."""
+        """Encode an image, and choose the capsule to draw: that of the class `label`, or the longest."""
         chosen = None if label is None else self._find_class(label)
-        (seen,) = self._encode([self._read(picture, preprocess)])
+        (seen,) = self._encode([self._read(image, preprocess)])
         return seen, rank(seen.lengths, 1)[0] if chosen is None else chosen
 
     def _draw(self, poses: Floats, label: int) -> Floats:
-        """Images (N,C,H,W) of single capsules with the poses (N,D)."""
+        """Draw single capsules with poses (N,D) as images (N,C,H,W)."""
         labels = [label] * len(poses)
         placed = scatter_poses(poses, labels, len(self.classes))  # (N,D) -> (N,J,D)
         return self._graphs.decode(placed, np.array(labels))
 
     def _classify(
-        self, images: Sequence[Floats], count: int, verify: bool, counts: Sequence[ObjectCount]
+        self, images: Sequence[Floats], counts: Sequence[ObjectCount], *, count: int, verify: bool
     ) -> list[Classification]:
         seen = self._encode(images)
         checks, drawn = self._verify(seen) if verify else ([None] * len(seen), [None] * len(seen))
@@ -507,7 +525,7 @@ class Predictor:
         ]
 
     def _verify(self, seen: Sequence[Capsules]) -> tuple[Sequence[Mapping[str, Any]], Sequence[Floats]]:
-        """The guard's checks, and what the longest capsules of each image draw together, (B,C,H,W)."""
+        """Return the guard's checks, and the drawings (B,C,H,W) of each image's longest capsules together."""
         images, lengths, poses = map(np.stack, zip(*seen, strict=True))
         objects = self.card.objects
         drawn = [self._graphs.decode(poses, labels) for labels in guard.top_classes(lengths, objects).T]
@@ -525,13 +543,13 @@ class Predictor:
         return answer if check is None else answer | {"reconstruction": check}
 
     def _drawn(self, seen: Capsules, index: int, plain: Floats) -> dict[str, Any]:
-        """What the answers of `reconstruct` and `sweep` share."""
+        """Return the fields that the answers of `reconstruct` and `sweep` share."""
         return {
             **self._names(),
             "capsule": self._prediction(seen, index),
             "pose": seen.poses[index],
-            "input": _base64(seen.image),
-            "reconstruction": _base64(plain),
+            "input": png_base64(seen.image),
+            "reconstruction": png_base64(plain),
         }
 
     def _names(self) -> dict[str, str]:
@@ -541,17 +559,14 @@ class Predictor:
         return {"index": index, "label": self.classes[index], "length": seen.lengths[index]}
 
     def _count(self, top_k: int | None) -> int:
-        if top_k is not None and not 1 <= top_k <= len(self.classes):
+        if top_k is not None and not 1 <= whole("top_k", top_k) <= len(self.classes):
             raise _invalid("top_k", top_k, f"should be from 1 to {len(self.classes)}, the model's classes")
         return top_k or self.card.objects
 
     def _find_class(self, label: int | str) -> int:
-        """The index of a class given by its name or, where no class has that name, by its index."""
-        if label in self.classes:
-            return self.classes.index(str(label))
-        text = str(label)
-        if text.isascii() and text.isdigit() and len(text) < 10 and int(text) < len(self.classes):
-            return int(text)
+        """Return the index of a class given by its name or its index; raises CapsnetError where there is none."""
+        if (index := self.card.find_class(label)) is not None:
+            return index
         allowed = f"should be an index from 0 to {len(self.classes) - 1} or one of the classes "
         raise _invalid("label", repr(label), allowed + ", ".join(self.classes[:20]))
 
@@ -565,50 +580,67 @@ class Predictor:
 
 @contextlib.contextmanager
 def _decoding() -> Iterator[None]:
-    """Turn the problem with an image file into the service's errors."""
+    """Turn errors of preprocessing into those of the service."""
     try:
         yield
     except NotAnImage as error:
         raise CapsnetError(str(error), kind="not-an-image", title="Not an image") from None
     except ImageTooLarge as error:
         raise CapsnetError(str(error), kind="too-large", title="Too large") from None
-    except ValueError as error:  # the way to read it has no such name
+    except ValueError as error:  # `preprocess` has no such name
         raise CapsnetError(str(error), kind="invalid-parameter", title="Invalid parameter") from None
 
 
 def _find(model: str | os.PathLike[str]) -> Path:
-    """The folder of a model, by its path or its name."""
+    """Return the folder of a model, given by its path or its name; raises CapsnetError if there is none."""
     text = os.fspath(model)
     if not isinstance(model, str) or os.sep in text or "/" in text:
-        return Path(text)
+        return _checked_folder(Path(text))
     folder = chosen_models()
-    if (folder / CARD_FILE).is_file():  # the folder of a single model
-        names = {ModelCard.load(folder).name: folder}
-    else:
-        names = {card.parent.name: card.parent for card in sorted(folder.glob(f"*/{CARD_FILE}"))}
+    names = {ModelCard.load(folder).name: folder} if (folder / CARD_FILE).is_file() else _models_in(folder)
     if found := names.get(text):
         return found
     near = difflib.get_close_matches(text, names, n=1)
     meant = f" (did you mean {near[0]!r}?)" if near else ""
-    there = ", ".join(names) or f"none in {folder}"
-    raise CapsnetError(
-        f"no model is called {text!r}{meant}; there are: {there}. The path of a model's folder has a '/' in it",
-        kind="unknown-model",
-        title="Unknown model",
+    there = f"there are: {', '.join(names)}" if names else f"{folder} ({MODELS_VARIABLE}) holds no models"
+    raise _unknown_model(
+        f"no model is called {text!r}{meant}; {there}. The path of a model's folder has a '/' in it"
     )
 
 
+def _models_in(folder: Path) -> dict[str, Path]:
+    """Return the folders of the models in a folder, by their names."""
+    return {card.parent.name: card.parent for card in sorted(folder.glob(f"*/{CARD_FILE}"))}
+
+
+def _checked_folder(folder: Path) -> Path:
+    """Return the folder of a model; raises CapsnetError where it is none, and names the models in it."""
+    if (folder / CARD_FILE).is_file():
+        return folder
+    if names := _models_in(folder):
+        raise _unknown_model(
+            f"{folder} holds the models {', '.join(names)}; name one: '{folder / next(iter(names))}'"
+        )
+    if not folder.exists():
+        raise _unknown_model(f"{folder}: there is no such folder")
+    raise _unknown_model(f"{folder} is no model: the folder of a model holds {CARD_FILE}")
+
+
+def _unknown_model(detail: str) -> CapsnetError:
+    return CapsnetError(detail, kind="unknown-model", title="Unknown model")
+
+
 @contextlib.contextmanager
-def _refusing(parameter: str) -> Iterator[None]:
-    """Refuse a direction that the card does not name, or an amount outside its bounds, as the service does."""
+def _checking_directions() -> Iterator[None]:
+    """Turn a DirectionError into the error of a wrong parameter."""
     try:
         yield
     except pose_directions.DirectionError as error:
-        raise _invalid(parameter, error.value, error.allowed) from None
+        raise _invalid("directions", error.value, error.allowed) from None
 
 
 def _amounts(by: str, minimum: float | None, maximum: float | None, steps: int) -> Floats:
-    """Return the amounts (steps,) of a transformation, as far as directions are measured by default."""
+    """Return the amounts (steps,) of a transformation, by default as far as directions are measured."""
     if by not in PROPERTIES:
         raise _invalid("by", repr(by), f"should be one of {', '.join(PROPERTIES)}")
     chosen = PROPERTIES[by]
@@ -617,21 +649,22 @@ def _amounts(by: str, minimum: float | None, maximum: float | None, steps: int) 
     if not -chosen.limit <= lowest < highest <= chosen.limit:
         allowed = f"should be less than the maximum, and both within {chosen.limit:g} {chosen.unit}"
         raise _invalid("minimum", lowest, allowed)
-    if steps < 2:
-        raise _invalid("steps", steps, "should be at least 2")
+    _check_steps(steps)
     return linspace_exact(lowest, highest, steps)
 
 
+def _check_steps(steps: int) -> None:
+    if whole("steps", steps) < 2:
+        raise _invalid("steps", steps, "should be at least 2")
+
+
 def _invalid(parameter: str, value: object, allowed: str) -> CapsnetError:
+    """Return the error of a parameter whose value is not allowed."""
     violation = {"parameter": parameter, "value": str(value), "allowed": allowed}
     detail = f"{parameter} is {value}: {allowed}"
     return CapsnetError(detail, kind="invalid-parameter", title="Invalid parameter", errors=(violation,))
 
 
-def _base64(image: Floats) -> str:
-    return base64.b64encode(png(image)).decode("ascii")
-
-
 def _as_json(answer: Mapping[str, Any]) -> Any:
-    """The answer as the service would send it, so that its numbers are the same to the last digit."""
+    """Return the answer as JSON of the service has it, so that its numbers are the same to the last digit."""
     return orjson.loads(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY))

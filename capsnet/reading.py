@@ -242,7 +242,7 @@ def sights(limits: Guard, images: Floats, lengths: Floats, poses: Floats, distan
     if not len(images):
         return []
     own = np.array(limits.p95)[lengths.argmax(axis=1)]
-    strangeness = guard.strangeness(limits, distances, images, lengths) / own
+    strangeness = guard.anomaly_scores(limits, distances, images, lengths) / own
     return [Sight(*each) for each in zip(lengths, poses, strangeness.tolist(), strict=True)]
 
 

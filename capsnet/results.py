@@ -1,4 +1,4 @@
-"""Define what the client and a model in this process answer; a notebook shows each result with its images.
+"""Define the results of the clients and of a model in this process; a notebook shows each with its images.
 
 Legend: C channels, H height, W width, J class capsules, D pose dimensions.
 """
@@ -26,7 +26,7 @@ Method = Literal["votes", "occlusion"]
 
 @dataclass(frozen=True)
 class Prediction:
-    """One class: its `index` from 0, its `label`, and the `length` of its capsule, 0 to 1."""
+    """A class: its `index` from 0, its `label`, and the `length` of its capsule, 0 to 1."""
 
     index: int
     label: str
@@ -35,7 +35,10 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Check:
-    """The picture compared with what the winning capsule draws; not `accepted` is what the model was not trained on."""
+    """The guard's comparison of an image with its reconstruction; `accepted` is False for out-of-distribution images.
+
+    `distance` is the distance between the two, and `threshold` the largest one that is accepted for this image.
+    """
 
     distance: float
     threshold: float
@@ -44,10 +47,10 @@ class Check:
 
 @dataclass(frozen=True, eq=False)
 class Classification:
-    """The answer for a picture: its classes, longest capsule first, and the lengths and poses of all capsules.
+    """The classes in an image, longest capsule first, and the lengths and poses of all capsules.
 
-    `reconstruction` is the guard's check, or None where none was asked for; `answer` is the JSON as it came. A model in
-    this process adds `images`, (C,H,W) in [0,1]: what it saw, and what it drew for the guard.
+    `reconstruction` is the guard's check, or None without `verify`; `answer` is the JSON answer. A model in this
+    process adds `images`, (C,H,W) in [0,1]: its input, and its drawing for the guard.
     """
 
     model: str
@@ -85,12 +88,12 @@ class Classification:
 
     @property
     def input(self) -> Png | None:
-        """What the network saw; None where a service answered, which does not send it."""
+        """The network's input; None where a service answered, which does not send it."""
         return self._image(0)
 
     @property
     def drawn(self) -> Png | None:
-        """What the longest capsules draw together, where this process drew it for the guard."""
+        """The drawing of the longest capsules together; None where a service answered, or without `verify`."""
         return self._image(1)
 
     def _image(self, index: int) -> Png | None:
@@ -105,7 +108,7 @@ class Classification:
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """A capsule, and what it draws at the network's own size. `input` is what the network saw."""
+    """A capsule, the network's `input`, and the capsule's drawing in the network's own size."""
 
     model: str
     version: str
@@ -122,10 +125,10 @@ class Drawn:
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction(Drawn):
-    """A picture drawn again from one capsule, and with the capsule's pose moved.
+    """An image drawn again from one capsule, and with the capsule's pose moved.
 
-    `distance` is that of the reconstruction from the input, `moves` what was added to which dimension, `directions` how
-    far the pose was moved along which direction, and `perturbed` what the moved pose draws.
+    `distance` is that of the reconstruction from the input. `moves` has the number added to each dimension,
+    `directions` the amount along each direction, and `perturbed` is the drawing of the moved pose.
     """
 
     distance: float
@@ -146,8 +149,8 @@ class Reconstruction(Drawn):
 class Sweep(Drawn):
     """One capsule with its pose moved one dimension or direction at a time.
 
-    `frames[row][column]` is what the pose draws with `deltas[column]` added to dimension `dims[row]`. The rows after
-    those are of `directions`, each with the amounts of its columns.
+    `frames[row][column]` is the drawing with `deltas[column]` added to dimension `dims[row]`. The rows after these
+    belong to `directions`, which have the amounts of their columns.
     """
 
     dims: tuple[int, ...]
@@ -156,7 +159,7 @@ class Sweep(Drawn):
     frames: tuple[tuple[Png, ...], ...]
 
     def sheet(self) -> Png:
-        """All frames as one picture: a row for each dimension and direction, a column for each step."""
+        """Return all frames as one image: a row for each dimension and direction, a column for each step."""
         import numpy as np
 
         rows = [np.hstack([frame.pixels() for frame in row]) for row in self.frames]
@@ -168,10 +171,10 @@ class Sweep(Drawn):
 
 @dataclass(frozen=True, eq=False)
 class TransformedStep:
-    """An image that was transformed by an amount.
+    """An image transformed by an amount.
 
-    `length` and `pose` (D,) are what the network read in it. `foretold` (D,) is the pose that the direction foretells
-    from the image as it came, or None. The images are what the network saw, and what the two poses draw.
+    `length` and `pose` (D,) are those of the capsule in it. `foretold` (D,) is the pose that the direction predicts
+    from the untransformed image, or None. The images are the network's input and the drawings of the two poses.
     """
 
     amount: float
@@ -185,11 +188,11 @@ class TransformedStep:
 
 @dataclass(frozen=True, eq=False)
 class Transformation:
-    """An image transformed step by step, and one capsule read in each step.
+    """An image transformed step by step, with one capsule in each step.
 
-    `explained` is how much of the way that the pose moved the direction foretells (R squared), or None where the card
-    names no direction for the capsule's class. `linearity` is how straight that way is (R squared of the poses along a
-    line of their own), or None where the pose stays or the service does not say it.
+    `explained` is the R squared of the poses that the direction predicts, or None where the card names no direction for
+    the capsule's class. `linearity` is the R squared of a line fitted to the poses, or None where the pose does not
+    move or the service does not give it.
     """
 
     model: str
@@ -203,7 +206,7 @@ class Transformation:
     answer: Json = field(repr=False)
 
     def sheet(self) -> Png:
-        """All steps as one picture: the inputs, what their poses draw, and what the foretold poses draw."""
+        """Return all steps as one image: a row of inputs, of drawings, and of drawings of predicted poses."""
         import numpy as np
 
         rows = [[step.input for step in self.steps], [step.reconstruction for step in self.steps]]
@@ -217,10 +220,10 @@ class Transformation:
 
 @dataclass(frozen=True, eq=False)
 class VotesIteration:
-    """One iteration of the routing: where the votes for a capsule come from.
+    """One iteration of the routing: the votes for a capsule by their place.
 
-    `length` is the capsule's after this iteration. `couplings` (R,K) are the shares that the capsules at each place of
-    the grid give to the class, and `votes` (R,K) their votes. `map` shows these over the image.
+    `length` is the capsule's length after this iteration. `couplings` (R,K) are the mean couplings of the capsules at
+    each place of the grid with the class, and `votes` (R,K) the sums of their votes. `map` shows these over the image.
     """
 
     length: float
@@ -231,11 +234,11 @@ class VotesIteration:
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Where the evidence for a capsule lies in an image.
+    """The evidence for a capsule by its place in an image.
 
-    `method` is votes or occlusion. `heat` (H,W) has the votes of the last iteration, or the mean fall of the capsule's
-    length with a pixel covered; `map` shows it over the `input`. `iterations` are those of the routing; of occlusion
-    there are none.
+    `method` is votes or occlusion. `heat` (H,W) has the votes of the last iteration, or the mean decrease of the
+    capsule's length with a pixel covered; `map` shows it over the `input`. `iterations` are those of the routing;
+    occlusion has none.
     """
 
     model: str
@@ -249,7 +252,7 @@ class Explanation:
     answer: Json = field(repr=False)
 
     def sheet(self) -> Png:
-        """The input and then the map of each iteration, or of occlusion, side by side."""
+        """Return the input and the map of each iteration, or of occlusion, side by side."""
         import numpy as np
 
         maps = [each.map for each in self.iterations] or [self.map]
@@ -261,26 +264,26 @@ class Explanation:
 
 @dataclass(frozen=True, eq=False)
 class Digit:
-    """One digit on a page.
+    """A digit in an image.
 
     Attributes
     ----------
     box
-        Left, top, right and bottom in pixels of the upright picture; right and bottom are just outside.
+        Left, top, right and bottom in pixels of the upright image; right and bottom are exclusive.
     line
         The line of writing, from 0.
     label
-        The digit, or None where something stands that is no digit.
+        The digit, or None for an object that is no digit.
     length
-        That of the longest capsule, 0 to 1.
+        Length of the longest capsule, 0 to 1.
     accepted
         Whether the guard accepts it.
     certain
-        False where strokes touch, and may be other digits than these.
+        False where strokes touch, so that other digits are possible.
     pose
-        The longest capsule's, (D,).
+        Pose of the longest capsule, (D,).
     input, reconstruction
-        What the network saw and what the capsule draws, where drawings were asked for.
+        The network's input and the capsule's drawing, with `reconstruct`; otherwise None.
     """
 
     box: tuple[int, int, int, int]
@@ -296,10 +299,10 @@ class Digit:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """All digits in a picture, in reading order.
+    """All digits in an image, in reading order.
 
-    `text` has the digits, `?` where something is no digit, and a newline between lines. `objects_found` is how many
-    objects stand in the picture, those beyond the limit included.
+    `text` has the digits, `?` for an object that is no digit, and a newline between lines. `objects_found` counts all
+    objects in the image, those beyond the limit included.
     """
 
     model: str
@@ -312,7 +315,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Model:
-    """A model in service. `card` is the whole of its card, as GET /models has it."""
+    """A model in service. `card` is its whole card, as GET /models has it."""
 
     name: str
     version: str
@@ -322,34 +325,19 @@ class Model:
 
 
 def floats(values: Any) -> Floats:
-    """Numbers of an answer as float32."""
+    """Return numbers of an answer as float32."""
     import numpy as np
 
     return np.asarray(values, np.float32)
 
 
 def png(text: str) -> Png:
-    """A picture of an answer."""
+    """Return the PNG file that an answer holds as base64."""
     return Png(base64.b64decode(text, validate=True))
 
 
-def movements(moves: Mapping[int, float] | None, dim: int | None, delta: float | None) -> Mapping[int, float]:
-    """Return the movements of a pose, given as a mapping or as one dimension and its delta.
-
-    Raises
-    ------
-    TypeError
-        If both are given, or one half of the pair.
-    """
-    if dim is None and delta is None:
-        return moves or {}
-    if moves is not None or dim is None or delta is None:
-        raise TypeError("give either moves={3: 0.1} or both dim=3 and delta=0.1")
-    return {dim: delta}
-
-
 def classification(answer: Json, images: tuple[Floats | None, ...] = ()) -> Classification:
-    """The answer of POST /classify."""
+    """Read the answer of POST /classify."""
     check = answer.get("reconstruction")
     return Classification(
         model=answer["model"],
@@ -362,7 +350,7 @@ def classification(answer: Json, images: tuple[Floats | None, ...] = ()) -> Clas
 
 
 def reconstruction(answer: Json) -> Reconstruction:
-    """The answer of POST /reconstruct."""
+    """Read the answer of POST /reconstruct."""
     return Reconstruction(
         **_drawn(answer),
         distance=answer["distance"],
@@ -373,7 +361,7 @@ def reconstruction(answer: Json) -> Reconstruction:
 
 
 def sweep(answer: Json) -> Sweep:
-    """The answer of POST /sweep."""
+    """Read the answer of POST /sweep."""
     return Sweep(
         **_drawn(answer),
         dims=tuple(answer["dims"]),
@@ -384,7 +372,7 @@ def sweep(answer: Json) -> Sweep:
 
 
 def transformation(answer: Json) -> Transformation:
-    """The answer of POST /transform."""
+    """Read the answer of POST /transform."""
     return Transformation(
         model=answer["model"],
         version=answer["version"],
@@ -393,26 +381,26 @@ def transformation(answer: Json) -> Transformation:
         unit=answer["unit"],
         explained=answer["explained"],
         linearity=answer.get("linearity"),
-        steps=tuple(
-            TransformedStep(
-                amount=each["amount"],
-                length=each["length"],
-                pose=floats(each["pose"]),
-                foretold=None if each["foretold"] is None else floats(each["foretold"]),
-                input=png(each["input"]),
-                reconstruction=png(each["reconstruction"]),
-                foretold_reconstruction=None
-                if each["foretold_reconstruction"] is None
-                else png(each["foretold_reconstruction"]),
-            )
-            for each in answer["steps"]
-        ),
+        steps=tuple(map(_step, answer["steps"])),
         answer=answer,
     )
 
 
+def _step(answer: Json) -> TransformedStep:
+    foretold, drawing = answer["foretold"], answer["foretold_reconstruction"]
+    return TransformedStep(
+        amount=answer["amount"],
+        length=answer["length"],
+        pose=floats(answer["pose"]),
+        foretold=None if foretold is None else floats(foretold),
+        input=png(answer["input"]),
+        reconstruction=png(answer["reconstruction"]),
+        foretold_reconstruction=None if drawing is None else png(drawing),
+    )
+
+
 def explanation(answer: Json) -> Explanation:
-    """The answer of POST /explain."""
+    """Read the answer of POST /explain."""
     return Explanation(
         model=answer["model"],
         version=answer["version"],
@@ -435,14 +423,14 @@ def explanation(answer: Json) -> Explanation:
 
 
 def _in_colour(pixels: Any) -> Any:
-    """Pixels (H,W) or (H,W,3) as (H,W,3)."""
+    """Return pixels (H,W) or (H,W,3) as (H,W,3)."""
     import numpy as np
 
     return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
 
 def reading(answer: Json) -> Reading:
-    """The answer of POST /read."""
+    """Read the answer of POST /read."""
     return Reading(
         model=answer["model"],
         version=answer["version"],
@@ -460,6 +448,7 @@ def _digit(answer: Json) -> Digit:
 
 
 def _drawn(answer: Json) -> dict[str, Any]:
+    """Read the fields that reconstructions and sweeps share."""
     return {
         "model": answer["model"],
         "version": answer["version"],
@@ -471,7 +460,7 @@ def _drawn(answer: Json) -> dict[str, Any]:
 
 
 def models(answer: Json) -> list[Model]:
-    """The answer of GET /models."""
+    """Read the answer of GET /models."""
     return [
         Model(
             name=card["name"],

@@ -1,4 +1,4 @@
-"""Find the models that come with this installation: beside the package in a clone, inside it in the wheel."""
+"""Find the models of this installation: beside the package in a clone, inside it in the wheel."""
 
 import os
 from pathlib import Path

@@ -1,7 +1,6 @@
 """Turn, slant, scale, thicken and shift images by amounts in degrees, per cent and pixels.
 
-Amounts are those that `PoseDirection` measures poses in and that `POST /transform` takes. What comes in from outside an
-image is dark.
+Amounts have the units of `PoseDirection` and of `POST /transform`. Pixels from outside an image are 0.
 
 Legend: N images, C channels, H height, W width.
 """
@@ -16,16 +15,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Floats = NDArray[np.float32]
-# The stroke is thickened on images whose sides are so many times as long.
+# Strokes are thickened in images enlarged by this factor.
 SCALE = 4
 
 
 @dataclass(frozen=True)
 class Property:
-    """Something that a transformation changes.
+    """A property of an image that a transformation changes.
 
-    `unit` is that of its amounts and `words` say what an amount above 0 does. Directions are measured up to `reach` on
-    either side, and images are transformed by at most `limit`.
+    `unit` is that of its amounts, and `words` name the effect of an amount above 0. Directions are measured up to
+    `reach` on either side, and images are transformed by at most `limit`.
     """
 
     unit: str
@@ -47,7 +46,7 @@ PROPERTIES: dict[str, Property] = {
 
 
 def transform(images: Floats, name: str, amount: float) -> Floats:
-    """Images (N,C,H,W) in [0,1] with one of `PROPERTIES` changed by an amount in its unit."""
+    """Return images (N,C,H,W) in [0,1] with one of `PROPERTIES` changed by an amount in its unit."""
     if amount == 0:
         return images.astype(np.float32)
     if name == "weight":
@@ -55,8 +54,13 @@ def transform(images: Floats, name: str, amount: float) -> Floats:
     return warp(images, matrix(name, amount))
 
 
+def transform_steps(image: Floats, name: str, amounts: Floats) -> Floats:
+    """Return an image (C,H,W) transformed by each of amounts (S,), (S,C,H,W)."""
+    return np.concatenate([transform(image[None], name, float(amount)) for amount in amounts])
+
+
 def matrix(name: str, amount: float) -> NDArray[np.float64]:
-    """Where a transformation moves a point: (2,3), from (x,y,1) about the middle, x to the right and y down."""
+    """Return the matrix (2,3) that moves a point (x,y,1), from the middle of the image, x to the right and y down."""
     factor = 1 + amount / 100
     if name == "rotation":
         cos, sin = math.cos(math.radians(amount)), math.sin(math.radians(amount))
@@ -69,7 +73,7 @@ def matrix(name: str, amount: float) -> NDArray[np.float64]:
 
 
 def warp(images: Floats, forward: NDArray[np.float64]) -> Floats:
-    """Images (N,C,H,W) whose points are moved by a matrix (2,3), or each by its own (N,2,3); cubic interpolation."""
+    """Move the points of images (N,C,H,W) by a matrix (2,3), or by one each (N,2,3), with cubic interpolation."""
     forward = np.broadcast_to(forward, (len(images), 2, 3))
     height, width = images.shape[2:]
     middle = np.array([width / 2, height / 2])
@@ -88,9 +92,10 @@ def warp(images: Floats, forward: NDArray[np.float64]) -> Floats:
 
 
 def thicken(images: Floats, amount: float) -> Floats:
-    """Images (N,C,H,W) with strokes that are thicker by so many pixels: the lightest neighbour, or the darkest.
+    """Make the strokes of images (N,C,H,W) thicker by so many pixels, or thinner where the amount is below 0.
 
-    A stroke grows by half the amount on either side. Between whole radii on the enlarged image the result is linear.
+    A pixel becomes the lightest of its neighbours, or the darkest. A stroke grows by half the amount on either side.
+    Between whole radii in the enlarged image the result is linear.
     """
     large = enlarge(images)
     radius = abs(amount) / 2 * SCALE
@@ -106,7 +111,7 @@ def thicken(images: Floats, amount: float) -> Floats:
 
 
 def enlarge(images: Floats) -> Floats:
-    """Images (N,C,SCALE·H,SCALE·W), cubic."""
+    """Enlarge images (N,C,H,W) to (N,C,SCALE·H,SCALE·W), with cubic interpolation."""
     size = (images.shape[3] * SCALE, images.shape[2] * SCALE)
     cubic = Image.Resampling.BICUBIC
     return np.stack(
@@ -118,7 +123,7 @@ def enlarge(images: Floats) -> Floats:
 
 
 def _spread(images: Floats, radius: int, choose: np.ufunc) -> Floats:
-    """For each point of images (N,C,h,w) the extreme over a disc."""
+    """Return the extreme over a disc around each pixel of images (N,C,h,w)."""
     framed = np.pad(images, ((0, 0), (0, 0), (radius, radius), (radius, radius)))
     height, width = images.shape[2:]
     found = images

@@ -61,17 +61,14 @@ class LoadedModel:
         InvalidParameter
             If there is no such class.
         """
+        if (index := self.card.find_class(label)) is not None:
+            return index
         classes = self.card.classes
-        if label in classes:
-            return classes.index(str(label))
-        text = str(label)
-        if text.isascii() and text.isdigit() and len(text) < 10 and int(text) < len(classes):
-            return int(text)
         raise InvalidParameter.of(
             parameter,
             quote(label) if isinstance(label, str) else str(label),
             f"should be an index from 0 to {len(classes) - 1} or one of the classes {_listed(classes)}"
-            f"{did_you_mean(text, classes)}",
+            f"{did_you_mean(str(label), classes)}",
         )
 
 

@@ -6,16 +6,14 @@ Legend: C channels, H height, W width, D pose dimensions, S steps.
 import numpy as np
 
 from capsnet import directions
-from capsnet.card import PoseDirection
 from capsnet.png import png
 from capsnet.poses import linspace_exact
-from capsnet.transforms import transform
+from capsnet.transforms import transform_steps
 
-from .models import LoadedModel
 from .reconstruct import decode_jobs, encode_file
 from .results import Transformation, TransformStep
 from .service import InferenceService
-from .types import DecodeJob, Floats
+from .types import DecodeJob
 
 
 async def transform_image(
@@ -38,10 +36,10 @@ async def transform_image(
     amounts = linspace_exact(lowest, highest, steps)
     async with service.admit(1 + 2 * steps) as deadline:
         image, capsules, index = await encode_file(service, served, data, preprocess, label, deadline)
-        images = await service.run_in_thread(lambda: _transformed(image, by, amounts), deadline)
+        images = await service.run_in_thread(lambda: transform_steps(image, by, amounts), deadline)
         encoded = await service.encode(served, list(images), deadline)
         poses = np.stack([each.poses[index] for each in encoded])  # (S,D)
-        direction, foretold = _foretold(served, index, capsules.poses[index], by, amounts)
+        direction, foretold = directions.predict(served.card, index, capsules.poses[index], by, amounts)
         jobs = [DecodeJob(each.poses, index) for each in encoded]
         if foretold is not None:
             jobs += decode_jobs(served, foretold, [index] * steps)
@@ -71,20 +69,3 @@ async def transform_image(
             for step in range(steps)
         ],
     )
-
-
-def _transformed(image: Floats, by: str, amounts: Floats) -> Floats:
-    """Return an image (C,H,W) transformed by each of amounts (S,): (S,C,H,W)."""
-    return np.concatenate([transform(image[None], by, float(amount)) for amount in amounts])
-
-
-def _foretold(
-    served: LoadedModel, label: int, pose: Floats, by: str, amounts: Floats
-) -> tuple[PoseDirection | None, Floats | None]:
-    """Return the card's direction, and the poses (S,D) that it predicts for amounts (S,); None, None without one."""
-    try:
-        direction = directions.find(served.card, label, by)
-    except directions.DirectionError:
-        return None, None
-    poses: Floats = (pose + amounts[:, None] * directions.rate(direction, pose)).astype(np.float32)
-    return direction, poses

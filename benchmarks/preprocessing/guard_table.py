@@ -50,7 +50,7 @@ def _judge(model: Model, thresholds: Guard, images: np.ndarray) -> tuple[np.ndar
     lengths, poses = model.encode(images)
     label = lengths.argmax(axis=1)
     distances = guard.distance(images, model.decode(poses, label))
-    scores = guard.strangeness(thresholds, distances, images, lengths) / np.array(thresholds.p95)[label]
+    scores = guard.anomaly_scores(thresholds, distances, images, lengths) / np.array(thresholds.p95)[label]
     return label, scores, distances <= guard.thresholds(thresholds, images, lengths)
 
 
@@ -82,7 +82,7 @@ def draw(groups: dict[str, Judged], output: Path) -> None:
         axes.plot([quarter, third], [row, row], color=colour, linewidth=5, solid_capstyle="butt")
         axes.plot(middle, row, "o", color="white", markersize=4, markeredgecolor=colour, clip_on=False)
     axes.axvline(1, color="black", linewidth=0.8, linestyle="--")
-    axes.set(xscale="log", xlim=(0.2, 100), xlabel="strangeness ÷ threshold: right of the line is refused")
+    axes.set(xscale="log", xlim=(0.2, 100), xlabel="anomaly score ÷ threshold: right of the line is refused")
     axes.set_xticks([0.2, 0.5, 1, 2, 5, 10, 100], ["0.2", "0.5", "1", "2", "5", "10", "≥ 100"])
     axes.set_yticks(range(len(groups)), list(groups))
     axes.invert_yaxis()

@@ -1,4 +1,4 @@
-"""`python -m capsnet.cli`: the `capsnet` command where it is not installed."""
+"""Run the command `capsnet` as `python -m capsnet.cli`, where it is not installed."""
 
 from capsnet.cli.main import main
 

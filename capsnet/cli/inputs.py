@@ -1,4 +1,4 @@
-"""Where pictures come from: files, folders, patterns, standard input."""
+"""Find the images that arguments name: files, folders, patterns, standard input."""
 
 import glob
 import os
@@ -9,37 +9,37 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from capsnet.errors import CapsnetError
-from capsnet.image_encoding import SUFFIXES, is_picture, printable, unreadable, walk
+from capsnet.image_encoding import SUFFIXES, is_image_file, path_problem, printable, unreadable, walk
 
 STDIN = "-"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A picture that was asked for: its name in the output, and a path, bytes, or why there is none.
+    """An image that an argument names: its name in the output, and a path, bytes, or the error why there is none.
 
-    Files that are made of it are called after its `stem`, which no other source has.
+    Files that are drawn from it begin with its `stem`, which is unique.
     """
 
     name: str
-    picture: Path | bytes | CapsnetError
+    image: Path | bytes | CapsnetError
     stem: str = "stdin"
 
 
-def find(arguments: Iterable[str]) -> list[Source]:
-    """The pictures that the arguments name, in their order; folders and patterns alphabetically.
+def resolve_inputs(arguments: Iterable[str]) -> list[Source]:
+    """Return the images that the arguments name, in their order; those of folders and patterns alphabetically.
 
-    A path that exists is never taken for a pattern. Nothing but standard input is read.
+    A path that exists is never taken for a pattern. Of all images, only standard input is read.
     """
-    sources = list(_find(arguments))
-    stems = distinct([source.stem for source in sources])
+    sources = [source for argument in arguments for source in _resolve(argument)]
+    stems = unique_stems([source.stem for source in sources])
     return [replace(source, stem=stem) for source, stem in zip(sources, stems, strict=True)]
 
 
-def distinct(stems: Iterable[str]) -> list[str]:
-    """A name for each stem: itself, or with a number behind it where an earlier one has it already.
+def unique_stems(stems: Iterable[str]) -> list[str]:
+    """Return a name for each stem: the stem, or the stem and a number where an earlier one has that name.
 
-    Upper and lower case are the same name, as they are on many file systems.
+    Upper and lower case count as the same name, as they do on many file systems.
     """
     taken: set[str] = set()
     last: Counter[str] = Counter()
@@ -54,22 +54,23 @@ def distinct(stems: Iterable[str]) -> list[str]:
     return names
 
 
-def _find(arguments: Iterable[str]) -> Iterator[Source]:
-    for argument in arguments:
-        path = Path(argument)
-        if argument == STDIN:
-            yield Source(STDIN, sys.stdin.buffer.read())
-        elif glob.has_magic(argument) and not os.path.lexists(path):
-            yield from _matches(argument)
-        else:
-            yield from _path(path)
+def _resolve(argument: str) -> Iterator[Source]:
+    path = Path(argument)
+    if argument == STDIN:
+        yield Source(STDIN, sys.stdin.buffer.read())
+    elif problem := path_problem(argument):
+        yield Source(argument, unreadable(problem))
+    elif glob.has_magic(argument) and not os.path.lexists(path):
+        yield from _matches(argument)
+    else:
+        yield from _path(path)
 
 
 def _matches(pattern: str) -> Iterator[Source]:
-    """What a quoted pattern matches, as if the shell had written it out; `**` goes through folders by itself."""
+    """Yield what a quoted pattern matches, as a shell expands it; `**` descends into folders and takes images alone."""
     matches = [Path(match) for match in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207
     if "**" in pattern:
-        matches = [path for path in matches if is_picture(path) and not path.is_dir()]
+        matches = [path for path in matches if is_image_file(path) and not path.is_dir()]
     if not matches:
         yield _nothing(printable(pattern), "nothing matches this pattern")
     for path in matches:
@@ -77,6 +78,7 @@ def _matches(pattern: str) -> Iterator[Source]:
 
 
 def _path(path: Path) -> Iterator[Source]:
+    """Yield a file, or the images of a folder."""
     if not path.is_dir():
         yield Source(printable(path), path, path.stem)
         return
@@ -85,7 +87,7 @@ def _path(path: Path) -> Iterator[Source]:
         found = True
         yield Source(printable(file), file, file.stem)
     if not found:
-        yield _nothing(printable(path), f"the folder holds no pictures ({', '.join(sorted(SUFFIXES))})")
+        yield _nothing(printable(path), f"the folder holds no images ({', '.join(sorted(SUFFIXES))})")
 
 
 def _nothing(name: str, reason: str) -> Source:

@@ -1,4 +1,4 @@
-"""The commands and their options. The work is in `capsnet.cli.commands`, imported late: help needs none of it."""
+"""Define the commands and their options. `capsnet.cli.commands` does the work; help does not import it."""
 
 import math
 from pathlib import Path
@@ -8,12 +8,10 @@ import typer
 
 from capsnet import __version__
 from capsnet.cli.exit_codes import HELP
-from capsnet.cli.options import Form, Jobs, Label, Output, Pictures, Preprocess, connected
+from capsnet.cli.options import Images, Label, Output, Preprocess, with_common_options
 
 if TYPE_CHECKING:
-    from capsnet.cli.commands import Connection
-
-JOBS = 4
+    from capsnet.cli.commands import CommonOptions
 
 app = typer.Typer(
     add_completion=False,
@@ -40,14 +38,14 @@ def capsnet(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Ask a capsule-network service for the class and the pose in pictures, and for drawings with the pose moved."""
+    """Ask a capsule-network service for the class and the pose in images, and for drawings with the pose moved."""
 
 
 @app.command(epilog=HELP)
-@connected()
+@with_common_options()
 def classify(
-    connection: "Connection",
-    pictures: Pictures,
+    common: "CommonOptions",
+    images: Images,
     preprocess: Preprocess = None,
     top_k: Annotated[
         int | None,
@@ -55,45 +53,41 @@ def classify(
     ] = None,
     verify: Annotated[
         bool,
-        typer.Option("--verify/--no-verify", help="Let the guard say whether the model knows such pictures."),
+        typer.Option("--verify/--no-verify", help="Let the guard say whether the model knows such images."),
     ] = True,
     fail_on_refused: Annotated[
-        bool, typer.Option("--fail-on-refused", help="Leave with status 5 if the guard refuses a picture.")
+        bool, typer.Option("--fail-on-refused", help="Leave with status 5 if the guard refuses an image.")
     ] = False,
-    form: Form = None,
-    jobs: Jobs = JOBS,
 ) -> None:
-    """Say which class is in each picture, and whether it is anything that the model knows."""
+    """Say which class is in each image, and whether it is anything that the model knows."""
     if fail_on_refused and not verify:
         raise typer.BadParameter("needs the guard; leave --no-verify out", param_hint="--fail-on-refused")
     from capsnet.cli import commands
 
     asked = {"preprocess": preprocess, "top_k": top_k, "verify": verify}
-    commands.classify(connection, pictures, asked, form, jobs, fail_on_refused)
+    commands.classify(common, images, asked, fail_on_refused)
 
 
 @app.command(epilog=HELP)
-@connected()
+@with_common_options()
 def read(
-    connection: "Connection",
-    pictures: Pictures,
+    common: "CommonOptions",
+    images: Images,
     drawings: Annotated[
         bool, typer.Option("--reconstruct", help="Add what each digit's capsule draws (JSON and CSV).")
     ] = False,
-    form: Form = None,
-    jobs: Jobs = JOBS,
 ) -> None:
-    """Read every digit in each picture, in reading order."""
+    """Read every digit in each image, in reading order."""
     from capsnet.cli import commands
 
-    commands.read(connection, pictures, {"reconstruct": drawings}, form, jobs)
+    commands.ask_each(common, "read", images, {"reconstruct": drawings})
 
 
 @app.command(epilog=HELP)
-@connected()
+@with_common_options()
 def reconstruct(
-    connection: "Connection",
-    pictures: Pictures,
+    common: "CommonOptions",
+    images: Images,
     move: Annotated[
         list[str] | None,
         typer.Option(
@@ -115,10 +109,8 @@ def reconstruct(
     label: Label = None,
     output: Output = None,
     preprocess: Preprocess = None,
-    form: Form = None,
-    jobs: Jobs = JOBS,
 ) -> None:
-    """Draw what the model saw in each picture, and the same with its pose moved."""
+    """Draw what the model saw in each image, and the same with its pose moved."""
     moves = dict(map(parse_move, move or []))
     directions = dict(map(parse_direction, direction or []))
     if len(directions) < len(direction or []):
@@ -128,14 +120,14 @@ def reconstruct(
     from capsnet.cli import commands
 
     asked = {"moves": moves, "directions": directions, "label": label, "preprocess": preprocess}
-    commands.reconstruct(connection, pictures, asked, form, jobs, output)
+    commands.ask_each(common, "reconstruct", images, asked, output)
 
 
 @app.command(epilog=HELP)
-@connected()
+@with_common_options()
 def sweep(
-    connection: "Connection",
-    pictures: Pictures,
+    common: "CommonOptions",
+    images: Images,
     dims: Annotated[
         str | None,
         typer.Option("--dims", metavar="DIM,DIM,…", help="Dimensions of the pose, from 0; all otherwise."),
@@ -152,27 +144,24 @@ def sweep(
     label: Label = None,
     output: Output = None,
     preprocess: Preprocess = None,
-    form: Form = None,
-    jobs: Jobs = JOBS,
 ) -> None:
-    """Draw the perturbation sheet of each picture: a row for each dimension of the pose, a column for each step."""
+    """Draw the perturbation sheet of each image: a row for each dimension of the pose, a column for each step."""
     rows = None if dims is None else parse_dims(dims)
     names = None if directions is None else directions.split(",")
     from capsnet.cli import commands
 
     asked = {
         "dims": rows, "directions": names, "minimum": minimum, "maximum": maximum, "steps": steps,
-        "label": label,
-        "preprocess": preprocess,
+        "label": label, "preprocess": preprocess,
     }  # fmt: skip
-    commands.sweep(connection, pictures, asked, form, jobs, output)
+    commands.ask_each(common, "sweep", images, asked, output)
 
 
 @app.command(epilog=HELP)
-@connected()
+@with_common_options()
 def transform(
-    connection: "Connection",
-    pictures: Pictures,
+    common: "CommonOptions",
+    images: Images,
     by: Annotated[
         str,
         typer.Option(
@@ -187,24 +176,22 @@ def transform(
     label: Label = None,
     output: Output = None,
     preprocess: Preprocess = None,
-    form: Form = None,
-    jobs: Jobs = JOBS,
 ) -> None:
-    """Turn, slant, scale, thicken or shift each picture in steps, and say whether its pose goes where it should."""
+    """Turn, slant, scale, thicken or shift each image in steps, and say whether its pose goes where it should."""
     from capsnet.cli import commands
 
     asked = {
         "by": by, "minimum": minimum, "maximum": maximum, "steps": steps, "label": label,
         "preprocess": preprocess,
     }  # fmt: skip
-    commands.transform(connection, pictures, asked, form, jobs, output)
+    commands.ask_each(common, "transform", images, asked, output)
 
 
 @app.command(epilog=HELP)
-@connected()
+@with_common_options()
 def explain(
-    connection: "Connection",
-    pictures: Pictures,
+    common: "CommonOptions",
+    images: Images,
     method: Annotated[
         Literal["votes", "occlusion"] | None,
         typer.Option("--method", help="By default votes where the model has them.", show_default=False),
@@ -214,20 +201,18 @@ def explain(
     ] = None,
     output: Output = None,
     preprocess: Preprocess = None,
-    form: Form = None,
-    jobs: Jobs = JOBS,
 ) -> None:
-    """Say where in each picture the evidence for its class lies: the votes of capsules, or what covering it changes."""
+    """Say where in each image the evidence for its class lies: the votes of capsules, or what covering it changes."""
     from capsnet.cli import commands
 
     asked = {"method": method, "label": label, "preprocess": preprocess}
-    commands.explain(connection, pictures, asked, form, jobs, output)
+    commands.ask_each(common, "explain", images, asked, output)
 
 
 @app.command(epilog=HELP)
-@connected()
+@with_common_options()
 def evaluate(
-    connection: "Connection",
+    common: "CommonOptions",
     folder: Annotated[
         Path,
         typer.Argument(metavar="FOLDER", help="One sub-folder a class, called like the model's classes."),
@@ -239,25 +224,20 @@ def evaluate(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Draw a sheet of the mistakes as a PNG file."),
     ] = None,
-    form: Form = None,
-    jobs: Jobs = JOBS,
 ) -> None:
     """Measure a model on a folder with one sub-folder a class: accuracy, confusions, and a sheet of the mistakes."""
     from capsnet.cli import commands
 
-    commands.evaluate(connection, folder, form, jobs, output, in_process)
+    commands.evaluate(common, folder, output, in_process)
 
 
 @app.command(epilog=HELP)
-@connected(model=False)
-def models(
-    connection: "Connection",
-    form: Form = None,
-) -> None:
+@with_common_options(without=("model", "jobs"))
+def models(common: "CommonOptions") -> None:
     """List the models in service."""
     from capsnet.cli import commands
 
-    commands.models(connection, form)
+    commands.models(common)
 
 
 @app.command()
@@ -291,58 +271,43 @@ def serve(
 
 
 def parse_move(text: str) -> tuple[int, float]:
-    """The text "3=0.1" as (3, 0.1).
-
-    Raises
-    ------
-    typer.BadParameter
-        If it is none such.
-    """
+    """Parse the text "3=0.1" to (3, 0.1); raises BadParameter where the text is not DIM=DELTA."""
     dim, _, delta = text.partition("=")
     try:
         moved = _dimension(dim), float(delta)
     except ValueError:
         moved = 0, math.nan
     if not math.isfinite(moved[1]):
-        raise typer.BadParameter(f"{text!r} is no DIM=DELTA, such as 3=0.1", param_hint="--move")
+        raise typer.BadParameter(f"{text!r} should be DIM=DELTA, such as 3=0.1", param_hint="--move")
     return moved
 
 
 def parse_direction(text: str) -> tuple[str, float]:
-    """The text "slant=12" as ("slant", 12.0).
-
-    Raises
-    ------
-    typer.BadParameter
-        If it is none such.
-    """
+    """Parse the text "slant=12" to ("slant", 12.0); raises BadParameter where the text is not NAME=AMOUNT."""
     name, _, amount = text.partition("=")
     try:
         value = float(amount)
     except ValueError:
         value = math.nan
     if not name or not math.isfinite(value):
-        raise typer.BadParameter(f"{text!r} is no NAME=AMOUNT, such as slant=12", param_hint="--direction")
+        raise typer.BadParameter(
+            f"{text!r} should be NAME=AMOUNT, such as slant=12", param_hint="--direction"
+        )
     return name, value
 
 
 def parse_dims(text: str) -> list[int]:
-    """The text "0,3" as [0, 3].
-
-    Raises
-    ------
-    typer.BadParameter
-        If it is none such.
-    """
+    """Parse the text "0,3" to [0, 3]; raises BadParameter where the text is no list of dimensions."""
     try:
         return [_dimension(part) for part in text.split(",")]
     except ValueError:
         raise typer.BadParameter(
-            f"{text!r} is no list of dimensions, such as 0,3", param_hint="--dims"
+            f"{text!r} should be dimensions with commas between them, such as 0,3", param_hint="--dims"
         ) from None
 
 
 def _dimension(text: str) -> int:
+    """Parse a dimension; raises ValueError."""
     if not (text.isascii() and text.isdecimal() and len(text) <= 6):
         raise ValueError("no dimension of a pose")
     return int(text)

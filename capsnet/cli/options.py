@@ -1,7 +1,7 @@
-"""The options of the commands, each described in one place."""
+"""Define the options of the commands, each in one place."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,10 +9,10 @@ import typer
 
 Format = Literal["table", "jsonl", "csv"]
 
-Pictures = Annotated[
+Images = Annotated[
     list[str],
     typer.Argument(
-        metavar="PICTURE...",
+        metavar="IMAGE...",
         help="Files, folders (with their sub-folders), patterns such as 'scans/**/*.png', or - for standard input.",
         show_default=False,
     ),
@@ -36,13 +36,13 @@ Model = Annotated[
 Preprocess = Annotated[
     str | None,
     typer.Option(
-        "--preprocess", help="How pictures are read, if not as the model's card says; none: only resize."
+        "--preprocess", help="How images are read, if not as the model's card says; none: only resize."
     ),
 ]
 Label = Annotated[
     str | None, typer.Option("--label", help="Class whose capsule is drawn; the longest otherwise.")
 ]
-Form = Annotated[
+OutputFormat = Annotated[
     Format | None,
     typer.Option(
         "--format",
@@ -54,7 +54,7 @@ Form = Annotated[
 Output = Annotated[
     Path | None,
     typer.Option(
-        "--output", "-o", metavar="FOLDER", help="Save the pictures as PNG files there.", show_default=False
+        "--output", "-o", metavar="FOLDER", help="Save the images as PNG files there.", show_default=False
     ),
 ]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, max=256, help="Requests under way at a time.")]
@@ -74,8 +74,10 @@ Timeout = Annotated[
     ),
 ]
 
-# The options of every command that asks a service; the defaults are as in `capsnet`, which help must not import.
-CONNECTION = {
+# The options of every command that asks a service. The defaults are those of `capsnet`, which help does not import.
+COMMON = {
+    "output_format": (OutputFormat, None),
+    "jobs": (Jobs, 4),
     "model": (Model, None),
     "server": (Server, "http://127.0.0.1:8000"),
     "api_key": (ApiKey, None),
@@ -84,26 +86,28 @@ CONNECTION = {
 }
 
 
-def connected(*, model: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return a decorator that gives a command the options of `CONNECTION`, in place of its parameter `connection`.
+def with_common_options(
+    *, without: Sequence[str] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator that adds the options `COMMON` to a command, and passes them as its parameter `common`.
 
-    Without `model` the command asks for no model, and has no option for it.
+    Options named in `without` are not added; the command gets their default.
     """
-    shared = [
+    added = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-        for name, (kind, default) in CONNECTION.items()
-        if model or name != "model"
+        for name, (kind, default) in COMMON.items()
+        if name not in without
     ]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         def called(**values: Any) -> None:
-            from capsnet.cli.commands import Connection
+            from capsnet.cli.commands import CommonOptions
 
-            given = {each.name: values.pop(each.name) for each in shared}
-            command(connection=Connection(**{"model": None} | given), **values)
+            given = {each.name: values.pop(each.name) for each in added}
+            command(common=CommonOptions(**{name: COMMON[name][1] for name in without} | given), **values)
 
-        own = [each for each in inspect.signature(command).parameters.values() if each.name != "connection"]
-        parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own] + shared
+        own = [each for each in inspect.signature(command).parameters.values() if each.name != "common"]
+        parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own] + added
         called.__name__, called.__doc__ = command.__name__, command.__doc__
         called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         called.__annotations__ = {each.name: each.annotation for each in parameters}

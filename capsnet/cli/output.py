@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 from rich import box
@@ -28,7 +28,7 @@ from capsnet.cli.options import Format
 from capsnet.evaluation import Answer, Evaluation
 from capsnet.image_encoding import printable
 
-# Characters of a table's line in a file or a pipe: as many as it has.
+# Width of a table in a file or a pipe, in characters: rich would fold it at 80.
 WIDEST = 10_000
 
 PROBLEM_COLUMNS = ("problem", "status", "detail", "request_id", "errors")
@@ -43,8 +43,15 @@ class Row:
     record: Mapping[str, Any] = field(default_factory=dict)
 
 
+class Layout(NamedTuple):
+    """The headings of a command's rows: of `cells` in a table, and of `columns` in CSV."""
+
+    cells: tuple[str, ...]
+    columns: tuple[str, ...]
+
+
 def problem_row(name: str, error: CapsnetError) -> Row:
-    """The row of a picture that there is no result for."""
+    """Return the row of an image without a result."""
     problem = error.as_problem()
     columns = {column: problem.get(column, "") for column in PROBLEM_COLUMNS[1:]}
     return Row(
@@ -55,7 +62,7 @@ def problem_row(name: str, error: CapsnetError) -> Row:
 
 
 class Writer(Protocol):
-    """Takes rows as they come; one that `is_live` writes them at once."""
+    """Takes rows in their order; one that `is_live` writes each at once."""
 
     is_live: bool
 
@@ -67,14 +74,15 @@ class Writer(Protocol):
 
 
 class _Console(Console):
-    """Leaves it to the command how to end where its reader is gone, instead of ending with status 1."""
+    """Leaves it to the command how to end when its output is closed, instead of ending with status 1."""
 
     def on_broken_pipe(self) -> None:
+        """Raise BrokenPipeError, for which the command has an exit status."""
         raise BrokenPipeError
 
 
 class TableWriter:
-    """A table, written at the end because its columns must be known; one for problems appears where there is any."""
+    """Writes a table at the end, because only then its widths are known; a column for problems where there are any."""
 
     is_live = False
 
@@ -87,7 +95,7 @@ class TableWriter:
         self._rows.append(row)
 
     def close(self) -> None:
-        """Write the table, as wide as the terminal or, where that is none, as wide as it must be."""
+        """Write the table: as wide as the terminal, or unfolded where standard output is no terminal."""
         if not self._rows:
             return
         with_problems = any("problem" in row.cells for row in self._rows)
@@ -101,21 +109,21 @@ class TableWriter:
 
 
 class JsonLinesWriter:
-    """One JSON object a line."""
+    """Writes one JSON object a line."""
 
     is_live = True
 
     def add(self, row: Row) -> None:
-        """Write a row and hand it on at once."""
+        """Write a row at once."""
         sys.stdout.buffer.write(orjson.dumps(row.record, option=orjson.OPT_APPEND_NEWLINE))
         sys.stdout.buffer.flush()
 
     def close(self) -> None:
-        """Nothing is left to write."""
+        """Do nothing: every row is written."""
 
 
 class CsvWriter:
-    """Comma-separated values with a line of headings; lists and objects are JSON in their cell."""
+    """Writes comma-separated values below a line of headings; lists and objects are JSON in their cell."""
 
     is_live = True
 
@@ -125,98 +133,83 @@ class CsvWriter:
         self._writer.writeheader()
 
     def add(self, row: Row) -> None:
-        """Write a row and hand it on at once."""
+        """Write a row at once."""
         self._writer.writerow({heading: _cell(value) for heading, value in row.columns.items()})
         sys.stdout.flush()
 
     def close(self) -> None:
-        """Nothing is left to write."""
+        """Do nothing: every row is written."""
 
 
-def open_writer(form: Format | None, cells: Sequence[str], columns: Sequence[str]) -> Writer:
-    """The writer for a format; where none is named, a table on a terminal and JSON lines elsewhere."""
-    match form or ("table" if sys.stdout.isatty() else "jsonl"):
+def open_writer(output_format: Format | None, layout: Layout) -> Writer:
+    """Return the writer for a format: by default a table on a terminal, and JSON lines elsewhere."""
+    match output_format or ("table" if sys.stdout.isatty() else "jsonl"):
         case "table":
-            return TableWriter(cells)
+            return TableWriter(layout.cells)
         case "csv":
-            return CsvWriter([*columns, *PROBLEM_COLUMNS])
+            return CsvWriter([*layout.columns, *PROBLEM_COLUMNS])
         case _:
             return JsonLinesWriter()
 
 
 def _cell(value: Any) -> Any:
+    """Return a value for a cell of CSV: JSON, if it is no text and no number."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return orjson.dumps(value).decode()
     return value
 
 
-CLASSIFY_CELLS = ("file", "class", "length", "distance", "accepted")
-
-
-CLASSIFY_COLUMNS = (
-    "file", "label", "length", "accepted", "distance", "threshold", "model", "version", "predictions", "lengths",
-    "poses",
+CLASSIFY = Layout(
+    cells=("file", "class", "length", "distance", "accepted"),
+    columns=(
+        "file", "label", "length", "accepted", "distance", "threshold", "model", "version",
+        "predictions", "lengths", "poses",
+    ),
 )  # fmt: skip
-
-
-READ_CELLS = ("file", "text", "digits", "refused", "uncertain")
-
-
-READ_COLUMNS = ("file", "text", "objects_found", "model", "version", "digits")
-
-
-RECONSTRUCT_CELLS = ("file", "class", "length", "distance", "moved", "saved")
-
-
-RECONSTRUCT_COLUMNS = (
-    "file", "label", "index", "length", "distance", "model", "version", "pose", "perturbed_pose", "perturbations",
-    "directions", "input", "reconstruction", "perturbed", "saved",
+READ = Layout(
+    cells=("file", "text", "digits", "refused", "uncertain"),
+    columns=("file", "text", "objects_found", "model", "version", "digits"),
+)
+RECONSTRUCT = Layout(
+    cells=("file", "class", "length", "distance", "moved", "saved"),
+    columns=(
+        "file", "label", "index", "length", "distance", "model", "version", "pose", "perturbed_pose",
+        "perturbations", "directions", "input", "reconstruction", "perturbed", "saved",
+    ),
 )  # fmt: skip
-
-
-SWEEP_CELLS = ("file", "class", "length", "dimensions", "from", "to", "steps", "saved")
-
-
-SWEEP_COLUMNS = (
-    "file", "label", "index", "length", "model", "version", "pose", "dims", "deltas", "directions", "input",
-    "reconstruction", "frames", "saved",
+SWEEP = Layout(
+    cells=("file", "class", "length", "dimensions", "from", "to", "steps", "saved"),
+    columns=(
+        "file", "label", "index", "length", "model", "version", "pose", "dims", "deltas", "directions",
+        "input", "reconstruction", "frames", "saved",
+    ),
 )  # fmt: skip
-
-
-TRANSFORM_CELLS = (
-    "file", "class", "by", "from", "to", "shortest", "longest", "straight R²", "foretold R²", "saved",
+TRANSFORM = Layout(
+    cells=("file", "class", "by", "from", "to", "shortest", "longest", "straight R²", "foretold R²", "saved"),
+    columns=(
+        "file", "label", "index", "length", "model", "version", "pose", "property", "unit", "measured",
+        "explained", "linearity", "steps", "saved",
+    ),
 )  # fmt: skip
-
-
-TRANSFORM_COLUMNS = (
-    "file", "label", "index", "length", "model", "version", "pose", "property", "unit", "measured", "explained",
-    "linearity", "steps", "saved",
+EXPLAIN = Layout(
+    cells=("file", "class", "length", "method", "iterations", "hottest", "saved"),
+    columns=(
+        "file", "label", "index", "length", "model", "version", "method", "patch", "stride", "falls",
+        "grid", "iterations", "heat", "input", "map", "saved",
+    ),
 )  # fmt: skip
-
-
-EXPLAIN_CELLS = ("file", "class", "length", "method", "iterations", "hottest", "saved")
-
-
-EXPLAIN_COLUMNS = (
-    "file", "label", "index", "length", "model", "version", "method", "patch", "stride", "falls", "grid", "iterations",
-    "heat", "input", "map", "saved",
-)  # fmt: skip
-
-
-EVALUATE_CELLS = ("class", "images", "right", "accuracy", "taken for", "accepted")
-
-
-EVALUATE_COLUMNS = ("class", "images", "right", "accuracy", "accepted", "found")
-
-
-MODELS_CELLS = ("model", "version", "default", "classes", "input", "pose", "test error", "computed by")
-
-
-MODELS_COLUMNS = ("name", "version", "default", "classes", "card")
+EVALUATE = Layout(
+    cells=("class", "images", "right", "accuracy", "taken for", "accepted"),
+    columns=("class", "images", "right", "accuracy", "accepted", "found"),
+)
+MODELS = Layout(
+    cells=("model", "version", "default", "classes", "input", "pose", "test error", "computed by"),
+    columns=("name", "version", "default", "classes", "card"),
+)
 
 
 def classify_row(file: str, found: Classification) -> Row:
-    """The row of a classification."""
+    """Return the row of a classification."""
     best, check = found.predictions[0], found.reconstruction
     return Row(
         cells={
@@ -237,8 +230,8 @@ def classify_row(file: str, found: Classification) -> Row:
     )
 
 
-def read_row(file: str, found: Reading) -> Row:
-    """The row of a picture that was read."""
+def read_row(file: str, found: Reading, _saved: Sequence[str]) -> Row:
+    """Return the row of an image whose digits were read."""
     return Row(
         cells={
             "file": file,
@@ -253,87 +246,71 @@ def read_row(file: str, found: Reading) -> Row:
 
 
 def reconstruct_row(file: str, drawn: Reconstruction, saved: Sequence[str]) -> Row:
-    """The row of a reconstruction."""
+    """Return the row of a reconstruction."""
     changes = [*drawn.directions.items(), *drawn.moves.items()]
     moved = ", ".join(f"{name}: {amount:+g}" for name, amount in changes)
-    cells = {"distance": f"{drawn.distance:.2f}", "moved": moved}
-    return _drawn_row(file, drawn, saved, cells)
+    return _capsule_row(file, drawn, saved, {"distance": f"{drawn.distance:.2f}", "moved": moved})
 
 
 def sweep_row(file: str, swept: Sweep, saved: Sequence[str]) -> Row:
-    """The row of a sweep."""
+    """Return the row of a sweep; each direction stands with its own first and last amount."""
+    size = len(swept.answer["pose"])
+    moved = [f"all {size}"] if len(swept.dims) == size else list(map(str, swept.dims))
+    moved += [f"{name} {each[0]:g} to {each[-1]:g}" for name, each in swept.directions.items()]
     cells = {
-        "dimensions": f"all {len(swept.dims)}"
-        if len(swept.dims) == len(swept.answer["pose"])
-        else ", ".join(map(str, (*swept.dims, *swept.directions))),
-        "from": f"{swept.deltas[0]:g}",
-        "to": f"{swept.deltas[-1]:g}",
+        "dimensions": ", ".join(moved),
+        "from": f"{swept.deltas[0]:g}" if swept.dims else "",
+        "to": f"{swept.deltas[-1]:g}" if swept.dims else "",
         "steps": str(len(swept.deltas)),
     }
-    return _drawn_row(file, swept, saved, cells)
+    return _capsule_row(file, swept, saved, cells)
 
 
 def transform_row(file: str, found: Transformation, saved: Sequence[str]) -> Row:
-    """The row of a transformation."""
-    capsule, lengths = found.capsule, [step.length for step in found.steps]
-    answer = {name: value for name, value in found.answer.items() if name != "capsule"}
-    kept = {"saved": list(saved)} if saved else {}
-    return Row(
-        cells={
-            "file": file,
-            "class": capsule.label,
-            "by": f"{found.property}, {found.unit}",
-            "from": f"{found.steps[0].amount:g}",
-            "to": f"{found.steps[-1].amount:g}",
-            "shortest": f"{min(lengths):.3f}",
-            "longest": f"{max(lengths):.3f}",
-            "straight R²": "-" if found.linearity is None else f"{found.linearity:.2f}",
-            "foretold R²": "not named" if found.explained is None else f"{found.explained:.2f}",
-            "saved": ", ".join(saved),
-        },
-        columns={"file": file, **vars(capsule), **answer, **kept},
-        record={"file": file, **found.answer, **kept},
-    )
+    """Return the row of a transformation."""
+    lengths = [step.length for step in found.steps]
+    cells = {
+        "by": f"{found.property}, {found.unit}",
+        "from": f"{found.steps[0].amount:g}",
+        "to": f"{found.steps[-1].amount:g}",
+        "shortest": f"{min(lengths):.3f}",
+        "longest": f"{max(lengths):.3f}",
+        "straight R²": "-" if found.linearity is None else f"{found.linearity:.2f}",
+        "foretold R²": "not named" if found.explained is None else f"{found.explained:.2f}",
+    }
+    return _capsule_row(file, found, saved, cells)
 
 
 def explain_row(file: str, found: Explanation, saved: Sequence[str]) -> Row:
-    """The row of an explanation; the hottest pixel is told as x and y from the top left."""
+    """Return the row of an explanation; the hottest pixel is given as x and y from the top left."""
+    y, x = divmod(int(found.heat.argmax()), found.heat.shape[1])
+    cells = {"method": found.method, "iterations": str(len(found.iterations) or ""), "hottest": f"{x}, {y}"}
+    return _capsule_row(file, found, saved, cells)
+
+
+def _capsule_row(
+    file: str,
+    found: Reconstruction | Sweep | Transformation | Explanation,
+    saved: Sequence[str],
+    cells: Mapping[str, str],
+) -> Row:
+    """Return the row of a result about one capsule, with the cells of its own kind and the paths of saved files."""
     capsule = found.capsule
     answer = {name: value for name, value in found.answer.items() if name != "capsule"}
-    kept = {"saved": list(saved)} if saved else {}
-    y, x = divmod(int(found.heat.argmax()), found.heat.shape[1])
-    return Row(
-        cells={
-            "file": file,
-            "class": capsule.label,
-            "length": f"{capsule.length:.3f}",
-            "method": found.method,
-            "iterations": str(len(found.iterations) or ""),
-            "hottest": f"{x}, {y}",
-            "saved": ", ".join(saved),
-        },
-        columns={"file": file, **vars(capsule), **answer, **kept},
-        record={"file": file, **found.answer, **kept},
-    )
-
-
-def _drawn_row(file: str, drawn: Reconstruction | Sweep, saved: Sequence[str], cells: dict[str, str]) -> Row:
-    capsule = drawn.capsule
-    answer = {name: value for name, value in drawn.answer.items() if name != "capsule"}
-    kept = {"saved": list(saved)} if saved else {}
+    paths = {"saved": list(saved)} if saved else {}
     common = {"file": file, "class": capsule.label, "length": f"{capsule.length:.3f}"}
     return Row(
         cells={**common, **cells, "saved": ", ".join(saved)},
-        columns={"file": file, **vars(capsule), **answer, **kept},
-        record={"file": file, **drawn.answer, **kept},
+        columns={"file": file, **vars(capsule), **answer, **paths},
+        record={"file": file, **found.answer, **paths},
     )
 
 
 def evaluation_rows(found: Evaluation) -> list[Row]:
-    """A row for each class that has pictures, and one for all of them together."""
+    """Return a row for each class that has images, and one for all of them together."""
     made = []
     for label, counts in enumerate(found.confusion):
-        answers = [answer for answer in found.answers if answer.picture.label == label]
+        answers = [answer for answer in found.answers if answer.image.label == label]
         if answers:
             named = dict(zip(found.classes, counts, strict=True))
             made.append(_evaluation_row(found.classes[label], answers, counts[label], named))
@@ -342,7 +319,7 @@ def evaluation_rows(found: Evaluation) -> list[Row]:
 
 
 def _evaluation_row(name: str, answers: Sequence[Answer], right: int, counts: Mapping[str, int]) -> Row:
-    """The row of a class, or of all of them where the name is empty."""
+    """Return the row of a class, or of all classes where the name is empty."""
     total = max(1, len(answers))
     accuracy, accepted = right / total, sum(answer.accepted for answer in answers) / total
     wrong = sorted(
@@ -365,7 +342,7 @@ def _evaluation_row(name: str, answers: Sequence[Answer], right: int, counts: Ma
 
 
 def model_row(model: Model) -> Row:
-    """The row of a model."""
+    """Return the row of a model."""
     card = model.card
     spec, serving = card["input"], card["serving"]
     metrics = card["variants"][serving["precision"]].get("metrics")
@@ -392,12 +369,12 @@ def model_row(model: Model) -> Row:
     )
 
 
-def save(folder: Path, name: str, pictures: dict[str, Png]) -> list[str]:
-    """Write each picture to `folder/NAME.KIND.png`; gives the paths."""
+def save(folder: Path, name: str, images: dict[str, Png]) -> list[str]:
+    """Write each image to `folder/NAME.KIND.png`, and return the paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for kind, picture in pictures.items():
+    for kind, image in images.items():
         path = folder / f"{name}.{kind}.png"
-        picture.save(path)
+        image.save(path)
         paths.append(printable(path))
     return paths

@@ -1,4 +1,4 @@
-"""From pictures to rows: progress on standard error, rows on standard output, and the status to leave with."""
+"""Write rows to standard output and progress to standard error, and choose the exit status."""
 
 import contextlib
 import os
@@ -10,22 +10,23 @@ from typing import NoReturn, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from capsnet import CapsnetError, Picture
-from capsnet.cli.exit_codes import Status
+from capsnet import CapsnetError, ImageInput
+from capsnet.cli.exit_codes import ExitCode
 from capsnet.cli.inputs import Source
 from capsnet.cli.output import Row, Writer, problem_row
+from capsnet.image_encoding import printable
 
 Result = TypeVar("Result")
 
-# A bar for fewer pictures than these is gone before it is seen.
+# With fewer images a progress bar is gone before a user sees it.
 MANY = 8
 
 errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 
 @contextlib.contextmanager
-def leaving_well() -> Iterator[None]:
-    """Say in one line why there is no answer at all, and leave with the status that tells it."""
+def exit_on_error() -> Iterator[None]:
+    """Print an error that ends the command as one line, and leave with its status."""
     try:
         yield
     except CapsnetError as error:
@@ -33,31 +34,38 @@ def leaving_well() -> Iterator[None]:
         leave(_status_of(error))
     except OSError as error:
         if isinstance(error, BrokenPipeError):
-            leave(Status.READER_GONE)
-        errors.print(f"capsnet: {error}")
-        leave(Status.SOME_FAILED)
+            leave(ExitCode.SIGPIPE)
+        errors.print(f"capsnet: {_os_error_text(error)}")
+        leave(ExitCode.SOME_FAILED)
     except KeyboardInterrupt:
-        leave(Status.INTERRUPTED)
+        leave(ExitCode.INTERRUPTED)
 
 
-def leave(status: Status) -> NoReturn:
-    """End at once, without waiting for requests under way."""
+def _os_error_text(error: OSError) -> str:
+    if error.filename is None or error.strerror is None:
+        return str(error)
+    return f"{printable(os.fsdecode(error.filename))}: {error.strerror}"
+
+
+def leave(status: ExitCode) -> NoReturn:
+    """End the process at once; requests in progress are not awaited."""
     with contextlib.suppress(OSError):
         sys.stdout.flush()
     os._exit(status)
 
 
-def _status_of(error: CapsnetError) -> Status:
+def _status_of(error: CapsnetError) -> ExitCode:
+    """Return the exit status for an error that ends the command."""
     if error.status in (401, 403):
-        return Status.KEY_REFUSED
+        return ExitCode.KEY_REFUSED
     if error.kind in ("no-classes", "unknown-model"):
-        return Status.USAGE
+        return ExitCode.USAGE
     no_server = error.is_transient or error.status is None or error.kind == "not-the-service"
-    return Status.NO_SERVER if no_server else Status.USAGE
+    return ExitCode.NO_SERVER if no_server else ExitCode.USAGE
 
 
-def notice() -> Callable[[CapsnetError, float], None]:
-    """Says that a request is repeated, once for every reason: with many under way it would fill the screen."""
+def retry_notifier() -> Callable[[CapsnetError, float], None]:
+    """Return a function that prints the first retry of each kind of error; every retry would fill the screen."""
     said: set[str] = set()
 
     def say(error: CapsnetError, pause: float) -> None:
@@ -69,12 +77,12 @@ def notice() -> Callable[[CapsnetError, float], None]:
 
 
 def outcomes(
-    sources: Sequence[Source], ask: Callable[[Iterator[Picture]], Iterator[Result | CapsnetError]]
+    sources: Sequence[Source], ask: Callable[[Iterator[ImageInput]], Iterator[Result | CapsnetError]]
 ) -> Iterator[Result | CapsnetError]:
-    """What `ask` says of the pictures that there are, and in its place why there is none."""
-    answers = ask(source.picture for source in sources if not isinstance(source.picture, CapsnetError))
+    """Yield the results of `ask` for the images, and the errors of sources without an image, in their order."""
+    answers = ask(source.image for source in sources if not isinstance(source.image, CapsnetError))
     for source in sources:
-        yield source.picture if isinstance(source.picture, CapsnetError) else next(answers)
+        yield source.image if isinstance(source.image, CapsnetError) else next(answers)
 
 
 def write(
@@ -83,7 +91,7 @@ def write(
     row: Callable[[Source, Result], Row],
     writer: Writer,
 ) -> list[CapsnetError]:
-    """Write a row for each source; gives the problems among them."""
+    """Write a row for each source, and return the errors."""
     start, failed = time.monotonic(), list[CapsnetError]()
     with contextlib.closing(writer), _progress(len(sources), writer) as step:
         for source, result in zip(sources, results, strict=True):
@@ -96,15 +104,15 @@ def write(
     if len(sources) > 1:
         seconds = time.monotonic() - start
         rate = f"{len(sources) / seconds:,.0f} a second"
-        errors.print(f"{len(sources):,} pictures in {seconds:.1f} s, {rate}; {len(failed):,} failed")
+        errors.print(f"{len(sources):,} images in {seconds:.1f} s, {rate}; {len(failed):,} failed")
     return failed
 
 
 @contextlib.contextmanager
 def _progress(count: int, writer: Writer) -> Iterator[Callable[[], None]]:
-    """A bar on a terminal; not where the rows themselves appear there."""
+    """Show a progress bar on a terminal, but not among rows; gives the function that advances it."""
     shown = errors.is_terminal and count >= MANY and not (sys.stdout.isatty() and writer.is_live)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True, disable=not shown) as progress:
-        task = progress.add_task("pictures", total=count)
+        task = progress.add_task("images", total=count)
         yield lambda: progress.advance(task)

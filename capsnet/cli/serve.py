@@ -1,4 +1,4 @@
-"""`capsnet serve`: the service of the wheel, or that of the clone, in this process."""
+"""Run the service in this process: that of the wheel, or that of the clone."""
 
 import importlib
 import importlib.util
@@ -20,17 +20,17 @@ NEEDED = {
     "serve": ("fastapi", "prometheus_client", "pydantic_settings", "structlog", "uvicorn"),
 }
 
-# Seconds for which `--open` waits until the service is ready.
-PATIENCE_S = 60.0
+# Seconds for which `--open` waits for the service.
+READY_TIMEOUT_S = 60.0
 
 
 def serve(settings: Mapping[str, object], open_browser: bool) -> None:
-    """Serve with these settings, by their names in lower case, besides those in the environment; ends with the service.
+    """Serve until the service ends, with these settings (names in lower case) before those in the environment.
 
     Raises
     ------
     typer.Exit
-        With status 1, if the service or what it stands on is not installed.
+        With status 1, if a package that the service needs is not installed.
     """
     if missing := [extra for extra, names in NEEDED.items() if not all(map(importlib.util.find_spec, names))]:
         typer.echo(
@@ -40,9 +40,7 @@ def serve(settings: Mapping[str, object], open_browser: bool) -> None:
         )
         raise typer.Exit(1)
     os.environ.update({f"CAPSNET_{name.upper()}": str(value) for name, value in settings.items()})
-    os.environ["PYTHONSAFEPATH"] = (
-        "1"  # worker processes import nothing from the folder in which they are started
-    )
+    os.environ["PYTHONSAFEPATH"] = "1"  # worker processes import nothing from the working folder
     program = importlib.import_module(f"{_service()}.__main__")
     if open_browser:
         host, port = os.environ.get("CAPSNET_HOST", "127.0.0.1"), os.environ.get("CAPSNET_PORT", "8000")
@@ -51,26 +49,26 @@ def serve(settings: Mapping[str, object], open_browser: bool) -> None:
 
 
 def _service() -> str:
-    """The name of the service's package: below this one in the wheel, beside it in a clone."""
+    """Return the name of the service's package: below this one in the wheel, beside it in a clone."""
     if importlib.util.find_spec("capsnet.service"):
         return "capsnet.service"
     clone = str(PACKAGE.parent)
     sys.path.insert(0, clone)
-    os.environ["PYTHONPATH"] = os.pathsep.join(
-        filter(None, [clone, os.environ.get("PYTHONPATH")])
-    )  # for workers
+    # Worker processes find the package there.
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [clone, os.environ.get("PYTHONPATH")]))
     return "app"
 
 
 def _url(host: str, port: str) -> str:
-    """The address for a browser on this machine."""
+    """Return the address for a browser on this machine."""
     local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     return f"http://[{local}]:{port}" if ":" in local else f"http://{local}:{port}"
 
 
 def _open_when_ready(url: str) -> None:
+    """Wait until the service is ready, then open the page; give up after `READY_TIMEOUT_S`."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < end:
         try:
             with direct.open(f"{url}/health/ready", timeout=5):

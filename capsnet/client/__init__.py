@@ -1,1 +1,1 @@
-"""Ask the service over HTTP: `Client` for programs that wait, `AsyncClient` for programs on an event loop."""
+"""Ask the service over HTTP: `Client` for programs that wait, `AsyncClient` for programs with an event loop."""

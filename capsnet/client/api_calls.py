@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -11,7 +10,8 @@ import httpx
 import orjson
 
 from capsnet import results
-from capsnet.client.transport import Call, Parameters
+from capsnet.arguments import pose_rows
+from capsnet.client.transport import ApiCall, Parameters
 from capsnet.errors import CapsnetError
 from capsnet.image_encoding import Png
 from capsnet.results import (
@@ -30,14 +30,14 @@ Result = TypeVar("Result")
 OCTETS = {"Content-Type": "application/octet-stream"}
 
 
-def classify(data: bytes, **parameters: Any) -> Call[Classification]:
-    """POST /classify."""
-    return _picture("/classify", data, _json(results.classification), query(parameters))
+def classify(data: bytes, **parameters: Any) -> ApiCall[Classification]:
+    """Classify an image file: POST /classify."""
+    return _image_call("/classify", data, _json(results.classification), query(parameters))
 
 
-def classify_batch(files: Sequence[bytes], **parameters: Any) -> Call[list[Classification | CapsnetError]]:
-    """POST /classify/batch."""
-    return Call(
+def classify_batch(files: Sequence[bytes], **parameters: Any) -> ApiCall[list[Classification | CapsnetError]]:
+    """Classify several image files: POST /classify/batch."""
+    return ApiCall(
         "POST",
         "/classify/batch",
         _json(lambda answers: [_classification_or_problem(each) for each in answers]),
@@ -46,78 +46,69 @@ def classify_batch(files: Sequence[bytes], **parameters: Any) -> Call[list[Class
     )
 
 
-def read(data: bytes, **parameters: Any) -> Call[Reading]:
-    """POST /read."""
-    return _picture("/read", data, _json(results.reading), query(parameters))
+def read(data: bytes, **parameters: Any) -> ApiCall[Reading]:
+    """Read the digits in an image file: POST /read."""
+    return _image_call("/read", data, _json(results.reading), query(parameters))
 
 
 def reconstruct(
     data: bytes, moves: Mapping[int, float], directions: Mapping[str, float], **parameters: Any
-) -> Call[Reconstruction]:
-    """POST /reconstruct."""
+) -> ApiCall[Reconstruction]:
+    """Draw an image file again: POST /reconstruct."""
     pairs = tuple(pair for dim, delta in moves.items() for pair in (("dim", str(dim)), ("delta", str(delta))))
     pairs += tuple(
         pair for name, amount in directions.items() for pair in (("direction", name), ("amount", str(amount)))
     )
-    return _picture("/reconstruct", data, _json(results.reconstruction), query(parameters) + pairs)
+    return _image_call("/reconstruct", data, _json(results.reconstruction), query(parameters) + pairs)
 
 
 def sweep(
     data: bytes, dims: Iterable[int] | None, directions: Iterable[str] | None, **parameters: Any
-) -> Call[Sweep]:
-    """POST /sweep."""
+) -> ApiCall[Sweep]:
+    """Sweep the pose in an image file: POST /sweep."""
     listed = {
         name: None if values is None else ",".join(map(str, values))
         for name, values in (("dims", dims), ("directions", directions))
     }
-    return _picture("/sweep", data, _json(results.sweep), query({**listed, **parameters}))
+    return _image_call("/sweep", data, _json(results.sweep), query({**listed, **parameters}))
 
 
-def transform(data: bytes, **parameters: Any) -> Call[Transformation]:
-    """POST /transform."""
-    return _picture("/transform", data, _json(results.transformation), query(parameters))
+def transform(data: bytes, **parameters: Any) -> ApiCall[Transformation]:
+    """Transform an image file in steps: POST /transform."""
+    return _image_call("/transform", data, _json(results.transformation), query(parameters))
 
 
-def explain(data: bytes, **parameters: Any) -> Call[Explanation]:
-    """POST /explain."""
-    return _picture("/explain", data, _json(results.explanation), query(parameters))
+def explain(data: bytes, **parameters: Any) -> ApiCall[Explanation]:
+    """Explain the class of an image file: POST /explain."""
+    return _image_call("/explain", data, _json(results.explanation), query(parameters))
 
 
-def decode(label: int | str, poses: Iterable[Iterable[float]], model: str | None) -> Call[list[Png]]:
-    """POST /decode."""
-    rows = [_numbers(pose) for pose in poses]  # of NumPy as well
-    asked: dict[str, Any] = {"label": label, "poses": rows} | ({} if model is None else {"model": model})
-    return Call(
+def decode(label: int | str, poses: Iterable[Iterable[float]], model: str | None) -> ApiCall[list[Png]]:
+    """Draw bare poses: POST /decode."""
+    asked: dict[str, Any] = {"label": label, "poses": pose_rows(poses)} | (
+        {} if model is None else {"model": model}
+    )
+    return ApiCall(
         "POST",
         "/decode",
         _json(lambda answer: list(map(results.png, answer["images"]))),
-        body={"content": orjson.dumps(asked)},
+        body={"content": orjson.dumps(asked, option=orjson.OPT_SERIALIZE_NUMPY)},
         headers={"Content-Type": "application/json"},
     )
 
 
-def _numbers(pose: Iterable[float]) -> list[float]:
-    """A pose as JSON can hold it; raises TypeError or ValueError."""
-    if not isinstance(pose, Iterable):
-        raise TypeError(f"poses is a list of poses, each a list of numbers; {pose!r} is none")
-    numbers = [float(number) for number in pose]
-    if (wrong := next((number for number in numbers if not math.isfinite(number)), None)) is not None:
-        raise ValueError(f"a pose holds {wrong}; its numbers must be finite")
-    return numbers
+def models() -> ApiCall[list[Model]]:
+    """List the models: GET /models."""
+    return ApiCall("GET", "/models", _json(results.models))
 
 
-def models() -> Call[list[Model]]:
-    """GET /models."""
-    return Call("GET", "/models", _json(results.models))
-
-
-def ready() -> Call[bool]:
-    """GET /health/ready."""
-    return Call("GET", "/health/ready", _json(lambda answer: answer["status"] == "ready"))
+def ready() -> ApiCall[bool]:
+    """Ask whether the service is ready: GET /health/ready."""
+    return ApiCall("GET", "/health/ready", _json(lambda answer: answer["status"] == "ready"))
 
 
 def query(parameters: Mapping[str, Any]) -> Parameters:
-    """Parameters as they are written in a query string; those that are None are left out."""
+    """Return parameters as a query string has them; those that are None are left out."""
     return tuple(
         (name, str(value).lower() if isinstance(value, bool) else str(value))
         for name, value in parameters.items()
@@ -125,13 +116,15 @@ def query(parameters: Mapping[str, Any]) -> Parameters:
     )
 
 
-def _picture(
+def _image_call(
     path: str, data: bytes, read: Callable[[httpx.Response], Result], parameters: Parameters
-) -> Call[Result]:
-    return Call("POST", path, read, parameters, {"content": data}, OCTETS)
+) -> ApiCall[Result]:
+    """Return a call whose body is one image file."""
+    return ApiCall("POST", path, read, parameters, {"content": data}, OCTETS)
 
 
 def _json(read: Callable[[Any], Result]) -> Callable[[httpx.Response], Result]:
+    """Return a function that parses the JSON of an answer and passes it to `read`."""
     return partial(_read_json, read)
 
 

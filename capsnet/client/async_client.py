@@ -1,4 +1,4 @@
-"""Ask the service from a program on an event loop: `Client`, with `await` before every call."""
+"""Ask the service from a program with an event loop: as `Client`, with `await` before every call."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import httpx
 from capsnet.client import api_calls
 from capsnet.client.base_client import BaseClient
 from capsnet.client.transport import (
-    Call,
+    ApiCall,
     arguments,
-    late,
-    outcome,
+    parse_outcome,
+    timeout_error,
 )
 from capsnet.errors import CapsnetError
-from capsnet.image_encoding import Picture, Png, read
+from capsnet.image_encoding import ImageInput, Png, read
 from capsnet.results import (
     Classification,
     Explanation,
@@ -34,9 +34,9 @@ Result = TypeVar("Result")
 
 
 class AsyncClient(BaseClient):
-    """A connection to one service. Parameters, calls and errors are those of `Client`.
+    """A client of one service for `asyncio`. Parameters, calls and errors are those of `Client`.
 
-    There is no `classify_many`: `asyncio.gather` has as many calls under way as it is given.
+    It has no `classify_many`; `asyncio.gather` makes several calls at a time.
     """
 
     def _open(self, url: httpx.URL, key: dict[str, str]) -> None:
@@ -54,8 +54,8 @@ class AsyncClient(BaseClient):
         """Close the connections."""
         await self._http.aclose()
 
-    async def send(self, call: Call[Result]) -> Result:
-        """As `Client.send`."""
+    async def send(self, call: ApiCall[Result]) -> Result:
+        """Make a call as `Client.send` does."""
         attempts = self._attempts()
         while True:
             result = await self._attempt(call, attempts.time_left())
@@ -65,26 +65,28 @@ class AsyncClient(BaseClient):
 
     async def classify(
         self,
-        picture: Picture,
+        image: ImageInput,
         *,
         model: str | None = None,
         preprocess: str | None = None,
         top_k: int | None = None,
         verify: bool = True,
     ) -> Classification:
-        """As `Client.classify`."""
+        """Classify an image as `Client.classify` does."""
         options = {"preprocess": preprocess, "top_k": top_k, "verify": verify}
-        data = await asyncio.to_thread(read, picture)
+        data = await asyncio.to_thread(read, image)
         return await self.send(self._classify(data, model, **options))
 
-    async def read(self, picture: Picture, *, model: str | None = None, reconstruct: bool = False) -> Reading:
-        """As `Client.read`."""
-        data = await asyncio.to_thread(read, picture)
+    async def read(
+        self, image: ImageInput, *, model: str | None = None, reconstruct: bool = False
+    ) -> Reading:
+        """Read digits as `Client.read` does."""
+        data = await asyncio.to_thread(read, image)
         return await self.send(self._read(data, model, reconstruct=reconstruct))
 
     async def reconstruct(
         self,
-        picture: Picture,
+        image: ImageInput,
         *,
         moves: Mapping[int, float] | None = None,
         dim: int | None = None,
@@ -94,14 +96,14 @@ class AsyncClient(BaseClient):
         model: str | None = None,
         preprocess: str | None = None,
     ) -> Reconstruction:
-        """As `Client.reconstruct`."""
+        """Draw an image again as `Client.reconstruct` does."""
         options = {"label": label, "preprocess": preprocess}
-        data = await asyncio.to_thread(read, picture)
+        data = await asyncio.to_thread(read, image)
         return await self.send(self._reconstruct(data, moves, dim, delta, directions, model, **options))
 
     async def sweep(
         self,
-        picture: Picture,
+        image: ImageInput,
         *,
         dims: Iterable[int] | None = None,
         directions: Iterable[str] | None = None,
@@ -112,15 +114,15 @@ class AsyncClient(BaseClient):
         model: str | None = None,
         preprocess: str | None = None,
     ) -> Sweep:
-        """As `Client.sweep`."""
+        """Draw a moved pose as `Client.sweep` does."""
         options = {"label": label, "preprocess": preprocess}
-        data = await asyncio.to_thread(read, picture)
+        data = await asyncio.to_thread(read, image)
         bounds = (minimum, maximum, steps)
         return await self.send(self._sweep(data, dims, directions, bounds, model, **options))
 
     async def transform(
         self,
-        picture: Picture,
+        image: ImageInput,
         by: str = "rotation",
         *,
         minimum: float | None = None,
@@ -130,40 +132,40 @@ class AsyncClient(BaseClient):
         model: str | None = None,
         preprocess: str | None = None,
     ) -> Transformation:
-        """As `Client.transform`."""
+        """Transform an image as `Client.transform` does."""
         options = {"label": label, "preprocess": preprocess}
-        data = await asyncio.to_thread(read, picture)
+        data = await asyncio.to_thread(read, image)
         return await self.send(self._transform(data, by, (minimum, maximum, steps), model, **options))
 
     async def explain(
         self,
-        picture: Picture,
+        image: ImageInput,
         *,
         method: Method | None = None,
         label: int | str | None = None,
         model: str | None = None,
         preprocess: str | None = None,
     ) -> Explanation:
-        """As `Client.explain`."""
+        """Locate evidence as `Client.explain` does."""
         options = {"method": method, "label": label, "preprocess": preprocess}
-        data = await asyncio.to_thread(read, picture)
+        data = await asyncio.to_thread(read, image)
         return await self.send(self._explain(data, model, **options))
 
     async def decode(
         self, label: int | str, poses: Iterable[Iterable[float]], *, model: str | None = None
     ) -> list[Png]:
-        """As `Client.decode`."""
+        """Draw bare poses as `Client.decode` does."""
         return await self.send(self._decode(label, poses, model))
 
     async def models(self) -> list[Model]:
-        """As `Client.models`."""
+        """List the models as `Client.models` does."""
         return await self.send(api_calls.models())
 
     async def ready(self) -> bool:
-        """As `Client.ready`."""
+        """Ask for readiness as `Client.ready` does."""
         return await self.send(api_calls.ready())
 
-    async def _attempt(self, call: Call[Result], time_left: float) -> Result | CapsnetError:
+    async def _attempt(self, call: ApiCall[Result], time_left: float) -> Result | CapsnetError:
         answer: httpx.Response | httpx.RequestError
         try:
             async with asyncio.timeout(time_left):
@@ -171,5 +173,5 @@ class AsyncClient(BaseClient):
         except httpx.RequestError as error:
             answer = error
         except TimeoutError:
-            answer = late()
-        return outcome(self.server, call, answer)
+            answer = timeout_error()
+        return parse_outcome(self.server, call, answer)

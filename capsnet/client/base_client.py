@@ -1,4 +1,4 @@
-"""Keep what both clients share: where the service is, how often they ask, and each call as a request. Sends nothing."""
+"""Keep the settings that both clients share, and make each call a request. Sends nothing."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 
 import httpx
 
+from capsnet.arguments import dimensions, direction_amounts, direction_names, movements
 from capsnet.client import api_calls
-from capsnet.client.retry import DEFAULT_RETRIES, DEFAULT_TIMEOUT, Attempts, Notice, silent
-from capsnet.client.transport import DEFAULT_SERVER, KEY_VARIABLE, SERVER_VARIABLE, Call, address, headers
+from capsnet.client.retry import DEFAULT_RETRIES, DEFAULT_TIMEOUT, OnRetry, RetryPolicy, no_op
+from capsnet.client.transport import DEFAULT_SERVER, KEY_VARIABLE, SERVER_VARIABLE, ApiCall, address, headers
 from capsnet.image_encoding import Png
 from capsnet.results import (
     Classification,
@@ -20,7 +21,6 @@ from capsnet.results import (
     Reconstruction,
     Sweep,
     Transformation,
-    movements,
 )
 
 
@@ -35,30 +35,34 @@ class BaseClient(ABC):
         model: str | None = None,
         retries: int = DEFAULT_RETRIES,
         timeout: float = DEFAULT_TIMEOUT,
-        notice: Notice = silent,
+        on_retry: OnRetry = no_op,
     ) -> None:
+        if not timeout > 0:
+            raise ValueError(f"timeout is {timeout}; it should be above 0 seconds")
+        if retries < 0:
+            raise ValueError(f"retries is {retries}; it should be at least 0")
         url = address(server or os.environ.get(SERVER_VARIABLE) or DEFAULT_SERVER)
         self._open(url, headers(api_key or os.environ.get(KEY_VARIABLE)))
         self.server = str(url.copy_with(userinfo=b""))
         self.model = model
-        self._retries, self._timeout, self._notice = retries, timeout, notice
+        self._retries, self._timeout, self._on_retry = retries, timeout, on_retry
 
     @abstractmethod
     def _open(self, url: httpx.URL, key: dict[str, str]) -> None:
         """Make the connections, with the headers that carry the key."""
 
-    def _attempts(self) -> Attempts:
-        """The attempts at one call."""
-        return Attempts(self._retries, self._timeout, self._notice)
+    def _attempts(self) -> RetryPolicy:
+        """Return the retries that one call has."""
+        return RetryPolicy(self._retries, self._timeout, self._on_retry)
 
     def _options(self, model: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The parameters of a call, with the client's own model where the call names none."""
+        """Return the parameters of a call, with the client's own model where the call names none."""
         return {"model": model or self.model, **options}
 
-    def _classify(self, data: bytes, model: str | None, **options: Any) -> Call[Classification]:
+    def _classify(self, data: bytes, model: str | None, **options: Any) -> ApiCall[Classification]:
         return api_calls.classify(data, **self._options(model, options))
 
-    def _read(self, data: bytes, model: str | None, **options: Any) -> Call[Reading]:
+    def _read(self, data: bytes, model: str | None, **options: Any) -> ApiCall[Reading]:
         return api_calls.read(data, **self._options(model, options))
 
     def _reconstruct(
@@ -70,9 +74,9 @@ class BaseClient(ABC):
         directions: Mapping[str, float] | None,
         model: str | None,
         **options: Any,
-    ) -> Call[Reconstruction]:
-        changes = movements(moves, dim, delta)
-        return api_calls.reconstruct(data, changes, directions or {}, **self._options(model, options))
+    ) -> ApiCall[Reconstruction]:
+        changes, amounts = movements(moves, dim, delta), direction_amounts(directions)
+        return api_calls.reconstruct(data, changes, amounts, **self._options(model, options))
 
     def _sweep(
         self,
@@ -82,9 +86,10 @@ class BaseClient(ABC):
         bounds: tuple[float, float, int],
         model: str | None,
         **options: Any,
-    ) -> Call[Sweep]:
+    ) -> ApiCall[Sweep]:
         named = dict(zip(("min", "max", "steps"), bounds, strict=True))
-        return api_calls.sweep(data, dims, directions, **named, **self._options(model, options))
+        rows, along = dimensions(dims), direction_names(directions)
+        return api_calls.sweep(data, rows, along, **named, **self._options(model, options))
 
     def _transform(
         self,
@@ -93,14 +98,14 @@ class BaseClient(ABC):
         bounds: tuple[float | None, float | None, int],
         model: str | None,
         **options: Any,
-    ) -> Call[Transformation]:
+    ) -> ApiCall[Transformation]:
         named = dict(zip(("min", "max", "steps"), bounds, strict=True))
         return api_calls.transform(data, by=by, **named, **self._options(model, options))
 
-    def _explain(self, data: bytes, model: str | None, **options: Any) -> Call[Explanation]:
+    def _explain(self, data: bytes, model: str | None, **options: Any) -> ApiCall[Explanation]:
         return api_calls.explain(data, **self._options(model, options))
 
     def _decode(
         self, label: int | str, poses: Iterable[Iterable[float]], model: str | None
-    ) -> Call[list[Png]]:
+    ) -> ApiCall[list[Png]]:
         return api_calls.decode(label, poses, model or self.model)

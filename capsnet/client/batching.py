@@ -1,8 +1,7 @@
-"""Send many images: small ones in batches, a few requests under way, results in the order of the images."""
+"""Send many images: small ones in batches, a few requests at a time, results in the order of the images."""
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,7 +10,7 @@ from typing import Any, TypeVar
 
 from capsnet.client import api_calls
 from capsnet.errors import CapsnetError
-from capsnet.image_encoding import Picture, read, size
+from capsnet.image_encoding import ImageInput, iterate, read, size
 from capsnet.results import Classification
 
 Item = TypeVar("Item")
@@ -23,33 +22,32 @@ Send = Callable[[Any], Any]
 
 DEFAULT_JOBS = 4
 
-# A batch is full with so many pictures or bytes; a larger picture travels alone.
-BATCH_PICTURES = 32
+# A batch holds at most so many images or bytes; a larger image is sent alone.
+BATCH_IMAGES = 32
 BATCH_BYTES = 1_000_000
 
 
 def classify_many(
-    send: Send, pictures: Iterable[Picture], options: Mapping[str, Any], jobs: int
+    send: Send, images: Iterable[ImageInput], options: Mapping[str, Any], jobs: int
 ) -> Iterator[Outcome]:
-    """Classify pictures; gives for each, in order, its result or its error. See `Client.classify_many`.
+    """Classify images; yields for each, in order, its result or its error. See `Client.classify_many`.
 
     Raises
     ------
     TypeError
-        If `pictures` is a single one.
+        If `images` is a single image.
     ValueError
-        If no job may be under way.
+        If `jobs` is below 1.
     """
-    if isinstance(pictures, str | bytes | os.PathLike):
-        raise TypeError(f"pictures is a list of pictures, not one: {str(pictures)[:80]!r}")
+    several = iterate(images)
     if jobs < 1:
-        raise ValueError(f"jobs is {jobs}: at least one request must be under way")
-    for outcomes in in_order(partial(_classify_group, send, options), groups(pictures), jobs):
+        raise ValueError(f"jobs is {jobs}; it should be at least 1")
+    for outcomes in in_order(partial(_classify_group, send, options), groups(several), jobs):
         yield from outcomes
 
 
 def in_order(function: Callable[[Item], Result], items: Iterable[Item], jobs: int) -> Iterator[Result]:
-    """`map` with `jobs` threads. Takes an item only when it is soon needed, and keeps few results waiting."""
+    """Map items with `jobs` threads. Takes an item only when it is soon needed, and holds few results."""
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="capsnet")
     waiting: deque[Future[Result]] = deque()
     try:
@@ -59,47 +57,48 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], jobs: in
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-    finally:  # at once, also where the caller has had enough or a call has failed
+    finally:  # also where the caller stops early or a call fails
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def groups(pictures: Iterable[Picture]) -> Iterator[list[Picture]]:
-    """Neighbours together as long as their batch is not full."""
-    group: list[Picture] = []
-    room = BATCH_BYTES
-    for picture in pictures:
-        length = size(picture)
-        if group and (length > room or len(group) == BATCH_PICTURES):
+def groups(images: Iterable[ImageInput]) -> Iterator[list[ImageInput]]:
+    """Yield batches of neighbours, each within `BATCH_IMAGES` and `BATCH_BYTES`."""
+    group: list[ImageInput] = []
+    space = BATCH_BYTES
+    for image in images:
+        length = size(image)
+        if group and (length > space or len(group) == BATCH_IMAGES):
             yield group
-            group, room = [], BATCH_BYTES
-        group.append(picture)
-        room -= length
+            group, space = [], BATCH_BYTES
+        group.append(image)
+        space -= length
     if group:
         yield group
 
 
-def _classify_group(send: Send, options: Mapping[str, Any], pictures: Sequence[Picture]) -> list[Outcome]:
-    files = [_read(picture) for picture in pictures]
+def _classify_group(send: Send, options: Mapping[str, Any], images: Sequence[ImageInput]) -> list[Outcome]:
+    """Classify the images that can be read; those that cannot have their error."""
+    files = [_read(image) for image in images]
     readable = [file for file in files if isinstance(file, bytes)]
     outcomes = iter(_classify(send, options, readable) if readable else [])
     return [next(outcomes) if isinstance(file, bytes) else file for file in files]
 
 
-def _read(picture: Picture) -> bytes | CapsnetError:
+def _read(image: ImageInput) -> bytes | CapsnetError:
     try:
-        return read(picture)
+        return read(image)
     except CapsnetError as error:
         return error
 
 
 def _classify(send: Send, options: Mapping[str, Any], files: Sequence[bytes]) -> list[Outcome]:
-    """One request for all files; in halves where that is more than the service takes at once."""
+    """Classify files with one request, or with one for each half where the service refuses so many (413)."""
     try:
         if len(files) == 1:
             return [send(api_calls.classify(files[0], **options))]
         outcomes: list[Outcome] = send(api_calls.classify_batch(files, **options))
     except CapsnetError as error:
-        if error.concerns_every_picture:
+        if error.concerns_every_image:
             raise
         if error.status == 413 and len(files) > 1:
             half = len(files) // 2

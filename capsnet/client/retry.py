@@ -1,4 +1,4 @@
-"""Decide when to ask again and when to give up, for both clients alike."""
+"""Decide when a client repeats a request, and when it gives up."""
 
 import random
 import time
@@ -10,38 +10,38 @@ from capsnet.errors import CapsnetError
 DEFAULT_RETRIES = 5
 DEFAULT_TIMEOUT = 60.0
 
-# Seconds before the first repetition where the server names none; each further one waits twice as long.
-FIRST_PAUSE = 0.25
+# Seconds before the first retry where the server names none; the pause doubles with each retry.
+FIRST_PAUSE_S = 0.25
 
 # Called before each pause with the error and the seconds to wait.
-Notice = Callable[[CapsnetError, float], None]
+OnRetry = Callable[[CapsnetError, float], None]
 
 
-def silent(error: CapsnetError, pause: float) -> None:
-    """Say nothing of a repetition."""
+def no_op(error: CapsnetError, pause: float) -> None:
+    """Report nothing."""
 
 
 @dataclass
-class Attempts:
-    """The attempts at one request: at most `retries` repetitions within `timeout` seconds."""
+class RetryPolicy:
+    """The retries of one call: at most `retries` within `timeout` seconds."""
 
     retries: int
     timeout: float
-    notice: Notice = silent
+    on_retry: OnRetry = no_op
     made: int = 0
     start: float = field(default_factory=time.monotonic)
 
     def time_left(self) -> float:
-        """Seconds until the request's time is over; never nothing at all."""
+        """Return the seconds until the timeout, always above 0."""
         return max(self.start + self.timeout - time.monotonic(), 0.001)
 
     def pause_after(self, error: CapsnetError) -> float:
-        """Seconds to wait before the request is made again.
+        """Return the seconds to wait before the next retry.
 
         Raises
         ------
         CapsnetError
-            The error itself, if asking again is of no use, or repetitions or time are used up.
+            The error itself, if it is not transient, or no retry or no time is left.
         """
         if not error.is_transient or self.made >= self.retries:
             raise error
@@ -49,10 +49,10 @@ class Attempts:
         if pause >= self.time_left():
             raise error
         self.made += 1
-        self.notice(error, pause)
+        self.on_retry(error, pause)
         return pause
 
     def _pause(self, retry_after: float | None) -> float:
-        """What the server says, or twice as long each time; a little more by chance, so that clients do not march."""
-        pause = FIRST_PAUSE * 2**self.made if retry_after is None else retry_after
-        return pause * random.uniform(1.0, 1.25)  # noqa: S311  # no secret
+        """Return the server's pause, or one that doubles; a random part keeps clients from retrying all at once."""
+        pause = FIRST_PAUSE_S * 2**self.made if retry_after is None else retry_after
+        return pause * random.uniform(1.0, 1.25)  # noqa: S311  # not for security

@@ -1,4 +1,4 @@
-"""Ask the service from a program that waits for the answer."""
+"""Ask the service from a program that waits for each answer."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from capsnet.client import api_calls
 from capsnet.client.base_client import BaseClient
 from capsnet.client.batching import DEFAULT_JOBS, classify_many
 from capsnet.client.transport import (
-    Call,
+    ApiCall,
     arguments,
-    late,
-    outcome,
+    parse_outcome,
+    timeout_error,
 )
 from capsnet.errors import CapsnetError
-from capsnet.image_encoding import Picture, Png, read
+from capsnet.image_encoding import ImageInput, Png, read
 from capsnet.results import (
     Classification,
     Explanation,
@@ -36,7 +36,7 @@ Result = TypeVar("Result")
 
 
 class Client(BaseClient):
-    """A connection to one service. Usable from several threads; close it, or use it in a `with` statement.
+    """A client of one service, usable from several threads. Close it, or use it in a `with` statement.
 
     Parameters
     ----------
@@ -45,20 +45,20 @@ class Client(BaseClient):
     api_key : str, optional
         Key, where the service asks for one; by default that in `CAPSNET_API_KEY`.
     model : str, optional
-        Model that answers where a call names none; by default the service's own.
+        Model of calls that name none; by default the service's default model.
     retries : int
-        How often a request is made again that could not be delivered or was answered 429, 502, 503 or 504. The pause
-        before it is what `Retry-After` says, or else 0.25 s and twice as long each time.
+        How often a request is repeated that found no server, or that was answered 429, 502, 503 or 504. The pause is
+        what `Retry-After` says, or else 0.25 s, and doubles each time.
     timeout : float
-        Seconds for one call, its repetitions included. (Where the head of an answer comes byte for byte, its time is
-        counted from byte to byte; `AsyncClient` counts it all.)
-    notice : callable, optional
+        Seconds for one call, retries included. (Where the head of an answer comes byte by byte, the limit holds for
+        each byte; `AsyncClient` limits the whole.)
+    on_retry : callable, optional
         Called before each pause with the error and the seconds to wait.
 
     Raises
     ------
     ValueError
-        If the server is no address, or the key cannot be sent.
+        If the server is no address, the key cannot be sent, `timeout` is not above 0 or `retries` is below 0.
 
     Notes
     -----
@@ -78,12 +78,12 @@ class Client(BaseClient):
         self.close()
 
     def close(self) -> None:
-        """Close the connections; calls that wait to be repeated end with their last error."""
+        """Close the connections; a call that waits for a retry raises its last error."""
         self._closed.set()
         self._http.close()
 
-    def send(self, call: Call[Result]) -> Result:
-        """Make a call, again where that may help, and read its answer."""
+    def send(self, call: ApiCall[Result]) -> Result:
+        """Make a call, with retries, and return its result; raises CapsnetError."""
         attempts = self._attempts()
         while True:
             result = self._attempt(call, attempts.time_left())
@@ -94,35 +94,35 @@ class Client(BaseClient):
 
     def classify(
         self,
-        picture: Picture,
+        image: ImageInput,
         *,
         model: str | None = None,
         preprocess: str | None = None,
         top_k: int | None = None,
         verify: bool = True,
     ) -> Classification:
-        """Say which class is in a picture, and in which pose.
+        """Classify an image, and give the pose of each class.
 
         Parameters
         ----------
-        picture : str, Path, bytes, binary file, PIL.Image.Image or numpy.ndarray
+        image : str, Path, bytes, binary file, PIL.Image.Image or numpy.ndarray
             A path, the bytes of an image file, an open file, an image of Pillow, or an array: uint8 or floats from 0
             to 1, of shape (H,W), (H,W,1), (H,W,3) or (H,W,4).
         model : str, optional
             Another model than the client's.
         preprocess : str, optional
-            Another way to read the picture than the model's own: none, mnist, fashion or resize.
+            Another way to read the image than the model's own: none, mnist, fashion or resize.
         top_k : int, optional
             How many predictions to give; by default as many objects as the model looks for.
         verify : bool
-            Whether the guard compares the picture with what the winning capsule draws.
+            Whether the guard compares the image with what the longest capsules draw.
         """
         options = {"preprocess": preprocess, "top_k": top_k, "verify": verify}
-        return self.send(self._classify(read(picture), model, **options))
+        return self.send(self._classify(read(image), model, **options))
 
     def classify_many(
         self,
-        pictures: Iterable[Picture],
+        images: Iterable[ImageInput],
         *,
         model: str | None = None,
         preprocess: str | None = None,
@@ -130,24 +130,24 @@ class Client(BaseClient):
         verify: bool = True,
         jobs: int = DEFAULT_JOBS,
     ) -> Iterator[Classification | CapsnetError]:
-        """Classify any number of pictures; gives for each, in order, its result or its error.
+        """Classify any number of images; yields for each, in order, its result or its error.
 
-        Small pictures travel in batches, `jobs` requests are under way at a time, and no more pictures are in memory
-        than those need. An error of every picture (no server, no such model) is raised.
+        Small images are sent in batches, with `jobs` requests at a time; memory holds only the images of these. An
+        error that every image would have (no server, no such model) is raised.
         """
         options = {"preprocess": preprocess, "top_k": top_k, "verify": verify}
-        return classify_many(self.send, pictures, self._options(model, options), jobs)
+        return classify_many(self.send, images, self._options(model, options), jobs)
 
-    def read(self, picture: Picture, *, model: str | None = None, reconstruct: bool = False) -> Reading:
-        """Read every digit in a picture, in reading order; a blank picture gives an empty text.
+    def read(self, image: ImageInput, *, model: str | None = None, reconstruct: bool = False) -> Reading:
+        """Read every digit in an image, in reading order; a blank image gives an empty text.
 
-        With `reconstruct` each digit has what the network saw of it, and what its capsule draws.
+        With `reconstruct` each digit has its image as the network saw it, and the drawing of its capsule.
         """
-        return self.send(self._read(read(picture), model, reconstruct=reconstruct))
+        return self.send(self._read(read(image), model, reconstruct=reconstruct))
 
     def reconstruct(
         self,
-        picture: Picture,
+        image: ImageInput,
         *,
         moves: Mapping[int, float] | None = None,
         dim: int | None = None,
@@ -157,18 +157,18 @@ class Client(BaseClient):
         model: str | None = None,
         preprocess: str | None = None,
     ) -> Reconstruction:
-        """Draw a picture again from its longest capsule, or from that of the class `label`, and with its pose moved.
+        """Draw an image again from its longest capsule, or from that of the class `label`, and with its pose moved.
 
         `moves` says by how much to move which dimension: {3: 0.1} adds 0.1 to dimension 3, counted from 0. One
         movement may be given as `dim=3, delta=0.1` instead. `directions` moves the whole pose along directions that the
         model's card names: {"slant": 12} slants by 12 degrees to the right.
         """
         options = {"label": label, "preprocess": preprocess}
-        return self.send(self._reconstruct(read(picture), moves, dim, delta, directions, model, **options))
+        return self.send(self._reconstruct(read(image), moves, dim, delta, directions, model, **options))
 
     def sweep(
         self,
-        picture: Picture,
+        image: ImageInput,
         *,
         dims: Iterable[int] | None = None,
         directions: Iterable[str] | None = None,
@@ -179,18 +179,18 @@ class Client(BaseClient):
         model: str | None = None,
         preprocess: str | None = None,
     ) -> Sweep:
-        """Move each of the dimensions `dims` of the pose by itself, from `minimum` to `maximum`; all, if None.
+        """Draw the pose with one of the dimensions `dims` moved at a time, from `minimum` to `maximum`; by default all.
 
-        With `directions`, names such as slant, each of these is moved through all that the card measured; dimensions
-        only where `dims` are named too.
+        With `directions`, names such as slant, each of these is moved as far as the card measured it, and dimensions
+        only where `dims` names them.
         """
         options = {"label": label, "preprocess": preprocess}
         bounds = (minimum, maximum, steps)
-        return self.send(self._sweep(read(picture), dims, directions, bounds, model, **options))
+        return self.send(self._sweep(read(image), dims, directions, bounds, model, **options))
 
     def transform(
         self,
-        picture: Picture,
+        image: ImageInput,
         by: str = "rotation",
         *,
         minimum: float | None = None,
@@ -200,46 +200,46 @@ class Client(BaseClient):
         model: str | None = None,
         preprocess: str | None = None,
     ) -> Transformation:
-        """Transform a picture in steps, and read one capsule in each: does the pose go where its direction says?
+        """Transform an image in steps, and compare the pose in each step with the one that its direction predicts.
 
         `by` is rotation, slant (degrees), width, height, size (per cent), weight, shift_x or shift_y (pixels). Without
         `minimum` and `maximum` it goes as far as directions are measured.
         """
         options = {"label": label, "preprocess": preprocess}
-        return self.send(self._transform(read(picture), by, (minimum, maximum, steps), model, **options))
+        return self.send(self._transform(read(image), by, (minimum, maximum, steps), model, **options))
 
     def explain(
         self,
-        picture: Picture,
+        image: ImageInput,
         *,
         method: Method | None = None,
         label: int | str | None = None,
         model: str | None = None,
         preprocess: str | None = None,
     ) -> Explanation:
-        """Say where the evidence for the longest capsule lies, or for that of the class `label`.
+        """Locate the evidence for the longest capsule, or for that of the class `label`.
 
-        `method` is votes (of capsules that have a place in the image) or occlusion (patches are covered, and the
-        capsule shortens); by default votes where the model's card names its `routing`.
+        `method` is votes (of capsules that have a place in the image) or occlusion (how much the capsule shortens with
+        a patch covered); by default votes where the model's card names its `routing`.
         """
         options = {"method": method, "label": label, "preprocess": preprocess}
-        return self.send(self._explain(read(picture), model, **options))
+        return self.send(self._explain(read(image), model, **options))
 
     def decode(
         self, label: int | str, poses: Iterable[Iterable[float]], *, model: str | None = None
     ) -> list[Png]:
-        """Draw capsules of the class `label` from poses (N,D) alone; at most 1,024 of them."""
+        """Draw capsules of the class `label` from poses (N,D) alone, at most 1,024 poses."""
         return self.send(self._decode(label, poses, model))
 
     def models(self) -> list[Model]:
-        """The models in service."""
+        """List the models in service."""
         return self.send(api_calls.models())
 
     def ready(self) -> bool:
-        """Whether the service takes requests; waits for one that starts, within retries and timeout."""
+        """Tell whether the service takes requests; waits for one that starts, within retries and timeout."""
         return self.send(api_calls.ready())
 
-    def _attempt(self, call: Call[Result], time_left: float) -> Result | CapsnetError:
+    def _attempt(self, call: ApiCall[Result], time_left: float) -> Result | CapsnetError:
         end = time.monotonic() + time_left
         answer: httpx.Response | httpx.RequestError
         try:
@@ -247,16 +247,16 @@ class Client(BaseClient):
                 answer = _read(response, end)
         except httpx.RequestError as error:
             answer = error
-        return outcome(self.server, call, answer)
+        return parse_outcome(self.server, call, answer)
 
 
 def _read(response: httpx.Response, end: float) -> httpx.Response:
-    """The whole answer: `httpx` limits the time between two pieces of it, not that of all together."""
+    """Read a whole answer until `end`: `httpx` limits the time between two pieces only. Raises TransportError."""
     pieces = []
     for piece in response.iter_raw():
         pieces.append(piece)
         if time.monotonic() > end:
-            raise late()
+            raise timeout_error()
     content = b"".join(pieces)
     return httpx.Response(
         response.status_code, headers=response.headers, content=content, request=response.request

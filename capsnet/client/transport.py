@@ -1,4 +1,4 @@
-"""Keep what both clients share below their calls: address, key, connections, and reading an answer."""
+"""Make requests of calls and results of answers: address, key, arguments of `httpx`, errors."""
 
 import string
 from collections.abc import Callable, Mapping
@@ -15,13 +15,13 @@ DEFAULT_SERVER = "http://127.0.0.1:8000"
 SERVER_VARIABLE = "CAPSNET_SERVER"
 KEY_VARIABLE = "CAPSNET_API_KEY"
 
-# How a query string is given: names may repeat.
+# The parameters of a query string; names may repeat.
 Parameters = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
-class Call(Generic[Result]):
-    """One request, and how its answer is read. `body` is what `httpx` takes besides: `content`, `files`, `json`."""
+class ApiCall(Generic[Result]):
+    """One request, and the function that reads its answer. `body` has further arguments of `httpx`, as `files`."""
 
     method: str
     path: str
@@ -32,39 +32,27 @@ class Call(Generic[Result]):
 
 
 def address(server: str) -> httpx.URL:
-    """The address of a server as a URL that a path can be added to.
-
-    Raises
-    ------
-    ValueError
-        If it is no address of an HTTP server.
-    """
+    """Return the address of a server as a URL; raises ValueError if it is not that of an HTTP server."""
     try:
         url = httpx.URL(server)
     except (httpx.InvalidURL, UnicodeError) as error:
-        raise ValueError(f"the server {server!r} is no address: {error}") from None
+        raise ValueError(f"the server {server!r} is no valid address: {error}") from None
     if url.scheme not in ("http", "https") or not url.host:
-        raise ValueError(f"the server {server!r} is no address; it looks like {DEFAULT_SERVER}")
+        raise ValueError(f"the server {server!r} should be an address such as {DEFAULT_SERVER}")
     return url
 
 
 def headers(api_key: str | None) -> dict[str, str]:
-    """The headers of every request.
-
-    Raises
-    ------
-    ValueError
-        If the key holds what no header can; the message does not repeat it.
-    """
+    """Return the headers of every request; raises ValueError if no header can hold the key, which is not repeated."""
     if not api_key:
         return {}
     if not set(api_key) <= set(string.ascii_letters + string.digits + string.punctuation):
-        raise ValueError("the API key holds characters other than printable ASCII without spaces")
+        raise ValueError("the API key should hold printable ASCII characters without spaces")
     return {"Authorization": f"Bearer {api_key}"}
 
 
-def arguments(call: Call[Any], time_left: float) -> dict[str, Any]:
-    """A call as arguments of `httpx.Client.request`."""
+def arguments(call: ApiCall[Any], time_left: float) -> dict[str, Any]:
+    """Return a call as arguments of `httpx.Client.request`."""
     return {
         "method": call.method,
         "url": call.path,
@@ -75,20 +63,22 @@ def arguments(call: Call[Any], time_left: float) -> dict[str, Any]:
     }
 
 
-def late() -> httpx.TransportError:
-    """The error of an answer that has not come to its end in its time."""
+def timeout_error() -> httpx.TransportError:
+    """Return the error of an answer that is not complete in time."""
     return httpx.ReadTimeout("the answer took too long")
 
 
-def outcome(
-    server: str, call: Call[Result], answer: httpx.Response | httpx.RequestError
+def parse_outcome(
+    server: str, call: ApiCall[Result], answer: httpx.Response | httpx.RequestError
 ) -> Result | CapsnetError:
-    """What an answer says, or the error that it or its absence is."""
+    """Return the result that an answer holds, or the error that the answer is; `answer` may be a failure of `httpx`."""
     if isinstance(answer, httpx.DecodingError):
-        return not_the_service(server, f"{call.path} gave what cannot be unpacked ({answer!r:.100})")
+        return not_the_service(server, f"the answer of {call.path} cannot be decompressed ({answer!r:.100})")
     if isinstance(answer, httpx.RequestError):
         return unreachable(server, answer)
     try:
         return call.read(answer) if answer.is_success else CapsnetError.from_response(answer)
     except (KeyError, TypeError, ValueError, AttributeError) as error:  # JSON that fails is a ValueError
-        return not_the_service(server, f"{call.path} gave something else than expected ({error!r:.100})")
+        return not_the_service(
+            server, f"the answer of {call.path} has another form than expected ({error!r:.100})"
+        )

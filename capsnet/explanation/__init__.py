@@ -1,1 +1,1 @@
-"""Find the evidence for a class in an image: cover patches (`occlusion`), or read the routing (`votes`)."""
+"""Locate the evidence for a class in an image: cover patches (`occlusion`), or read the routing (`votes`)."""

@@ -1,6 +1,7 @@
-"""Find the evidence for a class: cover one patch of the image at a time, and see how much the capsule shortens.
+"""Locate the evidence for a class: cover one patch of the image at a time, and measure how much the capsule shortens.
 
-This asks the network from outside, so it works for every architecture. It does not show how capsules were routed.
+After Zeiler and Fergus 2014, https://arxiv.org/abs/1311.2901, section 4.2. It needs only outputs of the network, so it
+works for every architecture. It does not show how capsules were routed.
 
 Legend: C channels, H height, W width, N patches, R and K rows and columns of patches.
 """
@@ -9,23 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
-# Sides of a patch and steps from one to the next, in shares of the image's side: 6 and 2 pixels of 28.
+# Side of a patch, and the step to the next one, as shares of the image's side: 6 and 2 pixels of 28.
 PATCH, STRIDE = 6 / 28, 2 / 28
 
 
 def corners(size: int, patch: int, stride: int) -> list[int]:
-    """Where patches begin along a side, so that the first touches one edge and the last the other."""
+    """Return where patches begin along a side; the first touches one edge, and the last the other."""
     return sorted({*range(0, size - patch, stride), size - patch})
 
 
 def sizes(height: int, width: int) -> tuple[int, int]:
-    """The side of a patch and the stride for images of a size, in pixels."""
+    """Return the side of a patch and the stride, in pixels, for images of a size."""
     side = min(height, width)
     return max(2, round(PATCH * side)), max(1, round(STRIDE * side))
 
 
 def covered(image: Floats, patch: int, stride: int) -> Floats:
-    """Copies (N,C,H,W) of an image (C,H,W), each with one patch in the image's most usual shade (the median)."""
+    """Return copies (N,C,H,W) of an image (C,H,W), each with one patch covered by the median of its channels."""
     tops, lefts = (corners(side, patch, stride) for side in image.shape[1:])
     copies = np.repeat(image[None], len(tops) * len(lefts), axis=0)
     shade = np.median(image, axis=(1, 2))[:, None, None]
@@ -35,7 +36,7 @@ def covered(image: Floats, patch: int, stride: int) -> Floats:
 
 
 def heat(falls: Floats, shape: tuple[int, int], patch: int, stride: int) -> Floats:
-    """For each pixel (H,W) the mean fall of the patches (N,) that cover it."""
+    """Return for each pixel (H,W) the mean of `falls` (N,) over the patches that cover it."""
     total, count = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     tops, lefts = (corners(side, patch, stride) for side in shape)
     for fall, (top, left) in zip(falls, ((top, left) for top in tops for left in lefts), strict=True):
@@ -45,9 +46,9 @@ def heat(falls: Floats, shape: tuple[int, int], patch: int, stride: int) -> Floa
 
 
 def overlay(image: Floats, values: Floats, most: float | None = None) -> Floats:
-    """An image (C,H,W) in grey with heat (H,W) over it, (3,H,W): orange supports the class, blue speaks against it.
+    """Draw heat (H,W) over an image (C,H,W) in grey, (3,H,W): orange supports the class, blue speaks against it.
 
-    `most` is the heat that has the full colour; by default the image's own largest.
+    `most` is the heat of the full colour; by default the largest of the values.
     """
     most = float(np.abs(values).max()) if most is None else most
     strength = np.abs(values) / max(most, 1e-9)  # (H,W)
@@ -60,7 +61,7 @@ def overlay(image: Floats, values: Floats, most: float | None = None) -> Floats:
 
 
 def deletions(image: Floats, order: NDArray[np.int64], side: int) -> Floats:
-    """Copies (N,C,H,W) of an image in which ever more tiles of a grid are covered, in an order (N,) of the tiles."""
+    """Return copies (N,C,H,W) of an image (C,H,W), each with one more tile of a grid covered, in the order (N,)."""
     columns = -(-image.shape[2] // side)
     shade = np.median(image, axis=(1, 2))[:, None, None]
     now, copies = image.copy(), []
@@ -72,7 +73,7 @@ def deletions(image: Floats, order: NDArray[np.int64], side: int) -> Floats:
 
 
 def tiles(values: Floats, side: int) -> Floats:
-    """The mean of values (H,W) over each tile of a grid, row by row."""
+    """Return the mean of values (H,W) over each tile of a grid, row by row, (N,)."""
     height, width = values.shape
     return np.array(
         [

@@ -28,18 +28,18 @@ def looks() -> Appearance:
 
 
 def test_images_of_another_kind_are_over_the_limit_and_good_ones_below(looks: Appearance) -> None:
-    good = appearance.unlikeness(looks, pictures("sign", 60, 1))
+    good = appearance.score(looks, pictures("sign", 60, 1))
     assert (good > 1).mean() <= 0.1
-    assert (appearance.unlikeness(looks, pictures("texture", 30, 1)) > 1).all()
+    assert (appearance.score(looks, pictures("texture", 30, 1)) > 1).all()
     noise = np.random.default_rng(0).random((10, 3, 32, 32)).astype(np.float32)
-    assert (appearance.unlikeness(looks, noise) > 2).all()
-    assert (appearance.unlikeness(looks, np.zeros((1, 3, 32, 32), np.float32)) > 1).all()
+    assert (appearance.score(looks, noise) > 2).all()
+    assert (appearance.score(looks, np.zeros((1, 3, 32, 32), np.float32)) > 1).all()
 
 
 def test_one_image_is_as_unlike_alone_as_among_others(looks: Appearance) -> None:
     images = pictures("texture", 3, 1)
-    together = appearance.unlikeness(looks, images)
-    alone = [appearance.unlikeness(looks, image[None])[0] for image in images]
+    together = appearance.score(looks, images)
+    alone = [appearance.score(looks, image[None])[0] for image in images]
     np.testing.assert_allclose(together, alone, rtol=1e-9)
 
 
@@ -71,15 +71,15 @@ def test_the_guard_refuses_what_looks_otherwise_and_is_else_as_before(looks: App
     assert knowing.appearance is looks
     assert (distances > guard.thresholds(knowing, images, lengths))[40:].all()
     assert not (distances > guard.thresholds(plain, images, lengths))[40:].any()
-    strange = guard.strangeness(knowing, distances, images, lengths)
-    usual = guard.strangeness(plain, distances, images, lengths)
-    inside = appearance.unlikeness(looks, images) <= 1
+    strange = guard.anomaly_scores(knowing, distances, images, lengths)
+    usual = guard.anomaly_scores(plain, distances, images, lengths)
+    inside = appearance.score(looks, images) <= 1
     np.testing.assert_array_equal(strange[inside], usual[inside])
 
 
 def test_a_card_of_another_version_is_told_by_its_measures(looks: Appearance) -> None:
     with pytest.raises(ValueError, match="export the model again"):
-        appearance.unlikeness(looks, np.zeros((1, 1, 32, 32), np.float32))
+        appearance.score(looks, np.zeros((1, 1, 32, 32), np.float32))
 
 
 def test_a_crooked_appearance_is_no_card(looks: Appearance) -> None:
@@ -108,13 +108,13 @@ def test_a_further_value_stays_below_the_bound_as_often_as_it_says(count: int) -
     assert np.mean(above) == pytest.approx(0.05, abs=0.012)
 
 
-def test_a_usual_spread_keeps_the_bound_of_four_values_from_being_too_low() -> None:
+def test_a_prior_spread_keeps_the_bound_of_four_values_from_being_too_low() -> None:
     random = np.random.default_rng(0)
-    usual = appearance.UsualSpread(deviation=0.4, weight=8)
+    prior = appearance.PriorSpread(deviation=0.4, weight=8)
     many = np.exp(random.normal(0, 0.4, 10_000))
     values = np.exp(random.normal(0, 0.4, (500, 4)))
     alone = [(many > appearance.upper_bound(four, 0.98)).mean() for four in values]
-    helped = [(many > appearance.upper_bound(four, 0.98, usual)).mean() for four in values]
+    helped = [(many > appearance.upper_bound(four, 0.98, prior)).mean() for four in values]
     assert np.percentile(helped, 95) < 0.05
     assert np.percentile(alone, 95) > 0.08
     assert 0 < np.mean(helped) < 0.02

@@ -80,7 +80,11 @@ def changed(path: str, value: Any) -> str:
         ("colour", "red", "'colour' is not a field"),
         ("input.preprocess", "cats", r"'input\.preprocess' should be 'mnist', 'fashion' or 'resize'"),
         ("variants.fp32.guard.p95", [1, "x"], r"'variants\.fp32\.guard\.p95\[1\]' should be a valid number"),
-        ("variants.fp32.guard.p95", [1.0], r"'variants\.fp32\.guard\.p95' must have one number a class"),
+        (
+            "variants.fp32.guard.p95",
+            [1.0],
+            r"'variants\.fp32\.guard\.p95' must have one number for each class",
+        ),
         (
             "variants.fp64",
             {

@@ -65,5 +65,5 @@ def test_a_folder_that_does_not_fit_the_model_is_refused(folder: Path) -> None:
     with pytest.raises(CapsnetError, match="is no class of the model; there are: cat, cow"):
         find_labelled(folder, ("cat", "cow"))
     (folder / "empty" / "cat").mkdir(parents=True)
-    with pytest.raises(CapsnetError, match="has no pictures in sub-folders called cat"):
+    with pytest.raises(CapsnetError, match="no images in sub-folders named after classes; there are: cat"):
         find_labelled(folder / "empty", CLASSES)

@@ -30,7 +30,7 @@ def test_a_stroke_a_pixel_aside_is_nearer_than_a_lack_of_one() -> None:
     moved, lacking = image.copy(), image.copy()
     moved[..., 4:12, 8], moved[..., 4:12, 10] = 0, 1  # one stroke a pixel aside
     lacking[..., 14:16, 10:16] = 0
-    assert guard.ink(image - moved) > guard.ink(image - lacking)
+    assert guard.image_norm(image - moved) > guard.image_norm(image - lacking)
     assert guard.distance(image, moved) < 0.9 * guard.distance(image, lacking)
 
 
@@ -57,13 +57,13 @@ USUAL = Guard(distance=(2.0, 4.0, 1.0), ink=(1.0, 2.0, 1.0), p95=(1.5, 2.0, 3.0)
 
 
 def test_ink_is_the_distance_from_a_blank() -> None:
-    assert guard.ink(grey(0, 0.25, 1)).tolist() == [0, 0.5, 2]
+    assert guard.image_norm(grey(0, 0.25, 1)).tolist() == [0, 0.5, 2]
 
 
 def test_doubt_is_what_the_two_longest_capsules_leave() -> None:
-    found = guard.doubt(rows((1, 0), (0.9, 0.2), (0.5, 0.5), (0, 0)))
+    found = guard.uncertainty(rows((1, 0), (0.9, 0.2), (0.5, 0.5), (0, 0)))
     np.testing.assert_allclose(found, [0, 0.3, 1, 1], atol=1e-6)
-    assert guard.doubt(np.array([[0.75]])).tolist() == [0.25]
+    assert guard.uncertainty(np.array([[0.75]])).tolist() == [0.25]
 
 
 @pytest.mark.parametrize(
@@ -77,29 +77,29 @@ def test_doubt_is_what_the_two_longest_capsules_leave() -> None:
         (3.0, 0.125, (0.9, 0.15), 4.0),
     ],
 )
-def test_strangeness_is_the_formula(
+def test_the_anomaly_score_is_the_formula(
     distance: float, tone: float, lengths: tuple[float, float], expected: float
 ) -> None:
     images, pairs = grey(tone), rows(lengths)
-    found = guard.strangeness(USUAL, np.array([distance]), images, pairs)
+    found = guard.anomaly_scores(USUAL, np.array([distance]), images, pairs)
     assert found == pytest.approx(expected, rel=1e-5)
     limit = guard.thresholds(USUAL, images, pairs)[0]
     assert (distance <= limit + 1e-5) == (expected <= USUAL.p95[0])
 
 
-def test_a_threshold_is_the_distance_whose_strangeness_is_the_percentile() -> None:
+def test_a_threshold_is_the_distance_whose_anomaly_score_is_the_percentile() -> None:
     random = np.random.default_rng(0)
     lengths = random.uniform(0, 1, (50, 3)).astype(np.float32)
     images = random.uniform(0, 1, (50, 1, 2, 2)).astype(np.float32)
     limits = guard.thresholds(USUAL, images, lengths)
-    scores = guard.strangeness(USUAL, limits, images, lengths)
+    scores = guard.anomaly_scores(USUAL, limits, images, lengths)
     np.testing.assert_allclose(scores, np.array(USUAL.p95)[lengths.argmax(axis=1)], rtol=1e-4)
 
 
 def test_a_blank_image_is_never_accepted() -> None:
     blank, lengths = grey(0), rows((0.3, 0.1))
     assert guard.thresholds(USUAL, blank, lengths)[0] < 0
-    assert guard.strangeness(USUAL, np.zeros(1), blank, lengths)[0] > 1000
+    assert guard.anomaly_scores(USUAL, np.zeros(1), blank, lengths)[0] > 1000
 
 
 def good_images(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -115,12 +115,12 @@ def good_images(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_one_in_twenty_of_each_class_is_refused() -> None:
     distances, images, lengths = good_images(2000)
     fitted = guard.fit(distances, images, lengths)
-    scores = guard.strangeness(fitted, distances, images, lengths)
+    scores = guard.anomaly_scores(fitted, distances, images, lengths)
     refused = distances > guard.thresholds(fitted, images, lengths)
     for label in range(3):
         own = lengths.argmax(axis=1) == label
         assert fitted.distance[label] == np.median(distances[own])
-        assert fitted.ink[label] == np.median(guard.ink(images[own]))
+        assert fitted.ink[label] == np.median(guard.image_norm(images[own]))
         assert refused[own].mean() == pytest.approx(0.05, abs=0.001)
         assert (scores[own] > fitted.p99[label]).mean() == pytest.approx(0.01, abs=0.001)
 
@@ -165,15 +165,15 @@ def pairs(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return random.gamma(4, hardness), images, lengths
 
 
-def test_of_two_objects_the_second_and_third_lengths_are_the_doubt() -> None:
+def test_of_two_objects_the_second_and_third_lengths_give_the_uncertainty() -> None:
     lengths = np.array([(0.9, 0.75, 0.25), (0.9, 0.1, 0.1), (1.0, 1.0, 0.0)])
-    np.testing.assert_allclose(guard.doubt(lengths, 2), [0.5, 1, 0], atol=1e-6)
-    np.testing.assert_allclose(guard.doubt(lengths[:, :2], 2), [0.25, 0.9, 0], atol=1e-6)
+    np.testing.assert_allclose(guard.uncertainty(lengths, 2), [0.5, 1, 0], atol=1e-6)
+    np.testing.assert_allclose(guard.uncertainty(lengths[:, :2], 2), [0.25, 0.9, 0], atol=1e-6)
 
 
 def test_what_is_usual_for_two_objects_is_the_mean_of_their_classes() -> None:
     images, lengths = grey(0.75), rows((1.0, 1.0))  # distance (2 + 4) / 2, ink (1 + 2) / 2, p95 (1.5 + 2) / 2
-    assert guard.strangeness(USUAL, np.array([3.0]), images, lengths, 2) == pytest.approx(1)
+    assert guard.anomaly_scores(USUAL, np.array([3.0]), images, lengths, 2) == pytest.approx(1)
     assert guard.thresholds(USUAL, images, lengths, 2) == pytest.approx(3 * 1.75)
 
 
@@ -197,6 +197,6 @@ def test_the_lengths_count_as_much_as_the_guard_says() -> None:
     light, heavy = (
         guard.fit(np.ones(2), images, lengths, doubt_weight=weight) for weight in (guard.DOUBT_WEIGHT, 16.0)
     )
-    gaps = [np.diff(guard.strangeness(each, np.ones(2), images, lengths))[0] for each in (light, heavy)]
+    gaps = [np.diff(guard.anomaly_scores(each, np.ones(2), images, lengths))[0] for each in (light, heavy)]
     assert gaps[1] == pytest.approx(8 * gaps[0])
     assert (guard.thresholds(heavy, images, lengths)[0] > guard.thresholds(heavy, images, lengths)[1]).all()

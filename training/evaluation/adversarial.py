@@ -185,7 +185,7 @@ def _gradient(
 def excess(thresholds: Guard, images: Tensor, drawn: Tensor, lengths: Tensor) -> Tensor:
     """Return the guard's anomaly score of each image over its threshold, less 1: (B,), above 0 where it is refused.
 
-    `capsnet.guard.strangeness` with a gradient, for one object in an image.
+    `capsnet.guard.anomaly_scores` with a gradient, for one object in an image.
 
     Parameters
     ----------
@@ -205,7 +205,7 @@ def excess(thresholds: Guard, images: Tensor, drawn: Tensor, lengths: Tensor) ->
     first, second = lengths.topk(2, dim=1).values.unbind(dim=1)
     uncertainty = thresholds.doubt_weight * (1 - first + second)
     share = functional.norm(images.flatten(1))[:, 0] / ink
-    score = (distance / reference + uncertainty) / share.clamp(guard.SMALLEST, 1).sqrt()
+    score = (distance / reference + uncertainty) / share.clamp(guard.EPSILON, 1).sqrt()
     return score / p95 - 1
 
 

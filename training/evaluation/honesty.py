@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import beta, norm
 
 from capsnet.appearance import upper_bound
-from capsnet.guard import OWN_SHARE, STRANGENESS_SPREAD
+from capsnet.guard import OWN_SHARE, SCORE_SPREAD
 from training.evaluation.intervals import wilson
 
 NEIGHBOUR_BATCH = 64
@@ -59,10 +59,10 @@ class Verdict:
 def refused_share(images: int, *, own: bool = False) -> tuple[float, float]:
     """Return the bounds, in 95 of 100 cases, of the share of good images that the guard refuses.
 
-    The threshold is the 95th percentile of the images' strangeness. The share of a distribution above a value of such
+    The threshold is the 95th percentile of the images' scores. The share of a distribution above a value of such
     a rank follows a beta distribution, whatever the distribution of the scores. Where there are too few own images for
     a rank, the bounds are those of 4,000 guards, each fitted on so many values from a normal distribution of
-    logarithms, whose spread is drawn from what `capsnet.guard` takes as usual.
+    logarithms, whose spread is drawn from the prior of `capsnet.guard`.
 
     Parameters
     ----------
@@ -75,10 +75,10 @@ def refused_share(images: int, *, own: bool = False) -> tuple[float, float]:
     if rank <= images:
         low, high = beta.ppf((0.025, 0.975), images - rank + 1, rank)
         return float(low), float(high)
-    random, freedom = np.random.default_rng(0), STRANGENESS_SPREAD.weight
-    spreads = STRANGENESS_SPREAD.deviation * np.sqrt(freedom / random.chisquare(freedom, GUARDS))
+    random, freedom = np.random.default_rng(0), SCORE_SPREAD.weight
+    spreads = SCORE_SPREAD.deviation * np.sqrt(freedom / random.chisquare(freedom, GUARDS))
     scores = np.exp(spreads[:, None] * random.standard_normal((GUARDS, images)))
-    bounds = np.array([upper_bound(each, OWN_SHARE, STRANGENESS_SPREAD) for each in scores])
+    bounds = np.array([upper_bound(each, OWN_SHARE, SCORE_SPREAD) for each in scores])
     low, high = np.percentile(norm.sf(np.log(bounds) / spreads), (2.5, 97.5))
     return float(low), float(high)
 

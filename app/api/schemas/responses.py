@@ -293,9 +293,9 @@ CARD_FIELDS: dict[type, dict[str, str]] = {
     Guard: {
         "distance": "Median distance between image and reconstruction over validation images of each class, [J].",
         "ink": "Median Euclidean norm of those images, [J].",
-        "p95": "95th percentile of their strangeness, [J]; a stranger image is refused.",
-        "p99": "99th percentile of their strangeness, [J].",
-        "doubt_weight": "How much the lengths count in the strangeness, beside the distance.",
+        "p95": "95th percentile of their anomaly score, [J]; an image with a larger score is refused.",
+        "p99": "99th percentile of their anomaly score, [J].",
+        "doubt_weight": "Weight of the uncertainty of the lengths in the anomaly score, beside the distance.",
         "appearance": "What the training images have in common; an image that looks otherwise is strange. Models of "
         "one's own images have it.",
     },

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from capsnet.cli.exit_codes import Status
+from capsnet.cli.exit_codes import ExitCode
 from capsnet.cli.main import app, parse_dims, parse_move
 from tests.app.server_process import ROOT, Server, environment, free_port, serving, wait_until
 from tests.app.tiny_model import write_card, write_tiny_model
@@ -35,10 +35,10 @@ def places(seven: bytes, tmp_path: Path) -> dict[str, Path]:
 @pytest.mark.parametrize(
     ("command", "status", "message"),
     [
-        ("classify {seven} --model nope", Status.USAGE, "no model is called 'nope'"),
-        ("reconstruct {seven} --move 99=1", Status.USAGE, "from 0 to 15"),
-        ("classify {seven} {missing}", Status.SOME_FAILED, "1 failed"),
-        ("sweep {seven} -o {seven}", Status.SOME_FAILED, "File exists"),
+        ("classify {seven} --model nope", ExitCode.USAGE, "no model is called 'nope'"),
+        ("reconstruct {seven} --move 99=1", ExitCode.USAGE, "from 0 to 15"),
+        ("classify {seven} {missing}", ExitCode.SOME_FAILED, "1 failed"),
+        ("sweep {seven} -o {seven}", ExitCode.SOME_FAILED, "File exists"),
     ],
 )
 def test_the_status_says_what_was_wrong(
@@ -54,18 +54,18 @@ def test_the_status_says_what_was_wrong(
     ("command", "message"),
     [
         ("classify", "Missing argument"),
-        ("classify x --server nowhere", "is no address"),
-        ("classify x --api-key bad\tkey", "API key holds"),
+        ("classify x --server nowhere", "should be an address such as"),
+        ("classify x --api-key bad\tkey", "API key should hold"),
         ("classify x --no-verify --fail-on-refused", "--fail-on-refused"),
         ("classify x --jobs 0", "--jobs"),
-        ("reconstruct x --move 3:1", "no DIM=DELTA"),
+        ("reconstruct x --move 3:1", "should be DIM=DELTA"),
         ("reconstruct x -m 3=1 -m 3=2", "moved once"),
-        ("sweep x --dims 0,x", "no list of dimensions"),
+        ("sweep x --dims 0,x", "should be dimensions with commas"),
     ],
 )
 def test_wrong_usage_is_told_before_anything_is_sent(command: str, message: str) -> None:
     result = CliRunner().invoke(app, command.split(" "), prog_name="capsnet")
-    assert result.exit_code == Status.USAGE
+    assert result.exit_code == ExitCode.USAGE
     assert message in " ".join(result.output.replace("│", " ").split())
     assert "bad\tkey" not in result.output
 
@@ -86,14 +86,14 @@ def test_a_picture_that_the_guard_refuses_can_fail(tmp_path: Path, seven: bytes)
     write_card(tmp_path / "models" / "mnist", card, variants=variants)
     with serving(tmp_path / "log", models=tmp_path / "models") as strict:
         words = ("classify", "-", "--fail-on-refused")
-        out, _ = capsnet(*words, server=strict.url, stdin=seven, status=Status.SOME_REFUSED)
+        out, _ = capsnet(*words, server=strict.url, stdin=seven, status=ExitCode.SOME_REFUSED)
     assert json.loads(out)["reconstruction"]["accepted"] is False
 
 
 def test_no_server_is_told_in_one_line(folder: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     words = ("classify", folder, "--retries", "1")
-    out, err = capsnet(*words, server=url, status=Status.NO_SERVER)
+    out, err = capsnet(*words, server=url, status=ExitCode.NO_SERVER)
     assert out == ""
     trying, gone = err.splitlines()
     assert trying.startswith(f"capsnet: {url} cannot be reached: ")
@@ -106,7 +106,7 @@ def test_a_key_is_asked_for_taken_from_the_environment_and_never_shown() -> None
     headers = {"Content-Type": "application/problem+json"}
     with scripted(Reply(401, refusal, headers)) as server:
         variables = {"CAPSNET_API_KEY": "very-secret"}
-        out, err = capsnet("models", server=server.url, status=Status.KEY_REFUSED, variables=variables)
+        out, err = capsnet("models", server=server.url, status=ExitCode.KEY_REFUSED, variables=variables)
         assert server.requests[0][1]["Authorization"] == "Bearer very-secret"
         assert err == "capsnet: a key is needed\n"
         assert out == ""
@@ -124,7 +124,7 @@ def test_a_server_that_is_full_is_asked_again(seven: bytes) -> None:
         assert len(server.requests) == 3
         assert err.count("trying again") == 1, "the same reason twice is said once"
     with scripted(full) as server:
-        capsnet("models", "--retries", "0", server=server.url, status=Status.NO_SERVER)
+        capsnet("models", "--retries", "0", server=server.url, status=ExitCode.NO_SERVER)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT")
@@ -138,7 +138,7 @@ def test_an_interrupt_ends_at_once_and_cleanly(folder: Path) -> None:
         began = time.monotonic()
         out, err = process.communicate(timeout=LIMIT)
         assert time.monotonic() - began < 30
-    assert process.returncode == Status.INTERRUPTED
+    assert process.returncode == ExitCode.INTERRUPTED
     assert (out, err) == (b"", b"")
 
 
@@ -148,8 +148,8 @@ def test_a_server_that_stays_busy_is_told_from_pictures_that_fail(places: dict[s
     ) as busy:
         for command in ("classify", "reconstruct", "sweep"):
             words = (command, places["seven"], "--retries", "0")
-            capsnet(*words, server=busy.url, status=Status.NO_SERVER)
-            capsnet(*words, places["missing"], server=busy.url, status=Status.SOME_FAILED)
+            capsnet(*words, server=busy.url, status=ExitCode.NO_SERVER)
+            capsnet(*words, places["missing"], server=busy.url, status=ExitCode.SOME_FAILED)
 
 
 def test_a_reader_that_leaves_early_is_no_error(server: Server, folder: Path) -> None:

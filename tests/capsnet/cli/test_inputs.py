@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capsnet import CapsnetError
-from capsnet.cli.inputs import distinct, find
+from capsnet.cli.inputs import resolve_inputs, unique_stems
 from capsnet.image_encoding import printable
 from tests.app.server_process import ROOT
 
@@ -29,7 +29,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def names(*arguments: str) -> list[str]:
-    return [source.name for source in find(arguments)]
+    return [source.name for source in resolve_inputs(arguments)]
 
 
 @pytest.mark.usefixtures("tree")
@@ -59,24 +59,22 @@ def test_a_file_that_exists_is_no_pattern() -> None:
 
 
 @pytest.mark.usefixtures("tree")
-@pytest.mark.parametrize(
-    ("argument", "words"), [("*.gif", "nothing matches"), ("empty", "holds no pictures")]
-)
+@pytest.mark.parametrize(("argument", "words"), [("*.gif", "nothing matches"), ("empty", "holds no images")])
 def test_nothing_found_is_a_problem_in_its_place(argument: str, words: str) -> None:
-    first, nothing = find(["b.png", argument])
-    assert first.picture == Path("b.png")
-    assert isinstance(nothing.picture, CapsnetError)
-    assert words in nothing.picture.detail
+    first, nothing = resolve_inputs(["b.png", argument])
+    assert first.image == Path("b.png")
+    assert isinstance(nothing.image, CapsnetError)
+    assert words in nothing.image.detail
 
 
 @pytest.mark.usefixtures("tree")
 def test_pictures_of_one_name_get_files_of_several() -> None:
-    assert [source.stem for source in find(["a.JPG", "sub", "b.png"])] == ["a", "c", "a-2", "b"]
+    assert [source.stem for source in resolve_inputs(["a.JPG", "sub", "b.png"])] == ["a", "c", "a-2", "b"]
 
 
 @given(st.lists(st.sampled_from(["a", "A", "a-2", "a-3", "b", "ß", "SS"])))
 def test_names_never_collide(stems: list[str]) -> None:
-    made = distinct(stems)
+    made = unique_stems(stems)
     assert len({name.casefold() for name in made}) == len(stems)
     assert all(name.startswith(stem) for name, stem in zip(made, stems, strict=True))
 

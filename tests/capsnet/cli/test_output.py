@@ -12,20 +12,28 @@ import numpy as np
 import pytest
 
 from capsnet import Png
-from capsnet.cli.exit_codes import Status
+from capsnet.cli.exit_codes import ExitCode
 from tests.app.server_process import ROOT, Server, environment
 from tests.capsnet.cli.support import capsnet
 from tests.docs.terminal import run_in_terminal
 
 
-@pytest.mark.parametrize("form", ["jsonl", "csv", "table"])
+@pytest.mark.parametrize("output_format", ["jsonl", "csv", "table"])
 def test_a_name_that_is_no_unicode_harms_nothing(
-    server: Server, tmp_path: Path, seven: bytes, form: str
+    server: Server, tmp_path: Path, seven: bytes, output_format: str
 ) -> None:
     there, missing = (tmp_path / os.fsdecode(name) for name in (b"caf\xe9.png", b"miss\xe9.png"))
     there.write_bytes(seven)
-    words = ("reconstruct", missing, there, "--output", tmp_path / os.fsdecode(b"\xe9"), "--format", form)
-    out, err = capsnet(*words, server=server.url, status=Status.SOME_FAILED)
+    words = (
+        "reconstruct",
+        missing,
+        there,
+        "--output",
+        tmp_path / os.fsdecode(b"\xe9"),
+        "--format",
+        output_format,
+    )
+    out, err = capsnet(*words, server=server.url, status=ExitCode.SOME_FAILED)
     assert "Traceback" not in err
     assert "caf\ufffd" in out
     assert "No such file" in out
@@ -35,7 +43,7 @@ def test_json_lines_and_csv_hold_everything(server: Server, folder: Path) -> Non
     out, err = capsnet("classify", folder, server=server.url, status=1)
     records = [json.loads(line) for line in out.splitlines()]
     assert [record["file"] for record in records] == sorted(map(str, folder.rglob("*.png")))
-    assert re.search(r"41 pictures in .* a second; 1 failed", err)
+    assert re.search(r"41 images in .* a second; 1 failed", err)
     bad = next(record for record in records if "problem" in record)
     assert bad["file"].endswith("bad.png")
     assert bad["problem"]["type"] == "urn:problem-type:capsnet:not-an-image"
@@ -73,7 +81,7 @@ def test_a_terminal_gets_a_table(server: Server, folder: Path) -> None:
     variables = environment(server=server.url) | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "capsnet.cli", "classify", str(folder / "even")]
     status, shown = run_in_terminal(command, env=variables)
-    assert status == Status.SOME_FAILED
+    assert status == ExitCode.SOME_FAILED
     headings = next(line for line in shown.splitlines() if line.strip())
     assert headings.split() == ["file", "class", "length", "distance", "accepted", "problem"]
     assert "not a picture" in " ".join(shown.split())
@@ -130,5 +138,5 @@ def test_an_explanation_is_told_and_drawn(server: Server, tmp_path: Path, seven:
     out, _ = capsnet("explain", picture, "--format", "csv", server=server.url)
     (row,) = csv.DictReader(io.StringIO(out))
     assert np.array(json.loads(row["heat"])).shape == (28, 28)
-    _, err = capsnet("explain", picture, "--method", "votes", server=server.url, status=Status.USAGE)
+    _, err = capsnet("explain", picture, "--method", "votes", server=server.url, status=ExitCode.USAGE)
     assert "have no place in the image" in err

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capsnet import CapsnetError, Classification, Client
-from capsnet.client.batching import BATCH_BYTES, BATCH_PICTURES, groups, in_order
+from capsnet.client.batching import BATCH_BYTES, BATCH_IMAGES, groups, in_order
 from tests.app.server_process import Server, png, serving
 from training.data.datasets import DatasetPart
 
@@ -37,7 +37,7 @@ def test_results_come_in_order_and_one_bad_picture_is_an_error_in_its_place(
 
 @pytest.mark.parametrize("picture", ["digits/seven.png", b"bytes", Path("seven.png")])
 def test_one_picture_is_not_many(picture: Any) -> None:
-    with Client(api_key="x") as client, pytest.raises(TypeError, match="a list of pictures, not one"):
+    with Client(api_key="x") as client, pytest.raises(TypeError, match="should be a list of images, not"):
         list(client.classify_many(picture))
 
 
@@ -73,7 +73,7 @@ def test_batches_are_bounded_and_lose_nothing(sizes: list[int]) -> None:
     batches = list(groups(pictures))  # type: ignore[arg-type]
     assert [picture for batch in batches for picture in batch] == pictures
     for batch in batches:
-        assert 1 <= len(batch) <= BATCH_PICTURES
+        assert 1 <= len(batch) <= BATCH_IMAGES
         assert len(batch) == 1 or sum(picture.nbytes for picture in batch) <= BATCH_BYTES  # type: ignore[union-attr, misc]
 
 

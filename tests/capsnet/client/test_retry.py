@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capsnet import AsyncClient, CapsnetError, Client
-from capsnet.client.retry import FIRST_PAUSE, Attempts
-from capsnet.errors import seconds_of
+from capsnet.client.retry import FIRST_PAUSE_S, RetryPolicy
+from capsnet.errors import parse_retry_after
 from tests.app.api.test_request_limits import begin
 from tests.app.server_process import free_port, serving
 from tests.capsnet.client.scripted_server import Reply, scripted
@@ -36,7 +36,7 @@ def test_a_busy_server_is_asked_again_when_it_says() -> None:
     def note(error: CapsnetError, pause: float) -> None:
         pauses.append((error.kind, pause))
 
-    with scripted(FULL, LIMITED, CLOSED, READY) as server, Client(server.url, notice=note) as client:
+    with scripted(FULL, LIMITED, CLOSED, READY) as server, Client(server.url, on_retry=note) as client:
         start = time.monotonic()
         assert client.ready()
         assert time.monotonic() - start >= 1
@@ -69,7 +69,7 @@ def test_a_service_that_is_really_full(tiny_models: Path, tmp_path: Path, seven:
             refusals.append(error)
             others.close()
 
-        with Client(running.url, notice=refused, retries=20) as client:
+        with Client(running.url, on_retry=refused, retries=20) as client:
             while not refusals:
                 others.enter_context(begin(running, size, bytes(size - 1)))
                 time.sleep(0.02)
@@ -151,8 +151,8 @@ def test_what_cannot_succeed_is_not_repeated() -> None:
 @pytest.mark.parametrize(
     ("reply", "words"),
     [
-        (Reply(200, b"<html>"), "gave something else than expected"),
-        (Reply(200, b"[]"), "gave something else than expected"),
+        (Reply(200, b"<html>"), "has another form than expected"),
+        (Reply(200, b"[]"), "has another form than expected"),
         (Reply(301, headers={"Location": "https://elsewhere/"}), "a redirection to https://elsewhere/"),
         (Reply(404, b"<p>Nothing  here</p>"), "404 Not Found: <p>Nothing here</p>"),
     ],
@@ -174,7 +174,7 @@ def test_the_key_travels_as_a_bearer_token() -> None:
 def test_close_ends_the_wait_for_a_repetition() -> None:
     began = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        client = Client(f"http://127.0.0.1:{free_port()}", retries=50, notice=lambda *_: began.set())
+        client = Client(f"http://127.0.0.1:{free_port()}", retries=50, on_retry=lambda *_: began.set())
         asked = pool.submit(client.ready)
         assert began.wait(10)
         client.close()
@@ -183,25 +183,25 @@ def test_close_ends_the_wait_for_a_repetition() -> None:
 
 @given(st.integers(0, 12), st.floats(0.1, 100))
 def test_pauses_grow_and_end_before_the_time_is_over(made: int, timeout: float) -> None:
-    attempts = Attempts(retries=10, timeout=timeout, made=made)
+    attempts = RetryPolicy(retries=10, timeout=timeout, made=made)
     lost = CapsnetError("", kind="unreachable")
     try:
         pause = attempts.pause_after(lost)
     except CapsnetError:
-        assert made >= 10 or FIRST_PAUSE * 2**made * 1.25 >= timeout - 1
+        assert made >= 10 or FIRST_PAUSE_S * 2**made * 1.25 >= timeout - 1
     else:
-        assert FIRST_PAUSE * 2**made <= pause <= min(FIRST_PAUSE * 2**made * 1.25, timeout)
+        assert FIRST_PAUSE_S * 2**made <= pause <= min(FIRST_PAUSE_S * 2**made * 1.25, timeout)
 
 
 @given(st.integers(0, 10**6))
 def test_retry_after_is_seconds_or_a_date(seconds: int) -> None:
-    assert seconds_of(str(seconds)) == seconds
+    assert parse_retry_after(str(seconds)) == seconds
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
-    assert seconds_of(date) == pytest.approx(seconds, abs=2)
-    assert seconds_of("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+    assert parse_retry_after(date) == pytest.approx(seconds, abs=2)
+    assert parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
 
 
 @given(st.text())
 def test_any_other_retry_after_is_none_and_no_crash(text: str) -> None:
-    wait = seconds_of(text)
+    wait = parse_retry_after(text)
     assert wait is None or wait >= 0

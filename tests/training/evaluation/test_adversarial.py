@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from capsnet.config import ModelConfig
-from capsnet.guard import distance, strangeness
+from capsnet.guard import anomaly_scores, distance
 from model.architectures.registry import build
 from model.export.exporter import fit_guard
 from model.nn.layers import CapsuleNetwork
@@ -88,7 +88,7 @@ def test_the_score_that_an_adaptive_attack_lowers_is_the_guards_own(
     lengths, _, drawn = network(noisy)
     found = excess(thresholds, noisy, drawn, lengths)
     distances = distance(noisy.numpy(), drawn.numpy())
-    scores = strangeness(thresholds, distances, noisy.numpy(), lengths.numpy())
+    scores = anomaly_scores(thresholds, distances, noisy.numpy(), lengths.numpy())
     expected = scores / np.array(thresholds.p95)[lengths.argmax(dim=1).numpy()] - 1
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-4)
 
