@@ -216,9 +216,9 @@ def _hint(array: np.ndarray[Any, Any]) -> str:
         return "; pass several images to classify_many"
     if array.ndim == 3 and array.shape[0] in (1, 3, 4):
         return "; put the channels last"
-    if array.dtype == bool:
-        return "; convert it with astype(float)"
-    return "; convert values from 0 to 255 with astype('uint8')" if array.dtype.kind in "iu" else ""
+    if array.ndim != 2:
+        return ""
+    return f"; convert it with astype({'float' if array.dtype == bool else 'numpy.uint8'})"
 
 
 def _to_uint8(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

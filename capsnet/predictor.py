@@ -602,7 +602,8 @@ def _find(model: str | os.PathLike[str]) -> Path:
         return found
     near = difflib.get_close_matches(text, names, n=1)
     meant = f" (did you mean {near[0]!r}?)" if near else ""
-    there = f"there are: {', '.join(names)}" if names else f"{folder} ({MODELS_VARIABLE}) holds no models"
+    none = f"{folder} holds no models; {MODELS_VARIABLE} names another folder"
+    there = f"there are: {', '.join(names)}" if names else none
     raise _unknown_model(
         f"no model is called {text!r}{meant}; {there}. The path of a model's folder has a '/' in it"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from capsnet import CapsnetError, Check, Classification, Prediction
+from capsnet import CapsnetError, Check, Classification, Model, Prediction
 from capsnet.evaluation import draw_mistakes, evaluate, find_labelled
 
 CLASSES = ("cat", "dög")
@@ -67,3 +67,27 @@ def test_a_folder_that_does_not_fit_the_model_is_refused(folder: Path) -> None:
     (folder / "empty" / "cat").mkdir(parents=True)
     with pytest.raises(CapsnetError, match="no images in sub-folders named after classes; there are: cat"):
         find_labelled(folder / "empty", CLASSES)
+
+
+class Served:
+    """A client of a service with two models, of which the second is the default one."""
+
+    def __init__(self, model: str | None) -> None:
+        self.model = model
+
+    def models(self) -> list[Model]:
+        return [Model("digits", "1", ("0", "1"), False, {}), Model("pets", "1", CLASSES, True, {})]
+
+    def classify_many(self, images: Iterable[Path], **_: int) -> Iterator[Classification | CapsnetError]:
+        return Guesser().classify_many(images)
+
+
+def test_a_client_asks_the_service_for_the_classes(folder: Path) -> None:
+    for name in (None, "pets"):
+        assert evaluate(Served(name), folder, jobs=2).classes == CLASSES  # type: ignore[arg-type]
+    with pytest.raises(CapsnetError, match="is no class of the model; there are: 0, 1"):
+        evaluate(Served("digits"), folder)  # type: ignore[arg-type]
+    with pytest.raises(CapsnetError, match="no model is called 'cars'; there are: digits, pets"):
+        evaluate(Served("cars"), folder)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="a Client or what load returns, not 'pets'"):
+        evaluate("pets", folder)  # type: ignore[arg-type]

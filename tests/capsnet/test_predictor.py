@@ -205,6 +205,7 @@ def test_a_movement_may_be_given_as_a_pair(model: Predictor, seven: bytes) -> No
 
 
 def test_parameters_outside_their_bounds_are_named(model: Predictor, seven: bytes) -> None:
+    unknown: Any = "saliency"
     calls: list[tuple[Any, str]] = [
         (lambda: model(seven, top_k=11), "top_k is 11: should be from 1 to 10"),
         (lambda: model(seven, preprocess="photo"), "allowed: mnist, fashion"),
@@ -215,6 +216,10 @@ def test_parameters_outside_their_bounds_are_named(model: Predictor, seven: byte
         (lambda: model.sweep(seven, dims=[]), "at least one"),
         (lambda: model.sweep(seven, minimum=1), "less than the maximum"),
         (lambda: model.sweep(seven, steps=1), "at least 2"),
+        (lambda: model.sweep(seven, directions=["slant", "slant"]), "each direction once"),
+        (lambda: model.explain(seven, method=unknown), "method is 'saliency': should be votes or occlusion"),
+        (lambda: model.decode(7, []), "at least one pose"),
+        (lambda: load("mnist", threads=-1), "threads is -1: should be at least 0"),
         (lambda: model.decode(7, [[0.0] * 3]), "3 numbers long: should have 16 numbers"),
     ]
     for call, words in calls:
@@ -234,6 +239,15 @@ def test_a_model_is_found_by_name_or_path(tiny_models: Path, monkeypatch: pytest
     assert caught.value.kind == "unknown-model"
     with pytest.raises(CapsnetError, match="there is no such folder"):
         load("no/such/folder")
+    with pytest.raises(
+        CapsnetError, match=r"artifacts holds the models .*multimnist; name one: '.*/fashion_mnist'"
+    ):
+        load(ROOT / "artifacts")
+    with pytest.raises(CapsnetError, match=r"card.json is no model: the folder of a model holds card.json"):
+        load(ROOT / "artifacts" / "mnist" / "card.json")
+    monkeypatch.setenv("CAPSNET_MODELS", str(ROOT / "docs"))
+    with pytest.raises(CapsnetError, match="docs holds no models; CAPSNET_MODELS names another folder"):
+        load("mnist")
     monkeypatch.setenv("CAPSNET_MODELS", str(tiny_models))
     assert load("pair").classes == ("cat", "2", "dog")
     monkeypatch.setenv("CAPSNET_MODELS", str(tiny_models / "pair"))
@@ -273,6 +287,14 @@ def test_a_notebook_shows_results_with_their_images(model: Predictor, seven: byt
         assert all(each["alt"] and str(each["src"]).startswith("data:image/png;base64,") for each in images)
         assert len(page) < most
         assert not re.search("<script|color", page)
+
+
+def test_a_notebook_names_the_amounts_of_directions(model: Predictor, seven: bytes) -> None:
+    page = model.sweep(seven, directions=["slant"], steps=3)._repr_html_()
+    assert "slant from -25 to +25; 3 steps" in page
+    assert "dimensions" not in page
+    page = model.sweep(seven, directions=["slant"], dims=[0, 2], steps=3)._repr_html_()
+    assert "dimensions 0, 2 from -0.25 to +0.25; slant from -25 to +25; 3 steps" in page
 
 
 def test_names_of_classes_are_text_in_a_notebook(tiny_models: Path, seven: bytes) -> None:

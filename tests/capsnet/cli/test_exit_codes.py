@@ -38,7 +38,7 @@ def places(seven: bytes, tmp_path: Path) -> dict[str, Path]:
         ("classify {seven} --model nope", ExitCode.USAGE, "no model is called 'nope'"),
         ("reconstruct {seven} --move 99=1", ExitCode.USAGE, "from 0 to 15"),
         ("classify {seven} {missing}", ExitCode.SOME_FAILED, "1 failed"),
-        ("sweep {seven} -o {seven}", ExitCode.SOME_FAILED, "File exists"),
+        ("sweep {seven} -o {seven}", ExitCode.SOME_FAILED, "seven.png: File exists\n"),
     ],
 )
 def test_the_status_says_what_was_wrong(

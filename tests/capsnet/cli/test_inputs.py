@@ -59,7 +59,15 @@ def test_a_file_that_exists_is_no_pattern() -> None:
 
 
 @pytest.mark.usefixtures("tree")
-@pytest.mark.parametrize(("argument", "words"), [("*.gif", "nothing matches"), ("empty", "holds no images")])
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("*.gif", "nothing matches"),
+        ("empty", "holds no images"),
+        ("", "the path of an image is empty"),
+        ("http://localhost/b.png", "a URL is not read"),
+    ],
+)
 def test_nothing_found_is_a_problem_in_its_place(argument: str, words: str) -> None:
     first, nothing = resolve_inputs(["b.png", argument])
     assert first.image == Path("b.png")

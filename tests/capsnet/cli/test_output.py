@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from capsnet import Png
+from capsnet import Png, load
 from capsnet.cli.exit_codes import ExitCode
+from capsnet.cli.output import sweep_row
 from tests.app.server_process import ROOT, Server, environment
 from tests.capsnet.cli.support import capsnet
 from tests.docs.terminal import run_in_terminal
@@ -140,3 +141,12 @@ def test_an_explanation_is_told_and_drawn(server: Server, tmp_path: Path, seven:
     assert np.array(json.loads(row["heat"])).shape == (28, 28)
     _, err = capsnet("explain", picture, "--method", "votes", server=server.url, status=ExitCode.USAGE)
     assert "have no place in the image" in err
+
+
+def test_a_row_of_a_sweep_gives_directions_their_own_amounts(seven: bytes) -> None:
+    model = load("mnist")
+    cells = sweep_row("7.png", model.sweep(seven, directions=["slant"], steps=3), []).cells
+    assert [cells[name] for name in ("dimensions", "from", "to", "steps")] == ["slant -25 to 25", "", "", "3"]
+    cells = sweep_row("7.png", model.sweep(seven, directions=["slant"], dims=[2], steps=3), []).cells
+    assert [cells[name] for name in ("dimensions", "from", "to")] == ["2, slant -25 to 25", "-0.25", "0.25"]
+    assert sweep_row("7.png", model.sweep(seven, steps=2), []).cells["dimensions"] == "all 16"
