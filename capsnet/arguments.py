@@ -80,7 +80,7 @@ def _listed(name: str, values: Iterable[Any] | None, kind: type, example: str) -
         return None
     found = list(values) if _is_list(values) else [None]
     if not all(isinstance(each, kind) for each in found):
-        raise TypeError(f"{name} should be a list such as {example}, not {values!r:.80}")
+        raise TypeError(f"{name} should be a list like {example}, not {values!r:.80}")
     return found
 
 
@@ -91,5 +91,5 @@ def _mapped(name: str, values: Mapping[Any, Any] | None, kind: type, example: st
         isinstance(key, kind) and isinstance(value, Real) for key, value in values.items()
     )
     if not sound:
-        raise TypeError(f"{name} should map to numbers, as {example} does, not {values!r:.80}")
+        raise TypeError(f"{name} should be like {example}, not {values!r:.80}")
     return values

@@ -101,24 +101,20 @@ def find_labelled(folder: str | os.PathLike[str], classes: Sequence[str]) -> lis
     CapsnetError
         With the kind `no-classes`, if the folder is missing, has no images, or has a sub-folder that is no class.
     """
-    root = Path(folder)
+    root, labels = Path(folder), {_nfc(name): label for label, name in enumerate(classes)}
     if not root.is_dir():
         raise _folder_error(
             f"{printable(root)}: no such folder; it should have one sub-folder for each class"
         )
-    labels = {_nfc(name): label for label, name in enumerate(classes)}
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     unknown = [printable(path.name) for path in folders if _nfc(path.name) not in labels]
-    known = ", ".join(classes)
     if unknown:
-        raise _folder_error(
-            f"{printable(root)}: the sub-folder {', '.join(unknown)} is no class of the model; there are: {known}"
-        )
+        problem = f"the sub-folder {', '.join(unknown)} is no class of the model"
+        raise _folder_error(f"{printable(root)}: {problem}; there are: {', '.join(classes)}")
     found = [Labelled(path, labels[_nfc(home.name)]) for home in folders for path in walk(home)]
     if not found:
-        raise _folder_error(
-            f"{printable(root)}: no images in sub-folders named after classes; there are: {known}"
-        )
+        problem = "no images in sub-folders named after classes"
+        raise _folder_error(f"{printable(root)}: {problem}; there are: {', '.join(classes)}")
     return found
 
 

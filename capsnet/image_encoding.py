@@ -80,9 +80,7 @@ def read(image: ImageInput, *, level: int = COMPRESSED) -> bytes:
     TypeError, ValueError
         If it is no `ImageInput`, or an array whose type, shape or values are not allowed.
     """
-    if isinstance(image, bytes):
-        return image
-    if isinstance(image, bytearray | memoryview):
+    if isinstance(image, bytes | bytearray | memoryview):
         return bytes(image)
     if isinstance(image, str | os.PathLike):
         return _read_file(image)
@@ -104,9 +102,8 @@ def iterate(images: Iterable[ImageInput]) -> Iterator[ImageInput]:
     single = isinstance(images, str | bytes | bytearray | memoryview | os.PathLike)
     single = single or hasattr(images, "getexif") or hasattr(images, "read") or getattr(images, "ndim", 3) < 3
     if single or not isinstance(images, Iterable):
-        raise TypeError(
-            f"images should be a list of images, not {str(images)[:80]!r} ({type(images).__name__})"
-        )
+        kind = type(images).__name__
+        raise TypeError(f"images should be a list of images, not {kind}; classify takes a single one")
     return iter(images)
 
 

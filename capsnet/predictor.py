@@ -175,9 +175,7 @@ class Predictor:
             Whether the guard compares the image with what the longest capsules draw.
         """
         count = self._count(top_k)
-        counted = ObjectCount()
-        array = self._read(image, preprocess, counted)
-        return self._classify([array], [counted], count=count, verify=verify)[0]
+        return self._classify([self._read(image, preprocess)], count, verify)[0]
 
     def classify_many(
         self,
@@ -190,19 +188,9 @@ class Predictor:
         """Classify any number of images in batches; yields for each, in order, its result or its error."""
         count, source = self._count(top_k), iterate(images)
         while group := list(islice(source, BATCH)):
-            counts = [ObjectCount() for _ in group]
-            arrays = [
-                self._try_to_read(image, preprocess, counted)
-                for image, counted in zip(group, counts, strict=True)
-            ]
-            pairs = [
-                (array, counted)
-                for array, counted in zip(arrays, counts, strict=True)
-                if not isinstance(array, CapsnetError)
-            ]
-            found = iter(
-                self._classify(*zip(*pairs, strict=True), count=count, verify=verify) if pairs else []
-            )
+            arrays = [self._try_to_read(image, preprocess) for image in group]
+            sound = [array for array in arrays if not isinstance(array, CapsnetError)]
+            found = iter(self._classify(sound, count, verify) if sound else [])
             for array in arrays:
                 yield array if isinstance(array, CapsnetError) else next(found)
 
@@ -320,10 +308,7 @@ class Predictor:
         """
         along = direction_names(directions) or []
         rows = self._rows(dimensions(dims), along)
-        if not (math.isfinite(minimum) and math.isfinite(maximum) and minimum < maximum):
-            raise _invalid("minimum", minimum, f"should be finite and less than the maximum, {maximum:g}")
-        _check_steps(steps)
-        deltas = linspace_exact(minimum, maximum, steps)
+        deltas = _deltas(minimum, maximum, steps)
         seen, index = self._encode_one(image, label, preprocess)
         (plain,) = self._graphs.decode(seen.poses[None], np.array([index]))
         pose = seen.poses[index]
@@ -464,9 +449,9 @@ class Predictor:
         images = self._draw(np.array(rows, np.float32), self._find_class(label))
         return [Png(png(image)) for image in images]
 
-    def _read(self, image: ImageInput, preprocess: str | None, counted: ObjectCount | None = None) -> Floats:
-        """Return an image as the array (C,H,W) that the network takes; raises CapsnetError."""
-        data = read(image, level=STORED)
+    def _read(self, image: ImageInput, preprocess: str | None) -> tuple[Floats, ObjectCount]:
+        """Return an image as the array (C,H,W) that the network takes, and its objects; raises CapsnetError."""
+        data, counted = read(image, level=STORED), ObjectCount()
         with _decoding():
             array: Floats = decode(
                 data,
@@ -476,14 +461,14 @@ class Predictor:
                 counted=counted,
                 digits=are_digits(self.card.classes),
             )
-        return array
+        return array, counted
 
     def _try_to_read(
-        self, image: ImageInput, preprocess: str | None, counted: ObjectCount
-    ) -> Floats | CapsnetError:
-        """Return the array of an image, or its error; raises an error that every image would have."""
+        self, image: ImageInput, preprocess: str | None
+    ) -> tuple[Floats, ObjectCount] | CapsnetError:
+        """Read an image, or return its error; raises an error that every image would have."""
         try:
-            return self._read(image, preprocess, counted)
+            return self._read(image, preprocess)
         except CapsnetError as error:
             if error.kind == "invalid-parameter":
                 raise
@@ -498,7 +483,7 @@ class Predictor:
     ) -> tuple[Capsules, int]:
         """Encode an image, and choose the capsule to draw: that of the class `label`, or the longest."""
         chosen = None if label is None else self._find_class(label)
-        (seen,) = self._encode([self._read(image, preprocess)])
+        (seen,) = self._encode([self._read(image, preprocess)[0]])
         return seen, rank(seen.lengths, 1)[0] if chosen is None else chosen
 
     def _draw(self, poses: Floats, label: int) -> Floats:
@@ -508,9 +493,9 @@ class Predictor:
         return self._graphs.decode(placed, np.array(labels))
 
     def _classify(
-        self, images: Sequence[Floats], counts: Sequence[ObjectCount], *, count: int, verify: bool
+        self, images: Sequence[tuple[Floats, ObjectCount]], count: int, verify: bool
     ) -> list[Classification]:
-        seen = self._encode(images)
+        seen = self._encode([image for image, _ in images])
         checks, drawn = self._verify(seen) if verify else ([None] * len(seen), [None] * len(seen))
         return [
             results.classification(
@@ -521,7 +506,7 @@ class Predictor:
                 ),
                 (each.image, drawing),
             )
-            for each, check, drawing, counted in zip(seen, checks, drawn, counts, strict=True)
+            for each, check, drawing, (_, counted) in zip(seen, checks, drawn, images, strict=True)
         ]
 
     def _verify(self, seen: Sequence[Capsules]) -> tuple[Sequence[Mapping[str, Any]], Sequence[Floats]]:
@@ -652,6 +637,14 @@ def _amounts(by: str, minimum: float | None, maximum: float | None, steps: int) 
         raise _invalid("minimum", lowest, allowed)
     _check_steps(steps)
     return linspace_exact(lowest, highest, steps)
+
+
+def _deltas(minimum: float, maximum: float, steps: int) -> Floats:
+    """Return the deltas (steps,) of a sweep; raises CapsnetError."""
+    if not (math.isfinite(minimum) and math.isfinite(maximum) and minimum < maximum):
+        raise _invalid("minimum", minimum, f"should be finite and less than the maximum, {maximum:g}")
+    _check_steps(steps)
+    return linspace_exact(minimum, maximum, steps)
 
 
 def _check_steps(steps: int) -> None:

@@ -100,15 +100,7 @@ def ask_each(
     asked: Mapping[str, Any],
     folder: Path | None = None,
 ) -> None:
-    """Call a method of the client for each image, write the rows, and save what was drawn in `folder`.
-
-    Parameters
-    ----------
-    method
-        A key of `REPORTS`.
-    asked
-        The method's options.
-    """
+    """Call a method of `REPORTS` for each image, with the options `asked`; write rows, save drawings in `folder`."""
     report = REPORTS[method]
 
     def row(source: Source, found: Any) -> Row:

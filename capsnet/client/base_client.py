@@ -37,8 +37,8 @@ class BaseClient(ABC):
         timeout: float = DEFAULT_TIMEOUT,
         on_retry: OnRetry = no_op,
     ) -> None:
-        if not timeout > 0:
-            raise ValueError(f"timeout is {timeout}; it should be above 0 seconds")
+        if not isinstance(timeout, int | float) or not timeout > 0:
+            raise ValueError(f"timeout is {timeout!r}; it should be a number of seconds above 0")
         if retries < 0:
             raise ValueError(f"retries is {retries}; it should be at least 0")
         url = address(server or os.environ.get(SERVER_VARIABLE) or DEFAULT_SERVER)

@@ -28,17 +28,17 @@ def test_arguments_that_are_left_out_have_no_value() -> None:
 WRONG: list[tuple[Callable[..., Any], tuple[Any, ...], str]] = [
     (whole, ("steps", 2.5), "steps should be a whole number, not 2.5"),
     (whole, ("top_k", "3"), "top_k should be a whole number, not '3'"),
-    (dimensions, ("0,3",), r"dims should be a list such as \[0, 3\], not '0,3'"),
+    (dimensions, ("0,3",), r"dims should be a list like \[0, 3\], not '0,3'"),
     (dimensions, (3,), "dims should be a list"),
     (dimensions, ([1.5],), "dims should be a list"),
-    (direction_names, ("slant",), r"directions should be a list such as \['slant', 'width'\], not 'slant'"),
+    (direction_names, ("slant",), r"directions should be a list like \['slant', 'width'\], not 'slant'"),
     (direction_names, ([3],), "directions should be a list"),
-    (movements, ([(3, 0.1)], None, None), r"moves should map .* not \[\(3, 0.1\)\]"),
-    (movements, ({"3": 0.1}, None, None), "moves should map"),
-    (movements, ({3: "a"}, None, None), "moves should map"),
-    (movements, (None, 3.0, 0.1), "moves should map"),
-    (direction_amounts, ("slant",), r"directions should map .* as \{'slant': 12\} does"),
-    (direction_amounts, ({"slant": "3"},), "directions should map"),
+    (movements, ([(3, 0.1)], None, None), r"moves should be like .* not \[\(3, 0.1\)\]"),
+    (movements, ({"3": 0.1}, None, None), "moves should be like"),
+    (movements, ({3: "a"}, None, None), "moves should be like"),
+    (movements, (None, 3.0, 0.1), "moves should be like"),
+    (direction_amounts, ("slant",), r"directions should be like \{'slant': 12\}, not 'slant'"),
+    (direction_amounts, ({"slant": "3"},), "directions should be like"),
     (pose_rows, (None,), "poses should be a list of poses, not None"),
     (pose_rows, ("abc",), "poses should be a list of poses"),
     (pose_rows, ([0.5] * 16,), r"each pose .* not 0.5; pass one pose as \[pose\]"),
@@ -56,12 +56,13 @@ def test_an_argument_of_a_wrong_type_is_named_with_an_example(
 
 def test_a_client_names_wrong_arguments_without_a_server() -> None:
     with Client("http://127.0.0.1:1") as client:
-        with pytest.raises(TypeError, match="moves should map"):
+        with pytest.raises(TypeError, match="moves should be like"):
             client.reconstruct(b"any", moves=[(3, 0.1)])  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="dims should be a list"):
             client.sweep(b"any", dims="0,3")  # type: ignore[arg-type]
-    for timeout in (0.0, -1.0, float("nan")):
-        with pytest.raises(ValueError, match=r"timeout is .*; it should be above 0 seconds"):
+    timeouts: tuple[Any, ...] = (0, -1.0, float("nan"), None, "5")
+    for timeout in timeouts:
+        with pytest.raises(ValueError, match=r"timeout is .*; it should be a number of seconds above 0"):
             Client(timeout=timeout)
     with pytest.raises(ValueError, match="retries is -1; it should be at least 0"):
         Client(retries=-1)
