@@ -660,5 +660,5 @@ def _invalid(parameter: str, value: object, allowed: str) -> CapsnetError:
 
 
 def _as_json(answer: Mapping[str, Any]) -> Any:
-    """Return the answer as JSON of the service has it, so that its numbers are the same to the last digit."""
+    """Return the answer as if it had come as JSON, so that its numbers are those of the service to the last digit."""
     return orjson.loads(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY))

@@ -53,7 +53,7 @@ class CommonOptions(NamedTuple):
 
 
 class Report(NamedTuple):
-    """How a result becomes a row, made of the image's name, the result and saved files, and the files that it has."""
+    """The output of a method: its layout, its row (from name, result and saved files), and the files of a result."""
 
     layout: Layout
     row: Callable[[str, Any, Sequence[str]], Row]
@@ -151,7 +151,7 @@ def _write_rows(common: CommonOptions, layout: Layout, made: Iterable[Row]) -> N
 
 
 def _load(model: str | None) -> "Predictor":
-    """Load a model into this process; raises CapsnetError where that fails, as where a service lacks the model."""
+    """Load a model into this process; raises CapsnetError of the kind `unknown-model` if that fails."""
     from capsnet.card import CardError  # with NumPy, which the other commands never need
     from capsnet.predictor import load
 
@@ -179,7 +179,7 @@ def _attempt(ask: Callable[[ImageInput], Result], image: ImageInput) -> Result |
 
 
 def finish(failed: Sequence[CapsnetError], asked: int, refused: bool = False) -> None:
-    """Leave with the status for the errors of so many images; return where there are none."""
+    """Exit with the status for the errors among so many images; return where there is no error."""
     if failed:
         all_busy = len(failed) == asked and all(error.is_transient for error in failed)
         leave(ExitCode.NO_SERVER if all_busy else ExitCode.SOME_FAILED)

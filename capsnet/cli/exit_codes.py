@@ -19,7 +19,7 @@ class ExitCode(IntEnum):
 HELP = """\b
 Exit status:
   0  every image has its answer
-  1  some images failed; each problem stands in its place
+  1  some images failed; each has its problem in its place
   2  wrong usage: an option, a parameter or a model that does not exist
   3  the server cannot be reached, stays busy, or is no capsnet service
   4  the server asks for an API key, or for another one

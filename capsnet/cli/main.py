@@ -49,17 +49,21 @@ def classify(
     preprocess: Preprocess = None,
     top_k: Annotated[
         int | None,
-        typer.Option("--top-k", min=1, help="Classes to give; by default one, or two for a pair model."),
+        typer.Option(
+            "--top-k", min=1, help="Number of classes; by default one, or two for a model of pairs."
+        ),
     ] = None,
     verify: Annotated[
         bool,
-        typer.Option("--verify/--no-verify", help="Let the guard say whether the model knows such images."),
+        typer.Option(
+            "--verify/--no-verify", help="Let the guard check whether the image is like training images."
+        ),
     ] = True,
     fail_on_refused: Annotated[
-        bool, typer.Option("--fail-on-refused", help="Leave with status 5 if the guard refuses an image.")
+        bool, typer.Option("--fail-on-refused", help="Exit with status 5 if the guard refuses an image.")
     ] = False,
 ) -> None:
-    """Say which class is in each image, and whether it is anything that the model knows."""
+    """Classify each image, and check whether it is like the training images."""
     if fail_on_refused and not verify:
         raise typer.BadParameter("needs the guard; leave --no-verify out", param_hint="--fail-on-refused")
     from capsnet.cli import commands
@@ -74,7 +78,7 @@ def read(
     common: "CommonOptions",
     images: Images,
     drawings: Annotated[
-        bool, typer.Option("--reconstruct", help="Add what each digit's capsule draws (JSON and CSV).")
+        bool, typer.Option("--reconstruct", help="Add the drawing of each digit's capsule (JSON and CSV).")
     ] = False,
 ) -> None:
     """Read every digit in each image, in reading order."""
@@ -94,7 +98,7 @@ def reconstruct(
             "--move",
             "-m",
             metavar="DIM=DELTA",
-            help="Add DELTA to a dimension of the pose, from 0; repeatable.",
+            help="Add DELTA to a dimension of the pose, counted from 0; repeatable.",
         ),
     ] = None,
     direction: Annotated[
@@ -110,7 +114,7 @@ def reconstruct(
     output: Output = None,
     preprocess: Preprocess = None,
 ) -> None:
-    """Draw what the model saw in each image, and the same with its pose moved."""
+    """Draw each image again from its longest capsule, and with the pose moved."""
     moves = dict(map(parse_move, move or []))
     directions = dict(map(parse_direction, direction or []))
     if len(directions) < len(direction or []):
@@ -130,7 +134,9 @@ def sweep(
     images: Images,
     dims: Annotated[
         str | None,
-        typer.Option("--dims", metavar="DIM,DIM,…", help="Dimensions of the pose, from 0; all otherwise."),
+        typer.Option(
+            "--dims", metavar="DIM,DIM,…", help="Dimensions of the pose, counted from 0; by default all."
+        ),
     ] = None,
     directions: Annotated[
         str | None,
@@ -145,7 +151,7 @@ def sweep(
     output: Output = None,
     preprocess: Preprocess = None,
 ) -> None:
-    """Draw the perturbation sheet of each image: a row for each dimension of the pose, a column for each step."""
+    """Draw a sheet of each image with its pose moved: a row for each dimension or direction, a column for each step."""
     rows = None if dims is None else parse_dims(dims)
     names = None if directions is None else directions.split(",")
     from capsnet.cli import commands
@@ -177,7 +183,7 @@ def transform(
     output: Output = None,
     preprocess: Preprocess = None,
 ) -> None:
-    """Turn, slant, scale, thicken or shift each image in steps, and say whether its pose goes where it should."""
+    """Turn, slant, scale, thicken or shift each image in steps, and compare its pose with the predicted one."""
     from capsnet.cli import commands
 
     asked = {
@@ -194,15 +200,15 @@ def explain(
     images: Images,
     method: Annotated[
         Literal["votes", "occlusion"] | None,
-        typer.Option("--method", help="By default votes where the model has them.", show_default=False),
+        typer.Option("--method", help="By default votes, if the model has them.", show_default=False),
     ] = None,
     label: Annotated[
-        str | None, typer.Option("--label", help="Class to explain; that of the longest capsule otherwise.")
+        str | None, typer.Option("--label", help="Class to explain; by default that of the longest capsule.")
     ] = None,
     output: Output = None,
     preprocess: Preprocess = None,
 ) -> None:
-    """Say where in each image the evidence for its class lies: the votes of capsules, or what covering it changes."""
+    """Locate the evidence for the class of each image: by the votes of capsules, or by occlusion."""
     from capsnet.cli import commands
 
     asked = {"method": method, "label": label, "preprocess": preprocess}
@@ -215,17 +221,19 @@ def evaluate(
     common: "CommonOptions",
     folder: Annotated[
         Path,
-        typer.Argument(metavar="FOLDER", help="One sub-folder a class, called like the model's classes."),
+        typer.Argument(
+            metavar="FOLDER", help="Folder with one sub-folder for each class, named like the class."
+        ),
     ],
     in_process: Annotated[
-        bool, typer.Option("--in-process", help="Load the model here instead of asking a service.")
+        bool, typer.Option("--in-process", help="Load the model in this process instead of asking a service.")
     ] = False,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Draw a sheet of the mistakes as a PNG file."),
     ] = None,
 ) -> None:
-    """Measure a model on a folder with one sub-folder a class: accuracy, confusions, and a sheet of the mistakes."""
+    """Measure a model on a folder with one sub-folder for each class: accuracy, confusions, a sheet of mistakes."""
     from capsnet.cli import commands
 
     commands.evaluate(common, folder, output, in_process)
@@ -263,7 +271,7 @@ def serve(
     ] = None,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
-    """Run the service here. Other settings come from the environment; options go before it."""
+    """Run the service. Options override environment variables, which hold all other settings."""
     from capsnet.cli.serve import serve as run
 
     options = {"models": models, "host": host, "port": port, "workers": workers}

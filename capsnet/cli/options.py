@@ -26,51 +26,54 @@ ApiKey = Annotated[
         "--api-key",
         envvar="CAPSNET_API_KEY",
         metavar="KEY",
-        help="Key, where the service asks for one. Better in the variable, where no list of processes shows it.",
+        help="Key, if the service asks for one. Better in the variable, which lists of processes do not show.",
         show_default=False,
     ),
 ]
 Model = Annotated[
-    str | None, typer.Option("--model", help="Model that answers; the service's own choice otherwise.")
+    str | None, typer.Option("--model", help="Name of the model; by default the service's default model.")
 ]
 Preprocess = Annotated[
     str | None,
-    typer.Option(
-        "--preprocess", help="How images are read, if not as the model's card says; none: only resize."
-    ),
+    typer.Option("--preprocess", help="none, mnist, fashion or resize; by default as the model's card says."),
 ]
 Label = Annotated[
-    str | None, typer.Option("--label", help="Class whose capsule is drawn; the longest otherwise.")
+    str | None,
+    typer.Option("--label", help="Class whose capsule is drawn; by default that of the longest capsule."),
 ]
 OutputFormat = Annotated[
     Format | None,
     typer.Option(
         "--format",
         "-f",
-        help="By default a table on a terminal and jsonl elsewhere; jsonl and csv have everything.",
+        help="By default a table on a terminal, and jsonl elsewhere; jsonl and csv hold the whole answer.",
         show_default=False,
     ),
 ]
 Output = Annotated[
     Path | None,
     typer.Option(
-        "--output", "-o", metavar="FOLDER", help="Save the images as PNG files there.", show_default=False
+        "--output",
+        "-o",
+        metavar="FOLDER",
+        help="Save drawings as PNG files in this folder.",
+        show_default=False,
     ),
 ]
-Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, max=256, help="Requests under way at a time.")]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, max=256, help="Number of requests at a time.")]
 Retries = Annotated[
     int,
     typer.Option(
         "--retries",
         min=0,
         max=1000,
-        help="Repetitions of a request that finds no server or a busy one (429, 503).",
+        help="Retries of a request that finds no server, or a busy one (429, 503).",
     ),
 ]
 Timeout = Annotated[
     float,
     typer.Option(
-        "--timeout", min=0.1, max=86400, metavar="SECONDS", help="For one request with its repetitions."
+        "--timeout", min=0.1, max=86400, metavar="SECONDS", help="Time for one request with its retries."
     ),
 ]
 

@@ -20,10 +20,10 @@ class Guesser:
 
     classes = CLASSES
 
-    def classify_many(self, pictures: Iterable[Path]) -> Iterator[Classification | CapsnetError]:
-        for path in pictures:
+    def classify_many(self, images: Iterable[Path]) -> Iterator[Classification | CapsnetError]:
+        for path in images:
             if path.stem == "broken":
-                yield CapsnetError("no picture", kind="not-an-image")
+                yield CapsnetError("no image", kind="not-an-image")
             else:
                 first = Prediction(0, "cat", 0.9)
                 yield Classification("guess", "1", (first,), Check(1.0, 2.0, accepted=path.stem != "odd"), {})
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
         path = tmp_path / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (40, 30), (200, 30, 30)).save(path)
-    (tmp_path / "cat" / "Thumbs.db").write_bytes(b"no picture")
+    (tmp_path / "cat" / "Thumbs.db").write_bytes(b"no image")
     return tmp_path
 
 

@@ -67,8 +67,8 @@ def test_classifies_as_the_service_does(
     service: Client, digits: DatasetPart, photograph: bytes, name: str
 ) -> None:
     model = load(name)
-    for picture in [*digits.images[:12, 0], photograph]:
-        found, expected = model(picture, top_k=2), service.classify(picture, model=name, top_k=2)
+    for image in [*digits.images[:12, 0], photograph]:
+        found, expected = model(image, top_k=2), service.classify(image, model=name, top_k=2)
         same(found.answer, expected.answer)
         assert found.reconstruction is not None
         assert expected.reconstruction is not None
@@ -181,10 +181,10 @@ def test_an_array_that_is_no_image_is_refused_in_words(model: Predictor, pixels:
 
 
 def test_many_images_give_results_and_errors_in_order(model: Predictor, digits: DatasetPart) -> None:
-    pictures: list[Any] = [*digits.images[:70, 0]]
-    pictures.insert(3, b"no image")
-    pictures.insert(5, ROOT / "no such file")
-    found = list(model.classify_many(pictures))
+    images: list[Any] = [*digits.images[:70, 0]]
+    images.insert(3, b"no image")
+    images.insert(5, ROOT / "no such file")
+    found = list(model.classify_many(images))
     kinds = [each.kind for each in found if isinstance(each, CapsnetError)]
     assert (len(found), kinds) == (72, ["not-an-image", "unreadable-file"])
     labels = [each.label for each in found if isinstance(each, Classification)]
@@ -193,7 +193,7 @@ def test_many_images_give_results_and_errors_in_order(model: Predictor, digits: 
     with pytest.raises(TypeError, match="should be a list of images, not"):
         next(model.classify_many("seven.png"))
     with pytest.raises(CapsnetError, match="preprocess"):
-        next(model.classify_many(pictures, preprocess="none such"))
+        next(model.classify_many(images, preprocess="none such"))
 
 
 def test_a_movement_may_be_given_as_a_pair(model: Predictor, seven: bytes) -> None:

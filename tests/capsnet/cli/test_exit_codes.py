@@ -77,7 +77,7 @@ def test_help_names_every_status() -> None:
             assert re.search(rf"^ +{status}  ", shown, re.MULTILINE)
 
 
-def test_a_picture_that_the_guard_refuses_can_fail(tmp_path: Path, seven: bytes) -> None:
+def test_an_image_that_the_guard_refuses_can_fail(tmp_path: Path, seven: bytes) -> None:
     card = write_tiny_model(tmp_path / "models" / "mnist")
     variants = {
         name: dataclasses.replace(variant, guard=dataclasses.replace(variant.guard, p95=(-1.0,) * 10))
@@ -142,7 +142,7 @@ def test_an_interrupt_ends_at_once_and_cleanly(folder: Path) -> None:
     assert (out, err) == (b"", b"")
 
 
-def test_a_server_that_stays_busy_is_told_from_pictures_that_fail(places: dict[str, Path]) -> None:
+def test_a_server_that_stays_busy_is_told_from_images_that_fail(places: dict[str, Path]) -> None:
     with scripted(
         Reply(503, b'{"detail": "full", "status": 503}', {"Content-Type": "application/problem+json"})
     ) as busy:

@@ -33,7 +33,7 @@ def names(*arguments: str) -> list[str]:
 
 
 @pytest.mark.usefixtures("tree")
-def test_a_folder_gives_its_pictures_and_those_of_its_sub_folders() -> None:
+def test_a_folder_gives_its_images_and_those_of_its_sub_folders() -> None:
     assert names(".") == ["7.png", "[7].png", "a.JPG", "b.png", "sub/c.webp", "sub/deep/a.png"]
     assert names("sub", "b.png", "sub") == [
         "sub/c.webp",
@@ -76,7 +76,7 @@ def test_nothing_found_is_a_problem_in_its_place(argument: str, words: str) -> N
 
 
 @pytest.mark.usefixtures("tree")
-def test_pictures_of_one_name_get_files_of_several() -> None:
+def test_images_of_one_name_get_files_of_several() -> None:
     assert [source.stem for source in resolve_inputs(["a.JPG", "sub", "b.png"])] == ["a", "c", "a-2", "b"]
 
 

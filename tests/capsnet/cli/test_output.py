@@ -66,7 +66,7 @@ def test_json_lines_and_csv_hold_everything(server: Server, folder: Path) -> Non
             assert len(json.loads(row["poses"])) == len(json.loads(row["lengths"])) == 10
 
 
-def test_a_picture_from_standard_input_and_a_quoted_pattern(
+def test_an_image_from_standard_input_and_a_quoted_pattern(
     server: Server, folder: Path, seven: bytes
 ) -> None:
     words = ("classify", "-", "odd/0[01].png", "--top-k", "2", "--model", "pair", "--no-verify")
@@ -98,12 +98,12 @@ def test_a_table_in_a_file_is_as_wide_as_it_must_be(server: Server) -> None:
     assert cards[0]["config"]["pose_dim"] == 16
 
 
-def test_pictures_are_saved_under_names_that_do_not_collide(
+def test_images_are_saved_under_names_that_do_not_collide(
     server: Server, folder: Path, tmp_path: Path
 ) -> None:
     words = ("--output", tmp_path / "new" / "folder", "--label", "3")
-    pictures = (folder / "even" / "00.png", folder / "odd" / "00.png")
-    out, _ = capsnet("reconstruct", *pictures, "--move", "3=0.5", "-m", "0=-.25", *words, server=server.url)
+    images = (folder / "even" / "00.png", folder / "odd" / "00.png")
+    out, _ = capsnet("reconstruct", *images, "--move", "3=0.5", "-m", "0=-.25", *words, server=server.url)
     first, second = (json.loads(line) for line in out.splitlines())
     assert first["perturbations"] == [{"dim": 3, "delta": 0.5}, {"dim": 0, "delta": -0.25}]
     assert first["capsule"]["index"] == 3
@@ -114,11 +114,11 @@ def test_pictures_are_saved_under_names_that_do_not_collide(
     ]
     query = "/reconstruct?label=3&dim=3&delta=0.5&dim=0&delta=-0.25"
     headers = {"Accept": "image/png"}
-    direct = server.client.post(query, files={"file": pictures[0].read_bytes()}, headers=headers).content
+    direct = server.client.post(query, files={"file": images[0].read_bytes()}, headers=headers).content
     assert Path(first["saved"][2]).read_bytes() == direct
 
     out, _ = capsnet(
-        "sweep", *pictures, "--dims", "0,3", "--steps", "5", *words, "-f", "csv", server=server.url
+        "sweep", *images, "--dims", "0,3", "--steps", "5", *words, "-f", "csv", server=server.url
     )
     rows = list(csv.DictReader(io.StringIO(out)))
     assert [len(row) for row in json.loads(rows[0]["frames"])] == [5, 5]
@@ -128,18 +128,18 @@ def test_pictures_are_saved_under_names_that_do_not_collide(
 
 
 def test_an_explanation_is_told_and_drawn(server: Server, tmp_path: Path, seven: bytes) -> None:
-    picture = tmp_path / "seven.png"
-    picture.write_bytes(seven)
-    words = ("explain", picture, "--label", "2", "--output", tmp_path / "drawn")
+    image = tmp_path / "seven.png"
+    image.write_bytes(seven)
+    words = ("explain", image, "--label", "2", "--output", tmp_path / "drawn")
     out, _ = capsnet(*words, server=server.url)
     record = json.loads(out)
     assert (record["method"], record["capsule"]["label"]) == ("occlusion", "2")
     (saved,) = record["saved"]
     assert Png(Path(saved).read_bytes()).pixels().shape == (28, 56, 3)  # the input beside the map
-    out, _ = capsnet("explain", picture, "--format", "csv", server=server.url)
+    out, _ = capsnet("explain", image, "--format", "csv", server=server.url)
     (row,) = csv.DictReader(io.StringIO(out))
     assert np.array(json.loads(row["heat"])).shape == (28, 28)
-    _, err = capsnet("explain", picture, "--method", "votes", server=server.url, status=ExitCode.USAGE)
+    _, err = capsnet("explain", image, "--method", "votes", server=server.url, status=ExitCode.USAGE)
     assert "have no place in the image" in err
 
 

@@ -1,4 +1,4 @@
-"""Many pictures: in order, in batches, a few at a time, and one bad one hurts no other."""
+"""Many images: in order, in batches, a few at a time, and one bad one hurts no other."""
 
 import threading
 import time
@@ -16,29 +16,29 @@ from tests.app.server_process import Server, png, serving
 from training.data.datasets import DatasetPart
 
 
-def test_results_come_in_order_and_one_bad_picture_is_an_error_in_its_place(
+def test_results_come_in_order_and_one_bad_image_is_an_error_in_its_place(
     server: Server, digits: DatasetPart, tmp_path: Path
 ) -> None:
-    pictures: list[bytes | Path] = [png(pixels[0]) for pixels in digits.images[:70]]
-    pictures[3], pictures[40], pictures[69] = b"no picture", tmp_path / "missing.png", b""
+    images: list[bytes | Path] = [png(pixels[0]) for pixels in digits.images[:70]]
+    images[3], images[40], images[69] = b"no image", tmp_path / "missing.png", b""
     with Client(server.url) as client:
-        outcomes = list(client.classify_many(pictures))
+        outcomes = list(client.classify_many(images))
         assert len(outcomes) == 70
-        for index, (picture, outcome) in enumerate(zip(pictures, outcomes, strict=True)):
+        for index, (image, outcome) in enumerate(zip(images, outcomes, strict=True)):
             if index in (3, 40, 69):
                 assert isinstance(outcome, CapsnetError)
             else:
                 assert isinstance(outcome, Classification)
                 if index % 10 == 0:
-                    assert outcome.label == client.classify(picture).label
+                    assert outcome.label == client.classify(image).label
     bad = [outcome.kind for outcome in outcomes if isinstance(outcome, CapsnetError)]
     assert bad == ["not-an-image", "unreadable-file", "not-an-image"]
 
 
-@pytest.mark.parametrize("picture", ["digits/seven.png", b"bytes", Path("seven.png")])
-def test_one_picture_is_not_many(picture: Any) -> None:
+@pytest.mark.parametrize("image", ["digits/seven.png", b"bytes", Path("seven.png")])
+def test_one_image_is_not_many(image: Any) -> None:
     with Client(api_key="x") as client, pytest.raises(TypeError, match="should be a list of images, not"):
-        list(client.classify_many(picture))
+        list(client.classify_many(image))
 
 
 def test_no_request_under_way_is_no_way_to_ask() -> None:
@@ -49,14 +49,14 @@ def test_no_request_under_way_is_no_way_to_ask() -> None:
 def test_a_service_that_takes_few_at_a_time_gets_fewer(
     tiny_models: Path, tmp_path: Path, digits: DatasetPart
 ) -> None:
-    pictures = [png(pixels[0]) for pixels in digits.images[:70]]
+    images = [png(pixels[0]) for pixels in digits.images[:70]]
     with serving(tmp_path / "log", models=tiny_models, max_queue=8) as running, Client(running.url) as client:
-        outcomes = list(client.classify_many(pictures, jobs=1))
+        outcomes = list(client.classify_many(images, jobs=1))
     assert all(isinstance(outcome, Classification) for outcome in outcomes)
     assert len(outcomes) == 70
 
 
-def test_what_is_wrong_with_every_picture_is_raised(server: Server, seven: bytes) -> None:
+def test_what_is_wrong_with_every_image_is_raised(server: Server, seven: bytes) -> None:
     with Client(server.url) as client, pytest.raises(CapsnetError, match="no model is called 'x'"):
         list(client.classify_many([seven] * 3, model="x"))
     with Client("http://127.0.0.1:1", retries=0) as client, pytest.raises(CapsnetError, match="cannot be"):
@@ -69,12 +69,12 @@ def test_batches_are_bounded_and_lose_nothing(sizes: list[int]) -> None:
         def __init__(self, nbytes: int) -> None:
             self.nbytes = nbytes
 
-    pictures = list(map(Sized, sizes))
-    batches = list(groups(pictures))  # type: ignore[arg-type]
-    assert [picture for batch in batches for picture in batch] == pictures
+    images = list(map(Sized, sizes))
+    batches = list(groups(images))  # type: ignore[arg-type]
+    assert [image for batch in batches for image in batch] == images
     for batch in batches:
         assert 1 <= len(batch) <= BATCH_IMAGES
-        assert len(batch) == 1 or sum(picture.nbytes for picture in batch) <= BATCH_BYTES  # type: ignore[union-attr, misc]
+        assert len(batch) == 1 or sum(image.nbytes for image in batch) <= BATCH_BYTES  # type: ignore[union-attr, misc]
 
 
 def test_no_more_than_the_jobs_are_under_way_and_few_items_are_taken_ahead() -> None:

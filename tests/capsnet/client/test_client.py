@@ -1,4 +1,4 @@
-"""Every call of both clients, against a real service and what plain HTTP says of the same picture."""
+"""Every call of both clients, against a real service and what plain HTTP says of the same image."""
 
 import asyncio
 import inspect
@@ -41,13 +41,13 @@ def test_classify_gives_what_the_route_gives(client: httpx.Client, connection: C
     assert connection.classify(seven, model="pair").model == "pair"
 
 
-def test_a_picture_may_be_anything_that_holds_one(connection: Client, seven: bytes, tmp_path: Path) -> None:
+def test_an_image_may_be_anything_that_holds_one(connection: Client, seven: bytes, tmp_path: Path) -> None:
     path = tmp_path / "seven.png"
     path.write_bytes(seven)
     pixels = np.asarray(Image.open(io.BytesIO(seven)))
     expected = connection.classify(seven).answer
-    for picture in (path, str(path), io.BytesIO(seven), pixels, pixels / 255, Image.open(io.BytesIO(seven))):
-        assert connection.classify(picture).answer == expected
+    for image in (path, str(path), io.BytesIO(seven), pixels, pixels / 255, Image.open(io.BytesIO(seven))):
+        assert connection.classify(image).answer == expected
     with pytest.raises(ValueError, match="from 0 to 255"):
         connection.classify(pixels / 1.0)
     for shape in ((0, 28), (28,), (28, 28, 5)):
@@ -69,8 +69,8 @@ def test_reconstruct_moves_the_pose(client: httpx.Client, connection: Client, se
     assert drawn.distance == answer["distance"]
     moved = np.flatnonzero(drawn.perturbed_pose != drawn.pose)
     assert moved.tolist() == [3, 5]
-    for picture in (drawn.input, drawn.reconstruction, drawn.perturbed):
-        assert picture.pixels().shape == (28, 28)
+    for image in (drawn.input, drawn.reconstruction, drawn.perturbed):
+        assert image.pixels().shape == (28, 28)
     assert drawn.perturbed != drawn.reconstruction
 
 
@@ -162,7 +162,7 @@ def test_an_error_carries_the_fields_of_the_problem(connection: Client, seven: b
     assert error.detail == str(error)
     assert error.request_id
     with pytest.raises(CapsnetError, match="not a picture") as broken:
-        connection.classify(b"no picture")
+        connection.classify(b"no image")
     assert broken.value.as_problem()["type"] == "urn:problem-type:capsnet:not-an-image"
     with pytest.raises(CapsnetError, match=r"nowhere\.png: No such file") as missing:
         connection.classify("nowhere.png")
