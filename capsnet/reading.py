@@ -53,10 +53,9 @@ VERY_WIDE = (
 LEAST_WIDE = 0.5  # anything narrower is not cut, whatever the guard says of it
 MOST_DIVIDED = 16  # strokes of a page that are cut: each makes up to thirty pieces
 DOUBTFUL = 1.2  # strangeness, from which on strokes that are not wide may be several digits
-UNKNOWN = 1.6  # least strangeness over the guard's limit, from which on something is no digit
-HOPELESS = 2.2  # strangeness as it stands, from which on no further look helps
-CLEARLY = 1.4  # the same, from which on it may be a letter
-STRICT = 1.1  # the same instead of `UNKNOWN`, where something else on the page may be a letter
+UNKNOWN = 4.8  # mean distance of what the guard refuses from what capsules draw, from which on it is no digit
+PERHAPS = 4.2  # the same, from which on it may be a letter
+STRICT = 3.3  # the same instead of `UNKNOWN`, where something else on the page may be a letter
 A_CUT = 0.3  # strangeness that one cut more must save: fewer pieces are likelier
 TWO = 1.1  # width over height at which strokes are as likely one digit as two
 GAIN = 0.2  # strangeness that pieces must save, the width counted in
@@ -80,11 +79,14 @@ class Sight(NamedTuple):
         (J,) and (J,D).
     strangeness
         Over the guard's limit: accepted up to 1.
+    distance
+        From what the longest capsule draws.
     """
 
     lengths: Floats
     poses: Floats
     strangeness: float
+    distance: float
 
 
 class Digit(NamedTuple):
@@ -185,15 +187,16 @@ class Page:
         for number, division in self.divisions.items():
             starts[number] = start
             start += len(division.pieces)
-        least = [min(each.strangeness for each in (seen[n], *looks.get(n, ()))) for n in range(count)]
-        limits = _limits([each.box for line in self.lines for each in line], least)
+        known = _known(
+            [each.box for line in self.lines for each in line],
+            [_distance(seen[number], looks.get(number, ())) for number in range(count)],
+        )
         lines, number = [], 0
         for line in self.lines:
             digits: list[Digit] = []
             for strokes in line:
-                whole = self._digit(
-                    strokes, seen[number], images[number], looks.get(number, ()), limits[number]
-                )
+                whole = self._digit(strokes, seen[number], images[number], looks.get(number, ()))
+                whole = whole if known[number] else whole._replace(index=None)
                 cut = self.divisions.get(number)
                 if cut is None:
                     digits.append(whole)
@@ -212,9 +215,7 @@ class Page:
         gain = GAIN_AMONG if sum(map(len, self.lines)) > 1 else GAIN
         if path is None or _saved(cost_of(division, seen, path), strange, whole.box) < gain:
             return [whole._replace(certain=strange <= 1 or not wide)]
-        pieces = [
-            self._digit(division.pieces[index], seen[index], images[index], (), LIKE_DIGITS) for index in path
-        ]
+        pieces = [self._digit(division.pieces[index], seen[index], images[index]) for index in path]
         certain = all(seen[index].strangeness <= 1 for index in path)
         if not wide and (not certain or len({piece.capsule for piece in pieces}) == 1):
             return [whole]  # two like strokes are rather a letter, such as N or V
@@ -225,16 +226,14 @@ class Page:
         strokes: Strokes,
         sight: Sight,
         image: Floats,
-        looks: Sequence[Sight],
-        unknown: float,
+        looks: Sequence[Sight] = (),
     ) -> Digit:
         across, down = self.scale
         left, top, right, bottom = strokes.box
         box = (round(left * across), round(top * down), round(right * across), round(bottom * down))
-        capsule = int(np.mean([each.lengths for each in (sight, *looks)], axis=0).argmax())
-        least = min(each.strangeness for each in (sight, *looks))
-        known = least <= unknown and sight.strangeness <= HOPELESS
-        return Digit(box, capsule, capsule if known else None, sight, image, certain=True)
+        best = min((sight, *looks), key=lambda each: each.strangeness)
+        capsule = int(best.lengths.argmax())
+        return Digit(box, capsule, capsule, sight, image, certain=True)
 
 
 def sights(limits: Guard, images: Floats, lengths: Floats, poses: Floats, distances: Floats) -> list[Sight]:
@@ -243,7 +242,8 @@ def sights(limits: Guard, images: Floats, lengths: Floats, poses: Floats, distan
         return []
     own = np.array(limits.p95)[lengths.argmax(axis=1)]
     strangeness = guard.strangeness(limits, distances, images, lengths) / own
-    return [Sight(*each) for each in zip(lengths, poses, strangeness.tolist(), strict=True)]
+    every = zip(lengths, poses, strangeness.tolist(), distances.tolist(), strict=True)
+    return [Sight(*each) for each in every]
 
 
 def check_model(card: ModelCard) -> None:
@@ -409,17 +409,26 @@ def _strokes(
     values = np.asarray(small)
     if drawing:
         return separate_digits(values / np.float32(255), 0.0), small.size
-    if panel := find_panel(values):
-        found = separate_digits(*stroke_contrast(np.ascontiguousarray(values[panel]), POLARITY_EDGE))
-        if found:
-            rows, columns = panel
-            return [
-                Strokes(each.values, each.left + columns.start, each.top + rows.start) for each in found
-            ], small.size
     contrast, noise = stroke_contrast(values, POLARITY_EDGE)
+    if panel := find_panel(values):
+        rows, columns = panel
+        inside = separate_digits(*stroke_contrast(np.ascontiguousarray(values[panel]), POLARITY_EDGE))
+        found = [Strokes(each.values, each.left + columns.start, each.top + rows.start) for each in inside]
+        everything = separate_digits(contrast, noise)
+        # The inside of a 0 with a mark in it is no panel where more digits stand beside it.
+        if len(everything) > len(found) and any(_lies_within(panel, each) for each in everything):
+            found = everything
+        if found:
+            return found, small.size
     if contrast.max() < FAINT and (coloured := _coloured(image, data, max_pixels)) is not None:
         return separate_digits(*stroke_contrast(coloured, POLARITY_EDGE)), coloured.shape[::-1]
     return separate_digits(contrast, noise), small.size
+
+
+def _lies_within(panel: tuple[slice, slice], strokes: Strokes) -> bool:
+    rows, columns = panel
+    left, top, right, bottom = strokes.box
+    return left <= columns.start and columns.stop <= right and top <= rows.start and rows.stop <= bottom
 
 
 def _coloured(image: Any, data: bytes, max_pixels: int) -> np.ndarray | None:
@@ -469,13 +478,18 @@ def _warped(strokes: Strokes, slant: float, stretch: float) -> Strokes:
     return Strokes(values[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], strokes.left, strokes.top)
 
 
-def _limits(boxes: Sequence[tuple[int, int, int, int]], least: Sequence[float]) -> list[float]:
-    """How strange each place may be that is still a digit: less where another place on the page is none.
+def _distance(sight: Sight, looks: Sequence[Sight]) -> float:
+    """How far something is on average from what capsules draw of it; 0 where the guard accepts it."""
+    return 0.0 if sight.strangeness <= 1 else float(np.mean([each.distance for each in (sight, *looks)]))
+
+
+def _known(boxes: Sequence[tuple[int, int, int, int]], distances: Sequence[float]) -> list[bool]:
+    """Which places are digits; fewer where another place on the page may be a letter.
 
     Wide strokes may be several digits, so they say nothing of others.
     """
-    strange = {n for n, box in enumerate(boxes) if not _is_wide(box) and least[n] > CLEARLY}
-    return [STRICT if strange - {number} else UNKNOWN for number in range(len(boxes))]
+    letters = {n for n, box in enumerate(boxes) if not _is_wide(box) and distances[n] > PERHAPS}
+    return [each <= (STRICT if letters - {n} else UNKNOWN) for n, each in enumerate(distances)]
 
 
 def _is_wide(box: tuple[int, int, int, int]) -> bool:
