@@ -46,24 +46,18 @@ Floats = NDArray[np.float32]
 MOST_DIGITS = 64
 READING_EDGE = 1000  # pixels of the longer edge: enough for a line of 12 digits in pencil
 POLARITY_EDGE = 480  # the same where it is judged whether strokes are dark or light: they are thin
-WIDE = 1.05  # width over height, from which on strokes may be several digits
-VERY_WIDE = (
-    1.4  # the same, from which on they may be several although the guard accepts them: few digits are as wide
-)
+WIDE = 1.05  # width over height, from which on strokes are rather several digits
 LEAST_WIDE = 0.5  # anything narrower is not cut, whatever the guard says of it
 MOST_DIVIDED = 16  # strokes of a page that are cut: each makes up to thirty pieces
-DOUBTFUL = 1.2  # strangeness, from which on strokes that are not wide may be several digits
 UNKNOWN = 4.8  # mean distance of what the guard refuses from what capsules draw, from which on it is no digit
 PERHAPS = 4.2  # the same, from which on it may be a letter
 STRICT = 3.3  # the same instead of `UNKNOWN`, where something else on the page may be a letter
-A_CUT = 0.3  # strangeness that one cut more must save: fewer pieces are likelier
 TWO = 1.1  # width over height at which strokes are as likely one digit as two
-GAIN = 0.2  # strangeness that pieces must save, the width counted in
-GAIN_AMONG = 1.2  # the same where other digits stand apart, so that few touch
+AMONG = 1.2  # strangeness that pieces must save where other digits stand apart, so that few touch
 SHORT = 0.8  # of the whole's height: a piece that is lower is less likely a digit by itself
 LIKE_DIGITS = 1.9  # strangeness of each piece, at most
-MOST_SHARED = 0.2  # of the ink, that lies between where a piece ends and where the next one begins
-SHARED = 1.5  # strangeness that all of the ink would add there
+SHARED = 1.5  # strangeness that all of the ink adds where it lies between the end of a piece and the next one's start
+ONE = 1  # the class that two upright strokes of a letter are read as
 MOST_AGAIN = 32  # refused strokes of a page that are looked at again, slanted and stretched
 LOOKS = ((0.2, 1.0), (-0.2, 1.0), (0.0, 0.75), (0.0, 1.25))  # slant and width of each further look
 LEAST_INK = 0.3  # of full strokes, that counts when they are cropped
@@ -212,13 +206,15 @@ class Page:
         """The whole, or the pieces that the network knows better."""
         path = best_path(division, seen)
         wide, strange = _is_wide(whole.box), whole.sight.strangeness
-        gain = GAIN_AMONG if sum(map(len, self.lines)) > 1 else GAIN
-        if path is None or _saved(cost_of(division, seen, path), strange, whole.box) < gain:
+        among = sum(map(len, self.lines)) > 1
+        least = AMONG if among else 0.0
+        if path is None or _saved(cost_of(division, seen, path), strange, whole.box) < least:
             return [whole._replace(certain=strange <= 1 or not wide)]
         pieces = [self._digit(division.pieces[index], seen[index], images[index]) for index in path]
         certain = all(seen[index].strangeness <= 1 for index in path)
-        if not wide and (not certain or len({piece.capsule for piece in pieces}) == 1):
-            return [whole]  # two like strokes are rather a letter, such as N or V
+        upright = {piece.capsule for piece in pieces} == {ONE}
+        if not wide and (upright or (among and not certain)):
+            return [whole]  # rather a letter, such as N or V
         return [piece._replace(certain=certain) for piece in pieces]
 
     def _digit(
@@ -285,15 +281,11 @@ def answer_of(lines: Sequence[Sequence[Digit]], classes: Sequence[str], found: i
 
 
 def cost_of(division: Division, seen: Sequence[Sight], path: Sequence[int]) -> float:
-    """How unlike digits some pieces are together, with what they share of each other's strokes."""
-    heights = [division.heights[index] for index in path]
-    strangeness = [
-        seen[index].strangeness + max(0.0, SHORT - height)
-        for index, height in zip(path, heights, strict=True)
-    ]
+    """How unlike digits some pieces are together; lower ones are less likely digits, and those that share strokes."""
+    strangeness = [seen[index].strangeness + 1 - division.heights[index] for index in path]
     between = [division.between[index] for index in path]
     shared = sum(_shared(division, before[1], after[0]) for before, after in pairwise(between))
-    return float(np.mean(strangeness)) + A_CUT * (len(path) - 2) + SHARED * shared
+    return float(np.mean(strangeness)) + SHARED * shared
 
 
 def best_path(division: Division, seen: Sequence[Sight]) -> list[int] | None:
@@ -307,19 +299,19 @@ def best_path(division: Division, seen: Sequence[Sight]) -> list[int] | None:
             [*path, index]
             for index, (first, last) in enumerate(division.between)
             if last == node and seen[index].strangeness <= LIKE_DIGITS
-            for before, path in best.items()
-            if _follows(division, path, before, first)
+            for path in best.values()
+            if _follows(division, path, first)
         ]
         if options:
             best[node] = min(options, key=lambda path: cost_of(division, seen, path))
     return best.get(division.last)
 
 
-def _follows(division: Division, path: Sequence[int], before: int, first: int) -> bool:
-    """Whether a piece from the cut `first` may follow pieces that end at the cut `before`."""
+def _follows(division: Division, path: Sequence[int], first: int) -> bool:
+    """Whether a piece from the cut `first` may follow other pieces."""
     if not path or first == 0:
         return not path and first == 0
-    return division.between[path[-1]][0] < first and _shared(division, before, first) <= MOST_SHARED
+    return division.between[path[-1]][0] < first
 
 
 def _shared(division: Division, one: int, other: int) -> float:
@@ -428,7 +420,7 @@ def _strokes(
 def _lies_within(panel: tuple[slice, slice], strokes: Strokes) -> bool:
     rows, columns = panel
     left, top, right, bottom = strokes.box
-    return left <= columns.start and columns.stop <= right and top <= rows.start and rows.stop <= bottom
+    return bool(left <= columns.start and columns.stop <= right and top <= rows.start and rows.stop <= bottom)
 
 
 def _coloured(image: Any, data: bytes, max_pixels: int) -> np.ndarray | None:
@@ -498,12 +490,9 @@ def _is_wide(box: tuple[int, int, int, int]) -> bool:
 
 
 def _may_be_several(strokes: Strokes, sight: Sight) -> bool:
-    """Whether strokes are so wide that they are hardly one digit, or refused and wide enough for two."""
+    """Whether strokes are refused and wide enough for two digits."""
     height, width = strokes.values.shape
-    if width > VERY_WIDE * height:
-        return True
-    limit = 1.0 if width > WIDE * height else DOUBTFUL
-    return width > LEAST_WIDE * height and sight.strangeness > limit
+    return width > LEAST_WIDE * height and sight.strangeness > 1
 
 
 def _saved(cost: float, whole: float, box: tuple[int, int, int, int]) -> float:
