@@ -49,12 +49,13 @@ POLARITY_EDGE = 480  # the same where it is judged whether strokes are dark or l
 WIDE = 1.05  # width over height, from which on strokes are rather several digits
 LEAST_WIDE = 0.5  # anything narrower is not cut, whatever the guard says of it
 MOST_DIVIDED = 16  # strokes of a page that are cut: each makes up to thirty pieces
-UNKNOWN = 4.8  # mean distance of what the guard refuses from what capsules draw, from which on it is no digit
-PERHAPS = 4.2  # the same, from which on it may be a letter
-STRICT = 3.3  # the same instead of `UNKNOWN`, where something else on the page may be a letter
+UNKNOWN = (
+    2.3  # usual distances of what the guard refuses from what capsules draw, from which on it is no digit
+)
+PERHAPS = 2.0  # the same, from which on it may be a letter
+STRICT = 1.6  # the same instead of `UNKNOWN`, where something else on the page may be a letter
 TWO = 1.1  # width over height at which strokes are as likely one digit as two
 AMONG = 1.2  # strangeness that pieces must save where other digits stand apart, so that few touch
-SHORT = 0.8  # of the whole's height: a piece that is lower is less likely a digit by itself
 LIKE_DIGITS = 1.9  # strangeness of each piece, at most
 SHARED = 1.5  # strangeness that all of the ink adds where it lies between the end of a piece and the next one's start
 ONE = 1  # the class that two upright strokes of a letter are read as
@@ -74,7 +75,7 @@ class Sight(NamedTuple):
     strangeness
         Over the guard's limit: accepted up to 1.
     distance
-        From what the longest capsule draws.
+        From what the longest capsule draws, in usual distances of all classes together.
     """
 
     lengths: Floats
@@ -238,7 +239,8 @@ def sights(limits: Guard, images: Floats, lengths: Floats, poses: Floats, distan
         return []
     own = np.array(limits.p95)[lengths.argmax(axis=1)]
     strangeness = guard.strangeness(limits, distances, images, lengths) / own
-    every = zip(lengths, poses, strangeness.tolist(), distances.tolist(), strict=True)
+    usual = np.mean(limits.distance)
+    every = zip(lengths, poses, strangeness.tolist(), (distances / usual).tolist(), strict=True)
     return [Sight(*each) for each in every]
 
 
