@@ -46,25 +46,19 @@ Floats = NDArray[np.float32]
 MOST_DIGITS = 64
 READING_EDGE = 1000  # pixels of the longer edge: enough for a line of 12 digits in pencil
 POLARITY_EDGE = 480  # the same where it is judged whether strokes are dark or light: they are thin
-WIDE = 1.05  # width over height, from which on strokes may be several digits
-VERY_WIDE = (
-    1.4  # the same, from which on they may be several although the guard accepts them: few digits are as wide
-)
+WIDE = 1.05  # width over height, from which on strokes are rather several digits
 LEAST_WIDE = 0.5  # anything narrower is not cut, whatever the guard says of it
 MOST_DIVIDED = 16  # strokes of a page that are cut: each makes up to thirty pieces
-DOUBTFUL = 1.2  # strangeness, from which on strokes that are not wide may be several digits
-UNKNOWN = 1.6  # least strangeness over the guard's limit, from which on something is no digit
-HOPELESS = 2.2  # strangeness as it stands, from which on no further look helps
-CLEARLY = 1.4  # the same, from which on it may be a letter
-STRICT = 1.1  # the same instead of `UNKNOWN`, where something else on the page may be a letter
-A_CUT = 0.3  # strangeness that one cut more must save: fewer pieces are likelier
+UNKNOWN = 2.3  # reference distances of a refused crop from its drawing, above which it is no digit
+PERHAPS = 2.0  # the same, above which it may be a letter
+STRICT = 1.6  # the same instead of `UNKNOWN`, where something else on the page may be a letter
 TWO = 1.1  # width over height at which strokes are as likely one digit as two
-GAIN = 0.2  # strangeness that pieces must save, the width counted in
-GAIN_AMONG = 1.2  # the same where other digits stand apart, so that few touch
-SHORT = 0.8  # of the whole's height: a piece that is lower is less likely a digit by itself
-LIKE_DIGITS = 1.9  # strangeness of each piece, at most
-MOST_SHARED = 0.2  # of the ink, that lies between where a piece ends and where the next one begins
-SHARED = 1.5  # strangeness that all of the ink would add there
+AMONG = 1.2  # anomaly that pieces must save where other digits stand apart, so that few touch
+LIKE_DIGITS = 1.9  # anomaly of each piece, at most
+SHARED = (
+    1.5  # anomaly that all of the ink adds where it lies between the end of a piece and the next one's start
+)
+ONE = 1  # the class that two upright strokes of a letter are read as
 MOST_AGAIN = 32  # refused strokes of a page that are looked at again, slanted and stretched
 LOOKS = ((0.2, 1.0), (-0.2, 1.0), (0.0, 0.75), (0.0, 1.25))  # slant and width of each further look
 LEAST_INK = 0.3  # of full strokes, that counts when they are cropped
@@ -78,13 +72,16 @@ class Sight(NamedTuple):
     ----------
     lengths, poses
         (J,) and (J,D).
-    strangeness
-        Over the guard's limit: accepted up to 1.
+    anomaly
+        The guard's anomaly score over its limit; accepted up to 1.
+    distance
+        From the drawing of the longest capsule, over the mean of the guard's reference distances.
     """
 
     lengths: Floats
     poses: Floats
-    strangeness: float
+    anomaly: float
+    distance: float
 
 
 class Digit(NamedTuple):
@@ -159,7 +156,7 @@ class Page:
         again = [
             number
             for number, (each, sight) in enumerate(zip(strokes, seen, strict=True))
-            if sight.strangeness > 1 and each.row is None
+            if sight.anomaly > 1 and each.row is None
         ][:MOST_AGAIN]
         looks = [_warped(strokes[number], *look) for number in again for look in LOOKS]
         pieces = [piece for division in divisions.values() for piece in division.pieces]
@@ -185,15 +182,16 @@ class Page:
         for number, division in self.divisions.items():
             starts[number] = start
             start += len(division.pieces)
-        least = [min(each.strangeness for each in (seen[n], *looks.get(n, ()))) for n in range(count)]
-        limits = _limits([each.box for line in self.lines for each in line], least)
+        known = _known(
+            [each.box for line in self.lines for each in line],
+            [_distance(seen[number], looks.get(number, ())) for number in range(count)],
+        )
         lines, number = [], 0
         for line in self.lines:
             digits: list[Digit] = []
             for strokes in line:
-                whole = self._digit(
-                    strokes, seen[number], images[number], looks.get(number, ()), limits[number]
-                )
+                whole = self._digit(strokes, seen[number], images[number], looks.get(number, ()))
+                whole = whole if known[number] else whole._replace(index=None)
                 cut = self.divisions.get(number)
                 if cut is None:
                     digits.append(whole)
@@ -208,16 +206,16 @@ class Page:
     def _chosen(self, whole: Digit, division: Division, seen: Sequence[Sight], images: Floats) -> list[Digit]:
         """The whole, or the pieces that the network knows better."""
         path = best_path(division, seen)
-        wide, strange = _is_wide(whole.box), whole.sight.strangeness
-        gain = GAIN_AMONG if sum(map(len, self.lines)) > 1 else GAIN
-        if path is None or _saved(cost_of(division, seen, path), strange, whole.box) < gain:
+        wide, strange = _is_wide(whole.box), whole.sight.anomaly
+        among = sum(map(len, self.lines)) > 1
+        least = AMONG if among else 0.0
+        if path is None or _saved(cost_of(division, seen, path), strange, whole.box) < least:
             return [whole._replace(certain=strange <= 1 or not wide)]
-        pieces = [
-            self._digit(division.pieces[index], seen[index], images[index], (), LIKE_DIGITS) for index in path
-        ]
-        certain = all(seen[index].strangeness <= 1 for index in path)
-        if not wide and (not certain or len({piece.capsule for piece in pieces}) == 1):
-            return [whole]  # two like strokes are rather a letter, such as N or V
+        pieces = [self._digit(division.pieces[index], seen[index], images[index]) for index in path]
+        certain = all(seen[index].anomaly <= 1 for index in path)
+        upright = {piece.capsule for piece in pieces} == {ONE}
+        if not wide and (upright or (among and not certain)):
+            return [whole]  # rather a letter, such as N or V
         return [piece._replace(certain=certain) for piece in pieces]
 
     def _digit(
@@ -225,16 +223,14 @@ class Page:
         strokes: Strokes,
         sight: Sight,
         image: Floats,
-        looks: Sequence[Sight],
-        unknown: float,
+        looks: Sequence[Sight] = (),
     ) -> Digit:
         across, down = self.scale
         left, top, right, bottom = strokes.box
         box = (round(left * across), round(top * down), round(right * across), round(bottom * down))
-        capsule = int(np.mean([each.lengths for each in (sight, *looks)], axis=0).argmax())
-        least = min(each.strangeness for each in (sight, *looks))
-        known = least <= unknown and sight.strangeness <= HOPELESS
-        return Digit(box, capsule, capsule if known else None, sight, image, certain=True)
+        best = min((sight, *looks), key=lambda each: each.anomaly)
+        capsule = int(best.lengths.argmax())
+        return Digit(box, capsule, capsule, sight, image, certain=True)
 
 
 def sights(limits: Guard, images: Floats, lengths: Floats, poses: Floats, distances: Floats) -> list[Sight]:
@@ -242,8 +238,10 @@ def sights(limits: Guard, images: Floats, lengths: Floats, poses: Floats, distan
     if not len(images):
         return []
     own = np.array(limits.p95)[lengths.argmax(axis=1)]
-    strangeness = guard.anomaly_scores(limits, distances, images, lengths) / own
-    return [Sight(*each) for each in zip(lengths, poses, strangeness.tolist(), strict=True)]
+    anomaly = guard.anomaly_scores(limits, distances, images, lengths) / own
+    usual = np.mean(limits.distance)
+    every = zip(lengths, poses, anomaly.tolist(), (distances / usual).tolist(), strict=True)
+    return [Sight(*each) for each in every]
 
 
 def check_model(card: ModelCard) -> None:
@@ -274,7 +272,7 @@ def answer_of(lines: Sequence[Sequence[Digit]], classes: Sequence[str], found: i
             "line": number,
             "label": None if digit.index is None else classes[digit.index],
             "length": digit.sight.lengths[digit.capsule],
-            "accepted": digit.sight.strangeness <= 1,
+            "accepted": digit.sight.anomaly <= 1,
             "certain": digit.certain,
             "pose": digit.sight.poses[digit.capsule],
         }
@@ -285,15 +283,11 @@ def answer_of(lines: Sequence[Sequence[Digit]], classes: Sequence[str], found: i
 
 
 def cost_of(division: Division, seen: Sequence[Sight], path: Sequence[int]) -> float:
-    """How unlike digits some pieces are together, with what they share of each other's strokes."""
-    heights = [division.heights[index] for index in path]
-    strangeness = [
-        seen[index].strangeness + max(0.0, SHORT - height)
-        for index, height in zip(path, heights, strict=True)
-    ]
+    """How unlike digits some pieces are together; lower ones are less likely digits, and those that share strokes."""
+    anomaly = [seen[index].anomaly + 1 - division.heights[index] for index in path]
     between = [division.between[index] for index in path]
     shared = sum(_shared(division, before[1], after[0]) for before, after in pairwise(between))
-    return float(np.mean(strangeness)) + A_CUT * (len(path) - 2) + SHARED * shared
+    return float(np.mean(anomaly)) + SHARED * shared
 
 
 def best_path(division: Division, seen: Sequence[Sight]) -> list[int] | None:
@@ -306,20 +300,20 @@ def best_path(division: Division, seen: Sequence[Sight]) -> list[int] | None:
         options = [
             [*path, index]
             for index, (first, last) in enumerate(division.between)
-            if last == node and seen[index].strangeness <= LIKE_DIGITS
-            for before, path in best.items()
-            if _follows(division, path, before, first)
+            if last == node and seen[index].anomaly <= LIKE_DIGITS
+            for path in best.values()
+            if _follows(division, path, first)
         ]
         if options:
             best[node] = min(options, key=lambda path: cost_of(division, seen, path))
     return best.get(division.last)
 
 
-def _follows(division: Division, path: Sequence[int], before: int, first: int) -> bool:
-    """Whether a piece from the cut `first` may follow pieces that end at the cut `before`."""
+def _follows(division: Division, path: Sequence[int], first: int) -> bool:
+    """Whether a piece from the cut `first` may follow other pieces."""
     if not path or first == 0:
         return not path and first == 0
-    return division.between[path[-1]][0] < first and _shared(division, before, first) <= MOST_SHARED
+    return division.between[path[-1]][0] < first
 
 
 def _shared(division: Division, one: int, other: int) -> float:
@@ -409,17 +403,26 @@ def _strokes(
     values = np.asarray(small)
     if drawing:
         return separate_digits(values / np.float32(255), 0.0), small.size
-    if panel := find_panel(values):
-        found = separate_digits(*stroke_contrast(np.ascontiguousarray(values[panel]), POLARITY_EDGE))
-        if found:
-            rows, columns = panel
-            return [
-                Strokes(each.values, each.left + columns.start, each.top + rows.start) for each in found
-            ], small.size
     contrast, noise = stroke_contrast(values, POLARITY_EDGE)
+    if panel := find_panel(values):
+        rows, columns = panel
+        inside = separate_digits(*stroke_contrast(np.ascontiguousarray(values[panel]), POLARITY_EDGE))
+        found = [Strokes(each.values, each.left + columns.start, each.top + rows.start) for each in inside]
+        everything = separate_digits(contrast, noise)
+        # The inside of a 0 with a mark in it is no panel where more digits stand beside it.
+        if len(everything) > len(found) and any(_lies_within(panel, each) for each in everything):
+            found = everything
+        if found:
+            return found, small.size
     if contrast.max() < FAINT and (coloured := _coloured(image, data, max_pixels)) is not None:
         return separate_digits(*stroke_contrast(coloured, POLARITY_EDGE)), coloured.shape[::-1]
     return separate_digits(contrast, noise), small.size
+
+
+def _lies_within(panel: tuple[slice, slice], strokes: Strokes) -> bool:
+    rows, columns = panel
+    left, top, right, bottom = strokes.box
+    return bool(left <= columns.start and columns.stop <= right and top <= rows.start and rows.stop <= bottom)
 
 
 def _coloured(image: Any, data: bytes, max_pixels: int) -> np.ndarray | None:
@@ -469,13 +472,18 @@ def _warped(strokes: Strokes, slant: float, stretch: float) -> Strokes:
     return Strokes(values[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], strokes.left, strokes.top)
 
 
-def _limits(boxes: Sequence[tuple[int, int, int, int]], least: Sequence[float]) -> list[float]:
-    """How strange each place may be that is still a digit: less where another place on the page is none.
+def _distance(sight: Sight, looks: Sequence[Sight]) -> float:
+    """Return the mean distance of all looks at something from their drawings; 0 where the guard accepts it."""
+    return 0.0 if sight.anomaly <= 1 else float(np.mean([each.distance for each in (sight, *looks)]))
+
+
+def _known(boxes: Sequence[tuple[int, int, int, int]], distances: Sequence[float]) -> list[bool]:
+    """Tell which places are digits; fewer where another place on the page may be a letter.
 
     Wide strokes may be several digits, so they say nothing of others.
     """
-    strange = {n for n, box in enumerate(boxes) if not _is_wide(box) and least[n] > CLEARLY}
-    return [STRICT if strange - {number} else UNKNOWN for number in range(len(boxes))]
+    letters = {n for n, box in enumerate(boxes) if not _is_wide(box) and distances[n] > PERHAPS}
+    return [each <= (STRICT if letters - {n} else UNKNOWN) for n, each in enumerate(distances)]
 
 
 def _is_wide(box: tuple[int, int, int, int]) -> bool:
@@ -484,12 +492,9 @@ def _is_wide(box: tuple[int, int, int, int]) -> bool:
 
 
 def _may_be_several(strokes: Strokes, sight: Sight) -> bool:
-    """Whether strokes are so wide that they are hardly one digit, or refused and wide enough for two."""
+    """Tell whether strokes are refused and wide enough for two digits."""
     height, width = strokes.values.shape
-    if width > VERY_WIDE * height:
-        return True
-    limit = 1.0 if width > WIDE * height else DOUBTFUL
-    return width > LEAST_WIDE * height and sight.strangeness > limit
+    return width > LEAST_WIDE * height and sight.anomaly > 1
 
 
 def _saved(cost: float, whole: float, box: tuple[int, int, int, int]) -> float:

@@ -37,6 +37,7 @@ class Score:
     right: int = 0
     letters: int = 0
     refused: int = 0
+    unlabelled: int = 0
     unsure: int = 0
     overlap: list[float] = field(default_factory=list)
 
@@ -64,6 +65,7 @@ class Score:
                 own = [d for d in found.digits if d.box[0] <= x <= d.box[2] and d.box[1] <= y <= d.box[3]]
                 self.letters += 1
                 self.refused += all(not digit.accepted for digit in own)
+                self.unlabelled += all(digit.label is None for digit in own)
 
 
 def main() -> None:
@@ -184,7 +186,8 @@ def _table(scores: dict[str, Score], milliseconds: float) -> str:
             *(_line(name, score) for name, score in scores.items()),
             "",
             f"Of the well separated digits **{right / digits:.1%}** are read right, and **{strings / count:.1%}** of "
-            f"their strings. Of {letters.letters} letters the guard refuses {letters.refused / letters.letters:.0%}. "
+            f"their strings. Of {letters.letters} letters the guard refuses {letters.refused / letters.letters:.0%}, "
+            f"and {letters.unlabelled / letters.letters:.0%} get no label. "
             f"A page of 20 digits with 12 megapixels takes **{milliseconds:.0f} ms** of CPU time (median of {TIMED}).",
         ]
     )

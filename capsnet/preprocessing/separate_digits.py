@@ -38,6 +38,7 @@ UPPER = 0.4  # of the body's height, in which a piece may also stick out sideway
 FLAT = 1.3  # width over height, that a loose bar has at least
 BAR = 0.2  # of the body's height, that a loose bar is at least wide, and at most below its top; above, twice as much
 BAR_GAP = 0.6  # of the body's height, between it and a loose bar
+HALVES_GAP = 0.4  # of the writing's height, between two parts of a digit that are none by themselves
 HALF = 0.75  # of the writing's height: anything lower may be a part of a digit
 LEAST_HALF = 0.3  # of the writing's height, that the longer side of such a part has
 HIGHEST = 1.3  # of the writing's height, that bodies joined may have
@@ -270,7 +271,8 @@ def _are_halves(first: Box, second: Box, usual: float) -> bool:
     if not parts_of_one and lower < LEAST_BODY * usual:
         return False  # a mark over or under a digit
     least = 0.0 if parts_of_one else STACKED * narrower
-    return height <= HIGHEST * usual and gap < PIECE_GAP * usual and shared > least
+    most = HALVES_GAP if parts_of_one and height >= HALF * usual else PIECE_GAP
+    return height <= HIGHEST * usual and gap < most * usual and shared > least
 
 
 def _with_pieces(parts: Components, groups: list[list[int]]) -> list[np.ndarray]:
@@ -300,7 +302,9 @@ def _with_pieces(parts: Components, groups: list[list[int]]) -> list[np.ndarray]
         fits &= ~(low & (max(parts.height[number], wide) < DOT * height))
         fits |= _is_bar(parts, number, (left, right, top, height)) & small
         if fits.any():
-            members[int(np.argmax(np.where(fits, shared, -np.inf)))].append(number)
+            # Loose between two bodies it belongs to the lower one: the other is a digit without it.
+            nearest = np.where(shared > 0, shared, -height)
+            members[int(np.argmax(np.where(fits, nearest, -np.inf)))].append(number)
     return [np.array(group) for group in members]
 
 

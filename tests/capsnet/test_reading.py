@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from benchmarks.reading import pages
 from benchmarks.reading.report import edits, overlap
@@ -12,6 +12,7 @@ from capsnet import CapsnetError, Predictor, load
 from capsnet.preprocessing.separate_digits import Strokes
 from capsnet.preprocessing.text_lines import reading_order
 from capsnet.preprocessing.touching_digits import divide
+from capsnet.reading import LOOKS, Page, Sight
 from training.data.datasets import DatasetPart
 
 SEPARATE = ("ink", "two lines", "slope", "screen", "dates, dots", "amounts, commas", "boxes")
@@ -132,6 +133,47 @@ def test_the_loose_bar_of_a_5_belongs_to_it(model: Predictor, digits: DatasetPar
     # Take away the stroke that joins the bar to the body.
     image[top : top + (bottom - top) // 2, middle - 3 : middle + 3] = 0
     assert len(model.read(png(Image.fromarray(image))).digits) == 3
+
+
+def sight(label: int, anomaly: float, distance: float = 1.0) -> Sight:
+    return Sight(np.eye(10, dtype=np.float32)[label], np.zeros((10, 16), np.float32), anomaly, distance)
+
+
+def labels_of(model: Predictor, seen: list[Sight], again: tuple[int, ...]) -> list[int | None]:
+    """What a page of narrow strokes is read as; `seen` are the strokes and then all looks at those of `again`."""
+    count = len(seen) - len(LOOKS) * len(again)
+    strokes = [Strokes(np.ones((40, 15), np.float32), 30 * number, 0) for number in range(count)]
+    images = np.zeros((len(seen), 1, 28, 28), np.float32)
+    page = Page(model.card.input, (1.0, 1.0), [strokes], images[:count], count, again)
+    return [digit.index for digit in page.digits(seen, images)[0]]
+
+
+def test_what_the_guard_refuses_is_what_the_least_strange_look_shows(model: Predictor) -> None:
+    looks = [sight(3, 2.0), sight(3, 2.0), sight(5, 0.9), sight(3, 1.7)]
+    assert labels_of(model, [sight(1, 0.5), sight(3, 1.5), *looks], (1,)) == [1, 5]
+
+
+def test_what_capsules_draw_badly_is_no_digit(model: Predictor) -> None:
+    def with_looks(*distances: float) -> list[Sight]:
+        refused = [sight(3, 1.5, distance) for distance in distances]
+        return [sight(1, 0.5, 9.0), *refused, *(each for each in refused for _ in LOOKS)]
+
+    assert labels_of(model, with_looks(2.2), (1,)) == [1, 3]
+    assert labels_of(model, with_looks(2.7), (1,)) == [1, None]
+    # Where something else may be a letter, less is enough.
+    assert labels_of(model, with_looks(1.9, 1.0), (1, 2)) == [1, 3, 3]
+    assert labels_of(model, with_looks(1.9, 2.2), (1, 2)) == [1, None, 3]
+
+
+def test_the_inside_of_a_0_with_a_mark_is_not_all_that_is_read(model: Predictor, digits: DatasetPart) -> None:
+    image = row_of_digits(digits, [0, 1, 2], gap=30)
+    draw = ImageDraw.Draw(image)
+    middle = image.width // 3
+    draw.rounded_rectangle((middle - 42, 60, middle + 42, 144), 24, outline=255, width=20)
+    draw.line((middle, 88, middle, 108), fill=255, width=8)
+    read = model.read(png(Image.eval(image, lambda value: 235 - value * 200 // 255)))
+    assert len(read.digits) == 4
+    assert read.text.replace("?", "").replace("0", "") == "721"
 
 
 def test_models_that_do_not_read_single_digits_are_refused(digits: DatasetPart) -> None:

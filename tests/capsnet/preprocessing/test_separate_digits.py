@@ -98,6 +98,23 @@ def test_a_digit_in_three_strokes_is_one() -> None:
     assert found[1].values.shape[0] > 90
 
 
+def test_a_bar_far_above_a_hook_makes_one_digit_of_both() -> None:
+    hook, bar = [(240, 134), (280, 146), (275, 190), (235, 188)], [(262, 106), (310, 92)]
+    others = [[(x, 95), (x + 40, 100), (x + 10, 190)] for x in (120, 360)]
+    page = drawn([(line, 6) for line in (hook, bar, *others)]).astype(np.float32) * np.float32(0.7)
+    found = sorted(separate_digits(page, NOISE), key=lambda strokes: strokes.left)
+    assert [strokes.values.shape[0] > 90 for strokes in found] == [True, True, True]
+
+
+def test_a_loose_bar_between_two_digits_belongs_to_the_lower_one() -> None:
+    """The bar of a 5 may lie nearer to the next digit, which is whole without it."""
+    five, bar = [(240, 112), (236, 135), (280, 150), (270, 190), (235, 188)], [(294, 101), (328, 98)]
+    others = [[(x, 95), (x + 40, 100), (x + 10, 190)] for x in (120, 332)]
+    page = drawn([(line, 6) for line in (five, bar, *others)]).astype(np.float32) * np.float32(0.7)
+    found = sorted(separate_digits(page, NOISE), key=lambda strokes: strokes.left)
+    assert [strokes.values.shape[1] > 60 for strokes in found] == [False, True, False]
+
+
 def _cropped(mask: np.ndarray, to: np.ndarray) -> np.ndarray:
     rows, columns = np.flatnonzero(to.any(axis=1)), np.flatnonzero(to.any(axis=0))
     return mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
