@@ -140,7 +140,7 @@ class Page:
     divisions: dict[int, Division] = field(default_factory=dict)
 
     def divided(self, seen: Sequence[Sight]) -> Page:
-        """The page with further looks at what was refused, and all ways to cut what may be several digits.
+        """Return the page with further looks at what was refused, and all ways to cut what may be several digits.
 
         `images` are the strokes slanted and stretched, and then the pieces.
 
@@ -164,7 +164,7 @@ class Page:
         return replace(self, images=images, again=again, divisions=divisions)
 
     def digits(self, seen: Sequence[Sight], images: Floats) -> list[list[Digit]]:
-        """The writing, by line.
+        """Return the writing, by line.
 
         Parameters
         ----------
@@ -204,7 +204,7 @@ class Page:
         return lines
 
     def _chosen(self, whole: Digit, division: Division, seen: Sequence[Sight], images: Floats) -> list[Digit]:
-        """The whole, or the pieces that the network knows better."""
+        """Return the whole, or the pieces that the network knows better."""
         path = best_path(division, seen)
         wide, strange = _is_wide(whole.box), whole.sight.anomaly
         among = sum(map(len, self.lines)) > 1
@@ -234,7 +234,7 @@ class Page:
 
 
 def sights(limits: Guard, images: Floats, lengths: Floats, poses: Floats, distances: Floats) -> list[Sight]:
-    """What the network and the guard say of crops (N,C,H,W): lengths (N,J), poses (N,J,D) and distances (N,)."""
+    """Combine lengths (N,J), poses (N,J,D) and distances (N,) of crops (N,C,H,W) with the guard's anomaly scores."""
     if not len(images):
         return []
     own = np.array(limits.p95)[lengths.argmax(axis=1)]
@@ -255,7 +255,7 @@ def check_model(card: ModelCard) -> None:
 
 
 def answer_of(lines: Sequence[Sequence[Digit]], classes: Sequence[str], found: int) -> dict[str, Any]:
-    """The fields of an answer that say the writing.
+    """Return the fields of an answer that say the writing.
 
     Parameters
     ----------
@@ -283,7 +283,7 @@ def answer_of(lines: Sequence[Sequence[Digit]], classes: Sequence[str], found: i
 
 
 def cost_of(division: Division, seen: Sequence[Sight], path: Sequence[int]) -> float:
-    """How unlike digits some pieces are together; lower ones are less likely digits, and those that share strokes."""
+    """Return how unlike digits pieces are together; lower ones, and those that share ink, are less likely digits."""
     anomaly = [seen[index].anomaly + 1 - division.heights[index] for index in path]
     between = [division.between[index] for index in path]
     shared = sum(_shared(division, before[1], after[0]) for before, after in pairwise(between))
@@ -291,7 +291,7 @@ def cost_of(division: Division, seen: Sequence[Sight], path: Sequence[int]) -> f
 
 
 def best_path(division: Division, seen: Sequence[Sight]) -> list[int] | None:
-    """The pieces from the left side to the right that are together most like digits; None where none fit together.
+    """Return the pieces from left to right that are together most like digits; None where none fit together.
 
     A piece may begin a little before the one to its left ends: the stroke where two digits touch belongs to both.
     """
@@ -310,19 +310,19 @@ def best_path(division: Division, seen: Sequence[Sight]) -> list[int] | None:
 
 
 def _follows(division: Division, path: Sequence[int], first: int) -> bool:
-    """Whether a piece from the cut `first` may follow other pieces."""
+    """Tell whether a piece from the cut `first` may follow other pieces."""
     if not path or first == 0:
         return not path and first == 0
     return division.between[path[-1]][0] < first
 
 
 def _shared(division: Division, one: int, other: int) -> float:
-    """The share of the ink between two cuts."""
+    """Return the share of the ink between two cuts."""
     return abs(division.shares[one] - division.shares[other])
 
 
 def hint_of(found: int, objects: int) -> dict[str, Any]:
-    """What an answer about one image adds where `found` separate objects stand in it, and the model reads `objects`."""
+    """Return the fields of an answer where `found` separate objects are in the image, and the model reads `objects`."""
     if found <= objects:
         return {}
     hint = f"the image shows {found} separate objects and {objects} is read; POST /read reads every digit"
@@ -330,12 +330,12 @@ def hint_of(found: int, objects: int) -> dict[str, Any]:
 
 
 def note_of(counted: ObjectCount) -> dict[str, Any]:
-    """What an answer about one image adds where its file holds several."""
+    """Return the fields of an answer where the file holds several images."""
     return {"note": "the file holds several images; the first is read"} if counted.first_frame else {}
 
 
 def text_of(lines: Sequence[Sequence[Digit]], classes: Sequence[str]) -> str:
-    """The classes in reading order, lines apart; `?` where something is no digit."""
+    """Return the classes in reading order, lines apart; `?` where something is no digit."""
     return "\n".join(
         "".join(PLACE if digit.index is None else classes[digit.index] for digit in line) for line in lines
     )
@@ -392,7 +392,7 @@ def find(
 def _strokes(
     image: Any, data: bytes, spec: InputSpec, max_pixels: int
 ) -> tuple[list[Strokes], tuple[int, int]]:
-    """Everything that stands as a digit does, and the size of the picture in which it was found."""
+    """Return everything that stands as a digit does, and the size of the picture in which it was found."""
     drawing = image_file.alpha_as_drawing(image)
     grey = drawing or image_file.flatten(image, "L")
     if image.size == (spec.width, spec.height):
@@ -426,7 +426,7 @@ def _lies_within(panel: tuple[slice, slice], strokes: Strokes) -> bool:
 
 
 def _coloured(image: Any, data: bytes, max_pixels: int) -> np.ndarray | None:
-    """The picture's colours as grey, where its brightness says nothing: uint8 (h,w); None where they differ little."""
+    """Return the colours as grey, where brightness says nothing: uint8 (h,w); None where they differ little."""
     if image.mode == "L" and not data.startswith(image_file.PNG_HEADER):
         # A JPEG was decoded without its colours.
         image = image_file.read(data, enough=READING_EDGE, grey=False, max_pixels=max_pixels)
@@ -436,7 +436,7 @@ def _coloured(image: Any, data: bytes, max_pixels: int) -> np.ndarray | None:
 
 
 def _row(row: np.ndarray) -> list[Strokes]:
-    """The digit of a data set's row, which goes to the network as it is; none where it is blank."""
+    """Return the digit of a data set's row, which goes to the network as it is; none where it is blank."""
     rows, columns = np.flatnonzero(row.any(axis=1)), np.flatnonzero(row.any(axis=0))
     if not len(rows):
         return []
@@ -446,7 +446,7 @@ def _row(row: np.ndarray) -> list[Strokes]:
 
 
 def _arrays(strokes: Sequence[Strokes], spec: InputSpec) -> Floats:
-    """Strokes as the network takes them: float32 (N,C,H,W)."""
+    """Prepare strokes for the network: float32 (N,C,H,W)."""
     arrays = np.zeros((len(strokes), spec.channels, spec.height, spec.width), np.float32)
     for array, each in zip(arrays, strokes, strict=True):
         own = each.row if each.row is not None else place_digit(each.values, spec)
@@ -456,7 +456,7 @@ def _arrays(strokes: Sequence[Strokes], spec: InputSpec) -> Floats:
 
 
 def _warped(strokes: Strokes, slant: float, stretch: float) -> Strokes:
-    """Strokes slanted by a share of their height, and stretched in width."""
+    """Slant strokes by a share of their height, and stretch them in width."""
     height, width = strokes.values.shape
     room = int(abs(slant) * height) + 2
     shift = -(room / 2 + slant * height / 2) / stretch
@@ -498,6 +498,6 @@ def _may_be_several(strokes: Strokes, sight: Sight) -> bool:
 
 
 def _saved(cost: float, whole: float, box: tuple[int, int, int, int]) -> float:
-    """How much more pieces are like digits than the whole is; the wider it is, the likelier are several."""
+    """Return how much more pieces are like digits than the whole is; the wider it is, the likelier are several."""
     wider = (box[2] - box[0]) / (box[3] - box[1]) - TWO
     return whole + wider - cost

@@ -28,7 +28,7 @@ class Side(NamedTuple):
 
 
 def cell_lines(own: np.ndarray) -> np.ndarray | None:
-    """The pixels of a component bool (h,w) that are lines of cells and no strokes; None where it is no frame."""
+    """Return the pixels of a component bool (h,w) that are lines of cells and no strokes; None where it is no frame."""
     sides = _sides(own)
     if sides is None:
         return None
@@ -50,7 +50,7 @@ def cell_lines(own: np.ndarray) -> np.ndarray | None:
 
 
 def _sides(own: np.ndarray) -> tuple[Side, Side, Side, Side] | None:
-    """The sides at the top, at the bottom, to the left and to the right; None where one is not straight or not thin."""
+    """Return the sides: top, bottom, left and right; None where one is not straight or not thin."""
     height, width = own.shape
     top, bottom = _side(own, slice(0, width)), _side(own[::-1], slice(0, width))
     if top is None or bottom is None:
@@ -67,7 +67,7 @@ def _sides(own: np.ndarray) -> tuple[Side, Side, Side, Side] | None:
 
 
 def _side(own: np.ndarray, reach: slice) -> Side | None:
-    """The straight side along the first row of a component bool (h,w), judged by the columns within `reach`.
+    """Return the straight side along the first row of a component bool (h,w), judged by the columns within `reach`.
 
     None where its outline is not straight.
     """
@@ -109,5 +109,5 @@ def _mark_between(own: np.ndarray, sides: tuple[Side, Side, Side, Side], marked:
 
 
 def _near(strokes: np.ndarray, reach: int) -> np.ndarray:
-    """Which pixels bool (h,w) have strokes at most `reach` pixels to the left or to the right."""
+    """Tell which pixels bool (h,w) have strokes at most `reach` pixels to the left or to the right."""
     return running_extremum(np.pad(strokes, ((0, 0), (reach, reach))), 2 * reach + 1, 1, np.maximum)

@@ -41,17 +41,17 @@ class Components:
 
     @property
     def height(self) -> np.ndarray:
-        """Heights of the boxes, int64 (N,)."""
+        """Return the heights of the boxes, int64 (N,)."""
         return np.asarray(self.bottom - self.top)
 
     @property
     def width(self) -> np.ndarray:
-        """Widths of the boxes, int64 (N,)."""
+        """Return the widths of the boxes, int64 (N,)."""
         return np.asarray(self.right - self.left)
 
     @property
     def contact(self) -> np.ndarray:
-        """Number of pixels on the mask's edges, those at corners twice, int64 (N,)."""
+        """Return the number of pixels on the mask's edges, those at corners twice, int64 (N,)."""
         height, width = self.shape
         row, left = np.divmod(self.starts, _stride(width))
         long = (self.ends - self.starts) * ((row == 0).astype(int) + (row == height - 1))
@@ -66,7 +66,7 @@ class Components:
         )
 
     def mask(self, chosen: np.ndarray) -> np.ndarray:
-        """Pixels of the components that are chosen, bool (N,): bool (h,w)."""
+        """Return the pixels of the components that are chosen, bool (N,): bool (h,w)."""
         runs = chosen[self.label]
         inside = np.zeros(self.shape[0] * _stride(self.shape[1]), bool)
         inside[_pixels(self.starts[runs], self.ends[runs])] = True
@@ -74,7 +74,7 @@ class Components:
 
 
 def find_components(mask: np.ndarray, weights: np.ndarray) -> Components:
-    """Components of a mask bool (h,w), pixels that touch at a corner included; weights float (h,w)."""
+    """Find the components of a mask bool (h,w), pixels that touch at a corner included; weights float (h,w)."""
     height, width = mask.shape
     stride = _stride(width)
     padded = np.zeros((height, stride), bool)
@@ -106,12 +106,12 @@ def find_components(mask: np.ndarray, weights: np.ndarray) -> Components:
 
 
 def _stride(width: int) -> int:
-    """Length of a padded row: an empty column on either side keeps the runs of neighbouring rows apart."""
+    """Return the length of a padded row: an empty column on either side keeps the runs of neighbouring rows apart."""
     return width + 2
 
 
 def _joined(starts: np.ndarray, ends: np.ndarray, stride: int) -> tuple[np.ndarray, int]:
-    """Component of each run, int64 (R,), and how many there are: the least number wins, until none changes."""
+    """Return the component of each run, int64 (R,), and their count: the least number wins, until none changes."""
     first = np.searchsorted(ends, starts + stride, "left")
     touching = np.maximum(np.searchsorted(starts, ends + stride, "right") - first, 0)
     above = np.repeat(np.arange(len(starts)), touching)
@@ -128,7 +128,7 @@ def _joined(starts: np.ndarray, ends: np.ndarray, stride: int) -> tuple[np.ndarr
 
 
 def _pixels(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """All numbers from each start to before its end: int64."""
+    """Return all numbers from each start to before its end: int64."""
     lengths = ends - starts
     return np.asarray(np.arange(lengths.sum()) + np.repeat(starts - (np.cumsum(lengths) - lengths), lengths))
 

@@ -42,7 +42,7 @@ def _ends_alone(side: np.ndarray) -> bool:
 
 
 def _lines(ink: np.ndarray) -> np.ndarray:
-    """The rows of each straight line that ink bool (h,w) fills from side to side: float (n,w)."""
+    """Return the rows of each straight line that ink bool (h,w) fills from side to side: float (n,w)."""
     height, width = ink.shape
     if width <= 1 + 2 * END:
         return np.empty((0, width))

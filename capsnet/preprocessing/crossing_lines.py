@@ -147,6 +147,6 @@ def _thickness(covered: np.ndarray, first: int, last: int) -> int:
 
 @lru_cache(maxsize=64)
 def _shifts(height: int) -> np.ndarray:
-    """How far each slope moves each row sideways, in pixels: int64 (slopes,h)."""
+    """Return how far each slope moves each row sideways, in pixels: int64 (slopes,h)."""
     slopes = np.arange(-STEEPEST, STEEPEST + STEP / 2, STEP)
     return np.round(np.outer(slopes, np.arange(height) - (height - 1) / 2)).astype(np.int64)

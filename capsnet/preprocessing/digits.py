@@ -190,13 +190,13 @@ def _slender(parts: Components) -> np.ndarray:
 
 
 def streaked(parts: Components) -> bool:
-    """Whether something runs from an edge of the picture through half of it."""
+    """Tell whether something runs from an edge of the picture through half of it."""
     height, width = parts.shape
     return bool(np.any(~inner_parts(parts) & ((2 * parts.width > width) | (2 * parts.height > height))))
 
 
 def _digits(parts: Components, count: int, likelihood: np.ndarray | None = None) -> np.ndarray:
-    """Which components are digits: the likeliest, as many as are looked for, and the pieces near them. bool (N,).
+    """Tell which components are digits: the likeliest, as many as are looked for, and the pieces near them. bool (N,).
 
     `likelihood` (N,) is that of the components, if it is known.
     """
@@ -213,7 +213,7 @@ def _digits(parts: Components, count: int, likelihood: np.ndarray | None = None)
 
 
 def _is_another(parts: Components, other: int, main: int) -> bool:
-    """Whether a component is as large and as dark as a second digit beside the first: no speck, and no frame."""
+    """Tell whether a component is as large and as dark as a second digit beside the first: no speck, and no frame."""
     longest = np.maximum(parts.height, parts.width)
     strength = parts.weight / parts.pixels
     alike = 2 * longest[other] > longest[main] and 2 * strength[other] > strength[main]
@@ -281,7 +281,7 @@ def _near(parts: Components, main: int, reach: float) -> np.ndarray:
 
 
 def _around(parts: Components, inner: int | np.ndarray) -> np.ndarray:
-    """Whether a component's extent lies around another's on all sides: bool (N,), or (N,M) for `inner` (M,)."""
+    """Tell whether a component's extent lies around another's on all sides: bool (N,), or (N,M) for `inner` (M,)."""
     top, bottom, left, right = (
         np.expand_dims(side, tuple(range(1, 1 + np.ndim(inner))))
         for side in (parts.top, parts.bottom, parts.left, parts.right)
@@ -295,7 +295,7 @@ def _around(parts: Components, inner: int | np.ndarray) -> np.ndarray:
 
 
 def inner_parts(parts: Components) -> np.ndarray:
-    """Components that do not touch the picture's edge: bool (N,)."""
+    """Find the components that do not touch the picture's edge: bool (N,)."""
     height, width = parts.shape
     return (parts.top > 0) & (parts.left > 0) & (parts.bottom < height) & (parts.right < width)
 
@@ -329,7 +329,7 @@ def _cut_ones(parts: Components) -> np.ndarray:
 
 
 def _likelihood(parts: Components) -> np.ndarray:
-    """How much a component looks like a digit: large, dark, central, whole, no bar and no frame."""
+    """Return how much a component looks like a digit: large, dark, central, whole, no bar and no frame."""
     height, width = parts.shape
     tall, wide = parts.height.astype(float), parts.width.astype(float)
     x = (parts.left + parts.right) / width - 1
@@ -344,7 +344,7 @@ def _likelihood(parts: Components) -> np.ndarray:
 
 
 def framing_parts(parts: Components) -> np.ndarray:
-    """Components that lie around another that is large enough to be the digit: bool (N,)."""
+    """Find the components that lie around another that is large enough to be the digit: bool (N,)."""
     large = np.argsort(-parts.weight)[:MOST_INSIDE]
     inside = _around(parts, large)
     inside &= parts.weight[large] > LEAST_INSIDE * parts.weight[:, None]
@@ -361,7 +361,7 @@ def normalize_stroke_width(strokes: np.ndarray, height: int, width: int) -> np.n
 
 
 def widen_strokes(strokes: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The same in a larger canvas, at least `FINE` pixels long, cropped to the digit: float32."""
+    """Widen strokes in a larger canvas, at least `FINE` pixels long, cropped to the digit: float32."""
     times = max(1, -(-FINE // max(height, width)))
     large = _joined_segments(_fitted(strokes, height * times, width * times))
     share = stroke_width(large > 0.5) / max(large.shape)
@@ -393,7 +393,7 @@ def _joined_segments(strokes: np.ndarray) -> np.ndarray:
 
 
 def dilate(strokes: np.ndarray, radius: float) -> np.ndarray:
-    """Largest value within a disc around each pixel: float32 (h,w)."""
+    """Return the largest value within a disc around each pixel: float32 (h,w)."""
     reach = int(radius)
     if reach == 0:
         return strokes

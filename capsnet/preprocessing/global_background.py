@@ -22,7 +22,7 @@ REFINEMENTS = 3
 
 
 def contrast_to_ground(grey: np.ndarray) -> tuple[np.ndarray, float]:
-    """How far each pixel stands out from the ground, whichever way the drawing does.
+    """Return how far each pixel stands out from the ground, whichever way the drawing does.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def contrast_to_ground(grey: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _energy(height: np.ndarray, spread: float) -> float:
-    """Sum of squares above the noise: what tells ink on paper from chalk on a board."""
+    """Return the sum of squares above the noise: what tells ink on paper from chalk on a board."""
     ink = height[height > max(NOISE_LEVELS * spread, LEAST_LEVELS)]
     return float(np.dot(ink, ink))
 
@@ -82,7 +82,7 @@ def estimate_ground(grey: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _least_absolute(terms: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Weights of the least sum of absolute errors, by reweighting: what crosses the border does not bend the fit."""
+    """Fit weights by least absolute errors, with reweighting: what crosses the border does not bend the fit."""
     importance = np.ones(len(values), np.float32)
     for _ in range(REWEIGHTINGS):
         weights = np.linalg.lstsq(terms * importance[:, None], values * importance, rcond=None)[0]
@@ -91,7 +91,7 @@ def _least_absolute(terms: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def _surface_terms(height: int, width: int) -> np.ndarray:
-    """1, x, y, x^2, xy, y^2 at every pixel, x and y in [-1,1]: float32 (height*width, 6)."""
+    """Return the terms 1, x, y, x^2, xy, y^2 at every pixel, x and y in [-1,1]: float32 (height*width, 6)."""
     y, x = np.meshgrid(
         np.linspace(-1, 1, height, dtype=np.float32),
         np.linspace(-1, 1, width, dtype=np.float32),

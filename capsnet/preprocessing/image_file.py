@@ -102,7 +102,7 @@ class ImageTooLarge(ValueError):
 
 
 def allowed_formats() -> tuple[str, ...]:
-    """Names of the formats that can be read here; HEIC where its optional plug-in is installed."""
+    """Return the names of the formats that can be read here; HEIC where its optional plug-in is installed."""
     heic = ("HEIC",) if importlib.util.find_spec(HEIF_PLUGIN) else ()
     return ("PNG", "JPEG", "WebP", "BMP", "GIF", *heic)
 
@@ -229,13 +229,13 @@ def _has_second_frame(data: bytes) -> bool:
 
 
 def _palette_size(data: bytes, place: int) -> int:
-    """Bytes of the palette that a GIF file's byte of flags at `place` announces."""
+    """Return the bytes of the palette that a GIF file's byte of flags at `place` announces."""
     flags = data[place] if place < len(data) else 0
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
 def size_of_plain_png(data: bytes) -> tuple[int, int] | None:
-    """(width, height) that a PNG file declares; None for other formats, and where parts could unpack to much more.
+    """Return the (width, height) of a PNG file; None for other formats, and where parts could unpack to much more.
 
     Chunks of text and of colour profiles are compressed beside the pixels, to a size that nothing declares.
     """
@@ -245,19 +245,19 @@ def size_of_plain_png(data: bytes) -> tuple[int, int] | None:
 
 
 def grey_pixels(image: Image.Image) -> np.ndarray:
-    """A picture in mode `L` as uint8 (H,W), read only; what `np.asarray` gives, in half the time where it is small."""
+    """Return a picture in mode `L` as uint8 (H,W), read only: as `np.asarray`, in half the time for a small one."""
     width, height = image.size
     return np.frombuffer(image.tobytes(), np.uint8).reshape(height, width)
 
 
 def min_max(image: Image.Image) -> tuple[int, int]:
-    """The least and the greatest value of a picture of one band."""
+    """Return the least and the greatest value of a picture of one band."""
     least, greatest = image.getextrema()
     return int(least), int(greatest)  # type: ignore[arg-type]  # one band, so two numbers
 
 
 def flatten(image: Image.Image, mode: str) -> Image.Image:
-    """The picture in mode `L` (grey) or `RGB`, transparency laid on white."""
+    """Convert a picture to mode `L` (grey) or `RGB`, with its transparency laid on white."""
     if image.mode == mode and "transparency" not in image.info:
         return image
     if image.mode.startswith("I"):  # 16 bits a pixel, grey
@@ -269,13 +269,13 @@ def flatten(image: Image.Image, mode: str) -> Image.Image:
 
 
 def shrink(image: Image.Image, longest: int) -> Image.Image:
-    """At most `longest` pixels on the longer edge, each the mean of what it covers; no picture grows."""
+    """Shrink a picture to `longest` pixels on the longer edge, each the mean of what it covers; none grows."""
     scale = min(1.0, longest / max(image.size))
     return image.resize(_scaled(image.size, scale), Image.Resampling.BOX)
 
 
 def alpha_as_drawing(image: Image.Image) -> Image.Image | None:
-    """The transparency as a grey picture, where it alone is the drawing: all that is opaque has one colour.
+    """Return the transparency as a grey picture, where it alone is the drawing: all that is opaque has one colour.
 
     None for an opaque picture, and for one whose colours say something.
     """
@@ -410,7 +410,7 @@ def _reduce(image: Image.Image, enough: int) -> Image.Image:
 
 
 def exif_transpose(image: Image.Image) -> Image.Transpose | None:
-    """How to turn the picture as EXIF says; EXIF data that cannot be read turns nothing."""
+    """Return how to turn the picture as EXIF says; EXIF data that cannot be read turns nothing."""
     if "exif" not in image.info:
         return None
     with contextlib.suppress(Exception):
@@ -419,7 +419,7 @@ def exif_transpose(image: Image.Image) -> Image.Transpose | None:
 
 
 def _opacity(image: Image.Image) -> Image.Image | None:
-    """The alpha channel (L), or None where every pixel is opaque."""
+    """Return the alpha channel (L), or None where every pixel is opaque."""
     if not image.has_transparency_data or image.mode.startswith("I"):
         return None
     alpha = image.convert("RGBA").getchannel("A")
@@ -427,11 +427,11 @@ def _opacity(image: Image.Image) -> Image.Image | None:
 
 
 def _is_wide(image: Image.Image) -> bool:
-    """Whether a 16-bit picture uses its 16 bits, or is an 8-bit one put into them as it is."""
+    """Tell whether a 16-bit picture uses its 16 bits, or is an 8-bit one put into them as it is."""
     return min_max(image)[1] > 255
 
 
 def _to_eight_bits(image: Image.Image, wide: bool) -> Image.Image:
-    """16-bit grey as `L`: the high byte, or the value itself where only the low byte is used."""
+    """Convert 16-bit grey to `L`: the high byte, or the value itself where only the low byte is used."""
     values = np.clip(np.asarray(image), 0, 65535)
     return Image.fromarray((values >> 8 if wide else values).astype(np.uint8))

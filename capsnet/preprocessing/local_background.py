@@ -28,7 +28,7 @@ LEAST_HEIGHT = 8  # of 255, for the polarity: fainter differences are noise
 
 
 def stroke_contrast(grey: np.ndarray, polarity_edge: int = POLARITY_EDGE) -> tuple[np.ndarray, float]:
-    """How far each pixel stands out from the ground beside it, whichever way the strokes do.
+    """Return how far each pixel stands out from the ground beside it, whichever way the strokes do.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def stroke_contrast(grey: np.ndarray, polarity_edge: int = POLARITY_EDGE) -> tup
 
 
 def _contrast(ground: np.ndarray, grey: np.ndarray) -> np.ndarray:
-    """How much darker than the ground: float32 (h,w), shares of the ground's brightness."""
+    """Return how much darker than the ground each pixel is: float32 (h,w), shares of the ground's brightness."""
     # Memory for a second array of floats takes longer than all the arithmetic.
     height = np.subtract(ground, grey, dtype=np.float32)
     height /= np.maximum(ground, 1)
@@ -68,19 +68,19 @@ def _contrast(ground: np.ndarray, grey: np.ndarray) -> np.ndarray:
 
 
 def _is_uneven(ground: np.ndarray) -> bool:
-    """Whether a shadow or a table may lie in the picture."""
+    """Tell whether a shadow or a table may lie in the picture."""
     low, high = quantiles(ground[::GRAIN, ::GRAIN], 0.05, 0.95)
     return low < EVEN * high
 
 
 def _narrowest_brush(contrast: np.ndarray) -> int:
-    """Width (odd) of a brush that surely fills in the strokes, judged by the strongest of them: pixels."""
+    """Return the width (odd) of a brush that surely fills in the strokes, judged by the strongest of them: pixels."""
     strong = contrast > STRONG * contrast.max()
     return max(3, round(STROKES * stroke_width(strong)) | 1)
 
 
 def stroke_width(inside: np.ndarray) -> float:
-    """Mean width of strokes bool (h,w) in pixels: twice their area over the length of their outline."""
+    """Return the mean width of strokes bool (h,w) in pixels: twice their area over the length of their outline."""
     padded = np.zeros((inside.shape[0] + 2, inside.shape[1] + 2), bool)
     padded[1:-1, 1:-1] = inside
     crossings = np.count_nonzero(np.diff(padded, axis=0)) + np.count_nonzero(np.diff(padded, axis=1))
@@ -89,7 +89,7 @@ def stroke_width(inside: np.ndarray) -> float:
 
 
 def _bare_ground(contrast: np.ndarray) -> tuple[float, float]:
-    """Mean and deviation of the bare ground's contrast: the brush rests on the brightest grain."""
+    """Return the mean and deviation of the bare ground's contrast: the brush rests on the brightest grain."""
     low, high, middle = quantiles(contrast, *QUANTILES)
     away = np.sort(np.abs(contrast - middle), axis=None)
     noise = DEVIATION * float((away[(len(away) - 1) // 2] + away[len(away) // 2]) / 2)
@@ -112,14 +112,14 @@ def quantiles(values: np.ndarray, *shares: float) -> list[float]:
 
 
 def blurred(grey: np.ndarray) -> np.ndarray:
-    """Mean of the 3 x 3 pixels around each, uint8 (h,w): what Pillow's BoxBlur(1) gives, in an eighth of the time."""
+    """Return the mean of the 3 x 3 pixels around each, uint8 (h,w): Pillow's BoxBlur(1), in an eighth of the time."""
     wide = np.concatenate([grey[:, :1], grey, grey[:, -1:]], axis=1).astype(np.uint16)
     across = _thirds(wide.T).T
     return _thirds(np.concatenate([across[:1], across, across[-1:]])).astype(np.uint8)
 
 
 def _thirds(values: np.ndarray) -> np.ndarray:
-    """Rounded mean of every three rows: uint16 (h,w), shorter by two."""
+    """Return the rounded mean of every three rows: uint16 (h,w), shorter by two."""
     total: np.ndarray = values[:-2] + values[2:]
     total += values[1:-1]
     total += 1
@@ -139,7 +139,7 @@ def morphological_closing(values: np.ndarray, span: int) -> np.ndarray:
 
 
 def _continued(values: np.ndarray, room: int, axis: int) -> np.ndarray:
-    """Longer by `room` at both ends of an axis, each end's pixels repeated."""
+    """Repeat the pixels at both ends of an axis `room` times."""
     if room == 0:
         return values
     height, width = values.shape
@@ -151,7 +151,7 @@ def _continued(values: np.ndarray, room: int, axis: int) -> np.ndarray:
 
 
 def running_extremum(values: np.ndarray, span: int, axis: int, extreme: np.ufunc) -> np.ndarray:
-    """Extreme of every `span` neighbours along an axis of values (h,w) or (n,), by doubling: shorter by span - 1."""
+    """Return the extreme of each `span` neighbours along an axis of (h,w) or (n,), by doubling: shorter by span - 1."""
     if values.ndim == 1 or axis == 0:
         return _extremes(values, span, extreme)
     # One long row is quicker than many short ones. Values that run over from row to row lie behind the kept ones.
@@ -170,7 +170,7 @@ def _extremes(values: np.ndarray, span: int, extreme: np.ufunc) -> np.ndarray:
 
 
 def is_dark_on_light(grey: np.ndarray, edge: int = POLARITY_EDGE) -> bool:
-    """Whether strokes are darker than the ground, judged by what brushes of many widths fill in: uint8 (h,w).
+    """Tell whether strokes are darker than the ground, judged by what brushes of many widths fill in: uint8 (h,w).
 
     What lies between the strokes of a digit is as light as the strokes are dark, but wider, so that only wide brushes
     fill it; a narrow brush therefore counts for more.
@@ -185,7 +185,7 @@ def is_dark_on_light(grey: np.ndarray, edge: int = POLARITY_EDGE) -> bool:
 
 
 def _energy(filled: np.ndarray, values: np.ndarray) -> float:
-    """Sum of squares of what was filled in, in the middle of the picture."""
+    """Return the sum of squares of what was filled in, in the middle of the picture."""
     rows, columns = (slice(int(edge * MIDDLE), edge - int(edge * MIDDLE)) for edge in values.shape)
     height = filled[rows, columns] - values[rows, columns]  # uint8: nothing is filled in below what was there
     height *= height > LEAST_HEIGHT

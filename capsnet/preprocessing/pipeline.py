@@ -128,7 +128,7 @@ def decode(
 
 
 def is_cheap_to_decode(data: bytes, spec: InputSpec) -> bool:
-    """Whether a file decodes sooner than a thread wakes: a plain PNG of the network's own size, where that is small."""
+    """Tell whether a file decodes sooner than a thread wakes: a small plain PNG of the network's own size."""
     own = (spec.width, spec.height)
     return len(data) <= QUICK_BYTES and math.prod(own) <= QUICK_PIXELS and size_of_plain_png(data) == own
 
@@ -144,7 +144,7 @@ def decode_uint8(
     counted: ObjectCount | None = None,
     digits: bool = True,
 ) -> np.ndarray:
-    """As `decode`, before the division: uint8 (C,H,W)."""
+    """Decode as `decode` does, without the division: uint8 (C,H,W)."""
     way = preprocess or spec.preprocess
     if way not in WAYS:
         raise ValueError(f"preprocess is '{way}'; allowed: {', '.join(WAYS)}")
@@ -177,14 +177,14 @@ def decode_uint8(
 
 
 def _resize(image: Image.Image, spec: InputSpec, mode: str) -> np.ndarray:
-    """The whole picture at the network's size, antialiased: uint8 (H,W) or (H,W,3)."""
+    """Scale the whole picture to the network's size, antialiased: uint8 (H,W) or (H,W,3)."""
     return np.asarray(
         image_file.flatten(image, mode).resize((spec.width, spec.height), Image.Resampling.BICUBIC)
     )
 
 
 def _channels_first(pixels: np.ndarray, channels: int) -> np.ndarray:
-    """(H,W) or (H,W,3) -> (C,H,W); grey is repeated for a network that takes colour."""
+    """Move channels first, (H,W) or (H,W,3) -> (C,H,W); grey is repeated for a network that takes colour."""
     if pixels.ndim == 2 and channels == 1:
         return pixels[None]
     if pixels.ndim == 3:
@@ -202,7 +202,7 @@ def _read_object(
     *,
     least: float = FAINT,
 ) -> np.ndarray | None:
-    """Light strokes (`mnist`) or a light garment (`fashion`) on black: uint8 (H,W).
+    """Return light strokes (`mnist`) or a light garment (`fashion`) on black: uint8 (H,W).
 
     None where nothing stands out, or where no stroke has the `least` contrast.
     """
@@ -233,7 +233,7 @@ def _read_object(
 def _read_coloured(
     image: Image.Image, spec: InputSpec, objects: int, counted: ObjectCount | None, digits: bool
 ) -> np.ndarray | None:
-    """Light strokes on black, of ink as bright as its ground: uint8 (H,W); None where the colours differ little."""
+    """Return strokes whose ink is as bright as its ground, light on black, uint8 (H,W); None without colours."""
     if image.mode in image_file.GREY_MODES or min(image.size) < LEAST_COLOURED:
         return None
     pixels = np.asarray(image_file.shrink(image_file.flatten(image, "RGB"), WORKING_EDGE))
@@ -245,7 +245,7 @@ def _read_coloured(
 
 
 def place_digit(strokes: np.ndarray | None, spec: InputSpec, *, digits: bool = False) -> np.ndarray | None:
-    """Strokes float32 (h,w) at their usual width, placed as a data set's are: uint8 (H,W).
+    """Place strokes float32 (h,w), at their usual width, as a data set's are: uint8 (H,W).
 
     Of `digits`, one that is crossed out becomes blank, and the long up-stroke of a 1 is cut off.
     """
@@ -264,7 +264,7 @@ def place_digit(strokes: np.ndarray | None, spec: InputSpec, *, digits: bool = F
 
 
 def _fashion_item(values: np.ndarray, alone: bool, spec: InputSpec) -> np.ndarray | None:
-    """A garment on black in its greys; `alone` where the values are its own and there is no ground: uint8 (H,W)."""
+    """Return a garment on black in its greys, uint8 (H,W); `alone` where the values are its own, without a ground."""
     contrast, noise = (values / np.float32(255), 0.0) if alone else contrast_to_ground(values)
     found = find_object(contrast, noise)
     if found is None:
@@ -273,7 +273,7 @@ def _fashion_item(values: np.ndarray, alone: bool, spec: InputSpec) -> np.ndarra
 
 
 def find_row(image: Image.Image, objects: int, *, alone: bool) -> np.ndarray | None:
-    """A row of a data set of digits, light on dark: uint8 (H,W); None where the picture is a scene of the same size.
+    """Return a row of a data set of digits, light on dark: uint8 (H,W); None where it is a scene of the same size.
 
     A row has a black ground and a centred digit.
 
@@ -321,7 +321,7 @@ def _is_centred(box: tuple[int, int, int, int] | None, shape: tuple[int, ...]) -
 
 
 def light_on_dark(image: Image.Image) -> np.ndarray:
-    """The pixels of a grey picture, or of its negative where its border is lighter than the middle of its range: (H,W).
+    """Return the pixels (H,W) of a grey picture, or of its negative where the border is lighter than the mid-range.
 
     One shade all over is ground, whichever it is, and becomes black. Of the 140,000 rows of MNIST and Fashion-MNIST
     none is turned, and of their negatives every one.
@@ -351,7 +351,7 @@ def find_object(contrast: np.ndarray, noise: float) -> np.ndarray | None:
 
 
 def _neighbourhood(contrast: np.ndarray) -> np.ndarray:
-    """Mean of the 3 x 3 pixels around each: float32 (h,w)."""
+    """Return the mean of the 3 x 3 pixels around each: float32 (h,w)."""
     return blurred(np.round(contrast * 255).astype(np.uint8)) / np.float32(255)
 
 

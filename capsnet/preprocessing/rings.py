@@ -50,14 +50,14 @@ class Ellipse:
     unit: np.ndarray
 
     def polar(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Direction, a number below `DIRECTIONS`, and radius, 1 on the ellipse, of points (2,n): both (n,)."""
+        """Return direction, a number below `DIRECTIONS`, and radius, 1 on the ellipse, of points (2,n): both (n,)."""
         across, down = self.unit @ (points - self.middle[:, None])
         direction = np.floor(np.arctan2(down, across) / (2 * np.pi) * DIRECTIONS).astype(int) % DIRECTIONS
         return direction, np.hypot(across, down)
 
     @property
     def elongation(self) -> float:
-        """The longer axis over the shorter."""
+        """Return the longer axis over the shorter."""
         axes = np.linalg.svd(self.unit, compute_uv=False)
         return float(axes[0] / axes[1])
 
@@ -146,7 +146,7 @@ def _is_zero(bar: Bar | None, ellipse: Ellipse, *, touching: bool) -> bool | Non
 
 
 def _ellipse(parts: Components, outer: int) -> Ellipse | None:
-    """The ellipse on which the first and the last ink of nearly every row of a component lies; None without one."""
+    """Find the ellipse on which nearly every row of a component begins and ends; None without one."""
     points = _sides(parts, outer)
     size = np.array([parts.width[outer], parts.height[outer]], float)
     # Even a leaning ellipse is near the one that fills its extent; most other digits are not.
@@ -166,7 +166,7 @@ def _ellipse(parts: Components, outer: int) -> Ellipse | None:
 
 
 def _sides(parts: Components, outer: int) -> np.ndarray:
-    """Where the rows of a component begin and end, of some rows: (2,n)."""
+    """Return where the rows of a component begin and end, of some rows: (2,n)."""
     runs = np.flatnonzero(parts.label == outer)
     row, first = np.divmod(parts.starts[runs], parts.shape[1] + 2)
     begin = np.flatnonzero(np.diff(row, prepend=-1))
@@ -181,7 +181,7 @@ def _sides(parts: Components, outer: int) -> np.ndarray:
 
 
 def _fit(points: np.ndarray, size: np.ndarray) -> Ellipse | None:
-    """The ellipse nearest to points (2,n), in least squares of its equation; None where it is none."""
+    """Fit the ellipse nearest to points (2,n), in least squares of its equation; None where it is none."""
     x, y = 2 * points / size[:, None] - 1
     terms = np.stack([x * x, x * y, y * y, x, y], axis=1)
     a, b, c, d, e = np.linalg.solve(terms.T @ terms + TINY * np.eye(5), terms.sum(axis=0))
@@ -195,7 +195,7 @@ def _fit(points: np.ndarray, size: np.ndarray) -> Ellipse | None:
 
 
 def _inner_edge(direction: np.ndarray, radius: np.ndarray) -> float:
-    """Radius within which ink is no longer the ring's."""
+    """Return the radius within which ink is no longer the ring's."""
     own = np.abs(radius - 1) < THICKEST + OUTLIER
     step = np.minimum((radius[own] * RADII).astype(int), 2 * RADII - 1)
     filled = np.zeros((DIRECTIONS, 2 * RADII), bool)

@@ -33,7 +33,7 @@ class Line:
     slope: float
 
     def rows(self, width: int) -> np.ndarray:
-        """Its row in each column, int64 (w,)."""
+        """Return its row in each column, int64 (w,)."""
         return np.round(self.row + self.slope * (np.arange(width) - (width - 1) / 2)).astype(np.int64)
 
 
@@ -70,7 +70,7 @@ def remove_ruled_lines(contrast: np.ndarray, floor: float) -> np.ndarray:
 
 
 def _emptied(contrast: np.ndarray, bands: list[RuledLine]) -> np.ndarray:
-    """The contrast without the pixels of lines, strokes across them included unless they are darker: flat."""
+    """Return the contrast without the pixels of lines, strokes across them included unless they are darker: flat."""
     result = contrast.flatten()
     for band in bands:
         own = contrast.take(band.places)
@@ -79,7 +79,7 @@ def _emptied(contrast: np.ndarray, bands: list[RuledLine]) -> np.ndarray:
 
 
 def find_bands(contrast: np.ndarray, floor: float, *, standing: bool = False) -> list[RuledLine]:
-    """The pixels of all lines that are nearer to lying than to standing, or to `standing`; contrast float32 (h,w)."""
+    """Find the pixels of lines nearer to lying than to standing, or the other way round; contrast float32 (h,w)."""
     turned = contrast.T if standing else contrast
     down, along = (1, contrast.shape[1]) if standing else (contrast.shape[1], 1)
     height, width = turned.shape
@@ -109,7 +109,7 @@ def find_bands(contrast: np.ndarray, floor: float, *, standing: bool = False) ->
 
 
 def _edges(profile: np.ndarray) -> tuple[int, int] | None:
-    """The first faint places on both sides of a profile's strongest; None where there is none on a side."""
+    """Return the first faint places on both sides of a profile's strongest; None where there is none on a side."""
     faint = profile <= 0.25 * profile.max()
     middle = int(np.argmax(profile))
     before, after = np.flatnonzero(faint[:middle]), np.flatnonzero(faint[middle + 1 :])
@@ -117,7 +117,7 @@ def _edges(profile: np.ndarray) -> tuple[int, int] | None:
 
 
 def find_lines(contrast: np.ndarray, floor: float) -> list[Line]:
-    """Streaks across a picture float32 (h,w) that are nearer to lying than to standing."""
+    """Find streaks across a picture float32 (h,w) that are nearer to lying than to standing."""
     height, width = contrast.shape
     if min(height, width) < 4 * STRIPS:
         return []
@@ -138,7 +138,7 @@ def find_lines(contrast: np.ndarray, floor: float) -> list[Line]:
 
 
 def _coverage(strips: np.ndarray, middles: np.ndarray, slopes: np.ndarray) -> np.ndarray:
-    """Mean of the strips (h,n), in [0,1], along a streak of each slope through each row: float32 (slopes,h)."""
+    """Return the mean of strips (h,n) in [0,1] along a streak of each slope through each row: float32 (slopes,h)."""
     height, count = strips.shape
     room = int(np.ceil(np.abs(middles).max() * np.abs(slopes).max())) + 1
     # A strip's rows side by side and in whole numbers, of which twice as many are added up at a time.
@@ -157,7 +157,7 @@ def _coverage(strips: np.ndarray, middles: np.ndarray, slopes: np.ndarray) -> np
 
 
 def _pairs(columns: np.ndarray, distance: int) -> np.ndarray:
-    """Each even one of columns (n,h) plus the next, moved back by `distance`, where that has rows: (n/2,h)."""
+    """Return each even one of columns (n,h) plus the next, moved back by `distance`, where that has rows: (n/2,h)."""
     total, rows = columns[::2].copy(), columns.shape[1]
     before, after = max(-distance, 0), max(distance, 0)
     total[:, before : rows - after] += columns[1::2, after : rows - before]
@@ -165,7 +165,7 @@ def _pairs(columns: np.ndarray, distance: int) -> np.ndarray:
 
 
 def _peaks(covered: np.ndarray, slopes: np.ndarray) -> list[Line]:
-    """The clearest streaks, no two of them on top of each other."""
+    """Return the clearest streaks, no two of them on top of each other."""
     best = covered.max(axis=0)
     taken = np.zeros(len(best), bool)
     lines: list[Line] = []
@@ -179,7 +179,7 @@ def _peaks(covered: np.ndarray, slopes: np.ndarray) -> list[Line]:
 
 
 def _inside(rows: np.ndarray, height: int) -> np.ndarray:
-    """The nearest rows of the picture."""
+    """Return the nearest rows of the picture."""
     return np.asarray(np.minimum(np.maximum(rows, 0), height - 1))
 
 
@@ -193,6 +193,6 @@ def _clear(contrast: np.ndarray, others: np.ndarray, band: RuledLine) -> None:
 
 
 def _wider(values: np.ndarray, reach: int) -> np.ndarray:
-    """Largest neighbour within `reach` along each row: (n,w)."""
+    """Return the largest neighbour within `reach` along each row: (n,w)."""
     nothing = np.zeros((len(values), reach), values.dtype)
     return running_extremum(np.concatenate([nothing, values, nothing], axis=1), 2 * reach + 1, 1, np.maximum)

@@ -71,7 +71,7 @@ class Strokes:
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom in the picture; right and bottom are just outside."""
+        """Return left, top, right and bottom in the picture; right and bottom are just outside."""
         height, width = self.values.shape
         return self.left, self.top, self.left + width, self.top + height
 
@@ -105,12 +105,12 @@ def separate_digits(contrast: np.ndarray, noise: float) -> list[Strokes]:
 
 
 def _raised(floor: float, contrast: np.ndarray) -> float:
-    """A floor above a shadow's rim or a tone of the ground: where strokes cross it, it must not join them."""
+    """Return a floor above a shadow's rim or a tone of the ground: where strokes cross it, it must not join them."""
     return max(floor, FAINTEST / 2 * _level(contrast[contrast > floor]))
 
 
 def _level(contrast: np.ndarray) -> float:
-    """The contrast of strokes among pixels (n,), however many of them are faint."""
+    """Return the contrast of strokes among pixels (n,), however many of them are faint."""
     if not len(contrast):
         return 0.0
     ordered = np.sort(contrast)
@@ -119,7 +119,7 @@ def _level(contrast: np.ndarray) -> float:
 
 
 def _bridged_components(mask: np.ndarray, contrast: np.ndarray) -> Components:
-    """Components of a mask bool (h,w) in which narrow gaps are closed; `pixels` counts those of the mask alone."""
+    """Find components of a mask bool (h,w) with narrow gaps closed; `pixels` counts those of the mask alone."""
     wide = _bridged(mask)
     parts = find_components(wide, contrast)
     label = np.repeat(parts.label, parts.ends - parts.starts)
@@ -128,7 +128,7 @@ def _bridged_components(mask: np.ndarray, contrast: np.ndarray) -> Components:
 
 
 def _bridged(mask: np.ndarray) -> np.ndarray:
-    """Each pixel's eight neighbours as well, so that gaps as narrow as two pixels do not break a stroke: bool (h,w)."""
+    """Add each pixel's eight neighbours, so that gaps of up to two pixels do not break a stroke: bool (h,w)."""
     wide = mask.copy()
     wide[:, 1:] |= mask[:, :-1]
     wide[:, :-1] |= mask[:, 1:]
@@ -191,7 +191,7 @@ def _without_remains(area: np.ndarray, bare: np.ndarray, own: np.ndarray, floor:
 
 
 def _written(parts: Components) -> np.ndarray:
-    """Which components may be written digits: no frame, no bar, and nothing along the picture's edge. bool (N,)."""
+    """Tell which components may be written digits, bool (N,): no frame, no bar, nothing along the picture's edge."""
     if not len(parts):
         return np.zeros(0, bool)
     fill = parts.pixels / (parts.height * parts.width)
@@ -200,7 +200,7 @@ def _written(parts: Components) -> np.ndarray:
 
 
 def _as_strong(parts: Components, likely: np.ndarray) -> np.ndarray:
-    """Which components are about as strong as most likely ink; remains of printed lines are fainter. bool (N,)."""
+    """Tell which components are about as strong as most likely ink; remains of printed lines are fainter. bool (N,)."""
     strength = parts.weight / parts.pixels
     order = np.flatnonzero(likely)[np.argsort(strength[likely])]
     weights = np.cumsum(parts.weight[order])
@@ -208,7 +208,7 @@ def _as_strong(parts: Components, likely: np.ndarray) -> np.ndarray:
 
 
 def _grouped(parts: Components, likely: np.ndarray) -> list[np.ndarray]:
-    """Components of each digit, as a list of their numbers."""
+    """Group the components of each digit, as a list of their numbers."""
     heights = parts.height
     order = np.flatnonzero(likely)[np.argsort(heights[likely])]
     weights = np.cumsum(parts.weight[order])
@@ -232,7 +232,7 @@ Box = tuple[int, int, int, int]  # top, bottom, left and right
 
 
 def _is_beside_larger(box: Box, bodies: list[Box]) -> bool:
-    """Whether something stands in line with a body that is much higher: a mark or a piece."""
+    """Tell whether something stands in line with a body that is much higher: a mark or a piece."""
     own = np.array(bodies, int).reshape(-1, 4)
     height = own[:, 1] - own[:, 0]
     middle = (box[0] + box[1]) / 2
@@ -309,7 +309,7 @@ def _with_pieces(parts: Components, groups: list[list[int]]) -> list[np.ndarray]
 
 
 def _is_bar(parts: Components, number: int, bodies: tuple[np.ndarray, ...]) -> np.ndarray:
-    """Which bodies (left, right, top, height) a component may be the loose bar of, as at the top of a 5: bool (n,)."""
+    """Tell of which bodies (left, right, top, height) a component may be the loose bar, as on a 5: bool (n,)."""
     left, right, top, height = bodies
     wide, tall = parts.width[number], parts.height[number]
     if wide < FLAT * tall:
@@ -321,7 +321,7 @@ def _is_bar(parts: Components, number: int, bodies: tuple[np.ndarray, ...]) -> n
 
 
 def _cut_out(contrast: np.ndarray, parts: Components, members: np.ndarray) -> Strokes:
-    """The strokes of some components, at full contrast where they are strong."""
+    """Return the strokes of some components, at full contrast where they are strong."""
     top, bottom = int(parts.top[members].min()), int(parts.bottom[members].max())
     left, right = int(parts.left[members].min()), int(parts.right[members].max())
     own = contrast[top:bottom, left:right]
@@ -334,7 +334,7 @@ def _cut_out(contrast: np.ndarray, parts: Components, members: np.ndarray) -> St
 
 
 def component_mask(parts: Components, members: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
-    """Pixels of some components within bounds (top, bottom, left, right) around them: bool (h,w)."""
+    """Return the pixels of some components within bounds (top, bottom, left, right) around them: bool (h,w)."""
     top, bottom, left, right = box
     runs = np.flatnonzero(np.isin(parts.label, members))
     stride = parts.shape[1] + 2

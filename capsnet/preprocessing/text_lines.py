@@ -30,7 +30,7 @@ def reading_order(boxes: np.ndarray) -> list[list[int]]:
 
 
 def _slope(x: np.ndarray, y: np.ndarray, height: np.ndarray) -> float:
-    """How much lines fall from left to right: the median over neighbours, farther ones counting for more."""
+    """Return how much lines fall from left to right: the median over neighbours, farther ones counting for more."""
     across, down = x[None] - x[:, None], y[None] - y[:, None]
     tall = np.minimum(height[None], height[:, None])
     near = (across > 0) & (across < NEIGHBOUR * tall) & (np.abs(down) < IN_LINE * tall)

@@ -72,7 +72,7 @@ def divide(strokes: Strokes) -> Division:
 
 
 def _between(strokes: Strokes, left: np.ndarray, right: np.ndarray) -> Strokes | None:
-    """The strokes between two paths (h,), cropped; None where they are too few or too wide for a digit."""
+    """Return the strokes between two paths (h,), cropped; None where they are too few or too wide for a digit."""
     values = strokes.values
     column = np.arange(values.shape[1])[None]
     own = np.where((column >= left[:, None]) & (column < right[:, None]), values, np.float32(0))
@@ -95,7 +95,7 @@ def _between(strokes: Strokes, left: np.ndarray, right: np.ndarray) -> Strokes |
 
 
 def _paths(ink: np.ndarray) -> list[np.ndarray]:
-    """The cheapest paths through ink (ROWS,w), float in [0,1], from left to right: columns (ROWS,) of each."""
+    """Find the cheapest paths through ink (ROWS,w), float in [0,1], from left to right: columns (ROWS,) of each."""
     cost = ink + np.float32(BARE)
     down, came = _descents(cost)
     up, _ = _descents(cost[::-1])
@@ -127,7 +127,7 @@ def _left_share(ink: np.ndarray, path: np.ndarray) -> float:
 
 
 def _descents(cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cost of the cheapest path from the top to each pixel, and from which side it came (-1, 0, 1): both (h,w)."""
+    """Return the cost of the cheapest path from the top to each pixel, and its last step (-1, 0, 1): both (h,w)."""
     total = cost.copy()
     came = np.zeros(cost.shape, np.int8)
     big = np.float32(1e6)
@@ -147,7 +147,7 @@ def _descents(cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _path_through(down: np.ndarray, came: np.ndarray, cost: np.ndarray, row: int, column: int) -> np.ndarray:
-    """The cheapest path through a pixel: its column in each row, float (h,)."""
+    """Return the cheapest path through a pixel: its column in each row, float (h,)."""
     path = np.zeros(len(cost))
     path[row] = at = column
     for upper in range(row, 0, -1):

@@ -54,7 +54,7 @@ def shorten_up_stroke(digit: np.ndarray) -> np.ndarray | None:
 
 
 def _up_stroke(upright: np.ndarray, stem: int, usual: float, lean: float) -> int | None:
-    """The column at which an up-stroke ends beside a stem of a usual width at column `stem`; None without one."""
+    """Find the column where an up-stroke ends beside a stem of a usual width at column `stem`; None without one."""
     height = len(upright)
     top = int(np.argmax(upright[:, stem - 1 : stem + 2].any(axis=1)))
     side = stem - int(np.ceil(usual / 2))
@@ -79,7 +79,7 @@ def _up_stroke(upright: np.ndarray, stem: int, usual: float, lean: float) -> int
 
 
 def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Slope and start of the straight line nearest to points (n,), in least squares."""
+    """Return the slope and start of the straight line nearest to points (n,), in least squares."""
     away = x - x.mean()
     slope = float(away @ y / (away @ away))
     return slope, float(y.mean() - slope * x.mean())
