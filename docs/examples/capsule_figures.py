@@ -64,7 +64,7 @@ def draw_pose() -> None:
 
 
 def draw_routing() -> None:
-    """The votes for the two parents after each iteration, drawn as strongly as they are coupled."""
+    """Draw the votes for the two parents after each iteration, drawn as strongly as they are coupled."""
     votes = torch.tensor([FIRST, SECOND])[None]  # (B,J,I,D)
     figure = Figure(figsize=(7.2, 4.6), layout="constrained")
     grid = figure.subplots(2, 3)
@@ -88,7 +88,7 @@ def draw_routing() -> None:
 
 
 def draw_votes() -> None:
-    """The places that vote for each of two overlapping digits, in each iteration of the routing."""
+    """Draw the places that vote for each of two overlapping digits, in each iteration of the routing."""
     figure = Figure(figsize=(8.4, 4.9), layout="constrained")
     cells = figure.subplots(2, 4)
     draw_places(cells[0], "mnist-capsnet", (1, 2, 3))
@@ -97,7 +97,7 @@ def draw_votes() -> None:
 
 
 def draw_places(cells: np.ndarray, name: str, iterations: tuple[int, ...]) -> None:
-    """The input, and over it the places of a model in some iterations."""
+    """Draw the input, and over it the places of a model in some iterations."""
     folder = ROOT / "artifacts" / name
     card = ModelCard.load(folder)
     if card.routing is None:

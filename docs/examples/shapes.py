@@ -17,7 +17,7 @@ Point = tuple[float, float]
 
 
 def outline(shape: str, chance: Random) -> list[Point]:
-    """The corners of a shape, each a little off, with the first one again at the end."""
+    """Return the corners of a shape, each a little off, with the first one again at the end."""
     count = CORNERS[shape]
     size = chance.uniform(24, 40)
     turn = chance.uniform(-0.3, 0.3)

@@ -55,14 +55,14 @@ def strip(name: str, samples: list[Sample]) -> dict[str, Any]:
 
 
 def one_of_each(name: str) -> dict[str, np.ndarray]:
-    """The second image (H,W) of each class of a data set, by the class's name; some of the first are odd ones."""
+    """Return the second image (H,W) of each class of a data set, by its name; some of the first are odd ones."""
     split = load(name, "test", DATA, subset=True)
     rows = [np.flatnonzero(split.labels == label)[1] for label in range(10)]
     return dict(zip(describe(name).classes, split.images[rows, 0], strict=True))
 
 
 def some(images: dict[str, np.ndarray], *names: str) -> list[Sample]:
-    """The images of these classes, with their names."""
+    """Return the images of these classes, with their names."""
     return [(name, images[name]) for name in names]
 
 

@@ -56,7 +56,7 @@ def browsing(**settings: object) -> Iterator[tuple[Browser, str]]:
 
 
 def drawing(browser: Browser, url: str) -> bytes:
-    """A digit drawn by hand, by day."""
+    """Show a digit drawn by hand, by day."""
     page = open_page(browser, url, 1280, 980)
     draw_and_wait(page, [[point for bow in BOWS for point in arc(*bow)]])
     expect(verdict(page)).to_have_text("3")
@@ -66,7 +66,7 @@ def drawing(browser: Browser, url: str) -> bytes:
 
 
 def refusal(browser: Browser, url: str) -> bytes:
-    """What the network does not know, by night, on a telephone."""
+    """Show what the network does not know, by night, on a telephone."""
     page = open_page(browser, url, 390, 1180, dark=True)
     sample(page, "Bag").click()
     expect(page.locator("#verdict")).to_have_class("verdict refused")
@@ -88,7 +88,7 @@ def sheet(browser: Browser, url: str) -> bytes:
 
 
 def own_images(browser: Browser, url: str) -> bytes:
-    """A validation image of a model of one's own."""
+    """Show a validation image of a model of one's own."""
     page = browser.new_context(viewport={"width": 1280, "height": 980}).new_page()
     page.set_default_timeout(1000 * PATIENCE)
     page.goto(url)
@@ -107,7 +107,7 @@ def arc(
 
 
 def open_page(browser: Browser, url: str, width: int, height: int, *, dark: bool = False) -> Page:
-    """The playground in a window of this size."""
+    """Open the playground in a window of this size."""
     page = browser.new_context(
         viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
     ).new_page()
