@@ -7,7 +7,7 @@ import numpy as np
 
 from capsnet.preprocessing.up_strokes import straight_line
 
-INK = 0.35  # least value of a pixel of a stroke
+INK = 0.6  # least value of a pixel of a stroke: a fold or a faint edge below a stroke is no underline
 FREE = 0.2  # of the height, that an underline stands out on each side
 END = 2  # pixels from an end, where the line is as thick as elsewhere
 STEEPEST = 0.2  # slope of the line, either way
