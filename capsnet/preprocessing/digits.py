@@ -375,7 +375,7 @@ def widen_strokes(strokes: np.ndarray, height: int, width: int) -> np.ndarray:
         change = (share - THICKEST) * max(height, width) * times
         thin = 1 - dilate(1 - np.pad(large, 1), change / 2)
         large = thin if thin.max() > 0.5 else large
-    return _cropped(large)
+    return cropped(large)
 
 
 def _joined_segments(strokes: np.ndarray) -> np.ndarray:
@@ -415,7 +415,8 @@ def _wider_by_one(values: np.ndarray) -> np.ndarray:
     return wide
 
 
-def _cropped(values: np.ndarray) -> np.ndarray:
+def cropped(values: np.ndarray) -> np.ndarray:
+    """Crop strokes float32 (h,w) to their extent."""
     inside = values > 0.3
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     return values[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

@@ -28,11 +28,12 @@ from capsnet.config import InputSpec
 from capsnet.preprocessing import image_file
 from capsnet.preprocessing.colour_contrast import colour_contrast
 from capsnet.preprocessing.crossed_out import is_crossed_out
-from capsnet.preprocessing.digits import ObjectCount, segment_digits, widen_strokes
+from capsnet.preprocessing.digits import ObjectCount, cropped, segment_digits, widen_strokes
 from capsnet.preprocessing.global_background import LEAST_CONTRAST, NOISE_LEVELS, contrast_to_ground
 from capsnet.preprocessing.image_file import MAX_PIXELS, ImageTooLarge, NotAnImage, size_of_plain_png
 from capsnet.preprocessing.local_background import blurred, stroke_contrast
 from capsnet.preprocessing.panels import find_panel
+from capsnet.preprocessing.underlines import clear_below, find_underline
 from capsnet.preprocessing.up_strokes import shorten_up_stroke
 
 __all__ = [
@@ -255,6 +256,9 @@ def place_digit(strokes: np.ndarray | None, spec: InputSpec, *, digits: bool = F
     large = widen_strokes(strokes, height, width)
     if digits:
         canvas = fit_into(large, 2 * height, 2 * width)
+        if (top := find_underline(canvas)) is not None:
+            large = widen_strokes(cropped(clear_below(large, top / len(canvas))), height, width)
+            canvas = fit_into(large, 2 * height, 2 * width)
         if is_crossed_out(canvas):
             return np.zeros((spec.height, spec.width), np.uint8)
         shortened = shorten_up_stroke(canvas)

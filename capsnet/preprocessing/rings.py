@@ -3,13 +3,15 @@
 The outermost ink in every direction tells a ring: nearly everywhere it lies on one ellipse. What lies within is the
 digit, also where it touches the ring, and the ring is cleared. A 0 has nothing inside. One straight bar from side to
 side, no thicker than the ring, is the slash of a 0, and the bar is cleared. In a circle it may also be a 1: it is one
-where it does not touch the circle or stands upright, and in between the picture is left as it is.
+where it does not touch the circle or stands upright, and in between the picture is left as it is. A leaning bar that
+touches nothing is also the slash of a 0 in a ring that is neither a circle nor a cell, however uneven.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from capsnet.preprocessing.cells import cell_lines
 from capsnet.preprocessing.connected_components import Components
 
 LONGEST = 3.0  # the longer side of a ring's extent over the shorter, at most
@@ -34,6 +36,9 @@ ALONE, ALONE_IN_ZERO = 0.85, 0.6  # of the ink inside, that it is: in a circle, 
 SLASH_THICK = 1.2  # thicknesses of the ring's line, that a slash has at most: a slender 4 or 8 has more ink
 CIRCLE = 1.3  # the longer axis over the shorter, up to which a bar may be a 1 in a circle
 ROUND = 1.2  # the same, up to which a bar that does not touch the circle is one
+SLENDER = 0.25  # of its length, that a slash which touches nothing is thick at most
+FULL = 1.6  # of its pixels, that the rectangle around it has at most: anything else bends
+LOOSE_LENGTH = 0.65  # of the way between the two sides of the ring, that it is long
 TOUCHING = 0.5  # of the ink inside, that is joined to the ring if the two touch
 MOSTLY = 0.7  # of the ink inside, that a bar is if it may be a slash
 ONE, SLASH = (
@@ -99,6 +104,8 @@ def clear_ring(contrast: np.ndarray, parts: Components) -> tuple[np.ndarray, boo
         Whether the ring is left, a 0.
     """
     outer = int(np.argmax(parts.height * parts.width))
+    if (slash := _loose_slash(parts, outer)) is not None:
+        return np.where(slash, np.float32(0), contrast), True
     height, width = int(parts.height[outer]), int(parts.width[outer])
     if max(height, width) > LONGEST * min(height, width) or not (ellipse := _ellipse(parts, outer)):
         return None
@@ -126,6 +133,33 @@ def clear_ring(contrast: np.ndarray, parts: Components) -> tuple[np.ndarray, boo
     cleared = contrast.copy()
     cleared[rows, columns][y[clear], x[clear]] = 0
     return cleared, zero
+
+
+def _loose_slash(parts: Components, outer: int) -> np.ndarray | None:
+    """Find a slash that touches nothing in a ring, not a circle, not a cell: bool (h,w); None without one."""
+    heavy = parts.weight > LEAST_INK * parts.weight[outer]
+    if heavy.sum() != 2 or not heavy[outer]:
+        return None
+    bar, ring = (
+        parts.mask(heavy & (np.arange(len(parts)) != outer)),
+        parts.mask(np.arange(len(parts)) == outer),
+    )
+    points, around = (np.stack(np.nonzero(mask)[::-1]).astype(float) for mask in (bar, ring))
+    middle = points.mean(axis=1, keepdims=True)
+    axes = np.linalg.eigh((points - middle) @ (points - middle).T)[1]
+    across, along = axes.T @ (points - middle)
+    length, thick = np.ptp(along) + 1, np.ptp(across) + 1
+    turn = np.degrees(np.arctan2(*np.abs(axes[:, 1])))
+    straight = thick < SLENDER * length and length * thick < FULL * points.shape[1]
+    if not (straight and ONE <= turn <= 90 - ONE):
+        return None
+    across, along = axes.T @ (around - middle)
+    before, after = (along[(np.abs(across) < thick / 2) & (sign * along > 0)] for sign in (-1, 1))
+    if not (len(before) and len(after)) or length < LOOSE_LENGTH * (after.min() - before.max()):
+        return None
+    ellipse = _ellipse(parts, outer)
+    circle = ellipse is not None and ellipse.elongation < ROUND
+    return None if circle or cell_lines(ring[parts.window(outer)]) is not None else bar
 
 
 def _is_zero(bar: Bar | None, ellipse: Ellipse, *, touching: bool) -> bool | None:

@@ -35,7 +35,7 @@ def shorten_up_stroke(digit: np.ndarray) -> np.ndarray | None:
     if count.min() < 1 or (count != right - left).any() or count.max() >= EVEN * usual:
         return None
     middle = (left + right - 1) / 2
-    lean, start = _line(rows, middle)
+    lean, start = straight_line(rows, middle)
     if lean < -LEAN or np.abs(middle - (lean * rows + start)).max() >= STRAIGHT * height:
         return None
     # Each row is moved so that the stem's middle lies in column `width`.
@@ -69,7 +69,7 @@ def _up_stroke(upright: np.ndarray, stem: int, usual: float, lean: float) -> int
     if (count != last - first + 1).any():
         return None
     columns, middle = np.arange(filled[0] + 1, side), (first + last)[1:] / 2
-    slope, start = _line(columns, middle)
+    slope, start = straight_line(columns, middle)
     if slope >= 0 or np.abs(middle - (slope * columns + start)).max() >= STRAIGHT_UP * height:
         return None
     angle = np.degrees(np.arctan(-(1 / slope + lean)))
@@ -78,7 +78,7 @@ def _up_stroke(upright: np.ndarray, stem: int, usual: float, lean: float) -> int
     return side if 0 < angle < STEEP and meets and thin else None
 
 
-def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+def straight_line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """Return the slope and start of the straight line nearest to points (n,), in least squares."""
     away = x - x.mean()
     slope = float(away @ y / (away @ away))

@@ -1,4 +1,4 @@
-"""Marks that people add to digits: a ring, a slash, a long up-stroke, lines that cross a digit out."""
+"""Marks that people add to digits: a ring, a slash, a long up-stroke, an underline, lines that cross a digit out."""
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from capsnet.preprocessing.crossed_out import is_crossed_out
 from capsnet.preprocessing.digits import segment_digits
 from capsnet.preprocessing.local_background import blurred, quantiles
 from capsnet.preprocessing.pipeline import place_digit
+from capsnet.preprocessing.underlines import find_underline
 from capsnet.preprocessing.up_strokes import shorten_up_stroke
 
 SPEC = InputSpec(channels=1, height=28, width=28, preprocess="mnist")
@@ -83,6 +84,30 @@ def test_the_slash_of_a_zero_is_cleared() -> None:
 
 
 @pytest.mark.parametrize(
+    "ring",
+    [
+        [(110, 20), (50, 50), (30, 150), (80, 180), (180, 165), (165, 50), (110, 20)],
+        [(120, 20), (60, 80), (30, 170), (90, 160), (180, 60), (150, 25), (120, 40)],
+    ],
+)
+def test_a_slash_that_does_not_reach_an_uneven_ring_is_cleared(ring: list[tuple[int, int]]) -> None:
+    found, alone = (segment_digits(drawn(ring, *slash), 0.0) for slash in ([[(70, 145), (135, 65)]], []))
+    assert found is not None
+    assert alone is not None
+    assert np.array_equal(found, alone)
+
+
+def test_a_one_in_a_cell_and_a_seven_in_a_ring_are_no_slash() -> None:
+    one = [(80, 135), (120, 65)]
+    cell = [(50, 40), (150, 40), (150, 160), (50, 160), (50, 36)]
+    seven = [(78, 68), (122, 68), (92, 135)]
+    for lines, ring in (((one, cell), None), ((seven,), NARROW)):
+        found = segment_digits(drawn(*lines, ring=ring), 0.0)
+        assert found is not None
+        assert found.shape[0] < 100  # the cell is 120 high, the ring 160
+
+
+@pytest.mark.parametrize(
     ("ends", "is_one"),
     [
         ([(68, 147), (132, 53)], True),  # a 1 that leans and does not touch the circle
@@ -115,10 +140,11 @@ def test_a_long_up_stroke_is_cut_off_but_no_bar() -> None:
         assert shorten_up_stroke(other) is None
 
 
-def test_flat_and_tiny_strokes_have_no_up_stroke() -> None:
-    for size in ((40, 2), (2, 40), (6, 40), (24, 24), (40, 1)):
+def test_flat_and_tiny_strokes_have_no_marks() -> None:
+    for size in ((40, 2), (2, 40), (6, 40), (24, 24), (40, 1), (1, 1), (40, 12)):
         assert shorten_up_stroke(np.ones(size, np.float32)) is None
         assert not is_crossed_out(np.ones(size, np.float32))
+        assert find_underline(np.ones(size, np.float32)) is None
 
 
 def test_lines_through_a_digit_cross_it_out_but_its_own_do_not() -> None:
@@ -126,6 +152,38 @@ def test_lines_through_a_digit_cross_it_out_but_its_own_do_not() -> None:
     assert is_crossed_out(canvas(*SEVEN, [(0, 70), (120, 65)], [(0, 95), (120, 90)]))
     for digit in (FOUR, SEVEN, (*SEVEN, [(50, 80), (95, 80)])):  # the last with its bar
         assert not is_crossed_out(canvas(*digit))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [[(0, 140), (170, 140)]],
+        [[(0, 150), (160, 128)]],
+        [[(0, 140), (165, 140)], [(0, 155), (165, 140)]],  # two that meet
+    ],
+)
+def test_an_underline_that_touches_a_digit_is_cleared(lines: list[list[tuple[int, int]]]) -> None:
+    seven = [(40, 20), (120, 20), (80, 140)]
+    alone, found = (place_digit(canvas(seven, *marks), SPEC, digits=True) for marks in ([], lines))
+    assert alone is not None
+    assert found is not None
+    assert np.abs(alone.astype(int) - found).mean() < 20
+    kept = place_digit(canvas(seven, *lines), SPEC, digits=False)
+    assert kept is not None
+    assert np.abs(alone.astype(int) - kept).mean() > 30
+
+
+@pytest.mark.parametrize(
+    "digit",
+    [
+        [(30, 40), (60, 15), (100, 40), (30, 140), (140, 140)],  # the base of a 2 stands out on one side
+        [(40, 40), (60, 15), (100, 40), (75, 130), (20, 145), (75, 130), (150, 145)],  # or bends
+        [(20, 90), (20, 145), (150, 145), (150, 60)],  # ink at the ends
+        [(10, 140), (150, 140)],  # nothing above
+    ],
+)
+def test_a_base_of_a_digit_is_no_underline(digit: list[tuple[int, int]]) -> None:
+    assert find_underline(canvas(digit)) is None
 
 
 def test_what_is_crossed_out_becomes_blank_only_among_digits() -> None:
