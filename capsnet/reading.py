@@ -247,11 +247,9 @@ def sights(limits: Guard, images: Floats, lengths: Floats, poses: Floats, distan
 def check_model(card: ModelCard) -> None:
     """Raise ValueError unless a model can read single digits; the message says why."""
     if card.input.preprocess != "mnist":
-        raise ValueError(f"model {card.name!r} does not read handwriting: its preprocessing is not 'mnist'")
+        raise ValueError(f"should read handwriting ('mnist'); its preprocessing is {card.input.preprocess!r}")
     if card.objects != 1:
-        raise ValueError(
-            f"model {card.name!r} looks for {card.objects} objects in an image; reading needs one"
-        )
+        raise ValueError(f"should look for one object in an image, not for {card.objects}")
 
 
 def answer_of(lines: Sequence[Sequence[Digit]], classes: Sequence[str], found: int) -> dict[str, Any]:
