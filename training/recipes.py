@@ -105,6 +105,18 @@ RESIDUAL_CLOTHES: tuple[Options, ...] = (
         "augmentation": "gentle-clothes",
     },
 )
+# 40 minutes of a core for each network: small augmentations, then large erased areas, then small ones at a low rate.
+ERASED_CLOTHES: tuple[Options, ...] = (
+    {"epochs": 12, "learning_rate": 0.002, "augmentation": "gentle-clothes"},
+    {"epochs": 18, "learning_rate": 0.002, "augmentation": "erased-clothes"},
+    {
+        "epochs": 6,
+        "batch_size": 64,
+        "ema": 0.9995,
+        "augmentation": "gentle-clothes",
+        "keep_epochs": True,
+    },
+)
 RESIDUAL_PAIRS: tuple[Options, ...] = (
     {"epochs": 38, "until": 11, "learning_rate": 0.002, "augmentation": "none"},
     {"epochs": 5, "learning_rate": 0.0015, "augmentation": "none"},
@@ -189,6 +201,15 @@ RECIPES = {
         network={"validation": 2500, "split_seed": 0},
         stages=RESIDUAL_CLOTHES,
         export={"mirrored": True, "variants": "fp16"},
+    ),
+    "fashion_mnist-three": Recipe(
+        dataset="fashion_mnist",
+        architecture="residual",
+        network={"validation": 2500, "split_seed": 0},
+        stages=ERASED_CLOTHES,
+        members=3,
+        export={"mirrored": True},
+        seeds=(0,),
     ),
     "multimnist": Recipe(
         dataset="multimnist",
