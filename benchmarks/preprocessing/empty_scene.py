@@ -83,6 +83,18 @@ def table_edge(_row: np.ndarray, rng: np.random.Generator, _label: int) -> bytes
     return _finished(values, rng)
 
 
+def lit_edge(_row: np.ndarray, rng: np.random.Generator, _label: int) -> bytes:
+    """Photograph a bare page that grows lighter towards one edge, with a dark table beyond it."""
+    size = _size(rng, 240, 900)
+    values = _paper(size, rng, noisy=rng.uniform(0, 1))
+    side = rng.choice(SIDES)
+    distance = _distance(size, side, rng.uniform(0.03, 0.45) * min(size), rng.uniform(-3, 3))
+    values *= 1 - rng.uniform(0, 0.4) * np.clip(distance, 0, None) / max(size)
+    cover = np.clip(-distance / rng.uniform(0.7, 3) + 0.5, 0, 1)
+    values += cover * (rng.uniform(0.03, 0.5) - values)
+    return _finished(values, rng)
+
+
 def scan_border(_row: np.ndarray, rng: np.random.Generator, _label: int) -> bytes:
     """Scan an empty page that lay askew, so that black or grey shows along its sides."""
     size = _size(rng, 160, 640)

@@ -45,6 +45,7 @@ EMPTY = {
     "rail": Kind(empty_scene.rail, harm=0.03),
     "fold": Kind(empty_scene.fold, harm=0.03),
     "table-edge": Kind(empty_scene.table_edge, harm=0.03),
+    "lit-edge": Kind(empty_scene.lit_edge, harm=0.03),
     "scan-border": Kind(empty_scene.scan_border, harm=0.03),
 }
 SMALL = {name: Kind(make, read=0.9, seed="scene") for name, make in SIZES.items()}

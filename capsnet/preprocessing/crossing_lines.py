@@ -3,7 +3,8 @@
 A row or a column, straight or a little inclined, that is covered from one edge of the picture to the other belongs to
 such a line. Near the edges of the picture a line may also be shorter. A bar as thick as a pen's stroke is none if it
 lies in the middle or ends before an edge: it is a 1. What runs along two neighbouring sides of the picture and leaves
-the rest of it empty is a table or a sheet.
+the rest of it empty is a table or a sheet. Where paper grows lighter towards a table, its last strip stands out from
+the paper beside it, but far less than from the table.
 """
 
 from functools import lru_cache
@@ -26,6 +27,11 @@ OWN = 0.8  # of a component's pixels, that lie on lines if it is one
 ANGLE = 0.5  # of the picture's height and width, that the two edges of a table or a sheet at least run along
 EMPTY = 0.6  # of their extent, that an empty rectangle in one of its corners takes: of fewer than 1 % of the sevens
 GRAIN = 2  # every so many rows and columns are enough to know that
+STRIP, SLENDER = (
+    0.6,
+    0.4,
+)  # of the picture's height, that a strip along a step is high; of that, how wide at most
+STEP_OVER = 2.0  # times what the strip differs from the nearer ground, that the two grounds differ
 CLOSE, OWN_CLOSE = 0.95, 0.97  # the same for what fills the picture: it may be a digit in a close crop
 
 
@@ -63,6 +69,20 @@ def parts_of_angles(parts: Components) -> np.ndarray:
         own = parts.mask(np.arange(len(parts)) == number)[parts.window(int(number))][::GRAIN, ::GRAIN]
         found[number] = _empty_corner(own) >= EMPTY
     return np.asarray(found)
+
+
+def is_along_step(grey: np.ndarray, mask: np.ndarray) -> bool:
+    """Tell whether pixels bool (h,w) are a strip between two grounds that differ more than it does: uint8 (h,w)."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    tall, wide = int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
+    if tall < STRIP * len(mask) or wide > SLENDER * tall:
+        return False
+    left = grey[rows[0] : rows[-1] + 1, max(0, columns[0] - wide) : columns[0]]
+    right = grey[rows[0] : rows[-1] + 1, columns[-1] + 1 : columns[-1] + 1 + wide]
+    if not (left.size and right.size):
+        return False
+    sides = np.array([np.median(left), np.median(right)])
+    return bool(np.ptp(sides) > STEP_OVER * np.abs(sides - np.median(grey[mask])).min())
 
 
 def _empty_corner(mask: np.ndarray) -> float:

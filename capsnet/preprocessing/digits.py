@@ -6,7 +6,12 @@ import numpy as np
 from PIL import Image
 
 from capsnet.preprocessing.connected_components import Components, find_components
-from capsnet.preprocessing.crossing_lines import line_pixels, parts_of_angles, parts_of_lines
+from capsnet.preprocessing.crossing_lines import (
+    is_along_step,
+    line_pixels,
+    parts_of_angles,
+    parts_of_lines,
+)
 from capsnet.preprocessing.local_background import quantiles, stroke_width
 from capsnet.preprocessing.outlines import fill_outline
 from capsnet.preprocessing.rings import clear_ring
@@ -79,6 +84,7 @@ def segment_digits(
     count: int = 1,
     counted: ObjectCount | None = None,
     *,
+    grey: np.ndarray | None = None,
     digits: bool = True,
 ) -> np.ndarray | None:
     """Crop to the digit, or to the likeliest `count`, of which several may be one by overlap; None where there is none.
@@ -93,6 +99,8 @@ def segment_digits(
         How many digits to look for.
     counted
         Takes up how many separate objects there are.
+    grey
+        uint8 (h,w), where what lies along the step between two grounds is no digit.
     digits
         Whether to clear a ring around a digit, the slash of a 0, and an angle along two sides of the picture.
 
@@ -121,6 +129,8 @@ def segment_digits(
     mask &= contrast > FAINTEST * quantiles(contrast[mask], 0.75)[0]
     parts = find_components(mask, contrast)
     mask = parts.mask(_digits(parts, count))
+    if grey is not None and is_along_step(grey, mask):
+        return None
     level = quantiles(contrast[mask], 0.75)[0]
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)

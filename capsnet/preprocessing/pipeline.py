@@ -227,7 +227,7 @@ def _read_object(
     contrast, noise = stroke_contrast(values)
     if contrast.max() < least:
         return None
-    strokes = segment_digits(contrast, noise, objects, counted, digits=digits)
+    strokes = segment_digits(contrast, noise, objects, counted, grey=values, digits=digits)
     return place_digit(strokes, spec, digits=digits)
 
 

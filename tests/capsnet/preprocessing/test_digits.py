@@ -114,6 +114,29 @@ def test_the_digit_is_found_among_other_marks() -> None:
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("table", [250, 330, 420])
+def test_paper_that_grows_lighter_towards_a_table_has_no_digit(table: int, mirrored: bool) -> None:
+    grey = np.broadcast_to(np.linspace(180, 225, 480).astype(np.uint8), (360, 480)).copy()
+    grey[:, table:] = 60
+    grey = np.ascontiguousarray(grey[:, ::-1]) if mirrored else grey
+    contrast, noise = stroke_contrast(grey)
+    assert segment_digits(contrast, noise, grey=grey) is None
+
+
+@pytest.mark.parametrize("shade", [220, 150])
+def test_a_1_between_light_and_shade_stays(shade: int) -> None:
+    image = page()
+    draw = ImageDraw.Draw(image)
+    draw.rectangle([270, 0, 480, 360], fill=shade)
+    draw.line([(240, 20), (236, 340)], fill=40, width=14)
+    grey = np.asarray(image)
+    contrast, noise = stroke_contrast(grey)
+    found = segment_digits(contrast, noise, grey=grey)
+    assert found is not None
+    assert found.shape[1] < found.shape[0] / 5
+
+
 def test_a_piece_near_the_digit_is_part_of_it() -> None:
     image = seven(page(shade=0), shade=255)
     ImageDraw.Draw(image).line((190, 180, 205, 180), fill=255, width=8)  # its crossbar, a little short
