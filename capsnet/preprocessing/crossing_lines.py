@@ -27,10 +27,8 @@ OWN = 0.8  # of a component's pixels, that lie on lines if it is one
 ANGLE = 0.5  # of the picture's height and width, that the two edges of a table or a sheet at least run along
 EMPTY = 0.6  # of their extent, that an empty rectangle in one of its corners takes: of fewer than 1 % of the sevens
 GRAIN = 2  # every so many rows and columns are enough to know that
-STRIP, SLENDER = (
-    0.6,
-    0.4,
-)  # of the picture's height, that a strip along a step is high; of that, how wide at most
+STRIP = 0.9  # of the picture's height, that a strip along a step is high
+SLENDER = 0.4  # of its height, that it is wide at most
 STEP_OVER = 2.0  # times what the strip differs from the nearer ground, that the two grounds differ
 CLOSE, OWN_CLOSE = 0.95, 0.97  # the same for what fills the picture: it may be a digit in a close crop
 
