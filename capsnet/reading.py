@@ -34,7 +34,9 @@ from capsnet.preprocessing.pipeline import (
     FAINT,
     LEAST_COLOURED,
     MAX_PIXELS,
+    WORKING_EDGE,
     find_row,
+    find_strokes,
     place_digit,
 )
 from capsnet.preprocessing.separate_digits import Strokes, separate_digits
@@ -55,9 +57,7 @@ STRICT = 1.6  # the same instead of `UNKNOWN`, where something else on the page 
 TWO = 1.1  # width over height at which strokes are as likely one digit as two
 AMONG = 1.2  # anomaly that pieces must save where other digits stand apart, so that few touch
 LIKE_DIGITS = 1.9  # anomaly of each piece, at most
-SHARED = (
-    1.5  # anomaly that all of the ink adds where it lies between the end of a piece and the next one's start
-)
+SHARED = 1.5  # anomaly that all of the ink adds, if it lies between one piece's end and the next one's start
 ONE = 1  # the class that two upright strokes of a letter are read as
 MOST_AGAIN = 32  # refused strokes of a page that are looked at again, slanted and stretched
 LOOKS = ((0.2, 1.0), (-0.2, 1.0), (0.0, 0.75), (0.0, 1.25))  # slant and width of each further look
@@ -402,19 +402,20 @@ def _strokes(
     if drawing:
         return separate_digits(values / np.float32(255), 0.0), small.size
     contrast, noise = stroke_contrast(values, POLARITY_EDGE)
+    if contrast.max() < FAINT and (coloured := _coloured(image, data, max_pixels)) is not None:
+        return separate_digits(*stroke_contrast(coloured, POLARITY_EDGE)), coloured.shape[::-1]
+    if find_strokes(np.asarray(image_file.shrink(small, WORKING_EDGE)), least=0.0) is None:
+        return [], small.size  # lines, edges and folds alone
+    everything = separate_digits(contrast, noise)
     if panel := find_panel(values):
         rows, columns = panel
         inside = separate_digits(*stroke_contrast(np.ascontiguousarray(values[panel]), POLARITY_EDGE))
         found = [Strokes(each.values, each.left + columns.start, each.top + rows.start) for each in inside]
-        everything = separate_digits(contrast, noise)
         # The inside of a 0 with a mark in it is no panel where more digits stand beside it.
-        if len(everything) > len(found) and any(_lies_within(panel, each) for each in everything):
-            found = everything
-        if found:
+        besides = len(everything) > len(found) and any(_lies_within(panel, each) for each in everything)
+        if found and not besides:
             return found, small.size
-    if contrast.max() < FAINT and (coloured := _coloured(image, data, max_pixels)) is not None:
-        return separate_digits(*stroke_contrast(coloured, POLARITY_EDGE)), coloured.shape[::-1]
-    return separate_digits(contrast, noise), small.size
+    return everything, small.size
 
 
 def _lies_within(panel: tuple[slice, slice], strokes: Strokes) -> bool:

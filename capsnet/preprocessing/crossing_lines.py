@@ -24,13 +24,13 @@ STROKE = 0.05  # of its length: a bar in the middle that is as thick may be a 1
 MOST_LINES = 0.4  # of the picture: what covers more is no line
 SQUARED = 0.12  # of the picture, that lines either way cover on squared paper: they are ruled lines
 OWN = 0.8  # of a component's pixels, that lie on lines if it is one
+CLOSE, OWN_CLOSE = 0.95, 0.97  # the same for what fills the picture: it may be a digit in a close crop
 ANGLE = 0.5  # of the picture's height and width, that the two edges of a table or a sheet at least run along
 EMPTY = 0.6  # of their extent, that an empty rectangle in one of its corners takes: of fewer than 1 % of the sevens
 GRAIN = 2  # every so many rows and columns are enough to know that
 STRIP = 0.9  # of the picture's height, that a strip along a step is high
 SLENDER = 0.4  # of its height, that it is wide at most
 STEP_OVER = 2.0  # times what the strip differs from the nearer ground, that the two grounds differ
-CLOSE, OWN_CLOSE = 0.95, 0.97  # the same for what fills the picture: it may be a digit in a close crop
 
 
 def line_pixels(mask: np.ndarray) -> np.ndarray | None:

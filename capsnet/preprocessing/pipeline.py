@@ -220,15 +220,27 @@ def _read_object(
     if drawing:
         strokes = segment_digits(values / np.float32(255), 0.0, objects, counted, digits=digits)
         return place_digit(strokes, spec, digits=digits)
+    strokes = find_strokes(values, objects, counted, digits=digits, least=least)
+    return place_digit(strokes, spec, digits=digits)
+
+
+def find_strokes(
+    values: np.ndarray,
+    objects: int = 1,
+    counted: ObjectCount | None = None,
+    *,
+    digits: bool = True,
+    least: float = FAINT,
+) -> np.ndarray | None:
+    """Crop a grey picture uint8 (h,w) to the strokes of its digit: float32 (h,w); None where it shows none."""
     if panel := find_panel(values):
         contrast, noise = stroke_contrast(np.ascontiguousarray(values[panel]))
         if (strokes := segment_digits(contrast, noise, objects, counted, digits=digits)) is not None:
-            return place_digit(strokes, spec, digits=digits)
+            return strokes
     contrast, noise = stroke_contrast(values)
     if contrast.max() < least:
         return None
-    strokes = segment_digits(contrast, noise, objects, counted, grey=values, digits=digits)
-    return place_digit(strokes, spec, digits=digits)
+    return segment_digits(contrast, noise, objects, counted, grey=values, digits=digits)
 
 
 def _read_coloured(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from benchmarks.preprocessing import reported
 from benchmarks.reading import pages
 from benchmarks.reading.report import edits, overlap
 from capsnet import CapsnetError, Predictor, load
@@ -58,6 +59,14 @@ def test_a_blank_image_has_no_digits(model: Predictor) -> None:
     for blank in (np.full((300, 400), 240, np.uint8), np.zeros((28, 28), np.uint8)):
         found = model.read(blank)
         assert (found.text, found.digits, found.objects_found) == ("", (), 0)
+
+
+@pytest.mark.parametrize("kind", ["margin", "scan-border", "lit-edge"])
+def test_lines_and_edges_of_an_empty_page_are_hardly_read(
+    model: Predictor, digits: DatasetPart, kind: str
+) -> None:
+    found = [model.read(reported.make(kind, digits, number)[0]) for number in range(20000, 20012)]
+    assert sum(any(digit.accepted for digit in page.digits) for page in found) <= 1
 
 
 def test_a_row_of_the_data_set_is_read_as_it_is_classified(model: Predictor, digits: DatasetPart) -> None:
