@@ -49,11 +49,12 @@ def _removable(strokes: Tensor, first: bool) -> Tensor:
     ring = torch.cat([padded[:, :, y : y + height, x : x + width] for y, x in around], dim=1)  # (B,8,H,W)
     neighbours = ring.sum(dim=1, keepdim=True, dtype=torch.uint8)
     rises = (~ring & ring.roll(-1, dims=1)).sum(dim=1, keepdim=True, dtype=torch.uint8)
-    north, east, south, west = ring[:, ::2].split(1, dim=1)
+    north, east, south, west = (ring[:, side : side + 1] for side in (0, 2, 4, 6))  # each (B,1,H,W)
     free = ~(north & east & south) & ~(east & south & west)
     if not first:
         free = ~(north & east & west) & ~(north & south & west)
-    return (neighbours >= 2) & (neighbours <= 6) & (rises == 1) & free
+    removable: Tensor = (neighbours >= 2) & (neighbours <= 6) & (rises == 1) & free
+    return removable
 
 
 def _followed(lines: Tensor, radii: Tensor) -> Tensor:
