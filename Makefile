@@ -118,7 +118,7 @@ WORKERS := 1
 reading: install-dev ## Read pages of numbers; write docs/reading.md's figures and sheet (WORKERS=)
 	$(BIN)/python -m benchmarks.reading.report --output docs --workers $(WORKERS) $(ARGS)
 
-pictures: install-dev ## Read pictures as people make them; write docs/pictures.md's figures and sheets (WORKERS=)
+pictures: install-dev ## Read pictures as people make them; write docs/images.md's figures and sheets (WORKERS=)
 	$(BIN)/python -m benchmarks.preprocessing.report --output docs --workers $(WORKERS) $(ARGS)
 
 results: install-train ## Draw and measure a shipped model for docs/results.md (BENCH_MODEL=, ARGS=)

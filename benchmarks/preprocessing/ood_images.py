@@ -1,6 +1,6 @@
 """Make out-of-distribution images, and the network's inputs for them.
 
-The two sets share no font and no kind of line: `REPORTED` is for the figures in docs/pictures.md, `DEVELOPED` for the
+The two sets share no font and no kind of line: `REPORTED` is for the figures in docs/images.md, `DEVELOPED` for the
 choice of the guard's formula.
 """
 

@@ -1,4 +1,4 @@
-"""Write figures and contact sheets of docs/pictures.md: `python -m benchmarks.preprocessing.report --output docs`."""
+"""Write figures and contact sheets of docs/images.md: `python -m benchmarks.preprocessing.report --output docs`."""
 
 import argparse
 import os
@@ -46,7 +46,7 @@ def main() -> None:
     found = {name: _subject(name, options) for name in ("mnist", "fashion_mnist")}
     subjects = {name: subject for name, subject in found.items() if subject}
     if "mnist" in subjects:
-        _insert(options.output / "pictures.md", "reported", _report_reported(subjects["mnist"], options))
+        _insert(options.output / "images.md", "reported", _report_reported(subjects["mnist"], options))
     if options.reported:
         return
     rows: list[str] = []
@@ -64,7 +64,7 @@ def main() -> None:
             photographs[name].append(well_read)
         if readings:
             sheet(readings).save(options.output / "images" / f"pictures-{group}.png", optimize=True)
-    page = options.output / "pictures.md"
+    page = options.output / "images.md"
     times = speeds(subjects["mnist"].test.images[0, 0])
     _insert(page, "figures", _tables(rows, times, options.count))
     groups = {name: _outliers(subject, photographs[name], options) for name, subject in subjects.items()}
