@@ -9,7 +9,7 @@ from PIL import Image
 from capsnet.preprocessing.connected_components import find_components
 from capsnet.preprocessing.separate_digits import Strokes
 
-ROWS = 40  # of the small picture in which paths are sought
+ROWS = 40  # of the small image in which paths are sought
 SIDEWAYS = 0.06  # what a step sideways costs, in pixels of full ink
 BARE = 0.01  # what a pixel without ink costs
 EDGE = 0.08  # of the height, that a cut is at least away from either side

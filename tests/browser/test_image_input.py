@@ -79,9 +79,9 @@ def test_a_picture_that_takes_long_to_read_does_not_replace_what_was_given_after
 
 
 def test_what_is_no_picture_is_refused_in_words_and_the_page_goes_on(playground: Page) -> None:
-    drop(playground, "notes.txt", b"not a picture at all", "text/plain")
+    drop(playground, "notes.txt", b"not an image at all", "text/plain")
     expect(playground.locator("#notice-text")).to_have_text("The server can read no picture in this.")
-    expect(playground.locator("#notice-detail")).to_contain_text("Not a picture")
+    expect(playground.locator("#notice-detail")).to_contain_text("Not an image")
     expect(playground.locator("#board-note")).to_have_text("notes.txt cannot be shown here.")
     expect(verdict(playground)).to_have_text("–")
     expect(playground.locator("#verdict-words")).to_have_text("No answer.")
@@ -95,11 +95,11 @@ def test_what_is_no_picture_is_refused_in_words_and_the_page_goes_on(playground:
 def test_a_refusal_is_said_in_the_language_of_the_page(page: Page, server: Server) -> None:
     page.goto(f"{server.url}/?lang=fr")
     expect(verdict(page)).to_have_text("7")
-    drop(page, "notes.txt", b"not a picture at all", "text/plain")
+    drop(page, "notes.txt", b"not an image at all", "text/plain")
     expect(page.locator("#notice-text")).to_have_text("Le serveur n’y trouve aucune image lisible.")
     expect(page.locator("#notice-detail")).to_be_hidden()
     page.get_by_text("Détails", exact=True).click()
-    expect(page.locator("#notice-detail")).to_contain_text("Not a picture")
+    expect(page.locator("#notice-detail")).to_contain_text("Not an image")
     assert page.locator("#notice-detail").get_attribute("lang") == "en"
 
 
