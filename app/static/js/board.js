@@ -1,7 +1,7 @@
 /**
  * The drawing board: light strokes on black, as the networks know them, by mouse, pen, finger or keyboard.
  *
- * Emits on its canvas: `draw` while a stroke grows, `drawn` when it is whole. A picture laid on the board is cleared by
+ * Emits on its canvas: `draw` while a stroke grows, `drawn` when it is whole. An image laid on the board is cleared by
  * the first stroke.
  */
 
@@ -19,7 +19,7 @@ export class Board {
   #pointer = null;
   #cursor = null; // of the keyboard: {at, down}
   strokes = [];
-  picture = null; // a bitmap that lies on the board
+  image = null; // a bitmap that lies on the board
   takesStrokes = true;
 
   constructor(canvas) {
@@ -41,13 +41,13 @@ export class Board {
     this.paint();
   }
 
-  /** Take strokes, or show pictures alone; strokes that are there go. */
+  /** Take strokes, or show images alone; strokes that are there go. */
   allowPen(allowed) {
     this.takesStrokes = allowed;
     this.#canvas.classList.toggle("penless", !allowed);
     if (allowed) return;
     this.#cursor = null;
-    this.show({ picture: this.picture });
+    this.show({ image: this.image });
   }
 
   /** Whether a stroke is under way. */
@@ -55,9 +55,9 @@ export class Board {
     return this.#pointer !== null || Boolean(this.#cursor?.down);
   }
 
-  show({ picture = null, strokes = [] }) {
+  show({ image = null, strokes = [] }) {
     if (strokes !== this.strokes) this.#lift();
-    this.picture = picture;
+    this.image = image;
     this.strokes = strokes;
     this.paint();
   }
@@ -74,7 +74,7 @@ export class Board {
   paint() {
     const [context, canvas] = [this.#context, this.#canvas];
     ground(context, canvas);
-    if (this.picture) lay(context, this.picture, canvas);
+    if (this.image) lay(context, this.image, canvas);
     draw(context, this.strokes, SIZE);
     if (this.#cursor) this.#paintCursor();
   }
@@ -108,7 +108,7 @@ export class Board {
   }
 
   #start(point) {
-    this.picture = null;
+    this.image = null;
     this.strokes.push({ width: byId("pen").value / 100, points: [point] });
     this.#changed("draw");
   }
@@ -182,9 +182,9 @@ function ground(context, { width, height }) {
 }
 
 /** Lay a bitmap on the board, whole; small ones keep their pixels. */
-function lay(context, picture, { width, height }) {
-  const scale = Math.min(width / picture.width, height / picture.height);
-  const [wide, tall] = [picture.width * scale, picture.height * scale];
+function lay(context, image, { width, height }) {
+  const scale = Math.min(width / image.width, height / image.height);
+  const [wide, tall] = [image.width * scale, image.height * scale];
   context.imageSmoothingEnabled = scale < 2;
-  context.drawImage(picture, (width - wide) / 2, (height - tall) / 2, wide, tall);
+  context.drawImage(image, (width - wide) / 2, (height - tall) / 2, wide, tall);
 }

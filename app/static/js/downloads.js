@@ -4,7 +4,7 @@ import { gif } from "./gif.js";
 
 const SCALE = 16; // pixels of a file for each of a drawing
 const SHEET_SCALE = 3;
-const GAP = 4; // pixels between the pictures of a sheet
+const GAP = 4; // pixels between the images of a sheet
 const FRAME = 90; // ms
 
 /** A drawing as a PNG whose pixels are squares. */
@@ -37,7 +37,7 @@ export function sheetPng({ bitmaps }) {
   return canvas.convertToBlob({ type: "image/png" });
 }
 
-/** A sheet as an SVG with the pictures in it, and the numbers of its rows and columns. */
+/** A sheet as an SVG with the images in it, and the numbers of its rows and columns. */
 export async function sheetSvg({ bitmaps, dims, deltas }) {
   const { width, height } = bitmaps[0][0];
   const [left, top] = [16, 10];

@@ -10,7 +10,7 @@ let due = 0;
 
 /** Keep what is drawn, chosen and moved, from now on. */
 export function keepForReload() {
-  store.on(["picture", "seen", "chosen", "pose"], () => {
+  store.on(["image", "seen", "chosen", "pose"], () => {
     clearTimeout(due);
     due = setTimeout(write, REST);
   });

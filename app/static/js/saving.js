@@ -39,8 +39,8 @@ function buttons(writers, what, take) {
 
 /** Ask for the sheet of the chosen capsule, and write it. */
 function saveSheet(write) {
-  const { card, picture, seen, chosen } = values;
+  const { card, image, seen, chosen } = values;
   return new Promise((resolve) => {
-    asking.now(async (signal) => resolve(await write(await sheetOf(card, picture, seen, chosen, signal))));
+    asking.now(async (signal) => resolve(await write(await sheetOf(card, image, seen, chosen, signal))));
   });
 }

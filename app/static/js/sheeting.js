@@ -17,13 +17,13 @@ export function keepSheet(sheet) {
   const sheeting = new Latest(reporter("sheet", { refused }));
   const refresh = () => {
     clearTimeout(due);
-    const { card, picture, seen, chosen } = values;
+    const { card, image, seen, chosen } = values;
     if (!seen) {
       sheeting.cancel();
-      sheet.empty(picture ? "" : text("sheet.empty")); // of a picture without an answer the notice says why
+      sheet.empty(image ? "" : text("sheet.empty")); // of an image without an answer the notice says why
     } else if (inSight) {
       sheet.expect();
-      const job = async (signal) => sheet.fill(card, chosen, await sheetOf(card, picture, seen, chosen, signal));
+      const job = async (signal) => sheet.fill(card, chosen, await sheetOf(card, image, seen, chosen, signal));
       due = setTimeout(() => sheeting.now(job), REST);
     }
   };

@@ -6,9 +6,9 @@ const QUALITY = 0.9; // of JPEG
 export const isLarge = ({ width, height }) => Math.max(width, height) > LONGEST;
 
 /**
- * A smaller picture that shows the same.
+ * A smaller image that shows the same.
  *
- * `bitmap` is the picture as the browser reads it, turned as its EXIF says; so the smaller one stands upright.
+ * `bitmap` is the image as the browser reads it, turned as its EXIF says; so the smaller one stands upright.
  */
 export async function shrink(blob, bitmap) {
   const scale = LONGEST / Math.max(bitmap.width, bitmap.height);

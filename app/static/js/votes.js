@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { byId, figure, make, say } from "./dom.js";
 import { Latest } from "./latest.js";
 import { reporter } from "./notice.js";
-import { COLOURS, blank, paint } from "./pictures.js";
+import { COLOURS, blank, paint } from "./images.js";
 import { samplesFor } from "./samples.js";
 import { store, values } from "./session.js";
 import { text } from "./texts.js";
@@ -67,19 +67,19 @@ function offer() {
   });
 }
 
-/** Put both digits into one picture, and ask for the votes for each. */
+/** Put both digits into one image, and ask for the votes for each. */
 async function ask(card, signal) {
   stop();
   const samples = await samplesFor(card);
   const bitmaps = choices.map(({ value }) => samples.find(({ name }) => name === value)?.bitmap);
   if (!bitmaps.every(Boolean)) return forget();
-  const picture = await both(bitmaps, card.input);
+  const image = await both(bitmaps, card.input);
   const query = { model: card.name, preprocess: "none", method: "votes" };
   const answers = await Promise.all(
-    choices.map(({ value: label }) => api.explain(picture.blob, { ...query, label }, signal)),
+    choices.map(({ value: label }) => api.explain(image.blob, { ...query, label }, signal)),
   );
   signal.throwIfAborted();
-  paint(byId("votes-input"), picture.bitmap);
+  paint(byId("votes-input"), image.bitmap);
   shown = { name: card.name, answers, circles: circles(answers[0].grid, card.input) };
   slider.max = answers[0].iterations.length;
   slider.value = 1;
