@@ -88,15 +88,15 @@ class DecodeMemory:
             raise self._nothing_free(size, may_wait)
         if size > self._limit:
             raise ContentTooLarge(
-                f"to decode the picture takes {size:,} bytes of memory, and at most {self._limit:,} are taken "
+                f"to decode the image takes {size:,} bytes of memory, and at most {self._limit:,} are taken "
                 "(CAPSNET_DECODE_MEMORY); send it with fewer pixels, or as JPEG or PNG"
             )
 
     @staticmethod
     def _nothing_free(size: int, may_wait: bool) -> Exception:
         if not may_wait:
-            return ImageTooLarge(f"to decode the picture takes {size:,} bytes of memory")
-        return QueueFull("other pictures take the memory that there is for decoding; send this one again")
+            return ImageTooLarge(f"to decode the image takes {size:,} bytes of memory")
+        return QueueFull("other images take the memory that there is for decoding; send this one again")
 
     def _take(self, size: int) -> bool:
         with self._locked():

@@ -20,7 +20,7 @@ from structlog.contextvars import bind_contextvars
 from ..api import problem_details
 from ..api.fast_route import cached_query_parser
 from ..api.middleware.request_context import CLIENT_CLOSED_REQUEST
-from ..api.multipart import plain_picture
+from ..api.multipart import plain_image_file
 from ..api.request_id import choose_request_id
 from ..api.responses import JSON
 from ..api.routes import classify
@@ -33,10 +33,10 @@ LONGEST_BODY = 60_000
 
 
 class PictureRequest(NamedTuple):
-    """A request that takes the fast path: a picture for `/classify`."""
+    """A request that takes the fast path: an image for `/classify`."""
 
     head: RequestHead
-    picture: bytes
+    image_file: bytes
     parameters: Any
 
 
@@ -72,8 +72,8 @@ class FastPath:
     def read(self, head: RequestHead, body: bytes) -> PictureRequest | None:
         """Parse a request; None where it is not plain or not valid, which the normal path answers."""
         parameters = self._parameters(head.query)
-        picture = plain_picture(head.get("content-type"), body) if parameters else None
-        return PictureRequest(head, picture, parameters) if picture else None
+        image_file = plain_image_file(head.get("content-type"), body) if parameters else None
+        return PictureRequest(head, image_file, parameters) if image_file else None
 
     async def reply(
         self, request: PictureRequest, peer: Address | None, has_left: Callable[[], bool]
@@ -90,7 +90,7 @@ class FastPath:
         state.body_budget.used += head.length
         try:
             headers = await self._enter(head, client)
-            body = await classify.answer(state.service, request.picture, request.parameters)
+            body = await classify.answer(state.service, request.image_file, request.parameters)
             status = 200
             return Reply(status, identity, [(b"content-length", b"%d" % len(body)), JSON, *headers], body)
         except asyncio.CancelledError:

@@ -267,7 +267,7 @@ def last_answers(
 
 @contextlib.contextmanager
 def half_a_body(port: int) -> Iterator[socket.socket]:
-    """A connection on which a picture has begun to come, and does not end."""
+    """A connection on which an image has begun to come, and does not end."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.sendall(
             b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 999\r\n\r\nhalf"

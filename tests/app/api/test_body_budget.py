@@ -42,7 +42,7 @@ def test_large_bodies_leave_room_for_small_ones() -> None:
         budget.reserve(1)
 
 
-def test_unfinished_bodies_keep_no_picture_out_and_are_given_up(server: Server, seven: bytes) -> None:
+def test_unfinished_bodies_keep_no_image_out_and_are_given_up(server: Server, seven: bytes) -> None:
     """Ten of 20 MB once filled all space for 30 seconds, while readiness was green."""
     with contextlib.ExitStack() as stack:
         started = time.monotonic()

@@ -270,7 +270,7 @@ def test_behind_a_path_that_a_proxy_takes_off_the_document_says_where_the_routes
         app = create_app(Settings(models=tiny_models, device="cpu", root_path="/digits"))
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return await client.get("/openapi.json"), await client.post("/pictures/classify")
+            return await client.get("/openapi.json"), await client.post("/images/classify")
 
     document, wrong = asyncio.run(ask())
     assert document.json()["servers"] == [{"url": "/digits"}]

@@ -199,7 +199,7 @@ def test_processes_that_share_a_folder_answer_for_one_another(
 
 
 def test_who_asks_very_often_is_told_the_same_again(tiny_models: Path, tmp_path: Path) -> None:
-    """Any client may read the metrics, and to collect them takes as long as many pictures."""
+    """Any client may read the metrics, and to collect them takes as long as many images."""
     pattern = re.compile(r'capsnet_http_requests_total\{method="GET",route="/metrics",status="200"\} (\S+)')
     with serving(tmp_path / "log", models=tiny_models) as running:
         started = time.monotonic()

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.api.multipart import plain_picture
+from app.api.multipart import plain_image_file
 from app.errors import InvalidImage
 from app.server.fast_path import LONGEST_BODY
 from app.server.http_head import encode_response, read_head
@@ -68,9 +68,9 @@ class Client:
         return self.answer()
 
 
-def form(picture: bytes) -> tuple[bytes, str]:
+def form(image: bytes) -> tuple[bytes, str]:
     head = b'--xyz\r\nContent-Disposition: form-data; name="file"; filename="7.png"\r\n\r\n'
-    return head + picture + b"\r\n--xyz--\r\n", "multipart/form-data; boundary=xyz"
+    return head + image + b"\r\n--xyz--\r\n", "multipart/form-data; boundary=xyz"
 
 
 @pytest.mark.parametrize(
@@ -87,8 +87,8 @@ def form(picture: bytes) -> tuple[bytes, str]:
     ],
 )
 def test_both_ways_answer_alike(server: Server, seven: bytes, path: str, status: int) -> None:
-    for body, media in ((seven, "image/png"), form(seven), (b"no picture", "application/octet-stream")):
-        expected = 400 if body == b"no picture" and status == 200 else status
+    for body, media in ((seven, "image/png"), form(seven), (b"no image", "application/octet-stream")):
+        expected = 400 if body == b"no image" and status == 200 else status
         with Client(server) as client:
             fast, long = (
                 client.ask(request(body, f"X-Request-ID: abc\r\n{more}", path, media))
@@ -129,7 +129,7 @@ def test_requests_behind_each_other_are_answered_in_their_order(server: Server, 
 
 
 def test_what_comes_behind_a_body_is_the_next_request(server: Server, seven: bytes) -> None:
-    """A decoder of pictures would not mind a request behind its picture, but its client waits for an answer."""
+    """A decoder of images would not mind a request behind its image, but its client waits for an answer."""
     names = ["one", "two", "three"]
     alive = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
     together = b"".join(request(seven, f"X-Request-ID: {name}\r\n") for name in names) + alive
@@ -308,7 +308,7 @@ def test_the_door_stands_before_it(tiny_models: Path, tmp_path: Path, seven: byt
     ],
 )
 def test_only_a_plain_body_is_taken(media: str, body: bytes, expected: bytes | None) -> None:
-    assert plain_picture(media, body) == expected
+    assert plain_image_file(media, body) == expected
 
 
 pieces = st.sampled_from(
