@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks import report
 from benchmarks.contenders.registry import COMPETITORS, CONTENDERS, choose
-from benchmarks.load import openloop, pictures, servers, wrk
+from benchmarks.load import openloop, payloads, servers, wrk
 from tests.app.server_process import Server, serving
 from tests.app.tiny_model import write_tiny_model
 
@@ -78,23 +78,23 @@ def test_output_without_figures_is_an_error() -> None:
         wrk.parse("unable to connect to 127.0.0.1:1")
 
 
-def test_the_pictures_are_512_and_all_different() -> None:
-    digits = pictures.digits()
+def test_the_images_are_512_and_all_different() -> None:
+    digits = payloads.digits()
     assert digits.shape == (512, 28, 28)
     assert len({each.tobytes() for each in digits}) == 512
 
 
 def test_a_form_holds_its_files() -> None:
     files = [b"one", b"\r\n\x00two"]
-    body = pictures.multipart(files)
-    message = email.message_from_bytes(f"Content-Type: {pictures.MULTIPART}\r\n\r\n".encode() + body)
+    body = payloads.multipart(files)
+    message = email.message_from_bytes(f"Content-Type: {payloads.MULTIPART}\r\n\r\n".encode() + body)
     parts = [part for part in message.walk() if not part.is_multipart()]
     assert [part.get_payload(decode=True) for part in parts] == files
 
 
 def test_binary_tensors_are_a_json_header_and_the_bytes() -> None:
-    images = pictures.floats(pictures.digits()[:2])
-    body, length = pictures.binary_tensors(images)
+    images = payloads.floats(payloads.digits()[:2])
+    body, length = payloads.binary_tensors(images)
     (described,) = json.loads(body[:length])["inputs"]
     assert described["parameters"]["binary_data_size"] == len(body) - length
     np.testing.assert_array_equal(
@@ -104,10 +104,10 @@ def test_binary_tensors_are_a_json_header_and_the_bytes() -> None:
 
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="needs wrk")
 def test_wrk_posts_the_bodies_and_counts_what_is_refused(server: Server, tmp_path: Path) -> None:
-    good = [pictures.multipart([pictures.png(each)]) for each in pictures.digits()[:8]]
-    bodies = pictures.write_bodies(tmp_path / "bodies", good)
+    good = [payloads.multipart([payloads.png(each)]) for each in payloads.digits()[:8]]
+    bodies = payloads.write_bodies(tmp_path / "bodies", good)
     url = f"{server.url}/classify?verify=false"
-    load = wrk.run(url, bodies, clients=2, seconds=1, content_type=pictures.MULTIPART)
+    load = wrk.run(url, bodies, clients=2, seconds=1, content_type=payloads.MULTIPART)
     assert load.requests > 0
     assert load.not_200 == load.broken == 0
     refused = wrk.run(url, bodies, clients=2, seconds=1, content_type="text/plain")
@@ -118,10 +118,10 @@ def test_wrk_posts_the_bodies_and_counts_what_is_refused(server: Server, tmp_pat
 @pytest.mark.skipif(not shutil.which("h2load"), reason="h2load is not installed")
 def test_the_open_loop_keeps_its_rate_and_counts_every_answer(server: Server, tmp_path: Path) -> None:
     form = tmp_path / "form"
-    form.write_bytes(pictures.multipart([pictures.png(pictures.digits()[0])]))
+    form.write_bytes(payloads.multipart([payloads.png(payloads.digits()[0])]))
     for path, status in (("/classify?verify=false", 200), ("/nowhere", 404)):
         url = f"http://127.0.0.1:{server.port}{path}"
-        arrivals = openloop.run(url, form, pictures.MULTIPART, rate=40, seconds=2, connections=8)
+        arrivals = openloop.run(url, form, payloads.MULTIPART, rate=40, seconds=2, connections=8)
         assert set(arrivals.statuses) == {status}
         assert 10 <= arrivals.rate(status) <= 50
         assert arrivals.broken == 0
