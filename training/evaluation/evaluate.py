@@ -153,7 +153,7 @@ def check_unseen(path: Path, training_data: str, dataset: str, data: DatasetPart
     if data.fingerprint() == training_data:
         raise DatasetError(
             f"{dataset}: are the images that {path} was trained on, so they measure nothing; "
-            "name a folder of other pictures with --dataset"
+            "name a folder of other images with --dataset"
         )
 
 
