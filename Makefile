@@ -153,12 +153,12 @@ SECONDS :=
 MINUTES := 10
 OUTPUT := benchmarks/results
 BENCH_MODEL := artifacts/mnist
-# Where the contenders' environments lie, if not in .venv-benchmarks.
+# Where the competitors' environments lie, if not in .venv-benchmarks.
 export BENCH_ENVIRONMENTS
 BENCH := --model $(BENCH_MODEL) --output $(OUTPUT) $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
 
 bench-serving: install-dev ## Compare with other servers of the same encoder (CONTENDERS=, ROUNDS=, SECONDS=)
-	$(BIN)/python -m benchmarks.contenders.environments "$(CONTENDERS)"
+	$(BIN)/python -m benchmarks.competitors.environments "$(CONTENDERS)"
 	$(BIN)/python -m benchmarks.serving --contenders "$(CONTENDERS)" --rounds $(ROUNDS) $(BENCH)
 
 bench-limit: install-dev ## What each layer of the service leaves of session.run (ROUNDS=, SECONDS=)

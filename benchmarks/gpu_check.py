@@ -36,7 +36,7 @@ from app.inference.runtime.device import CPU, CUDA, TENSORRT, Device, count_gpus
 from app.inference.runtime.engine import Engine
 from app.inference.runtime.io_binding import BoundGraph, batch_sizes
 from benchmarks import machine
-from benchmarks.contenders.registry import PLAIN, ROOT, service_settings
+from benchmarks.competitors.registry import PLAIN, ROOT, service_settings
 from benchmarks.load import payloads
 from benchmarks.load.servers import Server, free_port, running, wait_until_answering
 from benchmarks.output import RESULTS, save

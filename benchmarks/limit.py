@@ -26,7 +26,7 @@ from rich.table import Table
 from app.inference.service import InferenceService
 from app.settings import Settings
 from benchmarks import machine
-from benchmarks.contenders.registry import PLAIN, ROOT, service
+from benchmarks.competitors.registry import PLAIN, ROOT, service
 from benchmarks.load import payloads, wrk
 from benchmarks.load.servers import Server, wait_until_answering
 from benchmarks.output import RESULTS, save

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import machine
-from benchmarks.contenders.registry import PLAIN, ROOT, service
+from benchmarks.competitors.registry import PLAIN, ROOT, service
 from benchmarks.load import openloop, payloads, wrk
 from benchmarks.load.servers import Server, wait_until_answering
 from benchmarks.load.watch import Probes, Watch

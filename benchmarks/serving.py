@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import machine
-from benchmarks.contenders.registry import COMPETITORS, ROOT, Competitor, choose
+from benchmarks.competitors.registry import COMPETITORS, ROOT, Competitor, choose
 from benchmarks.load import payloads, wrk
 from benchmarks.load.servers import Server, ServerError, wait_until_answering
 from benchmarks.output import RESULTS, save

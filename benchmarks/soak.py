@@ -27,7 +27,7 @@ from PIL import Image
 from rich.console import Console
 
 from benchmarks import machine
-from benchmarks.contenders.registry import ROOT, service
+from benchmarks.competitors.registry import ROOT, service
 from benchmarks.load import payloads
 from benchmarks.load.servers import Server, wait_until_answering
 from benchmarks.load.watch import Watch

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from benchmarks import report
-from benchmarks.contenders.registry import COMPETITORS, CONTENDERS, choose
+from benchmarks.competitors.registry import APPS, COMPETITORS, choose
 from benchmarks.load import openloop, payloads, servers, wrk
 from tests.app.server_process import Server, serving
 from tests.app.tiny_model import write_tiny_model
@@ -134,13 +134,13 @@ def test_without_h2load_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch,
         openloop.run("http://127.0.0.1:1/", tmp_path, "", rate=1, seconds=1, connections=1)
 
 
-def test_every_contender_has_its_file_and_its_pinned_versions() -> None:
+def test_every_competitor_has_its_file_and_its_pinned_versions() -> None:
     for competitor in COMPETITORS.values():
         if competitor.environment:
             words = [word.partition(":")[0].removesuffix(".py") for word in competitor.command]
             served_here = competitor.settings is not None
-            assert served_here or any((CONTENDERS / f"{word}.py").exists() for word in words)
-            folder = ROOT / "benchmarks" / "contenders" / "requirements"
+            assert served_here or any((APPS / f"{word}.py").exists() for word in words)
+            folder = ROOT / "benchmarks" / "competitors" / "requirements"
             pins = (folder / f"{competitor.environment}.txt").read_text()
             for included in re.findall(r"^-r (\S+)\n", pins, re.MULTILINE):
                 pins = pins.replace(f"-r {included}\n", (folder / included).read_text())
@@ -152,7 +152,7 @@ def test_every_contender_has_its_file_and_its_pinned_versions() -> None:
             assert runtime in pins.splitlines()  # all run the graph with the same runtime
 
 
-def test_contenders_are_chosen_by_words() -> None:
+def test_competitors_are_chosen_by_words() -> None:
     assert [c.name for c in choose("fastapi, ray")] == [
         "FastAPI, 1 worker",
         "FastAPI, 2 workers",
