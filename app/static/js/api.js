@@ -1,6 +1,6 @@
 /** The service's routes, as functions. Errors are of three kinds: refused, gone, or superseded (AbortError). */
 
-const LARGE = 32_000; // bytes from which the way up is worth showing
+const LARGE_BYTES = 32_000; // bytes from which the way up is worth showing
 const KEY_PLACE = "capsnet-api-key";
 
 /**
@@ -100,7 +100,7 @@ function post(path, image, query, signal, progress) {
 async function ask(path, { query, progress, headers = {}, ...options }, read = (response) => response.json()) {
   const credentials = key ? { Authorization: `Bearer ${key}` } : {};
   try {
-    const send = progress && options.body.size >= LARGE ? upload : fetch;
+    const send = progress && options.body.size >= LARGE_BYTES ? upload : fetch;
     const response = await send(address(path, query), { ...options, headers: { ...headers, ...credentials } }, progress);
     if (!response.ok) throw await refusal(response);
     return await read(response);

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { byId, figure, make, say, shape } from "./dom.js";
-import { asAskedAgain, queryOf } from "./look.js";
+import { asAskedAgain, queryOf } from "./queries.js";
 import { values } from "./session.js";
 import { language, text } from "./texts.js";
 

@@ -8,8 +8,8 @@
 import { byId } from "./dom.js";
 import { draw } from "./strokes.js";
 
-const SIZE = 392; // pixels of the board's width: fourteen for each of MNIST's
-const SENT = 224;
+const WIDTH_PIXELS = 392; // pixels of the board's width: fourteen for each of MNIST's
+const SENT_PIXELS = 224;
 const STEP = 0.025; // what an arrow key moves
 const CLOSEST = 0.004; // points nearer than this are one
 
@@ -35,9 +35,9 @@ export class Board {
 
   /** Give the board the proportions of the network's input, its height over its width. */
   shape(aspect) {
-    this.#canvas.width = SIZE;
+    this.#canvas.width = WIDTH_PIXELS;
     this.#canvas.parentElement.style.setProperty("--aspect", aspect);
-    this.#canvas.height = Math.round(SIZE * aspect);
+    this.#canvas.height = Math.round(WIDTH_PIXELS * aspect);
     this.paint();
   }
 
@@ -64,10 +64,10 @@ export class Board {
 
   /** What was drawn as a PNG, at a size that is quick to send and more than any network takes. */
   blob() {
-    const canvas = new OffscreenCanvas(SENT, Math.round((SENT * this.#canvas.height) / SIZE));
+    const canvas = new OffscreenCanvas(SENT_PIXELS, Math.round((SENT_PIXELS * this.#canvas.height) / WIDTH_PIXELS));
     const context = canvas.getContext("2d");
     ground(context, canvas);
-    draw(context, this.strokes, SENT);
+    draw(context, this.strokes, SENT_PIXELS);
     return canvas.convertToBlob({ type: "image/png" });
   }
 
@@ -75,7 +75,7 @@ export class Board {
     const [context, canvas] = [this.#context, this.#canvas];
     ground(context, canvas);
     if (this.image) lay(context, this.image, canvas);
-    draw(context, this.strokes, SIZE);
+    draw(context, this.strokes, WIDTH_PIXELS);
     if (this.#cursor) this.#paintCursor();
   }
 
@@ -134,13 +134,13 @@ export class Board {
     const move = moves[event.key];
     if (!this.takesStrokes || (!move && event.key !== " ")) return;
     event.preventDefault();
-    this.#cursor ??= { at: [0.5, (0.5 * this.#canvas.height) / SIZE], down: false };
+    this.#cursor ??= { at: [0.5, (0.5 * this.#canvas.height) / WIDTH_PIXELS], down: false };
     if (move) this.#steer(move);
     else this.#press();
   }
 
   #steer([right, down]) {
-    const tallest = this.#canvas.height / SIZE;
+    const tallest = this.#canvas.height / WIDTH_PIXELS;
     const [x, y] = this.#cursor.at;
     this.#cursor.at = [Math.min(1, Math.max(0, x + right * STEP)), Math.min(tallest, Math.max(0, y + down * STEP))];
     if (!this.#cursor.down) return this.paint();
@@ -163,13 +163,13 @@ export class Board {
   }
 
   #paintCursor() {
-    const [x, y] = this.#cursor.at.map((part) => part * SIZE);
+    const [x, y] = this.#cursor.at.map((part) => part * WIDTH_PIXELS);
     const context = this.#context;
     context.save();
     context.strokeStyle = this.#cursor.down ? "#ffb454" : "#8fb4ff";
     context.lineWidth = 3;
     context.beginPath();
-    context.arc(x, y, (byId("pen").value / 200) * SIZE, 0, 2 * Math.PI);
+    context.arc(x, y, (byId("pen").value / 200) * WIDTH_PIXELS, 0, 2 * Math.PI);
     context.stroke();
     context.restore();
   }

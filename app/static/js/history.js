@@ -1,13 +1,13 @@
 /** The last dozen answers as small images; each can be pressed, and is there again. */
 
 import { byId, make } from "./dom.js";
-import { takeBack } from "./intake.js";
+import { takeBack } from "./input.js";
 import { isBlank, paint } from "./images.js";
 import { store, values } from "./session.js";
 import { listed, text } from "./texts.js";
 
 const MOST = 12;
-const SETTLED = 700; // ms that an answer stands before it is kept
+const SETTLED_MS = 700; // ms that an answer stands before it is kept
 
 let entries = []; // the newest first: {card, image, names, input}
 let due = 0;
@@ -16,7 +16,7 @@ let due = 0;
 export function keepHistory(turnTo) {
   store.on(["seen"], ({ seen }) => {
     clearTimeout(due);
-    if (seen) due = setTimeout(() => keep(turnTo), SETTLED);
+    if (seen) due = setTimeout(() => keep(turnTo), SETTLED_MS);
   });
   if (values.seen) keep(turnTo);
 }

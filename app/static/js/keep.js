@@ -4,7 +4,7 @@ import { fromFragment, toFragment } from "./share.js";
 import { store, values } from "./session.js";
 
 const PLACE = "capsnet-state";
-const REST = 300; // ms without a change
+const REST_MS = 300; // ms without a change
 
 let due = 0;
 
@@ -12,7 +12,7 @@ let due = 0;
 export function keepForReload() {
   store.on(["image", "seen", "chosen", "pose"], () => {
     clearTimeout(due);
-    due = setTimeout(write, REST);
+    due = setTimeout(write, REST_MS);
   });
   window.addEventListener("pagehide", write);
 }

@@ -5,28 +5,28 @@ import { hasCapsules } from "./beside.js";
 import { CapsuleTable } from "./capsules.js";
 import { byId, make, say } from "./dom.js";
 import { Handles } from "./handles.js";
-import { allowPen, begin, giveFile, giveSample, listenToBoard, shapeBoard } from "./intake.js";
+import { allowPen, begin, giveFile, giveSample, listenToBoard, shapeBoard } from "./input.js";
 import { keepForReload, keptState } from "./keep.js";
-import { Latest } from "./latest.js";
-import { mention, reporter, whenKeyIsGiven } from "./notice.js";
+import { LatestRequest } from "./latest-request.js";
+import { mention, reporter, whenKeyIsGiven } from "./status-banner.js";
 import { blank, colourOf, paint } from "./images.js";
 import { showProgress } from "./progress.js";
 import { markSample, samplesFor, showSamples } from "./samples.js";
 import { NOTHING, choose, given, looking, move, moving, poseNow, store, values } from "./session.js";
 import { showReading } from "./reading.js";
 import { present, welcome } from "./present.js";
-import { LONGEST, fromFragment, toFragment } from "./share.js";
+import { LONGEST_LINK, fromFragment, toFragment } from "./share.js";
 import { Sheet } from "./sheet.js";
-import { keepSheet } from "./sheeting.js";
+import { keepSheet } from "./sweep-controller.js";
 import { Sliders } from "./sliders.js";
 import { listenForFiles, offerCamera } from "./sources.js";
 import { listed, text } from "./texts.js";
 import { confirm, copy, keepStateInLanguages, offerThemes, showTexts } from "./tools.js";
 import { keepTurning } from "./turn.js";
-import { showVerdict } from "./verdict.js";
+import { showPrediction } from "./prediction-view.js";
 import { keepVotes } from "./votes.js";
 
-const loading = new Latest(reporter("models"));
+const loading = new LatestRequest(reporter("models"));
 const table = new CapsuleTable(choose);
 const sliders = new Sliders((dim, value) => move(poseNow().with(dim, value)));
 const handles = new Handles((change) => move(poseNow().map((value, dim) => value + change[dim])));
@@ -52,7 +52,7 @@ store.on(["samples"], ({ card, samples }) => {
   const names = samples.map(({ name }) => name).filter((name) => isStrange(card, name));
   say(byId("strangers"), names.length ? text("guard.strangers", { names: listed(names) }) : "");
 });
-store.on(["seen", "chosen", "drawn"], showVerdict);
+store.on(["seen", "chosen", "drawn"], showPrediction);
 store.on(["seen"], showReading);
 store.on(["seen", "chosen"], (now) => table.show(now));
 store.on(["seen", "chosen", "pose"], (now) => sliders.show(now));
@@ -145,7 +145,7 @@ async function useModel(name, state = {}) {
 
 async function share() {
   const fragment = toFragment(values);
-  if (fragment.length > LONGEST) return mention(text("share.large"));
+  if (fragment.length > LONGEST_LINK) return mention(text("share.large"));
   history.replaceState(null, "", fragment);
   if (await copy(location.href)) return confirm(byId("share"), text("share.copied"));
   return showTexts(text("share.title"), text("share.hint"), [{ title: text("share.link"), text: location.href }]);
@@ -174,7 +174,7 @@ showProgress();
 keepForReload();
 loadModels(keptState() ?? fromAddress());
 
-const LATER = 3000; // ms: where no answer comes, what comes later does so all the same
+const LATER_MS = 3000; // ms: where no answer comes, what comes later does so all the same
 let isWhole = false;
 const loadRest = async () => {
   if (isWhole) return;
@@ -182,7 +182,7 @@ const loadRest = async () => {
   const rest = await import("./later.js").catch(() => null);
   if (rest) return void rest.begin((name, image) => useModel(name, { image }));
   isWhole = false; // the server was away
-  setTimeout(loadRest, LATER);
+  setTimeout(loadRest, LATER_MS);
 };
 store.on(["seen"], ({ seen }) => seen && loadRest());
-setTimeout(loadRest, LATER);
+setTimeout(loadRest, LATER_MS);

@@ -9,7 +9,7 @@ import { blobOf } from "./images.js";
 import * as strokes from "./strokes.js";
 
 const POSE_SCALE = 8192; // numbers of a pose from −4 to 4 in two bytes
-export const LONGEST = 16000; // characters of a link that most programs keep whole
+export const LONGEST_LINK = 16000; // characters of a link that most programs keep whole
 
 /** The fragment for a state. */
 export function toFragment({ card, image, seen, chosen, pose }) {

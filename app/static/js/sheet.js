@@ -5,7 +5,7 @@ import { paint } from "./images.js";
 import { meaningOf } from "./sliders.js";
 import { text } from "./texts.js";
 
-const FRAME = 90; // ms an image, where a row is played
+const FRAME_MS = 90; // ms an image, where a row is played
 
 export class Sheet {
   #body = byId("sheet-body");
@@ -83,7 +83,7 @@ export class Sheet {
       buttons.forEach((button, column) => button.classList.toggle("now", frames[column] === frame));
       if (frame) this.#show(frame);
       else this.#stop();
-    }, FRAME);
+    }, FRAME_MS);
   }
 
   #stop() {

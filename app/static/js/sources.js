@@ -1,7 +1,7 @@
 /** Files from the disk, dropped on the page, or pasted; and images from the camera. */
 
 import { byId } from "./dom.js";
-import { mention } from "./notice.js";
+import { mention } from "./status-banner.js";
 import { text } from "./texts.js";
 
 /** `take(file)` is called for every file that a person gives, whatever is in it: the service says if it is no image. */

@@ -3,11 +3,11 @@
 import { hasCapsules } from "./beside.js";
 import { byId, say } from "./dom.js";
 import { directionsOf } from "./handles.js";
-import { giveSample, giveStrokes } from "./intake.js";
+import { giveSample, giveStrokes } from "./input.js";
 import { choose, move, store, values } from "./session.js";
 import { text } from "./texts.js";
 
-const TICK = 60; // ms
+const TICK_MS = 60;
 const TICKS = 30; // of a movement there and back
 
 // What each step does, and where its result is to be seen.
@@ -107,7 +107,7 @@ function sway(slider, from, to) {
   moving = setInterval(() => {
     set(Math.sin((Math.PI * ++tick) / TICKS));
     if (tick >= TICKS) clearInterval(moving);
-  }, TICK);
+  }, TICK_MS);
 }
 
 function movePose() {

@@ -4,15 +4,15 @@ import * as api from "./api.js";
 import { askBeside, markStep, showWays } from "./beside.js";
 import { byId, figure, make, say, shape } from "./dom.js";
 import { PROPERTIES, amountOf, directionsOf, propertyName, rate } from "./handles.js";
-import { Latest } from "./latest.js";
-import { asAskedAgain, queryOf } from "./look.js";
-import { reporter } from "./notice.js";
+import { LatestRequest } from "./latest-request.js";
+import { asAskedAgain, queryOf } from "./queries.js";
+import { reporter } from "./status-banner.js";
 import { bitmapOf, blank, paint } from "./images.js";
 import { store, values } from "./session.js";
 import { text } from "./texts.js";
 
 const STEPS = 25;
-const REST = 250; // ms
+const REST_MS = 250;
 const VIEW = { width: 240, height: 150, edge: 14 };
 
 const slider = byId("turn");
@@ -23,7 +23,7 @@ let due = 0;
 let found = null; // the answer for the image and the property that are shown
 
 export function keepTurning() {
-  const turning = new Latest(reporter("turn", { refused: forget }));
+  const turning = new LatestRequest(reporter("turn", { refused: forget }));
   const refresh = () => {
     clearTimeout(due);
     forget();
@@ -31,7 +31,7 @@ export function keepTurning() {
     if (!seen) return turning.cancel();
     offer(card, chosen);
     const asked = asAskedAgain(image, seen);
-    if (inSight) due = setTimeout(() => turning.now((signal) => ask(card, asked, chosen, signal)), REST);
+    if (inSight) due = setTimeout(() => turning.now((signal) => ask(card, asked, chosen, signal)), REST_MS);
   };
   store.on(["seen", "chosen"], refresh);
   choice.addEventListener("change", refresh);

@@ -2,8 +2,8 @@
 
 import { Board } from "./board.js";
 import { byId, say } from "./dom.js";
-import { dismiss, mention } from "./notice.js";
-import { NOTHING, SOON, lookAt, looking, store, values } from "./session.js";
+import { dismiss, mention } from "./status-banner.js";
+import { NOTHING, SOON_MS, askAbout, looking, store, values } from "./session.js";
 import { isLarge, shrink } from "./shrink.js";
 import { Timeline } from "./timeline.js";
 import { text } from "./texts.js";
@@ -41,7 +41,7 @@ function takeBoard({ whole, fresh = !values.image?.origin.strokes, then = {} }) 
   if (!values.card) return;
   const ask = async (signal) => {
     const origin = { strokes: board.strokes.slice() };
-    await lookAt({ blob: await board.blob(), origin }, signal, { fresh, ...then });
+    await askAbout({ blob: await board.blob(), origin }, signal, { fresh, ...then });
   };
   if (whole) looking.now(ask);
   else looking.soon(ask);
@@ -74,14 +74,14 @@ function takeImage(image, then = {}) {
   board.show({ image: image.bitmap });
   describeBoard("");
   if (!values.card) return store.set({ image }); // asked about when there is a model
-  return looking.now((signal) => lookAt(image, signal, { fresh: true, ...then }));
+  return looking.now((signal) => askAbout(image, signal, { fresh: true, ...then }));
 }
 
 async function takeFile(blob, { asSeen = false, then = {}, isWanted = () => true } = {}) {
   const newest = gifts;
   const isNewest = () => newest === gifts && isWanted();
   const readable = await isReadable(blob);
-  const opening = setTimeout(() => isNewest() && clearAnswer("progress.looking"), SOON);
+  const opening = setTimeout(() => isNewest() && clearAnswer("progress.looking"), SOON_MS);
   const bitmap = readable && (await createImageBitmap(blob).catch(() => null));
   clearTimeout(opening);
   if (!isNewest()) return undefined;

@@ -4,12 +4,12 @@ import { byId, figure, make, say } from "./dom.js";
 import { blank, colourOf, isBlank, overlay, paint } from "./images.js";
 import { listed, listedParts, text } from "./texts.js";
 
-const QUIET = 700; // ms without a change until the verdict is read aloud
+const QUIET_MS = 700; // ms without a change until the verdict is read aloud
 const MOST_DECIMALS = 4;
 
 let speaking = 0;
 
-export function showVerdict({ card, seen, chosen, drawn }) {
+export function showPrediction({ card, seen, chosen, drawn }) {
   if (!seen) return showNothing();
   const names = seen.found.map((index) => card.classes[index]);
   const { words, spoken, refused, empty } = judge(seen, names);
@@ -132,5 +132,5 @@ function toldApart(one, other) {
 /** Read the verdict aloud when the hand has come to rest. */
 function speak(words) {
   clearTimeout(speaking);
-  speaking = setTimeout(() => say(byId("spoken"), words), QUIET);
+  speaking = setTimeout(() => say(byId("spoken"), words), QUIET_MS);
 }

@@ -13,7 +13,7 @@ export const queryOf = (card, { asSeen, bitmap }) => ({
 const fits = ({ width, height }, bitmap) => !bitmap || (bitmap.width === width && bitmap.height === height);
 
 /** What the network makes of an image, and what the capsules that it found draw; `progress(share sent)` may be heard. */
-export async function look(card, image, signal, progress) {
+export async function queryImage(card, image, signal, progress) {
   const query = { ...queryOf(card, image), reconstruct: true };
   const answer = await api.classify(image.blob, query, signal, progress);
   const found = answer.predictions.map(({ index }) => index);
@@ -38,11 +38,11 @@ export async function drawPoses(card, indices, poses, signal) {
   return bitmaps;
 }
 
-const LARGE = 32_000; // bytes that are not worth sending again where the network's input says the same
+const LARGE_BYTES = 32_000; // bytes that are not worth sending again where the network's input says the same
 
 /** What to send in further questions about an image: a large one as the network saw it, which is a thousandth of it. */
 export const asAskedAgain = (image, seen) =>
-  image.blob.size > LARGE ? { blob: blobOf(seen.file), asSeen: true } : image;
+  image.blob.size > LARGE_BYTES ? { blob: blobOf(seen.file), asSeen: true } : image;
 
 /** The perturbation sheet of one capsule: deltas [S], and bitmaps [D][S]. */
 export async function sheetOf(card, image, seen, index, signal) {
