@@ -98,7 +98,7 @@ class Problem(ServiceError):
     """An answer other than the requested one.
 
     `kind` becomes the last part of the problem's `type`; `headers` go into the response. The class itself is the answer
-    to an unforeseen error.
+    to an unexpected error.
     """
 
     status: ClassVar[int] = 500

@@ -206,11 +206,11 @@ class Page:
     def _chosen(self, whole: Digit, division: Division, seen: Sequence[Sight], images: Floats) -> list[Digit]:
         """Return the whole, or the pieces that the network knows better."""
         path = best_path(division, seen)
-        wide, strange = _is_wide(whole.box), whole.sight.anomaly
+        wide, anomaly = _is_wide(whole.box), whole.sight.anomaly
         among = sum(map(len, self.lines)) > 1
         least = AMONG if among else 0.0
-        if path is None or _saved(cost_of(division, seen, path), strange, whole.box) < least:
-            return [whole._replace(certain=strange <= 1 or not wide)]
+        if path is None or _saved(cost_of(division, seen, path), anomaly, whole.box) < least:
+            return [whole._replace(certain=anomaly <= 1 or not wide)]
         pieces = [self._digit(division.pieces[index], seen[index], images[index]) for index in path]
         certain = all(seen[index].anomaly <= 1 for index in path)
         upright = {piece.capsule for piece in pieces} == {ONE}
@@ -372,11 +372,11 @@ def find(
     )
     found, area = _strokes(image, data, spec, max_pixels)
     lines = reading_order(np.array([each.box for each in found], float).reshape(-1, 4))
-    kept, room = [], most
+    kept, free = [], most
     for line in lines:
-        if chosen := [found[number] for number in line[:room]]:
+        if chosen := [found[number] for number in line[:free]]:
             kept.append(chosen)
-        room -= len(chosen)
+        free -= len(chosen)
     own = [each for line in kept for each in line]
     return Page(
         spec=spec,
@@ -457,10 +457,10 @@ def _arrays(strokes: Sequence[Strokes], spec: InputSpec) -> Floats:
 def _warped(strokes: Strokes, slant: float, stretch: float) -> Strokes:
     """Slant strokes by a share of their height, and stretch them in width."""
     height, width = strokes.values.shape
-    room = int(abs(slant) * height) + 2
-    shift = -(room / 2 + slant * height / 2) / stretch
+    padding = int(abs(slant) * height) + 2
+    shift = -(padding / 2 + slant * height / 2) / stretch
     image = Image.fromarray(strokes.values).transform(
-        (max(1, round(width * stretch)) + room, height),
+        (max(1, round(width * stretch)) + padding, height),
         Image.Transform.AFFINE,
         (1 / stretch, slant / stretch, shift, 0, 1, 0),
         Image.Resampling.BILINEAR,

@@ -127,7 +127,7 @@ def _optional_json(**schema: Any) -> dict[str, Any]:
 INDEX_BODY = _optional_json(
     properties={"ready": {"type": "boolean", "description": "Whether only models in service are listed."}}
 )
-CHANGE_BODY = _optional_json(description="Parameters of the protocol, which are passed over.")
+CHANGE_BODY = _optional_json(description="Parameters of the protocol, which are ignored.")
 
 # A second form of an answer.
 PNG_ANSWER: dict[str, Any] = {"image/png": {"schema": BINARY}}

@@ -116,9 +116,9 @@ def _line_pixels(mask: np.ndarray, *, ones: bool = True) -> np.ndarray:
         return marked
     rows, columns = np.nonzero(mask)
     shifts = _shifts(height)  # (slopes,h)
-    room = int(np.abs(shifts).max()) + 1
-    places = columns + room - shifts[:, rows]  # (slopes,n): a line of this slope is one column
-    upright = np.zeros((len(shifts), height, width + 2 * room + 1), bool)
+    padding = int(np.abs(shifts).max()) + 1
+    places = columns + padding - shifts[:, rows]  # (slopes,n): a line of this slope is one column
+    upright = np.zeros((len(shifts), height, width + 2 * padding + 1), bool)
     slope = np.arange(len(shifts))[:, None]
     upright[slope, rows, places] = upright[slope, rows, places + 1] = True
     total = upright.view(np.uint8).sum(axis=1, dtype=np.uint8)  # (slopes,w)
@@ -128,16 +128,16 @@ def _line_pixels(mask: np.ndarray, *, ones: bool = True) -> np.ndarray:
     )  # (slopes,w)
     for number, covered in enumerate(total):
         reached = ends[number] if ones else np.minimum(2 * ends[number], 2)
-        inside = _chosen(covered / height, reached, room, width, height)
+        inside = _chosen(covered / height, reached, padding, width, height)
         if inside.any():
             own = inside[places[number]] | inside[places[number] + 1]
             marked[rows[own], columns[own]] = True
     return marked
 
 
-def _chosen(covered: np.ndarray, ends: np.ndarray, room: int, width: int, height: int) -> np.ndarray:
+def _chosen(covered: np.ndarray, ends: np.ndarray, padding: int, width: int, height: int) -> np.ndarray:
     """Tell which columns belong to lines, by their coverage (w,) and how many ends they reach (w,): bool (w,)."""
-    position = (np.arange(len(covered)) - room) / width
+    position = (np.arange(len(covered)) - padding) / width
     outer = (position < OUTER) | (position > 1 - OUTER)
     # What reaches neither edge may be a 1 that fills the image, but not beside an edge.
     chosen = (covered >= COVERED) & (outer | (ends > 0))
@@ -146,7 +146,7 @@ def _chosen(covered: np.ndarray, ends: np.ndarray, room: int, width: int, height
         return np.asarray(chosen)
     change = np.flatnonzero(np.diff(np.concatenate([[False], chosen, [False]]).astype(np.int8)))
     for first, last in zip(change[::2], change[1::2], strict=True):
-        middle = (first + last) / 2 - room
+        middle = (first + last) / 2 - padding
         # A 1 that touches one edge of the image ends before the other; near the sides, a rail may end as well.
         one = 0 < ends[first:last].max() < 2 and INNER * width < middle < (1 - INNER) * width
         one = one and _thickness(covered, first, last) > STROKE * height

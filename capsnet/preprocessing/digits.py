@@ -376,9 +376,9 @@ def widen_strokes(strokes: np.ndarray, height: int, width: int) -> np.ndarray:
     if share < THINNEST:
         # Thick strokes reach farther out: the lines are first made smaller by as much.
         change = (USUAL - share) * max(height, width) * times / (1 + USUAL - share)
-        room = int(np.ceil(change / 2))
-        fitted = _fitted(strokes, height * times - 2 * room, width * times - 2 * room)
-        large = dilate(np.pad(fitted / fitted.max(), room), change / 2)
+        padding = int(np.ceil(change / 2))
+        fitted = _fitted(strokes, height * times - 2 * padding, width * times - 2 * padding)
+        large = dilate(np.pad(fitted / fitted.max(), padding), change / 2)
     elif share > THICKEST:
         change = (share - THICKEST) * max(height, width) * times
         thin = 1 - dilate(1 - np.pad(large, 1), change / 2)
@@ -395,9 +395,9 @@ def _joined_segments(strokes: np.ndarray) -> np.ndarray:
     if (np.maximum(parts.height, parts.width) >= SEGMENT * edge).sum() < PIECES:
         return strokes
     reach = GAP * edge / 2
-    room = int(reach) + 1
-    wide = dilate(np.pad(strokes, room), reach)
-    return (1 - dilate(1 - wide, reach))[room:-room, room:-room]
+    padding = int(reach) + 1
+    wide = dilate(np.pad(strokes, padding), reach)
+    return (1 - dilate(1 - wide, reach))[padding:-padding, padding:-padding]
 
 
 def dilate(strokes: np.ndarray, radius: float) -> np.ndarray:

@@ -26,7 +26,7 @@ MAX_PIXELS = 50_000_000
 # replaces it with the caller's limit, before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
 
-# What a file of each allowed format begins with. Formats are few on purpose: each is code that strangers can reach.
+# What a file of each allowed format begins with. Formats are few on purpose: each is code that untrusted files reach.
 SIGNATURES = {
     b"\x89PNG\r\n\x1a\n": "PNG",
     b"\xff\xd8\xff": "JPEG",
@@ -364,7 +364,7 @@ def _check_scans(data: bytes) -> int:
         if scans > MAX_SCANS:
             raise NotAnImage(f"the JPEG file comes in more than {MAX_SCANS} scans")
         start = marker.end()
-        # What lies below is in no valid file: to pass over as much as it says could pass over scans.
+        # What lies below is in no valid file: to skip as much as it says could skip scans.
         if code >= FIRST_WITH_LENGTH and code != START_OF_IMAGE:
             start += int.from_bytes(data[start : start + 2])
     raise NotAnImage(f"the JPEG file is damaged or has more than {MAX_MARKERS} parts")

@@ -138,15 +138,17 @@ def morphological_closing(values: np.ndarray, span: int) -> np.ndarray:
     return running_extremum(running_extremum(large, span, 1, np.minimum), span, 0, np.minimum)
 
 
-def _continued(values: np.ndarray, room: int, axis: int) -> np.ndarray:
-    """Repeat the pixels at both ends of an axis `room` times."""
-    if room == 0:
+def _continued(values: np.ndarray, padding: int, axis: int) -> np.ndarray:
+    """Repeat the pixels at both ends of an axis `padding` times."""
+    if padding == 0:
         return values
     height, width = values.shape
-    longer = np.empty((height + 2 * room, width) if axis == 0 else (height, width + 2 * room), values.dtype)
+    longer = np.empty(
+        (height + 2 * padding, width) if axis == 0 else (height, width + 2 * padding), values.dtype
+    )
     along = longer if axis == 0 else longer.T
     own = values if axis == 0 else values.T
-    along[:room], along[room:-room], along[-room:] = own[0], own, own[-1]
+    along[:padding], along[padding:-padding], along[-padding:] = own[0], own, own[-1]
     return longer
 
 

@@ -140,11 +140,11 @@ def find_lines(contrast: np.ndarray, floor: float) -> list[Line]:
 def _coverage(strips: np.ndarray, middles: np.ndarray, slopes: np.ndarray) -> np.ndarray:
     """Return the mean of strips (h,n) in [0,1] along a streak of each slope through each row: float32 (slopes,h)."""
     height, count = strips.shape
-    room = int(np.ceil(np.abs(middles).max() * np.abs(slopes).max())) + 1
+    padding = int(np.ceil(np.abs(middles).max() * np.abs(slopes).max())) + 1
     # A strip's rows side by side and in whole numbers, of which twice as many are added up at a time.
     unit = np.iinfo(np.uint16).max // count
-    columns = np.pad(np.round(strips.T * np.float32(unit)).astype(np.uint16), ((0, 0), (room, room)))
-    first = np.round(np.outer(slopes, middles)).astype(int) + room
+    columns = np.pad(np.round(strips.T * np.float32(unit)).astype(np.uint16), ((0, 0), (padding, padding)))
+    first = np.round(np.outer(slopes, middles)).astype(int) + padding
     # Two neighbours are as far apart at many slopes, so every two are added up once for each distance.
     apart = first[:, 1::2] - first[:, ::2]
     least, most = int(apart.min()), int(apart.max())

@@ -143,8 +143,8 @@ def check_classes(path: Path, classes: tuple[str, ...], spec: InputSpec, objects
     info = describe(dataset, spec=spec if dataset.startswith(FOLDER_PREFIX) else None)
     if (info.classes, info.input, info.objects) != (classes, spec, objects):
         raise DatasetError(
-            f"{path}: has {_in_words(classes, spec, objects)}; "
-            f"{dataset} has {_in_words(info.classes, info.input, info.objects)}"
+            f"{path}: has {_describe_data(classes, spec, objects)}; "
+            f"{dataset} has {_describe_data(info.classes, info.input, info.objects)}"
         )
 
 
@@ -181,7 +181,7 @@ def open_candidate(path: Path) -> Candidate:
     )
 
 
-def _in_words(classes: tuple[str, ...], spec: InputSpec, objects: int) -> str:
+def _describe_data(classes: tuple[str, ...], spec: InputSpec, objects: int) -> str:
     return f"the classes {', '.join(classes)}, the input {spec} and {objects} in an image"
 
 

@@ -79,7 +79,7 @@ def refusal(parameter: str, value: str, allowed: str) -> PydanticCustomError:
 
 
 class Parameters(BaseModel):
-    """Base of what a client sends: a name that is not known is refused, never passed over."""
+    """Base of what a client sends: a name that is not known is refused, never ignored."""
 
     model_config = ConfigDict(extra="forbid")
 

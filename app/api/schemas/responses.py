@@ -296,7 +296,7 @@ CARD_FIELDS: dict[type, dict[str, str]] = {
         "p95": "95th percentile of their anomaly score, [J]; an image with a larger score is refused.",
         "p99": "99th percentile of their anomaly score, [J].",
         "doubt_weight": "Weight of the uncertainty of the lengths in the anomaly score, beside the distance.",
-        "appearance": "What the training images have in common; an image that looks otherwise is strange. Models of "
+        "appearance": "What the training images have in common, which other images lack. Models of "
         "one's own images have it.",
     },
     Appearance: {

@@ -146,10 +146,12 @@ def test_a_client_that_leaves_the_line_leaves_no_trace(
     request = HEAD + b"Content-Length: %d\r\n\r\n" % len(seven) + seven
     with serving(tmp_path / "log", models=tiny_models, max_queue=400) as running:
         for _ in range(5):  # 1,500 requests, of which 400 may be there at a time
-            crowd = [socket.create_connection(("127.0.0.1", running.port), timeout=30) for _ in range(300)]
-            for connection in crowd:
+            connections = [
+                socket.create_connection(("127.0.0.1", running.port), timeout=30) for _ in range(300)
+            ]
+            for connection in connections:
                 connection.sendall(request)
-            for connection in crowd:
+            for connection in connections:
                 connection.close()
         wait_until(lambda: ask(running, seven)[0] == 200)
         pattern = r'capsnet_queue_items\{model="",stage="admission"\} 0\.0'

@@ -192,7 +192,7 @@ def test_a_body_that_does_not_come_is_408_and_its_connection_closed(
         assert running.client.post("/classify", files={"file": seven}).status_code == 200
 
 
-def test_bodies_have_room_for_so_many_bytes_together(tiny_models: Path, tmp_path: Path, seven: bytes) -> None:
+def test_all_bodies_share_a_limit_of_bytes(tiny_models: Path, tmp_path: Path, seven: bytes) -> None:
     """Space for ten bodies of the largest size; what clients promise and do not send takes none."""
     size = 200_000
     with serving(tmp_path / "log", models=tiny_models, max_upload=size) as running:

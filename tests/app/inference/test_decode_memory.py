@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from app.errors import ContentTooLarge, QueueFull
-from app.inference.decode_memory import MOST_WITHOUT_WAITING, UNCOUNTED, DecodeMemory
+from app.inference.decode_memory import MOST_BYTES_WITHOUT_WAITING, UNCOUNTED_BYTES, DecodeMemory
 from app.server.shared_memory import shared_numbers
 from benchmarks.load.servers import processes_of
 from capsnet.preprocessing import image_file
@@ -85,14 +85,14 @@ def test_a_jpeg_of_one_component_a_scan_is_kept_whole_like_a_progressive_one() -
 def test_what_is_small_claims_nothing_and_what_is_large_goes_to_the_thread_that_waits() -> None:
     memory = DecodeMemory(400_000_000, 0.0)
     with memory.claim(may_wait=False) as claim:
-        claim(UNCOUNTED)
+        claim(UNCOUNTED_BYTES)
         assert memory.used == 0
-        claim(MOST_WITHOUT_WAITING)
-        assert memory.used == MOST_WITHOUT_WAITING
-        claim(UNCOUNTED + 1)  # the second decoding of one image, when the first one is over
-        assert memory.used == MOST_WITHOUT_WAITING
+        claim(MOST_BYTES_WITHOUT_WAITING)
+        assert memory.used == MOST_BYTES_WITHOUT_WAITING
+        claim(UNCOUNTED_BYTES + 1)  # the second decoding of one image, when the first one is over
+        assert memory.used == MOST_BYTES_WITHOUT_WAITING
         with pytest.raises(ImageTooLarge):
-            claim(MOST_WITHOUT_WAITING + 1)
+            claim(MOST_BYTES_WITHOUT_WAITING + 1)
     assert memory.used == 0
 
 

@@ -274,7 +274,9 @@ def test_who_leaves_is_not_waited_for(logged: Server, seven: bytes) -> None:
     assert "capsnet_http_requests_in_flight 1.0" in logged.client.get("/metrics").text
 
 
-def test_the_door_stands_before_it(tiny_models: Path, tmp_path: Path, seven: bytes) -> None:
+def test_authentication_and_limits_hold_on_the_fast_path(
+    tiny_models: Path, tmp_path: Path, seven: bytes
+) -> None:
     settings = {"api_keys": "secret", "rate_limit": "5/hour"}
     with serving(tmp_path / "log", models=tiny_models, **settings) as running, Client(running) as client:
         key = "Authorization: Bearer secret\r\n"

@@ -255,8 +255,8 @@ def test_a_network_learns_from_a_teacher_who_has_not_seen_what_validates_it(
     assert taught.endswith(f" --teacher-weight 0.7 --teacher {trained.name}/best.safetensors")
     refused = run(*fit_words(image_folder, tmp_path / "x", "--seed", "5", "--teacher", best), status=1)
     assert "had other validation images" in refused.stderr
-    nobody = run(*fit_words(image_folder, tmp_path / "x", "--teacher-weight", "0.5"), status=1)
-    assert "there is none" in nobody.stderr
+    unguided = run(*fit_words(image_folder, tmp_path / "x", "--teacher-weight", "0.5"), status=1)
+    assert "there is none" in unguided.stderr
     assert not (tmp_path / "x").exists()
 
 

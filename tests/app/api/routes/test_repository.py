@@ -140,7 +140,7 @@ def test_a_hangup_reads_the_folder_again(workers: int, tmp_path: Path) -> None:
         # A broken model takes nothing away.
         (models / "mnist" / "decoder.onnx").write_bytes(b"broken")
         server.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: "is served still" in server.log.read_text(), 60)
+        wait_until(lambda: "the former models stay loaded" in server.log.read_text(), 60)
         assert versions(server, "mnist") == {"2.0.0"}
 
 
