@@ -117,6 +117,11 @@ ERASED_CLOTHES: tuple[Options, ...] = (
         "keep_epochs": True,
     },
 )
+# 45 minutes of a core for each network: large augmentations, then small ones, and a pen draws a quarter again.
+RESIDUAL_DIGITS: tuple[Options, ...] = (
+    {**FAR, "epochs": 28},
+    {**NEAR, "epochs": 6, "augmentation": "pens", "keep_epochs": True},
+)
 RESIDUAL_PAIRS: tuple[Options, ...] = (
     {"epochs": 38, "until": 11, "learning_rate": 0.002, "augmentation": "none"},
     {"epochs": 5, "learning_rate": 0.0015, "augmentation": "none"},
@@ -195,6 +200,14 @@ RECIPES = {
         best=(2, 3),
         shares={3: 0.5, 4: 0.5},
     ),
+    "mnist-three": Recipe(
+        dataset="mnist",
+        architecture="residual",
+        network={"validation": 2500, "split_seed": 0},
+        stages=RESIDUAL_DIGITS,
+        members=3,
+        seeds=(0,),
+    ),
     "fashion_mnist": Recipe(
         dataset="fashion_mnist",
         architecture="residual",
@@ -263,6 +276,8 @@ RECIPES = {
     "translated-capsnet": _translated("capsnet"),
     "translated-efficient": _translated("efficient"),
     "translated-cnn": _translated("cnn-small"),
+    "translated-residual": _translated("residual"),
+    "translated-cnn-residual": _translated("cnn-residual"),
 }
 
 

@@ -9,10 +9,11 @@ from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, label
 
 FINE = 6  # fine pixels a row's pixel while the centre lines are sought
 INSIDE = 110  # of 255: the level at which a row's strokes have their width
+BESIDE = 1.2  # usual half widths of a stroke: ink farther from the centre line is not part of a line
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,16 @@ def _skeleton(row: bytes) -> tuple[np.ndarray, np.ndarray]:
     return strokes, thinned(strokes.copy())
 
 
-def thickest(row: np.ndarray) -> float:
-    """Return the largest stroke width of a row over its median: large for a loop filled with ink."""
+def undrawn_share(row: np.ndarray) -> float:
+    """Return the largest piece of a row's ink that a line along its strokes leaves out, over all of its ink.
+
+    A loop that ink has filled is such a piece: its centre line is a stroke, and a 9 may become of an 8.
+    """
     strokes, lines = _skeleton(row.tobytes())
-    widths = distance_transform_edt(strokes)[lines]
-    return float(widths.max() / np.median(widths))
+    usual = np.median(distance_transform_edt(strokes)[lines])
+    beyond = strokes & (distance_transform_edt(~lines) > BESIDE * usual)
+    pieces, _ = label(beyond)
+    return float(np.bincount(pieces[beyond], minlength=2)[1:].max() / strokes.sum())
 
 
 def thinned(mask: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks.preprocessing.pen import INSIDE, ink, thickest, trace
+from benchmarks.preprocessing.pen import INSIDE, ink, trace, undrawn_share
 from capsnet.preprocessing.connected_components import find_components
 
 BINS = 24  # of the height in which the gap between neighbours is measured
@@ -15,7 +15,7 @@ NEAR_BINS = 2  # neighbours that are this near above or below count too
 FAINT = 40  # of 255: anything brighter in a row is a stroke
 LEVELS = (FAINT, INSIDE, 180)  # of 255, at which a row's loops are counted
 DRAWN = 60  # pixels of a digit's height, where it is drawn to be compared with its row
-FILLED = 1.95  # usual widths of the strokes: a wider place is a filled loop
+UNDRAWN = 0.05  # of a row's ink, that the pen may leave out in one place: more is a filled loop
 PRESSED = 1.1  # widths of the tip, where a hand presses hardest
 MARK_STEP = 0.008  # between points of a mark
 
@@ -47,7 +47,7 @@ def is_faithful(row: np.ndarray, tip: float) -> bool:
     is grey inside, so the row's loops are counted at several levels. A loop filled with ink has no centre line around
     it.
     """
-    if thickest(row) > FILLED:
+    if undrawn_share(row) > UNDRAWN:
         return False
     points = trace(row).points * DRAWN + DRAWN
     drawn = (

@@ -72,7 +72,7 @@ def main() -> None:
     """Make the pages, read them, print the table, and put it into the document."""
     options = _options()
     everything = _made(options)
-    model = load("mnist")
+    model = load(options.model)
     scores: dict[str, Score] = {}
     cells = []
     for name, own in everything.items():
@@ -95,6 +95,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, help="the folder of the documents, to write them")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("CAPSNET_DATA") or "../shared/data"))
+    parser.add_argument("--model", default="mnist", help="a model's name or folder")
     parser.add_argument("--count", type=int, default=100, help="pages of each kind")
     parser.add_argument("--workers", type=int, default=1, help="processes that make pages")
     parser.add_argument("--seed", type=int, default=FIRST_SEED, help="seed of the first page")

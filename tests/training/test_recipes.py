@@ -104,9 +104,7 @@ def test_the_commands_are_printed_and_the_recipes_listed(tmp_path: Path) -> None
 
 
 def test_an_unknown_recipe_is_named_with_those_that_there_are(tmp_path: Path) -> None:
-    with pytest.raises(
-        UnknownRecipe, match="no recipe 'mnits'; there are mnist, fashion_mnist, fashion_mnist-three"
-    ):
+    with pytest.raises(UnknownRecipe, match="no recipe 'mnits'; there are mnist, mnist-three, fashion_mnist"):
         commands("mnits", 0, tmp_path)
 
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from training.data import keyed_random
+from training.data.pen_strokes import draw_with_pen
 
 # Random streams of one epoch: order, warp, elastic field and scene must not share numbers.
 STREAMS = 4
@@ -55,6 +56,8 @@ class Augmentation:
     erase_area
         Largest share of the area, from 0.02 on, of one rectangle of half of the samples that random pixels replace
         (Zhong et al. 2017, https://arxiv.org/abs/1708.04896).
+    pen
+        Share of the samples whose strokes a round tip draws again, each of a random width.
     plain
         Share of the samples that are neither warped nor drawn with another pen.
     flip
@@ -80,6 +83,7 @@ class Augmentation:
     stroke_width: float = 0.0
     erase: int = 0
     erase_area: float = 0.0
+    pen: float = 0.0
     plain: float = 0.0
     flip: bool = False
     gaussian: bool = False
@@ -101,6 +105,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
         rotation=30, scale=0.3, shear=0.35, shift=4.0, elastic=0.9, stroke_width=1.0, gaussian=True
     ),
     "gentle": Augmentation(rotation=7, scale=0.07, shear=0.07, shift=1.0, elastic=0.4),
+    "pens": Augmentation(rotation=7, scale=0.07, shear=0.07, shift=1.0, elastic=0.4, pen=0.25),
     "clothes": Augmentation(rotation=5, scale=0.08, shift=2.0, erase=6, flip=True),
     "gentle-clothes": Augmentation(rotation=2, scale=0.04, shift=1.0, flip=True),
     "erased-clothes": Augmentation(rotation=5, scale=0.08, shift=2.0, erase_area=0.4, flip=True),
@@ -143,6 +148,8 @@ def augment(images: Tensor, samples: Tensor, policy: Augmentation, *, seed: int,
     warped = change_colours(warped, samples, policy, seed=seed, epoch=epoch)
     if policy.stroke_width:
         warped = change_stroke_width(warped, u[:, PEN] * policy.stroke_width)
+    if policy.pen:
+        warped = draw_some(warped, samples, policy.pen, seed=seed, epoch=epoch)
     if policy.plain or policy.erase_area:
         more = keyed_random.uniform(seed, epoch * STREAMS + WARP, samples, ERASING.stop)[
             :, ERASING
@@ -206,6 +213,16 @@ def change_stroke_width(images: Tensor, change: Tensor) -> Tensor:
     wide = F.max_pool2d(images, 3, stride=1, padding=1)
     fine = -F.max_pool2d(-images, 3, stride=1, padding=1)
     return images + change.clamp(min=0) * (wide - images) + THINNER * change.clamp(max=0) * (images - fine)
+
+
+def draw_some(images: Tensor, samples: Tensor, share: float, *, seed: int, epoch: int) -> Tensor:
+    """Return images (B,1,H,W) of which a share is drawn again with a pen."""
+    field = 2 * CONTROL * CONTROL  # numbers of the stream that the elastic field takes
+    u = keyed_random.uniform(seed, epoch * STREAMS + ELASTIC, samples, field + 2)[:, field:]  # (B,2)
+    chosen = (u[:, 0] < share).nonzero()[:, 0]  # (n,)
+    return (
+        images.index_copy(0, chosen, draw_with_pen(images[chosen], u[chosen, 1])) if len(chosen) else images
+    )
 
 
 def change_colours(images: Tensor, samples: Tensor, policy: Augmentation, *, seed: int, epoch: int) -> Tensor:

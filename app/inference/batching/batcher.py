@@ -165,8 +165,11 @@ class Batcher:
             asyncio.get_running_loop().call_soon(self.run_inline, context=contextvars.Context())
 
     def run_inline(self) -> None:
-        """Run a batch on the event loop that fits its time budget; else start batches in threads."""
-        self._will_run = False
+        """Run a batch on the event loop that fits its time budget; else start batches in threads.
+
+        The next one runs at the earliest in the turn after next. So the loop also reads and writes between a batch and
+        the requests that its answers bring, and a probe waits for half as long.
+        """
         queue = self._oldest() if self._free else None
         if (
             queue
@@ -176,8 +179,13 @@ class Batcher:
             self._deliver(
                 queue, slices, run_batch(queue._run, [item for part in slices for item in part.items])
             )
+            asyncio.get_running_loop().call_soon(self._end_turn, context=contextvars.Context())
         else:
-            self._fill_slots()
+            self._end_turn()
+
+    def _end_turn(self) -> None:
+        self._will_run = False
+        self._fill_slots()
 
     def _oldest(self) -> "Queue[Any, Any] | None":
         """Return the queue whose first request has the first priority."""

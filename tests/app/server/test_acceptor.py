@@ -1,5 +1,6 @@
-"""Connections for which the system has no more files."""
+"""Connections for which the system has no more files, and how soon a connection is open."""
 
+import asyncio
 import contextlib
 import resource
 import socket
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from app.server.acceptor import Acceptor
 from tests.app.server_process import serving, wait_until
 
 SAID = "new connections have to wait"
@@ -30,3 +32,32 @@ def test_a_shortage_of_files_is_said_once_and_passes(tiny_models: Path, tmp_path
         text = running.log.read_text()
     assert text.count(SAID) == 1
     assert "Too many open files" in text
+
+
+def test_a_connection_is_accepted_in_one_turn_and_read_in_the_next() -> None:
+    uvloop = pytest.importorskip("uvloop")
+    turn, read_in = 0, 0
+
+    class Protocol(asyncio.Protocol):
+        def data_received(self, data: bytes) -> None:
+            nonlocal read_in
+            read_in = turn
+
+    async def scenario() -> None:
+        nonlocal turn
+        with socket.create_server(("127.0.0.1", 0)) as listening, contextlib.ExitStack() as stack:
+            for _ in range(3):
+                client = stack.enter_context(socket.create_connection(listening.getsockname()))
+                client.sendall(b"bytes")
+            acceptor = Acceptor(listening.fileno(), Protocol, ())
+            while not read_in and turn < 100:
+                await asyncio.sleep(0)
+                turn += 1
+            acceptor.close()
+
+    loop = uvloop.new_event_loop()
+    try:
+        loop.run_until_complete(scenario())
+    finally:
+        loop.close()
+    assert read_in == 1

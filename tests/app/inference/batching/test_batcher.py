@@ -1,6 +1,7 @@
 """The batcher by itself, with real threads: what it promises under load, errors and callers who leave."""
 
 import asyncio
+import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -313,6 +314,31 @@ def test_what_takes_a_moment_is_run_on_the_loop_and_no_more_of_it_at_a_time() ->
     assert sum(size for size, _ in others) == 6
     assert asyncio.run(scenario(1, 0.01)) == [(1, False), (1, False), (5, False)]
     assert {on_loop for _, on_loop in asyncio.run(scenario(2, 0.04))} == {False}
+
+
+def test_the_loop_has_a_turn_without_a_batch_between_two_batches_on_it() -> None:
+    turn = 0
+    batches: list[int] = []
+
+    def run(items: list[int]) -> list[int]:
+        batches.append(turn)
+        return double(items)
+
+    async def scenario() -> None:
+        nonlocal turn
+        batcher = Batcher(slots=1, max_queue=100, inline_budget_s=1.0)
+        queue = batcher.queue(run, max_batch=8)
+        await queue.submit([0], soon())
+        batches.clear()
+        calls = asyncio.gather(*(queue.submit([number], soon()) for number in range(32)))
+        while not calls.done():
+            await asyncio.sleep(0)
+            turn += 1
+        await batcher.close()
+
+    asyncio.run(scenario())
+    assert len(batches) == 4
+    assert all(later - earlier >= 2 for earlier, later in itertools.pairwise(batches))
 
 
 def test_an_error_on_the_loop_stays_inside_its_batch_and_callers_who_leave_are_not_computed() -> None:
