@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from app.api.multipart import plain_image_file
 from app.errors import InvalidImage
-from app.server.fast_path import LONGEST_BODY
+from app.server.fast_path import LONGEST_BODY_BYTES
 from app.server.http_head import encode_response, read_head
 from app.server.protocol import FAST_PATH_WAIT_S
 from benchmarks.http_fuzz import Parsed
@@ -116,7 +116,7 @@ def test_a_request_may_come_in_pieces(server: Server, seven: bytes) -> None:
 
 def test_requests_behind_each_other_are_answered_in_their_order(server: Server, seven: bytes) -> None:
     slow = png(np.zeros((2000, 2000), np.uint8))
-    assert len(slow) < LONGEST_BODY
+    assert len(slow) < LONGEST_BODY_BYTES
     alive = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
     with Client(server) as client:
         client.socket.sendall(request(slow, "X-Request-ID: first\r\n"))
@@ -262,7 +262,7 @@ def test_it_is_counted_and_logged(logged: Server, seven: bytes) -> None:
 
 def test_who_leaves_is_not_waited_for(logged: Server, seven: bytes) -> None:
     slow = png(np.zeros((6900, 6900), np.uint8))
-    assert len(slow) < LONGEST_BODY
+    assert len(slow) < LONGEST_BODY_BYTES
     with Client(logged) as client:
         client.socket.sendall(request(slow, "X-Request-ID: gone\r\n"))
         time.sleep(0.05)
