@@ -75,7 +75,7 @@ chromium: install-dev
 test-browser: chromium ## Run the tests of the playground in Chromium (ARGS=)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser -n 2 --dist loadfile $(ARGS)
 
-screenshots: chromium ## Take the playground's pictures: docs/images, and every width and theme in screenshots/ (ARGS=)
+screenshots: chromium ## Take the playground's screenshots: docs/images, and every width and theme in screenshots/ (ARGS=)
 	$(BIN)/python -m docs.tools.screenshots --output docs/images
 	$(BIN)/python -m docs.tools.page_views --output screenshots $(ARGS)
 
@@ -118,7 +118,7 @@ WORKERS := 1
 reading: install-dev ## Read pages of numbers; write docs/reading.md's figures and sheet (WORKERS=)
 	$(BIN)/python -m benchmarks.reading.report --output docs --workers $(WORKERS) $(ARGS)
 
-pictures: install-dev ## Read pictures as people make them; write docs/pictures.md's figures and sheets (WORKERS=)
+pictures: install-dev ## Read images as people make them; write docs/images.md's figures and sheets (WORKERS=)
 	$(BIN)/python -m benchmarks.preprocessing.report --output docs --workers $(WORKERS) $(ARGS)
 
 results: install-train ## Draw and measure a shipped model for docs/results.md (BENCH_MODEL=, ARGS=)
@@ -135,7 +135,7 @@ openapi: install-dev ## Write tests/app/api/openapi.json, to which a test holds 
 
 FUZZ_MINUTES := 10
 FUZZ_SECONDS := 25
-fuzz: fuzz-http install-dev ## Feed damaged and absurd pictures to the decoder, and requests to the parsers (FUZZ_MINUTES=)
+fuzz: fuzz-http install-dev ## Feed damaged and absurd images to the decoder, and requests to the parsers (FUZZ_MINUTES=)
 	$(BIN)/python -m benchmarks.preprocessing.fuzz --minutes $(FUZZ_MINUTES) $(ARGS)
 
 fuzz-http: install-dev ## Compare heads and forms read from their bytes with what parsers read (FUZZ_SECONDS=)
@@ -153,12 +153,12 @@ SECONDS :=
 MINUTES := 10
 OUTPUT := benchmarks/results
 BENCH_MODEL := artifacts/mnist
-# Where the contenders' environments lie, if not in .venv-benchmarks.
+# Where the competitors' environments lie, if not in .venv-benchmarks.
 export BENCH_ENVIRONMENTS
 BENCH := --model $(BENCH_MODEL) --output $(OUTPUT) $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
 
 bench-serving: install-dev ## Compare with other servers of the same encoder (CONTENDERS=, ROUNDS=, SECONDS=)
-	$(BIN)/python -m benchmarks.contenders.environments "$(CONTENDERS)"
+	$(BIN)/python -m benchmarks.competitors.environments "$(CONTENDERS)"
 	$(BIN)/python -m benchmarks.serving --contenders "$(CONTENDERS)" --rounds $(ROUNDS) $(BENCH)
 
 bench-limit: install-dev ## What each layer of the service leaves of session.run (ROUNDS=, SECONDS=)

@@ -7,7 +7,7 @@
     │   └── DeviceError             the device that was asked for cannot be had
     └── Problem                     an answer to a request (RFC 9457)
         ├── BadRequest         400  the body is not what the route reads
-        │   └── InvalidImage   400  its bytes are no picture
+        │   └── InvalidImage   400  its bytes are no image
         ├── MalformedRequest   400  not valid HTTP; closes the connection
         ├── HeadTooLarge       431  a head or trailers over the limit; closes the connection
         ├── Unauthorized       401  no key, or a wrong one; carries WWW-Authenticate
@@ -98,7 +98,7 @@ class Problem(ServiceError):
     """An answer other than the requested one.
 
     `kind` becomes the last part of the problem's `type`; `headers` go into the response. The class itself is the answer
-    to an unforeseen error.
+    to an unexpected error.
     """
 
     status: ClassVar[int] = 500
@@ -146,7 +146,7 @@ class BadRequest(Problem):
 
 
 class InvalidImage(BadRequest):
-    """The bytes are no picture of a format that is read."""
+    """The bytes are no image of a format that is read."""
 
     kind = "not-an-image"
     title = "Not an image"

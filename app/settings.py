@@ -186,17 +186,17 @@ class Settings(BaseSettings):
         description="Largest body of a request in bytes; units such as 20MB or 8MiB are understood.",
     )
     max_pixels: int = Field(
-        50_000_000, ge=784, le=1_000_000_000, description="Most pixels that a picture may declare."
+        50_000_000, ge=784, le=1_000_000_000, description="Most pixels that an image may declare."
     )
     decode_memory: ByteSize = Field(
         ByteSize(512_000_000),
         ge=32_000_000,
         le=1_000_000_000_000,
-        description="Most memory that all workers together take to decode pictures; "
-        "a picture that would take more is answered 413, one that finds none free 503.",
+        description="Most memory that all workers together take to decode images; "
+        "an image that would take more is answered 413, one that finds none free 503.",
     )
     max_digits: int = Field(
-        64, ge=1, le=1024, description="Most digits that are read in one picture, in reading order."
+        64, ge=1, le=1024, description="Most digits that are read in one image, in reading order."
     )
     api_keys: Secrets = Field(
         (), description="Keys that open the service, with commas between; none asks for none."

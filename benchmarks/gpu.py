@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from app.inference.runtime.device import count_gpus
 from benchmarks import machine
-from benchmarks.contenders.registry import ROOT
+from benchmarks.competitors.registry import ROOT
 from benchmarks.output import RESULTS, save
 from capsnet.card import IMAGE, LENGTHS, POSES, ModelCard
 from capsnet.config import ModelConfig

@@ -36,8 +36,8 @@ from app.inference.runtime.device import CPU, CUDA, TENSORRT, Device, count_gpus
 from app.inference.runtime.engine import Engine
 from app.inference.runtime.io_binding import BoundGraph, batch_sizes
 from benchmarks import machine
-from benchmarks.contenders.registry import PLAIN, ROOT, service_settings
-from benchmarks.load import pictures
+from benchmarks.competitors.registry import PLAIN, ROOT, service_settings
+from benchmarks.load import payloads
 from benchmarks.load.servers import Server, free_port, running, wait_until_answering
 from benchmarks.output import RESULTS, save
 from capsnet.card import IMAGE, LABEL, POSES, ModelCard
@@ -48,7 +48,7 @@ TOLERANCE = {"fp32": 5e-3, "fp16": 2e-2, "int8": 5e-3}
 IMAGES = 3000
 LOSS_TOLERANCE = 0.05
 SECONDS_OF_A_RUN = 300
-HEADERS = {"Content-Type": pictures.MULTIPART}
+HEADERS = {"Content-Type": payloads.MULTIPART}
 PASSED, FAILED, NOT_RUN = "passed", "FAILED", "not run"
 
 Floats = np.ndarray
@@ -240,7 +240,7 @@ def check_service(checks: Checks, models: Path, has_gpu: bool, work: Path) -> No
 
 def answers(models: Path, settings: dict[str, str], work: Path) -> str:
     """Compare the answers to 64 images, and return the requests a second of 32 clients."""
-    forms = [pictures.multipart([pictures.png(each)]) for each in pictures.digits()[:64]]
+    forms = [payloads.multipart([payloads.png(each)]) for each in payloads.digits()[:64]]
     with serving(models, {"CAPSNET_DEVICE": "cpu", "CAPSNET_WORKERS": "1"}, work) as server:
         expected = [classify(server, form) for form in forms]
     with serving(models, settings, work) as server:
@@ -261,7 +261,7 @@ def answers(models: Path, settings: dict[str, str], work: Path) -> str:
 @contextmanager
 def serving(models: Path, settings: dict[str, str], work: Path) -> Iterator[Server]:
     """Run the service with all models, as a process of its own, once it answers."""
-    port, form = free_port(), pictures.multipart([pictures.png(pictures.digits()[0])])
+    port, form = free_port(), payloads.multipart([payloads.png(payloads.digits()[0])])
     environment = service_settings(port, models.resolve(), "fp32") | settings
     command = (sys.executable, "-m", "app")
     with running(command, port, work / "log", folder=ROOT, environment=environment) as server:

@@ -26,8 +26,8 @@ from rich.table import Table
 from app.inference.service import InferenceService
 from app.settings import Settings
 from benchmarks import machine
-from benchmarks.contenders.registry import PLAIN, ROOT, service
-from benchmarks.load import pictures, wrk
+from benchmarks.competitors.registry import PLAIN, ROOT, service
+from benchmarks.load import payloads, wrk
 from benchmarks.load.servers import Server, wait_until_answering
 from benchmarks.output import RESULTS, save
 from capsnet.onnx_model import OnnxModel, open_variants
@@ -88,7 +88,7 @@ def measure(
 
 def raw(encoder: OnnxModel, batch: int, seconds: float) -> float:
     """Return images a second of session.run alone, in a thread a core over one session."""
-    images = pictures.floats(pictures.digits()[:batch])
+    images = payloads.floats(payloads.digits()[:batch])
     end = time.perf_counter() + seconds
 
     def loop(_: int) -> int:
@@ -111,7 +111,7 @@ def engine(model: Path, precision: str, together: int, seconds: float) -> float:
 
 
 async def _engine(model: Path, precision: str, together: int, seconds: float) -> float:
-    images = list(pictures.floats(pictures.digits()))
+    images = list(payloads.floats(payloads.digits()))
     running = InferenceService.load(Settings(models=model, precision=precision, device="cpu"))
     queue = running.models.get(None).encoder
     start = time.monotonic()
@@ -133,15 +133,15 @@ async def _engine(model: Path, precision: str, together: int, seconds: float) ->
 
 def over_http(server: Server, folder: Path, console: Console) -> dict[str, Measurement]:
     """Return the routes of this service as measurements; skip a missing one with a message."""
-    digits = pictures.digits()
-    files = [pictures.png(each) for each in digits]
-    forms = [pictures.multipart([file]) for file in files]
+    digits = payloads.digits()
+    files = [payloads.png(each) for each in digits]
+    forms = [payloads.multipart([file]) for file in files]
     starts = range(0, len(files), BATCH)
-    tensors = [pictures.binary_tensors(pictures.floats(digits[start : start + BATCH])) for start in starts]
+    tensors = [payloads.binary_tensors(payloads.floats(digits[start : start + BATCH])) for start in starts]
     binary = {"Inference-Header-Content-Length": str(tensors[0][1])}
-    wait_until_answering(server, PLAIN, forms[0], {"Content-Type": pictures.MULTIPART})
+    wait_until_answering(server, PLAIN, forms[0], {"Content-Type": payloads.MULTIPART})
     kinds = [
-        ("HTTP, single PNGs", PLAIN, forms, pictures.MULTIPART, {}, 1),
+        ("HTTP, single PNGs", PLAIN, forms, payloads.MULTIPART, {}, 1),
         (
             f"HTTP, /v2 tensors by {BATCH}",
             "/v2/models/mnist/infer",
@@ -153,8 +153,8 @@ def over_http(server: Server, folder: Path, console: Console) -> dict[str, Measu
         (
             f"HTTP, PNGs by {BATCH}",
             "/classify/batch?verify=false",
-            [pictures.multipart(files[start : start + BATCH]) for start in starts],
-            pictures.MULTIPART,
+            [payloads.multipart(files[start : start + BATCH]) for start in starts],
+            payloads.MULTIPART,
             {},
             BATCH,
         ),
@@ -168,7 +168,7 @@ def over_http(server: Server, folder: Path, console: Console) -> dict[str, Measu
         load = partial(
             wrk.run,
             server.url(path),
-            pictures.write_bodies(folder / f"bodies-{index}", bodies),
+            payloads.write_bodies(folder / f"bodies-{index}", bodies),
             clients=CLIENTS if images == 1 else BATCH_CLIENTS,
             content_type=content_type,
             headers=headers,

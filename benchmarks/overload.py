@@ -19,13 +19,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import machine
-from benchmarks.contenders.registry import PLAIN, ROOT, service
-from benchmarks.load import openloop, pictures, wrk
+from benchmarks.competitors.registry import PLAIN, ROOT, service
+from benchmarks.load import openloop, payloads, wrk
 from benchmarks.load.servers import Server, wait_until_answering
 from benchmarks.load.watch import Probes, Watch
 from benchmarks.output import RESULTS, save
 
-HEADERS = {"Content-Type": pictures.MULTIPART}
+HEADERS = {"Content-Type": payloads.MULTIPART}
 DEFAULT_MODELS = [ROOT / "artifacts" / "mnist"]
 NORMAL_ANSWERS = 10  # consecutive answers of normal latency that show recovery
 GIVE_UP = 30.0
@@ -63,8 +63,8 @@ class _Bench:
     """The loads of one model, each beside a watch on memory, processor time and probes."""
 
     def __init__(self, folder: Path, seconds: int, connections: int) -> None:
-        self.forms = [pictures.multipart([pictures.png(each)]) for each in pictures.digits()]
-        self.bodies = pictures.write_bodies(folder / "bodies", self.forms)
+        self.forms = [payloads.multipart([payloads.png(each)]) for each in payloads.digits()]
+        self.bodies = payloads.write_bodies(folder / "bodies", self.forms)
         self.one = folder / "form"
         self.one.write_bytes(self.forms[0])
         self.seconds = seconds
@@ -99,7 +99,7 @@ class _Bench:
 
     def _closed(self, server: Server, clients: int, seconds: int) -> dict[str, float]:
         load = wrk.run(
-            server.url(PLAIN), self.bodies, clients=clients, seconds=seconds, content_type=pictures.MULTIPART
+            server.url(PLAIN), self.bodies, clients=clients, seconds=seconds, content_type=payloads.MULTIPART
         )
         refused = load.not_200 / load.seconds
         figures = {"answered_200": load.rate, "refused": refused, "other": float(load.broken)}
@@ -108,7 +108,7 @@ class _Bench:
     def _open(self, server: Server, rate: float) -> dict[str, float]:
         # Each connection sends at its own slow rate, and all in step: with fewer they are always under way.
         arrivals = openloop.run(
-            server.url(PLAIN), self.one, pictures.MULTIPART,
+            server.url(PLAIN), self.one, payloads.MULTIPART,
             rate=rate, seconds=self.seconds, connections=min(self.connections, round(WAIT * rate)),
         )  # fmt: skip
         other = arrivals.broken + sum(

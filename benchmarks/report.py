@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.contenders.registry import ROOT
+from benchmarks.competitors.registry import ROOT
 from benchmarks.output import RESULTS
 
 PAGE = ROOT / "docs" / "performance.md"

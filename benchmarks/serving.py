@@ -1,6 +1,6 @@
 """`make bench-serving`: compare this service with other servers of the same encoder.
 
-A PNG as multipart in, lengths and poses as JSON out, 512 pictures in rotation, wrk on the same machine. In each round
+A PNG as multipart in, lengths and poses as JSON out, 512 images in rotation, wrk on the same machine. In each round
 every competitor is started, must give the reference's answers, is warmed up and then measured at each number of
 clients. All take turns, so that other work on the machine slows all of them alike. The median of the rounds counts.
 """
@@ -18,16 +18,16 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import machine
-from benchmarks.contenders.registry import COMPETITORS, ROOT, Competitor, choose
-from benchmarks.load import pictures, wrk
+from benchmarks.competitors.registry import COMPETITORS, ROOT, Competitor, choose
+from benchmarks.load import payloads, wrk
 from benchmarks.load.servers import Server, ServerError, wait_until_answering
 from benchmarks.output import RESULTS, save
 from capsnet.card import CardError
 from capsnet.onnx_model import open_variants
 
-CHECKED = 8  # pictures whose answers are compared with the reference's
+CHECKED = 8  # images whose answers are compared with the reference's
 TOLERANCE = 1e-3
-HEADERS = {"Content-Type": pictures.MULTIPART}
+HEADERS = {"Content-Type": payloads.MULTIPART}
 
 
 def main(
@@ -59,12 +59,12 @@ class Race:
     """The measurements so far, and what they need."""
 
     def __init__(self, model: Path, folder: Path, clients: list[int], seconds: int, console: Console) -> None:
-        digits = pictures.digits()
-        files = [pictures.png(each) for each in digits]
-        self._forms = [pictures.multipart([file]) for file in files]
-        self._bodies = pictures.write_bodies(folder / "bodies", self._forms)
+        digits = payloads.digits()
+        files = [payloads.png(each) for each in digits]
+        self._forms = [payloads.multipart([file]) for file in files]
+        self._bodies = payloads.write_bodies(folder / "bodies", self._forms)
         _, variants = open_variants(model)
-        images = pictures.floats(digits[:CHECKED])
+        images = payloads.floats(digits[:CHECKED])
         self._expected = {precision: variant.encode(images) for precision, variant in variants.items()}
         self._model, self._folder, self._console = model, folder, console
         self._clients, self._seconds = clients, seconds
@@ -104,7 +104,7 @@ class Race:
 
     def _load(self, server: Server, competitor: Competitor, clients: int, seconds: int) -> wrk.Load:
         url = server.url(competitor.path)
-        return wrk.run(url, self._bodies, clients=clients, seconds=seconds, content_type=pictures.MULTIPART)
+        return wrk.run(url, self._bodies, clients=clients, seconds=seconds, content_type=payloads.MULTIPART)
 
     def _say(self, competitor: Competitor, number: int, clients: int, load: wrk.Load) -> None:
         bad = f", {load.not_200} not 200, {load.broken} broken" if load.not_200 or load.broken else ""

@@ -27,8 +27,8 @@ from PIL import Image
 from rich.console import Console
 
 from benchmarks import machine
-from benchmarks.contenders.registry import ROOT, service
-from benchmarks.load import pictures
+from benchmarks.competitors.registry import ROOT, service
+from benchmarks.load import payloads
 from benchmarks.load.servers import Server, wait_until_answering
 from benchmarks.load.watch import Watch
 from benchmarks.output import RESULTS, save
@@ -142,8 +142,8 @@ def main(
         service(precision).serving(model.resolve(), Path(folder) / "log") as server,
     ):
         soak = Soak(server, model, precision, pause)
-        form = pictures.multipart([pictures.png(pictures.digits()[0])])
-        wait_until_answering(server, "/classify", form, {"Content-Type": pictures.MULTIPART})
+        form = payloads.multipart([payloads.png(payloads.digits()[0])])
+        wait_until_answering(server, "/classify", form, {"Content-Type": payloads.MULTIPART})
         files = server.open_files()
         with Watch(server) as watch:
             asyncio.run(soak.run(60 * minutes))
@@ -174,11 +174,11 @@ class Soak:
     """The clients, their answers, and the errors in these."""
 
     def __init__(self, server: Server, model: Path, precision: str, pause: float) -> None:
-        digits = pictures.digits()
+        digits = payloads.digits()
         self._port = server.port
-        self._files = [pictures.png(each) for each in digits]
+        self._files = [payloads.png(each) for each in digits]
         _, variants = open_variants(model)
-        self._expected = variants[precision].encode(pictures.floats(digits))
+        self._expected = variants[precision].encode(payloads.floats(digits))
         self._end, self._pause = 0.0, pause
         self.answers: Counter[str] = Counter()
         self.wrong: list[str] = []
@@ -222,8 +222,8 @@ class Soak:
         await self._ask("/classify?verify=false", self._files[index], "image/png", index)
 
     async def _form(self, index: int) -> None:
-        body = pictures.multipart([self._files[index]])
-        await self._ask("/classify?verify=false", body, pictures.MULTIPART, index)
+        body = payloads.multipart([self._files[index]])
+        await self._ask("/classify?verify=false", body, payloads.MULTIPART, index)
 
     async def _verified(self, index: int) -> None:
         await self._ask("/classify?top_k=3", self._files[index], "image/png", index)
@@ -268,7 +268,7 @@ class Soak:
         for name, expected in zip(("lengths", "poses"), self._expected, strict=True):
             difference = np.abs(np.array(answer[name]) - expected[index]).max()
             if not difference < TOLERANCE:
-                self.wrong.append(f"picture {index}: {name} differ by {difference}")
+                self.wrong.append(f"image {index}: {name} differ by {difference}")
 
     async def _exchange(self, data: bytes, pieces: int = 1) -> tuple[int, bytes]:
         """Send a request, in pieces with pauses between them, and read the answer."""

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     )
 
 # Width in CSS pixels of one image of the network's size, and of a column of a sweep.
-IMAGE_WIDTH = 112
-FRAME_WIDTH = 40
+IMAGE_WIDTH_PIXELS = 112
+FRAME_WIDTH_PIXELS = 40
 
 # Classes of a classification that are listed, longest first.
 MAX_CLASSES = 5
@@ -61,7 +61,7 @@ def sweep_html(swept: Sweep) -> str:
     figures = [
         figure(swept.input, "input of the network", "input"),
         figure(swept.reconstruction, f"drawing of the class {label}", "reconstruction"),
-        figure(swept.sheet(), text, moved, FRAME_WIDTH * len(swept.deltas)),
+        figure(swept.sheet(), text, moved, FRAME_WIDTH_PIXELS * len(swept.deltas)),
     ]
     return _section(_heading(swept.capsule), swept.model, figures, "")
 
@@ -83,7 +83,7 @@ def transformation_html(found: Transformation) -> str:
     first, last = found.steps[0].amount, found.steps[-1].amount
     reach = f"{escape(found.property)} from {first:+g} to {last:+g} {escape(found.unit)}"
     text = f"sheet of the class {escape(found.capsule.label)}: inputs, drawings, drawings of predicted poses, {reach}"
-    sheet = figure(found.sheet(), text, reach, FRAME_WIDTH * len(found.steps))
+    sheet = figure(found.sheet(), text, reach, FRAME_WIDTH_PIXELS * len(found.steps))
     words = "no direction is named" if found.explained is None else f"foretold R² {found.explained:.2f}"
     return _section(_heading(found.capsule), found.model, [sheet], _paragraph(words))
 
@@ -101,7 +101,7 @@ def explanation_html(found: Explanation) -> str:
     return _section(_heading(found.capsule), found.model, figures, _paragraph(words))
 
 
-def figure(image: Png, text: str, caption: str, width: int = IMAGE_WIDTH) -> str:
+def figure(image: Png, text: str, caption: str, width: int = IMAGE_WIDTH_PIXELS) -> str:
     """Return an image with its alternative text and its caption, both of them escaped."""
     data = base64.b64encode(image).decode("ascii")
     return (

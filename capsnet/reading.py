@@ -1,4 +1,4 @@
-"""Read every digit in a picture: find them, cut those that touch, and choose what the network knows best.
+"""Read every digit in an image: find them, cut those that touch, and choose what the network knows best.
 
     page = find(data, spec)               the digits as arrays, before any network has seen them
     seen = ...                            lengths, poses and the guard's figures of `page.images`
@@ -6,7 +6,7 @@
     seen = seen + ...                     the same of `page.images` that are new
     page.digits(seen)                     the writing, in reading order
 
-A program that runs the network does so in two batches at most, and knows nothing of pictures.
+A program that runs the network does so in two batches at most, and knows nothing of image files.
 
 Legend: N crops, C channels, H height, W width, J classes, D pose dimensions.
 """
@@ -90,7 +90,7 @@ class Digit(NamedTuple):
     Attributes
     ----------
     box
-        Left, top, right and bottom in pixels of the upright picture.
+        Left, top, right and bottom in pixels of the upright image.
     capsule
         The class that is most likely.
     index
@@ -111,14 +111,14 @@ class Digit(NamedTuple):
 
 @dataclass(frozen=True)
 class Page:
-    """What stands in a picture, in reading order.
+    """What stands in an image, in reading order.
 
     Attributes
     ----------
     spec
         The network's input.
     scale
-        Pixels of the upright picture to one of the picture that the strokes were found in, across and down.
+        Pixels of the upright image to one of the image that the strokes were found in, across and down.
     lines
         The strokes by line.
     images
@@ -206,11 +206,11 @@ class Page:
     def _chosen(self, whole: Digit, division: Division, seen: Sequence[Sight], images: Floats) -> list[Digit]:
         """Return the whole, or the pieces that the network knows better."""
         path = best_path(division, seen)
-        wide, strange = _is_wide(whole.box), whole.sight.anomaly
+        wide, anomaly = _is_wide(whole.box), whole.sight.anomaly
         among = sum(map(len, self.lines)) > 1
         least = AMONG if among else 0.0
-        if path is None or _saved(cost_of(division, seen, path), strange, whole.box) < least:
-            return [whole._replace(certain=strange <= 1 or not wide)]
+        if path is None or _saved(cost_of(division, seen, path), anomaly, whole.box) < least:
+            return [whole._replace(certain=anomaly <= 1 or not wide)]
         pieces = [self._digit(division.pieces[index], seen[index], images[index]) for index in path]
         certain = all(seen[index].anomaly <= 1 for index in path)
         upright = {piece.capsule for piece in pieces} == {ONE}
@@ -262,7 +262,7 @@ def answer_of(lines: Sequence[Sequence[Digit]], classes: Sequence[str], found: i
     classes
         The names of the classes.
     found
-        How many objects the picture has, those beyond the limit included.
+        How many objects the image has, those beyond the limit included.
     """
     digits = [
         {
@@ -347,18 +347,18 @@ def find(
     max_pixels: int = MAX_PIXELS,
     claim: Callable[[int], None] | None = None,
 ) -> Page:
-    """Find the digits in a picture file.
+    """Find the digits in an image file.
 
     Parameters
     ----------
     data
-        A whole picture file.
+        A whole image file.
     spec
         The array that the network takes; its preprocessing must be `mnist`.
     most
         Digits beyond these, in reading order, are left out.
     max_pixels
-        Limit on the pixels that the picture declares.
+        Limit on the pixels that the image declares.
     claim
         As for `pipeline.decode`.
 
@@ -372,11 +372,11 @@ def find(
     )
     found, area = _strokes(image, data, spec, max_pixels)
     lines = reading_order(np.array([each.box for each in found], float).reshape(-1, 4))
-    kept, room = [], most
+    kept, free = [], most
     for line in lines:
-        if chosen := [found[number] for number in line[:room]]:
+        if chosen := [found[number] for number in line[:free]]:
             kept.append(chosen)
-        room -= len(chosen)
+        free -= len(chosen)
     own = [each for line in kept for each in line]
     return Page(
         spec=spec,
@@ -390,7 +390,7 @@ def find(
 def _strokes(
     image: Any, data: bytes, spec: InputSpec, max_pixels: int
 ) -> tuple[list[Strokes], tuple[int, int]]:
-    """Return everything that stands as a digit does, and the size of the picture in which it was found."""
+    """Return everything that stands as a digit does, and the size of the image in which it was found."""
     drawing = image_file.alpha_as_drawing(image)
     grey = drawing or image_file.flatten(image, "L")
     if image.size == (spec.width, spec.height):
@@ -457,10 +457,10 @@ def _arrays(strokes: Sequence[Strokes], spec: InputSpec) -> Floats:
 def _warped(strokes: Strokes, slant: float, stretch: float) -> Strokes:
     """Slant strokes by a share of their height, and stretch them in width."""
     height, width = strokes.values.shape
-    room = int(abs(slant) * height) + 2
-    shift = -(room / 2 + slant * height / 2) / stretch
+    padding = int(abs(slant) * height) + 2
+    shift = -(padding / 2 + slant * height / 2) / stretch
     image = Image.fromarray(strokes.values).transform(
-        (max(1, round(width * stretch)) + room, height),
+        (max(1, round(width * stretch)) + padding, height),
         Image.Transform.AFFINE,
         (1 / stretch, slant / stretch, shift, 0, 1, 0),
         Image.Resampling.BILINEAR,

@@ -1,5 +1,5 @@
 """Store networks on disk: tensors in safetensors, everything else as JSON in its header. Nothing is unpickled, so a
-checkpoint from a stranger can be opened safely.
+checkpoint from an unknown source can be opened safely.
 """
 
 import dataclasses

@@ -2,7 +2,7 @@
 
     from training import TrainConfig, train
 
-    result = train(TrainConfig(dataset="folder:pictures", output=Path("runs/kitchen")))
+    result = train(TrainConfig(dataset="folder:photos", output=Path("runs/kitchen")))
     print(result.best.validation_error, result.checkpoint)
 
 See docs/training.md. The names below are loaded at their first use, because PyTorch is slow to import.

@@ -55,7 +55,7 @@ GC_THRESHOLD = 20_000
 
 
 DESCRIPTION = """
-A capsule network names the class in a picture (the length of its capsule), describes its pose (the capsule's pose), and
+A capsule network names the class in an image (the length of its capsule), describes its pose (the capsule's pose), and
 can draw what it saw (its decoder). All three over HTTP.
 
 Errors are `application/problem+json` (RFC 9457). Every answer carries its id in `X-Request-ID`.

@@ -4,11 +4,11 @@ from ..errors import QueueFull
 
 # A body up to so many bytes is small. The last quarter of the budget is for these alone. Otherwise a few clients that
 # do not end their large bodies would block the images of all clients.
-SMALL_BODY = 1_000_000
+SMALL_BODY_BYTES = 1_000_000
 SHARE_OF_LARGE = 0.75
 
-# Once a body has more than SMALL_BEGINNING bytes, so many more must come in each window, until it is whole.
-SMALL_BEGINNING = 65_536
+# Once a body has more than SMALL_BEGINNING_BYTES, WINDOW_BYTES more must come in each window, until it is whole.
+SMALL_BEGINNING_BYTES = 65_536
 WINDOW_S = 5.0
 WINDOW_BYTES = 10_000
 
@@ -31,7 +31,7 @@ class BodyBudget:
 
     def reserve(self, more: int, so_far: int = 0) -> None:
         """Check that so many more bytes of a body fit into the budget; raises QueueFull."""
-        limit = self._limit if so_far + more <= SMALL_BODY else SHARE_OF_LARGE * self._limit
+        limit = self._limit if so_far + more <= SMALL_BODY_BYTES else SHARE_OF_LARGE * self._limit
         if self.used + more > limit:
             raise QueueFull(
                 f"the bodies of other requests fill the {self._limit} bytes that there are for them"

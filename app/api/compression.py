@@ -13,7 +13,7 @@ LEAST_BYTES = 1400
 # A file that gzip makes hardly smaller, such as a PNG, is sent as it is.
 LARGEST_SHARE = 0.9
 # Contents whose compressed form is kept: all files of the playground, and the last lists of models.
-KEPT = 128
+KEPT_CONTENTS = 128
 
 
 def compress(request: Request, response: Response) -> Response:
@@ -32,7 +32,7 @@ def compress(request: Request, response: Response) -> Response:
     return response
 
 
-@functools.lru_cache(KEPT)
+@functools.lru_cache(KEPT_CONTENTS)
 def gzipped(content: bytes) -> bytes | None:
     """Return the content in gzip, the same for the same content; None where that saves less than a tenth."""
     if len(content) < LEAST_BYTES:

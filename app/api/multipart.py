@@ -15,19 +15,19 @@ OCTETS = "application/octet-stream"
 
 # Browsers and other clients write such a form to send one image and nothing else.
 PLAIN_TYPE = re.compile(r"multipart/form-data; ?boundary=([A-Za-z0-9'_-]{1,70})")
-PICTURE_TYPE = re.compile(rf"image/[a-z0-9.+-]+|{OCTETS}")
+IMAGE_TYPE = re.compile(rf"image/[a-z0-9.+-]+|{OCTETS}")
 PLAIN_HEAD = re.compile(
     rb'\r\nContent-Disposition: form-data; name="file"(?:; filename="[ !#-\[\]-~]*")?'
     rb"(?:\r\nContent-Type: [!-~]+)?\r\n\r\n"
 )
 
 
-def plain_picture(content_type: str, body: bytes) -> bytes | None:
+def plain_image_file(content_type: str, body: bytes) -> bytes | None:
     """Return the image file in a plain form with that field alone, or in a body of its own; None for any other body."""
     if plain := PLAIN_TYPE.fullmatch(content_type):
         files = plain_files(body, plain[1].encode(), 1) or ()
         return (files[0] or None) if len(files) == 1 else None
-    return (body or None) if PICTURE_TYPE.fullmatch(content_type) else None
+    return (body or None) if IMAGE_TYPE.fullmatch(content_type) else None
 
 
 def plain_files(body: bytes, boundary: bytes, most: int) -> list[bytes] | None:

@@ -9,23 +9,23 @@ from .authentication import is_open
 from .multipart import FIELD, MULTIPART, OCTETS
 from .openapi_examples import add_examples
 from .problem_details import MEDIA_TYPE, is_protocol
-from .request_body import MOST_PICTURES
+from .request_body import MOST_FILES
 from .schemas.kserve import InferRequest, ProtocolError
 from .schemas.responses import Problem, describe
 
 BINARY = {"type": "string", "format": "binary"}
 
 # The body of a route that takes an image file: a form, or the file itself. `request_body` reads it, not FastAPI.
-PICTURE_BODY: dict[str, Any] = {
+IMAGE_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": "A picture: PNG, JPEG, WebP, BMP or GIF, and HEIC where its plug-in is installed; its bytes "
+        "description": "An image file: PNG, JPEG, WebP, BMP or GIF, and HEIC where its plug-in is installed; its bytes "
         "decide, not its name.",
         "content": {
             MULTIPART: {
                 "schema": {
                     "type": "object",
-                    "properties": {FIELD: {**BINARY, "description": "The picture file."}},
+                    "properties": {FIELD: {**BINARY, "description": "The image file."}},
                     "required": [FIELD],
                     "additionalProperties": False,
                 }
@@ -38,10 +38,10 @@ PICTURE_BODY: dict[str, Any] = {
 }
 
 # The body of the route that takes several image files.
-PICTURES_BODY: dict[str, Any] = {
+IMAGES_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": "Pictures: each a field `file` of the form, of any format that `/classify` reads.",
+        "description": "Image files: each a field `file` of the form, of any format that `/classify` reads.",
         "content": {
             MULTIPART: {
                 "schema": {
@@ -51,8 +51,8 @@ PICTURES_BODY: dict[str, Any] = {
                             "type": "array",
                             "items": BINARY,
                             "minItems": 1,
-                            "maxItems": MOST_PICTURES,
-                            "description": "The picture files.",
+                            "maxItems": MOST_FILES,
+                            "description": "The image files.",
                         }
                     },
                     "required": [FIELD],
@@ -127,7 +127,7 @@ def _optional_json(**schema: Any) -> dict[str, Any]:
 INDEX_BODY = _optional_json(
     properties={"ready": {"type": "boolean", "description": "Whether only models in service are listed."}}
 )
-CHANGE_BODY = _optional_json(description="Parameters of the protocol, which are passed over.")
+CHANGE_BODY = _optional_json(description="Parameters of the protocol, which are ignored.")
 
 # A second form of an answer.
 PNG_ANSWER: dict[str, Any] = {"image/png": {"schema": BINARY}}
@@ -182,7 +182,7 @@ def _content(media_type: str, schema: type[BaseModel]) -> dict[str, Any]:
     return {media_type: {"schema": {"$ref": f"#/components/schemas/{schema.__name__}"}}}
 
 
-PICTURE_PROBLEMS = problems(400, 404, 408, 413, 415, 422, 500, 503)
+IMAGE_PROBLEMS = problems(400, 404, 408, 413, 415, 422, 500, 503)
 
 
 def operation_id(route: APIRoute) -> str:

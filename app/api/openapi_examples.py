@@ -3,7 +3,7 @@
 from typing import Any
 
 HERE = "http://127.0.0.1:8000"
-PICTURE = "docs/images/seven.png"
+IMAGE_FILE = "docs/images/seven.png"
 
 # An image of zeros in the protocol's own JSON.
 BLANK = (
@@ -13,16 +13,16 @@ BLANK = (
 )
 
 EXAMPLES = {
-    "post /classify": f"curl -s -F file=@{PICTURE} '{HERE}/classify?top_k=3'",
-    "post /classify/batch": f"curl -s -F file=@{PICTURE} -F file=@README.md '{HERE}/classify/batch?verify=false'",
+    "post /classify": f"curl -s -F file=@{IMAGE_FILE} '{HERE}/classify?top_k=3'",
+    "post /classify/batch": f"curl -s -F file=@{IMAGE_FILE} -F file=@README.md '{HERE}/classify/batch?verify=false'",
     "post /read": f"curl -s -F file=@docs/images/number.png '{HERE}/read'",
-    "post /reconstruct": f"curl -s -F file=@{PICTURE} '{HERE}/reconstruct?direction=slant&amount=12'",
+    "post /reconstruct": f"curl -s -F file=@{IMAGE_FILE} '{HERE}/reconstruct?direction=slant&amount=12'",
     "post /sweep": (
-        f"curl -s -F file=@{PICTURE} -H 'Accept: image/png' -o sheet.png "
+        f"curl -s -F file=@{IMAGE_FILE} -H 'Accept: image/png' -o sheet.png "
         f"'{HERE}/sweep?dims=0,3&min=-0.25&max=0.25&steps=11'"
     ),
-    "post /explain": f"curl -s -F file=@{PICTURE} -H 'Accept: image/png' -o evidence.png '{HERE}/explain?label=7'",
-    "post /transform": f"curl -s -F file=@{PICTURE} '{HERE}/transform?by=rotation&min=-20&max=20&steps=9'",
+    "post /explain": f"curl -s -F file=@{IMAGE_FILE} -H 'Accept: image/png' -o evidence.png '{HERE}/explain?label=7'",
+    "post /transform": f"curl -s -F file=@{IMAGE_FILE} '{HERE}/transform?by=rotation&min=-20&max=20&steps=9'",
     "post /decode": (
         "curl -s -H 'Content-Type: application/json' "
         '-d \'{"label": "7", "pose": [0,0,0,0.3,0,0,0,0,0,0,0.2,0,0,0,0,0]}\' '

@@ -92,7 +92,7 @@ def problem_headers(problem: Problem, length: int, media_type: str) -> list[tupl
 
 
 def as_problem(request: Request, error: Exception) -> Problem:
-    """Return the problem for an error; an unforeseen one is logged, and its problem tells nothing of it."""
+    """Return the problem for an error; an unexpected one is logged, and its problem tells nothing of it."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, RequestValidationError):
@@ -107,8 +107,8 @@ def as_problem(request: Request, error: Exception) -> Problem:
 
 
 def internal_error(path: str, error: Exception) -> Problem:
-    """Log an unforeseen error, and return its answer."""
-    log.error("unforeseen error", path=path, exc_info=error)
+    """Log an unexpected error, and return its answer."""
+    log.error("unexpected error", path=path, exc_info=error)
     return Problem("the request failed inside the service; the log has it under its request_id")
 
 

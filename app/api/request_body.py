@@ -11,42 +11,40 @@ from starlette.requests import ClientDisconnect
 
 from ..errors import BadRequest, ContentTooLarge, InvalidParameter, Problem, UnsupportedMedia, quote
 from .body_budget import declared_length
-from .multipart import FIELD, MULTIPART, OCTETS, PLAIN_TYPE, Form, plain_files, plain_picture
+from .multipart import FIELD, MULTIPART, OCTETS, PLAIN_TYPE, Form, plain_files, plain_image_file
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
 # A form with more parts than these is not read to its end.
 MOST_PARTS = 10
-MOST_PICTURES = 256
+MOST_FILES = 256
 
 
-async def read_picture(request: Request, limit: int) -> bytes:
+async def read_image_file(request: Request, limit: int) -> bytes:
     """Read the image file in a body of at most `limit` bytes: the multipart field `file`, or the body itself.
 
     Raises
     ------
     BadRequest, InvalidParameter, ContentTooLarge, UnsupportedMedia
-        If it holds no picture; says what was found and which formats are read.
+        If it holds no image file; says what was found and which formats are read.
     """
     if PLAIN_TYPE.fullmatch(content_type := request.headers.get("content-type", "")):
         body = await read_body(request, limit)
-        if picture := plain_picture(content_type, body):
-            return picture
+        if image_file := plain_image_file(content_type, body):
+            return image_file
         return _not_empty(_only_file(body, _content_type(request)[1]))
     media, boundary = _content_type(request)
     if media != MULTIPART and media != OCTETS and not media.startswith("image/"):
         raise UnsupportedMedia(
-            f"{_named(media)}; send the picture as the field {FIELD!r} of a {MULTIPART} form, "
+            f"{_named(media)}; send the image as the field {FIELD!r} of a {MULTIPART} form, "
             f"or as the body itself with image/* or {OCTETS}"
         )
     body = await read_body(request, limit)
     return _not_empty(_only_file(body, boundary) if media == MULTIPART else body)
 
 
-def _too_many_pictures() -> Problem:
-    return ContentTooLarge(
-        f"the form has more than {MOST_PICTURES} parts; send the pictures in several requests"
-    )
+def _too_many_files() -> Problem:
+    return ContentTooLarge(f"the form has more than {MOST_FILES} parts; send the images in several requests")
 
 
 def _too_many_parts() -> Problem:
@@ -55,28 +53,26 @@ def _too_many_parts() -> Problem:
 
 def _not_empty(data: bytes) -> bytes:
     if not data:
-        raise BadRequest("the picture is empty: 0 bytes")
+        raise BadRequest("the image file is empty: 0 bytes")
     return data
 
 
-async def read_pictures(request: Request, limit: int) -> list[bytes]:
+async def read_image_files(request: Request, limit: int) -> list[bytes]:
     """Read the image files in a form of at most `limit` bytes, each a field `file`, in order.
 
     Raises
     ------
     BadRequest, InvalidParameter, ContentTooLarge, UnsupportedMedia
-        If there is none, or more than `MOST_PICTURES`. The decoder refuses an empty file.
+        If there is none, or more than `MOST_FILES`. The decoder refuses an empty file.
     """
     media, boundary = _content_type(request)
     if media != MULTIPART:
-        raise UnsupportedMedia(
-            f"{_named(media)}; send the pictures as fields {FIELD!r} of a {MULTIPART} form"
-        )
+        raise UnsupportedMedia(f"{_named(media)}; send the images as fields {FIELD!r} of a {MULTIPART} form")
     body = await read_body(request, limit)
-    files = plain_files(body, boundary, MOST_PICTURES)
+    files = plain_files(body, boundary, MOST_FILES)
     if files is not None:
         return files
-    form = Form(body, boundary, MOST_PICTURES, _too_many_pictures)
+    form = Form(body, boundary, MOST_FILES, _too_many_files)
     _refuse_other_fields(form)
     return [content for _, content in form.fields]
 
@@ -155,7 +151,7 @@ def _only_file(body: bytes, boundary: bytes) -> bytes:
         raise InvalidParameter.of(
             f"field {FIELD!r}",
             f"given {count} times",
-            "send one picture at a time, or several to /classify/batch",
+            "send one image at a time, or several to /classify/batch",
         )
     _refuse_other_fields(form)
     return form.fields[0][1]
@@ -166,7 +162,7 @@ def _refuse_other_fields(form: Form) -> None:
     names = [name for name, _ in form.fields]
     if FIELD not in names:
         found = f"it has {', '.join(map(quote, names))}" if names else "it is empty"
-        raise BadRequest(f"the form has no field {FIELD!r} with the picture; {found}")
+        raise BadRequest(f"the form has no field {FIELD!r} with the image; {found}")
     if other := next((name for name in names if name != FIELD), None):
         raise InvalidParameter.of(
             f"field {other!r}", "in the form", "parameters belong in the query string, as in ?name=value"

@@ -17,9 +17,9 @@ from .rate_limit import MOST_CLIENTS, RateLimitResult, Step
 FILE = "rate-limit.buckets"
 SLOTS = 8
 SETS = MOST_CLIENTS // SLOTS
-SECRET = 32  # bytes, before the two tables
-TABLE = 8 * MOST_CLIENTS
-SIZE = SECRET + 2 * TABLE
+SECRET_BYTES = 32  # before the two tables
+TABLE_BYTES = 8 * MOST_CLIENTS
+SIZE_BYTES = SECRET_BYTES + 2 * TABLE_BYTES
 
 
 class SharedBuckets:
@@ -36,13 +36,13 @@ class SharedBuckets:
     def __init__(self, folder: Path) -> None:
         self._file = os.open(folder / FILE, os.O_RDWR | os.O_CREAT, 0o600)
         with _Lock(self._file, SETS):
-            if os.fstat(self._file).st_size < SIZE:
-                os.truncate(self._file, SIZE)  # zeros: free slots
-                os.pwrite(self._file, secrets.token_bytes(SECRET), 0)
-        memory = memoryview(mmap.mmap(self._file, SIZE))
-        self._secret = bytes(memory[:SECRET])
-        self._clients = memory[SECRET : SECRET + TABLE].cast("Q")
-        self._full_at = memory[SECRET + TABLE :].cast("d")
+            if os.fstat(self._file).st_size < SIZE_BYTES:
+                os.truncate(self._file, SIZE_BYTES)  # zeros: free slots
+                os.pwrite(self._file, secrets.token_bytes(SECRET_BYTES), 0)
+        memory = memoryview(mmap.mmap(self._file, SIZE_BYTES))
+        self._secret = bytes(memory[:SECRET_BYTES])
+        self._clients = memory[SECRET_BYTES : SECRET_BYTES + TABLE_BYTES].cast("Q")
+        self._full_at = memory[SECRET_BYTES + TABLE_BYTES :].cast("d")
 
     def change(self, client: bytes, step: Step) -> RateLimitResult:
         """Replace the client's time under a lock that holds between processes."""

@@ -17,10 +17,10 @@ from capsnet.preprocessing.image_file import ImageTooLarge
 from ..errors import ContentTooLarge, QueueFull
 
 # A decoding that takes no more bytes than this claims nothing: the number of threads bounds these.
-UNCOUNTED = 16_000_000
+UNCOUNTED_BYTES = 16_000_000
 
 # Bytes that a decoding may take outside of the one thread for large images.
-MOST_WITHOUT_WAITING = 64_000_000
+MOST_BYTES_WITHOUT_WAITING = 64_000_000
 
 # Seconds between two checks for memory that has become free.
 POLL_S = 0.01
@@ -67,7 +67,7 @@ class DecodeMemory:
 
         def take(size: int) -> None:
             nonlocal held
-            if size <= max(held, UNCOUNTED):
+            if size <= max(held, UNCOUNTED_BYTES):
                 return
             self._check(size, may_wait)
             give_up = time.monotonic() + (self._most_wait if may_wait else 0.0)
@@ -84,19 +84,19 @@ class DecodeMemory:
                 self._release(held)
 
     def _check(self, size: int, may_wait: bool) -> None:
-        if not may_wait and size > MOST_WITHOUT_WAITING:
+        if not may_wait and size > MOST_BYTES_WITHOUT_WAITING:
             raise self._nothing_free(size, may_wait)
         if size > self._limit:
             raise ContentTooLarge(
-                f"to decode the picture takes {size:,} bytes of memory, and at most {self._limit:,} are taken "
+                f"to decode the image takes {size:,} bytes of memory, and at most {self._limit:,} are taken "
                 "(CAPSNET_DECODE_MEMORY); send it with fewer pixels, or as JPEG or PNG"
             )
 
     @staticmethod
     def _nothing_free(size: int, may_wait: bool) -> Exception:
         if not may_wait:
-            return ImageTooLarge(f"to decode the picture takes {size:,} bytes of memory")
-        return QueueFull("other pictures take the memory that there is for decoding; send this one again")
+            return ImageTooLarge(f"to decode the image takes {size:,} bytes of memory")
+        return QueueFull("other images take the memory that there is for decoding; send this one again")
 
     def _take(self, size: int) -> bool:
         with self._locked():

@@ -161,7 +161,7 @@ class Repository:
                 if name not in found and name != self._service.models.default:
                     self._service.unload(name)
         for reason in errors:
-            log.error("a model could not be loaded; what was served is served still", reason=reason)
+            log.error("a model could not be loaded; the former models stay loaded", reason=reason)
         log.info(
             "the folder of the models was read again",
             models=sorted(each.card.name for each in self._service.models),

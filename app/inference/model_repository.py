@@ -118,7 +118,7 @@ def _looks_like_model(folder: Path) -> bool:
     try:
         return (folder / CARD_FILE).exists() or any(folder.glob("*.onnx"))
     except PermissionError as error:  # such as lost+found, where a volume begins
-        log.warning("a folder that may not be read is passed over", folder=str(folder), error=error.strerror)
+        log.warning("an unreadable folder is ignored", folder=str(folder), error=error.strerror)
         return False
 
 

@@ -17,7 +17,7 @@ async def read_digits(
 ) -> Reading:
     """Read every digit in an image file, at most `most`; with `reconstruct`, draw each again.
 
-    The crops of a picture go through the model together, and the pieces of touching digits after them.
+    The crops of an image go through the model together, and the pieces of touching digits after them.
     """
     served = service.models.get(model)
     try:

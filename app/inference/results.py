@@ -17,7 +17,7 @@ from .types import Capsules, Floats
 class Classification:
     """The result for one image: all capsules, the indices of the longest, and the check where it was asked for.
 
-    `counted` has the number of separate objects, 0 where the picture is a data set's row. `input` is what the network
+    `counted` has the number of separate objects, 0 where the image is a data set's row. `input` is what the network
     saw, and `drawings` what the capsules of the ranking draw, as PNG files, where these were asked for.
     """
 
@@ -32,7 +32,7 @@ class Classification:
 
 @dataclass(frozen=True)
 class Reading:
-    """The writing in a picture: lines of digits, how many objects there are, and drawings as PNG files.
+    """The writing in an image: lines of digits, how many objects there are, and drawings as PNG files.
 
     `drawings` holds for each digit what the network saw and what its capsule draws; it is empty where none were
     asked for.
@@ -46,7 +46,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """A picture drawn again from one of its capsules, as it is and perturbed; the pictures are PNG files."""
+    """An image drawn again from one of its capsules, as it is and perturbed; the images are PNG files."""
 
     model: LoadedModel
     label: int
@@ -61,7 +61,7 @@ class Reconstruction:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A capsule's pose moved one dimension or direction at a time; the pictures are PNG files.
+    """A capsule's pose moved one dimension or direction at a time; the images are PNG files.
 
     `frames` has a row for each dimension, then for each direction, which has its own amounts.
     """
@@ -93,7 +93,7 @@ class TransformStep:
 
 @dataclass(frozen=True)
 class Transformation:
-    """A picture transformed step by step, and one of its capsules in each step; the pictures are PNG files.
+    """An image transformed step by step, and one of its capsules in each step; the images are PNG files.
 
     `direction` is what the card names for the capsule's class, and `explained` how much of the way it foretells (R
     squared); both are None where the card names none. `linearity` is R squared of the poses along a line of their own,

@@ -65,12 +65,12 @@ class InferenceService:
         self.models = models
         # Reading and writing image files: jobs of any kind, bounded like the queues of the graphs.
         self._threads = Batcher(
-            min(cores_of_one(settings.workers), MOST_THREADS), settings.max_queue, "pictures"
+            min(cores_of_one(settings.workers), MOST_THREADS), settings.max_queue, "images"
         )
-        self._jobs: Jobs = self._threads.queue(_run_all, 1, observers("", "pictures"))
+        self._jobs: Jobs = self._threads.queue(_run_all, 1, observers("", "images"))
         self.decode_memory = DecodeMemory(settings.decode_memory, settings.max_wait)
-        self._large_thread = Batcher(1, settings.max_queue, "large pictures")
-        self._large_jobs: Jobs = self._large_thread.queue(_run_all, 1, observers("", "large_pictures"))
+        self._large_thread = Batcher(1, settings.max_queue, "large images")
+        self._large_jobs: Jobs = self._large_thread.queue(_run_all, 1, observers("", "large_images"))
 
     @classmethod
     def load(

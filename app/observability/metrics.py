@@ -41,8 +41,8 @@ UNTIMED = frozenset({"queue-full", "too-many-requests", "unauthorized", "not-rea
 METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"})
 
 # Seconds of a request, of waiting, and of one run of a graph.
-REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-RUN_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+REQUEST_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+RUN_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 # So many requests for metrics may be rendered at once, and later one in each interval (a token bucket).
@@ -96,7 +96,7 @@ class Metrics:
             "From a request's head being read to its answer being handed on; without requests refused at once "
             "(queue full, rate limit, no key, not ready).",
             ["method", "route"],
-            buckets=REQUEST_BUCKETS,
+            buckets=REQUEST_BUCKETS_S,
             registry=self._own,
         )
         self._in_flight = Gauge(
@@ -212,7 +212,7 @@ class _QueueSeries:
             "capsnet_queue_wait_seconds",
             "How long a request waited for a slot.",
             labels,
-            buckets=REQUEST_BUCKETS,
+            buckets=REQUEST_BUCKETS_S,
             registry=registry,
         )
         self.batch = Histogram(
@@ -222,7 +222,7 @@ class _QueueSeries:
             "capsnet_batch_duration_seconds",
             "How long one batch ran, whatever it needed.",
             labels,
-            buckets=RUN_BUCKETS,
+            buckets=RUN_BUCKETS_S,
             registry=registry,
         )
         self.steps = {
@@ -230,7 +230,7 @@ class _QueueSeries:
                 f"capsnet_{name}_duration_seconds",
                 f"How long one run of the {graph} took, over a whole batch.",
                 ["model"],
-                buckets=RUN_BUCKETS,
+                buckets=RUN_BUCKETS_S,
                 registry=registry,
             )
             for name, graph in (("encode", "encoder"), ("decode", "decoder"))

@@ -20,7 +20,7 @@ from structlog.contextvars import bind_contextvars
 from ..api import problem_details
 from ..api.fast_route import cached_query_parser
 from ..api.middleware.request_context import CLIENT_CLOSED_REQUEST
-from ..api.multipart import plain_picture
+from ..api.multipart import plain_image_file
 from ..api.request_id import choose_request_id
 from ..api.responses import JSON
 from ..api.routes import classify
@@ -28,15 +28,15 @@ from ..api.state import state_of
 from ..errors import NotReady, Problem
 from .http_head import Address, RequestHead, client_address
 
-# Longest body on the fast path, in bytes: about one read of a socket.
-LONGEST_BODY = 60_000
+# Longest body on the fast path: about one read of a socket.
+LONGEST_BODY_BYTES = 60_000
 
 
-class PictureRequest(NamedTuple):
-    """A request that takes the fast path: a picture for `/classify`."""
+class ImageRequest(NamedTuple):
+    """A request that takes the fast path: an image for `/classify`."""
 
     head: RequestHead
-    picture: bytes
+    image_file: bytes
     parameters: Any
 
 
@@ -57,7 +57,7 @@ class FastPath:
         self._path = str(classify.FAST_ROUTE["route"].path)
         self._parameters = cached_query_parser(classify.FAST_ROUTE["schema"])
         settings = self._state.settings
-        self._longest = min(LONGEST_BODY, settings.max_upload) if settings.fast_path else -1
+        self._longest = min(LONGEST_BODY_BYTES, settings.max_upload) if settings.fast_path else -1
 
     def may_take(self, head: RequestHead) -> bool:
         """Tell whether a request with this head may take the fast path, if its body is plain."""
@@ -69,15 +69,13 @@ class FastPath:
             and state.tracing is None
         )
 
-    def read(self, head: RequestHead, body: bytes) -> PictureRequest | None:
+    def read(self, head: RequestHead, body: bytes) -> ImageRequest | None:
         """Parse a request; None where it is not plain or not valid, which the normal path answers."""
         parameters = self._parameters(head.query)
-        picture = plain_picture(head.get("content-type"), body) if parameters else None
-        return PictureRequest(head, picture, parameters) if picture else None
+        image_file = plain_image_file(head.get("content-type"), body) if parameters else None
+        return ImageRequest(head, image_file, parameters) if image_file else None
 
-    async def reply(
-        self, request: PictureRequest, peer: Address | None, has_left: Callable[[], bool]
-    ) -> Reply:
+    async def reply(self, request: ImageRequest, peer: Address | None, has_left: Callable[[], bool]) -> Reply:
         """Answer a request, with a problem where there is one; raise CancelledError where the client has left."""
         state, head, started = self._state, request.head, time.perf_counter()
         identity = choose_request_id(head.last("x-request-id").encode("latin-1"))
@@ -90,7 +88,7 @@ class FastPath:
         state.body_budget.used += head.length
         try:
             headers = await self._enter(head, client)
-            body = await classify.answer(state.service, request.picture, request.parameters)
+            body = await classify.answer(state.service, request.image_file, request.parameters)
             status = 200
             return Reply(status, identity, [(b"content-length", b"%d" % len(body)), JSON, *headers], body)
         except asyncio.CancelledError:

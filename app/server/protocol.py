@@ -20,7 +20,7 @@ from ..api.route_names import UNMATCHED
 from ..api.state import state_of
 from ..errors import HeadTooLarge, MalformedRequest, Problem, RequestTimeout
 from .client_transport import ClientTransport
-from .fast_path import FastPath, PictureRequest, Reply
+from .fast_path import FastPath, ImageRequest, Reply
 from .http_head import Address, encode_response, read_head, without_upgrade
 
 log = structlog.get_logger(__name__)
@@ -293,14 +293,14 @@ class CapsnetProtocol(HttpToolsProtocol):
         )
         self.transport.close()
 
-    def _start_fast_path(self, request: PictureRequest) -> None:
+    def _start_fast_path(self, request: ImageRequest) -> None:
         self._stop_waiting()
         self._unset_keepalive_if_required()
         self._task = self.loop.create_task(self._answer(request))
         self._task.add_done_callback(self.tasks.discard)
         self.tasks.add(self._task)
 
-    async def _answer(self, request: PictureRequest) -> None:
+    async def _answer(self, request: ImageRequest) -> None:
         try:
             self._finish(await self.fast.reply(request, self.client, self.transport.is_closing))
         except Exception:

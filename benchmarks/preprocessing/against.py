@@ -1,4 +1,4 @@
-"""Compare the preprocessing with that of another checkout: the rows of both data sets, and the time for a few pictures.
+"""Compare the preprocessing with that of another checkout: the rows of both data sets, and the time for a few images.
 
 git worktree add --detach ../base c67995d
 python -m benchmarks.preprocessing.against ../base
@@ -33,7 +33,7 @@ WAYS = {"mnist": "mnist", "fashion_mnist": "fashion"}
 
 
 class Reader:
-    """A process that reads pictures with the code of one checkout."""
+    """A process that reads images with the code of one checkout."""
 
     def __init__(self, root: Path) -> None:
         environment = {**os.environ, "PYTHONPATH": str(root.resolve()), "OMP_NUM_THREADS": "1"}

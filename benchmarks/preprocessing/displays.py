@@ -61,7 +61,7 @@ def _led(lit: np.ndarray, all_of_them: np.ndarray, thick: float, rng: np.random.
 def _cover(
     shown: str, frame: tuple[tuple[int, int], float, float, float, float, float], pointed: bool
 ) -> np.ndarray:
-    """Draw segments, in the middle of the picture: float (h,w) from 0 to 1."""
+    """Draw segments, in the middle of the image: float (h,w) from 0 to 1."""
     size, tall, width, thick, gap, slant = frame
     canvas = Image.new("L", (size[0] * FINE, size[1] * FINE))
     pen = ImageDraw.Draw(canvas)

@@ -1,4 +1,4 @@
-"""Draw pictures without any digit: empty cells, margins, rails, folds, table edges and scan borders."""
+"""Draw images without any digit: empty cells, margins, rails, folds, table edges and scan borders."""
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -11,7 +11,7 @@ SIDES = ("left", "right", "top", "bottom")
 
 
 def cell(_row: np.ndarray, rng: np.random.Generator, _label: int) -> bytes:
-    """Draw an empty table cell with a line on one to four of its sides, at or near the picture's edge."""
+    """Draw an empty table cell with a line on one to four of its sides, at or near the image's edge."""
     size = _size(rng, 24, 320)
     values = _paper(size, rng)
     sides = rng.choice(SIDES, rng.integers(1, 5), replace=False)

@@ -129,7 +129,7 @@ def _stroked(lines: list[Segment], size: tuple[int, int], tip: float, rng: np.ra
 
 
 def _written(points: np.ndarray, marks: list[Segment], rng: np.random.Generator, fits: float = 1.0) -> bytes:
-    """Draw a digit and marks with one pen; `fits` is how many digit heights must fit into the picture's height."""
+    """Draw a digit and marks with one pen; `fits` is how many digit heights must fit into the image's height."""
     size, tip = _size(rng), rng.uniform(0.05, 0.11)
     extra = np.concatenate([_along(*mark) for mark in marks])
     both = np.concatenate([points, extra])

@@ -1,6 +1,6 @@
 """Make out-of-distribution images, and the network's inputs for them.
 
-The two sets share no font and no kind of line: `REPORTED` is for the figures in docs/pictures.md, `DEVELOPED` for the
+The two sets share no font and no kind of line: `REPORTED` is for the figures in docs/images.md, `DEVELOPED` for the
 choice of the guard's formula.
 """
 
@@ -20,13 +20,13 @@ SIZE = 28
 CANVAS = 280
 LETTERS = "ACDEFHJKMNPRTUVWXY"  # without O, I, S, Z, B, G, L and Q, which can be digits
 
-Maker = Callable[[np.random.Generator], np.ndarray]  # a grey picture, uint8 (h,w)
+Maker = Callable[[np.random.Generator], np.ndarray]  # a grey image, uint8 (h,w)
 
 
 def make(kind: Maker, count: int, seed: int, spec: InputSpec) -> np.ndarray:
     """Return the network's inputs for `count` images of a kind: uint8 (count,28,28)."""
-    pictures = (kind(np.random.default_rng((seed, number))) for number in range(count))
-    return np.stack([decode_uint8(encode(Image.fromarray(picture)), spec)[0] for picture in pictures])
+    drawn = (kind(np.random.default_rng((seed, number))) for number in range(count))
+    return np.stack([decode_uint8(encode(Image.fromarray(image)), spec)[0] for image in drawn])
 
 
 def uniform(rng: np.random.Generator) -> np.ndarray:
@@ -110,8 +110,8 @@ def hatching(rng: np.random.Generator) -> np.ndarray:
 
 def shape(rng: np.random.Generator) -> np.ndarray:
     """Draw a filled or outlined polygon or ellipse, a star, a cross, or a grid."""
-    picture = Image.new("L", (CANVAS, CANVAS), 255)
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("L", (CANVAS, CANVAS), 255)
+    pen = ImageDraw.Draw(image)
     width = int(rng.integers(8, 28))
     kind = rng.integers(4)
     corners = int(rng.integers(3, 8))
@@ -136,7 +136,7 @@ def shape(rng: np.random.Generator) -> np.ndarray:
             for t in np.linspace(-1, 1, int(rng.integers(2, 5))):
                 pen.line([140 + t * w, 140 - h, 140 + t * w, 140 + h], fill=0, width=width)
                 pen.line([140 - w, 140 + t * h, 140 + w, 140 + t * h], fill=0, width=width)
-    return np.asarray(picture)
+    return np.asarray(image)
 
 
 def letter(fonts: Sequence[str | None], rng: np.random.Generator) -> np.ndarray:
@@ -144,8 +144,8 @@ def letter(fonts: Sequence[str | None], rng: np.random.Generator) -> np.ndarray:
     name = fonts[int(rng.integers(len(fonts)))]
     height = int(rng.integers(150, 210))
     font = ImageFont.load_default(height) if name is None else ImageFont.truetype(_font_file(name), height)
-    picture = Image.new("L", (CANVAS, CANVAS), 0)
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("L", (CANVAS, CANVAS), 0)
+    pen = ImageDraw.Draw(image)
     thicken = int(rng.integers(0, 5))
     pen.text(
         (CANVAS // 2, CANVAS // 2),
@@ -155,7 +155,7 @@ def letter(fonts: Sequence[str | None], rng: np.random.Generator) -> np.ndarray:
         anchor="mm",
         stroke_width=thicken,
     )
-    return 255 - _bent(np.asarray(picture), rng)
+    return 255 - _bent(np.asarray(image), rng)
 
 
 def _bent(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -193,11 +193,11 @@ def _turned(along: np.ndarray, across: np.ndarray, rng: np.random.Generator) -> 
 
 
 def _drawn(paths: Sequence[np.ndarray], width: int) -> np.ndarray:
-    picture = Image.new("L", (2 * CANVAS, 2 * CANVAS), 255)
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("L", (2 * CANVAS, 2 * CANVAS), 255)
+    pen = ImageDraw.Draw(image)
     for path in paths:
         pen.line([tuple(2 * point) for point in path], 0, 2 * width, joint="curve")
-    return np.asarray(picture.resize((CANVAS, CANVAS), Image.Resampling.BOX))
+    return np.asarray(image.resize((CANVAS, CANVAS), Image.Resampling.BOX))
 
 
 def _bytes(values: np.ndarray) -> np.ndarray:

@@ -107,7 +107,7 @@ def ink(
     positions
         Points of the line, x before y.
     size
-        Width and height of the picture.
+        Width and height of the image.
     width
         Width of the tip, in pixels.
     uneven

@@ -1,4 +1,4 @@
-"""Write figures and contact sheets of docs/pictures.md: `python -m benchmarks.preprocessing.report --output docs`."""
+"""Write figures and contact sheets of docs/images.md: `python -m benchmarks.preprocessing.report --output docs`."""
 
 import argparse
 import os
@@ -46,7 +46,7 @@ def main() -> None:
     found = {name: _subject(name, options) for name in ("mnist", "fashion_mnist")}
     subjects = {name: subject for name, subject in found.items() if subject}
     if "mnist" in subjects:
-        _insert(options.output / "pictures.md", "reported", _report_reported(subjects["mnist"], options))
+        _insert(options.output / "images.md", "reported", _report_reported(subjects["mnist"], options))
     if options.reported:
         return
     rows: list[str] = []
@@ -63,8 +63,8 @@ def main() -> None:
             rows.append(line)
             photographs[name].append(well_read)
         if readings:
-            sheet(readings).save(options.output / "images" / f"pictures-{group}.png", optimize=True)
-    page = options.output / "pictures.md"
+            sheet(readings).save(options.output / "images" / f"kinds-{group}.png", optimize=True)
+    page = options.output / "images.md"
     times = speeds(subjects["mnist"].test.images[0, 0])
     _insert(page, "figures", _tables(rows, times, options.count))
     groups = {name: _outliers(subject, photographs[name], options) for name, subject in subjects.items()}
@@ -78,7 +78,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=Path("docs"))
     parser.add_argument("--models", type=Path, default=Path("artifacts"))
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("CAPSNET_DATA") or "../shared/data"))
-    parser.add_argument("--count", type=int, default=200, help="pictures of each kind")
+    parser.add_argument("--count", type=int, default=200, help="images of each kind")
     parser.add_argument("--enlargement", type=int, default=ENLARGEMENT, help="4 makes 12 megapixels")
     parser.add_argument("--workers", type=int, default=1, help="processes")
     parser.add_argument("--reported", action="store_true", help="only the kinds that people reported")
@@ -89,7 +89,7 @@ def _options() -> argparse.Namespace:
 def _report_reported(subject: Subject, options: argparse.Namespace) -> str:
     """Measure the kinds that people reported and draw their sheets; return the table."""
     lines = [
-        "| kind | pictures | read | wrong and accepted | accepted | bar |",
+        "| kind | images | read | wrong and accepted | accepted | bar |",
         "| --- | ---: | ---: | ---: | ---: | --- |",
     ]
     for group, members in reported.GROUPS.items():
@@ -164,7 +164,7 @@ def _outliers(subject: Subject, photographs: list[Judged], options: argparse.Nam
         images[kind] = ood_images.make(maker, OUTLIERS, OUTLIER_SEED, subject.spec)[:, None]
     joined = zip(*((each.label, each.score, each.accepted) for each in photographs), strict=True)
     return {
-        "pictures above, read right": Judged(*(np.concatenate(values) for values in joined)),
+        "kinds above, read right": Judged(*(np.concatenate(values) for values in joined)),
         **{kind: judge(subject.model, subject.thresholds, seen) for kind, seen in images.items()},
     }
 
@@ -172,17 +172,17 @@ def _outliers(subject: Subject, photographs: list[Judged], options: argparse.Nam
 def sheet(readings: dict[str, Reading], colours: int = COLOURS) -> Image.Image:
     """Draw a row for each kind: its name, then each image beside the network's input."""
     width = SHOWN * (CELL + SEEN + 8)
-    picture = Image.new("RGB", (width, len(readings) * (CELL + CAPTION)), (128, 128, 128))
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (width, len(readings) * (CELL + CAPTION)), (128, 128, 128))
+    pen = ImageDraw.Draw(image)
     for number, (kind, reading) in enumerate(readings.items()):
         top = number * (CELL + CAPTION)
         pen.text((4, top + 1), kind, fill="white")
         for index, shown in enumerate(reading.shown):
             left = index * (CELL + SEEN + 8)
-            picture.paste(shown, (left, top + CAPTION))
+            image.paste(shown, (left, top + CAPTION))
             seen = Image.fromarray(reading.seen[index, 0]).resize((SEEN, SEEN), Image.Resampling.NEAREST)
-            picture.paste(seen, (left + CELL + 2, top + CAPTION))
-    return picture.quantize(colours)
+            image.paste(seen, (left + CELL + 2, top + CAPTION))
+    return image.quantize(colours)
 
 
 def _tables(rows: list[str], times: dict[str, float], count: int) -> str:
@@ -192,7 +192,7 @@ def _tables(rows: list[str], times: dict[str, float], count: int) -> str:
         "| --- | --- | ---: | ---: | ---: |",
         *rows,
         "",
-        f"{count} pictures of each kind; of all digits **{np.mean(digits):.1f} %** are read right.",
+        f"{count} images of each kind; of all digits **{np.mean(digits):.1f} %** are read right.",
         "",
         "| read | CPU time, one core |",
         "| --- | ---: |",
@@ -202,7 +202,7 @@ def _tables(rows: list[str], times: dict[str, float], count: int) -> str:
 
 
 def _guard_table(subjects: dict[str, Subject], groups: dict[str, dict[str, Judged]]) -> str:
-    head = "| pictures | model | how many | refused | AUROC |\n| --- | --- | ---: | ---: | ---: |\n"
+    head = "| images | model | how many | refused | AUROC |\n| --- | --- | ---: | ---: | ---: |\n"
     return head + "\n".join(guard_table.table(name, subjects[name].judged, groups[name]) for name in subjects)
 
 

@@ -16,7 +16,7 @@ ALL = tuple(range(10))
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of picture.
+    """A kind of image.
 
     Attributes
     ----------
@@ -25,9 +25,9 @@ class Kind:
     digits
         The digits it is made from.
     read
-        Least share of its pictures that is read right; 0 where there is nothing to read.
+        Least share of its images that is read right; 0 where there is nothing to read.
     harm
-        Largest share of its pictures that is wrong and accepted.
+        Largest share of its images that is wrong and accepted.
     seed
         Name that seeds its generator; kinds of one name show the same scenes.
     """

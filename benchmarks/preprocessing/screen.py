@@ -65,8 +65,8 @@ def screenshot(row: np.ndarray, rng: np.random.Generator) -> bytes:
     desktop, frame, bar, writing, page = WINDOWS[rng.integers(len(WINDOWS))]
     margin = int(rng.choice([0, 0, int(rng.integers(8, 60))]))
     title = int(rng.integers(24, 44))
-    picture = Image.new("RGB", (width, height), desktop)
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (width, height), desktop)
+    pen = ImageDraw.Draw(image)
     left, top, right, bottom = margin, margin, width - 1 - margin, height - 1 - margin
     pen.rectangle((left, top, right, bottom), fill=page, outline=frame, width=int(rng.integers(1, 5)))
     pen.rectangle((left, top, right, top + title), fill=bar, outline=frame)
@@ -82,8 +82,8 @@ def screenshot(row: np.ndarray, rng: np.random.Generator) -> bytes:
     dark = sum(page) > 380
     colour = (10, 10, 12) if dark else (240, 240, 240)
     cover = drawn(row, inside, rng, height=(0.35, 0.8), width=(0.04, 0.12))
-    picture.paste(painted(cover, colour, page), (left + 6, top + title + 6))
-    return encode(picture)
+    image.paste(painted(cover, colour, page), (left + 6, top + title + 6))
+    return encode(image)
 
 
 def _button(

@@ -7,7 +7,7 @@ from PIL import Image
 
 from benchmarks.preprocessing.screen import drawn, encode
 
-FINE = 9  # times as large as the picture is drawn before it is made small
+FINE = 9  # times as large as the image is drawn before it is made small
 
 
 def small_scene(row: np.ndarray, rng: np.random.Generator, _label: int, *, edge: int) -> bytes:

@@ -12,7 +12,7 @@ BOARDS = ((38, 40, 40), (36, 62, 50), (24, 26, 30), (20, 40, 80), (60, 40, 30))
 
 
 def equal_brightness(row: np.ndarray, rng: np.random.Generator, _label: int) -> bytes:
-    """Draw a digit in a colour that a grey picture shows as bright as its ground."""
+    """Draw a digit in a colour that a grey image shows as bright as its ground."""
     size = (int(rng.integers(64, 500)), int(rng.integers(64, 500)))
     colour, ground = _equally_bright(rng)
     image = painted(drawn(row, size, rng), colour, ground)

@@ -91,7 +91,7 @@ class Page:
     text
         Its digits in reading order, `?` for a letter, lines apart.
     boxes
-        float (n,4): left, top, right and bottom of each of them in the picture's pixels.
+        float (n,4): left, top, right and bottom of each of them in the image's pixels.
     """
 
     data: bytes

@@ -219,10 +219,10 @@ def sheet(cells: Sequence[Image.Image], columns: int = 4) -> Image.Image:
     """Arrange all cells in rows."""
     rows = -(-len(cells) // columns)
     wide, tall = cells[0].size
-    picture = Image.new("RGB", (columns * (wide + 6), rows * (tall + 6)), "white")
+    image = Image.new("RGB", (columns * (wide + 6), rows * (tall + 6)), "white")
     for number, cell in enumerate(cells):
-        picture.paste(cell, (number % columns * (wide + 6), number // columns * (tall + 6)))
-    return picture.quantize(128)
+        image.paste(cell, (number % columns * (wide + 6), number // columns * (tall + 6)))
+    return image.quantize(128)
 
 
 def insert(page: Path, text: str) -> None:

@@ -1,8 +1,8 @@
-"""Lines that cross the picture and are no part of a digit: cell lines, margins, rails, folds, a table's edge.
+"""Lines that cross the image and are no part of a digit: cell lines, margins, rails, folds, a table's edge.
 
-A row or a column, straight or a little inclined, that is covered from one edge of the picture to the other belongs to
-such a line. Near the edges of the picture a line may also be shorter. A bar as thick as a pen's stroke is none if it
-lies in the middle or ends before an edge: it is a 1. What runs along two neighbouring sides of the picture and leaves
+A row or a column, straight or a little inclined, that is covered from one edge of the image to the other belongs to
+such a line. Near the edges of the image a line may also be shorter. A bar as thick as a pen's stroke is none if it
+lies in the middle or ends before an edge: it is a 1. What runs along two neighbouring sides of the image and leaves
 the rest of it empty is a table or a sheet. Where paper grows lighter towards a table, its last strip stands out from
 the paper beside it, but far less than from the table.
 """
@@ -15,20 +15,20 @@ from capsnet.preprocessing.connected_components import Components
 
 EDGE = 64  # pixels of the longer edge of the small mask in which lines are sought
 STEEPEST, STEP = 0.15, 0.03  # slopes: 9 degrees either way
-COVERED = 0.9  # of the picture's width or height, that a line at least covers
-COVERED_OUTSIDE = 0.65  # the same where it lies in the outer part of the picture
-END = 0.03  # of the picture's width or height, within which a line begins at one end at least
-OUTER = 0.12  # of the picture's width or height
-INNER = 0.15  # of the picture's width or height at each side, within which a thick line that ends is no 1
+COVERED = 0.9  # of the image's width or height, that a line at least covers
+COVERED_OUTSIDE = 0.65  # the same where it lies in the outer part of the image
+END = 0.03  # of the image's width or height, within which a line begins at one end at least
+OUTER = 0.12  # of the image's width or height
+INNER = 0.15  # of the image's width or height at each side, within which a thick line that ends is no 1
 STROKE = 0.05  # of its length: a bar in the middle that is as thick may be a 1
-MOST_LINES = 0.4  # of the picture: what covers more is no line
-SQUARED = 0.12  # of the picture, that lines either way cover on squared paper: they are ruled lines
+MOST_LINES = 0.4  # of the image: what covers more is no line
+SQUARED = 0.12  # of the image, that lines either way cover on squared paper: they are ruled lines
 OWN = 0.8  # of a component's pixels, that lie on lines if it is one
-CLOSE, OWN_CLOSE = 0.95, 0.97  # the same for what fills the picture: it may be a digit in a close crop
-ANGLE = 0.5  # of the picture's height and width, that the two edges of a table or a sheet at least run along
+CLOSE, OWN_CLOSE = 0.95, 0.97  # the same for what fills the image: it may be a digit in a close crop
+ANGLE = 0.5  # of the image's height and width, that the two edges of a table or a sheet at least run along
 EMPTY = 0.6  # of their extent, that an empty rectangle in one of its corners takes: of fewer than 1 % of the sevens
 GRAIN = 2  # every so many rows and columns are enough to know that
-STRIP = 0.9  # of the picture's height, that a strip along a step is high
+STRIP = 0.9  # of the image's height, that a strip along a step is high
 SLENDER = 0.4  # of its height, that it is wide at most
 STEP_OVER = 2.0  # times what the strip differs from the nearer ground, that the two grounds differ
 
@@ -59,7 +59,7 @@ def parts_of_lines(parts: Components, mask: np.ndarray, lines: np.ndarray) -> np
 
 
 def parts_of_angles(parts: Components) -> np.ndarray:
-    """Find the components that run along two neighbouring sides of the picture and leave the rest empty: bool (N,)."""
+    """Find the components that run along two neighbouring sides of the image and leave the rest empty: bool (N,)."""
     height, width = parts.shape
     found = ((parts.top == 0) | (parts.bottom == height)) & ((parts.left == 0) | (parts.right == width))
     found &= (parts.height >= ANGLE * height) & (parts.width >= ANGLE * width)
@@ -116,9 +116,9 @@ def _line_pixels(mask: np.ndarray, *, ones: bool = True) -> np.ndarray:
         return marked
     rows, columns = np.nonzero(mask)
     shifts = _shifts(height)  # (slopes,h)
-    room = int(np.abs(shifts).max()) + 1
-    places = columns + room - shifts[:, rows]  # (slopes,n): a line of this slope is one column
-    upright = np.zeros((len(shifts), height, width + 2 * room + 1), bool)
+    padding = int(np.abs(shifts).max()) + 1
+    places = columns + padding - shifts[:, rows]  # (slopes,n): a line of this slope is one column
+    upright = np.zeros((len(shifts), height, width + 2 * padding + 1), bool)
     slope = np.arange(len(shifts))[:, None]
     upright[slope, rows, places] = upright[slope, rows, places + 1] = True
     total = upright.view(np.uint8).sum(axis=1, dtype=np.uint8)  # (slopes,w)
@@ -128,26 +128,26 @@ def _line_pixels(mask: np.ndarray, *, ones: bool = True) -> np.ndarray:
     )  # (slopes,w)
     for number, covered in enumerate(total):
         reached = ends[number] if ones else np.minimum(2 * ends[number], 2)
-        inside = _chosen(covered / height, reached, room, width, height)
+        inside = _chosen(covered / height, reached, padding, width, height)
         if inside.any():
             own = inside[places[number]] | inside[places[number] + 1]
             marked[rows[own], columns[own]] = True
     return marked
 
 
-def _chosen(covered: np.ndarray, ends: np.ndarray, room: int, width: int, height: int) -> np.ndarray:
+def _chosen(covered: np.ndarray, ends: np.ndarray, padding: int, width: int, height: int) -> np.ndarray:
     """Tell which columns belong to lines, by their coverage (w,) and how many ends they reach (w,): bool (w,)."""
-    position = (np.arange(len(covered)) - room) / width
+    position = (np.arange(len(covered)) - padding) / width
     outer = (position < OUTER) | (position > 1 - OUTER)
-    # What reaches neither edge may be a 1 that fills the picture, but not beside an edge.
+    # What reaches neither edge may be a 1 that fills the image, but not beside an edge.
     chosen = (covered >= COVERED) & (outer | (ends > 0))
     chosen |= outer & (ends > 0) & (covered >= COVERED_OUTSIDE)
     if not chosen.any():
         return np.asarray(chosen)
     change = np.flatnonzero(np.diff(np.concatenate([[False], chosen, [False]]).astype(np.int8)))
     for first, last in zip(change[::2], change[1::2], strict=True):
-        middle = (first + last) / 2 - room
-        # A 1 that touches one edge of the picture ends before the other; near the sides, a rail may end as well.
+        middle = (first + last) / 2 - padding
+        # A 1 that touches one edge of the image ends before the other; near the sides, a rail may end as well.
         one = 0 < ends[first:last].max() < 2 and INNER * width < middle < (1 - INNER) * width
         one = one and _thickness(covered, first, last) > STROKE * height
         if one or (last - first - 1 > STROKE * height and 0.25 * width < middle < 0.75 * width):

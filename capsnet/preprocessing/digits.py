@@ -32,22 +32,20 @@ SHORT_LINE = 0.6  # of the digit's width, that a line under it is at least long
 UNDER = 0.05  # of the digit's height, by which a line under it may overlap it
 LEAST_PIECE = 0.004  # of the digit's weight
 
-LEAST_LENGTH = 0.012  # of the picture's longer edge: shorter components are no digit
+LEAST_LENGTH = 0.012  # of the image's longer edge: shorter components are no digit
 LEAST_PIXELS = 8  # of its strokes
 LEAST_STRENGTH = 0.1  # mean contrast: a fainter component is a change of tone
-HAIRLINE = (
-    0.02  # of its length: a thinner one that ends at the picture's edge is a ruled line, or half as thin
-)
+HAIRLINE = 0.02  # of its length: a thinner one that ends at the image's edge is a ruled line, or half as thin
 AS_HIGH = 0.75  # of the digit: a piece beside it that is as high is another digit
 ANOTHER = 0.6  # of the digit's height and strength, that another object beside it has
-CLOSE = 0.8  # of the picture's height and width: a close crop
+CLOSE = 0.8  # of the image's height and width: a close crop
 ALONG = 0.5  # of its length: what touches the edge for longer lies along it
 CUT = 0.25  # of its length, that a 1 is wide which the edge cuts lengthwise
 
 
 REMNANT = 1.5  # pixels, that strokes are wide on average if they remain of a line
-SLENDER = 0.4  # of its length: a narrower one may be a line across the picture
-LONG = 0.6  # of the picture's height or width: a longer one may be several
+SLENDER = 0.4  # of its length: a narrower one may be a line across the image
+LONG = 0.6  # of the image's height or width: a longer one may be several
 
 MOST_INSIDE = 20  # components, the heaviest, that may have a frame around them
 LEAST_INSIDE = 0.1  # of the frame's weight
@@ -64,7 +62,7 @@ THINNEST, THICKEST = 0.10, 0.16  # as they are between these
 
 @dataclass
 class ObjectCount:
-    """Parts of a picture beyond those that are read.
+    """Parts of an image beyond those that are read.
 
     Attributes
     ----------
@@ -102,7 +100,7 @@ def segment_digits(
     grey
         uint8 (h,w), where what lies along the step between two grounds is no digit.
     digits
-        Whether to clear a ring around a digit, the slash of a 0, and an angle along two sides of the picture.
+        Whether to clear a ring around a digit, the slash of a 0, and an angle along two sides of the image.
 
     Returns
     -------
@@ -153,7 +151,7 @@ def _without_lines(
             np.zeros(len(parts), bool) if lines is None else parts_of_lines(parts, clean > floor, lines)
         )
         if crossing.any():
-            # Where one line crosses the picture, another straight piece at its edge is hardly a 1.
+            # Where one line crosses the image, another straight piece at its edge is hardly a 1.
             crossing |= ~inner_parts(parts) & _slender(parts)
         if digits:  # a letter may be an angle
             crossing |= parts_of_angles(parts)
@@ -188,7 +186,7 @@ def _separate_objects(parts: Components, taken: np.ndarray) -> int:
 
 
 def _may_be_line(parts: Components, main: int) -> bool:
-    """Tell whether a component may be a line that crosses the picture, or some of them."""
+    """Tell whether a component may be a line that crosses the image, or some of them."""
     long = parts.height[main] > LONG * parts.shape[0] or parts.width[main] > LONG * parts.shape[1]
     return bool(_slender(parts)[main] or long or not inner_parts(parts)[main])
 
@@ -200,7 +198,7 @@ def _slender(parts: Components) -> np.ndarray:
 
 
 def streaked(parts: Components) -> bool:
-    """Tell whether something runs from an edge of the picture through half of it."""
+    """Tell whether something runs from an edge of the image through half of it."""
     height, width = parts.shape
     return bool(np.any(~inner_parts(parts) & ((2 * parts.width > width) | (2 * parts.height > height))))
 
@@ -305,7 +303,7 @@ def _around(parts: Components, inner: int | np.ndarray) -> np.ndarray:
 
 
 def inner_parts(parts: Components) -> np.ndarray:
-    """Find the components that do not touch the picture's edge: bool (N,)."""
+    """Find the components that do not touch the image's edge: bool (N,)."""
     height, width = parts.shape
     return (parts.top > 0) & (parts.left > 0) & (parts.bottom < height) & (parts.right < width)
 
@@ -329,7 +327,7 @@ def may_be_digits(parts: Components) -> np.ndarray:
 
 
 def _cut_ones(parts: Components) -> np.ndarray:
-    """Find slender components on one side of the picture alone, as a 1 that this side cuts lengthwise: bool (N,)."""
+    """Find slender components on one side of the image alone, as a 1 that this side cuts lengthwise: bool (N,)."""
     height, width = parts.shape
     sides = (
         (parts.top == 0).astype(int) + (parts.left == 0) + (parts.bottom == height) + (parts.right == width)
@@ -378,9 +376,9 @@ def widen_strokes(strokes: np.ndarray, height: int, width: int) -> np.ndarray:
     if share < THINNEST:
         # Thick strokes reach farther out: the lines are first made smaller by as much.
         change = (USUAL - share) * max(height, width) * times / (1 + USUAL - share)
-        room = int(np.ceil(change / 2))
-        fitted = _fitted(strokes, height * times - 2 * room, width * times - 2 * room)
-        large = dilate(np.pad(fitted / fitted.max(), room), change / 2)
+        padding = int(np.ceil(change / 2))
+        fitted = _fitted(strokes, height * times - 2 * padding, width * times - 2 * padding)
+        large = dilate(np.pad(fitted / fitted.max(), padding), change / 2)
     elif share > THICKEST:
         change = (share - THICKEST) * max(height, width) * times
         thin = 1 - dilate(1 - np.pad(large, 1), change / 2)
@@ -397,9 +395,9 @@ def _joined_segments(strokes: np.ndarray) -> np.ndarray:
     if (np.maximum(parts.height, parts.width) >= SEGMENT * edge).sum() < PIECES:
         return strokes
     reach = GAP * edge / 2
-    room = int(reach) + 1
-    wide = dilate(np.pad(strokes, room), reach)
-    return (1 - dilate(1 - wide, reach))[room:-room, room:-room]
+    padding = int(reach) + 1
+    wide = dilate(np.pad(strokes, padding), reach)
+    return (1 - dilate(1 - wide, reach))[padding:-padding, padding:-padding]
 
 
 def dilate(strokes: np.ndarray, radius: float) -> np.ndarray:

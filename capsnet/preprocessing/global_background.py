@@ -1,6 +1,6 @@
 """What stands out from its ground: ink from paper, chalk from a board, a garment from a wall.
 
-The light on paper is never even, so the ground is a smooth surface fitted to the picture, and a stroke is measured
+The light on paper is never even, so the ground is a smooth surface fitted to the image, and a stroke is measured
 against the ground where it lies.
 """
 
@@ -9,12 +9,12 @@ from PIL import Image
 
 from capsnet.preprocessing import image_file
 
-SAMPLES_EDGE = 64  # longer edge of the picture that the ground is fitted to: it is smooth, so few samples do
+SAMPLES_EDGE = 64  # longer edge of the image that the ground is fitted to: it is smooth, so few samples do
 NOISE_LEVELS = 3.0  # standard deviations from the ground that are still ground
 LEAST_CONTRAST = 0.05  # of the ground's own brightness; fainter differences are no drawing
-LEAST_LEVELS = 4.0  # of 255: how far the ground's pixels may differ in a picture without any noise
+LEAST_LEVELS = 4.0  # of 255: how far the ground's pixels may differ in an image without any noise
 MOST_SPREAD = (
-    16.0  # of 255: no camera is noisier; what differs more is the drawing, in a picture with little ground
+    16.0  # of 255: no camera is noisier; what differs more is the drawing, in an image with little ground
 )
 DEVIATION = 1.4826  # standard deviation of a normal distribution over its median absolute deviation
 REWEIGHTINGS = 12
@@ -53,7 +53,7 @@ def _energy(height: np.ndarray, spread: float) -> float:
 
 
 def estimate_ground(grey: np.ndarray) -> tuple[np.ndarray, float]:
-    """Fit a smooth surface (second degree) to the ground: first to the picture's border, then to all that agrees.
+    """Fit a smooth surface (second degree) to the ground: first to the image's border, then to all that agrees.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def estimate_ground(grey: np.ndarray) -> tuple[np.ndarray, float]:
         residual = np.abs(values - terms @ weights)
         spread = DEVIATION * float(np.median(residual[keep]))
     ground = np.clip(_surface_terms(*grey.shape) @ weights, 0, 255).reshape(grey.shape)
-    # The small picture's pixels are means and have less noise than those of the picture itself.
+    # The small image's pixels are means and have less noise than those of the image itself.
     cells = Image.fromarray(keep.reshape(small.shape)).resize(grey.shape[::-1], Image.Resampling.NEAREST)
     spread = DEVIATION * float(np.median(np.abs(grey - ground)[np.asarray(cells)]))
     return ground, min(spread, MOST_SPREAD)

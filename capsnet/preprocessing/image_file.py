@@ -1,6 +1,6 @@
 """Decode an image file: recognise its format, hold its size to a limit, decode its pixels, turn it upright.
 
-Nothing here knows networks. Whatever the bytes, a caller gets a picture, `NotAnImage` or `ImageTooLarge`.
+Nothing here knows networks. Whatever the bytes, a caller gets an image, `NotAnImage` or `ImageTooLarge`.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ MAX_PIXELS = 50_000_000
 # replaces it with the caller's limit, before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
 
-# What a file of each allowed format begins with. Formats are few on purpose: each is code that strangers can reach.
+# What a file of each allowed format begins with. Formats are few on purpose: each is code that untrusted files reach.
 SIGNATURES = {
     b"\x89PNG\r\n\x1a\n": "PNG",
     b"\xff\xd8\xff": "JPEG",
@@ -49,7 +49,7 @@ MAX_CHUNKS = 50_000
 MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 START_OF_IMAGE, END_OF_IMAGE, START_OF_SCAN, FIRST_WITH_LENGTH = 0xD8, 0xD9, 0xDA, 0xC0
 MAX_MARKERS = 10_000
-# Encoders make about ten scans of a progressive JPEG. Each is decoded over the whole picture, however few bytes it has.
+# Encoders make about ten scans of a progressive JPEG. Each is decoded over the whole image, however few bytes it has.
 MAX_SCANS = 32
 # Pillow decodes run lengths of a BMP file in Python: 0.2 seconds a million pixels, however few bytes they have.
 RUN_LENGTHS = (1, 2)
@@ -78,27 +78,27 @@ TURNS = {
 SIDEWAYS = {TURNS[number] for number in (5, 6, 7, 8)}
 
 GREY_MODES = {"1", "L", "I", "I;16", "I;16B", "I;16L"}
-STRIP_ROWS = 256  # of a large picture that are worked on at a time
+STRIP_ROWS = 256  # of a large image that are worked on at a time
 
-# Bytes of memory that one pixel takes while it is decoded, measured with pictures of 16 megapixels and rounded up.
+# Bytes of memory that one pixel takes while it is decoded, measured with images of 16 megapixels and rounded up.
 # libwebp keeps three copies and Pillow makes a fourth, libheif two. For other formats only Pillow's own copy counts.
 BYTES_PER_PIXEL = {"WEBP": 16, "HEIF": 9}
 STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}  # all other modes take four
 COEFFICIENT_BYTES = 2  # of one colour of one pixel, for a JPEG file of several scans
-ROW_BYTES = 8  # of a row: Pillow keeps its address, which counts where a picture is one pixel wide
+ROW_BYTES = 8  # of a row: Pillow keeps its address, which counts where an image is one pixel wide
 STRIP_BYTES = 5  # of a pixel of a strip, beside its copy
-WORK_BYTES = 20  # of a pixel of the reduced picture, until it is grey
+WORK_BYTES = 20  # of a pixel of the reduced image, until it is grey
 
 # How far the colours of one ink may lie apart (0 to 255), so that lossy compression does not make two of one.
 INK_TOLERANCE = 8
 
 
 class NotAnImage(ValueError):
-    """The bytes are not a whole picture of an allowed format."""
+    """The bytes are not a whole image of an allowed format."""
 
 
 class ImageTooLarge(ValueError):
-    """The picture declares more pixels than are allowed."""
+    """The image declares more pixels than are allowed."""
 
 
 def allowed_formats() -> tuple[str, ...]:
@@ -115,7 +115,7 @@ def read(
     max_pixels: int = MAX_PIXELS,
     claim: Callable[[int], None] | None = None,
 ) -> Image.Image:
-    """Decode a picture as `read_with_size` does, without its size."""
+    """Decode an image as `read_with_size` does, without its size."""
     return read_with_size(data, enough=enough, grey=grey, max_pixels=max_pixels, claim=claim)[0]
 
 
@@ -127,9 +127,9 @@ def read_with_size(
     max_pixels: int = MAX_PIXELS,
     claim: Callable[[int], None] | None = None,
 ) -> tuple[Image.Image, tuple[int, int]]:
-    """Decode a picture and turn it as its EXIF data says; of an animation, the first frame.
+    """Decode an image and turn it as its EXIF data says; of an animation, the first frame.
 
-    Gives the picture, and the width and height that it has at its full size, turned as well.
+    Gives the image, and the width and height that it has at its full size, turned as well.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def read_with_size(
     NotAnImage
         If the format is not an allowed one or the file is damaged or cut short.
     ImageTooLarge
-        If the picture declares more than `max_pixels`.
+        If the image declares more than `max_pixels`.
     """
     kind = _recognise(data)
     scans = _check_scans(data) if kind == "JPEG" else 1
@@ -186,7 +186,7 @@ def read_with_size(
 
 
 def memory_to_decode(image: Image.Image, kind: str, enough: int) -> int:
-    """Return the bytes of memory that an opened picture takes until it is reduced and made grey.
+    """Return the bytes of memory that an opened image takes until it is reduced and made grey.
 
     The coefficients that a JPEG file of several scans takes besides are not among them.
     """
@@ -245,19 +245,19 @@ def size_of_plain_png(data: bytes) -> tuple[int, int] | None:
 
 
 def grey_pixels(image: Image.Image) -> np.ndarray:
-    """Return a picture in mode `L` as uint8 (H,W), read only: as `np.asarray`, in half the time for a small one."""
+    """Return an image in mode `L` as uint8 (H,W), read only: as `np.asarray`, in half the time for a small one."""
     width, height = image.size
     return np.frombuffer(image.tobytes(), np.uint8).reshape(height, width)
 
 
 def min_max(image: Image.Image) -> tuple[int, int]:
-    """Return the least and the greatest value of a picture of one band."""
+    """Return the least and the greatest value of an image of one band."""
     least, greatest = image.getextrema()
     return int(least), int(greatest)  # type: ignore[arg-type]  # one band, so two numbers
 
 
 def flatten(image: Image.Image, mode: str) -> Image.Image:
-    """Convert a picture to mode `L` (grey) or `RGB`, with its transparency laid on white."""
+    """Convert an image to mode `L` (grey) or `RGB`, with its transparency laid on white."""
     if image.mode == mode and "transparency" not in image.info:
         return image
     if image.mode.startswith("I"):  # 16 bits a pixel, grey
@@ -269,15 +269,15 @@ def flatten(image: Image.Image, mode: str) -> Image.Image:
 
 
 def shrink(image: Image.Image, longest: int) -> Image.Image:
-    """Shrink a picture to `longest` pixels on the longer edge, each the mean of what it covers; none grows."""
+    """Shrink an image to `longest` pixels on the longer edge, each the mean of what it covers; none grows."""
     scale = min(1.0, longest / max(image.size))
     return image.resize(_scaled(image.size, scale), Image.Resampling.BOX)
 
 
 def alpha_as_drawing(image: Image.Image) -> Image.Image | None:
-    """Return the transparency as a grey picture, where it alone is the drawing: all that is opaque has one colour.
+    """Return the transparency as a grey image, where it alone is the drawing: all that is opaque has one colour.
 
-    None for an opaque picture, and for one whose colours say something.
+    None for an opaque image, and for one whose colours say something.
     """
     opacity = _opacity(image)
     if opacity is None:
@@ -306,7 +306,7 @@ def _recognise(data: bytes) -> str:
     if name := _other_format(data):
         raise NotAnImage(f"{name}; allowed are {allowed}")
     begins = f"the bytes begin with {data[:8].hex(' ')}" if data else "there are no bytes"
-    raise NotAnImage(f"not a picture of an allowed format ({allowed}): {begins}")
+    raise NotAnImage(f"not an image of an allowed format ({allowed}): {begins}")
 
 
 def _other_format(data: bytes) -> str | None:
@@ -364,7 +364,7 @@ def _check_scans(data: bytes) -> int:
         if scans > MAX_SCANS:
             raise NotAnImage(f"the JPEG file comes in more than {MAX_SCANS} scans")
         start = marker.end()
-        # What lies below is in no valid file: to pass over as much as it says could pass over scans.
+        # What lies below is in no valid file: to skip as much as it says could skip scans.
         if code >= FIRST_WITH_LENGTH and code != START_OF_IMAGE:
             start += int.from_bytes(data[start : start + 2])
     raise NotAnImage(f"the JPEG file is damaged or has more than {MAX_MARKERS} parts")
@@ -374,7 +374,7 @@ def _check_size(image: Image.Image, max_pixels: int, where: str = "") -> None:
     width, height = image.size
     if width * height > max_pixels:
         raise ImageTooLarge(
-            f"the picture declares {width:,} x {height:,} = {width * height:,} pixels; "
+            f"the image declares {width:,} x {height:,} = {width * height:,} pixels; "
             f"at most {max_pixels:,} are allowed{where}"
         )
 
@@ -390,9 +390,9 @@ def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
 
 
 def _reduce(image: Image.Image, enough: int) -> Image.Image:
-    """Bring a picture far larger than is needed down to a whole fraction of its size, before anything copies it.
+    """Bring an image far larger than is needed down to a whole fraction of its size, before anything copies it.
 
-    Strip by strip: what mode conversion and premultiplied alpha need is then a strip's memory and not a picture's.
+    Strip by strip: what mode conversion and premultiplied alpha need is then a strip's memory and not an image's.
     """
     factor = max(image.size) // (2 * enough)
     if factor < 2:
@@ -410,7 +410,7 @@ def _reduce(image: Image.Image, enough: int) -> Image.Image:
 
 
 def exif_transpose(image: Image.Image) -> Image.Transpose | None:
-    """Return how to turn the picture as EXIF says; EXIF data that cannot be read turns nothing."""
+    """Return how to turn the image as EXIF says; EXIF data that cannot be read turns nothing."""
     if "exif" not in image.info:
         return None
     with contextlib.suppress(Exception):
@@ -427,7 +427,7 @@ def _opacity(image: Image.Image) -> Image.Image | None:
 
 
 def _is_wide(image: Image.Image) -> bool:
-    """Tell whether a 16-bit picture uses its 16 bits, or is an 8-bit one put into them as it is."""
+    """Tell whether a 16-bit image uses its 16 bits, or is an 8-bit one put into them as it is."""
     return min_max(image)[1] > 255
 
 

@@ -18,7 +18,7 @@ GRAIN = 8  # every so many rows and columns are enough to know that
 STRONG = 0.5  # of the strongest contrast: no shadow's rim, but strokes
 STROKES = 8  # stroke widths that the second brush is wide: where strokes meet they are wider
 BRUSHES = (0.015, 0.03, 0.06, 0.12, BRUSH)  # for the polarity
-POLARITY_EDGE = 240  # about the longer edge of the picture in which the polarity is judged
+POLARITY_EDGE = 240  # about the longer edge of the image in which the polarity is judged
 MIDDLE = 0.1  # of each edge that is left out where the polarity is judged: tables and window frames lie there
 SAMPLED = 3  # every so many rows and columns are enough to know the ground's noise
 MOST_NOISE = 0.1  # no camera is noisier
@@ -68,7 +68,7 @@ def _contrast(ground: np.ndarray, grey: np.ndarray) -> np.ndarray:
 
 
 def _is_uneven(ground: np.ndarray) -> bool:
-    """Tell whether a shadow or a table may lie in the picture."""
+    """Tell whether a shadow or a table may lie in the image."""
     low, high = quantiles(ground[::GRAIN, ::GRAIN], 0.05, 0.95)
     return low < EVEN * high
 
@@ -130,7 +130,7 @@ def _thirds(values: np.ndarray) -> np.ndarray:
 def morphological_closing(values: np.ndarray, span: int) -> np.ndarray:
     """Fill in dark parts narrower than a square of `span` (odd) pixels: uint8 (h,w).
 
-    The picture goes on beyond its edges as it ends, so that a table in its corner is as wide as a table is.
+    The image goes on beyond its edges as it ends, so that a table in its corner is as wide as a table is.
     """
     # Each axis is made longer only while it must be: the fewer pixels, the quicker.
     tall = running_extremum(_continued(values, span - 1, 0), span, 0, np.maximum)
@@ -138,15 +138,17 @@ def morphological_closing(values: np.ndarray, span: int) -> np.ndarray:
     return running_extremum(running_extremum(large, span, 1, np.minimum), span, 0, np.minimum)
 
 
-def _continued(values: np.ndarray, room: int, axis: int) -> np.ndarray:
-    """Repeat the pixels at both ends of an axis `room` times."""
-    if room == 0:
+def _continued(values: np.ndarray, padding: int, axis: int) -> np.ndarray:
+    """Repeat the pixels at both ends of an axis `padding` times."""
+    if padding == 0:
         return values
     height, width = values.shape
-    longer = np.empty((height + 2 * room, width) if axis == 0 else (height, width + 2 * room), values.dtype)
+    longer = np.empty(
+        (height + 2 * padding, width) if axis == 0 else (height, width + 2 * padding), values.dtype
+    )
     along = longer if axis == 0 else longer.T
     own = values if axis == 0 else values.T
-    along[:room], along[room:-room], along[-room:] = own[0], own, own[-1]
+    along[:padding], along[padding:-padding], along[-padding:] = own[0], own, own[-1]
     return longer
 
 
@@ -176,7 +178,7 @@ def is_dark_on_light(grey: np.ndarray, edge: int = POLARITY_EDGE) -> bool:
     fill it; a narrow brush therefore counts for more.
     """
     small = blurred(np.asarray(Image.fromarray(grey).reduce(max(1, round(max(grey.shape) / edge)))))
-    # In a larger picture the brushes stay as narrow as they are in pixels: they are to find thinner strokes.
+    # In a larger image the brushes stay as narrow as they are in pixels: they are to find thinner strokes.
     usual = max(small.shape) * POLARITY_EDGE / edge
     spans = sorted({max(3, round(share * usual) | 1) for share in BRUSHES})
     dark = sum(_energy(morphological_closing(small, span), small) / span**1.5 for span in spans)
@@ -185,7 +187,7 @@ def is_dark_on_light(grey: np.ndarray, edge: int = POLARITY_EDGE) -> bool:
 
 
 def _energy(filled: np.ndarray, values: np.ndarray) -> float:
-    """Return the sum of squares of what was filled in, in the middle of the picture."""
+    """Return the sum of squares of what was filled in, in the middle of the image."""
     rows, columns = (slice(int(edge * MIDDLE), edge - int(edge * MIDDLE)) for edge in values.shape)
     height = filled[rows, columns] - values[rows, columns]  # uint8: nothing is filled in below what was there
     height *= height > LEAST_HEIGHT

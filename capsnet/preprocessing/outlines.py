@@ -70,7 +70,7 @@ def _body(ink: np.ndarray, contour: int, longest: int) -> np.ndarray | None:
     if enclosed + ink.sum() > ROUND * ink.size and other_ink > holes + FEW * contour:
         return None
     body = regions.mask(np.arange(len(regions)) == main)
-    # The rough edge of a picture in black and white makes a hole seem narrower.
+    # The rough edge of an image in black and white makes a hole seem narrower.
     smooth = blurred(body * np.uint8(255)) > 127
     return body[1:-1, 1:-1] if _is_stroke(smooth, longest) else None
 

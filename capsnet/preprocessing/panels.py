@@ -5,10 +5,10 @@ from PIL import Image
 
 from capsnet.preprocessing.connected_components import Components, find_components
 
-EDGE = 120  # pixels of the longer edge of the small picture in which a panel is sought
+EDGE = 120  # pixels of the longer edge of the small image in which a panel is sought
 LEAST_RANGE = 60  # of 255: brightness of the surround and of a panel differ by more
-UNLIKE = 0.4  # of the picture's range, by which a panel differs from the surround
-LEAST_AREA = 0.008  # of the picture
+UNLIKE = 0.4  # of the image's range, by which a panel differs from the surround
+LEAST_AREA = 0.008  # of the image
 SQUARE = 0.85  # of its extent, that a panel with all in it covers
 MOST_HOLES = 0.4  # of the panel: a digit covers less of it
 LEAST_HOLES = 0.01
@@ -16,7 +16,7 @@ RIM = 2  # small pixels: the panel's blurred edge
 
 
 def find_panel(grey: np.ndarray) -> tuple[slice, slice] | None:
-    """Find the largest panel with something on it, in a picture uint8 (h,w): its rows and columns; None without one."""
+    """Find the largest panel with something on it, in an image uint8 (h,w): its rows and columns; None without one."""
     factor = -(-max(grey.shape) // EDGE)
     small = np.asarray(Image.fromarray(grey).reduce(factor)) if factor > 1 else grey
     span = int(small.max()) - int(small.min())

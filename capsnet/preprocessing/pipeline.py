@@ -1,8 +1,8 @@
-"""Any picture to the array that a network was trained on: one path for training, serving and thresholds.
+"""Turn any image file into the image array that a network takes: one path for training, serving and thresholds.
 
-    bytes -> pictures.read -> ink on the ground -> object -> scaled and placed -> uint8 (C,H,W) -> [0,1]
+    bytes -> image_file.read -> ink on the ground -> object -> scaled and placed -> uint8 (C,H,W) -> [0,1]
 
-Every array is made in 8 bits and only then divided by 255, so a picture of the network's input that is shown to a
+Every array is made in 8 bits and only then divided by 255, so an image of the network's input that is shown to a
 person is exactly what the network saw, and a row of a data set and the same row in a PNG are one array.
 
 The ways (`InputSpec.preprocess`), after EXIF turning:
@@ -12,9 +12,9 @@ The ways (`InputSpec.preprocess`), after EXIF turning:
            placed so that their centre of mass is the frame's: LeCun's recipe, in proportion for other sizes.
 `fashion`  as `mnist`, but the grey levels are kept, and the longer edge fills the frame, the garment centred.
 `resize`   transparency laid on white, grey or colour as the network takes it, resized to the frame.
-`none`     the same as `resize`: for a picture that was prepared in another way.
+`none`     the same as `resize`: for an image that was prepared in another way.
 
-Under `mnist` and `fashion` a picture of the network's own size is taken as it is, but for its polarity.
+Under `mnist` and `fashion` an image of the network's own size is taken as it is, but for its polarity.
 """
 
 import math
@@ -50,7 +50,7 @@ __all__ = [
 PreprocessMode = Literal["mnist", "fashion", "resize", "none"]
 WAYS = get_args(PreprocessMode)
 
-# Longer edge of the picture in which the object is sought: enough for a thin pen, few enough to be quick.
+# Longer edge of the image in which the object is sought: enough for a thin pen, few enough to be quick.
 WORKING_EDGE = 480
 DIGIT_SHARE = 20 / 28  # of the frame that LeCun's digits fill
 FAINT = 0.2  # contrast: where nothing is stronger, the colours may say more
@@ -78,18 +78,18 @@ def decode(
     counted: ObjectCount | None = None,
     digits: bool = True,
 ) -> np.ndarray:
-    """Decode a picture into a network's input.
+    """Decode an image file into a network's image array.
 
     Parameters
     ----------
     data
-        A whole picture file.
+        A whole image file.
     spec
         The array that the network takes.
     preprocess
         A `PreprocessMode` to take instead of the spec's.
     max_pixels
-        Limit on the pixels that the picture declares.
+        Limit on the pixels that the image declares.
     objects
         How many digits `mnist` looks for.
     claim
@@ -109,9 +109,9 @@ def decode(
     Raises
     ------
     NotAnImage
-        If the bytes are not a whole picture of an allowed format.
+        If the bytes are not a whole image of an allowed format.
     ImageTooLarge
-        If the picture declares more pixels than `max_pixels`.
+        If the image declares more pixels than `max_pixels`.
     ValueError
         If `preprocess` is not a `PreprocessMode`.
     """
@@ -178,7 +178,7 @@ def decode_uint8(
 
 
 def _resize(image: Image.Image, spec: InputSpec, mode: str) -> np.ndarray:
-    """Scale the whole picture to the network's size, antialiased: uint8 (H,W) or (H,W,3)."""
+    """Scale the whole image to the network's size, antialiased: uint8 (H,W) or (H,W,3)."""
     return np.asarray(
         image_file.flatten(image, mode).resize((spec.width, spec.height), Image.Resampling.BICUBIC)
     )
@@ -232,7 +232,7 @@ def find_strokes(
     digits: bool = True,
     least: float = FAINT,
 ) -> np.ndarray | None:
-    """Crop a grey picture uint8 (h,w) to the strokes of its digit: float32 (h,w); None where it shows none."""
+    """Crop a grey image uint8 (h,w) to the strokes of its digit: float32 (h,w); None where it shows none."""
     if panel := find_panel(values):
         contrast, noise = stroke_contrast(np.ascontiguousarray(values[panel]))
         if (strokes := segment_digits(contrast, noise, objects, counted, digits=digits)) is not None:
@@ -296,11 +296,11 @@ def find_row(image: Image.Image, objects: int, *, alone: bool) -> np.ndarray | N
     Parameters
     ----------
     image
-        The grey picture.
+        The grey image.
     objects
         How many digits the row may show; of several, only the ground is looked at.
     alone
-        Whether the picture is a drawing without a ground, which is never turned.
+        Whether the image is a drawing without a ground, which is never turned.
     """
     # Pillow's search for pixels that are not black takes a tenth of the time of NumPy's, and settles it for exact rows.
     box, shape = image.getbbox(), (image.height, image.width)
@@ -337,7 +337,7 @@ def _is_centred(box: tuple[int, int, int, int] | None, shape: tuple[int, ...]) -
 
 
 def light_on_dark(image: Image.Image) -> np.ndarray:
-    """Return the pixels (H,W) of a grey picture, or of its negative where the border is lighter than the mid-range.
+    """Return the pixels (H,W) of a grey image, or of its negative where the border is lighter than the mid-range.
 
     One shade all over is ground, whichever it is, and becomes black. Of the 140,000 rows of MNIST and Fashion-MNIST
     none is turned, and of their negatives every one.

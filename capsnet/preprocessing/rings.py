@@ -3,7 +3,7 @@
 The outermost ink in every direction tells a ring: nearly everywhere it lies on one ellipse. What lies within is the
 digit, also where it touches the ring, and the ring is cleared. A 0 has nothing inside. One straight bar from side to
 side, no thicker than the ring, is the slash of a 0, and the bar is cleared. In a circle it may also be a 1: it is one
-where it does not touch the circle or stands upright, and in between the picture is left as it is. A leaning bar that
+where it does not touch the circle or stands upright, and in between the image is left as it is. A leaning bar that
 touches nothing is also the slash of a 0 in a ring that is neither a circle nor a cell, however uneven.
 """
 

@@ -1,6 +1,6 @@
 """Printed lines of ruled and squared paper: found as long straight streaks, and taken away from the strokes.
 
-A streak crosses most of the picture at one slope. Slopes are tried on narrow strips of the picture, each shifted
+A streak crosses most of the image at one slope. Slopes are tried on narrow strips of the image, each shifted
 against its neighbour, first roughly for the direction of all lines, then finely for each of them.
 """
 
@@ -11,12 +11,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from capsnet.preprocessing.local_background import running_extremum
 
-STRIPS = 32  # columns of strips that the picture is summed up in
+STRIPS = 32  # columns of strips that the image is summed up in
 STEEPEST = 0.36  # largest slope: 20 degrees
 ROUGH, FINE = 0.02, 0.004  # steps between slopes
-MOST_OFF = 1.0  # pixel at the picture's edges, by which the finest slopes may miss a line
+MOST_OFF = 1.0  # pixel at the image's edges, by which the finest slopes may miss a line
 PERSPECTIVE = 0.06  # how far the slopes of parallel lines differ in a photograph
-COVERED = 0.6  # of the picture's width, that a line at least covers
+COVERED = 0.6  # of the image's width, that a line at least covers
 ALONE = 0.9  # the same for a line without a parallel
 THICKEST = 0.025  # of the longer edge
 APART = 4  # pixels at least between two lines
@@ -27,7 +27,7 @@ DARKER = 1.6  # than the line is a stroke that crosses it
 
 @dataclass(frozen=True)
 class Line:
-    """A streak from edge to edge: its row at the picture's middle, and its slope."""
+    """A streak from edge to edge: its row at the image's middle, and its slope."""
 
     row: int
     slope: float
@@ -39,7 +39,7 @@ class Line:
 
 @dataclass(frozen=True)
 class RuledLine:
-    """The pixels of a line, by their places in the flattened picture, and its contrast.
+    """The pixels of a line, by their places in the flattened image, and its contrast.
 
     Attributes
     ----------
@@ -117,7 +117,7 @@ def _edges(profile: np.ndarray) -> tuple[int, int] | None:
 
 
 def find_lines(contrast: np.ndarray, floor: float) -> list[Line]:
-    """Find streaks across a picture float32 (h,w) that are nearer to lying than to standing."""
+    """Find streaks across an image float32 (h,w) that are nearer to lying than to standing."""
     height, width = contrast.shape
     if min(height, width) < 4 * STRIPS:
         return []
@@ -140,11 +140,11 @@ def find_lines(contrast: np.ndarray, floor: float) -> list[Line]:
 def _coverage(strips: np.ndarray, middles: np.ndarray, slopes: np.ndarray) -> np.ndarray:
     """Return the mean of strips (h,n) in [0,1] along a streak of each slope through each row: float32 (slopes,h)."""
     height, count = strips.shape
-    room = int(np.ceil(np.abs(middles).max() * np.abs(slopes).max())) + 1
+    padding = int(np.ceil(np.abs(middles).max() * np.abs(slopes).max())) + 1
     # A strip's rows side by side and in whole numbers, of which twice as many are added up at a time.
     unit = np.iinfo(np.uint16).max // count
-    columns = np.pad(np.round(strips.T * np.float32(unit)).astype(np.uint16), ((0, 0), (room, room)))
-    first = np.round(np.outer(slopes, middles)).astype(int) + room
+    columns = np.pad(np.round(strips.T * np.float32(unit)).astype(np.uint16), ((0, 0), (padding, padding)))
+    first = np.round(np.outer(slopes, middles)).astype(int) + padding
     # Two neighbours are as far apart at many slopes, so every two are added up once for each distance.
     apart = first[:, 1::2] - first[:, ::2]
     least, most = int(apart.min()), int(apart.max())
@@ -179,7 +179,7 @@ def _peaks(covered: np.ndarray, slopes: np.ndarray) -> list[Line]:
 
 
 def _inside(rows: np.ndarray, height: int) -> np.ndarray:
-    """Return the nearest rows of the picture."""
+    """Return the nearest rows of the image."""
     return np.asarray(np.minimum(np.maximum(rows, 0), height - 1))
 
 

@@ -1,4 +1,4 @@
-"""Every digit in a picture by itself: strokes are grouped into digits, and marks, frames and lines are left out.
+"""Every digit in an image by itself: strokes are grouped into digits, and marks, frames and lines are left out.
 
 A component of strokes is a digit's body where it is about as high as the writing. Small components are pieces of the
 body that they lie over or under, such as the bar of a 5. All others are marks: dots, commas, dashes and dirt.
@@ -59,7 +59,7 @@ class Strokes:
     values
         float32 (h,w): 1 on full strokes, 0 on the ground.
     left, top
-        Place of its first column and row in the picture.
+        Place of its first column and row in the image.
     row
         uint8 (H,W): the row of a data set that it is, or None where it was written.
     """
@@ -71,7 +71,7 @@ class Strokes:
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """Return left, top, right and bottom in the picture; right and bottom are just outside."""
+        """Return left, top, right and bottom in the image; right and bottom are just outside."""
         height, width = self.values.shape
         return self.left, self.top, self.left + width, self.top + height
 
@@ -139,7 +139,7 @@ def _bridged(mask: np.ndarray) -> np.ndarray:
 
 
 def _without_lines(contrast: np.ndarray, floor: float) -> np.ndarray:
-    """Take away ruled lines and lines that cross the picture: float32 (h,w)."""
+    """Take away ruled lines and lines that cross the image: float32 (h,w)."""
     mask = contrast > floor
     parts = find_components(mask, contrast)
     if not len(parts):
@@ -191,7 +191,7 @@ def _without_remains(area: np.ndarray, bare: np.ndarray, own: np.ndarray, floor:
 
 
 def _written(parts: Components) -> np.ndarray:
-    """Tell which components may be written digits, bool (N,): no frame, no bar, nothing along the picture's edge."""
+    """Tell which components may be written digits, bool (N,): no frame, no bar, nothing along the image's edge."""
     if not len(parts):
         return np.zeros(0, bool)
     fill = parts.pixels / (parts.height * parts.width)

@@ -9,7 +9,7 @@ from PIL import Image
 from capsnet.preprocessing.connected_components import find_components
 from capsnet.preprocessing.separate_digits import Strokes
 
-ROWS = 40  # of the small picture in which paths are sought
+ROWS = 40  # of the small image in which paths are sought
 SIDEWAYS = 0.06  # what a step sideways costs, in pixels of full ink
 BARE = 0.01  # what a pixel without ink costs
 EDGE = 0.08  # of the height, that a cut is at least away from either side
@@ -103,10 +103,10 @@ def _paths(ink: np.ndarray) -> list[np.ndarray]:
     total = down + up - cost  # of the cheapest path through each pixel
     width = ink.shape[1]
     chosen: list[tuple[float, np.ndarray]] = []
-    room = max(1, round(EDGE * ROWS))
+    margin = max(1, round(EDGE * ROWS))
     for row in (ROWS // 3, ROWS // 2, 2 * ROWS // 3):
         line = total[row]
-        columns = range(room, width - room)
+        columns = range(margin, width - margin)
         lowest = [at for at in columns if line[at] <= line[max(0, at - 1) : at + 2].min()]
         chosen += [(float(line[at]), _path_through(down, came, cost, row, at)) for at in lowest]
     chosen.sort(key=lambda each: each[0])

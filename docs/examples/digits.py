@@ -1,4 +1,4 @@
-"""Write test images of MNIST as PNG files, a thousand a folder: something to try many pictures with.
+"""Write test images of MNIST as PNG files, a thousand a folder: something to try many images with.
 
     python -m docs.examples.digits FOLDER COUNT
 

@@ -1,4 +1,4 @@
-"""Draw circles, squares, stars and triangles as a pen would, in one folder a class: the pictures of docs/tutorial.md.
+"""Draw circles, squares, stars and triangles as a pen would, in one folder a class: the images of docs/tutorial.md.
 
 python docs/examples/shapes.py FOLDER COUNT [SEED]
 """

@@ -1,4 +1,4 @@
-"""Take pictures of the whole playground in windows of many sizes, to look at after a change.
+"""Take screenshots of the whole playground in windows of many sizes, to look at after a change.
 
     python -m docs.tools.page_views --output screenshots
 
@@ -31,7 +31,7 @@ SPECIAL: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 
 def main() -> None:
-    """Take all pictures."""
+    """Take all screenshots."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -72,7 +72,7 @@ def opened(browser: Browser, url: str, size: str, **options: Any) -> Iterator[Pa
 
 
 def take(page: Page, folder: Path, name: str) -> None:
-    """Save what the window shows, the whole page or each section, the dialogs, and the verdict on a refused picture."""
+    """Save what the window shows, the whole page or each section, the dialogs, and the verdict on a refused image."""
     page.wait_for_timeout(300)
     page.screenshot(path=folder / f"{name}-fold.png")
     if page.locator("#present-bar").is_visible():

@@ -1,8 +1,8 @@
-"""Write the playground's samples, `app/static/samples/`: a strip of pictures for each data set, and its labels.
+"""Write the playground's samples, `app/static/samples/`: a strip of images for each data set, and its labels.
 
     python -m docs.tools.samples
 
-The pictures are the second test images of each class in `tests/data`, unchanged, and at the end of a strip some that
+The images are the second test images of each class in `tests/data`, unchanged, and at the end of a strip some that
 its models cannot know. See the README beside them for source and licence.
 """
 
@@ -48,7 +48,7 @@ def main() -> None:
 
 def strip(name: str, samples: list[Sample]) -> dict[str, Any]:
     """Write samples (name, (H,W)) side by side; their entry in the index."""
-    pixels = np.concatenate([picture for _, picture in samples], axis=1)  # [(H,W)] -> (H,N*W)
+    pixels = np.concatenate([image for _, image in samples], axis=1)  # [(H,W)] -> (H,N*W)
     Image.fromarray(pixels).save(STRIPS / f"{name}.png", optimize=True)
     height, width = samples[0][1].shape
     return {"file": f"{name}.png", "width": width, "height": height, "names": [name for name, _ in samples]}

@@ -1,9 +1,9 @@
-"""Take the pictures of the playground that stand in the documentation.
+"""Take the screenshots of the playground that stand in the documentation.
 
     python -m docs.tools.screenshots --output docs/images [--own artifacts/things]
 
 Each is made by a real browser from a real server with the shipped models, or with `--own` by a server of that one model
-(the picture of docs/training.md). A picture is a PNG with a palette.
+(the one of docs/training.md). A screenshot is a PNG with a palette.
 """
 
 import argparse
@@ -25,10 +25,10 @@ BOWS = [(0.48, 0.33, 0.17, 0.15, -2.2, 1.6), (0.48, 0.65, 0.2, 0.19, -1.5, 2.3)]
 
 
 def main() -> None:
-    """Take all pictures."""
+    """Take all screenshots."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True, help="folder for the PNG files")
-    parser.add_argument("--own", type=Path, help="exported model of own images; only its picture is taken")
+    parser.add_argument("--own", type=Path, help="exported model of own images; only its screenshot is taken")
     words = parser.parse_args()
     folder: Path = words.output
     if words.own is not None:
@@ -117,9 +117,9 @@ def open_page(browser: Browser, url: str, width: int, height: int, *, dark: bool
     return page
 
 
-def save(picture: bytes, file: Path) -> None:
-    """Write a picture with 128 colours, which is a quarter of the bytes and hardly to be seen."""
-    with Image.open(io.BytesIO(picture)) as image:
+def save(png: bytes, file: Path) -> None:
+    """Write a screenshot with 128 colours, which is a quarter of the bytes and hardly to be seen."""
+    with Image.open(io.BytesIO(png)) as image:
         image.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(file, optimize=True)
 
 

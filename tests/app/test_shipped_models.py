@@ -20,7 +20,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def wrong_answers(client: httpx.Client, split: DatasetPart, model: str) -> int:
-    """How many pictures of the split /classify gets wrong, each sent as a PNG by itself."""
+    """How many images of the split /classify gets wrong, each sent as a PNG by itself."""
 
     def is_wrong(index: int) -> bool:
         response = client.post(
@@ -60,7 +60,7 @@ def test_mnist_is_the_default_and_reads_digits(shipped: Server, digits: DatasetP
 
 @pytest.mark.parametrize("size", [(28, 28), (1, 1), (1, 40)])
 @pytest.mark.parametrize("model", ["mnist", "multimnist"])
-def test_a_blank_picture_is_not_accepted(shipped: Server, model: str, size: tuple[int, int]) -> None:
+def test_a_blank_image_is_not_accepted(shipped: Server, model: str, size: tuple[int, int]) -> None:
     """By the formula its threshold would lie below zero, where no distance does."""
     blank = png(np.zeros(size, np.uint8))
     answer = shipped.client.post("/classify", params={"model": model}, files={"file": blank}).json()

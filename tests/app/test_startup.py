@@ -267,7 +267,7 @@ def last_answers(
 
 @contextlib.contextmanager
 def half_a_body(port: int) -> Iterator[socket.socket]:
-    """A connection on which a picture has begun to come, and does not end."""
+    """A connection on which an image has begun to come, and does not end."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.sendall(
             b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 999\r\n\r\nhalf"
@@ -304,7 +304,7 @@ def test_readiness_turns_red_while_requests_are_still_taken(
     assert answers[1].status_code == 200
 
 
-def test_whoever_connected_last_is_answered(tiny_models: Path, tmp_path: Path) -> None:
+def test_the_client_that_connected_last_is_answered(tiny_models: Path, tmp_path: Path) -> None:
     asked = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     with serving(tmp_path / "log", models=tiny_models) as running, contextlib.ExitStack() as stack:
         running.process.send_signal(signal.SIGTERM)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from benchmarks import report
-from benchmarks.contenders.registry import COMPETITORS, CONTENDERS, choose
-from benchmarks.load import openloop, pictures, servers, wrk
+from benchmarks.competitors.registry import APPS, COMPETITORS, choose
+from benchmarks.load import openloop, payloads, servers, wrk
 from tests.app.server_process import Server, serving
 from tests.app.tiny_model import write_tiny_model
 
@@ -78,23 +78,23 @@ def test_output_without_figures_is_an_error() -> None:
         wrk.parse("unable to connect to 127.0.0.1:1")
 
 
-def test_the_pictures_are_512_and_all_different() -> None:
-    digits = pictures.digits()
+def test_the_images_are_512_and_all_different() -> None:
+    digits = payloads.digits()
     assert digits.shape == (512, 28, 28)
     assert len({each.tobytes() for each in digits}) == 512
 
 
 def test_a_form_holds_its_files() -> None:
     files = [b"one", b"\r\n\x00two"]
-    body = pictures.multipart(files)
-    message = email.message_from_bytes(f"Content-Type: {pictures.MULTIPART}\r\n\r\n".encode() + body)
+    body = payloads.multipart(files)
+    message = email.message_from_bytes(f"Content-Type: {payloads.MULTIPART}\r\n\r\n".encode() + body)
     parts = [part for part in message.walk() if not part.is_multipart()]
     assert [part.get_payload(decode=True) for part in parts] == files
 
 
 def test_binary_tensors_are_a_json_header_and_the_bytes() -> None:
-    images = pictures.floats(pictures.digits()[:2])
-    body, length = pictures.binary_tensors(images)
+    images = payloads.floats(payloads.digits()[:2])
+    body, length = payloads.binary_tensors(images)
     (described,) = json.loads(body[:length])["inputs"]
     assert described["parameters"]["binary_data_size"] == len(body) - length
     np.testing.assert_array_equal(
@@ -104,10 +104,10 @@ def test_binary_tensors_are_a_json_header_and_the_bytes() -> None:
 
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="needs wrk")
 def test_wrk_posts_the_bodies_and_counts_what_is_refused(server: Server, tmp_path: Path) -> None:
-    good = [pictures.multipart([pictures.png(each)]) for each in pictures.digits()[:8]]
-    bodies = pictures.write_bodies(tmp_path / "bodies", good)
+    good = [payloads.multipart([payloads.png(each)]) for each in payloads.digits()[:8]]
+    bodies = payloads.write_bodies(tmp_path / "bodies", good)
     url = f"{server.url}/classify?verify=false"
-    load = wrk.run(url, bodies, clients=2, seconds=1, content_type=pictures.MULTIPART)
+    load = wrk.run(url, bodies, clients=2, seconds=1, content_type=payloads.MULTIPART)
     assert load.requests > 0
     assert load.not_200 == load.broken == 0
     refused = wrk.run(url, bodies, clients=2, seconds=1, content_type="text/plain")
@@ -118,10 +118,10 @@ def test_wrk_posts_the_bodies_and_counts_what_is_refused(server: Server, tmp_pat
 @pytest.mark.skipif(not shutil.which("h2load"), reason="h2load is not installed")
 def test_the_open_loop_keeps_its_rate_and_counts_every_answer(server: Server, tmp_path: Path) -> None:
     form = tmp_path / "form"
-    form.write_bytes(pictures.multipart([pictures.png(pictures.digits()[0])]))
+    form.write_bytes(payloads.multipart([payloads.png(payloads.digits()[0])]))
     for path, status in (("/classify?verify=false", 200), ("/nowhere", 404)):
         url = f"http://127.0.0.1:{server.port}{path}"
-        arrivals = openloop.run(url, form, pictures.MULTIPART, rate=40, seconds=2, connections=8)
+        arrivals = openloop.run(url, form, payloads.MULTIPART, rate=40, seconds=2, connections=8)
         assert set(arrivals.statuses) == {status}
         assert 10 <= arrivals.rate(status) <= 50
         assert arrivals.broken == 0
@@ -134,13 +134,13 @@ def test_without_h2load_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch,
         openloop.run("http://127.0.0.1:1/", tmp_path, "", rate=1, seconds=1, connections=1)
 
 
-def test_every_contender_has_its_file_and_its_pinned_versions() -> None:
+def test_every_competitor_has_its_file_and_its_pinned_versions() -> None:
     for competitor in COMPETITORS.values():
         if competitor.environment:
             words = [word.partition(":")[0].removesuffix(".py") for word in competitor.command]
             served_here = competitor.settings is not None
-            assert served_here or any((CONTENDERS / f"{word}.py").exists() for word in words)
-            folder = ROOT / "benchmarks" / "contenders" / "requirements"
+            assert served_here or any((APPS / f"{word}.py").exists() for word in words)
+            folder = ROOT / "benchmarks" / "competitors" / "requirements"
             pins = (folder / f"{competitor.environment}.txt").read_text()
             for included in re.findall(r"^-r (\S+)\n", pins, re.MULTILINE):
                 pins = pins.replace(f"-r {included}\n", (folder / included).read_text())
@@ -152,7 +152,7 @@ def test_every_contender_has_its_file_and_its_pinned_versions() -> None:
             assert runtime in pins.splitlines()  # all run the graph with the same runtime
 
 
-def test_contenders_are_chosen_by_words() -> None:
+def test_competitors_are_chosen_by_words() -> None:
     assert [c.name for c in choose("fastapi, ray")] == [
         "FastAPI, 1 worker",
         "FastAPI, 2 workers",

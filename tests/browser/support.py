@@ -23,14 +23,14 @@ ZERO = [
     ]
 ]
 
-# The picture of what the network saw loses its width with the hand that is lifted, until an answer paints it again.
+# The image of what the network saw loses its width with the hand that is lifted, until an answer paints it again.
 FORGET_WHEN_LIFTED = """board => board.addEventListener("drawn", () => {
   document.getElementById("input").width = 0;
 })"""
 
-# Of the files that are read as pictures the next one waits, or one after it, until `release` is called, which gives way
+# Of the files that are read as images the next one waits, or one after it, until `release` is called, which gives way
 # to what follows from it.
-HOLD_PICTURE = """(before) => {
+HOLD_IMAGE = """(before) => {
   const read = window.createImageBitmap;
   window.createImageBitmap = async (...what) => {
     if (!(what[0] instanceof Blob) || before-- > 0) return read(...what);

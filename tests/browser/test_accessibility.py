@@ -119,7 +119,7 @@ def test_the_verdict_is_said_aloud_once_the_hand_rests(playground: Page) -> None
     expect(spoken).to_contain_text("Not like anything I was trained on")
 
 
-def test_the_same_verdict_is_said_again_for_the_next_picture(playground: Page) -> None:
+def test_the_same_verdict_is_said_again_for_the_next_image(playground: Page) -> None:
     spoken = playground.locator("#spoken")
     expect(spoken).to_contain_text("7.")
     playground.get_by_role("button", name="Clear").click()

@@ -1,4 +1,4 @@
-"""Named handles of the pose, and the picture that is turned by hand while its pose follows."""
+"""Named handles of the pose, and the image that is turned by hand while its pose follows."""
 
 import dataclasses
 import re
@@ -36,7 +36,7 @@ def middle(canvas: Locator) -> float:
 
 @pytest.fixture
 def turned(playground: Page) -> Page:
-    """The page with the section in sight in which the picture is turned, and its steps there."""
+    """The page with the section in sight in which the image is turned, and its steps there."""
     playground.locator("#turn-section").scroll_into_view_if_needed()
     expect(playground.locator("#turn")).to_be_enabled(timeout=1000 * PATIENCE)
     return playground
@@ -63,7 +63,7 @@ def test_the_numbers_are_there_for_those_who_want_them(playground: Page) -> None
     expect(playground.locator("#dim-0")).to_be_visible()
 
 
-def test_the_picture_is_dragged_and_its_pose_and_drawing_follow(turned: Page) -> None:
+def test_the_image_is_dragged_and_its_pose_and_drawing_follow(turned: Page) -> None:
     turned.get_by_label("Change", exact=True).select_option("shift_x")
     expect(turned.locator("#turn")).to_be_enabled()
     expect(turned.locator("#turn-words")).to_contain_text("The line predicts")
@@ -79,7 +79,7 @@ def test_the_picture_is_dragged_and_its_pose_and_drawing_follow(turned: Page) ->
     assert float(turned.locator("#turn-length").inner_text().removeprefix("length ")) > 0.8
 
 
-def test_the_keys_turn_the_picture(turned: Page) -> None:
+def test_the_keys_turn_the_image(turned: Page) -> None:
     canvas = turned.locator("#turn-input")
     before = pixels(canvas)
     turned.locator("#turn").focus()
@@ -126,7 +126,7 @@ def test_the_way_of_a_cnn_is_drawn_beside_that_of_the_pose(page: Page, with_cnn:
     before = dot.get_attribute("cx")
     page.locator("#turn").focus()
     page.keyboard.press("ArrowRight")
-    assert dot.get_attribute("cx") != before  # both dots go with the picture
+    assert dot.get_attribute("cx") != before  # both dots go with the image
 
 
 def test_a_model_without_capsules_says_what_its_numbers_are(page: Page, with_cnn: Server) -> None:

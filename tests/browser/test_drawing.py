@@ -88,7 +88,7 @@ def test_undo_takes_a_stroke_back_and_clear_all(playground: Page) -> None:
     expect(playground.locator("#dim-0")).to_be_disabled()
 
 
-def test_a_new_picture_puts_the_pose_back(playground: Page) -> None:
+def test_a_new_image_puts_the_pose_back(playground: Page) -> None:
     open_numbers(playground)
     playground.locator("#dim-2").fill("0.4")
     expect(playground.locator("#moved-words")).to_contain_text("as you moved it")
@@ -99,7 +99,7 @@ def test_a_new_picture_puts_the_pose_back(playground: Page) -> None:
 
 
 def test_nothing_piles_up_while_the_server_stands_still(page: Page, models: Path, tmp_path: Path) -> None:
-    """A picture is one request, and a newer one calls it back, so there are never more."""
+    """An image is one request, and a newer one calls it back, so there are never more."""
     under_way: set[Request] = set()
     most = 0
 

@@ -21,7 +21,7 @@ def test_the_models_are_described_and_can_be_chosen(playground: Page, server: Se
     error = card["variants"][card["serving"]["precision"]]["metrics"]["error"]
     expect(mnist).to_contain_text(f"{100 * error:.2f} % of 10,000 test images")
     expect(mnist).to_contain_text(f"{card['parameters']['encoder']:,} weights to see")
-    expect(dialog).to_contain_text("Tells 3 classes apart in pictures of")
+    expect(dialog).to_contain_text("Tells 3 classes apart in images of")
     mnist.get_by_text("The whole card").click()
     expect(mnist).to_contain_text(card["export_id"])
     assert violations(playground) == []

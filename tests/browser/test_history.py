@@ -71,7 +71,7 @@ def test_an_answer_of_another_model_comes_with_its_model(playground: Page) -> No
     eventually(playground, lambda: verdict(playground).inner_text() == "7")
 
 
-# The board becomes a picture only when `release` is called, which gives way to what follows from it.
+# The board becomes an image only when `release` is called, which gives way to what follows from it.
 HOLD_BOARD = """() => {
   const write = OffscreenCanvas.prototype.convertToBlob;
   const written = [];

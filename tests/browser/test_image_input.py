@@ -1,4 +1,4 @@
-"""Pictures that are not drawn: files that are opened, dropped or pasted, and the camera."""
+"""Images that are not drawn: files that are opened, dropped or pasted, and the camera."""
 
 import base64
 import re
@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.app.server_process import Server, png
-from tests.browser.support import HOLD_PICTURE, draw, eventually, pixels, sample, verdict, wait_for_another
+from tests.browser.support import HOLD_IMAGE, draw, eventually, pixels, sample, verdict, wait_for_another
 from training.data.datasets import DatasetPart
 
 DROP = """({ name, type, content }) => {
@@ -36,8 +36,8 @@ def drop(page: Page, name: str, content: bytes, kind: str) -> None:
     page.evaluate(DROP, {"name": name, "type": kind, "content": text_of(content)})
 
 
-def paste(page: Page, picture: bytes) -> None:
-    page.evaluate(COPY, text_of(picture))
+def paste(page: Page, image: bytes) -> None:
+    page.evaluate(COPY, text_of(image))
     page.keyboard.press("Control+v")
 
 
@@ -48,25 +48,25 @@ def two(digits: DatasetPart) -> bytes:
     return png(digits.images[1, 0])
 
 
-def test_a_picture_can_be_opened(playground: Page, two: bytes) -> None:
+def test_an_image_can_be_opened(playground: Page, two: bytes) -> None:
     playground.locator("#file").set_input_files({"name": "2.png", "mimeType": "image/png", "buffer": two})
     expect(verdict(playground)).to_have_text("2")
 
 
-def test_a_picture_can_be_dropped(playground: Page, two: bytes) -> None:
+def test_an_image_can_be_dropped(playground: Page, two: bytes) -> None:
     drop(playground, "2.png", two, "image/png")
     expect(verdict(playground)).to_have_text("2")
 
 
-def test_a_picture_can_be_pasted(playground: Page, two: bytes) -> None:
+def test_an_image_can_be_pasted(playground: Page, two: bytes) -> None:
     paste(playground, two)
     expect(verdict(playground)).to_have_text("2")
 
 
-def test_a_picture_that_takes_long_to_read_does_not_replace_what_was_given_after_it(
+def test_an_image_that_takes_long_to_read_does_not_replace_what_was_given_after_it(
     playground: Page, two: bytes
 ) -> None:
-    playground.evaluate(HOLD_PICTURE, 0)
+    playground.evaluate(HOLD_IMAGE, 0)
     drop(playground, "2.png", two, "image/png")
     playground.wait_for_function("() => !!window.release")
     sample(playground, "3").click()
@@ -78,10 +78,10 @@ def test_a_picture_that_takes_long_to_read_does_not_replace_what_was_given_after
     expect(verdict(playground)).to_have_text("2")
 
 
-def test_what_is_no_picture_is_refused_in_words_and_the_page_goes_on(playground: Page) -> None:
-    drop(playground, "notes.txt", b"not a picture at all", "text/plain")
-    expect(playground.locator("#notice-text")).to_have_text("The server can read no picture in this.")
-    expect(playground.locator("#notice-detail")).to_contain_text("Not a picture")
+def test_what_is_no_image_is_refused_in_words_and_the_page_goes_on(playground: Page) -> None:
+    drop(playground, "notes.txt", b"not an image at all", "text/plain")
+    expect(playground.locator("#notice-text")).to_have_text("The server cannot read this file as an image.")
+    expect(playground.locator("#notice-detail")).to_contain_text("Not an image")
     expect(playground.locator("#board-note")).to_have_text("notes.txt cannot be shown here.")
     expect(verdict(playground)).to_have_text("–")
     expect(playground.locator("#verdict-words")).to_have_text("No answer.")
@@ -95,11 +95,11 @@ def test_what_is_no_picture_is_refused_in_words_and_the_page_goes_on(playground:
 def test_a_refusal_is_said_in_the_language_of_the_page(page: Page, server: Server) -> None:
     page.goto(f"{server.url}/?lang=fr")
     expect(verdict(page)).to_have_text("7")
-    drop(page, "notes.txt", b"not a picture at all", "text/plain")
+    drop(page, "notes.txt", b"not an image at all", "text/plain")
     expect(page.locator("#notice-text")).to_have_text("Le serveur n’y trouve aucune image lisible.")
     expect(page.locator("#notice-detail")).to_be_hidden()
     page.get_by_text("Détails", exact=True).click()
-    expect(page.locator("#notice-detail")).to_contain_text("Not a picture")
+    expect(page.locator("#notice-detail")).to_contain_text("Not an image")
     assert page.locator("#notice-detail").get_attribute("lang") == "en"
 
 
@@ -116,17 +116,17 @@ def test_a_file_that_is_gone_is_not_blamed_on_the_server(
     expect(verdict(playground)).to_have_text("7")
 
 
-def test_a_picture_pasted_in_the_middle_of_a_stroke_ends_it(playground: Page, two: bytes) -> None:
+def test_an_image_pasted_in_the_middle_of_a_stroke_ends_it(playground: Page, two: bytes) -> None:
     board = playground.locator("#board")
     board.focus()
     for key in ("Space", "ArrowRight", "ArrowRight"):
         playground.keyboard.press(key)
     paste(playground, two)
     expect(verdict(playground)).to_have_text("2")
-    playground.keyboard.press("ArrowRight")  # the pen is up, and the picture stays
+    playground.keyboard.press("ArrowRight")  # the pen is up, and the image stays
     assert playground.evaluate("sessionStorage.getItem('capsnet-state') ?? ''").count("strokes") == 0
     playground.get_by_role("button", name="Undo").click()
-    expect(verdict(playground)).to_have_text("7")  # there was no stroke between the two pictures
+    expect(verdict(playground)).to_have_text("7")  # there was no stroke between the two images
 
 
 def test_a_notice_can_be_dismissed(playground: Page) -> None:
@@ -137,7 +137,7 @@ def test_a_notice_can_be_dismissed(playground: Page) -> None:
     expect(playground.locator("#notice")).to_be_hidden()
 
 
-def test_the_camera_gives_a_picture_and_is_let_go(playground: Page) -> None:
+def test_the_camera_gives_an_image_and_is_let_go(playground: Page) -> None:
     playground.get_by_role("button", name="Camera").click()
     expect(playground.get_by_role("dialog", name="Camera")).to_be_visible()
     finder = playground.locator("#finder")
@@ -148,7 +148,7 @@ def test_the_camera_gives_a_picture_and_is_let_go(playground: Page) -> None:
         playground.get_by_role("button", name="Take it").click()
     eventually(playground, lambda: bool(finder.evaluate("video => video.srcObject === null")))
 
-    def is_on_board() -> bool:  # the browser's own test picture is green
+    def is_on_board() -> bool:  # the browser's own test image is green
         colours = pixels(playground.locator("#board")).reshape(-1, 4).astype(int)
         return bool((colours[:, 1] - colours[:, 0]).max() > 50)
 
@@ -163,11 +163,11 @@ def test_the_camera_gives_a_picture_and_is_let_go(playground: Page) -> None:
 def test_a_sample_shows_what_the_network_does_not_know(playground: Page) -> None:
     sample(playground, "Bag").click()
     expect(playground.locator("#verdict-words")).to_have_text("Not like anything I was trained on.")
-    expect(playground.locator("#doubt-words")).to_contain_text("too different from the picture")
+    expect(playground.locator("#doubt-words")).to_contain_text("too different from the image")
     expect(sample(playground, "Bag")).to_have_attribute("aria-pressed", "true")
 
 
-def test_the_first_stroke_wipes_a_picture_away(playground: Page) -> None:
+def test_the_first_stroke_wipes_an_image_away(playground: Page) -> None:
     sample(playground, "Bag").click()
     expect(sample(playground, "Bag")).to_have_attribute("aria-pressed", "true")
     draw(playground, [[(0.1, 0.1), (0.2, 0.1)]])
@@ -175,7 +175,7 @@ def test_the_first_stroke_wipes_a_picture_away(playground: Page) -> None:
     expect(sample(playground, "Bag")).to_have_attribute("aria-pressed", "false")
 
 
-def test_a_picture_of_several_digits_is_read_with_boxes(playground: Page, digits: DatasetPart) -> None:
+def test_an_image_of_several_digits_is_read_with_boxes(playground: Page, digits: DatasetPart) -> None:
     row = np.concatenate([digits.images[n, 0] for n in range(3)], axis=1)
     drop(playground, "number.png", png(np.kron(np.pad(row, 12), np.ones((4, 4), np.uint8))), "image/png")
     expect(playground.locator("#reading-text")).to_have_text("721")
@@ -184,8 +184,8 @@ def test_a_picture_of_several_digits_is_read_with_boxes(playground: Page, digits
     expect(playground.locator("#reading")).to_be_hidden()
 
 
-def test_no_old_answer_stands_while_a_picture_takes_long_to_open(playground: Page, two: bytes) -> None:
-    playground.evaluate(HOLD_PICTURE, 0)
+def test_no_old_answer_stands_while_an_image_takes_long_to_open(playground: Page, two: bytes) -> None:
+    playground.evaluate(HOLD_IMAGE, 0)
     words = playground.locator("#verdict-words")
     words.evaluate(NOTE_WORDS)
     drop(playground, "two.png", two, "image/png")

@@ -69,7 +69,7 @@ def open_whole(page: Page, url: str) -> None:
 
 
 def test_all_is_inside_and_nothing_prints_over_anything(page: Page, server: Server) -> None:
-    """In the longest language, of an accepted and of a refused picture."""
+    """In the longest language, of an accepted and of a refused image."""
     open_whole(page, f"{server.url}/?lang={longest_language()}")
     faults = {}
     for name in ("7", "Bag"):

@@ -16,7 +16,7 @@ def turn_to(page: Page, name: str) -> None:
 
 
 def answer_for(server: Server, page: Page, model: str) -> httpx.Response:
-    """What the service says about the picture that the network saw, as the page shows it."""
+    """What the service says about the image that the network saw, as the page shows it."""
     seen = png(pixels(page.locator("#input"))[..., 0])
     query = {"model": model, "preprocess": "none"}
     return server.client.post("/classify", params=query, files={"file": seen})
@@ -60,11 +60,11 @@ def test_the_model_that_was_chosen_last_wins(playground: Page) -> None:
     playground.get_by_label("Model").select_option("pair")  # whose samples are long on their way
     eventually(playground, lambda: bool(held))
     playground.get_by_label("Model").select_option("colour")
-    expect(playground.locator("#give-words")).to_have_text("Give it a picture")
+    expect(playground.locator("#give-words")).to_have_text("Give it an image")
     with playground.expect_request_finished(lambda request: request.url.endswith("/multimnist.png")):
         held[0].continue_()
     playground.wait_for_timeout(500)
-    expect(playground.locator("#give-words")).to_have_text("Give it a picture")
+    expect(playground.locator("#give-words")).to_have_text("Give it an image")
     expect(playground.get_by_label("Model")).to_have_value("colour")
 
 
@@ -84,7 +84,7 @@ def test_names_of_dimensions_stand_where_the_card_knows_them(playground: Page, s
 
 def test_a_model_in_colour_with_classes_of_its_own(playground: Page) -> None:
     turn_to(playground, "colour")
-    expect(playground.locator("#give-words")).to_have_text("Give it a picture")
+    expect(playground.locator("#give-words")).to_have_text("Give it an image")
     expect(playground.locator("#samples")).to_be_hidden()
     ramp = np.linspace(0, 255, 60, dtype=np.uint8)
     leaf = np.stack(np.broadcast_arrays(ramp, ramp[:, None], np.uint8(40)), axis=-1)

@@ -30,7 +30,7 @@ def sheet(playground: Page) -> Locator:
     return table
 
 
-def test_a_slider_moves_the_picture_and_reset_puts_it_back(playground: Page, moved: Locator) -> None:
+def test_a_slider_moves_the_image_and_reset_puts_it_back(playground: Page, moved: Locator) -> None:
     before = pixels(moved)
     given = number(playground, 9)
     open_numbers(playground)
@@ -93,7 +93,7 @@ def test_the_sheet_moves_each_dimension_through_the_papers_range(sheet: Locator)
     assert all((middle == middles[0]).all() for middle in middles)
 
 
-def test_a_picture_of_the_sheet_gives_its_pose(playground: Page, moved: Locator, sheet: Locator) -> None:
+def test_an_image_of_the_sheet_gives_its_pose(playground: Page, moved: Locator, sheet: Locator) -> None:
     given = number(playground, 4)
     cell = sheet.get_by_role("button", name="dimension 4 +0.20")
     wanted = pixels(cell.locator("canvas"))

@@ -187,12 +187,12 @@ def test_a_key_that_is_given_late_leaves_the_page_as_it_is(playground: Page) -> 
 
 
 class flood:  # noqa: N801  # a context manager, used as a verb
-    """Others who post pictures without a pause."""
+    """Others who post images without a pause."""
 
-    def __init__(self, server: Server, picture: bytes) -> None:
+    def __init__(self, server: Server, image: bytes) -> None:
         self._over = threading.Event()
         self._threads = [
-            threading.Thread(target=self._post, args=(server.url, picture), daemon=True) for _ in range(6)
+            threading.Thread(target=self._post, args=(server.url, image), daemon=True) for _ in range(6)
         ]
 
     def __enter__(self) -> None:
@@ -204,10 +204,10 @@ class flood:  # noqa: N801  # a context manager, used as a verb
         for thread in self._threads:
             thread.join()
 
-    def _post(self, url: str, picture: bytes) -> None:
+    def _post(self, url: str, image: bytes) -> None:
         with httpx.Client(base_url=url, timeout=PATIENCE) as client:
             while not self._over.is_set():
-                client.post("/classify", files={"file": picture})
+                client.post("/classify", files={"file": image})
 
 
 @pytest.mark.skipif("api_keys" not in Settings.model_fields, reason="the service knows no keys yet")

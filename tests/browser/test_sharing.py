@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.app.server_process import Server, png
 from tests.browser.support import (
-    HOLD_PICTURE,
+    HOLD_IMAGE,
     SEVEN,
     draw_and_wait,
     eventually,
@@ -109,7 +109,7 @@ def test_a_file_survives_as_what_the_network_saw(playground: Page, digits: Datas
     assert (pixels(playground.locator("#input")) == seen).all()
 
 
-@pytest.mark.parametrize("before", [0, 1])  # the strip of the samples is held, or the link's picture
+@pytest.mark.parametrize("before", [0, 1])  # the strip of the samples is held, or the link's image
 def test_a_link_that_takes_long_does_not_replace_a_later_one(
     playground: Page, digits: DatasetPart, before: int
 ) -> None:
@@ -123,7 +123,7 @@ def test_a_link_that_takes_long_does_not_replace_a_later_one(
     shown = pixels(playground.locator("#board"))
     sample(playground, "0").click()
     expect(verdict(playground)).to_have_text("0")
-    playground.evaluate(HOLD_PICTURE, before)
+    playground.evaluate(HOLD_IMAGE, before)
     playground.goto(first)  # another fragment of the page that is open
     playground.wait_for_function("() => !!window.release")
     playground.goto(second)
@@ -141,7 +141,7 @@ def test_a_link_that_takes_long_does_not_replace_a_later_one(
         ("#model=none&sample=99", "Nothing drawn yet."),
         ("#pose=AAA&capsule=77", "Surely."),
         ("#seen=AAAA", "No answer."),
-        ("#strokes=AAAA", "Nothing found in this picture."),
+        ("#strokes=AAAA", "Nothing found in this image."),
     ],
 )
 def test_a_link_that_was_cut_or_mistyped_leaves_a_page(

@@ -117,14 +117,14 @@ def test_a_photograph_is_made_small_and_stands_upright(playground: Page, orienta
     assert len(last_sent(playground, "/sweep")) < 2000  # the rest is asked about what the network saw
 
 
-def test_a_small_picture_is_sent_as_it_is(playground: Page) -> None:
+def test_a_small_image_is_sent_as_it_is(playground: Page) -> None:
     playground.evaluate(RECORD)
     data = photo(1600, 1200)
     give(playground, data)
     assert last_sent(playground, "/classify") == data
 
 
-def test_while_a_picture_goes_up_its_way_is_shown_and_no_old_answer(playground: Page) -> None:
+def test_while_an_image_goes_up_its_way_is_shown_and_no_old_answer(playground: Page) -> None:
     slow_down(playground)
     give(playground, photo(3000, 2000))
     words = playground.locator("#verdict-words")

@@ -30,7 +30,7 @@ def routed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def opened(page: Page, server: Server) -> Page:
-    """The page with the section in sight, and its picture there."""
+    """The page with the section in sight, and its image there."""
     page.goto(server.url)
     section = page.locator("#votes-section")
     expect(section).to_be_visible()

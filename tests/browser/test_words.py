@@ -14,15 +14,15 @@ def test_nothing_is_found_on_a_blank_page(playground: Page, tmp_path: Path) -> N
     file = tmp_path / "blank.png"
     file.write_bytes(png(np.full((200, 200), 255, np.uint8)))
     playground.locator("#file").set_input_files(file)
-    expect(playground.locator("#verdict-words")).to_have_text("Nothing found in this picture.")
+    expect(playground.locator("#verdict-words")).to_have_text("Nothing found in this image.")
     expect(verdict(playground)).to_have_text("–")
     expect(playground.locator("#doubt")).to_be_hidden()
-    expect(playground.locator("#spoken")).to_have_text("Nothing found in this picture.")
+    expect(playground.locator("#spoken")).to_have_text("Nothing found in this image.")
 
 
 def test_numbers_stand_behind_a_toggle_and_are_told_apart(playground: Page) -> None:
     sample(playground, "Bag").click()
-    expect(playground.locator("#doubt-words")).to_contain_text("too different from the picture")
+    expect(playground.locator("#doubt-words")).to_contain_text("too different from the image")
     expect(playground.locator("#verdict-figures")).to_be_hidden()
     playground.locator("#verdict-numbers summary").click()
     distance, usual = playground.locator("#verdict-figures li").all_inner_texts()[1:3]

@@ -10,7 +10,7 @@ from capsnet import appearance, guard
 from capsnet.card import Appearance, CardError
 
 
-def pictures(draw: str, count: int, seed: int) -> np.ndarray:
+def make_images(draw: str, count: int, seed: int) -> np.ndarray:
     """Images (count,3,32,32) in [0,1] of signs or of textures."""
     made = []
     for number in range(count):
@@ -22,22 +22,22 @@ def pictures(draw: str, count: int, seed: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def looks() -> Appearance:
-    fitted = appearance.fit(pictures("sign", 80, 0))
+    fitted = appearance.fit(make_images("sign", 80, 0))
     assert fitted is not None
     return fitted
 
 
 def test_images_of_another_kind_are_over_the_limit_and_good_ones_below(looks: Appearance) -> None:
-    good = appearance.score(looks, pictures("sign", 60, 1))
+    good = appearance.score(looks, make_images("sign", 60, 1))
     assert (good > 1).mean() <= 0.1
-    assert (appearance.score(looks, pictures("texture", 30, 1)) > 1).all()
+    assert (appearance.score(looks, make_images("texture", 30, 1)) > 1).all()
     noise = np.random.default_rng(0).random((10, 3, 32, 32)).astype(np.float32)
     assert (appearance.score(looks, noise) > 2).all()
     assert (appearance.score(looks, np.zeros((1, 3, 32, 32), np.float32)) > 1).all()
 
 
 def test_one_image_is_as_unlike_alone_as_among_others(looks: Appearance) -> None:
-    images = pictures("texture", 3, 1)
+    images = make_images("texture", 3, 1)
     together = appearance.score(looks, images)
     alone = [appearance.score(looks, image[None])[0] for image in images]
     np.testing.assert_allclose(together, alone, rtol=1e-9)
@@ -63,7 +63,7 @@ def test_equal_images_have_a_limit_above_0() -> None:
 
 
 def test_the_guard_refuses_what_looks_otherwise_and_is_else_as_before(looks: Appearance) -> None:
-    images = np.concatenate([pictures("sign", 40, 2), pictures("texture", 5, 2)])
+    images = np.concatenate([make_images("sign", 40, 2), make_images("texture", 5, 2)])
     lengths = np.tile(np.array([[0.95, 0.05]], np.float32), (len(images), 1))
     distances = np.linspace(1, 1.1, len(images))
     plain = guard.fit(distances[:40], images[:40], lengths[:40], doubt_weight=16.0)
@@ -91,7 +91,7 @@ def test_a_crooked_appearance_is_no_card(looks: Appearance) -> None:
 
 def test_a_guard_of_few_images_refuses_few_good_ones_on_average(looks: Appearance) -> None:
     random = np.random.default_rng(0)
-    images = np.repeat(pictures("sign", 1, 0), 40, axis=0)
+    images = np.repeat(make_images("sign", 1, 0), 40, axis=0)
     lengths = np.tile(np.array([[1.0, 0.0], [0.0, 1.0]], np.float32), (20, 1))  # 20 images of each class
     refused = []
     for _ in range(100):

@@ -1,4 +1,4 @@
-"""The figures of the guard's table, and the pictures that it is measured with."""
+"""The figures of the guard's table, and the images that it is measured with."""
 
 from pathlib import Path
 

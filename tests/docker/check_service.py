@@ -42,15 +42,15 @@ def wait_until_ready(base: str, seconds: float) -> Any:
 def check(base: str, seconds: float) -> None:
     """Raise AssertionError, KeyError or OSError at the first answer that is not what it must be."""
     print("ready:", json.dumps(wait_until_ready(base, seconds)))
-    picture = SEVEN.read_bytes()
+    image = SEVEN.read_bytes()
 
-    answer = fetch(f"{base}/classify", picture)
+    answer = fetch(f"{base}/classify", image)
     first = answer["predictions"][0]
     print(f"classify: {first['label']}, capsule length {first['length']:.3f}")
     if first["label"] != "7":
-        raise AssertionError(f"the picture shows a 7, not {first['label']!r}")
+        raise AssertionError(f"the image shows a 7, not {first['label']!r}")
 
-    answer = fetch(f"{base}/reconstruct?dim=3&delta=0.1", picture)
+    answer = fetch(f"{base}/reconstruct?dim=3&delta=0.1", image)
     moved = [after - before for before, after in zip(answer["pose"], answer["perturbed_pose"], strict=True)]
     print(f"reconstruct: distance {answer['distance']:.3f}, dimension 3 moved by {moved[3]:.3f}")
     if abs(moved[3] - 0.1) > 1e-6 or any(moved[:3] + moved[4:]):

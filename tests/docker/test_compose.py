@@ -78,7 +78,7 @@ def test_the_proxy_can_change_nothing_either() -> None:
     assert proxy["tmpfs"][0].startswith("/tmp:")
 
 
-def test_the_proxy_is_trusted_and_nobody_else() -> None:
+def test_the_proxy_is_trusted_and_no_other_address() -> None:
     (network,) = SCALED["networks"]["default"]["ipam"]["config"]
     assert SCALED["services"]["api"]["environment"]["CAPSNET_TRUSTED_PROXIES"] == network["subnet"]
 

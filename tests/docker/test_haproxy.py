@@ -149,7 +149,7 @@ def test_two_lengths_and_bare_line_feeds_do_not_pass_it(proxy: int) -> None:
     assert ask(proxy, "127.0.4.2", both)[0] in (400, 401)
 
 
-def test_pictures_are_answered_through_it(tiny_models: Path, digits: DatasetPart, tmp_path: Path) -> None:
+def test_images_are_answered_through_it(tiny_models: Path, digits: DatasetPart, tmp_path: Path) -> None:
     seven = png(digits.images[0, 0])
     with (
         serving(tmp_path / "log", models=tiny_models, trusted_proxies="127.0.0.1") as server,

@@ -50,7 +50,7 @@ def test_processes_run_as_a_numbered_user_and_receive_signals_themselves(dockerf
         assert final[name].startswith("["), f"{name} would run in a shell, which keeps SIGTERM to itself"
 
 
-def test_onnx_runtime_reports_to_nobody(dockerfile: Path) -> None:
+def test_onnx_runtime_sends_no_reports(dockerfile: Path) -> None:
     final = dict(instructions(dockerfile))
     assert "ORT_DISABLE_TELEMETRY=1" in final["ENV"].split()
 

@@ -151,11 +151,11 @@ def ask(prometheus: httpx.Client, query: str) -> list[dict[str, Any]]:
     return result
 
 
-def everything_asked(service: Server, picture: bytes) -> None:
+def everything_asked(service: Server, image: bytes) -> None:
     """Requests that leave a mark in every panel: right ones, wrong ones, refused ones."""
-    service.client.post("/classify", files={"file": picture})
+    service.client.post("/classify", files={"file": image})
     service.client.post("/decode", json={"label": "7", "pose": [0.0] * 16})
-    service.client.post("/classify?top_k=0", files={"file": picture})
+    service.client.post("/classify?top_k=0", files={"file": image})
     service.client.get("/models/nothing")
 
 
@@ -163,11 +163,11 @@ def everything_asked(service: Server, picture: bytes) -> None:
 def test_every_query_of_the_dashboard_has_an_answer(
     service: Server, prometheus: httpx.Client, digits: DatasetPart
 ) -> None:
-    picture = png(digits.images[0, 0])
+    image = png(digits.images[0, 0])
     give_up = time.monotonic() + 60
     missing = dict(QUERIES)
     while missing and time.monotonic() < give_up:
-        everything_asked(service, picture)
+        everything_asked(service, image)
         time.sleep(0.5)
         try:
             missing = {title: query for title, query in QUERIES if not numbers(prometheus, query)}

@@ -58,8 +58,8 @@ def lines(file: Path, **fields: str) -> list[dict[str, str]]:
     return [entry for entry in entries if fields.items() <= entry.items()]
 
 
-def classify(proxy: Proxy, picture: bytes, **headers: str) -> httpx.Response:
-    return proxy.client.post("/classify", content=picture, headers={"Content-Type": "image/png"} | headers)
+def classify(proxy: Proxy, image: bytes, **headers: str) -> httpx.Response:
+    return proxy.client.post("/classify", content=image, headers={"Content-Type": "image/png"} | headers)
 
 
 # So many that ten of them come to a process even where a busy machine makes it slow: nginx gives such a one fewer.
@@ -161,7 +161,7 @@ def test_only_what_is_safe_is_sent_again(tmp_path: Path, method: str, tries: int
         closing_backend(requests) as second,
         proxying([first, second], tmp_path / "run") as proxy,
     ):
-        response = proxy.client.request(method, "/classify", content=b"picture" if method == "POST" else None)
+        response = proxy.client.request(method, "/classify", content=b"image" if method == "POST" else None)
     assert len(requests) == tries
     assert response.status_code == 503
     assert response.headers["retry-after"] == "1"
@@ -206,11 +206,11 @@ def test_everything_works_below_a_path(
         document = client.get("/digits/openapi.json").json()
         assert document["servers"][0]["url"] == "/digits"
         assert re.search(r"url: ['\"]openapi\.json|/digits/openapi\.json", client.get("/digits/docs").text)
-        picture: dict[str, Any] = {"headers": {"Content-Type": "image/png"}, "content": seven}
-        assert client.post("/digits/classify", **picture).status_code == 200
-        assert client.post("/digits/reconstruct", **picture).status_code == 200
+        image: dict[str, Any] = {"headers": {"Content-Type": "image/png"}, "content": seven}
+        assert client.post("/digits/classify", **image).status_code == 200
+        assert client.post("/digits/reconstruct", **image).status_code == 200
         assert client.get("/digits/v2/models/mnist").status_code == 200
-        problem = client.post("/digits/classify?top_k=x", **picture)
+        problem = client.post("/digits/classify?top_k=x", **image)
         assert problem.json()["status"] == 422
         assert client.get("/digits/health/ready").status_code == 200
         assert server.client.get("/health/ready").status_code == 200  # a probe comes past the proxy

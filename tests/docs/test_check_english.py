@@ -35,7 +35,7 @@ def test_a_listed_word_is_a_problem(tmp_path: Path) -> None:
 def test_comments_docstrings_and_texts_of_sources_are_checked(tmp_path: Path) -> None:
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "module.py").write_text(
-        '"""Tells\nnobody `whoever` it."""\n\nroom = 3  # the house\nlog = f"{room} pictures for everybody"\n'
+        '"""Tells\nnobody `whoever` it."""\n\nroom = 3  # the house\nlog = f"{room} images for everybody"\n'
     )
     (tmp_path / "SECURITY.md").write_text("Done anew.\n")
     assert [problem.split(";")[0] for problem in check_words(tmp_path)] == [

@@ -176,7 +176,7 @@ def test_the_program_of_the_guide_runs(server: Server) -> None:
 def test_a_folder_of_digits_goes_through_the_client(
     server: Server, data_folder: Path, tmp_path: Path
 ) -> None:
-    """As the guide to the client has it, in a clone where nothing is installed; a few pictures instead of 2,000."""
+    """As the guide to the client has it, in a clone where nothing is installed; a few images instead of 2,000."""
     variables = os.environ | {"CAPSNET_DATA": str(data_folder), "CAPSNET_SERVER": server.url}
     lines, folder, count = CLIENT_GUIDE.read_text().splitlines(), tmp_path / "digits", 50
     assert "python -m docs.examples.digits digits 2000" in lines

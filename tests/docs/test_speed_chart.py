@@ -14,7 +14,7 @@ def test_the_chart_of_speed_is_small_and_shows_every_server(tmp_path: Path) -> N
     heights = []
     for count in (2, len(rows)):
         draw_speed(rows[:count], tmp_path / "speed.png")
-        with Image.open(tmp_path / "speed.png") as picture:
-            assert picture.width < 700
-            heights.append(picture.height)
+        with Image.open(tmp_path / "speed.png") as chart:
+            assert chart.width < 700
+            heights.append(chart.height)
     assert heights[0] < heights[1]

@@ -113,11 +113,11 @@ def linearity(
         if lineage.data != first.data or lineage.overlaps(first.dataset, training, first.seed, images):
             raise CardError(f"{path}: may have been trained on images that {models[0]} held out")
     kept = held_out(training, first.seed, images, torch.device("cpu"))
-    pictures, labels = kept.floats(slice(None)).numpy(), kept.labels.numpy()
+    arrays, labels = kept.floats(slice(None)).numpy(), kept.labels.numpy()
     rows = []
     for name in PROPERTIES:
         for card, variants in opened:
-            found = measure_linearity(variants["fp32"], pictures, labels, name)
+            found = measure_linearity(variants["fp32"], arrays, labels, name)
             rows.append([name, f"`{card.name}`", *(f"{value:.3f}" for value in asdict(found).values())])
     heading = ["property", "model", "R², a line of its own", "R², the class's line", "smallest length"]
     console.print(markdown(heading, rows, left=2), highlight=False)
@@ -146,8 +146,8 @@ def faithfulness(
     card, variants = open_variants(model)
     graph, grid = (RoutingGraph.open(card, model), card.routing.grid) if card.routing else (None, None)
     test = load(str(card.training["dataset"]), "test", data, spec=card.input)
-    pictures = test.images[:images].astype(np.float32) / 255
-    found = asdict(measure_faithfulness(variants["fp32"], pictures, graph, grid))
+    arrays = test.images[:images].astype(np.float32) / 255
+    found = asdict(measure_faithfulness(variants["fp32"], arrays, graph, grid))
     figures = {name: value for name, value in found.items() if isinstance(value, int | float)}
     console.print(", ".join(f"{name} {value:.3g}" for name, value in figures.items()), highlight=False)
     if output is not None:

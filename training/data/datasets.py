@@ -200,7 +200,7 @@ def describe(name: str, *, spec: InputSpec | None = None) -> DatasetInfo:
     name
         One of `NAMES`, or `folder:PATH` for a folder with one sub-folder a class.
     spec
-        For a folder: the size, channels and preprocessing to read its pictures with (28x28 grey, `resize`, where
+        For a folder: the size, channels and preprocessing to read its images with (28x28 grey, `resize`, where
         None). A published data set has its own and refuses another.
 
     Raises

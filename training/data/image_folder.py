@@ -105,7 +105,7 @@ def list_images(folder: Path) -> Listing:
             files += [ImageFile(path, label, part) for path in found]
     known = {file.label for file in files if file.part == "train"}
     if empty := [str(folder / name) for label, name in enumerate(classes) if label not in known]:
-        raise DatasetError(f"{', '.join(empty)}: holds no pictures; every class needs at least one")
+        raise DatasetError(f"{', '.join(empty)}: holds no images; every class needs at least one")
     return Listing(folder, classes, tuple(files))
 
 

@@ -143,8 +143,8 @@ def check_classes(path: Path, classes: tuple[str, ...], spec: InputSpec, objects
     info = describe(dataset, spec=spec if dataset.startswith(FOLDER_PREFIX) else None)
     if (info.classes, info.input, info.objects) != (classes, spec, objects):
         raise DatasetError(
-            f"{path}: has {_in_words(classes, spec, objects)}; "
-            f"{dataset} has {_in_words(info.classes, info.input, info.objects)}"
+            f"{path}: has {_describe_data(classes, spec, objects)}; "
+            f"{dataset} has {_describe_data(info.classes, info.input, info.objects)}"
         )
 
 
@@ -153,7 +153,7 @@ def check_unseen(path: Path, training_data: str, dataset: str, data: DatasetPart
     if data.fingerprint() == training_data:
         raise DatasetError(
             f"{dataset}: are the images that {path} was trained on, so they measure nothing; "
-            "name a folder of other pictures with --dataset"
+            "name a folder of other images with --dataset"
         )
 
 
@@ -181,7 +181,7 @@ def open_candidate(path: Path) -> Candidate:
     )
 
 
-def _in_words(classes: tuple[str, ...], spec: InputSpec, objects: int) -> str:
+def _describe_data(classes: tuple[str, ...], spec: InputSpec, objects: int) -> str:
     return f"the classes {', '.join(classes)}, the input {spec} and {objects} in an image"
 
 

@@ -34,9 +34,9 @@ def interpolation(model: Model, card: ModelCard, data: DatasetPart, output: Path
         path = poses[0] + shares[:, None, None] * (poses[1] - poses[0])  # (S,J,D)
         drawn = model.decode(path, np.full(STEPS, label))
         mixed = images[0] + shares[:, None, None, None] * (images[1] - images[0])
-        for line, pictures in enumerate((drawn, mixed)):
+        for line, between in enumerate((drawn, mixed)):
             cells = grid[2 * row + line]
-            for cell, image in zip(cells, (images[0], *pictures, images[1]), strict=True):
+            for cell, image in zip(cells, (images[0], *between, images[1]), strict=True):
                 show(cell, image)
             label_row(cells[0], ("along the pose", "along the pixels")[line])
     for column, words in ((0, "from"), (STEPS + 1, "to")):

@@ -139,9 +139,9 @@ def draw_pairs(
         figsize=(0.86 * len(images) + 1, 0.92 * len(rows)), layout="constrained", facecolor="white"
     )
     grid = figure.subplots(len(rows), len(images), squeeze=False)
-    for row, (pictures, name) in enumerate(zip(rows, names, strict=True)):
-        for column, picture in enumerate(pictures):
-            show(grid[row, column], picture, title=captions[column] if row == 0 else "")
+    for row, (shown, name) in enumerate(zip(rows, names, strict=True)):
+        for column, image in enumerate(shown):
+            show(grid[row, column], image, title=captions[column] if row == 0 else "")
         label_row(grid[row, 0], name)
     save(figure, output)
 

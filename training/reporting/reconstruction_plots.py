@@ -45,7 +45,7 @@ def reconstructions(
     output
         The PNG to write.
     rows
-        How many dimensions to move, those that change the picture most.
+        How many dimensions to move, those that change the image most.
     example
         Index of the class whose pose is moved.
     """

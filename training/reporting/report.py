@@ -71,7 +71,7 @@ def report_model(
         example = min(EXAMPLE, len(card.classes) - 1)
     if example >= len(card.classes):
         raise DatasetError(f"{folder}: has no class {example}; its {len(card.classes)} are counted from 0")
-    pictures = output / "images"
+    figures = output / "images"
     found: dict[str, Any] = {"model": card.name, "version": card.version}
     if further_tests(name):
         save_results(output, card.name, found | {"affine": _affine(model, card, name, data, watch)})
@@ -79,29 +79,29 @@ def report_model(
     test = load(name, "test", data, spec=card.input)
     if card.objects > 1:
         watch("pairs")
-        found["pairs"] = _pairs(model, card, test, pictures)
+        found["pairs"] = _pairs(model, card, test, figures)
     else:
         training = load(name, "train", data, spec=card.input)
         watch("what the decoder draws")
-        _draw(folder, model, card, training, pictures, example)
+        _draw(folder, model, card, training, figures, example)
         if test.fingerprint() == card.training.get("data"):
             watch(f"{name} is what the model was trained on: left out is what a test set is needed for")
         else:
             watch("the test set")
-            found |= _tested(model, card, test, pictures)
+            found |= _tested(model, card, test, figures)
         watch("what pose dimensions mean")
         try:
-            found["meaning"] = _meaning(model, card, training, pictures)
+            found["meaning"] = _meaning(model, card, training, figures)
         except MeaningError as error:
             watch(f"left out: {error}")
     save_results(output, card.name, found)
 
 
 def _draw(
-    folder: Path, model: Model, card: ModelCard, training: DatasetPart, pictures: Path, example: int
+    folder: Path, model: Model, card: ModelCard, training: DatasetPart, figures: Path, example: int
 ) -> None:
     """Draw images beside their reconstructions, and the example with each dimension of its pose moved."""
-    drawn, moved = (pictures / f"{card.name}-{what}.png" for what in ("reconstructions", "perturbations"))
+    drawn, moved = (figures / f"{card.name}-{what}.png" for what in ("reconstructions", "perturbations"))
     reconstruction_plots.reconstructions(folder, training, drawn, example=example)
     reconstruction_plots.perturbations(model, training, moved, example=example)
 
@@ -254,14 +254,14 @@ def save_results(output: Path, name: str, found: dict[str, Any]) -> None:
     path.write_text(json.dumps(before | found, indent=1) + "\n", encoding="utf-8")
 
 
-def _tested(model: Model, card: ModelCard, test: DatasetPart, pictures: Path) -> dict[str, Any]:
+def _tested(model: Model, card: ModelCard, test: DatasetPart, figures: Path) -> dict[str, Any]:
     """Measure confusion, calibration and the worst mistakes on a test set."""
     lengths, poses = encode_all(model, test)
     winner, classes = lengths.argmax(axis=1), len(card.classes)
     counts = np.bincount(test.labels * classes + winner, minlength=classes**2).reshape(classes, classes)
-    plots.draw_confusion(counts, card.classes, pictures / f"{card.name}-confusion.png")
+    plots.draw_confusion(counts, card.classes, figures / f"{card.name}-confusion.png")
     bins, error = calibrate(lengths, test.labels)
-    plots.draw_reliability(bins, error, pictures / f"{card.name}-reliability.png")
+    plots.draw_reliability(bins, error, figures / f"{card.name}-reliability.png")
     margin = lengths.max(axis=1) - lengths[np.arange(len(lengths)), test.labels]
     worst = np.argsort(-margin)[: min(MISTAKES, int((winner != test.labels).sum()))]
     if len(worst):
@@ -271,7 +271,7 @@ def _tested(model: Model, card: ModelCard, test: DatasetPart, pictures: Path) ->
         ]
         drawn = model.decode(poses[worst], winner[worst])
         images = test.images[worst].astype(np.float32) / 255
-        plots.draw_mistakes(images, drawn, captions, pictures / f"{card.name}-mistakes.png")
+        plots.draw_mistakes(images, drawn, captions, figures / f"{card.name}-mistakes.png")
     return {
         "images": len(test.labels),
         "errors": int((winner != test.labels).sum()),
@@ -285,10 +285,10 @@ def _tested(model: Model, card: ModelCard, test: DatasetPart, pictures: Path) ->
     }
 
 
-def _meaning(model: Model, card: ModelCard, training: DatasetPart, pictures: Path) -> dict[str, Any]:
+def _meaning(model: Model, card: ModelCard, training: DatasetPart, figures: Path) -> dict[str, Any]:
     """Measure what pose dimensions mean, by class."""
     measured, properties = measure_poses(model, card, training), properties_of(card)
-    plots.draw_meaning(measured, properties, pictures / f"{card.name}-meaning.png")
+    plots.draw_meaning(measured, properties, figures / f"{card.name}-meaning.png")
     return {
         "properties": properties,
         "classes": {
@@ -302,7 +302,7 @@ def _meaning(model: Model, card: ModelCard, training: DatasetPart, pictures: Pat
     }
 
 
-def _pairs(model: Model, card: ModelCard, test: DatasetPart, pictures: Path) -> dict[str, Any]:
+def _pairs(model: Model, card: ModelCard, test: DatasetPart, figures: Path) -> dict[str, Any]:
     """Measure how well two overlapping objects are told apart, and how empty the drawing of an absent class is."""
     if test.parts is None:
         raise DatasetError(f"{card.name}: looks for pairs, but its images do not say what they were made of")
@@ -319,7 +319,7 @@ def _pairs(model: Model, card: ModelCard, test: DatasetPart, pictures: Path) -> 
     captions = [" + ".join(card.classes[label] for label in pair) for pair in labels[:PAIRS]]
     images = test.images[:PAIRS].astype(np.float32) / 255
     plots.draw_pairs(
-        images, parts[:PAIRS], drawn[:PAIRS], nothing[:PAIRS], captions, pictures / f"{card.name}-pairs.png"
+        images, parts[:PAIRS], drawn[:PAIRS], nothing[:PAIRS], captions, figures / f"{card.name}-pairs.png"
     )
     return {
         "images": len(labels),

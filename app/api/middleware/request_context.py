@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...errors import RequestTimeout
 from ...observability.request_recorder import RequestRecorder
-from ..body_budget import SMALL_BEGINNING, WINDOW_BYTES, WINDOW_S, BodyBudget, declared_length
+from ..body_budget import SMALL_BEGINNING_BYTES, WINDOW_BYTES, WINDOW_S, BodyBudget, declared_length
 from ..request_id import choose_request_id
 from ..route_names import route_of
 from ..security_headers import add_common_headers
@@ -190,7 +190,7 @@ class RequestContext:
         self._checks += 1
         if self._checks * TIMEOUT_CHECK_S < WINDOW_S:
             return None
-        slow = self._size > SMALL_BEGINNING and self._size - self._size_before < WINDOW_BYTES
+        slow = self._size > SMALL_BEGINNING_BYTES and self._size - self._size_before < WINDOW_BYTES
         self._checks, self._size_before = 0, self._size
         return RequestTimeout(WINDOW_S, f"next {WINDOW_BYTES:,} bytes of the body") if slow else None
 

@@ -12,23 +12,23 @@ from ...inference.classify import classify_images
 from ...inference.results import Classification
 from ...inference.service import InferenceService
 from ..dependencies import AppSettings, OpenService
-from ..openapi import PICTURE_BODY, PICTURE_PROBLEMS, PICTURES_BODY
+from ..openapi import IMAGE_BODY, IMAGE_PROBLEMS, IMAGES_BODY
 from ..problem_details import describe
-from ..request_body import read_picture, read_pictures
+from ..request_body import read_image_file, read_image_files
 from ..responses import JsonResponse, base64_png, dump_json, json, model_fields, prediction
 from ..schemas import responses
 from ..schemas.requests import ClassifyParameters
 from ..schemas.responses import ClassifyAnswer
 
-router = APIRouter(tags=["pictures"])
+router = APIRouter(tags=["images"])
 
 
 @router.post(
     "/classify",
     response_model=ClassifyAnswer,
     response_description="Classes, lengths and poses.",
-    responses=PICTURE_PROBLEMS,
-    openapi_extra=PICTURE_BODY,
+    responses=IMAGE_PROBLEMS,
+    openapi_extra=IMAGE_BODY,
 )
 async def classify(
     request: Request,
@@ -36,12 +36,12 @@ async def classify(
     settings: AppSettings,
     parameters: Annotated[ClassifyParameters, Query()],
 ) -> Response:
-    """Classify a picture.
+    """Classify an image.
 
     Gives the longest capsules as predictions, the lengths and poses of all capsules, and how far the reconstruction
-    from the winning capsule is from the picture: `accepted` is false for what the model was not trained on.
+    from the winning capsule is from the image: `accepted` is false for what the model was not trained on.
     """
-    data = await read_picture(request, settings.max_upload)
+    data = await read_image_file(request, settings.max_upload)
     return JsonResponse(await answer(service, data, parameters))
 
 
@@ -58,9 +58,9 @@ FAST_ROUTE: dict[str, Any] = {"route": router.routes[-1], "schema": ClassifyPara
 @router.post(
     "/classify/batch",
     response_model=list[ClassifyAnswer | responses.Problem],
-    response_description="An answer or a problem for each picture, in order.",
-    responses=PICTURE_PROBLEMS,
-    openapi_extra=PICTURES_BODY,
+    response_description="An answer or a problem for each image, in order.",
+    responses=IMAGE_PROBLEMS,
+    openapi_extra=IMAGES_BODY,
 )
 async def classify_batch(
     request: Request,
@@ -68,13 +68,13 @@ async def classify_batch(
     settings: AppSettings,
     parameters: Annotated[ClassifyParameters, Query()],
 ) -> Response:
-    """Classify each of many pictures.
+    """Classify each of many images.
 
-    The fields `file` of a form, up to 256 of them, are answered with a list in their order: for each picture what
+    The fields `file` of a form, up to 256 of them, are answered with a list in their order: for each image what
     `/classify` answers, or the problem with it, which leaves the others untouched. A problem has a `status`, an answer
-    has none. The pictures are taken all together or, with 503, not at all.
+    has none. The images are taken all together or, with 503, not at all.
     """
-    files = await read_pictures(request, settings.max_upload)
+    files = await read_image_files(request, settings.max_upload)
     found = await _classify(service, files, parameters)
     return json(
         [_answer(each) if isinstance(each, Classification) else describe(request, each) for each in found]

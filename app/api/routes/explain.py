@@ -7,20 +7,20 @@ from fastapi import APIRouter, Query, Request, Response
 
 from ...inference.explain import explain_image
 from ..dependencies import AppSettings, OpenService
-from ..openapi import PICTURE_BODY, PICTURE_PROBLEMS, PNG_ANSWER
-from ..request_body import read_picture
+from ..openapi import IMAGE_BODY, IMAGE_PROBLEMS, PNG_ANSWER
+from ..request_body import read_image_file
 from ..responses import json, model_fields, png, prediction, prefers_png, vary_on_accept
 from ..schemas.explain import ExplainParameters, OcclusionAnswer, VotesAnswer
 
-router = APIRouter(tags=["pictures"])
+router = APIRouter(tags=["images"])
 
 
 @router.post(
     "/explain",
     response_model=VotesAnswer | OcclusionAnswer,
-    response_description="Numbers and heat as JSON, or the heat map over the picture with `Accept: image/png`.",
-    responses={200: {"content": PNG_ANSWER}, **PICTURE_PROBLEMS},
-    openapi_extra=PICTURE_BODY,
+    response_description="Numbers and heat as JSON, or the heat map over the image with `Accept: image/png`.",
+    responses={200: {"content": PNG_ANSWER}, **IMAGE_PROBLEMS},
+    openapi_extra=IMAGE_BODY,
 )
 async def explain(
     request: Request,
@@ -32,10 +32,10 @@ async def explain(
 
     Where the capsules below have a place in the image (`mnist-capsnet`, `mnist-shared`), the answer says where their
     votes for the class come from in each iteration of the routing. Other models are asked from outside, by occlusion:
-    the picture is covered patch by patch, in one batch, and the capsule shortens. With `Accept: image/png` the answer
-    is the heat map over the picture; of votes that of the last iteration.
+    the image is covered patch by patch, in one batch, and the capsule shortens. With `Accept: image/png` the answer
+    is the heat map over the image; of votes that of the last iteration.
     """
-    data = await read_picture(request, settings.max_upload)
+    data = await read_image_file(request, settings.max_upload)
     found = await explain_image(
         service,
         data,

@@ -9,21 +9,21 @@ from capsnet.reading import answer_of
 from ...inference.read import read_digits
 from ...inference.results import Reading
 from ..dependencies import AppSettings, OpenService
-from ..openapi import PICTURE_BODY, PICTURE_PROBLEMS
-from ..request_body import read_picture
+from ..openapi import IMAGE_BODY, IMAGE_PROBLEMS
+from ..request_body import read_image_file
 from ..responses import base64_png, json, model_fields
 from ..schemas.requests import ReadParameters
 from ..schemas.responses import ReadAnswer
 
-router = APIRouter(tags=["pictures"])
+router = APIRouter(tags=["images"])
 
 
 @router.post(
     "/read",
     response_model=ReadAnswer,
     response_description="The digits as text, and each with its bounds, class and pose.",
-    responses=PICTURE_PROBLEMS,
-    openapi_extra=PICTURE_BODY,
+    responses=IMAGE_PROBLEMS,
+    openapi_extra=IMAGE_BODY,
 )
 async def read(
     request: Request,
@@ -31,13 +31,13 @@ async def read(
     settings: AppSettings,
     parameters: Annotated[ReadParameters, Query()],
 ) -> Response:
-    """Read every digit in a picture, in reading order.
+    """Read every digit in an image, in reading order.
 
-    Gives the digits as `text`, a newline between lines, and for each its bounds in the picture. Touching digits are cut
+    Gives the digits as `text`, a newline between lines, and for each its bounds in the image. Touching digits are cut
     where the model knows the pieces better than the whole; where it knows neither, `certain` is false. Something that
-    is no digit has the label null and is `?` in the text. A blank picture gives an empty list.
+    is no digit has the label null and is `?` in the text. A blank image gives an empty list.
     """
-    data = await read_picture(request, settings.max_upload)
+    data = await read_image_file(request, settings.max_upload)
     found = await read_digits(
         service,
         data,

@@ -10,13 +10,13 @@ from ...errors import InvalidParameter
 from ...inference.reconstruct import decode_poses, reconstruct_image
 from ...inference.results import Reconstruction
 from ..dependencies import AppSettings, OpenService
-from ..openapi import PICTURE_BODY, PICTURE_PROBLEMS, PNG_ANSWER
-from ..request_body import read_json, read_picture
+from ..openapi import IMAGE_BODY, IMAGE_PROBLEMS, PNG_ANSWER
+from ..request_body import read_image_file, read_json
 from ..responses import base64_png, json, model_fields, png, prediction, prefers_png, vary_on_accept
 from ..schemas.requests import DecodeRequest, NoParameters, ReconstructParameters, longest_decode_body
 from ..schemas.responses import DecodeAnswer, ReconstructAnswer
 
-router = APIRouter(tags=["pictures"])
+router = APIRouter(tags=["images"])
 
 DECODE_BODY: dict[str, Any] = {
     "requestBody": {
@@ -29,9 +29,9 @@ DECODE_BODY: dict[str, Any] = {
 @router.post(
     "/reconstruct",
     response_model=ReconstructAnswer,
-    response_description="Pose and pictures as JSON, or the perturbed picture with `Accept: image/png`.",
-    responses={200: {"content": PNG_ANSWER}, **PICTURE_PROBLEMS},
-    openapi_extra=PICTURE_BODY,
+    response_description="Pose and images as JSON, or the perturbed image with `Accept: image/png`.",
+    responses={200: {"content": PNG_ANSWER}, **IMAGE_PROBLEMS},
+    openapi_extra=IMAGE_BODY,
 )
 async def reconstruct(
     request: Request,
@@ -39,14 +39,14 @@ async def reconstruct(
     settings: AppSettings,
     parameters: Annotated[ReconstructParameters, Query()],
 ) -> Response:
-    """Draw a picture again from its longest capsule, or from that of another class, and with the pose moved.
+    """Draw an image again from its longest capsule, or from that of another class, and with the pose moved.
 
-    `direction` and `amount` come in pairs: `?direction=slant&amount=12` slants the picture by 12 degrees to the right.
+    `direction` and `amount` come in pairs: `?direction=slant&amount=12` slants the image by 12 degrees to the right.
     The directions of each class, with their units and bounds, stand on the model's card (`GET /models`). `dim` and
     `delta` come in pairs too: `?dim=3&delta=0.1&dim=5&delta=-0.2` moves two dimensions of the pose. With
-    `Accept: image/png` the answer is the perturbed picture itself.
+    `Accept: image/png` the answer is the perturbed image itself.
     """
-    data = await read_picture(request, settings.max_upload)
+    data = await read_image_file(request, settings.max_upload)
     along = list(zip(parameters.direction, parameters.amount, strict=True))
     perturbations = list(zip(parameters.dim, parameters.delta, strict=True))
     drawn = await reconstruct_image(
@@ -65,8 +65,8 @@ async def reconstruct(
 @router.post(
     "/decode",
     response_model=DecodeAnswer,
-    response_description="Pictures as JSON, or the picture of a single pose with `Accept: image/png`.",
-    responses={200: {"content": PNG_ANSWER}, **PICTURE_PROBLEMS},
+    response_description="Images as JSON, or the image of a single pose with `Accept: image/png`.",
+    responses={200: {"content": PNG_ANSWER}, **IMAGE_PROBLEMS},
     openapi_extra=DECODE_BODY,
 )
 async def decode(
@@ -83,7 +83,7 @@ async def decode(
         raise InvalidParameter.of(
             "field 'poses'",
             f"{len(asked.all_poses)} long",
-            "image/png is one picture; accept application/json",
+            "image/png is one image; accept application/json",
         )
     model, files = await decode_poses(
         service, model=asked.model, labels=asked.all_labels, poses=asked.all_poses

@@ -19,7 +19,7 @@ from ..state import state_of
 router = APIRouter(prefix="/v2/repository", tags=["open inference protocol"])
 
 # Bodies hold a few parameters at most.
-LONGEST_BODY = 10_000
+MAX_BODY_BYTES = 10_000
 
 
 async def get_repository(request: Request, service: OpenService) -> Repository:
@@ -97,7 +97,7 @@ async def unload_model(request: Request, repository: AdminRepository) -> Respons
 
 async def _read_object(request: Request) -> dict[str, Any]:
     """Read the JSON object in the body; empty where there is no body. Raises BadRequest."""
-    body = await read_body(request, LONGEST_BODY)
+    body = await read_body(request, MAX_BODY_BYTES)
     if not body:
         return {}
     try:

@@ -7,21 +7,21 @@ from fastapi import APIRouter, Query, Request, Response
 from ...inference.reconstruct import sweep_pose
 from ...inference.results import Sweep
 from ..dependencies import AppSettings, OpenService
-from ..openapi import PICTURE_BODY, PICTURE_PROBLEMS, PNG_ANSWER
-from ..request_body import read_picture
+from ..openapi import IMAGE_BODY, IMAGE_PROBLEMS, PNG_ANSWER
+from ..request_body import read_image_file
 from ..responses import base64_png, json, model_fields, png, prediction, prefers_png, vary_on_accept
 from ..schemas.requests import SweepParameters
 from ..schemas.responses import SweepAnswer
 
-router = APIRouter(tags=["pictures"])
+router = APIRouter(tags=["images"])
 
 
 @router.post(
     "/sweep",
     response_model=SweepAnswer,
-    response_description="Frames as JSON, or the sheet as one picture with `Accept: image/png`.",
-    responses={200: {"content": PNG_ANSWER}, **PICTURE_PROBLEMS},
-    openapi_extra=PICTURE_BODY,
+    response_description="Frames as JSON, or the sheet as one image with `Accept: image/png`.",
+    responses={200: {"content": PNG_ANSWER}, **IMAGE_PROBLEMS},
+    openapi_extra=IMAGE_BODY,
 )
 async def sweep(
     request: Request,
@@ -34,9 +34,9 @@ async def sweep(
     `?dims=0,3&min=-0.25&max=0.25&steps=11` gives two rows of eleven frames: a row for each dimension, in the order of
     `dims`, and in it a column for each delta, from `min` to `max`. `?directions=slant,width` moves the whole pose
     along directions that the model's card names, each from its `minimum` to its `maximum`. With `Accept: image/png` the
-    answer is the sheet: one picture with the frames edge to edge, `steps` frames wide and a row of frames for each row.
+    answer is the sheet: one image with the frames edge to edge, `steps` frames wide and a row of frames for each row.
     """
-    data = await read_picture(request, settings.max_upload)
+    data = await read_image_file(request, settings.max_upload)
     as_png = prefers_png(request)
     drawn = await sweep_pose(
         service,

@@ -9,20 +9,20 @@ from capsnet.transforms import PROPERTIES
 from ...inference.results import Transformation
 from ...inference.transform import transform_image
 from ..dependencies import AppSettings, OpenService
-from ..openapi import PICTURE_BODY, PICTURE_PROBLEMS
-from ..request_body import read_picture
+from ..openapi import IMAGE_BODY, IMAGE_PROBLEMS
+from ..request_body import read_image_file
 from ..responses import base64_png, json, model_fields, prediction
 from ..schemas.transform import TransformAnswer, TransformParameters
 
-router = APIRouter(tags=["pictures"])
+router = APIRouter(tags=["images"])
 
 
 @router.post(
     "/transform",
     response_model=TransformAnswer,
     response_description="A step for each amount.",
-    responses=PICTURE_PROBLEMS,
-    openapi_extra=PICTURE_BODY,
+    responses=IMAGE_PROBLEMS,
+    openapi_extra=IMAGE_BODY,
 )
 async def transform(
     request: Request,
@@ -30,13 +30,13 @@ async def transform(
     settings: AppSettings,
     parameters: Annotated[TransformParameters, Query()],
 ) -> Response:
-    """Turn, slant, scale, thicken or shift a picture in steps, and read one capsule in each.
+    """Turn, slant, scale, thicken or shift an image in steps, and read one capsule in each.
 
-    The picture is transformed as the network sees it, after it was read. Each step has the capsule's length, its pose,
-    and the pose that the model's direction foretells from the picture as it came. A network without capsules gives
+    The image is transformed as the network sees it, after it was read. Each step has the capsule's length, its pose,
+    and the pose that the model's direction foretells from the image as it came. A network without capsules gives
     the probability of the class and its features in their places.
     """
-    data = await read_picture(request, settings.max_upload)
+    data = await read_image_file(request, settings.max_upload)
     found = await transform_image(
         service,
         data,

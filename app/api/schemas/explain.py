@@ -7,7 +7,7 @@ from pydantic import Field
 from .requests import DrawingParameters
 from .responses import Answer, Prediction
 
-PICTURE = "8-bit PNG in base64 at the network's own size"
+PNG_IMAGE = "8-bit PNG in base64 at the network's own size"
 
 
 class ExplainParameters(DrawingParameters):
@@ -27,14 +27,14 @@ class Explained(Answer):
     model: str = Field(description="Name of the model.")
     version: str = Field(description="Version of the model.")
     capsule: Prediction = Field(description="The capsule that is explained.")
-    input: str = Field(description=f"What the network saw, {PICTURE}.")
+    input: str = Field(description=f"What the network saw, {PNG_IMAGE}.")
     map: str = Field(
-        description=f"That in grey with the heat over it, {PICTURE}: orange supports the class, blue speaks against."
+        description=f"That in grey with the heat over it, {PNG_IMAGE}: orange supports the class, blue speaks against."
     )
 
 
 class OcclusionAnswer(Explained):
-    """Where the capsule shortens as the picture is covered. How the capsules were routed is not shown."""
+    """Where the capsule shortens as the image is covered. How the capsules were routed is not shown."""
 
     method: Literal["occlusion"] = Field(description="Patches are covered one at a time.")
     patch: int = Field(ge=1, description="Side of a patch in pixels of the network's image.")
@@ -75,7 +75,7 @@ class VotesIteration(Answer):
         "(without a bias of the class); below 0 they shorten the capsule."
     )
     map: str = Field(
-        description=f"The heat of these votes over the picture, {PICTURE}; one scale for all iterations."
+        description=f"The heat of these votes over the image, {PNG_IMAGE}; one scale for all iterations."
     )
 
 

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from .requests import LONGEST_NAME, Parameters
 from .responses import Answer
 
-# Parameters that would ask for another answer than the tensors; any other that is not known is passed over.
+# Parameters that would ask for another answer than the tensors; any other that is not known is ignored.
 NOT_OFFERED = ("classification", "shared_memory_region")
 MOST_TENSORS = 16
 LONGEST_ID = 1000
@@ -26,13 +26,13 @@ def _is_offered(value: Any) -> Any:
 
 
 class TensorParameters(BaseModel):
-    """Parameters of the binary extension; others are passed over."""
+    """Parameters of the binary extension; others are ignored."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 
 
 class RequestParameters(TensorParameters):
-    """Parameters of a request. Those that are not known here are passed over."""
+    """Parameters of a request. Those that are not known here are ignored."""
 
     binary_data_output: bool = Field(
         False, description="Whether outputs come as bytes where they do not say otherwise themselves."
@@ -40,7 +40,7 @@ class RequestParameters(TensorParameters):
 
 
 class InputParameters(TensorParameters):
-    """Parameters of an input. Those that are not known here are passed over."""
+    """Parameters of an input. Those that are not known here are ignored."""
 
     binary_data_size: int | None = Field(
         None, ge=0, description="Instead of `data`: how many bytes behind the JSON are this tensor's values."
@@ -48,7 +48,7 @@ class InputParameters(TensorParameters):
 
 
 class OutputParameters(TensorParameters):
-    """Parameters of an output. Those that are not known here are passed over."""
+    """Parameters of an output. Those that are not known here are ignored."""
 
     binary_data: bool | None = Field(
         None,

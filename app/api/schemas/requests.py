@@ -79,7 +79,7 @@ def refusal(parameter: str, value: str, allowed: str) -> PydanticCustomError:
 
 
 class Parameters(BaseModel):
-    """Base of what a client sends: a name that is not known is refused, never passed over."""
+    """Base of what a client sends: a name that is not known is refused, never ignored."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -111,8 +111,8 @@ TopK = Annotated[int, Between(1, 10_000, "the number of classes")]
 Dim = Annotated[int, Between(0, MAX_DIM, "the last dimension of the pose")]
 
 
-class PictureParameters(Parameters):
-    """What every route that takes a picture understands."""
+class ImageParameters(Parameters):
+    """What every route that takes an image understands."""
 
     model: str | None = Field(
         None,
@@ -122,13 +122,13 @@ class PictureParameters(Parameters):
     )
     preprocess: PreprocessChoice | None = Field(
         None,
-        description="How the picture becomes what the network takes: the way on the model's card, unless another "
+        description="How the image file becomes what the network takes: the way on the model's card, unless another "
         "is named here. `none` only resizes.",
         examples=["mnist"],
     )
 
 
-class ClassifyParameters(PictureParameters):
+class ClassifyParameters(ImageParameters):
     """Query string of `POST /classify`."""
 
     top_k: TopK | None = Field(
@@ -139,7 +139,7 @@ class ClassifyParameters(PictureParameters):
     )
     verify: bool = Field(
         True,
-        description="Draw the picture again and compare; `false` leaves `reconstruction` out and saves time.",
+        description="Draw the image again and compare; `false` leaves `reconstruction` out and saves time.",
     )
     reconstruct: bool = Field(
         False,
@@ -147,8 +147,8 @@ class ClassifyParameters(PictureParameters):
     )
 
 
-class DrawingParameters(PictureParameters):
-    """What the routes understand that draw a picture again."""
+class DrawingParameters(ImageParameters):
+    """What the routes understand that draw an image again."""
 
     label: str | None = Field(
         None,

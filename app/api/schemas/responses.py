@@ -62,27 +62,27 @@ class Prediction(Answer):
     length: float = Field(
         ge=0,
         le=1,
-        description="Length of the class's capsule: how surely the class is in the picture, 0 to 1.",
+        description="Length of the class's capsule: how surely the class is in the image, 0 to 1.",
     )
 
 
 class Check(Answer):
-    """The picture compared with what the winning capsule draws."""
+    """The image compared with what the winning capsule draws."""
 
     distance: float = Field(ge=0, description=DISTANCE)
     threshold: float = Field(
         ge=0,
-        description="The largest distance that is accepted for this picture: it depends on the class, "
+        description="The largest distance that is accepted for this image: it depends on the class, "
         "the ink and the lengths. 0 where no distance is.",
     )
-    accepted: bool = Field(description="Whether the picture is like what the model was trained on.")
+    accepted: bool = Field(description="Whether the image is like what the model was trained on.")
 
 
 Length = Annotated[float, Field(ge=0, le=1)]
 
 
 class ClassifyAnswer(Answer):
-    """The classes in the picture."""
+    """The classes in the image."""
 
     model: str = Field(description="Name of the model.")
     version: str = Field(description="Version of the model.")
@@ -110,7 +110,7 @@ class ReadDigit(Answer):
     """A place where something is written."""
 
     box: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=4, max_length=4)] = Field(
-        description="Left, top, right and bottom in pixels of the picture after EXIF has turned it; right and "
+        description="Left, top, right and bottom in pixels of the image after EXIF has turned it; right and "
         "bottom are just outside."
     )
     line: int = Field(ge=0, description="The line of writing, from 0 at the top.")
@@ -130,7 +130,7 @@ class ReadDigit(Answer):
 
 
 class ReadAnswer(Answer):
-    """The writing in the picture. Drawings are 8-bit PNG files in base64 at the network's own size."""
+    """The writing in the image. Drawings are 8-bit PNG files in base64 at the network's own size."""
 
     model: str = Field(description="Name of the model.")
     version: str = Field(description="Version of the model.")
@@ -162,7 +162,7 @@ class Steered(Answer):
 
 
 class ReconstructAnswer(Answer):
-    """The picture drawn again. Pictures are 8-bit PNG files in base64 at the network's own size."""
+    """The image drawn again. Images are 8-bit PNG files in base64 at the network's own size."""
 
     model: str = Field(description="Name of the model.")
     version: str = Field(description="Version of the model.")
@@ -188,7 +188,7 @@ class SweptDirection(Answer):
 
 
 class SweepAnswer(Answer):
-    """A pose moved one dimension or direction at a time. Pictures are 8-bit PNG in base64 at the network's own size."""
+    """A pose moved one dimension or direction at a time. Images are 8-bit PNG in base64 at the network's own size."""
 
     model: str = Field(description="Name of the model.")
     version: str = Field(description="Version of the model.")
@@ -204,7 +204,7 @@ class SweepAnswer(Answer):
         description="Directions that were moved: the rows after those of `dims`."
     )
     frames: list[list[str]] = Field(
-        description="Pictures, [dims + directions][steps]: `frames[i][j]` is the pose with `deltas[j]` added to "
+        description="Images, [dims + directions][steps]: `frames[i][j]` is the pose with `deltas[j]` added to "
         "dimension `dims[i]`, or moved by column `j` of a direction's `amounts`."
     )
     input: str = Field(description="What the network saw.")
@@ -245,7 +245,7 @@ CARD_FIELDS: dict[type, dict[str, str]] = {
         "decoder": "The decoder's graph.",
         "variants": "The encoders by precision.",
         "export_id": "Id of the export that wrote graphs and card.",
-        "objects": "How many objects the model looks for in a picture.",
+        "objects": "How many objects the model looks for in an image.",
         "members": "Networks whose mean the lengths are; above 1 they are not the lengths of the poses.",
         "mirrored": "Whether the lengths are means over an image and its mirror image.",
         "parameters": "Numbers of trained parameters.",
@@ -274,7 +274,7 @@ CARD_FIELDS: dict[type, dict[str, str]] = {
         "channels": "Channels of the image, 1 to 3.",
         "height": "Height in pixels.",
         "width": "Width in pixels.",
-        "preprocess": "How a picture becomes that.",
+        "preprocess": "How an image becomes that.",
     },
     Graph: {"file": "Name of the file.", "sha256": "SHA-256 of the file."},
     Grid: {
@@ -296,7 +296,7 @@ CARD_FIELDS: dict[type, dict[str, str]] = {
         "p95": "95th percentile of their anomaly score, [J]; an image with a larger score is refused.",
         "p99": "99th percentile of their anomaly score, [J].",
         "doubt_weight": "Weight of the uncertainty of the lengths in the anomaly score, beside the distance.",
-        "appearance": "What the training images have in common; an image that looks otherwise is strange. Models of "
+        "appearance": "What the training images have in common, which other images lack. Models of "
         "one's own images have it.",
     },
     Appearance: {

@@ -11,7 +11,7 @@ from .responses import POSE, Answer, Prediction
 
 By = Literal["rotation", "slant", "width", "height", "size", "weight", "shift_x", "shift_y"]
 LIMITS = ", ".join(f"{name} {each.limit:g} {each.unit}" for name, each in PROPERTIES.items())
-PICTURES = "8-bit PNG in base64 at the network's own size"
+PNG_IMAGE = "8-bit PNG in base64 at the network's own size"
 
 
 class TransformParameters(DrawingParameters):
@@ -66,30 +66,30 @@ class TransformParameters(DrawingParameters):
 
 
 class TransformedStep(Answer):
-    """The picture transformed by one amount."""
+    """The image transformed by one amount."""
 
     amount: float = Field(ge=-180, le=180, description="By how much, in the answer's unit.")
-    length: float = Field(ge=0, le=1, description="Length of the capsule in the transformed picture, 0 to 1.")
+    length: float = Field(ge=0, le=1, description="Length of the capsule in the transformed image, 0 to 1.")
     pose: list[float] = Field(description=f"Its pose there, [D], {POSE}.")
     foretold: list[float] | None = Field(
-        description="The pose that the direction foretells from the picture as it came, [D]; null where none is named."
+        description="The pose that the direction foretells from the image as it came, [D]; null where none is named."
     )
-    input: str = Field(description=f"The transformed picture as the network saw it, {PICTURES}.")
-    reconstruction: str = Field(description=f"What its pose draws, {PICTURES}.")
+    input: str = Field(description=f"The transformed image as the network saw it, {PNG_IMAGE}.")
+    reconstruction: str = Field(description=f"What its pose draws, {PNG_IMAGE}.")
     foretold_reconstruction: str | None = Field(
-        description=f"What the foretold pose draws, {PICTURES}; or null."
+        description=f"What the foretold pose draws, {PNG_IMAGE}; or null."
     )
 
 
 class TransformAnswer(Answer):
-    """Equivariance as a measurement: the picture is transformed, and the pose moves."""
+    """Equivariance as a measurement: the image is transformed, and the pose moves."""
 
     model: str = Field(description="Name of the model.")
     version: str = Field(description="Version of the model.")
     capsule: Prediction = Field(
-        description="The capsule that was read, with its length in the picture as it came."
+        description="The capsule that was read, with its length in the image as it came."
     )
-    pose: list[float] = Field(description=f"Its pose in the picture as it came, [D], {POSE}.")
+    pose: list[float] = Field(description=f"Its pose in the image as it came, [D], {POSE}.")
     property: str = Field(description="What was changed.")
     unit: str = Field(description="Unit of the amounts.")
     measured: list[float] | None = Field(

@@ -1,6 +1,6 @@
 /** The service's routes, as functions. Errors are of three kinds: refused, gone, or superseded (AbortError). */
 
-const LARGE = 32_000; // bytes from which the way up is worth showing
+const LARGE_BYTES = 32_000; // bytes from which the way up is worth showing
 const KEY_PLACE = "capsnet-api-key";
 
 /**
@@ -70,16 +70,16 @@ export const listModels = (signal) => ask("models", { signal });
 export const samplesOf = (model, signal) =>
   ask(`models/${encodeURIComponent(model)}/samples.png`, { signal }, (response) => response.blob());
 
-/** `progress(share)` is called while a large picture goes up, with how much of it is sent. */
-export const classify = (picture, query, signal, progress) => post("classify", picture, query, signal, progress);
+/** `progress(share)` is called while a large image goes up, with how much of it is sent. */
+export const classify = (image, query, signal, progress) => post("classify", image, query, signal, progress);
 
-export const read = (picture, query, signal) => post("read", picture, query, signal);
+export const read = (image, query, signal) => post("read", image, query, signal);
 
-export const sweep = (picture, query, signal) => post("sweep", picture, query, signal);
+export const sweep = (image, query, signal) => post("sweep", image, query, signal);
 
-export const transform = (picture, query, signal) => post("transform", picture, query, signal);
+export const transform = (image, query, signal) => post("transform", image, query, signal);
 
-export const explain = (picture, query, signal) => post("explain", picture, query, signal);
+export const explain = (image, query, signal) => post("explain", image, query, signal);
 
 /** Draw poses [N][D] with their labels [N]; gives base64 PNGs [N]. */
 export async function decode(model, labels, poses, signal) {
@@ -91,16 +91,16 @@ export async function decode(model, labels, poses, signal) {
 /** Where other devices find this page: {url, qr}, both null if nowhere. */
 export const classroom = (signal) => ask("classroom", { signal });
 
-function post(path, picture, query, signal, progress) {
-  // Always as bytes of an unknown kind: the service looks at them, and says more than "wrong type" of a file that is no picture.
+function post(path, image, query, signal, progress) {
+  // Always as bytes of an unknown kind: the service looks at them, and says more than "wrong type" of a file that is no image.
   const headers = { "Content-Type": "application/octet-stream" };
-  return ask(path, { method: "POST", body: picture, headers, query, signal, progress });
+  return ask(path, { method: "POST", body: image, headers, query, signal, progress });
 }
 
 async function ask(path, { query, progress, headers = {}, ...options }, read = (response) => response.json()) {
   const credentials = key ? { Authorization: `Bearer ${key}` } : {};
   try {
-    const send = progress && options.body.size >= LARGE ? upload : fetch;
+    const send = progress && options.body.size >= LARGE_BYTES ? upload : fetch;
     const response = await send(address(path, query), { ...options, headers: { ...headers, ...credentials } }, progress);
     if (!response.ok) throw await refusal(response);
     return await read(response);

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { byId, figure, make, say, shape } from "./dom.js";
-import { asAskedAgain, queryOf } from "./look.js";
+import { asAskedAgain, queryOf } from "./queries.js";
 import { values } from "./session.js";
 import { language, text } from "./texts.js";
 
@@ -13,7 +13,7 @@ const ALIKE = 0.01; // of R², below which two ways are called equally straight
 /** Whether the vectors of a model are the poses of capsules, and not groups of a CNN's features. */
 export const hasCapsules = ({ config }) => !config.architecture.startsWith("cnn");
 
-/** A model of the other kind that takes the same pictures and knows the class, or none. */
+/** A model of the other kind that takes the same images and knows the class, or none. */
 function counterpart(card, label) {
   const { width, height, channels } = card.input;
   return values.models.find(
@@ -29,10 +29,10 @@ function counterpart(card, label) {
 export async function askBeside(card, label, question, signal) {
   const other = counterpart(card, label);
   if (!other) return null;
-  const { picture, seen } = values;
+  const { image, seen } = values;
   try {
-    const query = { ...queryOf(other, asAskedAgain(picture, seen)), ...question };
-    return { card: other, answer: await api.transform(asAskedAgain(picture, seen).blob, query, signal) };
+    const query = { ...queryOf(other, asAskedAgain(image, seen)), ...question };
+    return { card: other, answer: await api.transform(asAskedAgain(image, seen).blob, query, signal) };
   } catch (error) {
     if (error instanceof api.Refusal) return null;
     throw error;

@@ -1,15 +1,15 @@
 /**
  * The drawing board: light strokes on black, as the networks know them, by mouse, pen, finger or keyboard.
  *
- * Emits on its canvas: `draw` while a stroke grows, `drawn` when it is whole. A picture laid on the board is cleared by
+ * Emits on its canvas: `draw` while a stroke grows, `drawn` when it is whole. An image laid on the board is cleared by
  * the first stroke.
  */
 
 import { byId } from "./dom.js";
 import { draw } from "./strokes.js";
 
-const SIZE = 392; // pixels of the board's width: fourteen for each of MNIST's
-const SENT = 224;
+const WIDTH_PIXELS = 392; // pixels of the board's width: fourteen for each of MNIST's
+const SENT_PIXELS = 224;
 const STEP = 0.025; // what an arrow key moves
 const CLOSEST = 0.004; // points nearer than this are one
 
@@ -19,7 +19,7 @@ export class Board {
   #pointer = null;
   #cursor = null; // of the keyboard: {at, down}
   strokes = [];
-  picture = null; // a bitmap that lies on the board
+  image = null; // a bitmap that lies on the board
   takesStrokes = true;
 
   constructor(canvas) {
@@ -35,19 +35,19 @@ export class Board {
 
   /** Give the board the proportions of the network's input, its height over its width. */
   shape(aspect) {
-    this.#canvas.width = SIZE;
+    this.#canvas.width = WIDTH_PIXELS;
     this.#canvas.parentElement.style.setProperty("--aspect", aspect);
-    this.#canvas.height = Math.round(SIZE * aspect);
+    this.#canvas.height = Math.round(WIDTH_PIXELS * aspect);
     this.paint();
   }
 
-  /** Take strokes, or show pictures alone; strokes that are there go. */
+  /** Take strokes, or show images alone; strokes that are there go. */
   allowPen(allowed) {
     this.takesStrokes = allowed;
     this.#canvas.classList.toggle("penless", !allowed);
     if (allowed) return;
     this.#cursor = null;
-    this.show({ picture: this.picture });
+    this.show({ image: this.image });
   }
 
   /** Whether a stroke is under way. */
@@ -55,27 +55,27 @@ export class Board {
     return this.#pointer !== null || Boolean(this.#cursor?.down);
   }
 
-  show({ picture = null, strokes = [] }) {
+  show({ image = null, strokes = [] }) {
     if (strokes !== this.strokes) this.#lift();
-    this.picture = picture;
+    this.image = image;
     this.strokes = strokes;
     this.paint();
   }
 
   /** What was drawn as a PNG, at a size that is quick to send and more than any network takes. */
   blob() {
-    const canvas = new OffscreenCanvas(SENT, Math.round((SENT * this.#canvas.height) / SIZE));
+    const canvas = new OffscreenCanvas(SENT_PIXELS, Math.round((SENT_PIXELS * this.#canvas.height) / WIDTH_PIXELS));
     const context = canvas.getContext("2d");
     ground(context, canvas);
-    draw(context, this.strokes, SENT);
+    draw(context, this.strokes, SENT_PIXELS);
     return canvas.convertToBlob({ type: "image/png" });
   }
 
   paint() {
     const [context, canvas] = [this.#context, this.#canvas];
     ground(context, canvas);
-    if (this.picture) lay(context, this.picture, canvas);
-    draw(context, this.strokes, SIZE);
+    if (this.image) lay(context, this.image, canvas);
+    draw(context, this.strokes, WIDTH_PIXELS);
     if (this.#cursor) this.#paintCursor();
   }
 
@@ -108,7 +108,7 @@ export class Board {
   }
 
   #start(point) {
-    this.picture = null;
+    this.image = null;
     this.strokes.push({ width: byId("pen").value / 100, points: [point] });
     this.#changed("draw");
   }
@@ -134,13 +134,13 @@ export class Board {
     const move = moves[event.key];
     if (!this.takesStrokes || (!move && event.key !== " ")) return;
     event.preventDefault();
-    this.#cursor ??= { at: [0.5, (0.5 * this.#canvas.height) / SIZE], down: false };
+    this.#cursor ??= { at: [0.5, (0.5 * this.#canvas.height) / WIDTH_PIXELS], down: false };
     if (move) this.#steer(move);
     else this.#press();
   }
 
   #steer([right, down]) {
-    const tallest = this.#canvas.height / SIZE;
+    const tallest = this.#canvas.height / WIDTH_PIXELS;
     const [x, y] = this.#cursor.at;
     this.#cursor.at = [Math.min(1, Math.max(0, x + right * STEP)), Math.min(tallest, Math.max(0, y + down * STEP))];
     if (!this.#cursor.down) return this.paint();
@@ -163,13 +163,13 @@ export class Board {
   }
 
   #paintCursor() {
-    const [x, y] = this.#cursor.at.map((part) => part * SIZE);
+    const [x, y] = this.#cursor.at.map((part) => part * WIDTH_PIXELS);
     const context = this.#context;
     context.save();
     context.strokeStyle = this.#cursor.down ? "#ffb454" : "#8fb4ff";
     context.lineWidth = 3;
     context.beginPath();
-    context.arc(x, y, (byId("pen").value / 200) * SIZE, 0, 2 * Math.PI);
+    context.arc(x, y, (byId("pen").value / 200) * WIDTH_PIXELS, 0, 2 * Math.PI);
     context.stroke();
     context.restore();
   }
@@ -182,9 +182,9 @@ function ground(context, { width, height }) {
 }
 
 /** Lay a bitmap on the board, whole; small ones keep their pixels. */
-function lay(context, picture, { width, height }) {
-  const scale = Math.min(width / picture.width, height / picture.height);
-  const [wide, tall] = [picture.width * scale, picture.height * scale];
+function lay(context, image, { width, height }) {
+  const scale = Math.min(width / image.width, height / image.height);
+  const [wide, tall] = [image.width * scale, image.height * scale];
   context.imageSmoothingEnabled = scale < 2;
-  context.drawImage(picture, (width - wide) / 2, (height - tall) / 2, wide, tall);
+  context.drawImage(image, (width - wide) / 2, (height - tall) / 2, wide, tall);
 }

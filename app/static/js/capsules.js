@@ -1,7 +1,7 @@
 /** The table of class capsules: a row for each, with the length as a bar and the pose as a strip of a heat map. */
 
 import { byId, figure, make, say, tint } from "./dom.js";
-import { colourOf } from "./pictures.js";
+import { colourOf } from "./images.js";
 import { text } from "./texts.js";
 
 /** A number of the pose as deep as this has the full colour. */

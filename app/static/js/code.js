@@ -7,7 +7,7 @@ export const LANGUAGES = { curl: "curl", python: "Python", javascript: "JavaScri
 
 const WRITERS = { curl, python, javascript };
 
-/** The code for a state in one of the languages, as [{title, text}]. The picture stands in it as the network saw it. */
+/** The code for a state in one of the languages, as [{title, text}]. The image stands in it as the network saw it. */
 export function codeFor(language, values) {
   return callsFor(values).map((call) => ({ title: text(call.title), text: WRITERS[language](call) }));
 }
@@ -63,5 +63,5 @@ function javascript({ path, query, png, json, field, file }) {
   headers: { "Content-Type": "${typeOf({ png })}"${accept}${key} },
   body: ${body},
 });
-${file ? "const picture = URL.createObjectURL(await response.blob());\nconsole.log(picture);" : `console.log((await response.json()).${field});`}`;
+${file ? "const image = URL.createObjectURL(await response.blob());\nconsole.log(image);" : `console.log((await response.json()).${field});`}`;
 }

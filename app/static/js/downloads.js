@@ -4,8 +4,8 @@ import { gif } from "./gif.js";
 
 const SCALE = 16; // pixels of a file for each of a drawing
 const SHEET_SCALE = 3;
-const GAP = 4; // pixels between the pictures of a sheet
-const FRAME = 90; // ms
+const GAP_PIXELS = 4; // pixels between the images of a sheet
+const FRAME_MS = 90;
 
 /** A drawing as a PNG whose pixels are squares. */
 export function drawingPng(bitmap) {
@@ -37,7 +37,7 @@ export function sheetPng({ bitmaps }) {
   return canvas.convertToBlob({ type: "image/png" });
 }
 
-/** A sheet as an SVG with the pictures in it, and the numbers of its rows and columns. */
+/** A sheet as an SVG with the images in it, and the numbers of its rows and columns. */
 export async function sheetSvg({ bitmaps, dims, deltas }) {
   const { width, height } = bitmaps[0][0];
   const [left, top] = [16, 10];
@@ -62,7 +62,7 @@ export function sheetGif({ bitmaps }) {
     bitmaps.forEach((row, dim) => draw(canvas, row[step], ...place(Math.floor(dim / across), dim % across), SHEET_SCALE));
     return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
   });
-  return gif(frames, FRAME);
+  return gif(frames, FRAME_MS);
 }
 
 /** Hand a file to the browser, which keeps it where it keeps downloads. */
@@ -75,12 +75,12 @@ export function save(blob, name) {
 }
 
 function board(rows, columns, { width, height }) {
-  const [wide, tall] = [width * SHEET_SCALE + GAP, height * SHEET_SCALE + GAP];
-  const canvas = new OffscreenCanvas(columns * wide + GAP, rows * tall + GAP);
+  const [wide, tall] = [width * SHEET_SCALE + GAP_PIXELS, height * SHEET_SCALE + GAP_PIXELS];
+  const canvas = new OffscreenCanvas(columns * wide + GAP_PIXELS, rows * tall + GAP_PIXELS);
   const context = canvas.getContext("2d");
   context.fillStyle = "#808080";
   context.fillRect(0, 0, canvas.width, canvas.height);
-  return { canvas, place: (row, column) => [GAP + column * wide, GAP + row * tall] };
+  return { canvas, place: (row, column) => [GAP_PIXELS + column * wide, GAP_PIXELS + row * tall] };
 }
 
 function draw(canvas, bitmap, x, y, scale) {

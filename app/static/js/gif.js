@@ -1,8 +1,8 @@
 /**
- * Animated GIFs (GIF89a) of small pictures.
+ * Animated GIFs (GIF89a) of small images.
  *
  * The page makes them by itself, because the frames are here already: a route would draw the whole sheet a second time.
- * Grey pictures keep their 256 shades; coloured ones get 6 levels of red and blue and 7 of green.
+ * Grey images keep their 256 shades; coloured ones get 6 levels of red and blue and 7 of green.
  */
 
 const BITS = 8;

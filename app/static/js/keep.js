@@ -4,15 +4,15 @@ import { fromFragment, toFragment } from "./share.js";
 import { store, values } from "./session.js";
 
 const PLACE = "capsnet-state";
-const REST = 300; // ms without a change
+const REST_MS = 300; // ms without a change
 
 let due = 0;
 
 /** Keep what is drawn, chosen and moved, from now on. */
 export function keepForReload() {
-  store.on(["picture", "seen", "chosen", "pose"], () => {
+  store.on(["image", "seen", "chosen", "pose"], () => {
     clearTimeout(due);
-    due = setTimeout(write, REST);
+    due = setTimeout(write, REST_MS);
   });
   window.addEventListener("pagehide", write);
 }

@@ -9,7 +9,7 @@ import { offerSaving } from "./saving.js";
 import { store } from "./session.js";
 import { offerSteps } from "./steps.js";
 
-/** Put it to work. `turnTo(name, picture)` turns to a model, with a picture or the one that is there. */
+/** Put it to work. `turnTo(name, image)` turns to a model, with an image or the one that is there. */
 export function begin(turnTo) {
   offerCards(turnTo);
   offerClassroom();

@@ -5,28 +5,28 @@ import { hasCapsules } from "./beside.js";
 import { CapsuleTable } from "./capsules.js";
 import { byId, make, say } from "./dom.js";
 import { Handles } from "./handles.js";
-import { allowPen, begin, giveFile, giveSample, listenToBoard, shapeBoard } from "./intake.js";
+import { allowPen, begin, giveFile, giveSample, listenToBoard, shapeBoard } from "./input.js";
 import { keepForReload, keptState } from "./keep.js";
-import { Latest } from "./latest.js";
-import { mention, reporter, whenKeyIsGiven } from "./notice.js";
-import { blank, colourOf, paint } from "./pictures.js";
+import { LatestRequest } from "./latest-request.js";
+import { mention, reporter, whenKeyIsGiven } from "./status-banner.js";
+import { blank, colourOf, paint } from "./images.js";
 import { showProgress } from "./progress.js";
 import { markSample, samplesFor, showSamples } from "./samples.js";
 import { NOTHING, choose, given, looking, move, moving, poseNow, store, values } from "./session.js";
 import { showReading } from "./reading.js";
 import { present, welcome } from "./present.js";
-import { LONGEST, fromFragment, toFragment } from "./share.js";
+import { LONGEST_LINK, fromFragment, toFragment } from "./share.js";
 import { Sheet } from "./sheet.js";
-import { keepSheet } from "./sheeting.js";
+import { keepSheet } from "./sweep-controller.js";
 import { Sliders } from "./sliders.js";
 import { listenForFiles, offerCamera } from "./sources.js";
 import { listed, text } from "./texts.js";
 import { confirm, copy, keepStateInLanguages, offerThemes, showTexts } from "./tools.js";
 import { keepTurning } from "./turn.js";
-import { showVerdict } from "./verdict.js";
+import { showPrediction } from "./prediction-view.js";
 import { keepVotes } from "./votes.js";
 
-const loading = new Latest(reporter("models"));
+const loading = new LatestRequest(reporter("models"));
 const table = new CapsuleTable(choose);
 const sliders = new Sliders((dim, value) => move(poseNow().with(dim, value)));
 const handles = new Handles((change) => move(poseNow().map((value, dim) => value + change[dim])));
@@ -52,17 +52,17 @@ store.on(["samples"], ({ card, samples }) => {
   const names = samples.map(({ name }) => name).filter((name) => isStrange(card, name));
   say(byId("strangers"), names.length ? text("guard.strangers", { names: listed(names) }) : "");
 });
-store.on(["seen", "chosen", "drawn"], showVerdict);
+store.on(["seen", "chosen", "drawn"], showPrediction);
 store.on(["seen"], showReading);
 store.on(["seen", "chosen"], (now) => table.show(now));
 store.on(["seen", "chosen", "pose"], (now) => sliders.show(now));
 store.on(["seen", "chosen", "pose"], (now) => handles.show(now));
 store.on(["seen", "moved"], ({ moved }) => paintMoved(moved));
-store.on(["seen", "picture"], ({ seen, picture, asking }) => {
+store.on(["seen", "image"], ({ seen, image, asking }) => {
   byId("share").disabled = byId("chosen").disabled = !seen;
-  markSample(picture?.origin.sample ?? null);
+  markSample(image?.origin.sample ?? null);
   if (seen || asking) return;
-  say(byId("verdict-words"), text(picture ? "verdict.unanswered" : "verdict.nothing")); // the notice says why
+  say(byId("verdict-words"), text(image ? "verdict.unanswered" : "verdict.nothing")); // the notice says why
 });
 store.on(["seen", "chosen", "pose"], ({ card, chosen, pose }) => {
   byId("reset").disabled = !pose;
@@ -90,14 +90,14 @@ function describeModel(card) {
 /** Whether a sample shows what is no class of a model; samples of pairs are named "2 and 7". */
 const isStrange = ({ classes }, name) => !classes.includes(name) && !name.split(" and ").every((each) => classes.includes(each));
 
-/** What to give to a model, in a few words: they follow the way it reads pictures, and its classes. */
+/** What to give to a model, in a few words: they follow the way it reads images, and its classes. */
 function invitation({ classes, input, objects }) {
-  if (input.preprocess !== "mnist") return text("give.picture");
+  if (input.preprocess !== "mnist") return text("give.image");
   if (!classes.every((name) => /^\d$/.test(name))) return text("give.class", { count: classes.length });
   return text(objects > 1 ? "give.digits" : "give.digit");
 }
 
-/** Whether a model reads pictures as strokes: of a photograph in colour a pen draws nothing. */
+/** Whether a model reads images as strokes: of a photograph in colour a pen draws nothing. */
 const takesStrokes = ({ input }) => ["mnist", "fashion"].includes(input.preprocess);
 
 // ---------------------------------------------------------------------------------------------------------- the models
@@ -122,13 +122,13 @@ function loadModels(state = fromAddress()) {
 
 /** The content of the page, for a start that is no new one: the same with a key that the server takes. */
 function stateNow() {
-  const { card, picture, chosen, pose } = values;
-  return card ? { model: card.name, sample: picture?.origin.sample, chosen, pose } : undefined;
+  const { card, image, chosen, pose } = values;
+  return card ? { model: card.name, sample: image?.origin.sample, chosen, pose } : undefined;
 }
 
 let turns = 0; // to a model; of two that overlap the later one holds, whichever samples come first
 
-/** Turn to a model, and to the picture that a link says, or else to the one that was there. */
+/** Turn to a model, and to the image that a link says, or else to the one that was there. */
 async function useModel(name, state = {}) {
   const turn = ++turns;
   const card = values.models.find((each) => each.name === name);
@@ -136,7 +136,7 @@ async function useModel(name, state = {}) {
   const samples = await samplesFor(card).catch(() => []); // the page is of use without them
   if (turn !== turns) return;
   for (const latest of [looking, moving]) latest.cancel();
-  const before = values.picture;
+  const before = values.image;
   store.set({ ...NOTHING, card, samples });
   begin(state, before);
 }
@@ -145,7 +145,7 @@ async function useModel(name, state = {}) {
 
 async function share() {
   const fragment = toFragment(values);
-  if (fragment.length > LONGEST) return mention(text("share.large"));
+  if (fragment.length > LONGEST_LINK) return mention(text("share.large"));
   history.replaceState(null, "", fragment);
   if (await copy(location.href)) return confirm(byId("share"), text("share.copied"));
   return showTexts(text("share.title"), text("share.hint"), [{ title: text("share.link"), text: location.href }]);
@@ -174,15 +174,15 @@ showProgress();
 keepForReload();
 loadModels(keptState() ?? fromAddress());
 
-const LATER = 3000; // ms: where no answer comes, what comes later does so all the same
+const LATER_MS = 3000; // ms: where no answer comes, what comes later does so all the same
 let isWhole = false;
 const loadRest = async () => {
   if (isWhole) return;
   isWhole = true;
   const rest = await import("./later.js").catch(() => null);
-  if (rest) return void rest.begin((name, picture) => useModel(name, { picture }));
+  if (rest) return void rest.begin((name, image) => useModel(name, { image }));
   isWhole = false; // the server was away
-  setTimeout(loadRest, LATER);
+  setTimeout(loadRest, LATER_MS);
 };
 store.on(["seen"], ({ seen }) => seen && loadRest());
-setTimeout(loadRest, LATER);
+setTimeout(loadRest, LATER_MS);

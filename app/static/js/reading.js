@@ -1,23 +1,23 @@
-/** Several digits in one picture: a box around each, and the string that they are. */
+/** Several digits in one image: a box around each, and the string that they are. */
 
 import { read } from "./api.js";
 import { byId, say } from "./dom.js";
-import { Latest } from "./latest.js";
-import { reporter } from "./notice.js";
+import { LatestRequest } from "./latest-request.js";
+import { reporter } from "./status-banner.js";
 import { text as words } from "./texts.js";
 
-const LONGEST = 960; // pixels of the picture's longer edge on the page
+const LONGEST_PIXELS = 960; // pixels of the image's longer edge on the page
 
-const reading = new Latest(reporter("reading"));
+const reading = new LatestRequest(reporter("reading"));
 
-/** Read the picture where the service says that it shows several objects; hide what was read before. */
-export function showReading({ card, picture, seen }) {
+/** Read the image where the service says that it shows several objects; hide what was read before. */
+export function showReading({ card, image, seen }) {
   byId("reading").hidden = true;
   reading.cancel();
-  if (!picture || !seen || seen.objects < 2 || card.objects > 1) return;
+  if (!image || !seen || seen.objects < 2 || card.objects > 1) return;
   reading.now(async (signal) => {
-    const answer = await read(picture.blob, { model: card.name }, signal);
-    const bitmap = await createImageBitmap(picture.blob);
+    const answer = await read(image.blob, { model: card.name }, signal);
+    const bitmap = await createImageBitmap(image.blob);
     signal.throwIfAborted();
     if (answer.digits.length > 1) show(answer, bitmap);
   });
@@ -25,7 +25,7 @@ export function showReading({ card, picture, seen }) {
 
 function show({ text, digits }, bitmap) {
   const canvas = byId("reading-page");
-  const scale = Math.min(1, LONGEST / Math.max(bitmap.width, bitmap.height));
+  const scale = Math.min(1, LONGEST_PIXELS / Math.max(bitmap.width, bitmap.height));
   canvas.width = Math.round(bitmap.width * scale);
   canvas.height = Math.round(bitmap.height * scale);
   const pen = canvas.getContext("2d");

@@ -1,4 +1,4 @@
-/** A strip of small pictures to begin with: one for each data set, read from one file. */
+/** A strip of small images to begin with: one for each data set, read from one file. */
 
 import { samplesOf } from "./api.js";
 import { byId, make } from "./dom.js";

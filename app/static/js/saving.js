@@ -2,9 +2,9 @@
 
 import { byId, make, say } from "./dom.js";
 import { drawingPng, drawingSvg, save, sheetGif, sheetPng, sheetSvg } from "./downloads.js";
-import { Latest } from "./latest.js";
-import { sheetOf } from "./look.js";
-import { reporter } from "./notice.js";
+import { LatestRequest } from "./latest-request.js";
+import { sheetOf } from "./queries.js";
+import { reporter } from "./status-banner.js";
 import { values } from "./session.js";
 import { text } from "./texts.js";
 
@@ -12,7 +12,7 @@ const LABELS = { drawing: "save.drawing.as", sheet: "save.sheet.as" };
 const DRAWING = { png: drawingPng, svg: drawingSvg };
 const SHEET = { png: sheetPng, svg: sheetSvg, gif: sheetGif };
 
-const asking = new Latest(reporter("save"));
+const asking = new LatestRequest(reporter("save"));
 
 export function offerSaving() {
   byId("save").addEventListener("click", () => {
@@ -39,8 +39,8 @@ function buttons(writers, what, take) {
 
 /** Ask for the sheet of the chosen capsule, and write it. */
 function saveSheet(write) {
-  const { card, picture, seen, chosen } = values;
+  const { card, image, seen, chosen } = values;
   return new Promise((resolve) => {
-    asking.now(async (signal) => resolve(await write(await sheetOf(card, picture, seen, chosen, signal))));
+    asking.now(async (signal) => resolve(await write(await sheetOf(card, image, seen, chosen, signal))));
   });
 }

@@ -1,43 +1,43 @@
-/** The content of the page now, and the questions that change it: about a picture, a capsule, a pose. */
+/** The content of the page now, and the questions that change it: about an image, a capsule, a pose. */
 
-import { Latest } from "./latest.js";
-import { drawPoses, look } from "./look.js";
-import { reporter, whetherShown } from "./notice.js";
+import { LatestRequest } from "./latest-request.js";
+import { drawPoses, queryImage } from "./queries.js";
+import { reporter, whetherShown } from "./status-banner.js";
 import { Store } from "./store.js";
 
-export const NOTHING = { picture: null, seen: null, chosen: null, pose: null, drawn: new Map(), moved: null, asking: null };
+export const NOTHING = { image: null, seen: null, chosen: null, pose: null, drawn: new Map(), moved: null, asking: null };
 
-const STROKE_PACE = 120; // ms between questions about a growing stroke: eight answers a second look alive
-export const SOON = 250; // ms in which an answer to another picture comes before the old one is cleared away
+const STROKE_PACE_MS = 120; // ms between questions about a growing stroke: eight answers a second look alive
+export const SOON_MS = 250; // ms in which an answer to another image comes before the old one is cleared away
 
 export const store = new Store({ models: [], card: null, samples: [], ...NOTHING });
 export const { values } = store;
 
-export const looking = new Latest(
-  reporter("picture", { refused: () => store.set({ ...NOTHING, picture: values.picture }) }),
-  { pace: STROKE_PACE },
+export const looking = new LatestRequest(
+  reporter("image", { refused: () => store.set({ ...NOTHING, image: values.image }) }),
+  { pace: STROKE_PACE_MS },
 );
-export const moving = new Latest(reporter("pose"));
+export const moving = new LatestRequest(reporter("pose"));
 whetherShown(() => values.seen !== null);
 store.on(["seen"], () => values.seen || moving.cancel()); // there is no pose to ask about
 
 /**
- * Ask about a picture and show the answer, with a chosen capsule and its moved pose where a link names them. The answer to
- * another picture, before a `fresh` one, is cleared away unless the new one comes soon.
+ * Ask about an image and show the answer, with a chosen capsule and its moved pose where a link names them. The answer to
+ * another image, before a `fresh` one, is cleared away unless the new one comes soon.
  */
-export async function lookAt(picture, signal, { chosen = null, pose = null, fresh = false } = {}) {
-  signal.throwIfAborted(); // while the picture was made
+export async function askAbout(image, signal, { chosen = null, pose = null, fresh = false } = {}) {
+  signal.throwIfAborted(); // while the image was made
   const { card } = values;
-  store.set({ picture });
-  const clear = () => store.set({ ...NOTHING, picture, asking: values.asking ?? {} });
-  const clearing = fresh ? setTimeout(clear, SOON) : 0;
+  store.set({ image });
+  const clear = () => store.set({ ...NOTHING, image, asking: values.asking ?? {} });
+  const clearing = fresh ? setTimeout(clear, SOON_MS) : 0;
   signal.addEventListener("abort", () => clearTimeout(clearing));
   const progress = (share) => fresh && store.set({ asking: { share } });
-  const { seen, drawn } = await look(card, picture, signal, progress).finally(() => clearTimeout(clearing));
+  const { seen, drawn } = await queryImage(card, image, signal, progress).finally(() => clearTimeout(clearing));
   signal.throwIfAborted();
   moving.cancel();
   const first = seen.found[0];
-  store.set({ picture, seen, drawn, chosen: first, pose: null, moved: drawn.get(first), asking: null });
+  store.set({ image, seen, drawn, chosen: first, pose: null, moved: drawn.get(first), asking: null });
   if (chosen !== null && chosen < card.classes.length) choose(chosen);
   if (pose?.length === card.config.pose_dim) move(pose);
 }

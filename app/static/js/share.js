@@ -1,20 +1,20 @@
 /**
  * A state of the page as the fragment of its address: it is never sent to the server.
  *
- *     #model=mnist&strokes=…         strokes, or sample=3, or seen=… (the picture as the network saw it)
+ *     #model=mnist&strokes=…         strokes, or sample=3, or seen=… (the image as the network saw it)
  *     &capsule=7&pose=…              a chosen capsule, and its pose where it was moved
  */
 
-import { blobOf } from "./pictures.js";
+import { blobOf } from "./images.js";
 import * as strokes from "./strokes.js";
 
 const POSE_SCALE = 8192; // numbers of a pose from −4 to 4 in two bytes
-export const LONGEST = 16000; // characters of a link that most programs keep whole
+export const LONGEST_LINK = 16000; // characters of a link that most programs keep whole
 
 /** The fragment for a state. */
-export function toFragment({ card, picture, seen, chosen, pose }) {
+export function toFragment({ card, image, seen, chosen, pose }) {
   const parts = new URLSearchParams({ model: card.name });
-  const origin = picture?.origin ?? {};
+  const origin = image?.origin ?? {};
   if (origin.strokes) parts.set("strokes", wordsToText(strokes.toWords(origin.strokes)));
   else if (origin.sample !== undefined) parts.set("sample", origin.sample);
   else if (seen) parts.set("seen", seen.file.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", ""));

@@ -1,11 +1,11 @@
 /** The perturbation sheet of the paper: a row for each dimension of the pose, a column for each step. */
 
 import { byId, figure, make, say } from "./dom.js";
-import { paint } from "./pictures.js";
+import { paint } from "./images.js";
 import { meaningOf } from "./sliders.js";
 import { text } from "./texts.js";
 
-const FRAME = 90; // ms a picture, where a row is played
+const FRAME_MS = 90; // ms an image, where a row is played
 
 export class Sheet {
   #body = byId("sheet-body");
@@ -15,7 +15,7 @@ export class Sheet {
   #sheet = null;
   #playing = 0;
 
-  /** `take(dim, delta)` is called for the picture that is pressed, `show(bitmap)` for each that is played. */
+  /** `take(dim, delta)` is called for the image that is pressed, `show(bitmap)` for each that is played. */
   constructor(take, show) {
     this.#take = take;
     this.#show = show;
@@ -71,7 +71,7 @@ export class Sheet {
     else this.#take(this.#sheet.dims[row], this.#sheet.deltas[column - 1]);
   }
 
-  /** Show the pictures of a row one after the other, there and back to the middle. */
+  /** Show the images of a row one after the other, there and back to the middle. */
   #play(row) {
     const frames = this.#sheet.bitmaps[row];
     const middle = frames.length >> 1;
@@ -83,7 +83,7 @@ export class Sheet {
       buttons.forEach((button, column) => button.classList.toggle("now", frames[column] === frame));
       if (frame) this.#show(frame);
       else this.#stop();
-    }, FRAME);
+    }, FRAME_MS);
   }
 
   #stop() {

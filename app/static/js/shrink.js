@@ -1,17 +1,17 @@
 /** Photographs made small before they go up: no network here takes more than a few hundred pixels of one. */
 
-const LONGEST = 1600; // pixels of the longer side
+const LONGEST_PIXELS = 1600; // pixels of the longer side
 const QUALITY = 0.9; // of JPEG
 
-export const isLarge = ({ width, height }) => Math.max(width, height) > LONGEST;
+export const isLarge = ({ width, height }) => Math.max(width, height) > LONGEST_PIXELS;
 
 /**
- * A smaller picture that shows the same.
+ * A smaller image that shows the same.
  *
- * `bitmap` is the picture as the browser reads it, turned as its EXIF says; so the smaller one stands upright.
+ * `bitmap` is the image as the browser reads it, turned as its EXIF says; so the smaller one stands upright.
  */
 export async function shrink(blob, bitmap) {
-  const scale = LONGEST / Math.max(bitmap.width, bitmap.height);
+  const scale = LONGEST_PIXELS / Math.max(bitmap.width, bitmap.height);
   const canvas = new OffscreenCanvas(Math.round(bitmap.width * scale), Math.round(bitmap.height * scale));
   const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";

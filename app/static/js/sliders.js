@@ -5,7 +5,7 @@ import { byId, figure, make, say, tint } from "./dom.js";
 import { text } from "./texts.js";
 
 const STEP = 0.005;
-const ROOM = 0.3; // beyond the furthest number of the pose, so that each can be moved as far as the paper moves it
+const MARGIN = 0.3; // beyond the furthest number of the pose, so that each can be moved as far as the paper moves it
 const LEAST_REACH = 0.5;
 
 export class Sliders {
@@ -29,7 +29,7 @@ export class Sliders {
     const given = seen?.poses[chosen] ?? this.#rows.map(() => 0);
     const values = pose ?? given;
     const furthest = Math.max(...[...given, ...values].map(Math.abs));
-    const reach = Math.max(LEAST_REACH, Math.ceil(10 * (furthest + (pose ? 0 : ROOM))) / 10);
+    const reach = Math.max(LEAST_REACH, Math.ceil(10 * (furthest + (pose ? 0 : MARGIN))) / 10);
     this.#rows.forEach((row, dim) => {
       const widest = pose ? Math.max(reach, Number(row.slider.max)) : reach; // the track stays while a hand is on it
       fill(row, { value: values[dim], given: given[dim], reach: widest, meaning: meaningOf(card, chosen, dim) });

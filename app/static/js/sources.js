@@ -1,10 +1,10 @@
-/** Files from the disk, dropped on the page, or pasted; and pictures from the camera. */
+/** Files from the disk, dropped on the page, or pasted; and images from the camera. */
 
 import { byId } from "./dom.js";
-import { mention } from "./notice.js";
+import { mention } from "./status-banner.js";
 import { text } from "./texts.js";
 
-/** `take(file)` is called for every file that a person gives, whatever is in it: the service says if it is no picture. */
+/** `take(file)` is called for every file that a person gives, whatever is in it: the service says if it is no image. */
 export function listenForFiles(take) {
   byId("file").addEventListener("change", ({ target }) => {
     if (target.files.length) take(target.files[0]);
@@ -27,7 +27,7 @@ function mark(event, over) {
   byId("drop").classList.toggle("over", over);
 }
 
-/** Offer the camera where there is one; `take(blob)` is called with the square in the middle of its picture. */
+/** Offer the camera where there is one; `take(blob)` is called with the square in the middle of its image. */
 export function offerCamera(take) {
   if (!navigator.mediaDevices?.getUserMedia) return; // there is none, or the page came by plain http
   const [dialog, finder] = [byId("camera-dialog"), byId("finder")];
@@ -35,9 +35,9 @@ export function offerCamera(take) {
   byId("camera").addEventListener("click", () => open(dialog, finder));
   byId("camera-close").addEventListener("click", () => dialog.close());
   byId("snap").addEventListener("click", async () => {
-    const picture = await snap(finder);
+    const image = await snap(finder);
     dialog.close();
-    take(picture);
+    take(image);
   });
   dialog.addEventListener("close", () => {
     for (const track of finder.srcObject?.getTracks() ?? []) track.stop();

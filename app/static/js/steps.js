@@ -3,11 +3,11 @@
 import { hasCapsules } from "./beside.js";
 import { byId, say } from "./dom.js";
 import { directionsOf } from "./handles.js";
-import { giveSample, giveStrokes } from "./intake.js";
+import { giveSample, giveStrokes } from "./input.js";
 import { choose, move, store, values } from "./session.js";
 import { text } from "./texts.js";
 
-const TICK = 60; // ms
+const TICK_MS = 60;
 const TICKS = 30; // of a movement there and back
 
 // What each step does, and where its result is to be seen.
@@ -16,7 +16,7 @@ const STEPS = [
   { words: "steps.others", place: "#capsules", act: () => choose(second()) },
   { words: "steps.pose", place: ".move", act: movePose },
   { words: "steps.decoder", place: ".move", act: () => move(values.seen.poses[values.chosen].map(() => 0)) },
-  { words: "steps.turn", place: "#turn-section", act: turnPicture },
+  { words: "steps.turn", place: "#turn-section", act: turnImage },
   { words: "steps.stranger", place: "#verdict", act: () => giveStrokes([STAR]) },
 ];
 
@@ -70,7 +70,7 @@ async function go(step) {
 
 const isCalm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
-/** Wait until there is an answer to the first step, where its picture is still asked about. */
+/** Wait until there is an answer to the first step, where its image is still asked about. */
 function isAnswered(step) {
   if (values.seen) return true;
   return new Promise((resolve) => {
@@ -107,7 +107,7 @@ function sway(slider, from, to) {
   moving = setInterval(() => {
     set(Math.sin((Math.PI * ++tick) / TICKS));
     if (tick >= TICKS) clearInterval(moving);
-  }, TICK);
+  }, TICK_MS);
 }
 
 function movePose() {
@@ -118,7 +118,7 @@ function movePose() {
   sway(slider, Number(slider.value), Number(slider.max));
 }
 
-function turnPicture() {
+function turnImage() {
   const [slider, by] = [byId("turn"), byId("turn-by")];
   if (by.value !== "rotation" && [...by.options].some(({ value }) => value === "rotation")) {
     by.value = "rotation";

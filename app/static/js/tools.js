@@ -29,7 +29,7 @@ function wear(theme) {
   byId("theme").setAttribute("aria-label", label);
 }
 
-/** Take the picture along to another language: `fragment()` is that of the state, or null where there is none. */
+/** Take the image along to another language: `fragment()` is that of the state, or null where there is none. */
 export function keepStateInLanguages(fragment) {
   byId("languages").addEventListener("click", ({ target }) => {
     if (target.lang) target.href = `?${withLanguage(target.lang)}${fragment() ?? location.hash}`;

@@ -1,18 +1,18 @@
-/** Turn the picture, and watch the pose turn: one question gives every step, and the hand goes through them. */
+/** Turn the image, and watch the pose turn: one question gives every step, and the hand goes through them. */
 
 import * as api from "./api.js";
 import { askBeside, markStep, showWays } from "./beside.js";
 import { byId, figure, make, say, shape } from "./dom.js";
 import { PROPERTIES, amountOf, directionsOf, propertyName, rate } from "./handles.js";
-import { Latest } from "./latest.js";
-import { asAskedAgain, queryOf } from "./look.js";
-import { reporter } from "./notice.js";
-import { bitmapOf, blank, paint } from "./pictures.js";
+import { LatestRequest } from "./latest-request.js";
+import { asAskedAgain, queryOf } from "./queries.js";
+import { reporter } from "./status-banner.js";
+import { bitmapOf, blank, paint } from "./images.js";
 import { store, values } from "./session.js";
 import { text } from "./texts.js";
 
 const STEPS = 25;
-const REST = 250; // ms
+const REST_MS = 250;
 const VIEW = { width: 240, height: 150, edge: 14 };
 
 const slider = byId("turn");
@@ -20,18 +20,18 @@ const choice = byId("turn-by");
 const canvas = byId("turn-input");
 let inSight = false;
 let due = 0;
-let found = null; // the answer for the picture and the property that are shown
+let found = null; // the answer for the image and the property that are shown
 
 export function keepTurning() {
-  const turning = new Latest(reporter("turn", { refused: forget }));
+  const turning = new LatestRequest(reporter("turn", { refused: forget }));
   const refresh = () => {
     clearTimeout(due);
     forget();
-    const { card, picture, seen, chosen } = values;
+    const { card, image, seen, chosen } = values;
     if (!seen) return turning.cancel();
     offer(card, chosen);
-    const asked = asAskedAgain(picture, seen);
-    if (inSight) due = setTimeout(() => turning.now((signal) => ask(card, asked, chosen, signal)), REST);
+    const asked = asAskedAgain(image, seen);
+    if (inSight) due = setTimeout(() => turning.now((signal) => ask(card, asked, chosen, signal)), REST_MS);
   };
   store.on(["seen", "chosen"], refresh);
   choice.addEventListener("change", refresh);
@@ -55,11 +55,11 @@ function offer(card, chosen) {
   choice.disabled = false;
 }
 
-async function ask(card, picture, chosen, signal) {
+async function ask(card, image, chosen, signal) {
   const by = choice.value;
   const question = { by, steps: STEPS, label: card.classes[chosen] };
   const [answer, beside] = await Promise.all([
-    api.transform(picture.blob, { ...queryOf(card, picture), ...question }, signal),
+    api.transform(image.blob, { ...queryOf(card, image), ...question }, signal),
     askBeside(card, question.label, question, signal),
   ]);
   const bitmaps = await Promise.all(
@@ -145,7 +145,7 @@ function place(circle, x, y) {
   return circle;
 }
 
-/** A hand on the picture itself: it turns about the middle, or moves as the hand moves. */
+/** A hand on the image itself: it turns about the middle, or moves as the hand moves. */
 function drag() {
   let start = null;
   const grip = ({ clientX, clientY }) => {
@@ -168,7 +168,7 @@ function drag() {
   for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, () => (start = null));
 }
 
-/** By what amount a hand has changed the picture that went from one place to another, in shares of its side. */
+/** By what amount a hand has changed the image that went from one place to another, in shares of its side. */
 function dragged(from, to) {
   const reach = found.steps.at(-1).amount;
   if (found.property === "rotation") {

@@ -2,15 +2,15 @@
 
 import * as api from "./api.js";
 import { byId, figure, make, say } from "./dom.js";
-import { Latest } from "./latest.js";
-import { reporter } from "./notice.js";
-import { COLOURS, blank, paint } from "./pictures.js";
+import { LatestRequest } from "./latest-request.js";
+import { reporter } from "./status-banner.js";
+import { COLOURS, blank, paint } from "./images.js";
 import { samplesFor } from "./samples.js";
 import { store, values } from "./session.js";
 import { text } from "./texts.js";
 
-const APART = 5; // pixels that each digit is moved from the middle
-const PAUSE = 1400; // ms from one iteration to the next
+const APART_PIXELS = 5; // pixels that each digit is moved from the middle
+const PAUSE_MS = 1400; // ms from one iteration to the next
 const START = ["3", "4"];
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -23,7 +23,7 @@ let timer = 0;
 let shown = null; // {name, answers, circles}: the model, and what it says of the two digits
 
 export function keepVotes() {
-  const asking = new Latest(reporter("votes", { refused: forget }));
+  const asking = new LatestRequest(reporter("votes", { refused: forget }));
   const refresh = () => {
     const card = routed();
     byId("votes-section").hidden = !card;
@@ -67,19 +67,19 @@ function offer() {
   });
 }
 
-/** Put both digits into one picture, and ask for the votes for each. */
+/** Put both digits into one image, and ask for the votes for each. */
 async function ask(card, signal) {
   stop();
   const samples = await samplesFor(card);
   const bitmaps = choices.map(({ value }) => samples.find(({ name }) => name === value)?.bitmap);
   if (!bitmaps.every(Boolean)) return forget();
-  const picture = await both(bitmaps, card.input);
+  const image = await both(bitmaps, card.input);
   const query = { model: card.name, preprocess: "none", method: "votes" };
   const answers = await Promise.all(
-    choices.map(({ value: label }) => api.explain(picture.blob, { ...query, label }, signal)),
+    choices.map(({ value: label }) => api.explain(image.blob, { ...query, label }, signal)),
   );
   signal.throwIfAborted();
-  paint(byId("votes-input"), picture.bitmap);
+  paint(byId("votes-input"), image.bitmap);
   shown = { name: card.name, answers, circles: circles(answers[0].grid, card.input) };
   slider.max = answers[0].iterations.length;
   slider.value = 1;
@@ -94,7 +94,7 @@ async function both(bitmaps, { width, height }) {
   const context = canvas.getContext("2d");
   context.fillRect(0, 0, width, height);
   context.globalCompositeOperation = "lighten";
-  bitmaps.forEach((bitmap, side) => context.drawImage(bitmap, side ? APART : -APART, 0));
+  bitmaps.forEach((bitmap, side) => context.drawImage(bitmap, side ? APART_PIXELS : -APART_PIXELS, 0));
   return { blob: await canvas.convertToBlob({ type: "image/png" }), bitmap: await createImageBitmap(canvas) };
 }
 
@@ -149,7 +149,7 @@ function run() {
     slider.value = Number(slider.value) + 1;
     showIteration();
     if (slider.value === slider.max) stop();
-  }, PAUSE);
+  }, PAUSE_MS);
 }
 
 function stop() {

@@ -8,7 +8,7 @@ import time
 import httpx
 import pytest
 
-from app.api.body_budget import SMALL_BODY, WINDOW_S, BodyBudget
+from app.api.body_budget import SMALL_BODY_BYTES, WINDOW_S, BodyBudget
 from app.errors import QueueFull
 from tests.app.server_process import Server
 
@@ -28,21 +28,21 @@ def begin_body(server: Server, stack: contextlib.ExitStack, megabytes: int) -> s
     return client
 
 
-def test_large_bodies_leave_room_for_small_ones() -> None:
+def test_large_bodies_leave_space_for_small_ones() -> None:
     budget = BodyBudget(100 * MEGABYTE)
     budget.used = 75 * MEGABYTE
-    budget.reserve(SMALL_BODY)
-    budget.reserve(SMALL_BODY // 2, SMALL_BODY // 2)
+    budget.reserve(SMALL_BODY_BYTES)
+    budget.reserve(SMALL_BODY_BYTES // 2, SMALL_BODY_BYTES // 2)
     with pytest.raises(QueueFull):
-        budget.reserve(SMALL_BODY + 1)
+        budget.reserve(SMALL_BODY_BYTES + 1)
     with pytest.raises(QueueFull):
-        budget.reserve(1, SMALL_BODY)
+        budget.reserve(1, SMALL_BODY_BYTES)
     budget.used = 100 * MEGABYTE
     with pytest.raises(QueueFull):
         budget.reserve(1)
 
 
-def test_unfinished_bodies_keep_no_picture_out_and_are_given_up(server: Server, seven: bytes) -> None:
+def test_unfinished_bodies_keep_no_image_out_and_are_given_up(server: Server, seven: bytes) -> None:
     """Ten of 20 MB once filled all space for 30 seconds, while readiness was green."""
     with contextlib.ExitStack() as stack:
         started = time.monotonic()

@@ -163,14 +163,14 @@ def test_the_log_has_one_line_a_request(server: Server) -> None:
 def test_an_error_inside_is_a_500_that_tells_nothing_and_a_log_that_tells_all(
     tmp_path: Path, seven: bytes
 ) -> None:
-    """A model whose weights are infinite answers with lengths that are not finite: an unforeseen error."""
+    """A model whose weights are infinite answers with lengths that are not finite: an unexpected error."""
     write_tiny_model(tmp_path / "models" / "mnist", spread=float("inf"))
     with serving(tmp_path / "log", models=tmp_path / "models", log_format="json") as running:
         response = running.client.post("/classify", files={"file": seven}, headers={"X-Request-ID": "boom"})
         problem = assert_problem(response, 500, "the log has it")
         assert "finite" not in response.text
         assert running.client.get("/health/ready").status_code == 200
-    (line,) = [line for line in running.log.read_text().splitlines() if '"unforeseen error"' in line]
+    (line,) = [line for line in running.log.read_text().splitlines() if '"unexpected error"' in line]
     entry = json.loads(line)
     assert entry["request_id"] == problem["request_id"] == "boom"
     assert entry["level"] == "error"
@@ -204,15 +204,15 @@ def test_readiness_turns_red_where_a_graph_fails_and_green_where_it_runs_again(
     assert [event["graph"] for event in events if event["event"] == "a graph runs again"] == [failed["graph"]]
 
 
-def test_a_client_that_leaves_amid_its_body_harms_nobody(server: Server) -> None:
+def test_a_client_that_leaves_during_its_body_harms_no_other(server: Server) -> None:
     for _ in range(5):
         with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port or 0)) as connection:
             connection.sendall(
                 b"POST /classify HTTP/1.1\r\nHost: x\r\nX-Request-ID: leaver\r\nContent-Type: image/png\r\n"
-                b"Content-Length: 5000\r\n\r\nhalf a pict"
+                b"Content-Length: 5000\r\n\r\nhalf an image"
             )
     assert server.client.get("/health/ready").status_code == 200
-    assert "unforeseen" not in server.log.read_text()
+    assert "unexpected error" not in server.log.read_text()
 
 
 def test_the_playground_is_made_of_files_of_this_host(client: httpx.Client) -> None:
@@ -270,7 +270,7 @@ def test_behind_a_path_that_a_proxy_takes_off_the_document_says_where_the_routes
         app = create_app(Settings(models=tiny_models, device="cpu", root_path="/digits"))
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return await client.get("/openapi.json"), await client.post("/pictures/classify")
+            return await client.get("/openapi.json"), await client.post("/images/classify")
 
     document, wrong = asyncio.run(ask())
     assert document.json()["servers"] == [{"url": "/digits"}]

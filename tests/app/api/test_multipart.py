@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.multipart import Form, plain_files, plain_picture
+from app.api.multipart import Form, plain_files, plain_image_file
 from app.errors import BadRequest
 from tests.app.both_ways import both_ways
 from tests.app.server_process import Server, assert_problem, png, serving
@@ -25,15 +25,15 @@ LIMIT = 4096
 
 @pytest.fixture(scope="module")
 def small_server(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that reads bodies of at most 4,096 bytes and pictures of at most 1,000 pixels."""
+    """A server that reads bodies of at most 4,096 bytes and images of at most 1,000 pixels."""
     log = tmp_path_factory.mktemp("small") / "log"
     with serving(log, models=tiny_models, max_upload=LIMIT, max_pixels=1000) as running:
         yield running
 
 
-def padded(picture: bytes, size: int) -> bytes:
-    """The picture with bytes after its end, which decoders do not read."""
-    return picture + bytes(size - len(picture))
+def padded(image: bytes, size: int) -> bytes:
+    """The image with bytes after its end, which decoders do not read."""
+    return image + bytes(size - len(image))
 
 
 def in_pieces(body: bytes, size: int = 1000) -> Iterator[bytes]:
@@ -226,6 +226,6 @@ def test_a_body_of_nothing_but_boundaries_is_no_work(boundary: str) -> None:
     line = b"--" + boundary.encode() + b"\r\n" * (boundary == "b")
     body = line * (20_000_000 // len(line))
     started = time.process_time()
-    assert plain_picture(f"multipart/form-data; boundary={boundary}", body) is None
+    assert plain_image_file(f"multipart/form-data; boundary={boundary}", body) is None
     assert plain_files(body, boundary.encode(), 256) is None
     assert time.process_time() - started < 0.1

@@ -21,7 +21,7 @@ HEAD = b"POST /classify?verify=false HTTP/1.1\r\nHost: x\r\nContent-Type: image/
 
 @contextlib.contextmanager
 def busy(server: Server) -> Iterator[None]:
-    """The only place of the service is taken for a while, by a picture that takes long to read."""
+    """The only place of the service is taken for a while, by an image that takes long to read."""
     pixels = np.zeros((6900, 6900, 4), np.uint8)
     pixels[1000:5000, 3000:3400] = 255
     with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=server.url, timeout=60) as client:
@@ -31,7 +31,7 @@ def busy(server: Server) -> Iterator[None]:
                 lambda: other.post("/decode", json={"label": 1, "pose": [0.0] * 16}).status_code == 503
             )
         yield
-        assert not answer.done(), "the picture was read sooner than the test was over"
+        assert not answer.done(), "the image was read sooner than the test was over"
         assert answer.result().status_code == 200
 
 
@@ -43,10 +43,10 @@ def one_place(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         yield running
 
 
-def ask(server: Server, picture: bytes, **headers: str) -> tuple[int, dict[str, str], bytes]:
+def ask(server: Server, image: bytes, **headers: str) -> tuple[int, dict[str, str], bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
     with contextlib.closing(connection):
-        connection.request("POST", "/classify", picture, {"Content-Type": "image/png", **headers})
+        connection.request("POST", "/classify", image, {"Content-Type": "image/png", **headers})
         answer = connection.getresponse()
         return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
 
@@ -89,7 +89,7 @@ def test_refusals_are_counted_and_logged_with_the_client_behind_a_proxy(
 def test_who_has_waited_for_the_longest_time_is_refused_while_probes_are_answered(
     tiny_models: Path, tmp_path: Path, seven: bytes
 ) -> None:
-    """Three batches of large pictures are all the work that there may be at a time, and a fourth one waits."""
+    """Three batches of large images are all the work that there may be at a time, and a fourth one waits."""
     pixels = np.zeros((2400, 2400, 3), np.uint8)
     pixels[400:1800, 1000:1200] = 255
     files = [("file", png(pixels))] * 20
@@ -146,10 +146,12 @@ def test_a_client_that_leaves_the_line_leaves_no_trace(
     request = HEAD + b"Content-Length: %d\r\n\r\n" % len(seven) + seven
     with serving(tmp_path / "log", models=tiny_models, max_queue=400) as running:
         for _ in range(5):  # 1,500 requests, of which 400 may be there at a time
-            crowd = [socket.create_connection(("127.0.0.1", running.port), timeout=30) for _ in range(300)]
-            for connection in crowd:
+            connections = [
+                socket.create_connection(("127.0.0.1", running.port), timeout=30) for _ in range(300)
+            ]
+            for connection in connections:
                 connection.sendall(request)
-            for connection in crowd:
+            for connection in connections:
                 connection.close()
         wait_until(lambda: ask(running, seven)[0] == 200)
         pattern = r'capsnet_queue_items\{model="",stage="admission"\} 0\.0'

@@ -69,7 +69,7 @@ def test_a_bucket_is_one_that_fills_evenly(rate: Rate, pauses: list[float]) -> N
         assert (allowance.retry == 0) == allowance.granted
 
 
-def test_whoever_waits_as_told_is_let_in() -> None:
+def test_a_client_that_waits_as_told_is_admitted() -> None:
     now = 0.0
     buckets = RateLimiter(Rate(7, 60), clock=lambda: now)
     for _ in range(7):

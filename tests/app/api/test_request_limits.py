@@ -166,7 +166,7 @@ def test_a_form_of_countless_parts_is_not_read_to_its_end(server: Server) -> Non
 
 
 def begin(server: Server, declared: int, sent: bytes) -> socket.socket:
-    """A connection on which a picture of `declared` bytes has begun to come."""
+    """A connection on which an image of `declared` bytes has begun to come."""
     connection = socket.create_connection(("127.0.0.1", server.port), timeout=20)
     head = "POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: {}\r\n\r\n"
     connection.sendall(head.format(declared).encode() + sent)
@@ -192,7 +192,7 @@ def test_a_body_that_does_not_come_is_408_and_its_connection_closed(
         assert running.client.post("/classify", files={"file": seven}).status_code == 200
 
 
-def test_bodies_have_room_for_so_many_bytes_together(tiny_models: Path, tmp_path: Path, seven: bytes) -> None:
+def test_all_bodies_share_a_limit_of_bytes(tiny_models: Path, tmp_path: Path, seven: bytes) -> None:
     """Space for ten bodies of the largest size; what clients promise and do not send takes none."""
     size = 200_000
     with serving(tmp_path / "log", models=tiny_models, max_upload=size) as running:
@@ -217,15 +217,15 @@ def test_bodies_have_room_for_so_many_bytes_together(tiny_models: Path, tmp_path
         wait_until(lambda: ask().status_code == 200)
 
 
-def test_large_pictures_take_turns_and_small_ones_pass(server: Server, seven: bytes) -> None:
+def test_large_images_take_turns_and_small_ones_pass(server: Server, seven: bytes) -> None:
     pixels = np.zeros((3600, 3600), np.uint8)
     pixels[900:2700, 1700:1900] = 255
     large = png(pixels)  # 13 megapixels
     done: list[str] = []
 
-    def ask(name: str, picture: bytes) -> None:
+    def ask(name: str, image: bytes) -> None:
         with httpx.Client(base_url=server.url, timeout=60) as client:
-            assert client.post("/classify?verify=false", files={"file": picture}).status_code == 200
+            assert client.post("/classify?verify=false", files={"file": image}).status_code == 200
         done.append(name)
 
     with ThreadPoolExecutor(6) as pool:

@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
         "css/b.css": b"b { top: 0 }\n",
         "js/main.js": b'import { A } from "./a.js";\nconsole.log(A);\n',
         "js/a.js": b"export const A = 1;\n",
-        "picture.png": bytes(range(256)) * 20,
+        "image.png": bytes(range(256)) * 20,
     }
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -86,7 +86,7 @@ def test_the_page_links_one_script_and_one_style_sheet(playground: Playground) -
 
 
 def test_a_file_under_the_hash_may_be_kept_for_ever(playground: Playground, small: Small) -> None:
-    for name in ("js/main.js", "js/a.js", "js/bundle.js", "css/bundle.css", "picture.png"):
+    for name in ("js/main.js", "js/a.js", "js/bundle.js", "css/bundle.css", "image.png"):
         reply = small.get(f"/static/{playground.version}/{name}")
         assert reply.headers["cache-control"] == FOREVER == "public, max-age=31536000, immutable"
     assert small.get("/static/js/main.js").headers["cache-control"] == "no-cache"
@@ -118,8 +118,8 @@ def test_text_is_compressed_for_those_who_take_it(playground: Playground, small:
     assert plain.headers["content-type"] == "text/css; charset=utf-8"
 
 
-def test_a_picture_is_sent_as_it_is(small: Small, folder: Path) -> None:
-    (folder / "picture.png").write_bytes(gzip.compress(PAGE * 20) * 20)
+def test_an_image_is_sent_as_it_is(small: Small, folder: Path) -> None:
+    (folder / "image.png").write_bytes(gzip.compress(PAGE * 20) * 20)
     reply = small.get("/static/icon.svg")
     assert "content-encoding" not in reply.headers
     assert reply.headers["content-type"] == "image/svg+xml"

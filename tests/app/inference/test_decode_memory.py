@@ -1,4 +1,4 @@
-"""The memory in which pictures are decoded: what formats take, and one budget for all that decode."""
+"""The memory in which images are decoded: what formats take, and one budget for all that decode."""
 
 import contextlib
 import fcntl
@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from app.errors import ContentTooLarge, QueueFull
-from app.inference.decode_memory import MOST_WITHOUT_WAITING, UNCOUNTED, DecodeMemory
+from app.inference.decode_memory import MOST_BYTES_WITHOUT_WAITING, UNCOUNTED_BYTES, DecodeMemory
 from app.server.shared_memory import shared_numbers
 from benchmarks.load.servers import processes_of
 from capsnet.preprocessing import image_file
@@ -32,8 +32,8 @@ FORMATS = [
 ]  # fmt: skip
 
 
-def picture(kind: str, mode: str, side: int) -> bytes:
-    """A blank picture: few bytes, however many pixels; a narrow one is a pixel wide."""
+def blank_image(kind: str, mode: str, side: int) -> bytes:
+    """A blank image: few bytes, however many pixels; a narrow one is a pixel wide."""
     size = (1, side * side) if kind == "narrow PNG" else (side, side)
     image = Image.new("RGB", size).convert(mode) if mode == "P" else Image.new(mode, size)
     file = io.BytesIO()
@@ -46,9 +46,9 @@ def picture(kind: str, mode: str, side: int) -> bytes:
 
 def measure() -> None:
     """Print for each format what it claims and what it takes, in bytes; run in a process of its own."""
-    image_file.read(picture("WebP", "RGB", 64), enough=56, grey=False)  # which loads things once
+    image_file.read(blank_image("WebP", "RGB", 64), enough=56, grey=False)  # which loads things once
     for kind, mode in FORMATS:
-        data, claims = picture(kind, mode, SIDE), [0]
+        data, claims = blank_image(kind, mode, SIDE), [0]
         gc.collect()
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins at what there is now
         before = memory_now("VmRSS")
@@ -63,7 +63,7 @@ def memory_now(key: str) -> int:
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs /proc")
 def test_a_decoding_takes_at_most_what_it_claims() -> None:
-    """And not much less, or pictures would be refused for nothing."""
+    """And not much less, or images would be refused for nothing."""
     command = [sys.executable, "-c", f"from {__name__} import measure; measure()"]
     result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=240)
     lines = [line.split() for line in result.stdout.splitlines()]
@@ -76,8 +76,8 @@ def test_a_decoding_takes_at_most_what_it_claims() -> None:
 
 def test_a_jpeg_of_one_component_a_scan_is_kept_whole_like_a_progressive_one() -> None:
     claims: list[int] = []
-    data = picture("progressive JPEG", "RGB", 800)
-    for each in (picture("JPEG", "RGB", 800), data):
+    data = blank_image("progressive JPEG", "RGB", 800)
+    for each in (blank_image("JPEG", "RGB", 800), data):
         image_file.read(each, enough=56, grey=True, claim=claims.append)
     assert claims[1] - claims[0] == 2 * 3 * 800 * 800
 
@@ -85,14 +85,14 @@ def test_a_jpeg_of_one_component_a_scan_is_kept_whole_like_a_progressive_one() -
 def test_what_is_small_claims_nothing_and_what_is_large_goes_to_the_thread_that_waits() -> None:
     memory = DecodeMemory(400_000_000, 0.0)
     with memory.claim(may_wait=False) as claim:
-        claim(UNCOUNTED)
+        claim(UNCOUNTED_BYTES)
         assert memory.used == 0
-        claim(MOST_WITHOUT_WAITING)
-        assert memory.used == MOST_WITHOUT_WAITING
-        claim(UNCOUNTED + 1)  # the second decoding of one picture, when the first one is over
-        assert memory.used == MOST_WITHOUT_WAITING
+        claim(MOST_BYTES_WITHOUT_WAITING)
+        assert memory.used == MOST_BYTES_WITHOUT_WAITING
+        claim(UNCOUNTED_BYTES + 1)  # the second decoding of one image, when the first one is over
+        assert memory.used == MOST_BYTES_WITHOUT_WAITING
         with pytest.raises(ImageTooLarge):
-            claim(MOST_WITHOUT_WAITING + 1)
+            claim(MOST_BYTES_WITHOUT_WAITING + 1)
     assert memory.used == 0
 
 
@@ -146,9 +146,9 @@ def test_workers_count_together_and_one_that_dies_takes_its_lock_with_it() -> No
 
 
 def test_a_service_decodes_within_its_budget(tiny_models: Path, tmp_path: Path) -> None:
-    """Pictures of a hundred bytes and 25 megapixels each, several at a time, and one that never fits."""
+    """Images of a hundred bytes and 25 megapixels each, several at a time, and one that never fits."""
     budget = 450_000_000
-    heavy, hopeless = picture("WebP", "RGB", 5000), picture("WebP", "RGB", 6000)
+    heavy, hopeless = blank_image("WebP", "RGB", 5000), blank_image("WebP", "RGB", 6000)
     assert len(heavy) < 50_000
     with serving(tmp_path / "log", models=tiny_models, decode_memory=budget) as running:
 
@@ -166,7 +166,7 @@ def test_a_service_decodes_within_its_budget(tiny_models: Path, tmp_path: Path) 
 
 
 def _six_at_once(tiny_models: Path, folder: Path, data: bytes) -> tuple[list[int], float]:
-    """Statuses and largest memory of two workers, megabytes, while six clients send a picture at once."""
+    """Statuses and largest memory of two workers, megabytes, while six clients send an image at once."""
     with serving(folder / "log", models=tiny_models, workers=2) as running:
         peak, done = [0], threading.Event()
 
@@ -184,7 +184,7 @@ def _six_at_once(tiny_models: Path, folder: Path, data: bytes) -> tuple[list[int
             statuses = list(asked)
         done.set()
         watching.join()
-        assert httpx.post(url, files={"file": picture("PNG", "L", 28)}, timeout=60).status_code == 200
+        assert httpx.post(url, files={"file": blank_image("PNG", "L", 28)}, timeout=60).status_code == 200
     return statuses, max(peak) / 2**20
 
 
@@ -202,11 +202,11 @@ def memory_of_all(first: int) -> int:
 @pytest.mark.parametrize(
     ("kind", "mode", "side"), [("WebP", "RGB", 5500), ("WebP", "RGB", 7000), ("narrow PNG", "L", 6500)]
 )
-def test_six_heavy_pictures_at_once_to_two_workers_stay_within_the_container(
+def test_six_heavy_images_at_once_to_two_workers_stay_within_the_container(
     kind: str, mode: str, side: int, tiny_models: Path, tmp_path: Path
 ) -> None:
     """By the default settings, and the least memory that the compose file gives a container: 1 GB."""
-    statuses, peak = _six_at_once(tiny_models, tmp_path, picture(kind, mode, side))
+    statuses, peak = _six_at_once(tiny_models, tmp_path, blank_image(kind, mode, side))
     assert set(statuses) <= {200, 413, 503}
     assert peak < 900
     print(f"{kind} {side}: {peak:.0f} MB, {sorted(set(statuses))}")

@@ -71,15 +71,15 @@ def test_place_puts_each_pose_into_its_row() -> None:
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (2, "LA"), (3, "RGB")])
-def test_a_sheet_has_its_pictures_row_by_row(channels: int, mode: str) -> None:
+def test_a_sheet_has_its_images_row_by_row(channels: int, mode: str) -> None:
     levels = np.random.default_rng(0).integers(0, 256, (6, channels, 4, 5), np.uint8)
     with Image.open(io.BytesIO(sheet(list(levels / np.float32(255)), columns=3))) as image:
         assert (image.mode, image.size) == (mode, (15, 8))
         pixels = np.asarray(image).reshape(8, 15, channels)
-    for index, picture in enumerate(levels):
+    for index, level in enumerate(levels):
         row, column = divmod(index, 3)
         found = pixels[4 * row : 4 * row + 4, 5 * column : 5 * column + 5]
-        assert np.array_equal(found, picture.transpose(1, 2, 0))
+        assert np.array_equal(found, level.transpose(1, 2, 0))
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (2, "LA"), (3, "RGB")])

@@ -98,7 +98,7 @@ def test_unknown_paths_and_methods_make_no_series(client: httpx.Client) -> None:
     assert {"/models/{name}", "unmatched", "/docs/assets"} <= labels_of(client, "route")
     assert labels_of(client, "method") <= app_metrics.METHODS | {"other"}
     # Statuses that a route had not had yet, and no more.
-    assert len(numbers(client)) - before <= 5 * (len(app_metrics.REQUEST_BUCKETS) + 4)
+    assert len(numbers(client)) - before <= 5 * (len(app_metrics.REQUEST_BUCKETS_S) + 4)
 
 
 def test_models_build_and_process_are_told(client: httpx.Client) -> None:
@@ -150,7 +150,7 @@ def test_refusals_are_counted_by_reason(tiny_models: Path, tmp_path: Path, seven
     assert (tmp_path / "log").read_text() == ""  # at the level `warning`, requests are not logged
 
 
-def test_openmetrics_is_given_to_whoever_asks_for_it(client: httpx.Client) -> None:
+def test_openmetrics_is_given_to_clients_that_ask_for_it(client: httpx.Client) -> None:
     answer = client.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
     assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     names = {family.name for family in parse_openmetrics(answer.text)}  # type: ignore[no-untyped-call]
@@ -199,7 +199,7 @@ def test_processes_that_share_a_folder_answer_for_one_another(
 
 
 def test_who_asks_very_often_is_told_the_same_again(tiny_models: Path, tmp_path: Path) -> None:
-    """Any client may read the metrics, and to collect them takes as long as many pictures."""
+    """Any client may read the metrics, and to collect them takes as long as many images."""
     pattern = re.compile(r'capsnet_http_requests_total\{method="GET",route="/metrics",status="200"\} (\S+)')
     with serving(tmp_path / "log", models=tiny_models) as running:
         started = time.monotonic()

@@ -109,7 +109,7 @@ def test_a_trace_that_a_client_began_goes_on_through_the_queues(
     assert "trace_id" not in next(line for line in lines if line.get("path") == "/metrics")
 
 
-def test_a_collector_that_is_gone_holds_nobody_up(
+def test_a_collector_that_is_gone_delays_no_request(
     tiny_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")

@@ -169,7 +169,9 @@ def test_an_answer_that_is_owed_comes_before_a_refusal(server: Server, seven: by
     assert data.count(b"HTTP/1.1 400 ") == 1
 
 
-def test_an_answer_that_nobody_reads_is_given_up(tiny_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_no_client_reads_is_given_up(
+    tiny_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(client_transport, "UNREAD_CHECK_S", 0.3)
 
     async def scenario(last: bool) -> float:

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.api.multipart import plain_picture
+from app.api.multipart import plain_image_file
 from app.errors import InvalidImage
-from app.server.fast_path import LONGEST_BODY
+from app.server.fast_path import LONGEST_BODY_BYTES
 from app.server.http_head import encode_response, read_head
 from app.server.protocol import FAST_PATH_WAIT_S
 from benchmarks.http_fuzz import Parsed
@@ -68,9 +68,9 @@ class Client:
         return self.answer()
 
 
-def form(picture: bytes) -> tuple[bytes, str]:
+def form(image: bytes) -> tuple[bytes, str]:
     head = b'--xyz\r\nContent-Disposition: form-data; name="file"; filename="7.png"\r\n\r\n'
-    return head + picture + b"\r\n--xyz--\r\n", "multipart/form-data; boundary=xyz"
+    return head + image + b"\r\n--xyz--\r\n", "multipart/form-data; boundary=xyz"
 
 
 @pytest.mark.parametrize(
@@ -87,8 +87,8 @@ def form(picture: bytes) -> tuple[bytes, str]:
     ],
 )
 def test_both_ways_answer_alike(server: Server, seven: bytes, path: str, status: int) -> None:
-    for body, media in ((seven, "image/png"), form(seven), (b"no picture", "application/octet-stream")):
-        expected = 400 if body == b"no picture" and status == 200 else status
+    for body, media in ((seven, "image/png"), form(seven), (b"no image", "application/octet-stream")):
+        expected = 400 if body == b"no image" and status == 200 else status
         with Client(server) as client:
             fast, long = (
                 client.ask(request(body, f"X-Request-ID: abc\r\n{more}", path, media))
@@ -116,7 +116,7 @@ def test_a_request_may_come_in_pieces(server: Server, seven: bytes) -> None:
 
 def test_requests_behind_each_other_are_answered_in_their_order(server: Server, seven: bytes) -> None:
     slow = png(np.zeros((2000, 2000), np.uint8))
-    assert len(slow) < LONGEST_BODY
+    assert len(slow) < LONGEST_BODY_BYTES
     alive = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
     with Client(server) as client:
         client.socket.sendall(request(slow, "X-Request-ID: first\r\n"))
@@ -129,7 +129,7 @@ def test_requests_behind_each_other_are_answered_in_their_order(server: Server, 
 
 
 def test_what_comes_behind_a_body_is_the_next_request(server: Server, seven: bytes) -> None:
-    """A decoder of pictures would not mind a request behind its picture, but its client waits for an answer."""
+    """A decoder of images would not mind a request behind its image, but its client waits for an answer."""
     names = ["one", "two", "three"]
     alive = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
     together = b"".join(request(seven, f"X-Request-ID: {name}\r\n") for name in names) + alive
@@ -262,7 +262,7 @@ def test_it_is_counted_and_logged(logged: Server, seven: bytes) -> None:
 
 def test_who_leaves_is_not_waited_for(logged: Server, seven: bytes) -> None:
     slow = png(np.zeros((6900, 6900), np.uint8))
-    assert len(slow) < LONGEST_BODY
+    assert len(slow) < LONGEST_BODY_BYTES
     with Client(logged) as client:
         client.socket.sendall(request(slow, "X-Request-ID: gone\r\n"))
         time.sleep(0.05)
@@ -274,7 +274,9 @@ def test_who_leaves_is_not_waited_for(logged: Server, seven: bytes) -> None:
     assert "capsnet_http_requests_in_flight 1.0" in logged.client.get("/metrics").text
 
 
-def test_the_door_stands_before_it(tiny_models: Path, tmp_path: Path, seven: bytes) -> None:
+def test_authentication_and_limits_hold_on_the_fast_path(
+    tiny_models: Path, tmp_path: Path, seven: bytes
+) -> None:
     settings = {"api_keys": "secret", "rate_limit": "5/hour"}
     with serving(tmp_path / "log", models=tiny_models, **settings) as running, Client(running) as client:
         key = "Authorization: Bearer secret\r\n"
@@ -308,7 +310,7 @@ def test_the_door_stands_before_it(tiny_models: Path, tmp_path: Path, seven: byt
     ],
 )
 def test_only_a_plain_body_is_taken(media: str, body: bytes, expected: bytes | None) -> None:
-    assert plain_picture(media, body) == expected
+    assert plain_image_file(media, body) == expected
 
 
 pieces = st.sampled_from(

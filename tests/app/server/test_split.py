@@ -19,15 +19,15 @@ PAUSE_S = 0.001
 
 def streams() -> dict[str, bytes]:
     """A few requests on one connection, the last of which closes it."""
-    picture = png(np.zeros((SIZE, SIZE), np.uint8))
-    form = b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n' + picture + b"\r\n--b--\r\n"
+    image = png(np.zeros((SIZE, SIZE), np.uint8))
+    form = b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n' + image + b"\r\n--b--\r\n"
     post = b"POST /classify HTTP/1.1\r\nHost: x\r\nX-Request-ID: a\r\nContent-Type: %b\r\n"
     multipart = post % b"multipart/form-data; boundary=b"
     last = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Request-ID: z\r\nConnection: close\r\n\r\n"
-    chunks = b"%x\r\n%b\r\n0\r\nX-Trailer: t\r\n\r\n" % (len(picture), picture)
+    chunks = b"%x\r\n%b\r\n0\r\nX-Trailer: t\r\n\r\n" % (len(image), image)
     return {
         "form": multipart + b"Content-Length: %d\r\n\r\n" % len(form) + form + last,
-        "body": post % b"image/png" + b"Content-Length: %d\r\n\r\n" % len(picture) + picture + last,
+        "body": post % b"image/png" + b"Content-Length: %d\r\n\r\n" % len(image) + image + last,
         "chunks": post % b"image/png" + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + last,
         "refused": post % b"text/plain" + b"Content-Length: 4\r\n\r\ndata" + last,
     }

@@ -351,7 +351,7 @@ def is_up(port: int) -> bool:
     return False
 
 
-def test_a_full_folder_for_temporary_files_kills_nobody(tiny_models: Path, tmp_path: Path) -> None:
+def test_a_full_folder_for_temporary_files_kills_no_worker(tiny_models: Path, tmp_path: Path) -> None:
     """In a file system of its own, of 64 kB: the metrics of one worker need three times as much."""
     service = f"{sys.executable} -m app"
     script = f"mount -t tmpfs -o size=64k none {tmp_path} && TMPDIR={tmp_path} exec {service}"

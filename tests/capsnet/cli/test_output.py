@@ -85,7 +85,7 @@ def test_a_terminal_gets_a_table(server: Server, folder: Path) -> None:
     assert status == ExitCode.SOME_FAILED
     headings = next(line for line in shown.splitlines() if line.strip())
     assert headings.split() == ["file", "class", "length", "distance", "accepted", "problem"]
-    assert "not a picture" in " ".join(shown.split())
+    assert "not an image" in " ".join(shown.split())
 
 
 def test_a_table_in_a_file_is_as_wide_as_it_must_be(server: Server) -> None:

@@ -161,7 +161,7 @@ def test_an_error_carries_the_fields_of_the_problem(connection: Client, seven: b
     assert error.errors[0]["value"] == "99"
     assert error.detail == str(error)
     assert error.request_id
-    with pytest.raises(CapsnetError, match="not a picture") as broken:
+    with pytest.raises(CapsnetError, match="not an image") as broken:
         connection.classify(b"no image")
     assert broken.value.as_problem()["type"] == "urn:problem-type:capsnet:not-an-image"
     with pytest.raises(CapsnetError, match=r"nowhere\.png: No such file") as missing:

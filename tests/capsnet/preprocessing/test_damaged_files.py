@@ -1,4 +1,4 @@
-"""Files that mean harm: a picture or a refusal, soon, and in little memory."""
+"""Files that mean harm: an image or a refusal, soon, and in little memory."""
 
 import struct
 import subprocess
@@ -104,7 +104,7 @@ def test_a_png_of_very_many_chunks_is_refused() -> None:
 
 
 def test_bytes_behind_the_end_of_a_jpeg_are_no_scans() -> None:
-    """Cameras append films to their pictures, in which any two bytes may stand."""
+    """Cameras append films to their images, in which any two bytes may stand."""
     sound = WHOLE["JPEG"]
     film = b"\xff\xda" * 1000
     assert np.array_equal(decode(sound + film, MNIST), decode(sound, MNIST))
@@ -126,7 +126,7 @@ def test_a_jpeg_of_markers_alone_is_soon_refused() -> None:
 
 @pytest.mark.parametrize("name", ["PNG", "palette PNG", "16-bit PNG", "1-bit PNG"])
 def test_a_png_with_one_bit_of_its_pixels_flipped_is_refused(name: str) -> None:
-    """Pillow takes it, with other pixels: the answer would be the class of a picture that no client sent."""
+    """Pillow takes it, with other pixels: the answer would be the class of an image that no client sent."""
     whole = WHOLE[name]
     start = whole.index(b"IDAT") + 4
     end = start + int.from_bytes(whole[start - 8 : start - 4])
@@ -145,7 +145,7 @@ def test_an_absurd_size_is_refused(size: tuple[int, int]) -> None:
         decode(declared(*size), MNIST)
 
 
-def test_a_size_without_its_pixels_is_refused_in_the_memory_of_one_picture() -> None:
+def test_a_size_without_its_pixels_is_refused_in_the_memory_of_one_image() -> None:
     data = declared(7000, 7000)
     with pytest.raises(NotAnImage):
         decode(data, MNIST)

@@ -34,7 +34,7 @@ def test_closing_fills_what_is_narrow_and_leaves_what_is_wide() -> None:
     shadow = np.where(np.arange(90) < 40, 200, 120)
     np.testing.assert_array_equal(morphological_closing(values, 15), np.broadcast_to(shadow, (60, 90)))
     narrow = np.full((9, 9), 200, np.uint8)
-    narrow[:, :2] = 10  # as wide as a table is, if the picture went on
+    narrow[:, :2] = 10  # as wide as a table is, if the image went on
     np.testing.assert_array_equal(morphological_closing(narrow, 5), narrow)
 
 
@@ -84,7 +84,7 @@ def test_ruled_lines_go_and_strokes_stay(slope: float) -> None:
     clean = remove_ruled_lines(ruled, 0.06)
     stroke = ink > 0.3
     assert (clean[~stroke] > 0.06).mean() < 0.3 * (ruled[~stroke] > 0.06).mean()
-    # The corners remain, where a line crosses too little of the picture to be told from a stroke.
+    # The corners remain, where a line crosses too little of the image to be told from a stroke.
     assert (clean[stroke] > 0.2).mean() > 0.9
 
 
@@ -167,7 +167,7 @@ def test_widening_draws_a_disc_around_a_point() -> None:
     np.testing.assert_array_equal(dilate(point, 6.0) > 0, x * x + y * y <= 36)
 
 
-def test_a_hairline_across_a_large_picture_is_widened() -> None:
+def test_a_hairline_across_a_large_image_is_widened() -> None:
     hair = np.zeros((480, 300), np.float32)
     hair[:, 150] = hair[0] = 1
     box = normalize_stroke_width(hair, 20, 20)

@@ -199,7 +199,7 @@ def test_what_is_crossed_out_becomes_blank_only_among_digits() -> None:
 
 def test_edges_of_a_table_are_no_digit_but_a_seven_in_a_close_crop_is() -> None:
     table = np.zeros((200, 200), np.float32)
-    for side in (table, table.T):  # the grain of its wood reaches the picture's edge here and there
+    for side in (table, table.T):  # the grain of its wood reaches the image's edge here and there
         side[24:36, 24:] = 0.3
         side[:24, 24::16] = side[:24, 25::16] = side[:24, 26::16] = 0.3
     assert segment_digits(table, 0.0) is None
@@ -217,7 +217,7 @@ def test_a_one_that_touches_one_edge_is_no_line(column: int) -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(200, 150), (200, 480), (480, 360)])
-def test_a_one_that_nearly_fills_the_picture_is_no_line(height: int, width: int) -> None:
+def test_a_one_that_nearly_fills_the_image_is_no_line(height: int, width: int) -> None:
     one = np.zeros((height, width), np.float32)
     middle, half = round(0.6 * width), height // 26
     one[round(0.055 * height) : round(0.945 * height), middle - half : middle + half] = 0.8

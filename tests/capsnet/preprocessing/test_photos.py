@@ -1,4 +1,4 @@
-"""Pictures as people make them, read by the model that ships: few of each kind (all: docs/pictures.md)."""
+"""Images as people make them, read by the model that ships: few of each kind (all: docs/images.md)."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ OVERALL = 0.97
 
 @pytest.fixture(scope="module")
 def read_right(digits: DatasetPart) -> dict[str, np.ndarray]:
-    """Which pictures of each kind are read right, bool (n,)."""
+    """Which images of each kind are read right, bool (n,)."""
     pytest.importorskip("pillow_heif")
     model = open_variants(ROOT / "artifacts" / "mnist")[1]["fp32"]
     result = {}

@@ -65,7 +65,7 @@ def centre_of_mass(image: np.ndarray) -> tuple[float, float]:
     )
 
 
-# ------------------------------------------------------------------------ a picture of the network's own size
+# ------------------------------------------------------------------------ an image of the network's own size
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_every_test_row_is_the_same_array_as_a_png(name: str, spec: InputSpec, d
         assert np.array_equal(decode_uint8(encode(row[0], compress_level=1), spec), row)
 
 
-def test_a_bilevel_picture_is_read_with_its_polarity(digits: DatasetPart) -> None:
+def test_a_bilevel_image_is_read_with_its_polarity(digits: DatasetPart) -> None:
     strokes = digits.images[0, 0] > 127
     for drawn in (strokes, ~strokes):
         np.testing.assert_array_equal(decode_uint8(encode(drawn), MNIST)[0], strokes * np.uint8(255))
@@ -122,13 +122,13 @@ def test_cmyk_is_read(digits: DatasetPart) -> None:
 
 @pytest.mark.parametrize("shade", [0, 90, 255])
 @pytest.mark.parametrize("size", [(28, 28), (300, 200)])
-def test_an_empty_picture_is_black(shade: int, size: tuple[int, int]) -> None:
+def test_an_empty_image_is_black(shade: int, size: tuple[int, int]) -> None:
     for spec in (MNIST, FASHION):
         assert not decode(encode(Image.new("L", size, shade)), spec).any()
         assert not decode(encode(Image.new("RGBA", size, (shade, 0, 0, 0))), spec).any()
 
 
-# ------------------------------------------------------------------------------- pictures as people make them
+# ------------------------------------------------------------------------------- images as people make them
 
 
 def test_ink_on_paper_under_uneven_light_is_the_digit(digits: DatasetPart) -> None:
@@ -222,7 +222,7 @@ def test_a_garment_on_white_keeps_its_greys_and_fills_the_frame(clothes: Dataset
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_turns_the_picture(orientation: int) -> None:
+def test_exif_turns_the_image(orientation: int) -> None:
     upright = np.zeros((32, 48, 3), np.uint8)
     upright[:16, :24] = (255, 0, 0)
     upright[16:, :24] = (0, 255, 0)
@@ -291,9 +291,7 @@ def test_an_unknown_way_is_refused() -> None:
 
 def test_other_formats_are_refused_and_the_allowed_ones_named() -> None:
     for data in (b"", b"hello"):
-        with pytest.raises(
-            NotAnImage, match=r"not a picture of an allowed format .PNG, JPEG, WebP, BMP, GIF"
-        ):
+        with pytest.raises(NotAnImage, match=r"not an image of an allowed format .PNG, JPEG, WebP, BMP, GIF"):
             decode(data, MNIST)
 
 
@@ -371,7 +369,7 @@ def answer(data: bytes, spec: InputSpec) -> np.ndarray | None:
 
 
 @pytest.mark.parametrize("kind", WHOLE)
-def test_a_picture_cut_anywhere_is_refused_or_complete(kind: str) -> None:
+def test_an_image_cut_anywhere_is_refused_or_complete(kind: str) -> None:
     whole = decode(WHOLE[kind], COLOUR)
     cut = [answer(WHOLE[kind][:length], COLOUR) for length in range(len(WHOLE[kind]))]
     assert all(seen is None or np.array_equal(seen, whole) for seen in cut)
@@ -383,7 +381,7 @@ def test_a_picture_cut_anywhere_is_refused_or_complete(kind: str) -> None:
 )  # what Pillow warns of in a damaged file is none of the caller's concern
 @given(st.data())
 @settings(max_examples=300, deadline=None)
-def test_a_damaged_picture_is_an_array_or_refused(data: st.DataObject) -> None:
+def test_a_damaged_image_is_an_array_or_refused(data: st.DataObject) -> None:
     damaged = bytearray(WHOLE[data.draw(st.sampled_from(sorted(WHOLE)))])
     for _ in range(data.draw(st.integers(1, 8))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
@@ -406,10 +404,10 @@ def test_any_bytes_are_an_array_or_refused(beginning: bytes, rest: bytes) -> Non
     st.integers(0, 2**32 - 1),
 )
 @settings(max_examples=200, deadline=None)
-def test_any_picture_of_any_size_is_an_array(mode: str, height: int, width: int, way: str, seed: int) -> None:
+def test_any_image_of_any_size_is_an_array(mode: str, height: int, width: int, way: str, seed: int) -> None:
     noise = np.random.default_rng(seed).integers(0, 256, (height, width, 4)).astype(np.uint8)
-    picture = Image.fromarray(noise[..., 0].astype(np.uint16) * 257 if mode == "I;16" else noise)
-    data = encode(picture if mode in ("I;16", "RGBA") else picture.convert("RGB").convert(mode))
+    image = Image.fromarray(noise[..., 0].astype(np.uint16) * 257 if mode == "I;16" else noise)
+    data = encode(image if mode in ("I;16", "RGBA") else image.convert("RGB").convert(mode))
     seen = decode(data, InputSpec(channels=1, height=28, width=28, preprocess="mnist"), preprocess=way)
     assert seen.shape == (1, 28, 28)
     assert np.isfinite(seen).all()
@@ -418,8 +416,8 @@ def test_any_picture_of_any_size_is_an_array(mode: str, height: int, width: int,
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (2, 3), (100_000, 2)])
 @pytest.mark.parametrize("way", WAYS)
 def test_absurd_shapes_are_read(size: tuple[int, int], way: str) -> None:
-    picture = Image.effect_noise(size, 60)
-    assert decode(encode(picture), MNIST, preprocess=way).shape == (1, 28, 28)
+    image = Image.effect_noise(size, 60)
+    assert decode(encode(image), MNIST, preprocess=way).shape == (1, 28, 28)
 
 
 def test_only_a_plain_png_of_the_own_small_size_is_quick(digits: DatasetPart) -> None:

@@ -1,4 +1,4 @@
-"""The commands as a user types them: a folder of pictures becomes a trained, exported and measured model."""
+"""The commands as a user types them: a folder of images becomes a trained, exported and measured model."""
 
 import csv
 import io
@@ -78,7 +78,7 @@ def run_alone(*words: str | Path) -> None:
 NAMES = {0: "zero", 1: "one", 7: "seven"}
 
 
-def write_pictures(folder: Path, digits: DatasetPart, rows: range) -> Path:
+def write_images(folder: Path, digits: DatasetPart, rows: range) -> Path:
     """Three classes of a user's own: PNG files in folders called after the digits."""
     for row in rows:
         if (label := int(digits.labels[row])) in NAMES:
@@ -88,29 +88,29 @@ def write_pictures(folder: Path, digits: DatasetPart, rows: range) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pictures(digits: DatasetPart, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def image_folder(digits: DatasetPart, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The training images."""
-    return write_pictures(tmp_path_factory.mktemp("own") / "pictures", digits, range(200))
+    return write_images(tmp_path_factory.mktemp("own") / "images", digits, range(200))
 
 
 @pytest.fixture(scope="module")
 def others(digits: DatasetPart, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Other pictures of the same classes."""
-    return write_pictures(tmp_path_factory.mktemp("own") / "others", digits, range(200, 300))
+    """Other images of the same classes."""
+    return write_images(tmp_path_factory.mktemp("own") / "others", digits, range(200, 300))
 
 
-def fit_words(pictures: Path, output: Path, *more: str) -> list[str | Path]:
+def fit_words(image_folder: Path, output: Path, *more: str) -> list[str | Path]:
     return [
-        "fit", "--dataset", f"folder:{pictures}", "--preprocess", "mnist", "--architecture", "efficient",
+        "fit", "--dataset", f"folder:{image_folder}", "--preprocess", "mnist", "--architecture", "efficient",
         "--primary-capsules", "12", "--epochs", "8", "--batch-size", "16", "--learning-rate", "3e-3", "--warmup", "5",
         "--ema", "0.9", "--augmentation", "shift", "--accelerator", "cpu", "--output", output, *more,
     ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def trained(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(image_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
-    run(*fit_words(pictures, folder))
+    run(*fit_words(image_folder, folder))
     return folder
 
 
@@ -134,7 +134,7 @@ def test_a_run_leaves_its_files(trained: Path) -> None:
     assert list((trained / "tensorboard").glob("events*"))
 
 
-def test_a_folder_of_pictures_becomes_a_model_that_knows_others(others: Path, exported: Path) -> None:
+def test_a_folder_of_images_becomes_a_model_that_knows_others(others: Path, exported: Path) -> None:
     card = ModelCard.load(exported)
     assert (card.name, card.version, card.classes) == ("mine", "3", ("one", "seven", "zero"))
     assert card.input.preprocess == "mnist"
@@ -165,15 +165,15 @@ def test_the_card_of_own_images_refuses_what_looks_otherwise(exported: Path) -> 
 
 
 def test_the_command_on_the_card_makes_the_same_weights(
-    pictures: Path, trained: Path, exported: Path, tmp_path: Path
+    image_folder: Path, trained: Path, exported: Path, tmp_path: Path
 ) -> None:
     card = (exported / "card.json").read_text()
-    assert str(pictures.parent) not in card
+    assert str(image_folder.parent) not in card
     made_by = str(json.loads(card)["training"]["command"])
-    assert f"--dataset folder:{pictures.name} " in made_by
+    assert f"--dataset folder:{image_folder.name} " in made_by
     assert " --primary-capsules 12 " in f"{made_by} "
     assert ModelCard.load(exported).config.primary_capsules == 12
-    words = made_by.replace(f"folder:{pictures.name}", f"folder:{pictures}").split()
+    words = made_by.replace(f"folder:{image_folder.name}", f"folder:{image_folder}").split()
     run(*words[3:], "--accelerator", "cpu", "--output", tmp_path)
     first, again = (read_tensors(folder / LAST)[0] for folder in (trained, tmp_path))
     assert all(torch.equal(first[name], again[name]) for name in first)
@@ -198,10 +198,10 @@ def test_evaluate_prints_a_table_and_json_and_stamps_the_card(
     assert metrics.dataset == "folder:others"
 
 
-def test_a_model_is_not_measured_on_what_it_was_trained_on(pictures: Path, exported: Path) -> None:
-    result = run("evaluate", exported, "--dataset", f"folder:{pictures}", "--write-card", status=1)
+def test_a_model_is_not_measured_on_what_it_was_trained_on(image_folder: Path, exported: Path) -> None:
+    result = run("evaluate", exported, "--dataset", f"folder:{image_folder}", "--write-card", status=1)
     assert "are the images that" in result.stderr
-    assert "name a folder of other pictures" in result.stderr
+    assert "name a folder of other images" in result.stderr
 
 
 def test_a_changed_graph_is_not_measured(others: Path, exported: Path, tmp_path: Path) -> None:
@@ -212,11 +212,11 @@ def test_a_changed_graph_is_not_measured(others: Path, exported: Path, tmp_path:
     assert "decoder.onnx: is not the file its card speaks of" in result.stderr
 
 
-def test_a_checkpoint_is_not_exported_with_other_pictures(
-    digits: DatasetPart, pictures: Path, trained: Path, tmp_path: Path
+def test_a_checkpoint_is_not_exported_with_other_images(
+    digits: DatasetPart, image_folder: Path, trained: Path, tmp_path: Path
 ) -> None:
     """The validation images, for parity and thresholds, would no longer be those that were held out."""
-    extra = pictures / "zero" / "extra.png"
+    extra = image_folder / "zero" / "extra.png"
     Image.fromarray(digits.images[3, 0]).save(extra)
     try:
         result = run("export", trained / "best.safetensors", "--output", tmp_path / "mine", status=1)
@@ -227,42 +227,44 @@ def test_a_checkpoint_is_not_exported_with_other_pictures(
 
 
 def test_a_further_stage_starts_from_the_weights_of_the_one_before(
-    pictures: Path, trained: Path, tmp_path: Path
+    image_folder: Path, trained: Path, tmp_path: Path
 ) -> None:
     best = trained / "best.safetensors"
     words = fit_words(
-        pictures, tmp_path, "--epochs", "1", "--learning-rate", "1e-9", "--start-from", str(best)
+        image_folder, tmp_path, "--epochs", "1", "--learning-rate", "1e-9", "--start-from", str(best)
     )
     run(*words)
     first, second = (read_tensors(path)[0] for path in (best, tmp_path / LAST))
     torch.testing.assert_close(first["digits.weight"], second["digits.weight"], atol=1e-5, rtol=0)
     _, header = read_tensors(tmp_path / LAST)
     assert header["provenance"]["command"].count("python -m training fit") == 2
-    refused = run(*fit_words(pictures, tmp_path / "x", "--seed", "5", "--start-from", str(best)), status=1)
+    refused = run(
+        *fit_words(image_folder, tmp_path / "x", "--seed", "5", "--start-from", str(best)), status=1
+    )
     assert "had other validation images" in refused.stderr
 
 
 def test_a_network_learns_from_a_teacher_who_has_not_seen_what_validates_it(
-    pictures: Path, trained: Path, tmp_path: Path
+    image_folder: Path, trained: Path, tmp_path: Path
 ) -> None:
     best = str(trained / "best.safetensors")
-    run(*fit_words(pictures, tmp_path, "--epochs", "1", "--teacher", best))
+    run(*fit_words(image_folder, tmp_path, "--epochs", "1", "--teacher", best))
     _, header = read_tensors(tmp_path / LAST)
     taught, taught_by = header["provenance"]["command"].split(" && ")[::-1]
     assert taught_by == read_tensors(trained / "best.safetensors")[1]["provenance"]["command"]
     assert taught.endswith(f" --teacher-weight 0.7 --teacher {trained.name}/best.safetensors")
-    refused = run(*fit_words(pictures, tmp_path / "x", "--seed", "5", "--teacher", best), status=1)
+    refused = run(*fit_words(image_folder, tmp_path / "x", "--seed", "5", "--teacher", best), status=1)
     assert "had other validation images" in refused.stderr
-    nobody = run(*fit_words(pictures, tmp_path / "x", "--teacher-weight", "0.5"), status=1)
-    assert "there is none" in nobody.stderr
+    unguided = run(*fit_words(image_folder, tmp_path / "x", "--teacher-weight", "0.5"), status=1)
+    assert "there is none" in unguided.stderr
     assert not (tmp_path / "x").exists()
 
 
 def test_a_run_starts_from_an_exported_model(
-    pictures: Path, trained: Path, exported: Path, tmp_path: Path
+    image_folder: Path, trained: Path, exported: Path, tmp_path: Path
 ) -> None:
     words = ("--epochs", "1", "--learning-rate", "1e-9", "--start-from", str(exported))
-    run(*fit_words(pictures, tmp_path / "on", *words))
+    run(*fit_words(image_folder, tmp_path / "on", *words))
     first, second = (read_tensors(folder / LAST)[0] for folder in (trained, tmp_path / "on"))
     best = read_tensors(trained / "best.safetensors")[0]
     assert first.keys() == second.keys()
@@ -275,10 +277,10 @@ def test_a_run_starts_from_an_exported_model(
 
 
 @pytest.fixture(scope="module")
-def further(pictures: Path, trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def further(image_folder: Path, trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that began with the best weights of another."""
     folder = tmp_path_factory.mktemp("further")
-    run(*fit_words(pictures, folder, "--epochs", "2", "--start-from", str(trained / BEST)))
+    run(*fit_words(image_folder, folder, "--epochs", "2", "--start-from", str(trained / BEST)))
     return folder
 
 
@@ -308,7 +310,7 @@ def test_its_ends_answer_as_the_two_networks_do(trained: Path, further: Path, tm
 
 
 def test_it_is_exported_and_begun_with_like_any_checkpoint(
-    pictures: Path, trained: Path, further: Path, tmp_path: Path
+    image_folder: Path, trained: Path, further: Path, tmp_path: Path
 ) -> None:
     between = tmp_path / "between.safetensors"
     result = blend(trained / BEST, further / BEST, between, 0.5, None)
@@ -322,15 +324,15 @@ def test_it_is_exported_and_begun_with_like_any_checkpoint(
     )
     assert " && ".join(commands[:-1]) == read_tensors(further / BEST)[1]["provenance"]["command"]
     run("export", between, "--output", tmp_path / "mine")
-    run(*fit_words(pictures, tmp_path / "on", "--epochs", "1", "--start-from", str(tmp_path / "mine")))
+    run(*fit_words(image_folder, tmp_path / "on", "--epochs", "1", "--start-from", str(tmp_path / "mine")))
     assert header["result"]["validation_error"] == result.validation_error
 
 
 def test_models_are_compared_on_the_images_that_validated_their_runs(
-    pictures: Path, trained: Path, exported: Path, further: Path, tmp_path: Path
+    image_folder: Path, trained: Path, exported: Path, further: Path, tmp_path: Path
 ) -> None:
     models = [exported, trained / BEST, further / BEST]
-    dataset = f"folder:{pictures}"
+    dataset = f"folder:{image_folder}"
     found = [each.metrics for each in validate_models(models, dataset, None, None)]
     known = [read_tensors(path)[1]["result"] for path in (trained / BEST, trained / BEST, further / BEST)]
     assert [each.error for each in found] == [each["validation_error"] for each in known]
@@ -339,30 +341,30 @@ def test_models_are_compared_on_the_images_that_validated_their_runs(
     )
     assert found[0].images > 3
     words = ("--validation", "3", "--epochs", "1", "--start-from", str(further / BEST))
-    run(*fit_words(pictures, tmp_path / "fewer", *words))
+    run(*fit_words(image_folder, tmp_path / "fewer", *words))
     models.append(tmp_path / "fewer" / BEST)
     data = load(dataset, "train", spec=ModelCard.load(exported).input)
     three = held_out(data, 0, 3, torch.device("cpu"))
     images = DatasetPart(three.images.numpy(), three.labels.numpy())
     for each in validate_models(models, dataset, None, None):
         model, _ = open_candidate(each.path).variants[each.variant]
-        assert each.metrics == measure(model, images, f"folder:{pictures.name}", None)
-    run(*fit_words(pictures, tmp_path / "other", "--seed", "1", "--epochs", "1"))
+        assert each.metrics == measure(model, images, f"folder:{image_folder.name}", None)
+    run(*fit_words(image_folder, tmp_path / "other", "--seed", "1", "--epochs", "1"))
     models.append(tmp_path / "other" / BEST)
     seeds = validate_models(models, dataset, None, None)
     assert [(each.seed, each.metrics.images) for each in seeds] == [(0, 3)] * 4 + [(1, found[0].images)]
     said = run("validate", *models, "--dataset", dataset)
     assert "held out by seed 0, 1: each seed holds out others, so compare models of one" in said.stderr
     for name, seed in (("mine", 0), (f"{trained.name}/{BEST}", 0), (f"other/{BEST}", 1)):
-        assert re.search(rf"^{name} +\w+ +folder:pictures, seed {seed} ", said.stdout, re.MULTILINE), (
+        assert re.search(rf"^{name} +\w+ +folder:images, seed {seed} ", said.stdout, re.MULTILINE), (
             said.stdout
         )
 
 
 def test_augmented_copies_are_the_same_for_all_models_and_each_time(
-    pictures: Path, others: Path, trained: Path, exported: Path
+    image_folder: Path, others: Path, trained: Path, exported: Path
 ) -> None:
-    models, dataset = [exported, trained / BEST], f"folder:{pictures}"
+    models, dataset = [exported, trained / BEST], f"folder:{image_folder}"
     (plain,) = validate_models([exported], dataset, None, None)
     hands = Copies(augmentation="hands", count=8)
     of_model, of_checkpoint = (each.metrics for each in validate_models(models, dataset, None, hands))
@@ -375,7 +377,7 @@ def test_augmented_copies_are_the_same_for_all_models_and_each_time(
     assert said["errors"] == of_model.errors
     shown = run(*words, "--copies", "2", COLUMNS="40")  # no figure is cut where a terminal is narrow
     assert "held out by seed 0, 2 × hands" in shown.stderr
-    row = rf"^mine +fp32 +folder:pictures +{2 * plain.metrics.images} .*\d\.\d{{5}} +\d\.\d{{5}} +\d+\.\d\d$"
+    row = rf"^mine +fp32 +folder:images +{2 * plain.metrics.images} .*\d\.\d{{5}} +\d\.\d{{5}} +\d+\.\d\d$"
     assert re.search(row, shown.stdout, re.MULTILINE), shown.stdout
     with pytest.raises(TrainingError, match="was trained on other images than those of folder:"):
         validate_models([exported], f"folder:{others}", None, None)
@@ -401,10 +403,10 @@ def test_a_blend_never_takes_the_place_of_another_network(
         assert other.read_bytes() == kept
 
 
-def test_a_blend_is_not_validated_on_other_pictures(
-    digits: DatasetPart, pictures: Path, trained: Path, further: Path, tmp_path: Path
+def test_a_blend_is_not_validated_on_other_images(
+    digits: DatasetPart, image_folder: Path, trained: Path, further: Path, tmp_path: Path
 ) -> None:
-    extra = pictures / "zero" / "extra.png"
+    extra = image_folder / "zero" / "extra.png"
     Image.fromarray(digits.images[3, 0]).save(extra)
     try:
         with pytest.raises(TrainingError, match="has changed since"):
@@ -418,7 +420,7 @@ def test_a_blend_keeps_the_classes_that_began_fresh(
     digits: DatasetPart, trained: Path, tmp_path: Path
 ) -> None:
     """Two classes of three: the capsules of both are the later network's, the rest is halfway."""
-    fewer = write_pictures(tmp_path / "fewer", digits, range(200))
+    fewer = write_images(tmp_path / "fewer", digits, range(200))
     shutil.rmtree(fewer / "seven")
     run(*fit_words(fewer, tmp_path / "run", "--epochs", "1", "--start-from", str(trained / BEST)))
     blend(trained / BEST, tmp_path / "run" / BEST, tmp_path / "between.safetensors", 0.5, None)
@@ -432,11 +434,11 @@ def test_a_blend_keeps_the_classes_that_began_fresh(
 
 
 def test_an_exported_model_is_refused_where_it_does_not_fit(
-    pictures: Path, trained: Path, exported: Path, tmp_path: Path
+    image_folder: Path, trained: Path, exported: Path, tmp_path: Path
 ) -> None:
     header = read_tensors(trained / LAST)[1]
     run_config = RunConfig.from_dict(header["recipe"])
-    data = load(f"folder:{pictures}", "train", spec=run_config.input)
+    data = load(f"folder:{image_folder}", "train", spec=run_config.input)
     teach = partial(Teacher.read, classes=ModelCard.load(exported).classes)
     assert teach(exported, run_config, data).file == f"{exported.parent.name}/mine"
     another = replace(run_config, seed=5)
@@ -450,7 +452,7 @@ def test_an_exported_model_is_refused_where_it_does_not_fit(
     assert len(data.labels) // 10 > 4
     InitialWeights.read(exported, replace(run_config, validation=4), data)  # four of those that were held out
     fewer = tmp_path / "fewer"
-    run(*fit_words(pictures, fewer, "--epochs", "1", "--validation", "4"))
+    run(*fit_words(image_folder, fewer, "--epochs", "1", "--validation", "4"))
     with pytest.raises(
         TrainingError, match=r"give its data, --split-seed 0 and a --validation of at most 4$"
     ):
@@ -468,7 +470,7 @@ def test_an_exported_model_is_refused_where_it_does_not_fit(
 def test_a_model_of_other_classes_gives_its_features(
     digits: DatasetPart, exported: Path, trained: Path, tmp_path: Path
 ) -> None:
-    own = write_pictures(tmp_path / "own", digits, range(60))
+    own = write_images(tmp_path / "own", digits, range(60))
     shutil.rmtree(own / NAMES[7])
     words = ("--epochs", "1", "--learning-rate", "1e-9", "--seed", "7", "--start-from", str(exported))
     told = run(*fit_words(own, tmp_path / "run", *words)).stderr
@@ -481,7 +483,7 @@ def test_a_model_of_other_classes_gives_its_features(
 
 
 def test_a_report_draws_measures_and_fills_the_page(
-    pictures: Path, others: Path, trained: Path, exported: Path, tmp_path: Path
+    image_folder: Path, others: Path, trained: Path, exported: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "results.md").write_text("Before\n<!-- figures: calibration -->\nold\n<!-- end -->\nAfter\n")
     done = run("report", exported, "--dataset", f"folder:{others}", "--output", tmp_path)
@@ -496,9 +498,9 @@ def test_a_report_draws_measures_and_fills_the_page(
     assert page.endswith("<!-- end -->\nAfter\n")
     assert "old" not in page
     for name in ("reconstructions", "perturbations", "confusion", "reliability"):
-        with Image.open(tmp_path / "images" / f"mine-{name}.png") as picture:
-            assert min(picture.size) > 300
-            shades = picture.convert("L").getcolors(256)
+        with Image.open(tmp_path / "images" / f"mine-{name}.png") as plot:
+            assert min(plot.size) > 300
+            shades = plot.convert("L").getcolors(256)
             assert shades is not None
             assert len(shades) > 50
 
@@ -517,11 +519,13 @@ def test_an_exported_model_is_attacked_if_one_asks_for_it(
 
 
 @pytest.mark.slow
-def test_what_a_model_was_trained_on_tests_nothing(pictures: Path, exported: Path, tmp_path: Path) -> None:
-    done = run("report", exported, "--dataset", f"folder:{pictures}", "--output", tmp_path)
+def test_what_a_model_was_trained_on_tests_nothing(
+    image_folder: Path, exported: Path, tmp_path: Path
+) -> None:
+    done = run("report", exported, "--dataset", f"folder:{image_folder}", "--output", tmp_path)
     assert "is what the model was trained on" in done.stderr.replace("\n", " ")
     assert "errors" not in json.loads((tmp_path / "results" / "mine.json").read_text())
-    words = ("--dataset", f"folder:{pictures}", "--attack-images", "8", "--output", tmp_path)
+    words = ("--dataset", f"folder:{image_folder}", "--attack-images", "8", "--output", tmp_path)
     assert "so they measure nothing" in run("report", exported, *words, status=1).stderr.replace("\n", " ")
 
 
@@ -537,13 +541,13 @@ def test_a_report_on_other_classes_or_of_no_class_is_refused(
 
 @pytest.mark.parametrize("architecture", ["shared", "capsnet"])
 @pytest.mark.slow
-def test_two_processes_train_as_one(architecture: str, pictures: Path, tmp_path: Path) -> None:
+def test_two_processes_train_as_one(architecture: str, image_folder: Path, tmp_path: Path) -> None:
     """Networks without BatchNorm: the same global batch gives the same loss and the same gradient."""
     words = f"--architecture {architecture} --primary-capsules 16 --augmentation none --epochs 1".split()
     logs, weights = [], []
     for devices in ("1", "2"):
         folder = tmp_path / devices
-        run_alone(*fit_words(pictures, folder, *words, "--precision", "32-true", "--devices", devices))
+        run_alone(*fit_words(image_folder, folder, *words, "--precision", "32-true", "--devices", devices))
         logs.append(next(csv.DictReader((folder / LOG).read_text().splitlines())))
         weights.append(read_tensors(folder / LAST)[0])
     for name in ("loss", "margin_loss", "reconstruction_loss", "validation_margin_loss"):
@@ -554,9 +558,9 @@ def test_two_processes_train_as_one(architecture: str, pictures: Path, tmp_path:
         torch.testing.assert_close(weights[0][name], weights[1][name], atol=1e-4, rtol=1e-3)
 
 
-def test_a_run_killed_without_warning_goes_on(pictures: Path, trained: Path, tmp_path: Path) -> None:
+def test_a_run_killed_without_warning_goes_on(image_folder: Path, trained: Path, tmp_path: Path) -> None:
     """Kill -9 as soon as there is something to go on from; the end must be that of the run that was not killed."""
-    words = fit_words(pictures, tmp_path)
+    words = fit_words(image_folder, tmp_path)
     with subprocess.Popen(command(*words), cwd=ROOT, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 60
         while not (tmp_path / STATE).exists() and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""Augmentation moves pictures as far as its policy says, the same for the same sample and epoch."""
+"""Augmentation moves images as far as its policy says, the same for the same sample and epoch."""
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ def test_the_identity_warp_is_the_identity(images: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(AUGMENTATIONS) - {"none"}))
-def test_pictures_stay_pictures_and_change(images: torch.Tensor, name: str) -> None:
+def test_images_stay_images_and_change(images: torch.Tensor, name: str) -> None:
     result = warped(images, AUGMENTATIONS[name])
     assert result.shape == images.shape
     assert 0 <= float(result.min()) <= float(result.max()) <= 1 + 1e-6

@@ -274,12 +274,12 @@ def test_what_is_written_is_read(shape: list[int], seed: int) -> None:
     np.testing.assert_array_equal(idx.parse(io.BytesIO(idx.header(array) + array.tobytes()), 3), array)
 
 
-# --------------------------------------------------------------------------------------- a folder of pictures
+# --------------------------------------------------------------------------------------- a folder of images
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """Two classes, `cat` and `dog`, with two pictures each of different kinds, and files that are no data."""
+def image_folder(tmp_path: Path) -> Path:
+    """Two classes, `cat` and `dog`, with two images each of different kinds, and files that are no data."""
     random = np.random.default_rng(1)
     for name, kind in [
         ("dog/b.png", "PNG"),
@@ -289,15 +289,15 @@ def pictures(tmp_path: Path) -> Path:
     ]:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.fromarray(random.integers(0, 256, (40, 50, 3)).astype(np.uint8)).save(tmp_path / name, kind)
-    (tmp_path / "dog" / ".DS_Store").write_bytes(b"no picture")
+    (tmp_path / "dog" / ".DS_Store").write_bytes(b"no image")
     (tmp_path / ".cache").mkdir()
     (tmp_path / "README.txt").write_text("no class")
     return tmp_path
 
 
-def test_a_folder_is_read_as_its_pictures_will_be_served(pictures: Path) -> None:
+def test_a_folder_is_read_as_its_images_will_be_served(image_folder: Path) -> None:
     spec = InputSpec(channels=3, height=32, width=24, preprocess="resize")
-    name = f"folder:{pictures}"
+    name = f"folder:{image_folder}"
     info = describe(name, spec=spec)
     assert (info.classes, info.input) == (("cat", "dog"), spec)
     for part in ("train", "test"):
@@ -308,12 +308,12 @@ def test_a_folder_is_read_as_its_pictures_will_be_served(pictures: Path) -> None
         }
         files = ("cat/0.bmp", "cat/1.webp", "dog/a.jpg", "dog/b.png")
         assert found == {
-            (int(file.startswith("dog")), decode_uint8((pictures / file).read_bytes(), spec).tobytes())
+            (int(file.startswith("dog")), decode_uint8((image_folder / file).read_bytes(), spec).tobytes())
             for file in files
         }
 
 
-def test_the_first_pictures_of_a_folder_are_of_all_classes(tmp_path: Path) -> None:
+def test_the_first_images_of_a_folder_are_of_all_classes(tmp_path: Path) -> None:
     """Statistics and ranges are taken from them. Always the same ones, or a run could not be resumed."""
     for number in range(60):
         file = tmp_path / "abc"[number // 20] / f"{number}.png"
@@ -324,24 +324,24 @@ def test_the_first_pictures_of_a_folder_are_of_all_classes(tmp_path: Path) -> No
     assert first.fingerprint() == again.fingerprint()
 
 
-def test_a_folder_is_28x28_grey_unless_told(pictures: Path) -> None:
-    assert load(f"folder:{pictures}", "train").images.shape == (4, 1, 28, 28)
+def test_a_folder_is_28x28_grey_unless_told(image_folder: Path) -> None:
+    assert load(f"folder:{image_folder}", "train").images.shape == (4, 1, 28, 28)
 
 
-def test_an_unreadable_picture_is_named(pictures: Path) -> None:
-    (pictures / "dog" / "c.png").write_bytes((pictures / "dog" / "b.png").read_bytes()[:100])
+def test_an_unreadable_image_is_named(image_folder: Path) -> None:
+    (image_folder / "dog" / "c.png").write_bytes((image_folder / "dog" / "b.png").read_bytes()[:100])
     with pytest.raises(DatasetError, match=r"dog/c\.png: the PNG file is damaged or cut short"):
-        load(f"folder:{pictures}", "train")
-    (pictures / "dog" / "c.png").write_text("notes")
-    with pytest.raises(DatasetError, match=r"dog/c\.png: not a picture of an allowed format"):
-        load(f"folder:{pictures}", "train")
+        load(f"folder:{image_folder}", "train")
+    (image_folder / "dog" / "c.png").write_text("notes")
+    with pytest.raises(DatasetError, match=r"dog/c\.png: not an image of an allowed format"):
+        load(f"folder:{image_folder}", "train")
 
 
-def test_folders_that_are_no_data_set_are_refused(pictures: Path) -> None:
+def test_folders_that_are_no_data_set_are_refused(image_folder: Path) -> None:
     with pytest.raises(DatasetError, match="nowhere: no such folder"):
-        describe(f"folder:{pictures / 'nowhere'}")
+        describe(f"folder:{image_folder / 'nowhere'}")
     with pytest.raises(DatasetError, match="dog: has 0 sub-folders; expected at least two"):
-        describe(f"folder:{pictures / 'dog'}")
-    (pictures / "emu").mkdir()
-    with pytest.raises(DatasetError, match="emu: holds no pictures"):
-        load(f"folder:{pictures}", "train")
+        describe(f"folder:{image_folder / 'dog'}")
+    (image_folder / "emu").mkdir()
+    with pytest.raises(DatasetError, match="emu: holds no images"):
+        load(f"folder:{image_folder}", "train")

@@ -221,7 +221,7 @@ def test_a_failure_names_every_mirror_and_its_reason(mirror: Mirror, second: Mir
     assert list((tmp_path / "tiny").iterdir()) == []
 
 
-def test_nobody_listening_is_a_failure_with_its_reason(mirror: Mirror, tmp_path: Path) -> None:
+def test_a_host_that_does_not_listen_is_a_failure_with_its_reason(mirror: Mirror, tmp_path: Path) -> None:
     mirror.close()
     with pytest.raises(DownloadError, match="Connection refused"):
         fetch(tmp_path, mirror)

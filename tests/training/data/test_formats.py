@@ -25,7 +25,7 @@ def matrix(array: np.ndarray) -> bytes:
 
 
 def write_norb(folder: Path, part: Part, *, toy: int | None = None, zipped: bool = False) -> dict[str, Path]:
-    """Five pairs of pictures, one of each class; the files by kind."""
+    """Five pairs of images, one of each class; the files by kind."""
     random = np.random.default_rng(0)
     info = np.zeros((5, 4), np.int32)
     info[:, 0] = TOYS[part] if toy is None else toy
@@ -45,7 +45,7 @@ def write_norb(folder: Path, part: Part, *, toy: int | None = None, zipped: bool
 
 @pytest.mark.parametrize("part", ["train", "test"])
 @pytest.mark.parametrize("zipped", [False, True])
-def test_smallnorb_is_two_halved_pictures_a_toy(part: Part, zipped: bool, tmp_path: Path) -> None:
+def test_smallnorb_is_two_halved_images_a_toy(part: Part, zipped: bool, tmp_path: Path) -> None:
     path = write_norb(tmp_path / "smallnorb", part, zipped=zipped)["dat"]
     found = load("smallnorb", part, tmp_path, subset=True)
     assert found.images.shape == (
@@ -146,7 +146,7 @@ def write_cifar(folder: Path, part: Part, count: int = 3) -> list[Path]:
 
 
 @pytest.mark.parametrize("folder", ["cifar10", "cifar-10-batches-bin", "."])
-def test_cifar_is_colour_pictures_of_all_batches(folder: str, tmp_path: Path) -> None:
+def test_cifar_is_colour_images_of_all_batches(folder: str, tmp_path: Path) -> None:
     paths = write_cifar(tmp_path / folder, "train")
     found = load("cifar10", "train", tmp_path, subset=True)
     assert found.images.shape == (15, 3, 32, 32)

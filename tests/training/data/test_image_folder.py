@@ -95,7 +95,7 @@ def test_one_class_alone_or_none_in_a_folder_is_a_sentence(tmp_path: Path) -> No
     with pytest.raises(DatasetError, match="has one sub-folder, cat; expected at least two"):
         class_names(tmp_path)
     (tmp_path / "dog").mkdir()
-    with pytest.raises(DatasetError, match="dog: holds no pictures"):
+    with pytest.raises(DatasetError, match="dog: holds no images"):
         list_images(tmp_path)
 
 

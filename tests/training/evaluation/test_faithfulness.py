@@ -26,9 +26,9 @@ def test_votes_rank_evidence_better_than_chance_and_occlusion_ranks_it_best(
     folder = chosen_models() / name
     card, variants = open_variants(folder)
     assert card.routing is not None
-    pictures = digits.images[:images].astype(np.float32) / 255
+    arrays = digits.images[:images].astype(np.float32) / 255
     graph = RoutingGraph.open(card, folder)
-    found = measure_faithfulness(variants["fp32"], pictures, graph, card.routing.grid)
+    found = measure_faithfulness(variants["fp32"], arrays, graph, card.routing.grid)
     assert found.votes is not None
     assert found.votes_lower is not None
     assert found.ranked < found.votes < 0.95 * found.random

@@ -143,14 +143,14 @@ def test_a_report_puts_networks_side_by_side(
     page.write_text("<!-- figures: affine -->\n<!-- end -->\n")
     render_results_page(output)
     assert "Not run; `python -m training report runs/translated-efficient-seed-0/" in page.read_text()
-    pictures = []
+    plots = []
     for _ in range(2):
         for name in ("one", "two"):
             report_model(tmp_path / name, None, None, output, example=2, watch=silent)
         compare(output)
         render_results_page(output)
-        pictures.append((output / "images" / "affine.png").read_bytes())
-    assert pictures[0] == pictures[1]
+        plots.append((output / "images" / "affine.png").read_bytes())
+    assert plots[0] == plots[1]
     rows = [line for line in page.read_text().splitlines() if line.startswith("| `")]
     shares = [
         100 * (1 - measure(model, fixed_scenes(digits, DERIVED[name].scene), "", None).error)
@@ -160,5 +160,5 @@ def test_a_report_puts_networks_side_by_side(
     assert [row.split(" | ")[0] for row in rows] == ["| `one`", "| `two`"]
     assert all(row.endswith(figures) for row in rows)
     assert (output / "images" / "comparison.png").is_file()
-    with Image.open(output / "images" / "affine.png") as picture:
-        assert min(picture.size) > 250
+    with Image.open(output / "images" / "affine.png") as plot:
+        assert min(plot.size) > 250

@@ -4,11 +4,11 @@ LeCun, Huang, Bottou 2004, "Learning methods for generic object recognition with
 part is three matrices, whose little-endian format is described at https://cs.nyu.edu/~ylclab/data/norb-v1.0-small/: a
 magic number for the type, the number of dimensions, at least three sizes, then the values.
 
-    dat   (N,2,96,96) bytes      the pictures of both cameras
+    dat   (N,2,96,96) bytes      the images of both cameras
     cat   (N,) integers          the class
     info  (N,4) integers         which toy of its class (0 to 9), elevation, azimuth, lighting
 
-The pictures are halved to 48x48, as networks with capsules have taken them since Hinton, Sabour, Frosst 2018 ("Matrix
+The images are halved to 48x48, as networks with capsules have taken them since Hinton, Sabour, Frosst 2018 ("Matrix
 capsules with EM routing").
 """
 

@@ -132,7 +132,7 @@ def test_a_body_is_not_waited_for_where_the_key_is_missing(guarded: Server) -> N
 def test_neither_keys_nor_bodies_nor_queries_are_logged(guarded: Server) -> None:
     headers = bearer(KEYS[1]) | {"X-Request-ID": "quiet", "Content-Type": "image/png"}
     guarded.client.post(
-        "/classify?verify=false&secret=s3cret", content=b"the-bytes-of-a-picture", headers=headers
+        "/classify?verify=false&secret=s3cret", content=b"the-bytes-of-an-image", headers=headers
     )
     give_up = time.monotonic() + 10
     while "quiet" not in guarded.log.read_text() and time.monotonic() < give_up:
@@ -160,7 +160,7 @@ def test_a_client_may_do_so_much_and_is_told_what_is_left(guarded: Server) -> No
 
 
 @pytest.mark.parametrize(
-    "body", [{"files": {"file": b"no picture"}}, {"content": b"no picture", "headers": {"Content-Type": "image/png"}},
+    "body", [{"files": {"file": b"no image"}}, {"content": b"no image", "headers": {"Content-Type": "image/png"}},
              {"content": b"x", "headers": {"Content-Type": "text/plain"}}],
     ids=["form", "body", "wrong type"],
 )  # fmt: skip

@@ -50,7 +50,7 @@ def test_gives_input_and_drawings_in_the_same_answer(client: httpx.Client, seven
         assert (answer["input"], drawing) == (drawn["input"], drawn["reconstruction"])
 
 
-def test_the_threshold_is_that_of_the_picture(
+def test_the_threshold_is_that_of_the_image(
     client: httpx.Client, digits: DatasetPart, tiny_models: Path
 ) -> None:
     thresholds = ModelCard.load(tiny_models / "mnist").variants["fp32"].guard
@@ -122,16 +122,14 @@ def test_preprocess_none_only_resizes(client: httpx.Client, digits: DatasetPart)
 
 
 def test_many_at_once_each_get_their_own(server: Server, digits: DatasetPart) -> None:
-    """Under load, when pictures travel in batches, every answer belongs to its picture."""
+    """Under load, when images travel in batches, every answer belongs to its image."""
     from concurrent.futures import ThreadPoolExecutor
 
-    pictures = [png(pixels[0]) for pixels in digits.images[:60]]
-    alone = [server.client.post("/classify", files={"file": picture}).json() for picture in pictures]
+    images = [png(pixels[0]) for pixels in digits.images[:60]]
+    alone = [server.client.post("/classify", files={"file": image}).json() for image in images]
     with ThreadPoolExecutor(16) as pool:
         together = list(
-            pool.map(
-                lambda picture: server.client.post("/classify", files={"file": picture}).json(), pictures
-            )
+            pool.map(lambda image: server.client.post("/classify", files={"file": image}).json(), images)
         )
     for one, other in zip(alone, together, strict=True):
         assert one["predictions"][0]["index"] == other["predictions"][0]["index"]
@@ -169,13 +167,13 @@ def test_an_unknown_model_is_404_and_the_known_are_named(client: httpx.Client, s
     assert_problem(response, 404, "'mnits'", "did you mean 'mnist'?", "mnist, pair")
 
 
-def test_bytes_that_are_no_picture_are_400(client: httpx.Client) -> None:
-    assert_problem(client.post("/classify", files={"file": b"%PDF-1.7 no picture"}), 400)
+def test_bytes_that_are_no_image_are_400(client: httpx.Client) -> None:
+    assert_problem(client.post("/classify", files={"file": b"%PDF-1.7 no image"}), 400)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cut=st.integers(1, 10_000), flipped=st.integers(0, 10_000), value=st.integers(1, 255))
-def test_damaged_pictures_are_answered_and_never_a_500(
+def test_damaged_images_are_answered_and_never_a_500(
     client: httpx.Client, seven: bytes, cut: int, flipped: int, value: int
 ) -> None:
     damaged = bytearray(seven[: max(1, cut % len(seven))])

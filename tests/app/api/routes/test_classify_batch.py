@@ -1,4 +1,4 @@
-"""POST /classify/batch over real HTTP, against what /classify says of each picture."""
+"""POST /classify/batch over real HTTP, against what /classify says of each image."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,32 +13,32 @@ from app.api.schemas.responses import ClassifyAnswer, Problem
 from tests.app.server_process import Server, assert_problem, png, serving
 from training.data.datasets import DatasetPart
 
-BROKEN = b"no picture"
+BROKEN = b"no image"
 
 
-def batch(client: httpx.Client, pictures: list[bytes], query: str = "") -> httpx.Response:
-    return client.post(f"/classify/batch{query}", files=[("file", picture) for picture in pictures])
+def batch(client: httpx.Client, images: list[bytes], query: str = "") -> httpx.Response:
+    return client.post(f"/classify/batch{query}", files=[("file", image) for image in images])
 
 
 @pytest.mark.parametrize("query", ["", "?top_k=3&verify=false", "?model=pair", "?reconstruct=true"])
 def test_answers_are_those_of_classify_in_order(
     client: httpx.Client, digits: DatasetPart, query: str
 ) -> None:
-    pictures = [png(pixels[0]) for pixels in digits.images[:20]]
-    response = batch(client, pictures, query)
+    images = [png(pixels[0]) for pixels in digits.images[:20]]
+    response = batch(client, images, query)
     assert response.status_code == 200
     answers = response.json()
     TypeAdapter(list[ClassifyAnswer]).validate_python(answers, strict=True)
     assert len(answers) == 20
-    for picture, answer in zip(pictures, answers, strict=True):
-        alone = client.post(f"/classify{query}", files={"file": picture}).json()
+    for image, answer in zip(images, answers, strict=True):
+        alone = client.post(f"/classify{query}", files={"file": image}).json()
         assert answer.keys() == alone.keys()
         assert answer["predictions"][0]["label"] == alone["predictions"][0]["label"]
         np.testing.assert_allclose(answer["lengths"], alone["lengths"], rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(answer["poses"], alone["poses"], rtol=1e-4, atol=1e-5)
 
 
-def test_a_bad_picture_is_a_problem_in_its_place(client: httpx.Client, seven: bytes) -> None:
+def test_a_bad_image_is_a_problem_in_its_place(client: httpx.Client, seven: bytes) -> None:
     response = batch(client, [BROKEN, seven, b"", seven, seven[:50]])
     assert response.status_code == 200
     answers = response.json()
@@ -51,7 +51,7 @@ def test_a_bad_picture_is_a_problem_in_its_place(client: httpx.Client, seven: by
         assert bad["request_id"] == response.headers["x-request-id"]
 
 
-def test_a_batch_of_bad_pictures_is_a_list_of_problems(client: httpx.Client) -> None:
+def test_a_batch_of_bad_images_is_a_list_of_problems(client: httpx.Client) -> None:
     assert [each["status"] for each in batch(client, [BROKEN, BROKEN]).json()] == [400, 400]
 
 
@@ -69,7 +69,7 @@ def test_other_forms_are_refused(
     assert_problem(client.post("/classify/batch", files=files), status, *words)
 
 
-def test_only_a_form_holds_many_pictures(client: httpx.Client, seven: bytes) -> None:
+def test_only_a_form_holds_many_images(client: httpx.Client, seven: bytes) -> None:
     response = client.post("/classify/batch", content=seven, headers={"Content-Type": "image/png"})
     assert_problem(response, 415, "'image/png'", "multipart/form-data")
 
@@ -87,7 +87,7 @@ def test_a_batch_is_bounded_in_bytes_pixels_and_items(
 
 
 def test_single_requests_do_not_wait_for_a_batch(server: Server) -> None:
-    """The batch is of pictures that take long to read; another client waits for one of them at most."""
+    """The batch is of images that take long to read; another client waits for one of them at most."""
     photograph = np.full((1500, 2000), 200, np.uint8)
     photograph[500:1000, 900:1100] = 20
     slow = png(photograph)

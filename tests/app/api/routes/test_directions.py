@@ -12,8 +12,8 @@ from capsnet.transforms import transform
 from tests.app.server_process import Server, assert_problem, pixels_of
 
 
-def ask(client: httpx.Client, path: str, picture: bytes) -> httpx.Response:
-    return client.post(path, files={"file": picture})
+def ask(client: httpx.Client, path: str, image: bytes) -> httpx.Response:
+    return client.post(path, files={"file": image})
 
 
 def test_directions_move_the_whole_pose_together_with_dimensions(client: httpx.Client, seven: bytes) -> None:
@@ -69,7 +69,7 @@ def test_a_sweep_has_a_row_for_each_direction(client: httpx.Client, seven: bytes
     assert_problem(ask(client, "/sweep?directions=slant,", seven), 422, "commas between them")
 
 
-def test_the_transformed_picture_is_read_step_by_step(client: httpx.Client, seven: bytes) -> None:
+def test_the_transformed_image_is_read_step_by_step(client: httpx.Client, seven: bytes) -> None:
     answer = ask(client, "/transform?by=slant&min=-10&max=20&steps=4", seven).json()
     TransformAnswer.model_validate(answer, strict=True)
     assert (answer["property"], answer["unit"], answer["measured"]) == ("slant", "degrees", [-20, 20])

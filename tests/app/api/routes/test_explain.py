@@ -1,4 +1,4 @@
-"""POST /explain over real HTTP: falls are what /classify says of covered pictures, and the map is a picture."""
+"""POST /explain over real HTTP: falls are what /classify says of covered images, and the map is an image."""
 
 import io
 
@@ -11,7 +11,7 @@ from app.api.schemas.explain import OcclusionAnswer
 from tests.app.server_process import assert_problem, pixels_of, png
 
 
-def test_falls_are_those_of_covered_pictures(client: httpx.Client, seven: bytes) -> None:
+def test_falls_are_those_of_covered_images(client: httpx.Client, seven: bytes) -> None:
     answer = client.post("/explain?preprocess=none", files={"file": seven}).json()
     OcclusionAnswer.model_validate(answer, strict=True)
     falls, heat = np.array(answer["falls"]), np.array(answer["heat"])
@@ -26,7 +26,7 @@ def test_falls_are_those_of_covered_pictures(client: httpx.Client, seven: bytes)
     assert heat[0, 0] == pytest.approx(falls[0, 0], abs=1e-6)
 
 
-def test_the_map_is_a_picture_in_colour(client: httpx.Client, seven: bytes) -> None:
+def test_the_map_is_an_image_in_colour(client: httpx.Client, seven: bytes) -> None:
     response = client.post("/explain?label=2", files={"file": seven}, headers={"Accept": "image/png"})
     assert response.headers["content-type"] == "image/png"
     drawn = Image.open(io.BytesIO(response.content))

@@ -84,12 +84,12 @@ def test_tensors_are_the_numbers_of_classify_and_reconstruct(
     lengths, poses, drawn = (result.as_numpy(name) for name in names)
     assert (lengths.shape, poses.shape, drawn.shape) == ((16, 10), (16, 10, 16), (16, 1, 28, 28))
     for index in range(COUNT):
-        picture = png(digits.images[index, 0])
-        seen = client.post("/classify", files={"file": picture}).json()
+        image = png(digits.images[index, 0])
+        seen = client.post("/classify", files={"file": image}).json()
         np.testing.assert_allclose(lengths[index], seen["lengths"], rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(poses[index], seen["poses"], rtol=1e-4, atol=1e-5)
         assert lengths[index].argmax() == seen["predictions"][0]["index"]
-    again = client.post("/reconstruct", files={"file": picture}).json()["reconstruction"]
+    again = client.post("/reconstruct", files={"file": image}).json()["reconstruction"]
     assert np.abs(drawn[-1, 0] * 255 - pixels_of(base64.b64decode(again))).max() <= 0.51
 
 

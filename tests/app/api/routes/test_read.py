@@ -31,8 +31,8 @@ def number(digits: DatasetPart) -> bytes:
     return png(np.kron(np.pad(np.concatenate([first, second]), 12), np.ones((3, 3), np.uint8)))
 
 
-def read(client: httpx.Client, picture: bytes, query: str = "") -> httpx.Response:
-    return client.post(f"/read{query}", files={"file": picture})
+def read(client: httpx.Client, image: bytes, query: str = "") -> httpx.Response:
+    return client.post(f"/read{query}", files={"file": image})
 
 
 def test_a_number_is_read_as_the_library_reads_it(shipped: Server, number: bytes) -> None:
@@ -66,8 +66,8 @@ def test_models_that_do_not_read_single_digits_are_refused(
     assert_problem(read(shipped.client, number, f"?model={model}"), 422, model)
 
 
-def test_what_is_no_picture_is_a_problem(shipped: Server) -> None:
-    assert_problem(read(shipped.client, b"no picture"), 400, "not a picture")
+def test_what_is_no_image_is_a_problem(shipped: Server) -> None:
+    assert_problem(read(shipped.client, b"no image"), 400, "not an image")
 
 
 def test_classify_points_to_read(shipped: Server, number: bytes, seven: bytes) -> None:

@@ -23,8 +23,8 @@ FIELDS = {
 }
 
 
-def reconstruct(client: httpx.Client, picture: bytes, query: str = "", accept: str = "*/*") -> httpx.Response:
-    return client.post(f"/reconstruct{query}", files={"file": picture}, headers={"Accept": accept})
+def reconstruct(client: httpx.Client, image: bytes, query: str = "", accept: str = "*/*") -> httpx.Response:
+    return client.post(f"/reconstruct{query}", files={"file": image}, headers={"Accept": accept})
 
 
 def test_without_a_change_it_draws_the_longest_capsule(client: httpx.Client, seven: bytes) -> None:
@@ -46,9 +46,7 @@ def test_input_is_what_the_network_saw(client: httpx.Client, seven: bytes) -> No
     assert np.array_equal(pixels_of(answer["input"]), pixels_of(seven))
 
 
-def test_moves_the_dimension_and_no_other_and_the_picture_shows_it(
-    client: httpx.Client, seven: bytes
-) -> None:
+def test_moves_the_dimension_and_no_other_and_the_image_shows_it(client: httpx.Client, seven: bytes) -> None:
     answer = reconstruct(client, seven, "?dim=3&delta=0.1").json()
     moved = np.array(answer["perturbed_pose"], np.float32) - np.array(answer["pose"], np.float32)
     assert moved[3] == pytest.approx(0.1, abs=1e-6)
@@ -133,7 +131,7 @@ def test_the_protocol_gives_both_drawings_together(client: httpx.Client, seven: 
 @pytest.mark.parametrize(
     "accept", ["image/png", "image/*", "application/json;q=0.5, image/png", "image/png, */*"]
 )
-def test_a_client_that_prefers_png_gets_the_perturbed_picture(
+def test_a_client_that_prefers_png_gets_the_perturbed_image(
     client: httpx.Client, seven: bytes, accept: str
 ) -> None:
     response = reconstruct(client, seven, "?dim=3&delta=0.5", accept)
@@ -291,4 +289,4 @@ def test_one_png_cannot_hold_two_poses(client: httpx.Client) -> None:
     response = client.post(
         "/decode", json={"label": 1, "poses": [POSE, POSE]}, headers={"Accept": "image/png"}
     )
-    assert_problem(response, 422, "'poses'", "one picture")
+    assert_problem(response, 422, "'poses'", "one image")

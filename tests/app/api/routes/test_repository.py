@@ -19,7 +19,7 @@ from tests.app.tiny_model import write_card, write_tiny_model
 
 KEY = {"x-api-key": "admin"}
 CLIENTS = 4
-PICTURE = png(np.full((28, 28), 200, np.uint8))
+IMAGE = png(np.full((28, 28), 200, np.uint8))
 
 needs_workers = pytest.mark.skipif(PLAIN or sys.platform != "linux", reason="needs the workers of app/server")
 
@@ -79,7 +79,7 @@ class Load(threading.Thread):
         with httpx.Client(base_url=self._url, timeout=30) as client:
             while not self.stopping.is_set():
                 try:
-                    answer = client.post("/classify?model=mnist&verify=true", files={"file": PICTURE})
+                    answer = client.post("/classify?model=mnist&verify=true", files={"file": IMAGE})
                     self.statuses.append(answer.status_code)
                 except httpx.HTTPError as error:
                     self.statuses.append(repr(error))
@@ -140,7 +140,7 @@ def test_a_hangup_reads_the_folder_again(workers: int, tmp_path: Path) -> None:
         # A broken model takes nothing away.
         (models / "mnist" / "decoder.onnx").write_bytes(b"broken")
         server.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: "is served still" in server.log.read_text(), 60)
+        wait_until(lambda: "the former models stay loaded" in server.log.read_text(), 60)
         assert versions(server, "mnist") == {"2.0.0"}
 
 
@@ -217,7 +217,7 @@ def test_configuration_and_statistics_follow_the_protocol(server: Server) -> Non
 
     before = statistics()
     for _ in range(3):
-        server.client.post("/classify", files={"file": PICTURE}).raise_for_status()
+        server.client.post("/classify", files={"file": IMAGE}).raise_for_status()
     after = statistics()
     assert after["inference_count"] == before["inference_count"] + 3
     times = after["inference_stats"]

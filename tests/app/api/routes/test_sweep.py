@@ -28,8 +28,8 @@ FIELDS = {
 }
 
 
-def sweep(client: httpx.Client, picture: bytes, query: str = "", accept: str = "*/*") -> httpx.Response:
-    return client.post(f"/sweep{query}", files={"file": picture}, headers={"Accept": accept})
+def sweep(client: httpx.Client, image: bytes, query: str = "", accept: str = "*/*") -> httpx.Response:
+    return client.post(f"/sweep{query}", files={"file": image}, headers={"Accept": accept})
 
 
 def test_frames_are_what_reconstruct_draws_of_each_movement(client: httpx.Client, seven: bytes) -> None:
@@ -103,8 +103,8 @@ def test_wrong_parameters_are_named(client: httpx.Client, seven: bytes, query: s
     assert_problem(sweep(client, seven, f"?{query}"), 422, *words)
 
 
-def test_what_is_no_picture_is_400(client: httpx.Client) -> None:
-    assert_problem(sweep(client, b"no picture"), 400)
+def test_what_is_no_image_is_400(client: httpx.Client) -> None:
+    assert_problem(sweep(client, b"no image"), 400)
 
 
 def test_a_sheet_that_the_queue_cannot_hold_is_refused_whole(

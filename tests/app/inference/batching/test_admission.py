@@ -17,8 +17,8 @@ from app.inference.batching import admission
 from app.inference.batching.admission import MAX_ITEM_WEIGHT, MIN_WORKING_ITEMS, Admission, Permit
 
 
-class Crowd:
-    """Requests that come and, once let in, stay until they are told to go."""
+class Clients:
+    """Requests that come and, once admitted, stay until they are told to go."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
@@ -81,64 +81,64 @@ class Heard:
 def test_those_in_line_come_in_by_turn_as_others_go() -> None:
     async def scenario() -> None:
         heard = Heard()
-        crowd = Crowd(Admission(MIN_WORKING_ITEMS, 1000, 5.0, [heard]))  # type: ignore[list-item]
+        clients = Clients(Admission(MIN_WORKING_ITEMS, 1000, 5.0, [heard]))  # type: ignore[list-item]
         count = MIN_WORKING_ITEMS
         for number in range(count + 3):
-            await crowd.come(number)
-        assert crowd.inside == list(range(count))
+            await clients.come(number)
+        assert clients.inside == list(range(count))
         assert heard.sizes == [1, 2, 3]
-        await crowd.go(5)
-        assert crowd.inside[-1] == count
-        await crowd.come(count + 3)
-        await crowd.go(6)
-        await crowd.go(7)
-        assert crowd.inside[-2:] == [count + 1, count + 2]
+        await clients.go(5)
+        assert clients.inside[-1] == count
+        await clients.come(count + 3)
+        await clients.go(6)
+        await clients.go(7)
+        assert clients.inside[-2:] == [count + 1, count + 2]
         assert heard.sizes[-1] == 1
-        await crowd.end()
-        assert not crowd.refused
+        await clients.end()
+        assert not clients.refused
 
     run(scenario)
 
 
-def test_who_has_waited_too_long_is_refused_and_nobody_sooner() -> None:
+def test_a_request_is_refused_when_it_has_waited_too_long_and_not_sooner() -> None:
     async def scenario() -> None:
-        crowd = Crowd(Admission(MIN_WORKING_ITEMS, 10_000, 0.3))
+        clients = Clients(Admission(MIN_WORKING_ITEMS, 10_000, 0.3))
         for number in range(MIN_WORKING_ITEMS + 200):
-            await crowd.come(number)
+            await clients.come(number)
         started = time.monotonic()
         await asyncio.sleep(0.1)
-        await crowd.come(9000)
-        assert not crowd.refused
-        while len(crowd.refused) < 200:  # noqa: ASYNC110  # once a refusal
+        await clients.come(9000)
+        assert not clients.refused
+        while len(clients.refused) < 200:  # noqa: ASYNC110  # once a refusal
             await asyncio.sleep(0.01)
         assert 0.15 < time.monotonic() - started < 2
         await asyncio.sleep(0.02)
-        assert [number for number, _ in crowd.refused[:3]] == [48, 49, 50]
-        while len(crowd.refused) < 201:  # noqa: ASYNC110
+        assert [number for number, _ in clients.refused[:3]] == [48, 49, 50]
+        while len(clients.refused) < 201:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         assert time.monotonic() - started > 0.35
-        number, refusal = crowd.refused[-1]
+        number, refusal = clients.refused[-1]
         assert number == 9000
         assert "no place within 0.3 s" in refusal.detail
         assert refusal.headers == {"Retry-After": "1"}
-        await crowd.end()
+        await clients.end()
 
     run(scenario)
 
 
 def test_a_refusal_says_when_all_in_line_now_will_be_gone() -> None:
     async def scenario() -> None:
-        crowd = Crowd(Admission(64, 50, 2.0))
-        await crowd.come(0, 50)
-        await crowd.come(1)
-        assert crowd.refused[0][1].headers == {"Retry-After": "2"}
-        assert "50 items are waiting or in work, of at most 50" in crowd.refused[0][1].detail
-        await crowd.end()
+        clients = Clients(Admission(64, 50, 2.0))
+        await clients.come(0, 50)
+        await clients.come(1)
+        assert clients.refused[0][1].headers == {"Retry-After": "2"}
+        assert "50 items are waiting or in work, of at most 50" in clients.refused[0][1].detail
+        await clients.end()
 
     run(scenario)
 
 
-def test_more_items_than_there_is_room_for_at_all_are_too_large() -> None:
+def test_more_items_than_the_limit_are_too_large() -> None:
     async def scenario() -> None:
         with pytest.raises(ContentTooLarge, match="at most 10"):
             async with Permit(Admission(10, 10, 1), 11, 0.0):
@@ -149,21 +149,21 @@ def test_more_items_than_there_is_room_for_at_all_are_too_large() -> None:
 
 def test_a_large_request_counts_as_a_share_of_it() -> None:
     async def scenario() -> None:
-        crowd = Crowd(Admission(64, 10_000, 5.0))
+        clients = Clients(Admission(64, 10_000, 5.0))
         for number in range(64 // MAX_ITEM_WEIGHT + 1):
-            await crowd.come(number, 1000)
-        assert crowd.inside == list(range(64 // MAX_ITEM_WEIGHT))
-        await crowd.end()
+            await clients.come(number, 1000)
+        assert clients.inside == list(range(64 // MAX_ITEM_WEIGHT))
+        await clients.end()
 
     run(scenario)
 
 
 def test_an_idle_service_takes_a_request_of_any_size() -> None:
     async def scenario() -> None:
-        crowd = Crowd(Admission(1, 10_000, 5.0))
-        await crowd.come(0, 1000)
-        assert crowd.inside == [0]
-        await crowd.end()
+        clients = Clients(Admission(1, 10_000, 5.0))
+        await clients.come(0, 1000)
+        assert clients.inside == [0]
+        await clients.end()
 
     run(scenario)
 
@@ -173,32 +173,32 @@ def test_beside_a_slow_request_few_are_let_in(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(admission, "SLOW_S", 0.05)
 
     async def scenario() -> None:
-        crowd = Crowd(Admission(1000, 10_000, 5.0))
-        await crowd.come(0)
+        clients = Clients(Admission(1000, 10_000, 5.0))
+        await clients.come(0)
         await asyncio.sleep(0.1)
         for number in range(1, 100):
-            await crowd.come(number)
-        assert len(crowd.inside) == MIN_WORKING_ITEMS
-        await crowd.go(0)
-        assert len(crowd.inside) == 99
-        await crowd.end()
+            await clients.come(number)
+        assert len(clients.inside) == MIN_WORKING_ITEMS
+        await clients.go(0)
+        assert len(clients.inside) == 99
+        await clients.end()
 
     run(scenario)
 
 
 def test_a_client_that_leaves_gives_its_place_in_line_or_in_work_back() -> None:
     async def scenario() -> None:
-        crowd = Crowd(Admission(MIN_WORKING_ITEMS, 1000, 5.0))
+        clients = Clients(Admission(MIN_WORKING_ITEMS, 1000, 5.0))
         for number in range(MIN_WORKING_ITEMS + 3):
-            await crowd.come(number)
-        await crowd.leave(MIN_WORKING_ITEMS)  # first in line
-        await crowd.leave(0)  # in work
-        assert crowd.inside[-1] == MIN_WORKING_ITEMS + 1
-        crowd._ends[1].set()
+            await clients.come(number)
+        await clients.leave(MIN_WORKING_ITEMS)  # first in line
+        await clients.leave(0)  # in work
+        assert clients.inside[-1] == MIN_WORKING_ITEMS + 1
+        clients._ends[1].set()
         await asyncio.sleep(0)  # 1 goes, and the next is let in: it leaves before it knows
         await asyncio.sleep(0)
-        await crowd.leave(MIN_WORKING_ITEMS + 2)
-        await crowd.end()
+        await clients.leave(MIN_WORKING_ITEMS + 2)
+        await clients.end()
 
     run(scenario)
 
@@ -239,23 +239,23 @@ def test_a_refusal_keeps_nothing_of_its_request() -> None:
 def test_whatever_comes_and_goes_the_bounds_hold_and_all_is_given_back(steps: list[tuple[str, int]]) -> None:
     async def scenario() -> None:
         admission = Admission(64, 200, 30.0)
-        crowd = Crowd(admission)
+        clients = Clients(admission)
         present: list[int] = []
         for number, (step, value) in enumerate(steps):
             if step == "come":
-                await crowd.come(number, value)
-                if not any(refused == number for refused, _ in crowd.refused):
+                await clients.come(number, value)
+                if not any(refused == number for refused, _ in clients.refused):
                     present.append(number)
-            elif step == "go" and crowd.inside:
-                chosen = crowd.inside[value % len(crowd.inside)]
+            elif step == "go" and clients.inside:
+                chosen = clients.inside[value % len(clients.inside)]
                 present.remove(chosen)
-                await crowd.go(chosen)
+                await clients.go(chosen)
             elif step == "leave" and present:
-                await crowd.leave(present.pop(value % len(present)))
+                await clients.leave(present.pop(value % len(present)))
             assert admission._held <= 200
             assert admission._working <= 64
-            assert crowd.inside == sorted(crowd.inside)  # by turn
-            assert len(crowd.inside) == len(admission._entered)
-        await crowd.end()
+            assert clients.inside == sorted(clients.inside)  # by turn
+            assert len(clients.inside) == len(admission._entered)
+        await clients.end()
 
     run(scenario)

@@ -10,22 +10,22 @@
 
 import { Gone, Refusal } from "./api.js";
 
-const LEAST_PACE = 60; // ms between starts: no eye sees more
-const MOST_PACE = 4000;
+const LEAST_PACE_MS = 60; // ms between starts: no eye sees more
+const MOST_PACE_MS = 4000;
 const REST_SHARE = 1.25; // of a round trip, from one start to the next
-const PATIENCE = 8000; // ms until an answer that does not come gives way, twice that for the next one, and so on
-const SLOW = 2500; // ms until the user should be told
-const LONGEST_WAIT = 15; // s between attempts
-const REST = 1; // s that a server has to itself where it does not say how long
+const TIMEOUT_MS = 8000; // ms until an answer that does not come gives way, twice that for the next one, and so on
+const SLOW_MS = 2500; // ms until the user should be told
+const LONGEST_WAIT_S = 15; // s between attempts
+const REST_S = 1; // s that a server has to itself where it does not say how long
 
-export class Latest {
+export class LatestRequest {
   #report;
   #controller = null;
   #timer = 0;
   #started = -Infinity;
   #least;
   #pace;
-  #patience = PATIENCE;
+  #timeout = TIMEOUT_MS;
   #rested = -Infinity; // when a server that could not answer may be asked again
   #coming = null; // the job that `soon` has in hand
 
@@ -33,7 +33,7 @@ export class Latest {
    * `report` is told what happens: {slow()}, {well()} and {failed(error, seconds until the next attempt or null)}. `pace` is
    * the least time in ms from one start to the next.
    */
-  constructor(report, { pace = LEAST_PACE } = {}) {
+  constructor(report, { pace = LEAST_PACE_MS } = {}) {
     this.#report = report;
     this.#least = this.#pace = pace;
   }
@@ -44,7 +44,7 @@ export class Latest {
 
   soon(job) {
     this.#coming = job;
-    const pace = this.#controller ? this.#patience : this.#pace;
+    const pace = this.#controller ? this.#timeout : this.#pace;
     const due = Math.max(this.#started + pace, this.#rested) - performance.now();
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#start(job, 0), Math.max(0, due));
@@ -71,16 +71,16 @@ export class Latest {
 
   async #start(job, attempt) {
     // One that must give way needs more time than it had: let the next have it, or under load none would be answered.
-    if (this.#controller && this.#coming === job) this.#patience *= 2;
+    if (this.#controller && this.#coming === job) this.#timeout *= 2;
     this.#stop();
     const controller = (this.#controller = new AbortController());
     const started = (this.#started = performance.now());
-    const slow = setTimeout(() => this.#report.slow(), SLOW);
+    const slow = setTimeout(() => this.#report.slow(), SLOW_MS);
     try {
       await job(controller.signal);
       if (controller.signal.aborted) return;
-      this.#pace = Math.min(MOST_PACE, Math.max(this.#least, REST_SHARE * (performance.now() - started)));
-      this.#patience = PATIENCE;
+      this.#pace = Math.min(MOST_PACE_MS, Math.max(this.#least, REST_SHARE * (performance.now() - started)));
+      this.#timeout = TIMEOUT_MS;
       this.#rested = -Infinity;
       this.#report.well();
       if (this.#coming) this.#next();
@@ -89,7 +89,7 @@ export class Latest {
       controller.abort(); // what the job still has under way
       const wait = pause(error, this.#coming ? 0 : attempt);
       this.#report.failed(error, wait);
-      this.#rested = wait === null ? -Infinity : performance.now() + 1000 * (error.retryAfter ?? REST);
+      this.#rested = wait === null ? -Infinity : performance.now() + 1000 * (error.retryAfter ?? REST_S);
       if (wait === null && !this.#coming) return;
       if (this.#coming) this.#next(); // was to start before the server asked for a rest
       else this.#timer = setTimeout(() => this.#start(job, attempt + 1), 1000 * wait);
@@ -102,7 +102,7 @@ export class Latest {
 
 /** Seconds until the same is worth asking again, or null. */
 function pause(error, attempt) {
-  const patience = Math.min(LONGEST_WAIT, 2 ** attempt);
+  const patience = Math.min(LONGEST_WAIT_S, 2 ** attempt);
   if (error instanceof Gone) return patience;
   if (error instanceof Refusal && error.passes) return Math.max(error.retryAfter ?? 0, patience);
   return null;

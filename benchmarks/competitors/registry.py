@@ -12,7 +12,7 @@ from app.settings import Settings
 from benchmarks.load.servers import Server, free_port, running
 
 ROOT = Path(__file__).resolve().parents[2]
-CONTENDERS = Path(__file__).parent / "apps"
+APPS = Path(__file__).parent / "apps"
 ENVIRONMENTS = Path(os.environ.get("BENCH_ENVIRONMENTS") or ROOT / ".venv-benchmarks")
 
 
@@ -38,7 +38,7 @@ class Competitor:
         python = ENVIRONMENTS / self.environment / "bin" / "python" if self.environment else sys.executable
         command = (str(python), *(part.format(port=port) for part in self.command))
         if self.settings is None:
-            folder, extra = CONTENDERS, {"ENCODER": str(model / "encoder.onnx"), "OMP_NUM_THREADS": "1"}
+            folder, extra = APPS, {"ENCODER": str(model / "encoder.onnx"), "OMP_NUM_THREADS": "1"}
         else:
             folder, extra = ROOT, service_settings(port, model, self.precision) | self.settings
         with running(command, port, log, folder=folder, environment=extra) as server:

@@ -1,30 +1,30 @@
 /** Keeps the sheet that of the chosen capsule: once it comes into sight, and when the hand has come to rest. */
 
 import { byId } from "./dom.js";
-import { Latest } from "./latest.js";
-import { sheetOf } from "./look.js";
-import { reporter } from "./notice.js";
+import { LatestRequest } from "./latest-request.js";
+import { sheetOf } from "./queries.js";
+import { reporter } from "./status-banner.js";
 import { store, values } from "./session.js";
 import { text } from "./texts.js";
 
-const REST = 350; // ms
+const REST_MS = 350;
 
 let inSight = false;
 let due = 0;
 
 export function keepSheet(sheet) {
   const refused = () => sheet.empty(text("sheet.refused"));
-  const sheeting = new Latest(reporter("sheet", { refused }));
+  const sheeting = new LatestRequest(reporter("sheet", { refused }));
   const refresh = () => {
     clearTimeout(due);
-    const { card, picture, seen, chosen } = values;
+    const { card, image, seen, chosen } = values;
     if (!seen) {
       sheeting.cancel();
-      sheet.empty(picture ? "" : text("sheet.empty")); // of a picture without an answer the notice says why
+      sheet.empty(image ? "" : text("sheet.empty")); // of an image without an answer the notice says why
     } else if (inSight) {
       sheet.expect();
-      const job = async (signal) => sheet.fill(card, chosen, await sheetOf(card, picture, seen, chosen, signal));
-      due = setTimeout(() => sheeting.now(job), REST);
+      const job = async (signal) => sheet.fill(card, chosen, await sheetOf(card, image, seen, chosen, signal));
+      due = setTimeout(() => sheeting.now(job), REST_MS);
     }
   };
   store.on(["seen", "chosen"], refresh);

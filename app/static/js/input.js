@@ -1,9 +1,9 @@
-/** What a person gives: strokes on the board, samples, files. Each becomes a picture to ask about. */
+/** What a person gives: strokes on the board, samples, files. Each becomes an image to ask about. */
 
 import { Board } from "./board.js";
 import { byId, say } from "./dom.js";
-import { dismiss, mention } from "./notice.js";
-import { NOTHING, SOON, lookAt, looking, store, values } from "./session.js";
+import { dismiss, mention } from "./status-banner.js";
+import { NOTHING, SOON_MS, askAbout, looking, store, values } from "./session.js";
 import { isLarge, shrink } from "./shrink.js";
 import { Timeline } from "./timeline.js";
 import { text } from "./texts.js";
@@ -11,7 +11,7 @@ import { text } from "./texts.js";
 const FIRST_SAMPLE = 7;
 
 const board = new Board(byId("board"));
-const timeline = new Timeline({ strokes: [] }); // of pictures, {strokes} or {blob, bitmap, asSeen, origin}
+const timeline = new Timeline({ strokes: [] }); // of images, {strokes} or {blob, bitmap, asSeen, origin}
 let gifts = 0; // of a person: a file that takes long to read must not replace what was given after it
 let starts = 0; // nor one of a link what a later link names
 
@@ -37,11 +37,11 @@ function offerSteps() {
 }
 
 /** Ask about the strokes on the board, which go on from those before unless they are `fresh`. */
-function takeBoard({ whole, fresh = !values.picture?.origin.strokes, then = {} }) {
+function takeBoard({ whole, fresh = !values.image?.origin.strokes, then = {} }) {
   if (!values.card) return;
   const ask = async (signal) => {
     const origin = { strokes: board.strokes.slice() };
-    await lookAt({ blob: await board.blob(), origin }, signal, { fresh, ...then });
+    await askAbout({ blob: await board.blob(), origin }, signal, { fresh, ...then });
   };
   if (whole) looking.now(ask);
   else looking.soon(ask);
@@ -65,30 +65,30 @@ export const giveStrokes = byHand((strokes) => board.takesStrokes && takeStrokes
 
 function takeSample(number, then = {}) {
   const { bitmap, blob } = values.samples[number];
-  takePicture({ blob, bitmap, asSeen: true, origin: { sample: number } }, then); // also one that is no digit
+  takeImage({ blob, bitmap, asSeen: true, origin: { sample: number } }, then); // also one that is no digit
 }
 
-/** Lay a picture on the board and ask about it. */
-function takePicture(picture, then = {}) {
-  if (timeline.now.blob !== picture.blob) record(picture);
-  board.show({ picture: picture.bitmap });
+/** Lay an image on the board and ask about it. */
+function takeImage(image, then = {}) {
+  if (timeline.now.blob !== image.blob) record(image);
+  board.show({ image: image.bitmap });
   describeBoard("");
-  if (!values.card) return store.set({ picture }); // asked about when there is a model
-  return looking.now((signal) => lookAt(picture, signal, { fresh: true, ...then }));
+  if (!values.card) return store.set({ image }); // asked about when there is a model
+  return looking.now((signal) => askAbout(image, signal, { fresh: true, ...then }));
 }
 
 async function takeFile(blob, { asSeen = false, then = {}, isWanted = () => true } = {}) {
   const newest = gifts;
   const isNewest = () => newest === gifts && isWanted();
   const readable = await isReadable(blob);
-  const opening = setTimeout(() => isNewest() && clearAnswer("progress.looking"), SOON);
+  const opening = setTimeout(() => isNewest() && clearAnswer("progress.looking"), SOON_MS);
   const bitmap = readable && (await createImageBitmap(blob).catch(() => null));
   clearTimeout(opening);
   if (!isNewest()) return undefined;
   if (!readable) return mention(text("board.unreadable", { name: nameOf(blob) }));
   const sent = bitmap && !asSeen && isLarge(bitmap) ? await shrunk(blob, bitmap) : blob;
   if (!isNewest()) return undefined;
-  const asked = takePicture({ blob: sent, bitmap, asSeen, origin: { file: true } }, then);
+  const asked = takeImage({ blob: sent, bitmap, asSeen, origin: { file: true } }, then);
   if (!bitmap) describeBoard(text("board.unseen", { name: nameOf(blob) }));
   return asked;
 }
@@ -99,8 +99,8 @@ function shrunk(blob, bitmap) {
   return shrink(blob, bitmap);
 }
 
-/** Show no old answer while a picture is made ready, which takes a moment. */
-const clearAnswer = (what) => store.set({ ...NOTHING, picture: values.picture, asking: { what } });
+/** Show no old answer while an image is made ready, which takes a moment. */
+const clearAnswer = (what) => store.set({ ...NOTHING, image: values.image, asking: { what } });
 
 const nameOf = (blob) => blob.name ?? text("board.nameless");
 
@@ -125,10 +125,10 @@ function clearBoard() {
   store.set(NOTHING);
 }
 
-/** Show a state of the timeline, or a picture of the history, again. */
+/** Show a state of the timeline, or an image of the history, again. */
 function restore(state) {
   offerSteps();
-  if (state.blob) return takePicture({ ...state, origin: originOf(state) });
+  if (state.blob) return takeImage({ ...state, origin: originOf(state) });
   if (state.strokes.length === 0) return clearBoard();
   board.show({ strokes: state.strokes.slice() });
   return takeBoard({ whole: true, fresh: true });
@@ -138,10 +138,10 @@ function restore(state) {
 const originOf = ({ blob, origin }) =>
   origin.sample === undefined || values.samples[origin.sample]?.blob === blob ? origin : { file: true };
 
-/** Have a picture of before again, as something that a person gives. */
-export const takeBack = byHand((picture) => {
-  const { strokes } = picture.origin;
-  if (!strokes) return restore(picture);
+/** Have an image of before again, as something that a person gives. */
+export const takeBack = byHand((image) => {
+  const { strokes } = image.origin;
+  if (!strokes) return restore(image);
   if (!isSame(timeline.now.strokes, strokes)) record({ strokes });
   return restore({ strokes });
 });
@@ -164,25 +164,25 @@ function listenForKeys(event) {
   act();
 }
 
-/** The picture to begin with: a link's, else the drawing on the board, else the one before, else a sample. */
-export function begin({ picture = null, strokes = null, sample = null, seen = null, chosen = null, pose = null }, before) {
+/** The image to begin with: a link's, else the drawing on the board, else the one before, else a sample. */
+export function begin({ image = null, strokes = null, sample = null, seen = null, chosen = null, pose = null }, before) {
   const then = { chosen, pose };
   const drawn = board.takesStrokes ? (strokes ?? (board.strokes.length ? board.strokes : null)) : null;
   const start = ++starts;
   const isWanted = () => start === starts;
   const number = sample ?? Math.min(FIRST_SAMPLE, values.samples.length - 1);
-  if (picture) return takeBack(picture);
+  if (image) return takeBack(image);
   if (seen) return takeFile(seen, { asSeen: true, then, isWanted });
   if (values.samples[sample]) return takeSample(sample, then);
   if (drawn) return takeStrokes(drawn, then);
-  if (before?.origin.file) return takePicture(before);
+  if (before?.origin.file) return takeImage(before);
   return values.samples[number] ? takeSample(number, then) : clearBoard();
 }
 
 /** Give the board the proportions of what a network takes. */
 export const shapeBoard = ({ height, width }) => board.shape(height / width);
 
-/** Let the board take strokes, or pictures alone. */
+/** Let the board take strokes, or images alone. */
 export function allowPen(allowed) {
   if (allowed !== board.takesStrokes) timeline.restart({ strokes: [] });
   board.allowPen(allowed);

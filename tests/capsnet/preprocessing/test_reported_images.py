@@ -1,4 +1,4 @@
-"""Kinds of pictures that people reported, each held to its bar on a small sample (all: docs/pictures.md)."""
+"""Kinds of images that people reported, each held to its bar on a small sample (all: docs/images.md)."""
 
 from pathlib import Path
 
@@ -14,16 +14,16 @@ from training.data.datasets import load
 
 ROOT = Path(__file__).resolve().parents[3]
 COUNT = 40  # of each kind
-SLACK = 2  # pictures: so few of them may miss a bar that more of them reach
+SLACK = 2  # images: so few of them may miss a bar that more of them reach
 
-# Kinds below their bar (docs/pictures.md): pictures read now, and pictures wrong and accepted. Neither may get worse.
+# Kinds below their bar (docs/images.md): images read now, and images wrong and accepted. Neither may get worse.
 SHORT = {
     "one-at-edge": (37, 0),
 }
 
 
 def judged(kind: str, data_folder: Path) -> tuple[Judged, np.ndarray]:
-    """Read some pictures of a kind: what the guard says, and labels int64 (n,), -1 where the picture became blank."""
+    """Read some images of a kind: what the guard says, and labels int64 (n,), -1 where the image became blank."""
     card, variants = open_variants(ROOT / "artifacts" / "mnist")
     digits = load("mnist", "test", data_folder)
     made = [reported.make(kind, digits, number) for number in range(COUNT)]

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.contenders.registry import ENVIRONMENTS, choose
+from benchmarks.competitors.registry import ENVIRONMENTS, choose
 
 REQUIREMENTS = Path(__file__).parent / "requirements"
 

@@ -9,7 +9,7 @@ const troubles = new Map(); // channel -> {text, kind, detail}, oldest first
 let onKey = () => {};
 let isShown = () => false;
 
-/** A reporter for `Latest`, under the name of the question. */
+/** A reporter for `LatestRequest`, under the name of the question. */
 export function reporter(channel, { refused = () => {} } = {}) {
   return {
     slow: () => trouble(channel, "slow", withLastAnswer(words("notice.slow"))),

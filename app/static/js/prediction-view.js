@@ -1,15 +1,15 @@
-/** What was found, in words and in pictures beside what was seen. Numbers stand behind a toggle. */
+/** What was found, in words and in images beside what was seen. Numbers stand behind a toggle. */
 
 import { byId, figure, make, say } from "./dom.js";
-import { blank, colourOf, isBlank, overlay, paint } from "./pictures.js";
+import { blank, colourOf, isBlank, overlay, paint } from "./images.js";
 import { listed, listedParts, text } from "./texts.js";
 
-const QUIET = 700; // ms without a change until the verdict is read aloud
+const QUIET_MS = 700; // ms without a change until the verdict is read aloud
 const MOST_DECIMALS = 4;
 
 let speaking = 0;
 
-export function showVerdict({ card, seen, chosen, drawn }) {
+export function showPrediction({ card, seen, chosen, drawn }) {
   if (!seen) return showNothing();
   const names = seen.found.map((index) => card.classes[index]);
   const { words, spoken, refused, empty } = judge(seen, names);
@@ -38,7 +38,7 @@ function showNothing() {
   say(byId("drawn-from"), "");
   byId("doubt").hidden = byId("singles").hidden = byId("verdict-numbers").hidden = true;
   clearTimeout(speaking);
-  say(byId("spoken"), ""); // so that the same verdict is said again for the next picture
+  say(byId("spoken"), ""); // so that the same verdict is said again for the next image
 }
 
 /** The verdict in words, as it is read aloud, whether the check refused the answer, and whether there is nothing to see. */
@@ -96,7 +96,7 @@ function singles(card, seen, drawn) {
   });
 }
 
-/** How far the drawing is from the picture, as a bar; a threshold of zero says that no drawing would be near enough. */
+/** How far the drawing is from the image, as a bar; a threshold of zero says that no drawing would be near enough. */
 function showDoubt(check, names) {
   byId("doubt").hidden = !check;
   if (!check) return;
@@ -132,5 +132,5 @@ function toldApart(one, other) {
 /** Read the verdict aloud when the hand has come to rest. */
 function speak(words) {
   clearTimeout(speaking);
-  speaking = setTimeout(() => say(byId("spoken"), words), QUIET);
+  speaking = setTimeout(() => say(byId("spoken"), words), QUIET_MS);
 }

@@ -1,21 +1,21 @@
-/** The questions that the page asks: about a picture, about one of its capsules, about a pose. */
+/** The questions that the page asks: about an image, about one of its capsules, about a pose. */
 
 import * as api from "./api.js";
-import { bitmapOf, blobOf } from "./pictures.js";
+import { bitmapOf, blobOf } from "./images.js";
 
-/** The parameters with which a picture is sent; one that is already what the network saw is taken as it is. */
+/** The parameters with which an image is sent; one that is already what the network saw is taken as it is. */
 export const queryOf = (card, { asSeen, bitmap }) => ({
   model: card.name,
   ...(asSeen && fits(card.input, bitmap) && { preprocess: "none" }),
 });
 
-/** Whether a picture has the size of a network's input; what another model saw may have another. */
+/** Whether an image has the size of a network's input; what another model saw may have another. */
 const fits = ({ width, height }, bitmap) => !bitmap || (bitmap.width === width && bitmap.height === height);
 
-/** What the network makes of a picture, and what the capsules that it found draw; `progress(share sent)` may be heard. */
-export async function look(card, picture, signal, progress) {
-  const query = { ...queryOf(card, picture), reconstruct: true };
-  const answer = await api.classify(picture.blob, query, signal, progress);
+/** What the network makes of an image, and what the capsules that it found draw; `progress(share sent)` may be heard. */
+export async function queryImage(card, image, signal, progress) {
+  const query = { ...queryOf(card, image), reconstruct: true };
+  const answer = await api.classify(image.blob, query, signal, progress);
   const found = answer.predictions.map(({ index }) => index);
   const seen = {
     found,
@@ -38,15 +38,15 @@ export async function drawPoses(card, indices, poses, signal) {
   return bitmaps;
 }
 
-const LARGE = 32_000; // bytes that are not worth sending again where the network's input says the same
+const LARGE_BYTES = 32_000; // bytes that are not worth sending again where the network's input says the same
 
-/** What to send in further questions about a picture: a large one as the network saw it, which is a thousandth of it. */
-export const asAskedAgain = (picture, seen) =>
-  picture.blob.size > LARGE ? { blob: blobOf(seen.file), asSeen: true } : picture;
+/** What to send in further questions about an image: a large one as the network saw it, which is a thousandth of it. */
+export const asAskedAgain = (image, seen) =>
+  image.blob.size > LARGE_BYTES ? { blob: blobOf(seen.file), asSeen: true } : image;
 
 /** The perturbation sheet of one capsule: deltas [S], and bitmaps [D][S]. */
-export async function sheetOf(card, picture, seen, index, signal) {
-  const { blob, asSeen } = asAskedAgain(picture, seen);
+export async function sheetOf(card, image, seen, index, signal) {
+  const { blob, asSeen } = asAskedAgain(image, seen);
   const query = { ...queryOf(card, { asSeen }), label: card.classes[index] };
   const { deltas, dims, frames } = await api.sweep(blob, query, signal);
   const bitmaps = await Promise.all(frames.map((row) => Promise.all(row.map(bitmapOf))));

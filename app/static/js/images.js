@@ -1,6 +1,6 @@
-/** Pictures from the service (base64 PNGs at the network's size) on canvases. */
+/** Images from the service (base64 PNGs at the network's size) on canvases. */
 
-/** Colours of several objects in one picture: magenta and green add up to white, and most eyes can tell them apart. */
+/** Colours of several objects in one image: magenta and green add up to white, and most eyes can tell them apart. */
 export const COLOURS = ["#ff63d8", "#3ddc6c", "#5aa9ff", "#ffc247"];
 
 /** The bytes of a base64 text as a PNG. */
