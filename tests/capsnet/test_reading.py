@@ -127,10 +127,15 @@ def test_something_that_is_no_digit_has_no_label(model: Predictor, digits: Datas
     assert not found.digits[found.text.index("?")].accepted
 
 
-def test_most_touching_pairs_are_read_and_letters_refused(model: Predictor, digits: DatasetPart) -> None:
+def test_most_touching_pairs_are_read_and_most_letters_get_no_label(
+    model: Predictor, digits: DatasetPart
+) -> None:
     pairs = [page_of(digits, "touching", seed) for seed in range(4)]
     assert sum(edits(model.read(page.data).text, page.text) for page in pairs) <= 3  # of 8 digits
-    assert None in [digit.label for digit in model.read(page_of(digits, "letters").data).digits]
+    pages = [page_of(digits, "letters", seed) for seed in range(4)]
+    letters = sum(page.text.count("?") for page in pages)
+    assert letters >= 4
+    assert sum(model.read(page.data).text.count("?") for page in pages) > letters / 2
 
 
 def test_the_loose_bar_of_a_5_belongs_to_it(model: Predictor, digits: DatasetPart) -> None:
