@@ -65,6 +65,8 @@ class Recipe:
     seeds: tuple[int, ...] = (0, 1, 2)
 
 
+# Networks of all seeds hold out the same images, so that they compare in pairs and can be exported together.
+SAME_SPLIT: Options = {"validation": 2500, "split_seed": 0}
 # Digits with large augmentations, then a short stage with small ones at a low rate.
 FAR: Options = {
     "epochs": 48,
@@ -203,7 +205,7 @@ RECIPES = {
     "mnist-three": Recipe(
         dataset="mnist",
         architecture="residual",
-        network={"validation": 2500, "split_seed": 0},
+        network=SAME_SPLIT,
         stages=RESIDUAL_DIGITS,
         members=3,
         seeds=(0,),
@@ -211,14 +213,14 @@ RECIPES = {
     "fashion_mnist": Recipe(
         dataset="fashion_mnist",
         architecture="residual",
-        network={"validation": 2500, "split_seed": 0},
+        network=SAME_SPLIT,
         stages=RESIDUAL_CLOTHES,
         export={"mirrored": True, "variants": "fp16"},
     ),
     "fashion_mnist-three": Recipe(
         dataset="fashion_mnist",
         architecture="residual",
-        network={"validation": 2500, "split_seed": 0},
+        network=SAME_SPLIT,
         stages=ERASED_CLOTHES,
         members=3,
         export={"mirrored": True},
