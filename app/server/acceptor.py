@@ -5,6 +5,7 @@ This module goes when uvloop accepts all that wait, as asyncio's own loop does.
 """
 
 import asyncio
+import contextlib
 import errno
 import math
 import os
@@ -165,4 +166,5 @@ async def _go_on(first: Any, steps: Generator[Any, Any, Any]) -> None:
         yield first
         yield from steps
 
-    await rest()
+    with contextlib.suppress(OSError):  # the client has already gone, and the transport is closed
+        await rest()
