@@ -57,7 +57,7 @@ class Augmentation:
         Largest share of the area, from 0.02 on, of one rectangle of half of the samples that random pixels replace
         (Zhong et al. 2017, https://arxiv.org/abs/1708.04896).
     pen
-        Share of the samples whose strokes a round tip draws again, each of a random width.
+        Share of the samples whose strokes a round tip draws again, each of a random width, unless a loop is filled.
     plain
         Share of the samples that are neither warped nor drawn with another pen.
     flip
@@ -98,6 +98,9 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "shift": Augmentation(shift=2.0),  # the paper's
     "digits": Augmentation(rotation=15, scale=0.15, shear=0.15, shift=2.0, elastic=0.8),
     "handwriting": Augmentation(rotation=30, scale=0.3, shear=0.35, shift=4.0, elastic=0.5, gaussian=True),
+    "handwriting-pens": Augmentation(
+        rotation=30, scale=0.3, shear=0.35, shift=4.0, elastic=0.5, pen=0.25, gaussian=True
+    ),
     "erased": Augmentation(
         rotation=30, scale=0.3, shear=0.35, shift=4.0, elastic=0.5, erase=4, gaussian=True
     ),

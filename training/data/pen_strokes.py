@@ -12,20 +12,25 @@ from torch import Tensor
 FINE = 2  # fine pixels for each pixel: strokes of two pixels have a middle
 INSIDE = 0.43  # the level at which a row's strokes have their width
 TIPS = (0.7, 1.5)  # smallest and largest half width of a tip, in pixels
-REACH = 4  # fine pixels from the centre line, at most: FINE * TIPS[1], rounded up
+REACH = 6  # fine pixels from the centre line, at most: the widest tip and the widest usual stroke
+BESIDE = 1.2  # usual half widths of a stroke: ink farther from the centre line is not part of a line
+UNDRAWN = 0.02  # share of the ink, above which a row with such pieces stays as it is
 
 
 def draw_with_pen(images: Tensor, tips: Tensor) -> Tensor:
     """Return images (B,C,H,W) in [0,1] drawn again, each channel by itself.
 
+    A channel stays as it is where the lines leave out a piece of its ink: an 8 with a filled loop would become a 9.
     The tips (B,) are numbers in [0,1), from the finest to the widest.
     """
     planes = images.flatten(0, 1).unsqueeze(1)  # (BC,1,H,W)
     fine = F.interpolate(planes, scale_factor=FINE, mode="bicubic", align_corners=False)  # (BC,1,FH,FW)
     radii = FINE * (TIPS[0] + tips * (TIPS[1] - TIPS[0]))
-    drawn = _followed(thinned(fine > INSIDE), radii.repeat_interleave(images.shape[1]))
-    soft = F.avg_pool2d(drawn, 3, stride=1, padding=1)
-    return F.avg_pool2d(soft, FINE).view_as(images)
+    strokes = fine > INSIDE
+    lines = thinned(strokes)
+    soft = F.avg_pool2d(_followed(lines, radii.repeat_interleave(images.shape[1])), 3, stride=1, padding=1)
+    drawn = torch.where(_leaves_out(lines, strokes), planes, F.avg_pool2d(soft, FINE))
+    return drawn.view_as(images)
 
 
 def thinned(strokes: Tensor) -> Tensor:
@@ -56,6 +61,26 @@ def _removable(strokes: Tensor, first: bool) -> Tensor:
         free = ~(north & east & west) & ~(north & south & west)
     removable: Tensor = (neighbours >= 2) & (neighbours <= 6) & (rises == 1) & free
     return removable
+
+
+def _leaves_out(lines: Tensor, strokes: Tensor) -> Tensor:
+    """Return whether lines leave out a piece of strokes, both bool (B,1,H,W): bool (B,1,1,1)."""
+    usual = _half_widths(strokes).masked_fill(~lines, torch.nan).flatten(1).nanmedian(dim=1).values  # (B,)
+    beyond = strokes & (_followed(lines, BESIDE * usual) == 0)
+    # Opened by 3 x 3 pixels: the rims of a stroke that is a little wider than usual are no piece.
+    inner = -F.max_pool2d(-beyond.float(), 3, stride=1, padding=1)
+    pieces = F.max_pool2d(inner, 3, stride=1, padding=1).sum(dim=(1, 2, 3))
+    share: Tensor = pieces / strokes.sum(dim=(1, 2, 3)).clamp(min=1)
+    return (share > UNDRAWN).view(-1, 1, 1, 1)
+
+
+def _half_widths(strokes: Tensor) -> Tensor:
+    """Return how many pixels of strokes, bool (B,1,H,W), lie between each pixel and the rim, itself counted."""
+    left, depths = strokes.float(), strokes.float()
+    for _ in range(REACH):
+        left = -F.max_pool2d(-left, 3, stride=1, padding=1)
+        depths = depths + left
+    return depths
 
 
 def _followed(lines: Tensor, radii: Tensor) -> Tensor:

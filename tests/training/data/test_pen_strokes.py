@@ -38,6 +38,27 @@ def test_thick_and_thin_strokes_get_the_width_of_the_tip(tip: float, least: floa
     assert float(widths[0] - widths[1]) == pytest.approx(0, abs=0.3)
 
 
+def test_a_filled_loop_stays_as_it_is_and_an_open_one_is_drawn() -> None:
+    y, x = torch.meshgrid(torch.arange(28.0), torch.arange(28.0), indexing="ij")
+    upper, lower = torch.hypot(y - 8, x - 14), torch.hypot(y - 18, x - 14)
+    open_eight = ((upper > 2.5) & (upper < 5) | (lower > 2.5) & (lower < 5)).float()
+    filled_eight = ((upper > 2.5) & (upper < 5) | (lower < 5)).float()
+    images = torch.stack([open_eight, filled_eight]).unsqueeze(1)
+    drawn = draw_with_pen(images, torch.tensor([0.2, 0.2]))
+    assert not torch.equal(drawn[0], images[0])
+    torch.testing.assert_close(drawn[1], images[1])
+
+
+def test_rows_that_lose_a_loop_are_those_that_the_judge_leaves_out(digits: DatasetPart) -> None:
+    rows = digits.images[:400]
+    lost = np.array([pen.undrawn_share(row[0]) > 0.15 for row in rows])
+    images = torch.from_numpy(rows).float() / 255
+    same = (draw_with_pen(images, torch.full((len(rows),), 0.3)) == images).flatten(1).all(dim=1).numpy()
+    assert lost.any()
+    assert same[lost].mean() > 0.9
+    assert same[~lost].mean() < 0.25
+
+
 def test_channels_are_drawn_each_by_itself(images: torch.Tensor) -> None:
     tips = torch.tensor([0.1, 0.9])
     together = draw_with_pen(torch.cat([images[:2], images[2:4], images[4:6]], dim=1), tips)
