@@ -234,6 +234,13 @@ RECIPES = {
         export={"variants": "fp16"},
         draws=10,
     ),
+    "multimnist-shift6": Recipe(
+        dataset="multimnist_shift6",
+        architecture="residual",
+        network={"split_seed": 0},
+        stages=RESIDUAL_PAIRS,
+        draws=10,
+    ),
     "fashion_mnist-efficient": Recipe(
         dataset="fashion_mnist",
         architecture="efficient",

@@ -176,6 +176,10 @@ DERIVED = {
     "multimnist": Derived(
         title="MultiMNIST", source="mnist", scene=CompositionSpec(side=36, shift=4, objects=2)
     ),
+    # As in the code that Sabour et al. published; their paper says 4 pixels.
+    "multimnist_shift6": Derived(
+        title="MultiMNIST, shifts of 6", source="mnist", scene=CompositionSpec(side=36, shift=6, objects=2)
+    ),
     "translated_mnist": Derived(
         title="Translated MNIST", source="mnist", scene=CompositionSpec(side=40, shift=6)
     ),

@@ -7,6 +7,7 @@ lists its commands.
 from pathlib import Path
 
 from capsnet.card import METADATA_EXPORT_ID, Metrics, ModelCard
+from training.data.datasets import DERIVED
 from training.recipes import RECIPES
 from training.reporting.results_page import markdown
 from training.reporting.tables import draws, interval
@@ -37,6 +38,7 @@ DATASETS = {
         "Fashion-MNIST is by Zalando SE, under the MIT licence.",
     ),
     "multimnist": ("Two overlapping handwritten digits, 36 × 36 pixels", MNIST),
+    "multimnist_shift6": ("Two overlapping handwritten digits, 36 × 36 pixels", MNIST),
 }
 
 
@@ -258,7 +260,8 @@ def _use(card: ModelCard) -> str:
 def _rebuild(card: ModelCard, folder: Path) -> str:
     if card.name not in RECIPES:
         return "Run the commands under *Training*, then `python -m training export`.\n"
-    dataset = {"multimnist": "mnist"}.get(RECIPES[card.name].dataset, RECIPES[card.name].dataset)
+    name = RECIPES[card.name].dataset
+    dataset = DERIVED[name].source if name in DERIVED else name
     return (
         "```\n"
         "make install-train && . .venv/bin/activate\n"

@@ -134,6 +134,18 @@ def test_the_test_set_is_always_the_same(digits: DatasetPart, data_folder: Path)
     assert made.fingerprint() == "fe4e1aafbacc3b5e"
 
 
+def test_larger_shifts_are_drawn_and_lose_the_ink_that_leaves_the_frame(digits: DatasetPart) -> None:
+    far = DERIVED["multimnist_shift6"].scene
+    white = replace(digits, images=np.full_like(digits.images, 255))
+    parts = fixed_scenes(white, far).parts
+    assert parts is not None
+    down = parts[:, :, 0].any(axis=3)  # (N,2,36)
+    tops, counts = down.argmax(axis=2), down.sum(axis=2)
+    assert set(counts.flatten().tolist()) == {26, 27, 28}
+    assert (counts[(tops > 0) & (tops <= 8)] == 28).all()
+    assert tops.max() == 10
+
+
 def test_a_test_set_is_made_of_its_own_digits_alone(digits: DatasetPart) -> None:
     made = fixed_scenes(digits, PAIRS)
     assert made.parts is not None
