@@ -21,7 +21,10 @@ import pytest
 import typer
 import yaml
 
+import app.api.schemas.explain
+import app.api.schemas.transform  # noqa: F401 (their answers)
 from app.api.openapi_examples import EXAMPLES
+from app.api.schemas.responses import Answer, Problem, Serving
 from app.settings import Settings
 from capsnet.card import ModelCard
 from capsnet.cli.main import app as capsnet_app
@@ -35,6 +38,7 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").r
 SETTINGS_PAGE = ROOT / "docs" / "configuration.md"
 API_GUIDE = ROOT / "docs" / "api.md"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
+GLOSSARY = ROOT / "docs" / "glossary.md"
 KUBERNETES_GUIDE = ROOT / "docs" / "kubernetes.md"
 CLIENT_GUIDE = ROOT / "docs" / "client.md"
 NUMBER = r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
@@ -206,6 +210,20 @@ def test_the_guide_names_every_route_and_parameter(server: Server) -> None:
             assert f"{method.upper()} {path}" in guide
             for parameter in operation.get("parameters", []):
                 assert parameter["in"] != "query" or f"| `{parameter['name']}` |" in guide
+
+
+def test_the_glossary_defines_every_field_of_an_answer() -> None:
+    defined = {
+        name
+        for row in re.findall(r"^\| (`[^|]*) \|", GLOSSARY.read_text(), re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", row)
+    }
+    answers = Answer.__subclasses__()
+    for kind in answers:
+        answers += kind.__subclasses__()
+    others = (Problem, Serving)
+    own = [kind for kind in answers if kind not in others and "kserve" not in kind.__module__]
+    assert {name for kind in own for name in kind.model_fields} <= defined
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
