@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import re
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,15 @@ def test_a_short_module_has_several_importers() -> None:
         and len(only := importers.get(name, set())) == 1
     ]
     assert not scraps
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "app" / "server").glob("*.py")), ids=lambda path: path.name)
+def test_a_file_of_the_tuned_server_says_what_it_brings_and_when_it_goes(path: Path) -> None:
+    """The whole package can be removed, so each file gives a figure, its source, and a condition."""
+    words = ast.get_docstring(TREES[path]) or ""
+    assert re.search(r"\d", words)
+    assert re.search(r"\bdocs/\w+", words)
+    assert re.search(r"\b[Gg]o(es)? (when|with)\b", words)
 
 
 BLOCK = "\n".join(f"    number_{n} = count_the_words_of(text, {n})" for n in range(7))
