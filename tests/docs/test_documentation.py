@@ -113,7 +113,7 @@ def test_a_command_prints_what_the_page_says(
 
 def with_capsnet(folder: Path, server: str) -> dict[str, str]:
     """An environment in which `capsnet` is installed and `python` is this one."""
-    for name, module in {"capsnet": "-m capsnet.cli", "python": ""}.items():
+    for name, module in {"capsnet": "-m capsnet", "python": ""}.items():
         script = folder / name
         script.write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
         script.chmod(0o755)
@@ -188,7 +188,7 @@ def test_a_folder_of_digits_goes_through_the_client(
     assert "capsnet classify digits --format csv > digits.csv" in lines
     for module, *arguments in (
         ("docs.examples.digits", folder, count),
-        ("capsnet.cli", "classify", folder, "--format", "csv"),
+        ("capsnet", "classify", folder, "--format", "csv"),
     ):
         command = [sys.executable, "-m", module, *map(str, arguments)]
         result = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=True)
@@ -359,6 +359,14 @@ def test_the_tree_of_the_architecture_names_what_each_package_holds() -> None:
         for path in (ROOT / folder).iterdir():
             if path.suffix in ("", ".py") and not path.name.startswith("__"):
                 assert re.search(rf"\b{path.stem}\b", part), path
+
+
+def test_the_places_to_look_exist() -> None:
+    rows = table(ARCHITECTURE, "where")
+    assert len(rows) == 12
+    for question, file, function in rows:
+        text = (ROOT / file.strip("`")).read_text()
+        assert re.search(rf"(?:def|function) {function.strip('`')}\(", text), question
 
 
 def test_the_readme_is_short() -> None:
