@@ -13,7 +13,9 @@ ROOT = Path(__file__).resolve().parents[2]
 MOST_ENTRIES = {"app": 12, "model": 9, "training": 9}
 # A shorter module with a single importer belongs into that importer.
 SHORTEST = 40
-# One middleware, one group of routes and one group of commands is a file, however short it is.
+# One middleware, one group of routes and one group of commands is a file, however short it is. A reader looks for a
+# route or a command in the listing of these folders, and their single importer only lists them. Inside it, a short one
+# would be found by a search alone, while the next one stands in a file of its own.
 ONE_A_FILE = ("app.api.middleware.", "app.api.routes.", "training.cli.")
 TREES = {
     path: ast.parse(path.read_text())
