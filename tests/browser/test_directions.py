@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.app.server_process import Server, serving
 from tests.app.tiny_model import write_card, write_tiny_model
-from tests.browser.support import PATIENCE, eventually, number, open_numbers, pixels, verdict
+from tests.browser.support import TIMEOUT_S, eventually, number, open_numbers, pixels, prediction
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,7 +38,7 @@ def middle(canvas: Locator) -> float:
 def turned(playground: Page) -> Page:
     """The page with the section in sight in which the image is turned, and its steps there."""
     playground.locator("#turn-section").scroll_into_view_if_needed()
-    expect(playground.locator("#turn")).to_be_enabled(timeout=1000 * PATIENCE)
+    expect(playground.locator("#turn")).to_be_enabled(timeout=1000 * TIMEOUT_S)
     return playground
 
 
@@ -144,9 +144,9 @@ def with_cnn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def test_the_way_of_a_cnn_is_drawn_beside_that_of_the_pose(page: Page, with_cnn: Server) -> None:
     page.goto(with_cnn.url)
-    expect(verdict(page)).to_have_text("7")
+    expect(prediction(page)).to_have_text("7")
     page.locator("#turn-section").scroll_into_view_if_needed()
-    expect(page.locator("#beside")).to_be_visible(timeout=1000 * PATIENCE)
+    expect(page.locator("#beside")).to_be_visible(timeout=1000 * TIMEOUT_S)
     shares = []
     for name, model in (("pose", "mnist"), ("features", "plain")):
         words = page.locator(f"#way-{name}-words").inner_text()
@@ -167,7 +167,7 @@ def test_the_way_of_a_cnn_is_drawn_beside_that_of_the_pose(page: Page, with_cnn:
 
 def test_a_model_without_capsules_says_what_its_numbers_are(page: Page, with_cnn: Server) -> None:
     page.goto(f"{with_cnn.url}/?model=plain")
-    expect(verdict(page)).not_to_have_text("–")
+    expect(prediction(page)).not_to_have_text("–")
     expect(page.locator("#capsules-words")).to_have_text("10 classes with 16 features each")
     expect(page.locator("#capsules-plain")).to_contain_text("no capsules")
     expect(page.locator("#steps-start")).to_be_hidden()  # the steps speak of capsules
