@@ -129,7 +129,7 @@ def anomaly_scores(
     """
     label = top_classes(lengths, objects)  # (B,K)
     weighted = _weighted_uncertainty(guard, images, lengths, objects)
-    scores: np.ndarray = (distances / _mean_over_winners(guard.distance, label) + weighted) / _norm_ratio(
+    scores: np.ndarray = (distances / _mean_over_top_classes(guard.distance, label) + weighted) / _norm_ratio(
         guard, images, label
     )
     return scores
@@ -141,10 +141,10 @@ def thresholds(guard: Guard, images: np.ndarray, lengths: np.ndarray, objects: i
     It is below 0 where even a perfect reconstruction is refused.
     """
     label = top_classes(lengths, objects)  # (B,K)
-    limits = _mean_over_winners(guard.p95, label) * _norm_ratio(guard, images, label) - _weighted_uncertainty(
-        guard, images, lengths, objects
-    )
-    largest: np.ndarray = _mean_over_winners(guard.distance, label) * limits
+    limits = _mean_over_top_classes(guard.p95, label) * _norm_ratio(
+        guard, images, label
+    ) - _weighted_uncertainty(guard, images, lengths, objects)
+    largest: np.ndarray = _mean_over_top_classes(guard.distance, label) * limits
     return largest
 
 
@@ -259,13 +259,13 @@ def _weighted_uncertainty(guard: Guard, images: np.ndarray, lengths: np.ndarray,
 
 def _norm_ratio(guard: Guard, images: np.ndarray, label: np.ndarray) -> np.ndarray:
     """Return the square root of the ratio (B,) of each image's norm to its reference, at most 1."""
-    ratio = image_norm(images) / _mean_over_winners(guard.ink, label)
+    ratio = image_norm(images) / _mean_over_top_classes(guard.ink, label)
     roots: np.ndarray = np.sqrt(np.clip(ratio, EPSILON, 1))
     return roots
 
 
-def _mean_over_winners(values: tuple[float, ...], label: np.ndarray) -> np.ndarray:
-    """Return the mean (B,) of values of each class over the winners, label (B,K), of each image."""
+def _mean_over_top_classes(values: tuple[float, ...], label: np.ndarray) -> np.ndarray:
+    """Return the mean (B,) of values of each class over the top classes, label (B,K), of each image."""
     means: np.ndarray = np.array(values)[label].mean(axis=1)
     return means
 

@@ -283,9 +283,9 @@ class Predictor:
 
     def _redraw(self, seen: Capsules, index: int) -> tuple[Floats, float]:
         """Return what a capsule draws (C,H,W), and the image's distance from the drawing of that and other winners."""
-        winners = [index, *other_winners(seen.lengths, index, self.card.objects)]
+        top_classes = [index, *other_winners(seen.lengths, index, self.card.objects)]
         drawn = self._graphs.decode(
-            np.repeat(seen.poses[None], len(winners), axis=0), np.array(winners)
+            np.repeat(seen.poses[None], len(top_classes), axis=0), np.array(top_classes)
         )  # (K,C,H,W)
         return drawn[0], float(guard.distance(seen.image[None], guard.overlay(drawn[None]))[0])
 

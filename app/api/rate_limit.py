@@ -47,7 +47,7 @@ class Limiter(Protocol):
 Step = Callable[[float], tuple[float, RateLimitResult]]
 
 
-class Buckets(Protocol):
+class BucketStore(Protocol):
     """Keeps the time at which each client's bucket will be full."""
 
     def change(self, client: bytes, step: Step) -> RateLimitResult:
@@ -86,7 +86,7 @@ class RateLimiter:
     """
 
     def __init__(
-        self, rate: Rate, buckets: Buckets | None = None, clock: Callable[[], float] = time.monotonic
+        self, rate: Rate, buckets: BucketStore | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.rate = rate
         self._interval = rate.seconds / rate.count
@@ -129,7 +129,7 @@ def load_limiter(settings: Settings) -> Limiter | None:
     if settings.rate_limit is None:
         return None
     folder = os.environ.get(FOLDER_VARIABLE)
-    buckets: Buckets | None = None
+    buckets: BucketStore | None = None
     if folder and sys.platform != "win32":
         from .shared_buckets import SharedBuckets
 

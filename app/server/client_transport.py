@@ -2,8 +2,9 @@
 
 A socket that is closed while the client still sends answers with a reset, and the reset destroys what the client has
 not read yet (RFC 9112, section 9.6). So this transport first ends its own direction, then reads and discards for a
-bounded time and number of bytes, then closes. Without it 15 of 20 refused uploads of 25 MB ended in an exception of
-urllib, and a default nginx answered all of them with 502. It goes when uvicorn closes in this way.
+bounded time and number of bytes, then closes. Of 20 refused uploads of 25 MB, 20 answers arrive, and 0 under plain
+uvicorn (docs/log/serving.md, measured apart). Behind nginx 12 of 12 arrive, and 0 of 12 before (docs/log/security.md).
+It goes when uvicorn closes in this way.
 """
 
 import asyncio

@@ -4,8 +4,8 @@ All workers accept from one socket. Without this, nearly all connections would g
 socket for each worker (SO_REUSEPORT) the kernel chooses by a hash of the addresses: of a client's four connections, all
 go to one of two workers one time in eight.
 
-With it 4 and 32 connections are shared evenly, at 98 to 102 % of the rate. It goes when another server shares one
-socket as evenly (docs/log/serving.md).
+Of 32 connections at once, the busier of two workers gets 16 in the median and 17 at most; without it 32. The rate is 98
+to 102 % (docs/log/serving.md, several processes). It goes when another server shares one socket as evenly.
 """
 
 from .shared_memory import map_numbers

@@ -1,7 +1,7 @@
 """Compare what a worker serves with what its supervisor was started with: the models and the keys.
 
-Without it a replaced worker could serve changed models beside the old ones. It costs a hash at the start of a worker,
-and goes with the supervisor.
+Without it a replaced worker could serve changed models beside the old ones (docs/log/security.md, 11). It costs 14 ms
+at the start of a worker with six models (docs/log/serving.md, measured apart), and goes with the supervisor.
 """
 
 import hashlib

@@ -1,6 +1,10 @@
-"""Parse simple requests from their bytes, and encode answers: a parser's callbacks would take longer.
+"""Parse simple requests from their bytes, and encode answers.
 
 A request that the parser would refuse is never simple: a proxy may see the end of such a request elsewhere.
+docs/architecture.md lists the requests that are never simple.
+
+A head that came before takes 0.3 µs and another one 6.4 µs, beside 2.5 µs in httptools with callbacks in Python
+(docs/log/serving.md, measured apart). So the gain is that of the fast path, and this goes with it.
 """
 
 import functools

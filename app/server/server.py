@@ -1,7 +1,8 @@
 """Run uvicorn, and end the way a load balancer needs it: first readiness, then the sockets.
 
-uvicorn closes its sockets at once, so a balancer that has not looked yet sends requests that are refused. It goes when
-uvicorn can wait.
+uvicorn closes its sockets at once, so a balancer that has not looked yet sends requests that are refused. In the first
+0.9 s after SIGTERM this server answers all of 38 new connections, and plain uvicorn 3 of 41 (docs/log/serving.md,
+measured apart). It goes when uvicorn can wait.
 """
 
 import asyncio

@@ -1,6 +1,8 @@
 """Memory that the supervisor and its workers share, so that a full disk takes nothing of it.
 
 A map of a file that the system has not reserved kills the process that writes to it, by SIGBUS, where the disk is full.
+Before, a full TMPDIR killed the workers (docs/log/security.md, 7). The cost was not measured apart: these are 8 bytes
+for a number, reserved once. It goes with the supervisor.
 """
 
 import array

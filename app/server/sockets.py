@@ -1,6 +1,7 @@
 """Bind the address of the settings before any model is loaded, or say in one sentence why that fails.
 
-Two services that were started together shared a port without a word. It goes when uvicorn refuses that.
+Two services that were started together shared a port without a word (docs/log/security.md, 10). The cost was not
+measured apart: it is one lock at the start. It goes when uvicorn binds before it loads the application.
 """
 
 import socket

@@ -5,6 +5,9 @@ should serve (`fingerprint`). It tells that it is ready, or why it cannot start,
 When the channel closes, the supervisor is gone and the worker ends as well. NUMBER is the worker's own. MEMORY is an
 inherited file in which all workers count the memory of their decodings, and COUNTS one in which they count their
 connections (`connection_balancer`). LISTENING is the socket from which all of them accept.
+
+It ends 3.2 s after its supervisor was killed (docs/log/serving.md, uvicorn's supervisor); a heartbeat is one byte a
+second. It goes with the supervisor.
 """
 
 import asyncio

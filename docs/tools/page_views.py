@@ -16,7 +16,7 @@ from typing import Any
 from playwright.sync_api import Browser, Page, expect
 
 from docs.tools.screenshots import browsing
-from tests.browser.support import PATIENCE, sample, verdict
+from tests.browser.support import TIMEOUT_S, prediction, sample
 
 SIZES = ("360x740", "667x375", "768x1024", "1024x768", "1280x720", "1920x1080")
 THEMES = ("light", "dark")
@@ -63,16 +63,16 @@ def opened(browser: Browser, url: str, size: str, **options: Any) -> Iterator[Pa
     width, height = map(int, size.split("x"))
     context = browser.new_context(viewport={"width": width, "height": height}, **options)
     page = context.new_page()
-    page.set_default_timeout(1000 * PATIENCE)
+    page.set_default_timeout(1000 * TIMEOUT_S)
     for _ in range(2):
         page.goto(url)
-        expect(verdict(page)).not_to_have_text("–")
+        expect(prediction(page)).not_to_have_text("–")
     yield page
     context.close()
 
 
 def take(page: Page, folder: Path, name: str) -> None:
-    """Save what the window shows, the whole page or each section, the dialogs, and the verdict on a refused image."""
+    """Save what the window shows, the whole page or each section, the dialogs, and a refused image."""
     page.wait_for_timeout(300)
     page.screenshot(path=folder / f"{name}-fold.png")
     if page.locator("#present-bar").is_visible():
@@ -98,7 +98,7 @@ def take(page: Page, folder: Path, name: str) -> None:
     stranger = sample(page, "Bag")
     if stranger.count() and "model=" not in page.url:
         stranger.click()
-        expect(page.locator("#verdict")).to_have_class("verdict refused")
+        expect(page.locator("#prediction")).to_have_class("prediction refused")
         page.locator(".seen").screenshot(path=folder / f"{name}-refused.png")
 
 

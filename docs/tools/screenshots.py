@@ -18,7 +18,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.app.server_process import serving
-from tests.browser.support import PATIENCE, draw_and_wait, launch, sample, verdict
+from tests.browser.support import TIMEOUT_S, draw_and_wait, launch, prediction, sample
 
 # The two bows of a 3: ellipses with their middles one above the other, open to the left.
 BOWS = [(0.48, 0.33, 0.17, 0.15, -2.2, 1.6), (0.48, 0.65, 0.2, 0.19, -1.5, 2.3)]
@@ -44,7 +44,7 @@ def main() -> None:
 @contextlib.contextmanager
 def browsing(**settings: object) -> Iterator[tuple[Browser, str]]:
     """Yield a browser, and the address of a service with the shipped models, or as the settings say."""
-    expect.set_options(timeout=1000 * PATIENCE)
+    expect.set_options(timeout=1000 * TIMEOUT_S)
     with (
         tempfile.TemporaryDirectory() as logs,
         serving(Path(logs) / "log", **settings) as server,
@@ -59,7 +59,7 @@ def drawing(browser: Browser, url: str) -> bytes:
     """Show a digit drawn by hand, by day."""
     page = open_page(browser, url, 1280, 980)
     draw_and_wait(page, [[point for bow in BOWS for point in arc(*bow)]])
-    expect(verdict(page)).to_have_text("3")
+    expect(prediction(page)).to_have_text("3")
     page.mouse.move(0, 0)
     page.wait_for_timeout(500)
     return page.screenshot()
@@ -69,7 +69,7 @@ def refusal(browser: Browser, url: str) -> bytes:
     """Show what the network does not know, by night, on a telephone."""
     page = open_page(browser, url, 390, 1180, dark=True)
     sample(page, "Bag").click()
-    expect(page.locator("#verdict")).to_have_class("verdict refused")
+    expect(page.locator("#prediction")).to_have_class("prediction refused")
     page.locator("#give-title").evaluate("title => title.scrollIntoView()")
     page.wait_for_timeout(500)
     return page.screenshot()
@@ -79,7 +79,7 @@ def sheet(browser: Browser, url: str) -> bytes:
     """Every dimension of a pose, moved."""
     page = open_page(browser, url, 1280, 1010)
     sample(page, "2").click()
-    expect(verdict(page)).to_have_text("2")
+    expect(prediction(page)).to_have_text("2")
     page.locator(".sheet").evaluate("section => section.scrollIntoView()")
     expect(page.get_by_role("grid")).to_be_visible()
     page.get_by_role("grid").locator("tbody tr").nth(4).locator("td button").nth(9).click()
@@ -90,10 +90,10 @@ def sheet(browser: Browser, url: str) -> bytes:
 def own_images(browser: Browser, url: str) -> bytes:
     """Show a validation image of a model of one's own."""
     page = browser.new_context(viewport={"width": 1280, "height": 980}).new_page()
-    page.set_default_timeout(1000 * PATIENCE)
+    page.set_default_timeout(1000 * TIMEOUT_S)
     page.goto(url)
     page.locator("#samples button").first.click()
-    expect(page.locator("#verdict")).to_have_class("verdict")
+    expect(page.locator("#prediction")).to_have_class("prediction")
     page.wait_for_timeout(500)
     return page.screenshot()
 
@@ -111,9 +111,9 @@ def open_page(browser: Browser, url: str, width: int, height: int, *, dark: bool
     page = browser.new_context(
         viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
     ).new_page()
-    page.set_default_timeout(1000 * PATIENCE)
+    page.set_default_timeout(1000 * TIMEOUT_S)
     page.goto(url)
-    expect(verdict(page)).to_have_text("7")
+    expect(prediction(page)).to_have_text("7")
     return page
 
 

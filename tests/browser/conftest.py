@@ -10,11 +10,11 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 from capsnet.card import PoseMeaning
 from tests.app.server_process import Server, serving
 from tests.app.tiny_model import write_card, write_tiny_model
-from tests.browser.support import PATIENCE, launch, verdict
+from tests.browser.support import TIMEOUT_S, launch, prediction
 
 ROOT = Path(__file__).resolve().parents[2]
 
-expect.set_options(timeout=1000 * PATIENCE)
+expect.set_options(timeout=1000 * TIMEOUT_S)
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +57,7 @@ def page(browser: Browser) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1280, "height": 900}, permissions=["camera"])
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = context.new_page()
-    page.set_default_timeout(1000 * PATIENCE)
+    page.set_default_timeout(1000 * TIMEOUT_S)
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("console", lambda message: _note(message, faults))
@@ -71,7 +71,7 @@ def page(browser: Browser) -> Iterator[Page]:
 def playground(page: Page, server: Server) -> Page:
     """The playground, with the answer for its first sample on it."""
     page.goto(server.url)
-    expect(verdict(page)).to_have_text("7")
+    expect(prediction(page)).to_have_text("7")
     return page
 
 

@@ -43,7 +43,7 @@ HOLD_IMAGE = """(before) => {
 }"""
 
 # A machine that is busy with other work is slow, which is no fault of the page.
-PATIENCE = 60.0
+TIMEOUT_S = 60.0
 
 
 def launch(playwright: Playwright) -> Browser:
@@ -90,7 +90,7 @@ def pixels(canvas: Locator) -> np.ndarray:
 
 def eventually(page: Page, condition: Callable[[], bool]) -> None:
     """Wait until something holds on a page that is still at work; meanwhile its events are heard."""
-    give_up = time.monotonic() + PATIENCE
+    give_up = time.monotonic() + TIMEOUT_S
     while not condition():
         assert time.monotonic() < give_up, "it never came about"
         page.wait_for_timeout(20)
@@ -101,9 +101,9 @@ def wait_for_another(page: Page, canvas: Locator, before: np.ndarray) -> None:
     eventually(page, lambda: not np.array_equal(pixels(canvas), before))
 
 
-def verdict(page: Page) -> Locator:
+def prediction(page: Page) -> Locator:
     """What the page says it is."""
-    return page.locator("#verdict-class")
+    return page.locator("#prediction-class")
 
 
 def sample(page: Page, name: str) -> Locator:

@@ -9,7 +9,7 @@ from axe_core_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Page, expect
 
 from tests.app.server_process import Server, serving
-from tests.browser.support import eventually, open_numbers, sample, verdict
+from tests.browser.support import eventually, open_numbers, prediction, sample
 
 WIDTHS = {"telephone": (390, 844), "wall": (1920, 1080)}
 
@@ -31,7 +31,7 @@ def test_axe_finds_nothing(playground: Page, theme: str, size: tuple[int, int]) 
     playground.set_viewport_size({"width": size[0], "height": size[1]})
     playground.emulate_media(color_scheme="dark" if theme == "dark" else "light")
     sample(playground, "Bag").click()
-    expect(playground.locator("#verdict")).to_have_class("verdict refused")
+    expect(playground.locator("#prediction")).to_have_class("prediction refused")
     expect(playground.locator("#dim-0")).to_be_enabled()
     playground.locator("#sheet-body").scroll_into_view_if_needed()
     expect(playground.get_by_role("grid")).to_be_visible()
@@ -91,7 +91,7 @@ def test_keys_alone_lead_from_a_sample_to_a_moved_pose(playground: Page) -> None
     expect(playground.locator("#playground")).to_be_focused()
     walk_to(playground, "Sample: 2")
     playground.keyboard.press("Enter")
-    expect(verdict(playground)).to_have_text("2")
+    expect(prediction(playground)).to_have_text("2")
     walk_to(playground, "5")
     playground.keyboard.press("Enter")
     expect(playground.locator("#drawn-from")).to_have_text("from capsule 5")
@@ -111,7 +111,7 @@ def walk_to(page: Page, name: str) -> None:
     raise AssertionError(f"no way to {name!r} by the tabulator")
 
 
-def test_the_verdict_is_said_aloud_once_the_hand_rests(playground: Page) -> None:
+def test_the_prediction_is_said_aloud_once_the_hand_rests(playground: Page) -> None:
     spoken = playground.locator("#spoken")
     expect(spoken).to_contain_text("7. Surely.")
     assert spoken.get_attribute("role") == "status"
@@ -119,7 +119,7 @@ def test_the_verdict_is_said_aloud_once_the_hand_rests(playground: Page) -> None
     expect(spoken).to_contain_text("Not like anything I was trained on")
 
 
-def test_the_same_verdict_is_said_again_for_the_next_image(playground: Page) -> None:
+def test_the_same_prediction_is_said_again_for_the_next_image(playground: Page) -> None:
     spoken = playground.locator("#spoken")
     expect(spoken).to_contain_text("7.")
     playground.get_by_role("button", name="Clear").click()
@@ -143,7 +143,7 @@ def test_all_comes_from_this_host(page: Page, server: Server) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(server.url)
-    expect(verdict(page)).to_have_text("7")
+    expect(prediction(page)).to_have_text("7")
     page.locator("#sheet-body").scroll_into_view_if_needed()
     eventually(page, lambda: any("/sweep" in url for url in asked))
     assert len(asked) > 8
@@ -170,7 +170,7 @@ def with_all_dialogs(page: Page, models: Path, tmp_path: Path) -> Iterator[Page]
     page.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined });")
     with serving(tmp_path / "log", models=models, public_url="http://10.0.0.9:8000") as server:
         page.goto(server.url)
-        expect(verdict(page)).to_have_text("7")
+        expect(prediction(page)).to_have_text("7")
         yield page
 
 
@@ -220,7 +220,7 @@ def test_axe_finds_nothing_on_a_projector(
     page.set_viewport_size({"width": 1280, "height": 720})
     page.emulate_media(color_scheme=theme)
     page.goto(f"{server.url}/?present")
-    expect(verdict(page)).to_have_text("7")
+    expect(prediction(page)).to_have_text("7")
     sections = 1
     while page.locator("#present-next").is_enabled():
         assert violations(page) == [], sections

@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.app.server_process import Server, serving
 from tests.app.tiny_model import write_card, write_tiny_model
-from tests.browser.support import PATIENCE, eventually, number, open_numbers, pixels, verdict
+from tests.browser.support import TIMEOUT_S, eventually, number, open_numbers, pixels, prediction
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,7 +38,7 @@ def middle(canvas: Locator) -> float:
 def turned(playground: Page) -> Page:
     """The page with the section in sight in which the image is turned, and its steps there."""
     playground.locator("#turn-section").scroll_into_view_if_needed()
-    expect(playground.locator("#turn")).to_be_enabled(timeout=1000 * PATIENCE)
+    expect(playground.locator("#turn")).to_be_enabled(timeout=1000 * TIMEOUT_S)
     return playground
 
 
@@ -79,6 +79,42 @@ def test_the_image_is_dragged_and_its_pose_and_drawing_follow(turned: Page) -> N
     assert float(turned.locator("#turn-length").inner_text().removeprefix("length ")) > 0.8
 
 
+def test_the_image_is_turned_by_hand_and_its_drawing_turns_with_it(turned: Page) -> None:
+    turned.get_by_label("Change", exact=True).select_option("rotation")
+    expect(turned.locator("#turn")).to_be_enabled()
+    expect(turned.locator("#turn-words")).to_contain_text("The line predicts")
+    canvas, read, dot = (turned.locator(name) for name in ("#turn-input", "#turn-read", "#turn-plot .now"))
+    before, drawn, start = lean(canvas), lean(read), float(dot.get_attribute("cx") or 0)
+    turn_by_hand(turned, canvas, 10)
+    expect(turned.locator("#turn-amount")).to_have_text("+10°")
+    assert lean(canvas) - before == pytest.approx(10, abs=3)
+    assert lean(read) - drawn == pytest.approx(10, abs=5)  # what the network draws turns with it
+    assert float(dot.get_attribute("cx") or 0) > start + 20
+    assert float(turned.locator("#turn-length").inner_text().removeprefix("length ")) > 0.8
+
+
+def turn_by_hand(page: Page, canvas: Locator, degrees: float) -> None:
+    """Drag a point of a canvas around its middle, clockwise."""
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box is not None
+    for step in range(9):
+        angle = np.radians(degrees * step / 8)
+        x, y = 0.5 + 0.4 * np.cos(angle), 0.5 + 0.4 * np.sin(angle)
+        page.mouse.move(box["x"] + box["width"] * x, box["y"] + box["height"] * y)
+        if not step:
+            page.mouse.down()
+    page.mouse.up()
+
+
+def lean(canvas: Locator) -> float:
+    """How far the long axis of the light on a canvas is turned clockwise, in degrees."""
+    light = pixels(canvas)[..., 0].astype(float)
+    y, x = np.indices(light.shape)
+    spread = np.cov(x.ravel(), y.ravel(), aweights=light.ravel())
+    return float(np.degrees(np.arctan2(2 * spread[0, 1], spread[0, 0] - spread[1, 1])) / 2)
+
+
 def test_the_keys_turn_the_image(turned: Page) -> None:
     canvas = turned.locator("#turn-input")
     before = pixels(canvas)
@@ -108,9 +144,9 @@ def with_cnn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def test_the_way_of_a_cnn_is_drawn_beside_that_of_the_pose(page: Page, with_cnn: Server) -> None:
     page.goto(with_cnn.url)
-    expect(verdict(page)).to_have_text("7")
+    expect(prediction(page)).to_have_text("7")
     page.locator("#turn-section").scroll_into_view_if_needed()
-    expect(page.locator("#beside")).to_be_visible(timeout=1000 * PATIENCE)
+    expect(page.locator("#beside")).to_be_visible(timeout=1000 * TIMEOUT_S)
     shares = []
     for name, model in (("pose", "mnist"), ("features", "plain")):
         words = page.locator(f"#way-{name}-words").inner_text()
@@ -131,7 +167,7 @@ def test_the_way_of_a_cnn_is_drawn_beside_that_of_the_pose(page: Page, with_cnn:
 
 def test_a_model_without_capsules_says_what_its_numbers_are(page: Page, with_cnn: Server) -> None:
     page.goto(f"{with_cnn.url}/?model=plain")
-    expect(verdict(page)).not_to_have_text("–")
+    expect(prediction(page)).not_to_have_text("–")
     expect(page.locator("#capsules-words")).to_have_text("10 classes with 16 features each")
     expect(page.locator("#capsules-plain")).to_contain_text("no capsules")
     expect(page.locator("#steps-start")).to_be_hidden()  # the steps speak of capsules

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageSequence
 from playwright.sync_api import Page, expect
 
-from tests.browser.support import pixels, sample, verdict
+from tests.browser.support import pixels, prediction, sample
 
 SHEET = (16, 11)  # dimensions and steps
 
@@ -50,7 +50,7 @@ def drawn_by(page: Page, svg: bytes, size: int) -> np.ndarray:
 
 def test_a_sheet_is_saved_as_png_svg_and_moving_gif(playground: Page) -> None:
     sample(playground, "3").click()
-    expect(verdict(playground)).to_have_text("3")
+    expect(prediction(playground)).to_have_text("3")
     rows, columns = SHEET
     name, file = saved(playground, "Save the sheet as PNG")
     assert name == "capsnet-3-sheet.png"

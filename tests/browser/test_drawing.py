@@ -20,8 +20,8 @@ from tests.browser.support import (
     on_board,
     open_numbers,
     pixels,
+    prediction,
     sample,
-    verdict,
 )
 
 
@@ -30,9 +30,9 @@ def test_a_digit_drawn_with_the_mouse_is_read(
     playground: Page, strokes: list[list[Point]], name: str
 ) -> None:
     sample(playground, "8").click()
-    expect(verdict(playground)).to_have_text("8")
+    expect(prediction(playground)).to_have_text("8")
     draw(playground, strokes)
-    expect(verdict(playground)).to_have_text(name)
+    expect(prediction(playground)).to_have_text(name)
     row = playground.locator(f"#capsules tr:has(button:text-is('{name}'))")
     eventually(playground, lambda: float(row.locator(".value").inner_text()) > 0.5)
     for canvas, least in (("#input", 200), ("#drawn", 100)):
@@ -45,7 +45,7 @@ def test_answers_come_before_the_hand_is_lifted(playground: Page) -> None:
     playground.mouse.down()
     for point in rest:
         playground.mouse.move(*on_board(playground, point), steps=3)
-    expect(verdict(playground)).to_have_text("1")
+    expect(prediction(playground)).to_have_text("1")
     playground.mouse.up()
 
 
@@ -56,7 +56,7 @@ def test_a_finger_draws_and_the_page_stays_where_it_is(playground: Page) -> None
     for place in places[1:]:
         devices.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [place]})
     devices.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    expect(verdict(playground)).to_have_text("0")
+    expect(prediction(playground)).to_have_text("0")
     assert playground.evaluate("scrollY") == 0
 
 
@@ -68,23 +68,23 @@ def test_the_keyboard_draws(playground: Page) -> None:
     for _ in range(24):
         playground.keyboard.press("ArrowDown")
     playground.keyboard.press(" ")
-    expect(verdict(playground)).to_have_text("1")
+    expect(prediction(playground)).to_have_text("1")
 
 
 def test_undo_takes_a_stroke_back_and_clear_all(playground: Page) -> None:
     board = playground.locator("#board")
     draw_and_wait(playground, ONE)
-    expect(verdict(playground)).to_have_text("1")
+    expect(prediction(playground)).to_have_text("1")
     one = pixels(board)
     draw_and_wait(playground, [[(0.2, 0.5), (0.8, 0.5)]])
-    expect(verdict(playground)).not_to_have_text("1")
+    expect(prediction(playground)).not_to_have_text("1")
     assert (pixels(board) != one).any()
     playground.get_by_role("button", name="Undo").click()
     eventually(playground, lambda: bool((pixels(board) == one).all()))
-    expect(verdict(playground)).to_have_text("1")
+    expect(prediction(playground)).to_have_text("1")
     playground.get_by_role("button", name="Clear").click()
     eventually(playground, lambda: pixels(board)[..., :3].max() == 0)
-    expect(verdict(playground)).to_have_text("–")
+    expect(prediction(playground)).to_have_text("–")
     expect(playground.locator("#dim-0")).to_be_disabled()
 
 
@@ -93,7 +93,7 @@ def test_a_new_image_puts_the_pose_back(playground: Page) -> None:
     playground.locator("#dim-2").fill("0.4")
     expect(playground.locator("#moved-words")).to_contain_text("as you moved it")
     sample(playground, "1").click()
-    expect(verdict(playground)).to_have_text("1")
+    expect(prediction(playground)).to_have_text("1")
     expect(playground.locator("#moved-words")).to_contain_text("as the network gave it, capsule of 1")
     assert number(playground, 2) != 0.4
 
@@ -114,7 +114,7 @@ def test_nothing_piles_up_while_the_server_stands_still(page: Page, models: Path
 
     with serving(tmp_path / "log", models=models) as server:
         page.goto(server.url)
-        expect(verdict(page)).to_have_text("7")
+        expect(prediction(page)).to_have_text("7")
         page.on("request", begin)
         page.on("requestfinished", end)
         page.on("requestfailed", end)
@@ -125,7 +125,7 @@ def test_nothing_piles_up_while_the_server_stands_still(page: Page, models: Path
         draw(page, ONE)
         expect(page.locator("#notice-text")).to_contain_text("takes its time")
         os.kill(server.process.pid, signal.SIGCONT)
-        expect(verdict(page)).to_have_text("1")
+        expect(prediction(page)).to_have_text("1")
         expect(page.locator("#notice")).to_be_hidden()
         eventually(page, lambda: not under_way)
     assert most == 1

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.app.server_process import Server, serving
-from tests.browser.support import eventually, sample, verdict
+from tests.browser.support import eventually, prediction, sample
 from tests.browser.test_accessibility import violations
 
 
@@ -34,13 +34,13 @@ def test_the_models_are_described_and_can_be_chosen(playground: Page, server: Se
 def test_six_steps_show_what_a_capsule_is(playground: Page, motion: str) -> None:
     playground.emulate_media(reduced_motion="reduce" if motion == "reduce" else "no-preference")
     sample(playground, "3").click()
-    expect(verdict(playground)).to_have_text("3")
+    expect(prediction(playground)).to_have_text("3")
     start = playground.get_by_role("button", name=re.compile("six steps"))
     start.click()
     following = playground.locator("#steps-next")
     expect(following).to_be_focused()
     expect(playground.locator("#steps-text")).to_contain_text("Here is a 7")
-    expect(verdict(playground)).to_have_text("7")
+    expect(prediction(playground)).to_have_text("7")
     assert violations(playground) == []
     following.press("Enter")
     expect(playground.locator("#drawn-from")).not_to_have_text("from capsule 7")
@@ -57,7 +57,7 @@ def test_six_steps_show_what_a_capsule_is(playground: Page, motion: str) -> None
     expect(playground.locator("#turn-words")).not_to_be_empty()
     expect(playground.locator("#turn")).not_to_have_value("12")
     following.press("Enter")
-    expect(playground.locator("#verdict")).to_have_class(re.compile("refused"))
+    expect(playground.locator("#prediction")).to_have_class(re.compile("refused"))
     expect(following).to_have_text("Done")
     following.press("Escape")
     expect(playground.locator("#steps")).to_be_hidden()
@@ -75,7 +75,7 @@ def test_a_class_gets_the_address_with_the_key(page: Page, models: Path, tmp_pat
     }
     with serving(tmp_path / "log", **settings) as server:
         page.goto(f"{server.url}/#key=blue%2Bwhale")
-        expect(verdict(page)).to_have_text("7")
+        expect(prediction(page)).to_have_text("7")
         expect(page).to_have_url(f"{server.url}/")  # the key is no longer to be read there
         page.get_by_role("button", name="Class", exact=True).click()
         expect(page.locator("#class-address")).to_have_text("http://10.0.0.9:8000/#key=blue%2Bwhale")

@@ -3,7 +3,17 @@
 import numpy as np
 from playwright.sync_api import Locator, Page, Route, expect
 
-from tests.browser.support import ONE, SEVEN, ZERO, draw, draw_and_wait, eventually, pixels, sample, verdict
+from tests.browser.support import (
+    ONE,
+    SEVEN,
+    ZERO,
+    draw,
+    draw_and_wait,
+    eventually,
+    pixels,
+    prediction,
+    sample,
+)
 
 
 def entries(page: Page) -> Locator:
@@ -15,32 +25,32 @@ def test_steps_back_and_forth_lead_through_all_that_was_given(playground: Page) 
     expect(playground.get_by_role("button", name="Undo")).to_be_disabled()
     draw_and_wait(playground, ONE)
     sample(playground, "3").click()
-    expect(verdict(playground)).to_have_text("3")
+    expect(prediction(playground)).to_have_text("3")
     playground.get_by_role("button", name="Clear").click()
-    expect(verdict(playground)).to_have_text("–")
+    expect(prediction(playground)).to_have_text("–")
     for found in ("3", "1", "7"):
         playground.keyboard.press("Control+z")
-        expect(verdict(playground)).to_have_text(found)
+        expect(prediction(playground)).to_have_text(found)
     expect(playground.get_by_role("button", name="Undo")).to_be_disabled()
     for keys, found in (("Control+Shift+z", "1"), ("Control+y", "3"), ("Control+y", "–")):
         playground.keyboard.press(keys)
-        expect(verdict(playground)).to_have_text(found)
+        expect(prediction(playground)).to_have_text(found)
     expect(playground.get_by_role("button", name="Redo")).to_be_disabled()
     playground.get_by_role("button", name="Undo").click()
-    expect(verdict(playground)).to_have_text("3")
+    expect(prediction(playground)).to_have_text("3")
     draw_and_wait(playground, ONE)  # from here on another way: what was taken back is gone
     expect(playground.get_by_role("button", name="Redo")).to_be_disabled()
 
 
 def test_a_reload_keeps_drawing_capsule_and_pose(playground: Page) -> None:
     draw_and_wait(playground, SEVEN)
-    expect(verdict(playground)).to_have_text("7")
+    expect(prediction(playground)).to_have_text("7")
     playground.locator("#capsules").get_by_role("button", name="9", exact=True).click()
     expect(playground.locator("#drawn-from")).to_have_text("from capsule 9")
     board = pixels(playground.locator("#board")).astype(int)
     playground.reload()
     expect(playground.locator("#drawn-from")).to_have_text("from capsule 9")
-    expect(verdict(playground)).to_have_text("7")
+    expect(prediction(playground)).to_have_text("7")
     assert np.abs(pixels(playground.locator("#board")) - board).mean() < 3
 
 
@@ -56,7 +66,7 @@ def test_the_last_answers_can_be_had_again(playground: Page) -> None:
     draw_and_wait(playground, ZERO)
     expect(entries(playground)).to_have_count(3)
     entries(playground).nth(1).click()
-    expect(verdict(playground)).to_have_text("1")
+    expect(prediction(playground)).to_have_text("1")
     expect(entries(playground).first).to_have_accessible_name("1, by mnist")
     assert len(entries(playground).all()) == 3
 
@@ -68,7 +78,7 @@ def test_an_answer_of_another_model_comes_with_its_model(playground: Page) -> No
     expect(entries(playground)).to_have_count(3)
     entries(playground).filter(has_text="7").last.click()
     expect(playground.get_by_label("Model", exact=True)).to_have_value("mnist")
-    eventually(playground, lambda: verdict(playground).inner_text() == "7")
+    eventually(playground, lambda: prediction(playground).inner_text() == "7")
 
 
 # The board becomes an image only when `release` is called, which gives way to what follows from it.
@@ -91,7 +101,7 @@ def test_a_stroke_that_is_taken_back_at_once_leaves_nothing(playground: Page) ->
     playground.evaluate(HOLD_BOARD)
     draw(playground, ONE)
     playground.get_by_role("button", name="Undo").click()
-    words = playground.locator("#verdict-words")
+    words = playground.locator("#prediction-words")
     expect(words).to_have_text("Nothing drawn yet.")
     playground.evaluate("release()")
     assert words.inner_text() == "Nothing drawn yet."
@@ -105,14 +115,14 @@ def test_the_answer_to_what_was_taken_back_does_not_stay(playground: Page) -> No
 
     playground.get_by_role("button", name="Clear").click()
     draw_and_wait(playground, ZERO)
-    expect(verdict(playground)).to_have_text("0")
+    expect(prediction(playground)).to_have_text("0")
     draw_and_wait(playground, ONE)
     playground.route("**/classify?*", hold)
     playground.keyboard.press("Control+z")
-    expect(verdict(playground)).to_have_text("–")
+    expect(prediction(playground)).to_have_text("–")
     eventually(playground, lambda: len(held) > 0)
     held[0].continue_()
-    expect(verdict(playground)).to_have_text("0")
+    expect(prediction(playground)).to_have_text("0")
 
 
 def test_a_long_drawing_survives_a_reload(playground: Page) -> None:

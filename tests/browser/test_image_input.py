@@ -1,16 +1,23 @@
 """Images that are not drawn: files that are opened, dropped or pasted, and the camera."""
 
 import base64
+import io
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 
+from benchmarks.reading import pages
+from benchmarks.reading.report import overlap
 from tests.app.server_process import Server, png
-from tests.browser.support import HOLD_IMAGE, draw, eventually, pixels, sample, verdict, wait_for_another
+from tests.browser.support import HOLD_IMAGE, draw, eventually, pixels, prediction, sample, wait_for_another
 from training.data.datasets import DatasetPart
+
+# The frame of a digit that is certain.
+GREEN = (0, 130, 60)
 
 DROP = """({ name, type, content }) => {
   const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
@@ -50,17 +57,17 @@ def two(digits: DatasetPart) -> bytes:
 
 def test_an_image_can_be_opened(playground: Page, two: bytes) -> None:
     playground.locator("#file").set_input_files({"name": "2.png", "mimeType": "image/png", "buffer": two})
-    expect(verdict(playground)).to_have_text("2")
+    expect(prediction(playground)).to_have_text("2")
 
 
 def test_an_image_can_be_dropped(playground: Page, two: bytes) -> None:
     drop(playground, "2.png", two, "image/png")
-    expect(verdict(playground)).to_have_text("2")
+    expect(prediction(playground)).to_have_text("2")
 
 
 def test_an_image_can_be_pasted(playground: Page, two: bytes) -> None:
     paste(playground, two)
-    expect(verdict(playground)).to_have_text("2")
+    expect(prediction(playground)).to_have_text("2")
 
 
 def test_an_image_that_takes_long_to_read_does_not_replace_what_was_given_after_it(
@@ -70,12 +77,12 @@ def test_an_image_that_takes_long_to_read_does_not_replace_what_was_given_after_
     drop(playground, "2.png", two, "image/png")
     playground.wait_for_function("() => !!window.release")
     sample(playground, "3").click()
-    expect(verdict(playground)).to_have_text("3")
+    expect(prediction(playground)).to_have_text("3")
     shown = pixels(playground.locator("#board"))
     playground.evaluate("window.release()")
     assert np.array_equal(pixels(playground.locator("#board")), shown)
     drop(playground, "2.png", two, "image/png")
-    expect(verdict(playground)).to_have_text("2")
+    expect(prediction(playground)).to_have_text("2")
 
 
 def test_what_is_no_image_is_refused_in_words_and_the_page_goes_on(playground: Page) -> None:
@@ -83,18 +90,18 @@ def test_what_is_no_image_is_refused_in_words_and_the_page_goes_on(playground: P
     expect(playground.locator("#notice-text")).to_have_text("The server cannot read this file as an image.")
     expect(playground.locator("#notice-detail")).to_contain_text("Not an image")
     expect(playground.locator("#board-note")).to_have_text("notes.txt cannot be shown here.")
-    expect(verdict(playground)).to_have_text("–")
-    expect(playground.locator("#verdict-words")).to_have_text("No answer.")
+    expect(prediction(playground)).to_have_text("–")
+    expect(playground.locator("#prediction-words")).to_have_text("No answer.")
     playground.get_by_role("button", name="Clear").click()
-    expect(playground.locator("#verdict-words")).to_have_text("Nothing drawn yet.")
+    expect(playground.locator("#prediction-words")).to_have_text("Nothing drawn yet.")
     sample(playground, "3").click()
-    expect(verdict(playground)).to_have_text("3")
+    expect(prediction(playground)).to_have_text("3")
     expect(playground.locator("#notice")).to_be_hidden()
 
 
 def test_a_refusal_is_said_in_the_language_of_the_page(page: Page, server: Server) -> None:
     page.goto(f"{server.url}/?lang=fr")
-    expect(verdict(page)).to_have_text("7")
+    expect(prediction(page)).to_have_text("7")
     drop(page, "notes.txt", b"not an image at all", "text/plain")
     expect(page.locator("#notice-text")).to_have_text("Le serveur n’y trouve aucune image lisible.")
     expect(page.locator("#notice-detail")).to_be_hidden()
@@ -113,7 +120,7 @@ def test_a_file_that_is_gone_is_not_blamed_on_the_server(
     file.unlink()
     playground.locator("#file").dispatch_event("change")
     expect(playground.locator("#notice-text")).to_contain_text("two.png cannot be read")
-    expect(verdict(playground)).to_have_text("7")
+    expect(prediction(playground)).to_have_text("7")
 
 
 def test_an_image_pasted_in_the_middle_of_a_stroke_ends_it(playground: Page, two: bytes) -> None:
@@ -122,17 +129,17 @@ def test_an_image_pasted_in_the_middle_of_a_stroke_ends_it(playground: Page, two
     for key in ("Space", "ArrowRight", "ArrowRight"):
         playground.keyboard.press(key)
     paste(playground, two)
-    expect(verdict(playground)).to_have_text("2")
+    expect(prediction(playground)).to_have_text("2")
     playground.keyboard.press("ArrowRight")  # the pen is up, and the image stays
     assert playground.evaluate("sessionStorage.getItem('capsnet-state') ?? ''").count("strokes") == 0
     playground.get_by_role("button", name="Undo").click()
-    expect(verdict(playground)).to_have_text("7")  # there was no stroke between the two images
+    expect(prediction(playground)).to_have_text("7")  # there was no stroke between the two images
 
 
 def test_a_notice_can_be_dismissed(playground: Page) -> None:
     drop(playground, "empty.png", b"", "image/png")
     expect(playground.locator("#notice-text")).to_contain_text("empty.png cannot be read")
-    expect(verdict(playground)).to_have_text("7")
+    expect(prediction(playground)).to_have_text("7")
     playground.get_by_role("button", name="Dismiss").click()
     expect(playground.locator("#notice")).to_be_hidden()
 
@@ -155,15 +162,15 @@ def test_the_camera_gives_an_image_and_is_let_go(playground: Page) -> None:
     eventually(playground, is_on_board)
     wait_for_another(playground, saw, seven)
     # It moves, and in some of its moments there is a digit to be seen.
-    expect(playground.locator("#verdict-words")).to_have_text(
+    expect(playground.locator("#prediction-words")).to_have_text(
         re.compile(r"trained on|Surely|likely|Perhaps|guess")
     )
 
 
 def test_a_sample_shows_what_the_network_does_not_know(playground: Page) -> None:
     sample(playground, "Bag").click()
-    expect(playground.locator("#verdict-words")).to_have_text("Not like anything I was trained on.")
-    expect(playground.locator("#doubt-words")).to_contain_text("too different from the image")
+    expect(playground.locator("#prediction-words")).to_have_text("Not like anything I was trained on.")
+    expect(playground.locator("#guard-words")).to_contain_text("too different from the image")
     expect(sample(playground, "Bag")).to_have_attribute("aria-pressed", "true")
 
 
@@ -175,25 +182,44 @@ def test_the_first_stroke_wipes_an_image_away(playground: Page) -> None:
     expect(sample(playground, "Bag")).to_have_attribute("aria-pressed", "false")
 
 
-def test_an_image_of_several_digits_is_read_with_boxes(playground: Page, digits: DatasetPart) -> None:
-    row = np.concatenate([digits.images[n, 0] for n in range(3)], axis=1)
-    drop(playground, "number.png", png(np.kron(np.pad(row, 12), np.ones((4, 4), np.uint8))), "image/png")
-    expect(playground.locator("#reading-text")).to_have_text("721")
+@pytest.mark.parametrize(("kind", "seed"), [("shade", 1), ("perspective", 2)])
+def test_a_photo_of_a_number_is_read_with_a_frame_around_each_digit(
+    playground: Page, digits: DatasetPart, kind: str, seed: int
+) -> None:
+    photo = pages.make(kind, digits.images[:, 0], digits.labels, seed, enlargement=1)
+    drop(playground, "number.jpg", photo.data, "image/jpeg")
+    expect(playground.locator("#reading-text")).to_have_text(photo.text.replace("\n", " / "))
     expect(playground.locator("#reading")).to_be_visible()
+    shown = pixels(playground.locator("#reading-page"))
+    scale = shown.shape[1] / Image.open(io.BytesIO(photo.data)).width
+    for place in photo.boxes * scale:
+        assert overlap(frame_around(shown, place), place) > 0.7
     sample(playground, "2").click()
     expect(playground.locator("#reading")).to_be_hidden()
 
 
+def frame_around(shown: np.ndarray, place: np.ndarray) -> tuple[int, ...]:
+    """Return left, top, right and bottom of the first green frame around the middle of a digit."""
+    green = np.abs(shown[..., :3].astype(int) - GREEN).max(axis=2) < 40
+    x, y = int(place[[0, 2]].mean()), int(place[[1, 3]].mean())
+    left, top = (np.flatnonzero(line).max(initial=-1) for line in (green[y, :x], green[:y, x]))
+    right, bottom = (
+        start + np.flatnonzero(line).min(initial=len(line))
+        for start, line in ((x, green[y, x:]), (y, green[y:, x]))
+    )
+    return left, top, right, bottom
+
+
 def test_no_old_answer_stands_while_an_image_takes_long_to_open(playground: Page, two: bytes) -> None:
     playground.evaluate(HOLD_IMAGE, 0)
-    words = playground.locator("#verdict-words")
+    words = playground.locator("#prediction-words")
     words.evaluate(NOTE_WORDS)
     drop(playground, "two.png", two, "image/png")
     expect(words).to_have_text("Looking…")
     expect(playground.locator("#progress")).to_be_visible()
-    expect(verdict(playground)).to_have_text("–")
+    expect(prediction(playground)).to_have_text("–")
     playground.evaluate("release()")
-    expect(verdict(playground)).to_have_text("2")
+    expect(prediction(playground)).to_have_text("2")
     assert playground.evaluate("said.filter((words) => words === 'No answer.')") == []
 
 

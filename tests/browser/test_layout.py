@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from app.api.playground import TEXTS, languages
 from tests.app.server_process import Server
-from tests.browser.support import ZERO, draw, draw_and_wait, pixels, sample, verdict
+from tests.browser.support import ZERO, draw, draw_and_wait, pixels, prediction, sample
 from tests.browser.test_accessibility import violations
 
 SIZES = [(360, 740), (667, 375), (768, 1024), (960, 700), (1280, 720), (1920, 1080)]
@@ -61,7 +61,7 @@ def open_whole(page: Page, url: str) -> None:
     """Open the page for the second time, with the answers of all of its sections."""
     for _ in range(2):
         page.goto(url)
-        expect(verdict(page)).to_have_text("7")
+        expect(prediction(page)).to_have_text("7")
     page.locator("#turn-section").scroll_into_view_if_needed()
     expect(page.locator("#turn")).to_be_enabled()
     page.locator("#sheet-body").scroll_into_view_if_needed()
@@ -90,12 +90,12 @@ def test_all_is_inside_and_nothing_prints_over_anything(page: Page, server: Serv
 def test_the_answer_is_in_sight_on_a_projector(page: Page, server: Server, name: str) -> None:
     page.set_viewport_size({"width": 1280, "height": 720})
     page.goto(server.url)
-    expect(verdict(page)).to_have_text("7")
+    expect(prediction(page)).to_have_text("7")
     page.reload()
     sample(page, name).click()
-    expect(verdict(page)).to_have_text(name)
+    expect(prediction(page)).to_have_text(name)
     page.evaluate("window.scrollTo(0, 0)")
-    for place in ("#verdict", "#capsules tr.found"):
+    for place in ("#prediction", "#capsules tr.found"):
         box = page.locator(place).bounding_box()
         assert box is not None
         assert box["y"] + box["height"] <= 720
@@ -105,16 +105,16 @@ def test_a_swipe_beside_the_board_scrolls(page: Page, server: Server) -> None:
     """Of a telephone on its side at least three tenths of the height, and some of the width, are no board."""
     page.set_viewport_size({"width": 667, "height": 375})
     page.goto(server.url)
-    expect(verdict(page)).to_have_text("7")
+    expect(prediction(page)).to_have_text("7")
     box = page.locator("#board").bounding_box()
     assert box is not None
     assert box["height"] <= 0.7 * 375 + 1
     assert box["width"] <= 667 / 2
 
 
-def test_the_verdict_has_space_for_words(page: Page, server: Server) -> None:
+def test_the_prediction_has_space_for_words(page: Page, server: Server) -> None:
     page.goto(server.url)
-    expect(verdict(page)).to_have_text("7")
+    expect(prediction(page)).to_have_text("7")
     for width in (740, 768, 850, 960):
         page.set_viewport_size({"width": width, "height": 900})
         box = page.locator(".finding").bounding_box()
@@ -126,7 +126,7 @@ def test_the_verdict_has_space_for_words(page: Page, server: Server) -> None:
 @pytest.mark.parametrize("language", sorted(languages() - {"en"}))
 def test_axe_finds_nothing_in_a_language(page: Page, server: Server, language: str) -> None:
     page.goto(f"{server.url}/?lang={language}")
-    expect(verdict(page)).to_have_text("7")
+    expect(prediction(page)).to_have_text("7")
     assert page.locator("html").get_attribute("lang") == language
     assert violations(page) == []
 
@@ -136,25 +136,25 @@ def test_the_browser_chooses_the_language_and_the_state_goes_along(page: Page, s
     page.goto(server.url)
     expect(page.locator("#clear")).to_have_text("Effacer")
     sample(page, "4").click()
-    expect(verdict(page)).to_have_text("4")
+    expect(prediction(page)).to_have_text("4")
     page.get_by_role("link", name="Deutsch").click()
     expect(page.locator("#clear")).to_have_text("Leeren")
-    expect(verdict(page)).to_have_text("4")
+    expect(prediction(page)).to_have_text("4")
 
 
 def test_a_drawing_goes_along_through_all_languages(page: Page, server: Server) -> None:
     page.goto(server.url)
-    expect(verdict(page)).to_have_text("7")
+    expect(prediction(page)).to_have_text("7")
     page.locator("#clear").click()
     draw_and_wait(page, ZERO)
-    expect(verdict(page)).to_have_text("0")
+    expect(prediction(page)).to_have_text("0")
     board = pixels(page.locator("#board")).astype(int)
     links = page.locator("#languages a").all_inner_texts()
     seen = set()
     for name in [*links[1:], links[0]]:
         page.get_by_role("link", name=name, exact=True).click()
         expect(page.locator("#languages [aria-current]")).to_have_text(name)
-        expect(verdict(page)).to_have_text("0")
+        expect(prediction(page)).to_have_text("0")
         assert abs(pixels(page.locator("#board")) - board).mean() < 3
         seen.add(page.locator("#clear").inner_text())
     assert len(seen) == len(links) == 5
@@ -162,7 +162,7 @@ def test_a_drawing_goes_along_through_all_languages(page: Page, server: Server) 
 
 def test_a_drawing_without_an_answer_goes_along_to_another_language(page: Page, server: Server) -> None:
     page.goto(server.url)
-    expect(verdict(page)).to_have_text("7")
+    expect(prediction(page)).to_have_text("7")
     page.locator("#clear").click()
     page.route("**/classify?*", lambda route: route.abort())
     draw(page, ZERO)
@@ -170,13 +170,13 @@ def test_a_drawing_without_an_answer_goes_along_to_another_language(page: Page, 
     page.get_by_role("link", name="Deutsch").click()
     page.unroute_all()
     expect(page.locator("#clear")).to_have_text("Leeren")
-    expect(verdict(page)).to_have_text("0")
+    expect(prediction(page)).to_have_text("0")
 
 
 def test_keys_step_through_the_sections_for_a_class(page: Page, server: Server) -> None:
     page.set_viewport_size({"width": 1280, "height": 720})
     page.goto(f"{server.url}/?present")
-    expect(verdict(page)).to_have_text("7")
+    expect(prediction(page)).to_have_text("7")
     expect(page.locator("#present-bar")).to_contain_text("Page Down")
     expect(page.locator("#board")).to_be_visible()
     expect(page.locator("#move-title")).to_be_hidden()

@@ -8,7 +8,7 @@ import numpy as np
 from playwright.sync_api import Page, Route, expect
 
 from tests.app.server_process import Server, png
-from tests.browser.support import draw, eventually, pixels, sample, verdict, wait_for_another
+from tests.browser.support import draw, eventually, pixels, prediction, sample, wait_for_another
 
 
 def turn_to(page: Page, name: str) -> None:
@@ -32,7 +32,7 @@ def test_two_things_are_found_and_drawn_each_in_its_own_colour(playground: Page,
     wait_for_another(playground, saw, first_sample)
     expect(sample(playground, "2 and 7")).to_have_attribute("aria-pressed", "true")
     found = [each["label"] for each in answer_for(server, playground, "pair").json()["predictions"]]
-    expect(verdict(playground)).to_have_text(" and ".join(found))
+    expect(prediction(playground)).to_have_text(" and ".join(found))
     expect(playground.locator("#capsules tr.found")).to_have_count(2)
     first, second = (pixels(canvas).astype(int) for canvas in playground.locator("#singles canvas").all())
     both = pixels(playground.locator("#drawn")).astype(int)
@@ -91,7 +91,7 @@ def test_a_model_in_colour_with_classes_of_its_own(playground: Page) -> None:
     playground.locator("#file").set_input_files(
         {"name": "leaf.png", "mimeType": "image/png", "buffer": png(leaf)}
     )
-    expect(verdict(playground)).to_have_text(re.compile("^(oak|beech|elm)$"))
+    expect(prediction(playground)).to_have_text(re.compile("^(oak|beech|elm)$"))
     assert playground.locator("#capsules .name").all_inner_texts() == ["oak", "beech", "elm"]
     assert playground.locator("#sliders li").count() == 4
     seen = pixels(playground.locator("#input"))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.support import eventually, number, open_numbers, pixels, verdict, wait_for_another
+from tests.browser.support import eventually, number, open_numbers, pixels, prediction, wait_for_another
 
 # The page may be through with a row before the test looks, so it keeps what a canvas shows: painting sets its width.
 REMEMBER = """canvas => {
@@ -67,7 +67,7 @@ def test_any_capsule_can_be_asked(playground: Page, moved: Locator) -> None:
     expect(table_button).to_have_attribute("aria-pressed", "true")
     expect(playground.locator("#drawn-from")).to_have_text("from capsule 3")
     wait_for_another(playground, moved, before)
-    expect(verdict(playground)).to_have_text("7")
+    expect(prediction(playground)).to_have_text("7")
     playground.get_by_label("Capsule", exact=True).select_option("7")
     expect(playground.locator("#drawn-from")).to_have_text("from capsule 7")
     eventually(playground, lambda: bool((pixels(moved) == before).all()))

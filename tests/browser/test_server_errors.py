@@ -15,14 +15,14 @@ from app.settings import Settings
 from tests.app.server_process import Server, free_port, png, serving
 from tests.browser.support import (
     ONE,
-    PATIENCE,
+    TIMEOUT_S,
     ZERO,
     draw,
     eventually,
     on_board,
     open_numbers,
+    prediction,
     sample,
-    verdict,
 )
 from training.data.datasets import DatasetPart
 
@@ -31,16 +31,16 @@ def test_a_server_that_is_gone_is_named_and_found_again(page: Page, models: Path
     port = free_port()
     with serving(tmp_path / "first", models=models, port=port) as server:
         page.goto(server.url)
-        expect(verdict(page)).to_have_text("7")
+        expect(prediction(page)).to_have_text("7")
     draw(page, ONE)
     expect(page.locator("#notice-text")).to_contain_text("The server does not answer.")
-    expect(verdict(page)).to_have_text("7")  # what was known stays
+    expect(prediction(page)).to_have_text("7")  # what was known stays
     open_numbers(page)
     page.locator("#dim-3").fill("0.4")
     expect(page.locator("#notice")).to_be_visible()
     with serving(tmp_path / "second", models=models, port=port):
         expect(page.locator("#notice")).to_be_hidden()
-        expect(verdict(page)).to_have_text("1")
+        expect(prediction(page)).to_have_text("1")
 
 
 def test_what_is_loaded_later_comes_when_the_server_is_back(page: Page, server: Server) -> None:
@@ -48,7 +48,7 @@ def test_what_is_loaded_later_comes_when_the_server_is_back(page: Page, server: 
     page.route(away, lambda route: route.abort())
     with page.expect_request(away):
         page.goto(server.url)
-    expect(verdict(page)).to_have_text("7")
+    expect(prediction(page)).to_have_text("7")
     page.unroute(away)
     expect(page.get_by_role("button", name="Code", exact=True)).to_be_enabled()
 
@@ -56,12 +56,12 @@ def test_what_is_loaded_later_comes_when_the_server_is_back(page: Page, server: 
 def test_a_server_that_is_slow_is_waited_for(page: Page, models: Path, tmp_path: Path) -> None:
     with serving(tmp_path / "log", models=models) as server:
         page.goto(server.url)
-        expect(verdict(page)).to_have_text("7")
+        expect(prediction(page)).to_have_text("7")
         os.kill(server.process.pid, signal.SIGSTOP)
         sample(page, "4").click()
         expect(page.locator("#notice-text")).to_contain_text("The server takes its time.")
         os.kill(server.process.pid, signal.SIGCONT)
-        expect(verdict(page)).to_have_text("4")
+        expect(prediction(page)).to_have_text("4")
         expect(page.locator("#notice")).to_be_hidden()
 
 
@@ -77,10 +77,10 @@ def test_a_server_that_is_busy_is_asked_again(
 
     with serving(tmp_path / "log", models=models, max_queue=3) as server:
         page.goto(server.url)
-        expect(verdict(page)).to_have_text("7")
+        expect(prediction(page)).to_have_text("7")
         with flood(server, png(digits.images[0, 0].repeat(40, 0).repeat(40, 1))):
             eventually(page, is_told)
-        expect(verdict(page)).to_have_text("1")
+        expect(prediction(page)).to_have_text("1")
         expect(page.locator("#notice")).to_be_hidden()
 
 
@@ -94,7 +94,7 @@ def test_a_hand_that_draws_on_leaves_a_busy_server_in_peace(playground: Page) ->
 
     clock.install()
     playground.reload()
-    expect(verdict(playground)).to_have_text("7")
+    expect(prediction(playground)).to_have_text("7")
     clock.pause_at(playground.evaluate("Date.now()") + 10_000)
     for path in ("**/classify?*", "**/reconstruct?*"):
         playground.route(path, hold)
@@ -125,7 +125,7 @@ def test_a_hand_that_draws_on_leaves_a_busy_server_in_peace(playground: Page) ->
     clock.resume()
     playground.unroute_all()
     playground.mouse.up()
-    expect(verdict(playground)).to_have_text("1")
+    expect(prediction(playground)).to_have_text("1")
     expect(playground.locator("#notice")).to_be_hidden()
 
 
@@ -161,7 +161,7 @@ def test_what_was_drawn_before_the_server_said_anything_is_kept(page: Page, serv
     draw(page, ONE)
     eventually(page, lambda: bool(held))
     held[0].continue_()
-    expect(verdict(page)).to_have_text("1")
+    expect(prediction(page)).to_have_text("1")
 
 
 def test_a_key_that_is_given_late_leaves_the_page_as_it_is(playground: Page) -> None:
@@ -205,7 +205,7 @@ class flood:  # noqa: N801  # a context manager, used as a verb
             thread.join()
 
     def _post(self, url: str, image: bytes) -> None:
-        with httpx.Client(base_url=url, timeout=PATIENCE) as client:
+        with httpx.Client(base_url=url, timeout=TIMEOUT_S) as client:
             while not self._over.is_set():
                 client.post("/classify", files={"file": image})
 
@@ -221,10 +221,10 @@ def test_a_server_that_asks_for_a_key_is_given_one(page: Page, models: Path, tmp
         expect(page.locator("#notice-text")).to_have_text("The server does not take this key.")
         field.fill("open-sesame-open-sesame")
         page.get_by_role("button", name="Use it").click()
-        expect(verdict(page)).to_have_text("7")
+        expect(prediction(page)).to_have_text("7")
         expect(page.locator("#notice")).to_be_hidden()
         page.reload()
-        expect(verdict(page)).to_have_text("7")  # the tab remembers it
+        expect(prediction(page)).to_have_text("7")  # the tab remembers it
         assert "open-sesame" not in page.evaluate("JSON.stringify(localStorage)")
         page.get_by_role("button", name="Code", exact=True).click()
         assert "open-sesame" not in page.get_by_role("dialog").inner_text()

@@ -18,8 +18,8 @@ from tests.browser.support import (
     number,
     open_numbers,
     pixels,
+    prediction,
     sample,
-    verdict,
     wait_for_another,
 )
 from training.data.datasets import DatasetPart
@@ -45,14 +45,14 @@ def reopen(page: Page, link: str) -> None:
 
 def test_a_drawing_survives_as_a_link(playground: Page) -> None:
     sample(playground, "3").click()
-    expect(verdict(playground)).to_have_text("3")
+    expect(prediction(playground)).to_have_text("3")
     draw_and_wait(playground, SEVEN)
-    expect(verdict(playground)).to_have_text("7")
+    expect(prediction(playground)).to_have_text("7")
     lengths = playground.locator("#capsules .value").all_inner_texts()
     link = link_to(playground)
     assert len(link) < 400
     reopen(playground, link)
-    expect(verdict(playground)).to_have_text("7")
+    expect(prediction(playground)).to_have_text("7")
     again = playground.locator("#capsules .value").all_inner_texts()
     assert list(map(float, again)) == pytest.approx(list(map(float, lengths)), abs=0.3)  # strokes are rounded
     expect(playground.get_by_role("button", name="Undo")).to_be_enabled()
@@ -102,10 +102,10 @@ def test_a_chosen_capsule_and_its_moved_pose_survive(playground: Page) -> None:
 def test_a_file_survives_as_what_the_network_saw(playground: Page, digits: DatasetPart) -> None:
     photo = png(digits.images[1, 0].repeat(9, 0).repeat(9, 1))
     playground.locator("#file").set_input_files({"name": "2.png", "mimeType": "image/png", "buffer": photo})
-    expect(verdict(playground)).to_have_text("2")
+    expect(prediction(playground)).to_have_text("2")
     seen = pixels(playground.locator("#input"))
     reopen(playground, link_to(playground))
-    expect(verdict(playground)).to_have_text("2")
+    expect(prediction(playground)).to_have_text("2")
     assert (pixels(playground.locator("#input")) == seen).all()
 
 
@@ -115,23 +115,23 @@ def test_a_link_that_takes_long_does_not_replace_a_later_one(
 ) -> None:
     two = {"name": "2.png", "mimeType": "image/png", "buffer": png(digits.images[1, 0])}
     playground.locator("#file").set_input_files(two)  # type: ignore[arg-type]
-    expect(verdict(playground)).to_have_text("2")
+    expect(prediction(playground)).to_have_text("2")
     first = link_to(playground)
     sample(playground, "3").click()
-    expect(verdict(playground)).to_have_text("3")
+    expect(prediction(playground)).to_have_text("3")
     second = link_to(playground)
     shown = pixels(playground.locator("#board"))
     sample(playground, "0").click()
-    expect(verdict(playground)).to_have_text("0")
+    expect(prediction(playground)).to_have_text("0")
     playground.evaluate(HOLD_IMAGE, before)
     playground.goto(first)  # another fragment of the page that is open
     playground.wait_for_function("() => !!window.release")
     playground.goto(second)
-    expect(verdict(playground)).to_have_text("3")
+    expect(prediction(playground)).to_have_text("3")
     playground.evaluate("window.release()")
     assert np.array_equal(pixels(playground.locator("#board")), shown)
     playground.goto(first)
-    expect(verdict(playground)).to_have_text("2")
+    expect(prediction(playground)).to_have_text("2")
 
 
 @pytest.mark.parametrize(
@@ -149,9 +149,9 @@ def test_a_link_that_was_cut_or_mistyped_leaves_a_page(
 ) -> None:
     page.goto(f"{server.url}/{fragment}")
     expect(page.locator("#capsules tbody tr")).to_have_count(10)
-    expect(page.locator("#verdict-words")).to_contain_text(words)
+    expect(page.locator("#prediction-words")).to_contain_text(words)
     sample(page, "1").click()
-    expect(verdict(page)).to_have_text("1")
+    expect(prediction(page)).to_have_text("1")
 
 
 def test_the_commands_do_what_the_page_did(playground: Page, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, Page, Request, expect
 
 from tests.app.server_process import Server
-from tests.browser.support import FORGET_WHEN_LIFTED, PATIENCE, ZERO, eventually, on_board, verdict
+from tests.browser.support import FORGET_WHEN_LIFTED, TIMEOUT_S, ZERO, eventually, on_board, prediction
 
 SLOW = {"offline": False, "latency": 400, "downloadThroughput": 50_000, "uploadThroughput": 50_000}
 LIMIT_S = 2.0
@@ -30,7 +30,7 @@ def first_view(browser: Browser, url: str) -> float:
     """Seconds until a browser that has never seen the page shows it, and its board takes strokes."""
     context = browser.new_context()
     page = context.new_page()
-    page.set_default_timeout(1000 * PATIENCE)
+    page.set_default_timeout(1000 * TIMEOUT_S)
     slow_down(page)
     begun = time.monotonic()
     page.goto(url, wait_until="commit")
@@ -112,7 +112,7 @@ def test_a_photograph_is_made_small_and_stands_upright(playground: Page, orienta
     assert (sent.format, sent.size) == ("JPEG", (1600, 1067))
     assert "exif" not in sent.info
     expect(playground.locator("#sliders input").first).to_be_enabled()
-    expect(verdict(playground)).to_have_text("7")
+    expect(prediction(playground)).to_have_text("7")
     playground.locator("#sheet-body").scroll_into_view_if_needed()
     assert len(last_sent(playground, "/sweep")) < 2000  # the rest is asked about what the network saw
 
@@ -127,12 +127,12 @@ def test_a_small_image_is_sent_as_it_is(playground: Page) -> None:
 def test_while_an_image_goes_up_its_way_is_shown_and_no_old_answer(playground: Page) -> None:
     slow_down(playground)
     give(playground, photo(3000, 2000))
-    words = playground.locator("#verdict-words")
+    words = playground.locator("#prediction-words")
     expect(words).to_have_text(re.compile(r"Sending: [1-9]\d? %"))
     expect(playground.locator("#progress")).to_be_visible()
-    expect(verdict(playground)).to_have_text("–")
+    expect(prediction(playground)).to_have_text("–")
     expect(playground.locator("#dim-0")).to_be_disabled()
-    expect(verdict(playground)).to_have_text("7")
+    expect(prediction(playground)).to_have_text("7")
     expect(playground.locator("#progress")).to_be_hidden()
 
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.app.server_process import Server, serving
-from tests.browser.support import PATIENCE, eventually, pixels
+from tests.browser.support import TIMEOUT_S, eventually, pixels
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,7 +35,7 @@ def opened(page: Page, server: Server) -> Page:
     section = page.locator("#votes-section")
     expect(section).to_be_visible()
     section.scroll_into_view_if_needed()
-    expect(page.locator("#votes-iteration")).to_be_enabled(timeout=1000 * PATIENCE)
+    expect(page.locator("#votes-iteration")).to_be_enabled(timeout=1000 * TIMEOUT_S)
     return page
 
 
@@ -80,5 +80,5 @@ def test_other_digits_and_models_without_places(page: Page, routed: Server, serv
     eventually(page, lambda: bool((pixels(page.locator("#votes-input")) != before).any()))
     expect(page.locator("#votes-left-length")).to_contain_text("0: length")
     page.goto(server.url)
-    expect(page.locator("#verdict-class")).not_to_have_text("–")
+    expect(page.locator("#prediction-class")).not_to_have_text("–")
     expect(page.locator("#votes-section")).to_be_hidden()

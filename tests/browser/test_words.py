@@ -7,25 +7,25 @@ import numpy as np
 from playwright.sync_api import Page, Route, expect
 
 from tests.app.server_process import Server, png
-from tests.browser.support import sample, verdict
+from tests.browser.support import prediction, sample
 
 
 def test_nothing_is_found_on_a_blank_page(playground: Page, tmp_path: Path) -> None:
     file = tmp_path / "blank.png"
     file.write_bytes(png(np.full((200, 200), 255, np.uint8)))
     playground.locator("#file").set_input_files(file)
-    expect(playground.locator("#verdict-words")).to_have_text("Nothing found in this image.")
-    expect(verdict(playground)).to_have_text("–")
-    expect(playground.locator("#doubt")).to_be_hidden()
+    expect(playground.locator("#prediction-words")).to_have_text("Nothing found in this image.")
+    expect(prediction(playground)).to_have_text("–")
+    expect(playground.locator("#guard")).to_be_hidden()
     expect(playground.locator("#spoken")).to_have_text("Nothing found in this image.")
 
 
 def test_numbers_stand_behind_a_toggle_and_are_told_apart(playground: Page) -> None:
     sample(playground, "Bag").click()
-    expect(playground.locator("#doubt-words")).to_contain_text("too different from the image")
-    expect(playground.locator("#verdict-figures")).to_be_hidden()
-    playground.locator("#verdict-numbers summary").click()
-    distance, usual = playground.locator("#verdict-figures li").all_inner_texts()[1:3]
+    expect(playground.locator("#guard-words")).to_contain_text("too different from the image")
+    expect(playground.locator("#prediction-figures")).to_be_hidden()
+    playground.locator("#prediction-numbers summary").click()
+    distance, usual = playground.locator("#prediction-figures li").all_inner_texts()[1:3]
     numbers = [re.findall(r"[\d.]+", line) for line in (distance, usual)]
     assert numbers[0]
     assert numbers[0] != numbers[1]

@@ -48,6 +48,7 @@ assert "<img" in found._repr_html_()
 assert model.reconstruct("seven.png", dim=3, delta=0.1).perturbed.pixels().shape == (28, 28)
 assert model.sweep("seven.png", dims=[0, 3], steps=3).sheet().pixels().shape == (56, 84)
 PYTHON
+
 if "$bin/capsnet" serve 2>serve.txt; then echo "it serves without the service" >&2; exit 1; fi
 grep -F "pip install 'capsnet-service[serve]'" serve.txt
 
@@ -74,4 +75,33 @@ PYTHON
   # uvicorn ends in order and then by the signal that it was sent: 128 + 15.
   case $status in 0 | 143) ;; *) echo "it ended with status $status" >&2; cat "log-$workers.txt"; exit 1 ;; esac
 done
+say "the notebook"
+"$bin/pip" install ipykernel nbclient
+cp "$root/docs/notebooks/capsules.ipynb" .
+"$bin/python" - <<'PYTHON'
+import re
+
+import nbformat
+from nbclient import NotebookClient
+
+
+def words(notebook):
+    """Return what each cell prints or shows as HTML, without tags, bars and numbers; and the number of images."""
+    shown, images = [], 0
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            text = output.get("text", "") + re.sub("<[^>]*>", " ", data.get("text/html", ""))
+            shown.append(re.sub(r"-?\d+(?:\.\d*)?", "#", text.replace("\u2588", "")).split())
+            images += data.get("text/html", "").count("<img") or "image/png" in data
+    return shown, images
+
+
+kept, again = (nbformat.read("capsules.ipynb", as_version=4) for _ in range(2))
+NotebookClient(again, timeout=120).execute()
+assert words(again) == words(kept)
+assert any("refused" in shown for shown in words(again)[0])
+print(len(again.cells), "cells,", words(again)[1], "images, as they are kept")
+PYTHON
+
 say "the wheel works: $(basename "$wheel"), $SECONDS s"

@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ ROOT = Path(__file__).resolve().parents[2]
 MOST_ENTRIES = {"app": 12, "model": 9, "training": 9}
 # A shorter module with a single importer belongs into that importer.
 SHORTEST = 40
-# One middleware, one group of routes and one group of commands is a file, however short it is.
+# One middleware, one group of routes and one group of commands is a file, however short it is. A reader looks for a
+# route or a command in the listing of these folders, and their single importer only lists them. Inside it, a short one
+# would be found by a search alone, while the next one stands in a file of its own.
 ONE_A_FILE = ("app.api.middleware.", "app.api.routes.", "training.cli.")
 TREES = {
     path: ast.parse(path.read_text())
@@ -44,6 +47,15 @@ def test_a_short_module_has_several_importers() -> None:
         and len(only := importers.get(name, set())) == 1
     ]
     assert not scraps
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "app" / "server").glob("*.py")), ids=lambda path: path.name)
+def test_a_file_of_the_tuned_server_says_what_it_brings_and_when_it_goes(path: Path) -> None:
+    """The whole package can be removed, so each file gives a figure, its source, and a condition."""
+    words = ast.get_docstring(TREES[path]) or ""
+    assert re.search(r"\d", words)
+    assert re.search(r"\bdocs/\w+", words)
+    assert re.search(r"\b[Gg]o(es)? (when|with)\b", words)
 
 
 BLOCK = "\n".join(f"    number_{n} = count_the_words_of(text, {n})" for n in range(7))

@@ -62,7 +62,7 @@ store.on(["seen", "image"], ({ seen, image, asking }) => {
   byId("share").disabled = byId("chosen").disabled = !seen;
   markSample(image?.origin.sample ?? null);
   if (seen || asking) return;
-  say(byId("verdict-words"), text(image ? "verdict.unanswered" : "verdict.nothing")); // the notice says why
+  say(byId("prediction-words"), text(image ? "prediction.unanswered" : "prediction.nothing")); // the notice says why
 });
 store.on(["seen", "chosen", "pose"], ({ card, chosen, pose }) => {
   byId("reset").disabled = !pose;

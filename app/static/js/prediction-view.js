@@ -4,7 +4,7 @@ import { byId, figure, make, say } from "./dom.js";
 import { blank, colourOf, isBlank, overlay, paint } from "./images.js";
 import { listed, listedParts, text } from "./texts.js";
 
-const QUIET_MS = 700; // ms without a change until the verdict is read aloud
+const QUIET_MS = 700; // ms without a change until the prediction is read aloud
 const MOST_DECIMALS = 4;
 
 let speaking = 0;
@@ -13,9 +13,9 @@ export function showPrediction({ card, seen, chosen, drawn }) {
   if (!seen) return showNothing();
   const names = seen.found.map((index) => card.classes[index]);
   const { words, spoken, refused, empty } = judge(seen, names);
-  byId("verdict").classList.toggle("refused", refused);
+  byId("prediction").classList.toggle("refused", refused);
   nameThem(empty ? ["–"] : names, card.objects > 1);
-  say(byId("verdict-words"), words);
+  say(byId("prediction-words"), words);
   paint(byId("input"), seen.input);
   say(byId("input-size"), text("seen.size", { width: seen.input.width, height: seen.input.height }));
   showDrawings(card, seen, chosen, drawn);
@@ -28,35 +28,35 @@ export function showPrediction({ card, seen, chosen, drawn }) {
 }
 
 function showNothing() {
-  byId("verdict").classList.remove("refused");
-  byId("verdict-class").replaceChildren("–");
-  say(byId("verdict-words"), text("verdict.nothing"));
+  byId("prediction").classList.remove("refused");
+  byId("prediction-class").replaceChildren("–");
+  say(byId("prediction-words"), text("prediction.nothing"));
   byId("badge").replaceChildren();
   blank(byId("input"));
   blank(byId("drawn"));
   say(byId("input-size"), "");
   say(byId("drawn-from"), "");
-  byId("doubt").hidden = byId("singles").hidden = byId("verdict-numbers").hidden = true;
+  byId("guard").hidden = byId("singles").hidden = byId("prediction-numbers").hidden = true;
   clearTimeout(speaking);
-  say(byId("spoken"), ""); // so that the same verdict is said again for the next image
+  say(byId("spoken"), ""); // so that the same prediction is said again for the next image
 }
 
-/** The verdict in words, as it is read aloud, whether the check refused the answer, and whether there is nothing to see. */
+/** The prediction in words and as it is read aloud, whether the check refused it, and whether there is nothing to see. */
 function judge(seen, names) {
   const empty = isBlank(seen.input);
-  if (empty) return { words: text("verdict.blank"), spoken: text("verdict.blank"), refused: true, empty };
+  if (empty) return { words: text("prediction.blank"), spoken: text("prediction.blank"), refused: true, empty };
   const refused = seen.check?.accepted === false;
-  const words = refused ? text("verdict.refused") : certainty(seen);
-  const spoken = refused ? text("verdict.refused.spoken", { names: listed(names) }) : `${listed(names)}. ${words}`;
+  const words = refused ? text("prediction.refused") : certainty(seen);
+  const spoken = refused ? text("prediction.refused.spoken", { names: listed(names) }) : `${listed(names)}. ${words}`;
   return { words, spoken, refused, empty };
 }
 
 /** How sure the network is, by the length of the shortest capsule that it names. */
 function certainty({ found, lengths }) {
   const least = Math.min(...found.map((index) => lengths[index]));
-  if (least >= 0.9) return text("verdict.surely");
-  if (least >= 0.7) return text("verdict.likely");
-  return text(least >= 0.5 ? "verdict.perhaps" : "verdict.guess");
+  if (least >= 0.9) return text("prediction.surely");
+  if (least >= 0.7) return text("prediction.likely");
+  return text(least >= 0.5 ? "prediction.perhaps" : "prediction.guess");
 }
 
 function nameThem(names, severals) {
@@ -67,9 +67,9 @@ function nameThem(names, severals) {
     if (severals) part.style.setProperty("--own", colourOf(rank++));
     return part;
   });
-  byId("verdict-class").replaceChildren(...parts);
-  byId("verdict-class").classList.toggle("severals", severals);
-  byId("verdict-class").classList.toggle("long", names.join("").length > 3);
+  byId("prediction-class").replaceChildren(...parts);
+  byId("prediction-class").classList.toggle("severals", severals);
+  byId("prediction-class").classList.toggle("long", names.join("").length > 3);
 }
 
 function showDrawings(card, seen, chosen, drawn) {
@@ -98,17 +98,17 @@ function singles(card, seen, drawn) {
 
 /** How far the drawing is from the image, as a bar; a threshold of zero says that no drawing would be near enough. */
 function showDoubt(check, names) {
-  byId("doubt").hidden = !check;
+  byId("guard").hidden = !check;
   if (!check) return;
   const { distance, threshold, accepted } = check;
   const share = threshold > 0 ? distance / (2 * threshold) : 1; // the mark of the threshold stands in the middle
   byId("meter").style.setProperty("--distance", `${Math.min(100, 100 * share)}%`);
-  byId("doubt").classList.toggle("refused", !accepted);
+  byId("guard").classList.toggle("refused", !accepted);
   const key = names.length > 1 ? "guard.refused.several" : "guard.refused";
-  say(byId("doubt-words"), accepted ? text("guard.accepted") : text(key, { names: listed(names) }));
+  say(byId("guard-words"), accepted ? text("guard.accepted") : text(key, { names: listed(names) }));
 }
 
-/** The numbers behind the verdict, for those who want them. */
+/** The numbers behind the prediction, for those who want them. */
 function showFigures({ found, lengths, check }, names) {
   const lines = names.map((name, rank) => text("numbers.length", { name, length: figure(lengths[found[rank]]) }));
   if (check) {
@@ -116,8 +116,8 @@ function showFigures({ found, lengths, check }, names) {
     lines.push(text("numbers.distance", { distance }));
     lines.push(check.threshold > 0 ? text("numbers.limit", { threshold }) : text("numbers.limit.none"));
   }
-  byId("verdict-figures").replaceChildren(...lines.map((line) => make("li", { textContent: line })));
-  byId("verdict-numbers").hidden = false;
+  byId("prediction-figures").replaceChildren(...lines.map((line) => make("li", { textContent: line })));
+  byId("prediction-numbers").hidden = false;
 }
 
 /** Two numbers with as many decimals as tell them apart. */
@@ -129,7 +129,7 @@ function toldApart(one, other) {
   return [one, other].map((value) => figure(value, MOST_DECIMALS));
 }
 
-/** Read the verdict aloud when the hand has come to rest. */
+/** Read the prediction aloud when the hand has come to rest. */
 function speak(words) {
   clearTimeout(speaking);
   speaking = setTimeout(() => say(byId("spoken"), words), QUIET_MS);

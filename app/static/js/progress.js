@@ -14,6 +14,7 @@ export function showProgress() {
     if (isSending) bar.value = share;
     else bar.removeAttribute("value");
     const percent = Math.round(100 * (share ?? 0));
-    say(byId("verdict-words"), isSending ? text("progress.sending", { percent }) : text(asking.what ?? "progress.looking"));
+    const words = isSending ? text("progress.sending", { percent }) : text(asking.what ?? "progress.looking");
+    say(byId("prediction-words"), words);
   });
 }

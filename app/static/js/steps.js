@@ -17,7 +17,7 @@ const STEPS = [
   { words: "steps.pose", place: ".move", act: movePose },
   { words: "steps.decoder", place: ".move", act: () => move(values.seen.poses[values.chosen].map(() => 0)) },
   { words: "steps.turn", place: "#turn-section", act: turnImage },
-  { words: "steps.stranger", place: "#verdict", act: () => giveStrokes([STAR]) },
+  { words: "steps.stranger", place: "#prediction", act: () => giveStrokes([STAR]) },
 ];
 
 /** The tips of a star in the order in which a pen goes through them. */

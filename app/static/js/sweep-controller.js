@@ -14,17 +14,17 @@ let due = 0;
 
 export function keepSheet(sheet) {
   const refused = () => sheet.empty(text("sheet.refused"));
-  const sheeting = new LatestRequest(reporter("sheet", { refused }));
+  const latest = new LatestRequest(reporter("sheet", { refused }));
   const refresh = () => {
     clearTimeout(due);
     const { card, image, seen, chosen } = values;
     if (!seen) {
-      sheeting.cancel();
+      latest.cancel();
       sheet.empty(image ? "" : text("sheet.empty")); // of an image without an answer the notice says why
     } else if (inSight) {
       sheet.expect();
       const job = async (signal) => sheet.fill(card, chosen, await sheetOf(card, image, seen, chosen, signal));
-      due = setTimeout(() => sheeting.now(job), REST_MS);
+      due = setTimeout(() => latest.now(job), REST_MS);
     }
   };
   store.on(["seen", "chosen"], refresh);

@@ -23,7 +23,7 @@ from app.server.protocol import FAST_PATH_WAIT_S
 from benchmarks.http_fuzz import Parsed
 from tests.app.api.test_overload import busy
 from tests.app.in_process_server import within_this_process
-from tests.app.server_process import Server, png, serving, wait_until
+from tests.app.server_process import ROOT, Server, png, serving, wait_until
 
 # Goes all the way: headers may be due that the fast path does not know.
 LONG_WAY = "Origin: https://example.org\r\n"
@@ -311,6 +311,80 @@ def test_authentication_and_limits_hold_on_the_fast_path(
 )
 def test_only_a_plain_body_is_taken(media: str, body: bytes, expected: bytes | None) -> None:
     assert plain_image_file(media, body) == expected
+
+
+# Requests of each row of the table in docs/architecture.md.
+NEVER: dict[str, list[bytes]] = {
+    "another method, version or route": [
+        request(b"x").replace(b"POST", b"PUT"),
+        request(b"x").replace(b"HTTP/1.1", b"HTTP/1.0"),
+        request(b"x", path="/read"),
+    ],
+    "an absolute or an encoded target": [
+        request(b"x", path=path)
+        for path in ("http://x/classify", "/classif%79", "/classify;a", "/classify#a", "/classify?top_k=1#a")
+    ],
+    "`Transfer-Encoding`": [request(b"x", "Transfer-Encoding: chunked\r\n")],
+    "no length, two lengths, a length that is no number": [
+        request(b"x").replace(b"Content-Length: 1\r\n", b""),
+        request(b"x", "Content-Length: 1\r\n"),
+        request(b"x").replace(b"Length: 1", b"Length: +1"),
+    ],
+    "a folded header, a bare line feed, a control character": [
+        request(b"x", more) for more in ("A: b\r\n c\r\n", "A: b\nC: d\r\n", "A: b\rc\r\n", "A: \x00\r\n")
+    ],
+    "a blank before the colon or behind the value": [
+        request(b"x", more) for more in ("A : b\r\n", "A: b \r\n")
+    ],
+    "`Upgrade`": [request(b"x", "Upgrade: h2c\r\n")],
+    "`Connection` other than `keep-alive`, `Proxy-Connection`": [
+        request(b"x", f"{header}\r\n") for header in ("Connection: close", "Proxy-Connection: keep-alive")
+    ],
+    "`Expect`": [request(b"x", "Expect: 100-continue\r\n")],
+    "`Content-Encoding`": [request(b"x", "Content-Encoding: gzip\r\n")],
+    "`Origin`": [request(b"x", LONG_WAY)],
+    "a head of more than 4,096 bytes": [request(b"x", f"A: {'b' * 4096}\r\n")],
+    "a body that is empty or longer than 60,000 bytes": [request(b""), request(b"x" * 60_001)],
+    "a query that is wrong, long, or repeats a name": [
+        request(b"x", path=f"/classify?{query}")
+        for query in ("top_k=many", "unknown=1", f"model={'a' * 2000}", "verify=true&verify=true")
+    ],
+    "a form of two fields or another field, or with a text before it": [
+        request(body, media=form(b"x")[1])
+        for body in (
+            form(b"x")[0].removesuffix(b"--xyz--\r\n") + form(b"y")[0],
+            form(b"x")[0].replace(b'"file"', b'"image"'),
+            b"text\r\n" + form(b"x")[0],
+        )
+    ],
+    "a content type that is no image, or has parameters": [
+        request(b"x", media=media) for media in ("text/plain", "image/png; charset=utf-8")
+    ],
+}
+
+
+def test_the_table_of_what_is_never_accepted_is_that_of_the_architecture() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rows = page.partition("| never on the fast path |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| (.+?) \| ", rows, re.MULTILINE)[1:] == list(NEVER)
+
+
+def test_what_is_never_accepted_goes_the_long_way(tiny_models: Path) -> None:
+    async def scenario() -> None:
+        async with within_this_process(tiny_models) as (kind, _, _):
+            fast = kind.fast
+
+            def is_taken(data: bytes) -> bool:
+                head = read_head(data)
+                return head is not None and fast.may_take(head) and bool(fast.read(head, data[head.size :]))
+
+            assert is_taken(request(b"x"))
+            assert is_taken(request(*form(b"x")[:1], media=form(b"x")[1]))
+            assert not [
+                (name, data[:200]) for name, every in NEVER.items() for data in every if is_taken(data)
+            ]
+
+    asyncio.run(scenario())
 
 
 pieces = st.sampled_from(

@@ -12,7 +12,7 @@ LIMIT = 60  # seconds for one command on a busy machine
 
 def start(*words: str | Path, server: str, **more: Any) -> subprocess.Popen[bytes]:
     variables = environment(server=server) | {"PYTHONPATH": str(ROOT)} | more.pop("variables", {})
-    command = [sys.executable, "-m", "capsnet.cli", *map(str, words)]
+    command = [sys.executable, "-m", "capsnet", *map(str, words)]
     return subprocess.Popen(
         command, env=variables, stderr=subprocess.PIPE, **{"stdout": subprocess.PIPE, **more}
     )

@@ -153,7 +153,7 @@ def test_a_server_that_stays_busy_is_told_from_images_that_fail(places: dict[str
 
 
 def test_a_reader_that_leaves_early_is_no_error(server: Server, folder: Path) -> None:
-    words = [sys.executable, "-m", "capsnet.cli", "classify", str(folder)]
+    words = [sys.executable, "-m", "capsnet", "classify", str(folder)]
     piped = f"set -o pipefail; {shlex.join(words)} | head -n 1"
     variables = environment(server=server.url) | {"PYTHONPATH": str(ROOT)}
     command = ["bash", "-c", piped]

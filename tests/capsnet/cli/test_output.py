@@ -80,7 +80,7 @@ def test_an_image_from_standard_input_and_a_quoted_pattern(
 
 def test_a_terminal_gets_a_table(server: Server, folder: Path) -> None:
     variables = environment(server=server.url) | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "capsnet.cli", "classify", str(folder / "even")]
+    command = [sys.executable, "-m", "capsnet", "classify", str(folder / "even")]
     status, shown = run_in_terminal(command, env=variables)
     assert status == ExitCode.SOME_FAILED
     headings = next(line for line in shown.splitlines() if line.strip())

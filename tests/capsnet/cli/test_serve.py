@@ -15,7 +15,7 @@ import pytest
 from capsnet.cli import serve
 from tests.app.server_process import ROOT, environment, free_port
 
-COMMAND = [sys.executable, "-m", "capsnet.cli", "serve"]
+COMMAND = [sys.executable, "-m", "capsnet", "serve"]
 
 
 @contextlib.contextmanager
