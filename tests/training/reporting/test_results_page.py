@@ -1,6 +1,9 @@
 """What counts of errors say, and what the tables of the page say of the models that ship."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +14,11 @@ from training.reporting.tables import draws, interval
 from training.trainer.stages import Provenance
 
 ROOT = Path(__file__).resolve().parents[3]
+REPORTED = [
+    path.stem
+    for path in sorted((ROOT / "docs" / "results").glob("*.json"))
+    if (ROOT / "artifacts" / path.stem).is_dir()
+]
 
 
 def test_wilson_and_fisher_give_the_known_figures() -> None:
@@ -59,3 +67,40 @@ def test_every_shipped_model_has_its_rows(name: str, monkeypatch: pytest.MonkeyP
 def test_multiply_adds_are_those_of_the_papers_network() -> None:
     card = ModelCard.load(ROOT / "artifacts" / "mnist-capsnet")
     assert multiply_adds(card) == pytest.approx(0.20e9, rel=0.05)
+
+
+@pytest.mark.parametrize("name", REPORTED)
+def test_reported_figures_are_those_of_the_shipped_model(name: str) -> None:
+    result = json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    card = ModelCard.load(ROOT / "artifacts" / name)
+    metrics = card.variants["fp32"].metrics
+    assert metrics is not None
+    reported: dict[str, Any] = {}
+    shipped: dict[str, Any] = {}
+    if "errors" in result:
+        reported["errors"] = result["images"], result["errors"]
+        shipped["errors"] = metrics.images, metrics.errors
+    if pairs := result.get("pairs"):
+        assert metrics.exact_match_error is not None
+        reported["pairs"] = pairs["digits_right"], pairs["exact_match"]
+        shipped["pairs"] = pytest.approx((1 - metrics.error, 1 - metrics.exact_match_error))
+    if meaning := result.get("meaning"):
+        named = {label: found["named"] for label, found in meaning["classes"].items()}
+        reported["meaning"] = {label: each for label, each in named.items() if each}
+        shipped["meaning"] = {label: [asdict(m) for m in each] for label, each in card.pose_meaning.items()}
+    if directions := result.get("directions"):
+        keys = ("property", "minimum", "maximum", "linearity", "agreement", "foretold", "drawn_slope", "leak")
+        holding = {
+            label: [[row[key] for key in keys] for row in rows if not row["failed"]]
+            for label, rows in directions["classes"].items()
+        }
+        reported["directions"] = {label: rows for label, rows in holding.items() if rows}
+        shipped["directions"] = {
+            label: [[getattr(each, key) for key in keys] for each in rows]
+            for label, rows in card.pose_directions.items()
+        }
+    assert reported == shipped
+
+
+def test_most_models_that_ship_have_reported_figures() -> None:
+    assert {"fashion_mnist", "mnist", "mnist-capsnet", "multimnist"} <= set(REPORTED)
