@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from capsnet.config import InputSpec, ModelConfig, Record, UserError
+from capsnet.config import InputSpec, ModelConfig, Record, UserError, doc
 from capsnet.onnx_file import has_external_data
 
 if TYPE_CHECKING:
@@ -80,50 +80,52 @@ def sha256(path: Path) -> str:
 class Graph(Record):
     """One ONNX file beside the card."""
 
-    file: str
-    sha256: str
+    file: str = field(metadata=doc("Name of the file."))
+    sha256: str = field(metadata=doc("SHA-256 of the file."))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grid(Record):
-    """The places of a network's input capsules: `rows` by `columns`, with `types` capsules at each.
+    """The places of a network's input capsules: `rows` by `columns`, with `types` capsules at each."""
 
-    The receptive field of a place is a square of the image, `field` pixels wide. The first field begins at pixel
-    `first` of the row and of the column (below 0 where it begins outside), the next one `step` pixels further.
-    """
-
-    rows: int
-    columns: int
-    types: int
-    field: int
-    step: int
-    first: int
+    rows: int = dataclasses.field(metadata=doc("Rows of places."))
+    columns: int = dataclasses.field(metadata=doc("Columns of places."))
+    types: int = dataclasses.field(metadata=doc("Capsules at each place."))
+    field: int = dataclasses.field(metadata=doc("Side of the square that a place sees, in pixels."))
+    step: int = dataclasses.field(metadata=doc("Pixels from one square to the next."))
+    first: int = dataclasses.field(
+        metadata=doc("Where the first square begins, in pixels; below 0 where it begins outside.")
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Routing(Record):
-    """The routing of a network whose input capsules have a place in the image.
+    """The routing of a network whose input capsules have a place in the image."""
 
-    `graph` is no graph by itself: its bytes are appended to those of the fp32 encoder (`capsnet.explanation.votes`).
-    """
-
-    graph: Graph
-    grid: Grid
-    iterations: int
+    graph: Graph = field(
+        metadata=doc(
+            "What the encoder's file lacks to show its routing; its bytes follow those of the encoder."
+        )
+    )
+    grid: Grid = field(metadata=doc("Where the capsules below stand in the image."))
+    iterations: int = field(metadata=doc("Iterations of the routing."))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Appearance(Record):
     """Statistics of the pixels of the training images (see `capsnet.appearance`).
 
-    `mean` and `spread` are those of F measures of an image. `factor` is the lower triangle of the Cholesky factor of
-    the inverse of their correlation, row by row. `limit` is the largest distance of training images.
+    F is the number of measures of an image.
     """
 
-    mean: tuple[float, ...]
-    spread: tuple[float, ...]
-    factor: tuple[tuple[float, ...], ...]
-    limit: float
+    mean: tuple[float, ...] = field(
+        metadata=doc("Mean of each measure of an image over the training images, [F].")
+    )
+    spread: tuple[float, ...] = field(metadata=doc("Standard deviation of each measure, [F]."))
+    factor: tuple[tuple[float, ...], ...] = field(
+        metadata=doc("Lower triangle of a factor of the inverse of the measures' correlation, row by row.")
+    )
+    limit: float = field(metadata=doc("The largest usual distance from the mean."))
 
     def __post_init__(self) -> None:
         size = len(self.mean)
@@ -139,88 +141,104 @@ class Appearance(Record):
 class Guard(Record):
     """Reference values of each class, and thresholds of the anomaly score, from validation images (`capsnet.guard`).
 
-    `distance` and `ink` are the medians of the reconstruction's distance and of the image's Euclidean norm, `p95` and
-    `p99` the 95th and 99th percentiles of the anomaly score. `doubt_weight` is the weight of the uncertainty of the
-    lengths. Models of a user's own images have `appearance`, which counts as well; their `p95` is a bound of 98 %.
+    The `p95` of models of a user's own images is a bound of 98 %.
     """
 
-    distance: tuple[float, ...]
-    ink: tuple[float, ...]
-    p95: tuple[float, ...]
-    p99: tuple[float, ...]
-    doubt_weight: float = 2.0
-    appearance: Appearance | None = None
+    distance: tuple[float, ...] = field(
+        metadata=doc(
+            "Median distance between image and reconstruction over validation images of each class, [J]."
+        )
+    )
+    ink: tuple[float, ...] = field(metadata=doc("Median Euclidean norm of those images, [J]."))
+    p95: tuple[float, ...] = field(
+        metadata=doc("95th percentile of their anomaly score, [J]; an image with a larger score is refused.")
+    )
+    p99: tuple[float, ...] = field(metadata=doc("99th percentile of their anomaly score, [J]."))
+    doubt_weight: float = field(
+        default=2.0,
+        metadata=doc("Weight of the uncertainty of the lengths in the anomaly score, beside the distance."),
+    )
+    appearance: Appearance | None = field(
+        default=None,
+        metadata=doc(
+            "What the training images have in common, which other images lack. Models of one's own images have it."
+        ),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics(Record):
-    """Results of `training evaluate --write-card` on the test set, which is read once.
+    """Results of `training evaluate --write-card` on the test set, which is read once."""
 
-    `errors` counts the objects that are not among as many longest capsules, and `error` is their share (0 to 1);
-    where an image shows one, that is the share of images classified wrongly. `margin_loss` is the mean margin loss,
-    `reconstruction_mse` the mean squared pixel error of what the longest capsules draw together, `accepted` the share
-    of images that the guard lets pass (None where the model has no guard yet). `exact_match_error` is the share of
-    images of several objects in which any was missed (None where an image shows one). `draw_errors` are the errors
-    of several draws of a test set composed of images of another one; the first is `error` (None with a single draw).
-    """
-
-    dataset: str
-    images: int
-    errors: int
-    error: float
-    margin_loss: float
-    reconstruction_mse: float
-    accepted: float | None
-    exact_match_error: float | None = None
-    draw_errors: tuple[float, ...] | None = None
+    dataset: str = field(metadata=doc("The data set."))
+    images: int = field(metadata=doc("Number of test images."))
+    errors: int = field(
+        metadata=doc("Number of objects classified wrongly; an image shows as many as the model looks for.")
+    )
+    error: float = field(metadata=doc("Share of them, 0 to 1."))
+    margin_loss: float = field(metadata=doc("Mean margin loss."))
+    reconstruction_mse: float = field(metadata=doc("Mean squared error of a reconstructed pixel."))
+    accepted: float | None = field(
+        metadata=doc("Share of the test images that the guard accepts, 0 to 1, where the model has a guard.")
+    )
+    exact_match_error: float | None = field(
+        default=None,
+        metadata=doc("Share of the images of several objects in which any was wrong, 0 to 1."),
+    )
+    draw_errors: tuple[float, ...] | None = field(
+        default=None,
+        metadata=doc("The errors of several draws of a composed test set, of which `error` is the first."),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Validation(Record):
-    """Results of a variant on the validation images, measured when it was exported.
+    """Results of a variant on the validation images, measured when it was exported."""
 
-    `errors` and `error` are as in `Metrics`; `pose_difference` is the largest difference of any pose dimension from
-    the encoder in fp32.
-    """
-
-    images: int
-    errors: int
-    error: float
-    pose_difference: float
+    images: int = field(metadata=doc("Number of validation images."))
+    errors: int = field(
+        metadata=doc("Number of objects classified wrongly; an image shows as many as the model looks for.")
+    )
+    error: float = field(metadata=doc("Share of them, 0 to 1."))
+    pose_difference: float = field(
+        metadata=doc("Largest difference of any pose dimension from the encoder in fp32.")
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Speed(Record):
-    """Speed of the encoder on one thread of a processor, measured by `training evaluate --speed`.
+    """Speed of the encoder on one thread of a processor, measured by `training evaluate --speed`."""
 
-    `images_per_second` is by batch. `best_batch` is the largest batch that is within 2 % of the fastest. `speedup` is
-    the factor over fp32 at batch 1 and at `best_batch`, measured in turns with it.
-    """
-
-    processor: str
-    images_per_second: dict[str, float]
-    best_batch: int
-    speedup: dict[str, float]
+    processor: str = field(metadata=doc("The processor, of which one thread was used."))
+    images_per_second: dict[str, float] = field(metadata=doc("Images a second, by batch."))
+    best_batch: int = field(metadata=doc("The largest batch within 2 % of the fastest."))
+    speedup: dict[str, float] = field(metadata=doc("The factor over fp32, at batch 1 and at the best batch."))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Variant(Record):
     """One precision of the encoder, with its own thresholds and results."""
 
-    encoder: Graph
-    guard: Guard
-    validation: Validation | None = None
-    metrics: Metrics | None = None
-    speed: Speed | None = None
+    encoder: Graph = field(metadata=doc("The encoder's graph."))
+    guard: Guard = field(metadata=doc("Its thresholds."))
+    validation: Validation | None = field(
+        default=None, metadata=doc("What it does to validation images, where that was measured.")
+    )
+    metrics: Metrics | None = field(
+        default=None, metadata=doc("Its figures on test images, where they were measured.")
+    )
+    speed: Speed | None = field(
+        default=None, metadata=doc("Its speed on a processor, where that was measured.")
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class PoseMeaning(Record):
     """The measured effect of a pose dimension of one class, with its `score`, an R squared on held-out images."""
 
-    dim: int
-    meaning: str
-    score: float
+    dim: int = field(metadata=doc("Pose dimension, from 0."))
+    meaning: str = field(metadata=doc("What it changes."))
+    score: float = field(metadata=doc("How clearly: R squared on images that were held out, at most 1."))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,72 +247,91 @@ class PoseDirection(Record):
 
     A pose (D,) moves by `amount · (vector + matrix · pose)`; without a matrix by `amount · vector`.
     `training.evaluation.pose_directions` measures it. Scores are those of held-out training images.
-
-    Attributes
-    ----------
-    property, unit
-        One of `capsnet.transforms.PROPERTIES`, and the unit of its amounts.
-    minimum, maximum
-        The smallest and the largest amount that was measured.
-    vector
-        (D,) change of the pose for one unit.
-    matrix
-        (D,D) where the direction depends on the pose; None where one vector holds for the class.
-    linearity
-        Median R squared of a line fitted to the poses of one image.
-    agreement
-        Median cosine between the line of one image and this direction.
-    foretold
-        R squared of the poses that this direction predicts.
-    drawn_slope, drawn_r2
-        Slope and R squared of the property, measured on drawings of moved poses, over the amount of the movement.
-    leak
-        The largest change of another property of the drawings at the ends, as a share of that property's range.
-    length
-        The mean length of the capsule at the end that changes it more, as a share of the length before.
     """
 
-    property: str
-    unit: str
-    minimum: float
-    maximum: float
-    vector: tuple[float, ...]
-    matrix: tuple[tuple[float, ...], ...] | None = None
-    linearity: float
-    agreement: float
-    foretold: float
-    drawn_slope: float
-    drawn_r2: float
-    leak: float
-    length: float
+    property: str = field(
+        metadata=doc("What changes: rotation, slant, width, height, size, weight, shift_x or shift_y.")
+    )
+    unit: str = field(metadata=doc("Unit of the amounts: degrees, per cent or pixels."))
+    minimum: float = field(metadata=doc("Smallest amount that was measured and is accepted."))
+    maximum: float = field(metadata=doc("Largest amount that was measured and is accepted."))
+    vector: tuple[float, ...] = field(metadata=doc("Change of the pose for one unit, [D]."))
+    matrix: tuple[tuple[float, ...], ...] | None = field(
+        default=None,
+        metadata=doc(
+            "Where the direction depends on the pose, [D][D]: the change is vector + matrix · pose."
+        ),
+    )
+    linearity: float = field(
+        metadata=doc("Median R squared of the poses of a transformed image along a line of its own.")
+    )
+    agreement: float = field(
+        metadata=doc("Median cosine between that line and this direction, on held-out images.")
+    )
+    foretold: float = field(
+        metadata=doc("R squared over the distance that poses move, by this direction, on held-out images.")
+    )
+    drawn_slope: float = field(
+        metadata=doc("Amount measured on drawings for one unit that was asked; 1 is exact.")
+    )
+    drawn_r2: float = field(metadata=doc("R squared of that line."))
+    leak: float = field(
+        metadata=doc(
+            "How much another property of the drawings moves at the ends, as a share of its own range."
+        )
+    )
+    length: float = field(
+        metadata=doc("Length that the moved pose keeps, as a share, at the end that changes it most.")
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard(Record):
     """The description of a model, in `card.json` beside its graphs. The names of the fields are a promise to users.
 
-    With `members` above 1, or `mirrored`, the lengths are means over several networks, or over each image and its
-    mirror image. Then they are not the norms of the poses, which come from the first network and the plain image.
-    `samples` are the classes of the images in `SAMPLES_FILE`, if the export has kept any.
+    With `members` above 1, or `mirrored`, the lengths are not the norms of the poses, which come from the first
+    network and the plain image.
     """
 
-    name: str
-    version: str
-    config: ModelConfig
-    classes: tuple[str, ...]
-    input: InputSpec
-    decoder: Graph
-    variants: dict[str, Variant]
-    export_id: str
-    objects: int = 1
-    members: int = 1
-    mirrored: bool = False
-    parameters: dict[str, int] = field(default_factory=dict)
-    pose_meaning: dict[str, tuple[PoseMeaning, ...]] = field(default_factory=dict)
-    pose_directions: dict[str, tuple[PoseDirection, ...]] = field(default_factory=dict)
-    routing: Routing | None = None
-    training: dict[str, Any] = field(default_factory=dict)
-    samples: tuple[str, ...] = ()
+    name: str = field(metadata=doc("Name of the model."))
+    version: str = field(metadata=doc("Version of the model."))
+    config: ModelConfig = field(metadata=doc("How the network is built."))
+    classes: tuple[str, ...] = field(metadata=doc("Names of the classes, by index."))
+    input: InputSpec = field(metadata=doc("What the network takes."))
+    decoder: Graph = field(metadata=doc("The decoder's graph."))
+    variants: dict[str, Variant] = field(metadata=doc("The encoders by precision."))
+    export_id: str = field(metadata=doc("Id of the export that wrote graphs and card."))
+    objects: int = field(default=1, metadata=doc("How many objects the model looks for in an image."))
+    members: int = field(
+        default=1,
+        metadata=doc("Networks whose mean the lengths are; above 1 they are not the lengths of the poses."),
+    )
+    mirrored: bool = field(
+        default=False, metadata=doc("Whether the lengths are means over an image and its mirror image.")
+    )
+    parameters: dict[str, int] = field(default_factory=dict, metadata=doc("Numbers of trained parameters."))
+    pose_meaning: dict[str, tuple[PoseMeaning, ...]] = field(
+        default_factory=dict, metadata=doc("What pose dimensions change, by class, where it is known.")
+    )
+    pose_directions: dict[str, tuple[PoseDirection, ...]] = field(
+        default_factory=dict,
+        metadata=doc(
+            "How the whole pose moves as an image turns, slants, widens or moves, by class, where it was measured."
+        ),
+    )
+    routing: Routing | None = field(
+        default=None,
+        metadata=doc("How to see where votes for a class come from; null where the capsules have no place."),
+    )
+    training: dict[str, Any] = field(
+        default_factory=dict, metadata=doc("Data, command and seed that made the model.")
+    )
+    samples: tuple[str, ...] = field(
+        default=(),
+        metadata=doc(
+            "Classes of the images in `/models/{name}/samples.png`, from left to right; often none."
+        ),
+    )
 
     def __post_init__(self) -> None:
         self._check_names()

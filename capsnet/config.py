@@ -1,7 +1,7 @@
 """Define the configuration of a network, and the base of the errors that a user can correct."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 Preprocess = Literal["mnist", "fashion", "resize"]
@@ -28,6 +28,11 @@ class Record:
     }
 
 
+def doc(words: str) -> dict[str, str]:
+    """Return the metadata of a record's field with its description, which pydantic puts into JSON schemas."""
+    return {"description": words}
+
+
 def are_digits(classes: Sequence[str]) -> bool:
     """Tell whether classes are the ten digits in order; then images are preprocessed as images of digits."""
     return tuple(classes) == tuple("0123456789")
@@ -37,45 +42,32 @@ def are_digits(classes: Sequence[str]) -> bool:
 class ModelConfig(Record):
     """The configuration that rebuilds a network; stored in its checkpoint and in its card.
 
-    Attributes
-    ----------
-    architecture
-        A key of `model.architectures.registry.ARCHITECTURES`.
-    num_classes
-        J, the number of class capsules.
-    channels, height, width
-        Shape of the image.
-    pose_dim
-        D, the number of dimensions of a class capsule.
-    primary_capsules
-        Capsules below the class capsules of `efficient` and `residual`, and in groups of as many units of `cnn-small`;
-        the other architectures have their own number.
-    routing_iterations
-        Iterations of dynamic routing, in `capsnet` and `shared`.
-    class_bias
-        Add a learned bias to every class capsule before the squash, as the official CapsNet code does.
-    detach_routing
-        Keep the gradient from flowing through the routing coefficients of all iterations but the last.
-    decoder_hidden
-        Widths of the decoder's hidden layers.
-
     Raises
     ------
     ConfigError
         If a value is outside its bounds; the message names the field and the allowed values.
     """
 
-    architecture: str
-    num_classes: int = 10
-    channels: int = 1
-    height: int = 28
-    width: int = 28
-    pose_dim: int = 16
-    primary_capsules: int = 16
-    routing_iterations: int = 3
-    class_bias: bool = False
-    detach_routing: bool = False
-    decoder_hidden: tuple[int, ...] = (512, 1024)
+    architecture: str = field(metadata=doc("Name of the architecture."))
+    num_classes: int = field(default=10, metadata=doc("Number of class capsules, J, at least 1."))
+    channels: int = field(default=1, metadata=doc("Channels of the image, 1 to 3."))
+    height: int = field(default=28, metadata=doc("Height of the image in pixels."))
+    width: int = field(default=28, metadata=doc("Width of the image in pixels."))
+    pose_dim: int = field(default=16, metadata=doc("Dimensions of a pose, D."))
+    primary_capsules: int = field(
+        default=16,
+        metadata=doc("Capsules below those of the classes, where the architecture lets one choose."),
+    )
+    routing_iterations: int = field(
+        default=3, metadata=doc("Iterations of dynamic routing, where the architecture has any.")
+    )
+    class_bias: bool = field(default=False, metadata=doc("Whether class capsules have a bias."))
+    detach_routing: bool = field(
+        default=False, metadata=doc("Whether training kept the gradient out of the routing.")
+    )
+    decoder_hidden: tuple[int, ...] = field(
+        default=(512, 1024), metadata=doc("Widths of the decoder's hidden layers.")
+    )
 
     def __post_init__(self) -> None:
         bounds = {
@@ -111,7 +103,7 @@ class ModelConfig(Record):
 class InputSpec(Record):
     """The shape of a network's input, and the preprocessing of image files (see `capsnet.preprocessing.pipeline`)."""
 
-    channels: int
-    height: int
-    width: int
-    preprocess: Preprocess
+    channels: int = field(metadata=doc("Channels of the image, 1 to 3."))
+    height: int = field(metadata=doc("Height in pixels."))
+    width: int = field(metadata=doc("Width in pixels."))
+    preprocess: Preprocess = field(metadata=doc("How an image becomes that."))

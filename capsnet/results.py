@@ -37,7 +37,8 @@ class Prediction:
 class Check:
     """The guard's comparison of an image with its reconstruction; `accepted` is False for out-of-distribution images.
 
-    `distance` is the distance between the two, and `threshold` the largest one that is accepted for this image.
+    `distance` is the Euclidean distance between the two, both blurred over 3 x 3 pixels. `threshold` is the largest
+    one that is accepted for this image.
     """
 
     distance: float
@@ -127,8 +128,8 @@ class Drawn:
 class Reconstruction(Drawn):
     """An image drawn again from one capsule, and with the capsule's pose moved.
 
-    `distance` is that of the reconstruction from the input. `moves` has the number added to each dimension,
-    `directions` the amount along each direction, and `perturbed` is the drawing of the moved pose.
+    `distance` is that of the reconstruction from the input, as in `Check`. `moves` has the number added to each
+    dimension, `directions` the amount along each direction, and `perturbed` is the drawing of the moved pose.
     """
 
     distance: float

@@ -11,7 +11,7 @@ from .openapi_examples import add_examples
 from .problem_details import MEDIA_TYPE, is_protocol
 from .request_body import MOST_FILES
 from .schemas.kserve import InferRequest, ProtocolError
-from .schemas.responses import Problem, describe
+from .schemas.responses import Problem
 
 BINARY = {"type": "string", "format": "binary"}
 
@@ -203,7 +203,8 @@ def complete_openapi(document: dict[str, Any], *, keys: bool, root_path: str | N
     request = InferRequest.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= request.pop("$defs")
     schemas[InferRequest.__name__] = request
-    describe(schemas)
+    for schema in schemas.values():  # of a docstring the first paragraph is for readers of the document
+        schema["description"] = schema["description"].partition("\n\n")[0]
     add_examples(document["paths"])
     document["components"]["securitySchemes"] = KEY_SCHEMES
     for path, methods in document["paths"].items():

@@ -79,6 +79,42 @@ def test_the_image_is_dragged_and_its_pose_and_drawing_follow(turned: Page) -> N
     assert float(turned.locator("#turn-length").inner_text().removeprefix("length ")) > 0.8
 
 
+def test_the_image_is_turned_by_hand_and_its_drawing_turns_with_it(turned: Page) -> None:
+    turned.get_by_label("Change", exact=True).select_option("rotation")
+    expect(turned.locator("#turn")).to_be_enabled()
+    expect(turned.locator("#turn-words")).to_contain_text("The line predicts")
+    canvas, read, dot = (turned.locator(name) for name in ("#turn-input", "#turn-read", "#turn-plot .now"))
+    before, drawn, start = lean(canvas), lean(read), float(dot.get_attribute("cx") or 0)
+    turn_by_hand(turned, canvas, 10)
+    expect(turned.locator("#turn-amount")).to_have_text("+10°")
+    assert lean(canvas) - before == pytest.approx(10, abs=3)
+    assert lean(read) - drawn == pytest.approx(10, abs=5)  # what the network draws turns with it
+    assert float(dot.get_attribute("cx") or 0) > start + 20
+    assert float(turned.locator("#turn-length").inner_text().removeprefix("length ")) > 0.8
+
+
+def turn_by_hand(page: Page, canvas: Locator, degrees: float) -> None:
+    """Drag a point of a canvas around its middle, clockwise."""
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box is not None
+    for step in range(9):
+        angle = np.radians(degrees * step / 8)
+        x, y = 0.5 + 0.4 * np.cos(angle), 0.5 + 0.4 * np.sin(angle)
+        page.mouse.move(box["x"] + box["width"] * x, box["y"] + box["height"] * y)
+        if not step:
+            page.mouse.down()
+    page.mouse.up()
+
+
+def lean(canvas: Locator) -> float:
+    """How far the long axis of the light on a canvas is turned clockwise, in degrees."""
+    light = pixels(canvas)[..., 0].astype(float)
+    y, x = np.indices(light.shape)
+    spread = np.cov(x.ravel(), y.ravel(), aweights=light.ravel())
+    return float(np.degrees(np.arctan2(2 * spread[0, 1], spread[0, 0] - spread[1, 1])) / 2)
+
+
 def test_the_keys_turn_the_image(turned: Page) -> None:
     canvas = turned.locator("#turn-input")
     before = pixels(canvas)

@@ -1,16 +1,23 @@
 """Images that are not drawn: files that are opened, dropped or pasted, and the camera."""
 
 import base64
+import io
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 
+from benchmarks.reading import pages
+from benchmarks.reading.report import overlap
 from tests.app.server_process import Server, png
 from tests.browser.support import HOLD_IMAGE, draw, eventually, pixels, sample, verdict, wait_for_another
 from training.data.datasets import DatasetPart
+
+# The frame of a digit that is certain.
+GREEN = (0, 130, 60)
 
 DROP = """({ name, type, content }) => {
   const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
@@ -175,13 +182,32 @@ def test_the_first_stroke_wipes_an_image_away(playground: Page) -> None:
     expect(sample(playground, "Bag")).to_have_attribute("aria-pressed", "false")
 
 
-def test_an_image_of_several_digits_is_read_with_boxes(playground: Page, digits: DatasetPart) -> None:
-    row = np.concatenate([digits.images[n, 0] for n in range(3)], axis=1)
-    drop(playground, "number.png", png(np.kron(np.pad(row, 12), np.ones((4, 4), np.uint8))), "image/png")
-    expect(playground.locator("#reading-text")).to_have_text("721")
+@pytest.mark.parametrize(("kind", "seed"), [("shade", 1), ("perspective", 2)])
+def test_a_photo_of_a_number_is_read_with_a_frame_around_each_digit(
+    playground: Page, digits: DatasetPart, kind: str, seed: int
+) -> None:
+    photo = pages.make(kind, digits.images[:, 0], digits.labels, seed, enlargement=1)
+    drop(playground, "number.jpg", photo.data, "image/jpeg")
+    expect(playground.locator("#reading-text")).to_have_text(photo.text.replace("\n", " / "))
     expect(playground.locator("#reading")).to_be_visible()
+    shown = pixels(playground.locator("#reading-page"))
+    scale = shown.shape[1] / Image.open(io.BytesIO(photo.data)).width
+    for place in photo.boxes * scale:
+        assert overlap(frame_around(shown, place), place) > 0.7
     sample(playground, "2").click()
     expect(playground.locator("#reading")).to_be_hidden()
+
+
+def frame_around(shown: np.ndarray, place: np.ndarray) -> tuple[int, ...]:
+    """Return left, top, right and bottom of the first green frame around the middle of a digit."""
+    green = np.abs(shown[..., :3].astype(int) - GREEN).max(axis=2) < 40
+    x, y = int(place[[0, 2]].mean()), int(place[[1, 3]].mean())
+    left, top = (np.flatnonzero(line).max(initial=-1) for line in (green[y, :x], green[:y, x]))
+    right, bottom = (
+        start + np.flatnonzero(line).min(initial=len(line))
+        for start, line in ((x, green[y, x:]), (y, green[y:, x]))
+    )
+    return left, top, right, bottom
 
 
 def test_no_old_answer_stands_while_an_image_takes_long_to_open(playground: Page, two: bytes) -> None:

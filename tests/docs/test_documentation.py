@@ -21,7 +21,10 @@ import pytest
 import typer
 import yaml
 
+import app.api.schemas.explain
+import app.api.schemas.transform  # noqa: F401 (their answers)
 from app.api.openapi_examples import EXAMPLES
+from app.api.schemas.responses import Answer, Problem, Serving
 from app.settings import Settings
 from capsnet.card import ModelCard
 from capsnet.cli.main import app as capsnet_app
@@ -34,6 +37,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 SETTINGS_PAGE = ROOT / "docs" / "configuration.md"
 API_GUIDE = ROOT / "docs" / "api.md"
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+GLOSSARY = ROOT / "docs" / "glossary.md"
 KUBERNETES_GUIDE = ROOT / "docs" / "kubernetes.md"
 CLIENT_GUIDE = ROOT / "docs" / "client.md"
 NUMBER = r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
@@ -192,6 +197,12 @@ def test_a_folder_of_digits_goes_through_the_client(
     assert sum(row["file"].endswith(f"-{row['label']}.png") for row in rows) >= count - 2
 
 
+def test_the_table_of_routes_has_every_route(server: Server) -> None:
+    listed = set(re.findall(r"`(?:GET|POST) ([^`]+)`", str(table(API_GUIDE, "route"))))
+    routes = {path for path in server.client.get("/openapi.json").json()["paths"] if "/v2" not in path}
+    assert listed == routes
+
+
 def test_the_guide_names_every_route_and_parameter(server: Server) -> None:
     guide = API_GUIDE.read_text()
     for path, methods in server.client.get("/openapi.json").json()["paths"].items():
@@ -199,6 +210,20 @@ def test_the_guide_names_every_route_and_parameter(server: Server) -> None:
             assert f"{method.upper()} {path}" in guide
             for parameter in operation.get("parameters", []):
                 assert parameter["in"] != "query" or f"| `{parameter['name']}` |" in guide
+
+
+def test_the_glossary_defines_every_field_of_an_answer() -> None:
+    defined = {
+        name
+        for row in re.findall(r"^\| (`[^|]*) \|", GLOSSARY.read_text(), re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", row)
+    }
+    answers = Answer.__subclasses__()
+    for kind in answers:
+        answers += kind.__subclasses__()
+    others = (Problem, Serving)
+    own = [kind for kind in answers if kind not in others and "kserve" not in kind.__module__]
+    assert {name for kind in own for name in kind.model_fields} <= defined
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -318,6 +343,22 @@ def test_every_make_target_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"^make ([a-z-]+)|`make ([a-z-]+)", page.read_text(), re.MULTILINE))
     assert {first or second for first, second in named} <= targets
+
+
+def test_every_committed_image_is_on_a_page() -> None:
+    text = "".join(page.read_text() for page in PAGES)
+    unlinked = [path.name for path in (ROOT / "docs/images").iterdir() if f"images/{path.name}" not in text]
+    assert not unlinked
+
+
+def test_the_tree_of_the_architecture_names_what_each_package_holds() -> None:
+    (tree,) = (block for block in blocks(ARCHITECTURE, "") if block.startswith("capsnet/"))
+    parts = {found[1]: found[0] for found in re.findall(r"^((\w+)/ .*\n(?:  .*\n)*)", tree, re.MULTILINE)}
+    for folder in ("capsnet", "capsnet/preprocessing", "model", "training", "app"):
+        part = parts[folder.partition("/")[0]]
+        for path in (ROOT / folder).iterdir():
+            if path.suffix in ("", ".py") and not path.name.startswith("__"):
+                assert re.search(rf"\b{path.stem}\b", part), path
 
 
 def test_the_readme_is_short() -> None:

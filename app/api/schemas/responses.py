@@ -1,26 +1,12 @@
 """Define the fields of every answer, with their descriptions. Only routes import this."""
 
-import inspect
-from dataclasses import dataclass
-from typing import Annotated, Any
+from dataclasses import dataclass, field
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from capsnet.card import (
-    Appearance,
-    Graph,
-    Grid,
-    Guard,
-    Metrics,
-    ModelCard,
-    PoseDirection,
-    PoseMeaning,
-    Routing,
-    Speed,
-    Validation,
-    Variant,
-)
-from capsnet.config import InputSpec, ModelConfig
+from capsnet.card import ModelCard
+from capsnet.config import doc
 
 DISTANCE = (
     "How far the reconstruction is from what the network saw: the Euclidean distance over all pixels, each from 0 to "
@@ -231,140 +217,7 @@ class Serving(Answer):
 class Card(ModelCard):
     """A model's card, and how it is served."""
 
-    serving: Serving
-
-
-# The fields of the card in words. Their types are those of `capsnet.card`, which cannot know pydantic.
-CARD_FIELDS: dict[type, dict[str, str]] = {
-    Card: {
-        "name": "Name of the model.",
-        "version": "Version of the model.",
-        "config": "How the network is built.",
-        "classes": "Names of the classes, by index.",
-        "input": "What the network takes.",
-        "decoder": "The decoder's graph.",
-        "variants": "The encoders by precision.",
-        "export_id": "Id of the export that wrote graphs and card.",
-        "objects": "How many objects the model looks for in an image.",
-        "members": "Networks whose mean the lengths are; above 1 they are not the lengths of the poses.",
-        "mirrored": "Whether the lengths are means over an image and its mirror image.",
-        "parameters": "Numbers of trained parameters.",
-        "pose_meaning": "What pose dimensions change, by class, where it is known.",
-        "pose_directions": "How the whole pose moves as an image turns, slants, widens or moves, by class, where it "
-        "was measured.",
-        "routing": "How to see where votes for a class come from; null where the capsules have no place.",
-        "training": "Data, command and seed that made the model.",
-        "samples": "Classes of the images in `/models/{name}/samples.png`, from left to right; often none.",
-        "serving": "How this service runs it.",
-    },
-    ModelConfig: {
-        "architecture": "Name of the architecture.",
-        "num_classes": "Number of class capsules, J, at least 1.",
-        "channels": "Channels of the image, 1 to 3.",
-        "height": "Height of the image in pixels.",
-        "width": "Width of the image in pixels.",
-        "pose_dim": "Dimensions of a pose, D.",
-        "primary_capsules": "Capsules below those of the classes, where the architecture lets one choose.",
-        "routing_iterations": "Iterations of dynamic routing, where the architecture has any.",
-        "class_bias": "Whether class capsules have a bias.",
-        "detach_routing": "Whether training kept the gradient out of the routing.",
-        "decoder_hidden": "Widths of the decoder's hidden layers.",
-    },
-    InputSpec: {
-        "channels": "Channels of the image, 1 to 3.",
-        "height": "Height in pixels.",
-        "width": "Width in pixels.",
-        "preprocess": "How an image becomes that.",
-    },
-    Graph: {"file": "Name of the file.", "sha256": "SHA-256 of the file."},
-    Grid: {
-        "rows": "Rows of places.",
-        "columns": "Columns of places.",
-        "types": "Capsules at each place.",
-        "field": "Side of the square that a place sees, in pixels.",
-        "step": "Pixels from one square to the next.",
-        "first": "Where the first square begins, in pixels; below 0 where it begins outside.",
-    },
-    Routing: {
-        "graph": "What the encoder's file lacks to show its routing; its bytes follow those of the encoder.",
-        "grid": "Where the capsules below stand in the image.",
-        "iterations": "Iterations of the routing.",
-    },
-    Guard: {
-        "distance": "Median distance between image and reconstruction over validation images of each class, [J].",
-        "ink": "Median Euclidean norm of those images, [J].",
-        "p95": "95th percentile of their anomaly score, [J]; an image with a larger score is refused.",
-        "p99": "99th percentile of their anomaly score, [J].",
-        "doubt_weight": "Weight of the uncertainty of the lengths in the anomaly score, beside the distance.",
-        "appearance": "What the training images have in common, which other images lack. Models of "
-        "one's own images have it.",
-    },
-    Appearance: {
-        "mean": "Mean of each measure of an image over the training images, [F].",
-        "spread": "Standard deviation of each measure, [F].",
-        "factor": "Lower triangle of a factor of the inverse of the measures' correlation, row by row.",
-        "limit": "The largest usual distance from the mean.",
-    },
-    Variant: {
-        "encoder": "The encoder's graph.",
-        "guard": "Its thresholds.",
-        "validation": "What it does to validation images, where that was measured.",
-        "metrics": "Its figures on test images, where they were measured.",
-        "speed": "Its speed on a processor, where that was measured.",
-    },
-    Validation: {
-        "images": "Number of validation images.",
-        "errors": "Number of objects classified wrongly; an image shows as many as the model looks for.",
-        "error": "Share of them, 0 to 1.",
-        "pose_difference": "Largest difference of any pose dimension from the encoder in fp32.",
-    },
-    Speed: {
-        "processor": "The processor, of which one thread was used.",
-        "images_per_second": "Images a second, by batch.",
-        "best_batch": "The largest batch within 2 % of the fastest.",
-        "speedup": "The factor over fp32, at batch 1 and at the best batch.",
-    },
-    Metrics: {
-        "dataset": "The data set.",
-        "images": "Number of test images.",
-        "errors": "Number of objects classified wrongly; an image shows as many as the model looks for.",
-        "error": "Share of them, 0 to 1.",
-        "margin_loss": "Mean margin loss.",
-        "reconstruction_mse": "Mean squared error of a reconstructed pixel.",
-        "accepted": "Share of the test images that the guard accepts, 0 to 1, where the model has a guard.",
-        "exact_match_error": "Share of the images of several objects in which any was wrong, 0 to 1.",
-        "draw_errors": "The errors of several draws of a composed test set, of which `error` is the first.",
-    },
-    PoseMeaning: {
-        "dim": "Pose dimension, from 0.",
-        "meaning": "What it changes.",
-        "score": "How clearly: R squared on images that were held out, at most 1.",
-    },
-    PoseDirection: {
-        "property": "What changes: rotation, slant, width, height, size, weight, shift_x or shift_y.",
-        "unit": "Unit of the amounts: degrees, per cent or pixels.",
-        "minimum": "Smallest amount that was measured and is accepted.",
-        "maximum": "Largest amount that was measured and is accepted.",
-        "vector": "Change of the pose for one unit, [D].",
-        "matrix": "Where the direction depends on the pose, [D][D]: the change is vector + matrix · pose.",
-        "linearity": "Median R squared of the poses of a transformed image along a line of its own.",
-        "agreement": "Median cosine between that line and this direction, on held-out images.",
-        "foretold": "R squared over the distance that poses move, by this direction, on held-out images.",
-        "drawn_slope": "Amount measured on drawings for one unit that was asked; 1 is exact.",
-        "drawn_r2": "R squared of that line.",
-        "leak": "How much another property of the drawings moves at the ends, as a share of its own range.",
-        "length": "Length that the moved pose keeps, as a share, at the end that changes it most.",
-    },
-}
-
-
-def describe(schemas: dict[str, Any]) -> None:
-    """Add the descriptions of the card and its fields to the schemas that pydantic made of them."""
-    for kind, fields in CARD_FIELDS.items():
-        schema = schemas[kind.__name__]
-        schema["description"] = (inspect.getdoc(kind) or "").partition("\n\n")[0]
-        for name, words in fields.items():
-            schema["properties"][name]["description"] = words
+    serving: Serving = field(metadata=doc("How this service runs it."))
 
 
 class ModelsAnswer(Answer):
