@@ -73,10 +73,10 @@ def main(
     if chunks:
         with tempfile.TemporaryDirectory() as folder:
             trainer = ours(run_config("capsnet", batch), data, device, Path(folder))
-            found = in_turns(
+            measured = in_turns(
                 {each: chunked(trainer, int(each)) for each in chunks.split(",")}, rounds, seconds
             )
-        rows = [[each, f"{rate:,.0f}", f"{images / rate:,.0f}"] for each, rate in found.items()]
+        rows = [[each, f"{rate:,.0f}", f"{images / rate:,.0f}"] for each, rate in measured.items()]
         heading = ["images at a time", "images/s", f"s an epoch of {images:,}"]
         console.print(markdown(heading, rows), highlight=False)
         return
