@@ -7,6 +7,8 @@ both read the loss of every step.
 
 The limit is the speed of a large product of matrices on this machine, in the precision of the trainer, divided by the
 operations that a step needs for an image, forward and backward.
+
+`--chunks 128,16` compares CapsNet's training with predictions and routing of so many images at a time instead.
 """
 
 import os
@@ -32,6 +34,7 @@ from benchmarks.output import RESULTS, save
 from benchmarks.report import markdown, training_rows
 from capsnet.config import InputSpec, ModelConfig
 from model.architectures.registry import ARCHITECTURES, build
+from model.nn import layers
 from training.data.datasets import DatasetInfo, DatasetPart
 from training.trainer.config import TrainConfig
 from training.trainer.losses import margin_loss, reconstruction_loss
@@ -58,12 +61,25 @@ def main(
     seconds: Annotated[float, typer.Option(min=0.1, help="Of each measurement.")] = 15.0,
     rounds: Annotated[int, typer.Option(min=1)] = 3,
     output: Annotated[Path, typer.Option(help="Folder of the JSON file.")] = RESULTS,
+    chunks: Annotated[
+        str, typer.Option(help="Images that CapsNet routes at a time, with commas between; writes no file.")
+    ] = "",
 ) -> None:
     """Measure, print and write training.json."""
     console = Console()
     console.print(machine.describe_in_words(machine.describe()), highlight=False)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     data = random_data(images)
+    if chunks:
+        with tempfile.TemporaryDirectory() as folder:
+            trainer = ours(run_config("capsnet", batch), data, device, Path(folder))
+            measured = in_turns(
+                {each: chunked(trainer, int(each)) for each in chunks.split(",")}, rounds, seconds
+            )
+        rows = [[each, f"{rate:,.0f}", f"{images / rate:,.0f}"] for each, rate in measured.items()]
+        heading = ["images at a time", "images/s", f"s an epoch of {images:,}"]
+        console.print(markdown(heading, rows), highlight=False)
+        return
     figures = []
     for architecture in architectures.split(","):
         config = run_config(architecture, batch)
@@ -146,6 +162,16 @@ def ours(config: RunConfig, data: DatasetPart, device: torch.device, folder: Pat
         except Enough:
             return watch.rate * config.batch_size
         raise AssertionError("a measurement ends by Enough")
+
+    return run
+
+
+def chunked(trainer: Measure, count: int) -> Measure:
+    """Return a measurement of a trainer that predicts and routes `count` images at a time."""
+
+    def run(seconds: float) -> float:
+        layers.CHUNK = count
+        return trainer(seconds)
 
     return run
 

@@ -213,6 +213,13 @@ class Speed(Record):
     images_per_second: dict[str, float] = field(metadata=doc("Images a second, by batch."))
     best_batch: int = field(metadata=doc("The largest batch within 2 % of the fastest."))
     speedup: dict[str, float] = field(metadata=doc("The factor over fp32, at batch 1 and at the best batch."))
+    memory_mb: float | None = field(
+        default=None,
+        metadata=doc(
+            "Resident memory in MB that a session of the encoder adds to a process, with a run of the best batch, "
+            "where it was measured."
+        ),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

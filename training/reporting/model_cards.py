@@ -185,19 +185,18 @@ def _metrics(m: Metrics, objects: int) -> list[str]:
 
 
 def _speeds(card: ModelCard) -> str:
-    rows = [
-        [
-            name,
-            speed.processor,
-            str(speed.best_batch),
-            f"{speed.images_per_second[str(speed.best_batch)]:,.0f}",
-        ]
-        for name, variant in card.variants.items()
-        if (speed := variant.speed) is not None
-    ]
-    if not rows:
+    speeds = {name: variant.speed for name, variant in card.variants.items() if variant.speed is not None}
+    if not speeds:
         return ""
     heading = ["variant", "processor, one thread", "best batch", "images/s of the encoder"]
+    rows = [
+        [name, each.processor, str(each.best_batch), f"{each.images_per_second[str(each.best_batch)]:,.0f}"]
+        for name, each in speeds.items()
+    ]
+    if any(each.memory_mb is not None for each in speeds.values()):  # older cards have none
+        heading.append("MB of its session")
+        for row, each in zip(rows, speeds.values(), strict=True):
+            row.append("–" if each.memory_mb is None else f"{each.memory_mb:.0f}")
     return markdown(heading, rows, left=2)
 
 

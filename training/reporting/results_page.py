@@ -8,23 +8,37 @@ import csv
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
-from capsnet.card import CARD_FILE, ModelCard
+from capsnet.card import CARD_FILE, Metrics, ModelCard
 from capsnet.config import ModelConfig
+from training.data.datasets import describe
 from training.evaluation.intervals import fisher_p
+from training.recipes import RECIPES, SAME_SPLIT
 from training.reporting.tables import draws, interval
+from training.trainer.config import TrainConfig
 from training.trainer.data_lineage import made_by
+from training.trainer.run_state import BEST, LAST
 
 ARTIFACTS = Path("artifacts")
 AFFINE_CHART = "affine.png"
 # The small chart of the README.
 COMPARISON_CHART = "comparison.png"
 PLACEHOLDER = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-# The log of every stage of a model that ships: NAME/stage-1.csv and so on.
+# The log of every stage: NAME/stage-1.csv and so on; NAME/seed-0/stage-1.csv where networks are compared.
 LOGS = Path("docs") / "results" / "logs"
+# Networks that do not ship and have a row on the page: data set and architecture. Their logs say the rest.
+COMPARED = {
+    "compared-residual": ("fashion_mnist", "residual"),
+    "compared-cnn-residual": ("fashion_mnist", "cnn-residual"),
+    "fashion_mnist-three": ("fashion_mnist", "residual"),
+    "mnist-three": ("mnist", "residual"),
+}
+BLEND = "blend.safetensors"
+TRAINING_IMAGES = 60_000  # of both published data sets, with those that are held out
 # Published errors in percent, of 10,000 test images. Most are the best epoch on the test set.
 ANCHOR_IMAGES = 10_000
 ANCHORS = {
@@ -44,7 +58,37 @@ ANCHORS = {
         "WRN-28-10 with random erasing (same), a CNN": 3.65,
     },
 }
+# Of other models, only the paper's figure for the same architecture is shown.
+OWN_ANCHORS = {
+    "capsnet": "CapsNet (Sabour et al. 2017), mean of 3, ± 0.005",
+    "efficient": "Efficient-CapsNet (Mazzia et al. 2021)",
+}
 Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """The error in percent that a model was to reach, and the one that was aimed at, set before its training."""
+
+    reach: float
+    aim: float
+
+    def outcome(self, error: float) -> str:
+        """Say which of the two an error in percent has reached, and by how much it misses the other."""
+        if error <= self.aim:
+            return "aim reached"
+        if error <= self.reach:
+            return f"reached; aim missed by {error - self.aim:.2f}"
+        return f"missed by {error - self.reach:.2f}"
+
+
+GOALS = {
+    "fashion_mnist": Goal(4.9, 4.5),
+    "mnist": Goal(0.28, 0.22),
+    "mnist-capsnet": Goal(0.38, 0.33),
+    "multimnist": Goal(4.0, 3.2),
+    "translated-residual": Goal(7.0, 4.0),
+}
 
 
 def render_results_page(output: Path) -> list[Path]:
@@ -73,6 +117,8 @@ def section(name: str, results: list[Result]) -> str:
     own = [result for result in results if name in result]
     if name in CARDS:
         return CARDS[name](_cards())
+    if name in OVERVIEWS:
+        return OVERVIEWS[name](_cards(), results)
     command = name if name in OWN_COMMANDS else "report"
     return (
         TABLES[name](own)
@@ -97,13 +143,13 @@ def _errors(cards: list[ModelCard]) -> str:
         [
             f"`{card.name}`",
             _architecture(card),
+            _seeds(card),
             precision,
             f"{m.errors} of {m.images * card.objects:,}",
             f"{100 * m.error:.2f}",
             interval(m),
             draws(m) or "–",
             "" if m.accepted is None else f"{100 * m.accepted:.1f}",
-            f"`python -m training evaluate artifacts/{card.name}`",
         ]
         for card in cards
         for precision, variant in card.variants.items()
@@ -112,19 +158,87 @@ def _errors(cards: list[ModelCard]) -> str:
     heading = [
         "model",
         "architecture",
+        "seeds",
         "variant",
         "errors",
         "error %",
         "95 % (Wilson)",
         "ten draws %",
         "accepted %",
-        "command",
     ]
-    return markdown(heading, rows, left=3)
+    return markdown(heading, rows, left=4)
 
 
-def _compute(cards: list[ModelCard]) -> str:
-    """Return what each shipped model costs: to train, and for an image."""
+def _stages(cards: list[ModelCard]) -> str:
+    """Return every stage of the shipped models, and the weights that it began with."""
+    rows = [
+        [
+            f"`{card.name}`",
+            str(number),
+            f"`{stage.augmentation}`",
+            beginning(stage.start_from),
+            str(stage.epochs),
+            f"{stage.learning_rate:g}" if stage.learning_rate else "–",
+        ]
+        for card in cards
+        for number, stage in enumerate(made_by(ARTIFACTS / card.name, card).stages, 1)
+    ]
+    return markdown(["model", "stage", "augmentation", "began with", "epochs", "rate"], rows, left=4)
+
+
+def beginning(start_from: str | None) -> str:
+    """Say which weights a stage began with, from the name of their file."""
+    if start_from is None:
+        return "fresh weights"
+    said = {
+        LAST: "last epoch of the stage before",
+        BEST: "best epoch of the stage before",
+        BLEND: "blend of the stages before",
+    }
+    return said.get(Path(start_from).name, f"model `{start_from}`")
+
+
+def _seeds(card: ModelCard) -> str:
+    stages = made_by(ARTIFACTS / card.name, card).stages
+    return ", ".join(map(str, sorted({stage.seed for stage in stages})))
+
+
+def _goals(cards: list[ModelCard], results: list[Result]) -> str:
+    """Return the errors beside those that were to be reached, and how far they miss them."""
+    errors = {
+        card.name: (str(card.training.get("dataset")), _percent_wrong(m))
+        for card in cards
+        if (m := card.variants["fp32"].metrics) is not None
+    }
+    for result in results:
+        if "affine" in result:
+            shares = result["affine"]["accuracy"]
+            errors[result["model"]] = "affnist", 100 * (1 - shares["affnist"])
+    rows = [
+        [
+            f"`{name}`",
+            f"`{dataset}`",
+            f"{error:.2f}",
+            f"{goal.reach:.2f}",
+            f"{goal.aim:.2f}",
+            goal.outcome(error),
+        ]
+        for name, goal in GOALS.items()
+        if name in errors
+        for dataset, error in [errors[name]]
+    ]
+    return markdown(
+        ["model", "test set", "wrong %", "to be reached", "aim", "outcome, in points"], rows, left=2
+    )
+
+
+def _percent_wrong(metrics: Metrics) -> float:
+    """Return the error in percent; the mean of all draws where a test set has several."""
+    return 100 * mean(metrics.draw_errors or [metrics.error])
+
+
+def _compute(cards: list[ModelCard], results: list[Result]) -> str:
+    """Return what each network costs that has a row on the page: to train, and for an image."""
     heading = [
         "model",
         "seeds",
@@ -133,34 +247,66 @@ def _compute(cards: list[ModelCard]) -> str:
         "images seen",
         "core-hours",
     ]
-    return markdown(heading, [_compute_of(card) for card in cards])
+    rows = [_compute_of(card) for card in cards]
+    rows += [_compute_of_compared(name, *made) for name, made in COMPARED.items() if (LOGS / name).is_dir()]
+    rows += [_compute_of_affine(result) for result in results if "affine" in result]
+    return markdown(heading, rows)
 
 
 def _compute_of(card: ModelCard) -> list[str]:
     stages = made_by(ARTIFACTS / card.name, card).stages
     whole = card.training["training_images"] + card.training["validation_images"]
     seen = sum(stage.epochs * (whole - min(stage.validation, whole // 10)) for stage in stages)
-    seeds = sorted({stage.seed for stage in stages})
-    logs = sorted((LOGS / card.name).glob("*.csv"))
-    hours = (
-        sum(
-            float(row["seconds"])
-            for log in logs
-            for row in csv.DictReader(log.read_text(encoding="utf-8").splitlines())
-        )
-        / 3600
-    )
+    views = card.members * (2 if card.mirrored else 1)
     return [
         f"`{card.name}`",
-        ", ".join(map(str, seeds)),
-        f"{card.parameters['encoder']:,}",
-        f"{multiply_adds(card) / 1e6:.0f} M",
+        _seeds(card),
+        *_network_cost(card.config, views),
         f"{seen / 1e6:.1f} M",
-        f"{hours:.1f}" if logs else "log not kept",
+        core_hours(LOGS / card.name),
     ]
 
 
-def multiply_adds(card: ModelCard) -> int:
+def _compute_of_compared(name: str, dataset: str, architecture: str) -> list[str]:
+    """Return the cost of each of several networks, from the logs of their stages."""
+    spec, folders = describe(dataset).input, sorted((LOGS / name).glob("seed-*"))
+    config = ModelConfig(architecture=architecture, height=spec.height, width=spec.width)
+    epochs = sum(len(_epoch_seconds(log)) for log in folders[0].glob("*.csv"))
+    seen = epochs * (TRAINING_IMAGES - int(SAME_SPLIT["validation"]))
+    seeds = ", ".join(folder.name.removeprefix("seed-") for folder in folders)
+    hours = core_hours(LOGS / name, networks=len(folders))
+    return [f"`{name}`", seeds, *_network_cost(config), f"{seen / 1e6:.1f} M", hours]
+
+
+def _compute_of_affine(result: Result) -> list[str]:
+    name, found = result["model"], result["affine"]
+    spec = describe(RECIPES[name].dataset).input
+    config = ModelConfig(architecture=found["architecture"], height=spec.height, width=spec.width)
+    seen = found["best_epoch"] * (TRAINING_IMAGES - TrainConfig.validation)
+    return [f"`{name}`", "0", *_network_cost(config), f"{seen / 1e6:.1f} M", core_hours(LOGS / name)]
+
+
+def _network_cost(config: ModelConfig, views: int = 1) -> list[str]:
+    """Return the encoder's parameters, and its multiply-adds for one image that it sees `views` times."""
+    from model.architectures.registry import build  # slow to import
+
+    parameters = build(config).parameter_counts()["encoder"]
+    return [f"{parameters:,}", f"{views * multiply_adds(config) / 1e6:.0f} M"]
+
+
+def core_hours(folder: Path, networks: int = 1) -> str:
+    """Return the hours of one network's training: epochs times the median epoch, as other work delayed single ones."""
+    logs = [_epoch_seconds(log) for log in sorted(folder.glob("**/*.csv"))]
+    if not logs:
+        return "log not kept"
+    return f"{sum(len(each) * median(each) for each in logs) / 3600 / networks:.1f}"
+
+
+def _epoch_seconds(log: Path) -> list[float]:
+    return [float(row["seconds"]) for row in csv.DictReader(log.read_text(encoding="utf-8").splitlines())]
+
+
+def multiply_adds(config: ModelConfig) -> int:
     """Return the multiply-adds of an encoder for one image: convolutions and products of matrices."""
     import torch  # slow to import
     from torch.utils.flop_counter import FlopCounterMode
@@ -168,9 +314,8 @@ def multiply_adds(card: ModelCard) -> int:
     from model.architectures.registry import build
 
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        build(card.config).eval().encode(torch.zeros(1, *card.config.image_shape))
-    views = card.members * (2 if card.mirrored else 1)
-    return views * int(counter.get_total_flops()) // 2
+        build(config).eval().encode(torch.zeros(1, *config.image_shape))
+    return int(counter.get_total_flops()) // 2
 
 
 def _anchors(cards: list[ModelCard]) -> str:
@@ -181,6 +326,8 @@ def _anchors(cards: list[ModelCard]) -> str:
         if m is None or card.training.get("dataset") not in ANCHORS or m.images != ANCHOR_IMAGES:
             continue
         for name, percent in ANCHORS[card.training["dataset"]].items():
+            if card.name not in ANCHORS and name != OWN_ANCHORS.get(card.config.architecture):
+                continue
             errors = round(percent / 100 * m.images)
             p = fisher_p(m.errors, errors, m.images)
             rows.append([f"`{card.name}`", name, f"{100 * m.error:.2f}", f"{percent:.2f}", f"{p:.2g}"])
@@ -369,8 +516,12 @@ def _affine(results: list[Result]) -> str:
 
 CARDS: dict[str, Callable[[list[ModelCard]], str]] = {
     "errors": _errors,
-    "compute": _compute,
     "anchors": _anchors,
+    "stages": _stages,
+}
+OVERVIEWS: dict[str, Callable[[list[ModelCard], list[Result]], str]] = {
+    "goals": _goals,
+    "compute": _compute,
 }
 TABLES: dict[str, Callable[[list[Result]], str]] = {
     "calibration": _calibration,

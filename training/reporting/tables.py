@@ -128,17 +128,18 @@ def _percent(share: float | None) -> str:
 
 
 def speed_table(path: Path, speeds: dict[str, Speed]) -> Table:
-    """Return images a second of one thread: a row for each variant, a column for each batch."""
+    """Return images a second of one thread by batch, and the memory of a session, in a row for each variant."""
     first = next(iter(speeds.values()))
     table = _narrow(f"images/s by batch, one thread of {first.processor}")
     for name in ("model", "variant"):
         table.add_column(name)
-    for name in (*first.images_per_second, "best batch", "times fp32"):
+    for name in (*first.images_per_second, "best batch", "times fp32", "MB"):
         table.add_column(name, justify="right", no_wrap=True)
     for precision, speed in speeds.items():
         rates = [f"{rate:,.0f}" for rate in speed.images_per_second.values()]
         factors = ", ".join(f"{factor:.2f}" for factor in speed.speedup.values())
-        table.add_row(path.resolve().name, precision, *rates, str(speed.best_batch), factors)
+        memory = "–" if speed.memory_mb is None else f"{speed.memory_mb:.0f}"
+        table.add_row(path.resolve().name, precision, *rates, str(speed.best_batch), factors, memory)
     return table
 
 
