@@ -1,9 +1,11 @@
 """`make bench-overload`: measure whether the service still answers what it can under far too many requests.
 
-First wrk finds what the service sustains, with 128 clients. Then come closed loops of 32 to 2,000 clients, each of
-which asks again as soon as it has its answer, and open loops at a multiple of that rate (`openloop.py`). Meanwhile a
-probe asks for `/health/live` ten times a second. The load takes its share of the same cores, and more of it at ten
-times the rate. So the answers are also given for each second that the service's processes computed.
+The loads are closed loops of 32 to 2,000 clients, each of which asks again as soon as it has its answer, and open loops
+at a multiple of the sustained rate (`openloop.py`). That rate is what 128 clients of wrk get. The machine's speed
+drifts, so it is measured before and after each load for half as long, and the load is compared with the mean of both.
+
+Meanwhile a probe asks for `/health/live` ten times a second. The load takes its share of the same cores, and more of it
+at ten times the rate. So the answers are also given for each second that the service's processes computed.
 """
 
 import statistics
@@ -27,9 +29,10 @@ from benchmarks.output import RESULTS, save
 
 HEADERS = {"Content-Type": payloads.MULTIPART}
 DEFAULT_MODELS = [ROOT / "artifacts" / "mnist"]
+SUSTAINED_CLIENTS = 128  # whose rate is the sustained one
 NORMAL_ANSWERS = 10  # consecutive answers of normal latency that show recovery
 GIVE_UP = 30.0
-# Aims: shares of the answers a second at saturation, seconds that an answer may take, milliseconds of a probe (99 of
+# Aims: shares of the sustained answers a second, seconds that an answer may take, milliseconds of a probe (99 of
 # 100), megabytes a minute, and seconds until all is normal again.
 SHARE, SHARE_AT_10, WAIT, PROBE, GROWTH, RECOVERY = 0.95, 0.85, 2.5, 50.0, 5.0, 2.0
 
@@ -71,33 +74,41 @@ class _Bench:
         self.connections = connections
 
     def all_loads(self, server: Server, clients: str, factors: str) -> dict[str, Any]:
-        """Measure saturation, closed loops, saturation again, and open loops."""
+        """Measure closed loops, then open loops, each between two measurements of the sustained rate."""
         wait_until_answering(server, PLAIN, self.forms[0], HEADERS)
         self._normal = statistics.median(self._seconds_of_one(server) for _ in range(50))
-        self._closed(server, 128, 3)  # warm up
-        before = self._watched(server, partial(self._closed, server, 128, self.seconds))
+        self._closed(server, SUSTAINED_CLIENTS, 3)  # warm up
+        self._sustained = self._measure_sustained(server)
         loads = [
-            {"load": f"{int(number):,} clients"}
-            | self._watched(server, partial(self._closed, server, int(number), self.seconds))
+            self._compared(
+                f"{int(number):,} clients", server, partial(self._closed, server, int(number), self.seconds)
+            )
             for number in clients.split(",")
         ]
-        after = self._watched(server, partial(self._closed, server, 128, self.seconds))
-        sustained = {name: (before[name] + after[name]) / 2 for name in ("answered_200", "for_a_core_second")}
-        rate = sustained["answered_200"]
         loads += [
-            {"load": f"{float(factor):g} times"}
-            | self._watched(server, partial(self._open, server, float(factor) * rate))
+            self._compared(f"{float(factor):g} times", server, partial(self._open, server, float(factor)))
             for factor in factors.split(",")
         ]
-        for load in loads:
-            load["share"] = round(load["answered_200"] / rate, 3)
-            load["share_for_a_core_second"] = round(
-                load["for_a_core_second"] / sustained["for_a_core_second"], 3
-            )
-            load["met"] = _met(load)
+        rate = statistics.mean(load["sustained"] for load in loads)
         return {"sustained": round(rate, 1), "alone_ms": round(1e3 * self._normal, 2), "loads": loads}
 
-    def _closed(self, server: Server, clients: int, seconds: int) -> dict[str, float]:
+    def _measure_sustained(self, server: Server) -> dict[str, Any]:
+        return self._watched(server, partial(self._closed, server, SUSTAINED_CLIENTS, self.seconds / 2))
+
+    def _compared(self, name: str, server: Server, load: Callable[[], dict[str, float]]) -> dict[str, Any]:
+        """Return the figures of a load, and their shares of what was sustained just before and after it."""
+        before = self._sustained
+        figures = {"load": name} | self._watched(server, load)
+        self._sustained = self._measure_sustained(server)
+        rate, for_a_core_second = (
+            (before[name] + self._sustained[name]) / 2 for name in ("answered_200", "for_a_core_second")
+        )
+        figures["sustained"] = round(rate, 1)
+        figures["share"] = round(figures["answered_200"] / rate, 3)
+        figures["share_for_a_core_second"] = round(figures["for_a_core_second"] / for_a_core_second, 3)
+        return figures | {"met": _met(figures)}
+
+    def _closed(self, server: Server, clients: int, seconds: float) -> dict[str, float]:
         load = wrk.run(
             server.url(PLAIN), self.bodies, clients=clients, seconds=seconds, content_type=payloads.MULTIPART
         )
@@ -105,7 +116,8 @@ class _Bench:
         figures = {"answered_200": load.rate, "refused": refused, "other": float(load.broken)}
         return figures | {"p50_ms": load.p50_ms, "p99_ms": load.p99_ms}
 
-    def _open(self, server: Server, rate: float) -> dict[str, float]:
+    def _open(self, server: Server, factor: float) -> dict[str, float]:
+        rate = factor * self._sustained["answered_200"]
         # Each connection sends at its own slow rate, and all in step: with fewer they are always under way.
         arrivals = openloop.run(
             server.url(PLAIN), self.one, payloads.MULTIPART,

@@ -116,11 +116,12 @@ class Metrics:
         self._rendered: dict[str, bytes] = {}
         self._renders, self._rendered_at = RENDERS_AT_ONCE, time.monotonic()
         self._ended: list[tuple[tuple[str, str, int], float | None]] = []
+        self._sizes: dict[Gauge, int] = {}
         self._will_count = False
 
     def queue(self, model: str, stage: str) -> "QueueMetrics":
         """Return the observer of a queue: `stage` names its work, `model` the model of its graph, or nothing."""
-        return QueueMetrics(self._queues, model, stage)
+        return QueueMetrics(self._queues, model, stage, self._size_soon)
 
     def describe(self, name: str, description: str, rows: Rows) -> None:
         """Add a metric that is always 1 and has its facts in its labels, read at each request for metrics."""
@@ -149,6 +150,10 @@ class Metrics:
         if problem in self._rejections:
             self._rejections[problem].inc()
 
+    def _size_soon(self, gauge: Gauge, items: int) -> None:
+        self._sizes[gauge] = items
+        self._count_soon()
+
     def _count_soon(self) -> None:
         """Write the numbers once in a turn of the event loop: many turns answer a whole batch."""
         if not self._will_count:
@@ -159,6 +164,9 @@ class Metrics:
         """Write the pending counts."""
         ended, self._ended, self._will_count = self._ended, [], False
         self._in_flight.set(self._open)
+        for gauge, items in self._sizes.items():
+            gauge.set(items)
+        self._sizes.clear()
         for key, times in Counted(key for key, _ in ended).items():
             if key not in self._series:
                 self._series[key] = self._requests.labels(*key), self._seconds.labels(*key[:2])
@@ -241,7 +249,10 @@ class _QueueSeries:
 class QueueMetrics:
     """Counts what one queue does; an `Observer` of the batcher."""
 
-    def __init__(self, series: _QueueSeries, model: str, stage: str) -> None:
+    def __init__(
+        self, series: _QueueSeries, model: str, stage: str, size_soon: Callable[[Gauge, int], None]
+    ) -> None:
+        self._size_soon = size_soon
         self._items = series.items.labels(model, stage)
         self._wait = series.wait.labels(model, stage)
         self._batch = series.batch.labels(model, stage)
@@ -251,7 +262,7 @@ class QueueMetrics:
 
     def on_queue_size(self, items: int) -> None:
         """Record how many items wait now."""
-        self._items.set(items)
+        self._size_soon(self._items, items)
 
     def on_batch(self, items: int, run: BatchRun) -> None:
         """Record that a batch of so many items was run."""

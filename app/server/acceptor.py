@@ -11,7 +11,6 @@ import errno
 import math
 import os
 import socket
-import types
 from collections.abc import Callable, Generator, Sized
 from typing import Any
 
@@ -71,7 +70,7 @@ class Acceptor:
         self._socket.setblocking(False)
         self._protocol = protocol
         self._connections, self._counts = connections, counts
-        self._opening: set[asyncio.Task[Any]] = set()
+        self._opening: set[asyncio.BaseProtocol | None] = set()
         self._loop = asyncio.get_running_loop()
         self._pause_timer: asyncio.TimerHandle | None = None
         self._logged_at = -math.inf
@@ -79,8 +78,9 @@ class Acceptor:
         self._loop.add_reader(self._socket, self._accept)
         self.publish()
 
-    def publish(self) -> None:
-        """Tell the other workers how many connections this one has."""
+    def publish(self, made: asyncio.BaseProtocol | None = None) -> None:
+        """Tell the other workers how many connections this one has; `made` is among the open ones, or is lost."""
+        self._opening.discard(made)
         if self._counts is not None and not self._leaving:
             self._counts.publish(len(self._connections) + len(self._opening))
 
@@ -142,30 +142,23 @@ class Acceptor:
         self._accept(left_until=left_until)
 
     def _open(self, connection: socket.socket) -> None:
-        """Open a connection at once, where a task would begin in the next turn (Python 3.12 has eager ones)."""
-        steps = self._loop.connect_accepted_socket(self._protocol, connection).__await__()
+        """Open a connection at once: a task would begin in the next turn.
+
+        The loop's coroutine does everything before its only wait, which ends after `connection_made`.
+        """
+        protocol = self._protocol()
+        steps = self._loop.connect_accepted_socket(lambda: protocol, connection).__await__()
         try:
-            first = next(steps)
+            opened = next(steps)
         except OSError:  # the client has already gone
             connection.close()
             return
-        task = self._loop.create_task(_go_on(first, steps))
-        self._opening.add(task)
+        self._opening.add(protocol)
         self.publish()
-        task.add_done_callback(self._opened)
+        opened.add_done_callback(lambda _: self._finish(protocol, steps))
 
-    def _opened(self, task: asyncio.Task[Any]) -> None:
-        self._opening.discard(task)
-        self.publish()  # it was counted twice for a moment
-
-
-async def _go_on(first: Any, steps: Generator[Any, Any, Any]) -> None:
-    """Finish a coroutine that has run up to its first wait."""
-
-    @types.coroutine
-    def rest() -> Generator[Any, Any, None]:
-        yield first
-        yield from steps
-
-    with contextlib.suppress(OSError):  # the client has already gone, and the transport is closed
-        await rest()
+    def _finish(self, protocol: asyncio.Protocol, steps: Generator[Any, Any, Any]) -> None:
+        """Have the coroutine end behind its wait."""
+        self.publish(protocol)
+        with contextlib.suppress(StopIteration, OSError):  # the client has gone, and the transport is closed
+            next(steps)

@@ -93,7 +93,7 @@ class CapsnetProtocol(HttpToolsProtocol):
     early_refusal: EarlyRefusal
     fast: FastPath
     head_seconds: float  # in which the head of a request must come, and the rest of a body after the answer
-    on_connections_changed: list[Callable[[], None]]
+    on_connections_changed: list[Callable[[asyncio.BaseProtocol], None]]
     transport: ClientTransport
     draining = False  # of all connections of a server: each answer is the last one on its connection
     _between = True  # the parser has no part of a request
@@ -119,7 +119,7 @@ class CapsnetProtocol(HttpToolsProtocol):
             self.client = (self.client[0].removeprefix(IPV4_MAPPED), self.client[1])
         self._arm_keep_alive()
         for tell in self.on_connections_changed:
-            tell()
+            tell(self)
 
     def _may_send(self) -> bool:
         """Tell whether the client may be sending bytes that will not be read."""
@@ -431,7 +431,7 @@ class CapsnetProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop all timers and tasks of this connection."""
         super().connection_lost(exc)
-        self.transport.stop_timers()
+        self.transport.forget()
         self._stop_waiting()
         self._stop_body_deadline()
         for timer in (self._deadline, self.timeout_keep_alive_task):
@@ -439,8 +439,9 @@ class CapsnetProtocol(HttpToolsProtocol):
                 timer.cancel()
         if self._task is not None:
             self._task.cancel()
+            self._task = None  # whose exception has a traceback, which has this connection
         for tell in self.on_connections_changed:
-            tell()
+            tell(self)
 
     def _is_free(self) -> bool:
         """Tell whether a request begins here and no answer is due for earlier ones."""

@@ -1,5 +1,6 @@
 """What Prometheus reads: true, in its conventions, and no more of it than there are routes."""
 
+import asyncio
 import re
 import shutil
 import subprocess
@@ -8,11 +9,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client import Gauge
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.observability import metrics as app_metrics
-from app.observability.metrics import REASONS, RENDER_INTERVAL_S, RENDERS_AT_ONCE
+from app.observability.metrics import REASONS, RENDER_INTERVAL_S, RENDERS_AT_ONCE, Metrics
 from tests.app.server_process import Server, serving, wait_until
 
 Labels = frozenset[tuple[str, str]]
@@ -49,6 +51,21 @@ def test_a_request_is_counted_by_its_route_and_status(client: httpx.Client, seve
     seconds = value(client, "capsnet_http_request_duration_seconds_sum", route="/classify")
     assert 0 < seconds < value(client, "capsnet_http_request_duration_seconds_count", route="/classify") * 30
     assert value(client, "capsnet_http_requests_in_flight") >= 1
+
+
+def test_a_queue_writes_its_size_once_in_a_turn_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under load every request changes it several times."""
+    written: list[float] = []
+    monkeypatch.setattr(Gauge, "set", lambda self, number: written.append(number))
+
+    async def scenario() -> None:
+        queue = Metrics().queue("mnist", "classify")
+        for items in (1, 2, 3, 7):
+            queue.on_queue_size(items)
+        await asyncio.sleep(0)
+
+    asyncio.run(scenario())
+    assert written == [0, 7]  # no request is in flight
 
 
 def test_the_queues_tell_how_long_was_waited_and_run(client: httpx.Client, seven: bytes) -> None:

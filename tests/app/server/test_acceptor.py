@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from app.server.acceptor import Acceptor
+from app.server.connection_balancer import WorkerConnections
+from app.server.shared_memory import sharing_numbers
 from tests.app.server_process import serving, wait_until
 
 SAID = "new connections have to wait"
@@ -61,3 +63,34 @@ def test_a_connection_is_accepted_in_one_turn_and_read_in_the_next() -> None:
     finally:
         loop.close()
     assert read_in == 1
+
+
+def test_a_connection_that_is_being_opened_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted twice for a moment, it would be left to another worker that has more."""
+    published: list[int] = []
+    monkeypatch.setattr(WorkerConnections, "publish", lambda self, number: published.append(number))
+
+    async def scenario() -> None:
+        connections: set[asyncio.Protocol] = set()
+
+        class Protocol(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                connections.add(self)
+                acceptor.publish(self)
+
+            def connection_lost(self, error: Exception | None) -> None:
+                connections.discard(self)
+                acceptor.publish(self)
+
+        with socket.create_server(("127.0.0.1", 0)) as listening, sharing_numbers("c", [0]) as (file, _):
+            acceptor = Acceptor(listening.fileno(), Protocol, connections, WorkerConnections(0, file))
+            with contextlib.ExitStack() as clients:
+                for _ in range(5):
+                    clients.enter_context(socket.create_connection(listening.getsockname()))
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)
+            acceptor.close()
+
+    asyncio.run(scenario())
+    assert max(published) == 5
+    assert published[-1] == 0

@@ -1,10 +1,12 @@
 """The fast path to /classify gives what the long way gives, whatever pieces a request comes in."""
 
 import asyncio
+import gc
 import json
 import re
 import socket
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -220,6 +222,39 @@ def test_an_end_that_begins_after_an_answer_was_made_closes_no_connection_that_w
     assert b"connection: close" not in first
     assert last.startswith(b"HTTP/1.1 200")
     assert b"connection: close" in last
+
+
+def test_a_lost_connection_is_forgotten_without_the_garbage_collector(
+    tiny_models: Path, seven: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of them that were left to it held the event loop up for 0.4 s."""
+
+    async def never(*_: object) -> bytes:
+        await asyncio.sleep(60)
+        return b""
+
+    async def scenario() -> None:
+        async with within_this_process(tiny_models) as (_, state, port):
+            unused, answered, waiting = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+            answered[1].write(request(seven))
+            await answered[0].readuntil(b"\r\n\r\n")
+            monkeypatch.setattr("app.server.fast_path.classify.answer", never)
+            waiting[1].write(request(seven))
+            await asyncio.sleep(0.1)
+            assert state.tasks
+            connections = [weakref.ref(each) for each in state.connections]
+            assert len(connections) == 3
+            for _, writer in (unused, answered, waiting):
+                writer.transport.abort()
+            await asyncio.sleep(0.1)
+            assert [each() for each in connections] == [None] * 3
+
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(scenario())
+    finally:
+        gc.enable()
 
 
 def test_an_answer_that_cannot_be_written_closes_the_connection(
