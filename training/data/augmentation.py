@@ -109,6 +109,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     ),
     "gentle": Augmentation(rotation=7, scale=0.07, shear=0.07, shift=1.0, elastic=0.4),
     "pens": Augmentation(rotation=7, scale=0.07, shear=0.07, shift=1.0, elastic=0.4, pen=0.25),
+    "shift-flip": Augmentation(shift=2.0, flip=True),
     "clothes": Augmentation(rotation=5, scale=0.08, shift=2.0, erase=6, flip=True),
     "gentle-clothes": Augmentation(rotation=2, scale=0.04, shift=1.0, flip=True),
     "erased-clothes": Augmentation(rotation=5, scale=0.08, shift=2.0, erase_area=0.4, flip=True),
