@@ -36,6 +36,7 @@ COMPARED = {
     "compared-cnn-residual": ("fashion_mnist", "cnn-residual"),
     "fashion_mnist-three": ("fashion_mnist", "residual"),
     "mnist-three": ("mnist", "residual"),
+    "multimnist-shift6": ("multimnist_shift6", "residual"),
 }
 BLEND = "blend.safetensors"
 TRAINING_IMAGES = 60_000  # of both published data sets, with those that are held out
