@@ -228,6 +228,12 @@ def portable(dataset: str) -> str:
     return FOLDER_PREFIX + image_folder.nfc(folder_of(dataset).resolve().name)
 
 
+def source_of(dataset: str) -> str:
+    """Return the published data set whose images a data set is made of, or itself."""
+    name = portable(dataset)
+    return DERIVED[name].source if name in DERIVED else name
+
+
 def load(
     name: str,
     part: Part,

@@ -7,7 +7,7 @@ lists its commands.
 from pathlib import Path
 
 from capsnet.card import METADATA_EXPORT_ID, Metrics, ModelCard
-from training.data.datasets import DERIVED
+from training.data.datasets import source_of
 from training.recipes import RECIPES
 from training.reporting.results_page import markdown
 from training.reporting.tables import draws, interval
@@ -259,12 +259,10 @@ def _use(card: ModelCard) -> str:
 def _rebuild(card: ModelCard, folder: Path) -> str:
     if card.name not in RECIPES:
         return "Run the commands under *Training*, then `python -m training export`.\n"
-    name = RECIPES[card.name].dataset
-    dataset = DERIVED[name].source if name in DERIVED else name
     return (
         "```\n"
         "make install-train && . .venv/bin/activate\n"
-        f"python -m training download {dataset}\n"
+        f"python -m training download {source_of(RECIPES[card.name].dataset)}\n"
         f"python -m training recipe {card.name} --seed 0\n"
         f"python -m training evaluate {folder.as_posix()}\n"
         "```\n\n"

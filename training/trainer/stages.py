@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from training.data.datasets import DERIVED, DatasetPart, portable
+from training.data.datasets import DatasetPart, portable, source_of
 from training.trainer.device_data import held_out_count
 from training.trainer.run_config import RunConfig
 
@@ -117,12 +117,6 @@ class Provenance:
             tuple(each for each in self.commands if each not in other.commands),
             tuple(each for each in self.stages if each not in other.stages),
         )
-
-
-def source_of(dataset: str) -> str:
-    """Return the published data set whose images a data set is made of, or itself."""
-    name = portable(dataset)
-    return DERIVED[name].source if name in DERIVED else name
 
 
 # Old files have commands alone. They write out the data set and the seed always, in this order.
