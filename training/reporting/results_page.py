@@ -17,7 +17,7 @@ from capsnet.card import CARD_FILE, Metrics, ModelCard
 from capsnet.config import ModelConfig
 from training.data.datasets import describe
 from training.evaluation.intervals import fisher_p
-from training.recipes import RECIPES, SAME_SPLIT
+from training.recipes import RECIPES, SAME_SPLIT, Recipe
 from training.reporting.tables import draws, interval
 from training.trainer.config import TrainConfig
 from training.trainer.data_lineage import made_by
@@ -30,14 +30,14 @@ COMPARISON_CHART = "comparison.png"
 PLACEHOLDER = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 # The log of every stage: NAME/stage-1.csv and so on; NAME/seed-0/stage-1.csv where networks are compared.
 LOGS = Path("docs") / "results" / "logs"
-# Networks that do not ship and have a row on the page: data set and architecture. Their logs say the rest.
+# Networks that do not ship and have a row on the page. Their logs have the stages; the page has the commands of the two
+# that are no recipes.
 COMPARED = {
-    "compared-residual": ("fashion_mnist", "residual"),
-    "compared-cnn-residual": ("fashion_mnist", "cnn-residual"),
-    "fashion_mnist-three": ("fashion_mnist", "residual"),
-    "mnist-three": ("mnist", "residual"),
-    "multimnist-shift6": ("multimnist_shift6", "residual"),
-}
+    f"compared-{architecture}": Recipe(
+        dataset="fashion_mnist", architecture=architecture, network=SAME_SPLIT, stages=()
+    )
+    for architecture in ("residual", "cnn-residual")
+} | {name: RECIPES[name] for name in ("fashion_mnist-three", "mnist-three", "multimnist-shift6")}
 BLEND = "blend.safetensors"
 TRAINING_IMAGES = 60_000  # of both published data sets, with those that are held out
 # Published errors in percent, of 10,000 test images. Most are the best epoch on the test set.
@@ -249,7 +249,9 @@ def _compute(cards: list[ModelCard], results: list[Result]) -> str:
         "core-hours",
     ]
     rows = [_compute_of(card) for card in cards]
-    rows += [_compute_of_compared(name, *made) for name, made in COMPARED.items() if (LOGS / name).is_dir()]
+    rows += [
+        _compute_of_compared(name, recipe) for name, recipe in COMPARED.items() if (LOGS / name).is_dir()
+    ]
     rows += [_compute_of_affine(result) for result in results if "affine" in result]
     return markdown(heading, rows)
 
@@ -268,12 +270,12 @@ def _compute_of(card: ModelCard) -> list[str]:
     ]
 
 
-def _compute_of_compared(name: str, dataset: str, architecture: str) -> list[str]:
+def _compute_of_compared(name: str, recipe: Recipe) -> list[str]:
     """Return the cost of each of several networks, from the logs of their stages."""
-    spec, folders = describe(dataset).input, sorted((LOGS / name).glob("seed-*"))
-    config = ModelConfig(architecture=architecture, height=spec.height, width=spec.width)
+    spec, folders = describe(recipe.dataset).input, sorted((LOGS / name).glob("seed-*"))
+    config = ModelConfig(architecture=recipe.architecture, height=spec.height, width=spec.width)
     epochs = sum(len(_epoch_seconds(log)) for log in folders[0].glob("*.csv"))
-    seen = epochs * (TRAINING_IMAGES - int(SAME_SPLIT["validation"]))
+    seen = epochs * (TRAINING_IMAGES - int(recipe.network.get("validation", TrainConfig.validation)))
     seeds = ", ".join(folder.name.removeprefix("seed-") for folder in folders)
     hours = core_hours(LOGS / name, networks=len(folders))
     return [f"`{name}`", seeds, *_network_cost(config), f"{seen / 1e6:.1f} M", hours]
