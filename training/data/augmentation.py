@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from training.data import keyed_random
-from training.data.pen_strokes import draw_with_pen
+from training.data.pen_strokes import draw_with_pen, eroded
 
 # Random streams of one epoch: order, warp, elastic field and scene must not share numbers.
 STREAMS = 4
@@ -215,7 +215,7 @@ def change_stroke_width(images: Tensor, change: Tensor) -> Tensor:
     """
     change = change.view(-1, 1, 1, 1)
     wide = F.max_pool2d(images, 3, stride=1, padding=1)
-    fine = -F.max_pool2d(-images, 3, stride=1, padding=1)
+    fine = eroded(images)
     return images + change.clamp(min=0) * (wide - images) + THINNER * change.clamp(max=0) * (images - fine)
 
 

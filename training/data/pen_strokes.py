@@ -33,6 +33,11 @@ def draw_with_pen(images: Tensor, tips: Tensor) -> Tensor:
     return drawn.view_as(images)
 
 
+def eroded(images: Tensor) -> Tensor:
+    """Return the smallest of the 3 x 3 pixels around each pixel of images (B,C,H,W)."""
+    return -F.max_pool2d(-images, 3, stride=1, padding=1)
+
+
 def thinned(strokes: Tensor) -> Tensor:
     """Return lines one pixel wide along strokes, both bool (B,1,H,W).
 
@@ -68,8 +73,7 @@ def _leaves_out(lines: Tensor, strokes: Tensor) -> Tensor:
     usual = _half_widths(strokes).masked_fill(~lines, torch.nan).flatten(1).nanmedian(dim=1).values  # (B,)
     beyond = strokes & (_followed(lines, BESIDE * usual) == 0)
     # Opened by 3 x 3 pixels: the rims of a stroke that is a little wider than usual are no piece.
-    inner = -F.max_pool2d(-beyond.float(), 3, stride=1, padding=1)
-    pieces = F.max_pool2d(inner, 3, stride=1, padding=1).sum(dim=(1, 2, 3))
+    pieces = F.max_pool2d(eroded(beyond.float()), 3, stride=1, padding=1).sum(dim=(1, 2, 3))
     share: Tensor = pieces / strokes.sum(dim=(1, 2, 3)).clamp(min=1)
     return (share > UNDRAWN).view(-1, 1, 1, 1)
 
@@ -78,7 +82,7 @@ def _half_widths(strokes: Tensor) -> Tensor:
     """Return how many pixels of strokes, bool (B,1,H,W), lie between each pixel and the rim, itself counted."""
     left, depths = strokes.float(), strokes.float()
     for _ in range(REACH):
-        left = -F.max_pool2d(-left, 3, stride=1, padding=1)
+        left = eroded(left)
         depths = depths + left
     return depths
 
