@@ -20,7 +20,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from capsnet.card import Guard
-from capsnet.guard import MIN_IMAGES, anomaly_scores, distance
+from capsnet.guard import MIN_IMAGES, anomaly_scores, distance, enough
 from model.checkpoint import load_network
 from model.export.exporter import fit_guard
 from model.export.to_pytorch import restore
@@ -102,10 +102,9 @@ def guards_of(network: CapsuleNetwork, good: np.ndarray) -> list[Guard]:
     """Return a guard for each percentile, from good images (N,C,H,W); its field `p95` is that percentile."""
     guard = fit_guard(TorchModel(network), good)
     label, scores = scored(network, guard, torch.from_numpy(good))
-    won = [scores[label == own] for own in range(len(guard.p95))]
-    enough = [own if len(own) >= MIN_IMAGES else scores for own in won]
+    members = enough([label == own for own in range(len(guard.p95))], MIN_IMAGES)
     return [
-        replace(guard, p95=tuple(float(np.percentile(own, percentile)) for own in enough))
+        replace(guard, p95=tuple(float(np.percentile(scores[own], percentile)) for own in members))
         for percentile in PERCENTILES
     ]
 

@@ -39,6 +39,7 @@ __all__ = [
     "anomaly_scores",
     "check_reconstructions",
     "distance",
+    "enough",
     "fit",
     "image_norm",
     "overlay",
@@ -204,7 +205,7 @@ def fit(
     _check_samples(distances, images, lengths)
     label = top_classes(lengths, objects)  # (N,K)
     wins = [(label == own).any(axis=1) for own in range(lengths.shape[1])]
-    members = _enough(wins, MIN_IMAGES)
+    members = enough(wins, MIN_IMAGES)
     reference = Guard(
         distance=tuple(max(EPSILON, float(np.median(distances[own]))) for own in members),
         ink=tuple(max(EPSILON, float(np.median(image_norm(images[own])))) for own in members),
@@ -217,7 +218,7 @@ def fit(
     if looks is None:
         p95, p99 = zip(*(np.percentile(scores[own], (95, 99)).tolist() for own in members), strict=True)
     else:
-        p95, p99 = _own_bounds(scores, _enough(wins, MIN_OWN_IMAGES))
+        p95, p99 = _own_bounds(scores, enough(wins, MIN_OWN_IMAGES))
     return replace(reference, p95=p95, p99=p99)
 
 
@@ -232,7 +233,7 @@ def _check_samples(distances: np.ndarray, images: np.ndarray, lengths: np.ndarra
         raise ValueError("a distance or a length is not finite")
 
 
-def _enough(members: list[np.ndarray], least: int) -> list[np.ndarray]:
+def enough(members: list[np.ndarray], least: int) -> list[np.ndarray]:
     """Return the images (N,) of each class, as booleans, or all images for a class that has fewer than `least`."""
     return [own if own.sum() >= least else np.ones_like(own) for own in members]
 
