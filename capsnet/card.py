@@ -100,7 +100,10 @@ class Grid(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Routing(Record):
-    """The routing of a network whose input capsules have a place in the image."""
+    """The routing of a network whose input capsules have a place in the image.
+
+    `graph` is no graph by itself: its bytes are appended to those of the fp32 encoder (`capsnet.explanation.votes`).
+    """
 
     graph: Graph = field(
         metadata=doc(
@@ -115,7 +118,8 @@ class Routing(Record):
 class Appearance(Record):
     """Statistics of the pixels of the training images (see `capsnet.appearance`).
 
-    F is the number of measures of an image.
+    F is the number of measures of an image. `factor` is that of Cholesky, and `limit` the largest distance of training
+    images.
     """
 
     mean: tuple[float, ...] = field(
@@ -168,7 +172,11 @@ class Guard(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics(Record):
-    """Results of `training evaluate --write-card` on the test set, which is read once."""
+    """Results of `training evaluate --write-card` on the test set, which is read once.
+
+    An object counts as an error if it is not among as many longest capsules. `reconstruction_mse` is that of what the
+    longest capsules draw together.
+    """
 
     dataset: str = field(metadata=doc("The data set."))
     images: int = field(metadata=doc("Number of test images."))
@@ -207,7 +215,10 @@ class Validation(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Speed(Record):
-    """Speed of the encoder on one thread of a processor, measured by `training evaluate --speed`."""
+    """Speed of the encoder on one thread of a processor, measured by `training evaluate --speed`.
+
+    `speedup` was measured in turns with fp32.
+    """
 
     processor: str = field(metadata=doc("The processor, of which one thread was used."))
     images_per_second: dict[str, float] = field(metadata=doc("Images a second, by batch."))
@@ -253,7 +264,8 @@ class PoseDirection(Record):
     """The direction in which the pose of a class moves as a property of the image changes by one unit.
 
     A pose (D,) moves by `amount · (vector + matrix · pose)`; without a matrix by `amount · vector`.
-    `training.evaluation.pose_directions` measures it. Scores are those of held-out training images.
+    `training.evaluation.pose_directions` measures it. Scores are those of held-out training images. `property` is one
+    of `capsnet.transforms.PROPERTIES`.
     """
 
     property: str = field(

@@ -42,6 +42,11 @@ def are_digits(classes: Sequence[str]) -> bool:
 class ModelConfig(Record):
     """The configuration that rebuilds a network; stored in its checkpoint and in its card.
 
+    `architecture` is a key of `model.architectures.registry.ARCHITECTURES`. `primary_capsules` holds for `efficient`
+    and `residual`, and for `cnn-small` in groups of as many units. `class_bias` adds a learned bias to every class
+    capsule before the squash, as the official CapsNet code does. `detach_routing` keeps the gradient from flowing
+    through the routing coefficients of all iterations but the last.
+
     Raises
     ------
     ConfigError

@@ -146,7 +146,7 @@ class ClientTransport(asyncio.Transport):
 
         In a cycle it would wait for the garbage collector. Thousands of connections held the loop up for 0.4 s there.
         """
-        self._is_sending = bool
+        self._is_sending = bool  # which returns False
         for timer in (self._lingering, self._reader_check):
             if timer is not None:
                 timer.cancel()
