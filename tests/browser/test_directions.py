@@ -42,6 +42,15 @@ def turned(playground: Page) -> Page:
     return playground
 
 
+def choose(turned: Page, change: str) -> tuple[Locator, Locator, Locator]:
+    """Choose how the image is changed; return the image, what the network draws, and the dot of its pose."""
+    turned.get_by_label("Change", exact=True).select_option(change)
+    expect(turned.locator("#turn")).to_be_enabled()
+    expect(turned.locator("#turn-words")).to_contain_text("The line predicts")
+    canvas, read, dot = (turned.locator(name) for name in ("#turn-input", "#turn-read", "#turn-plot .now"))
+    return canvas, read, dot
+
+
 def test_a_named_handle_moves_the_whole_pose_and_the_drawing(playground: Page) -> None:
     moved, handle = playground.locator("#moved"), playground.get_by_label("Left, right", exact=True)
     expect(playground.locator("#dim-0")).to_be_hidden()  # the nameless numbers stand behind the names
@@ -64,10 +73,7 @@ def test_the_numbers_are_there_for_those_who_want_them(playground: Page) -> None
 
 
 def test_the_image_is_dragged_and_its_pose_and_drawing_follow(turned: Page) -> None:
-    turned.get_by_label("Change", exact=True).select_option("shift_x")
-    expect(turned.locator("#turn")).to_be_enabled()
-    expect(turned.locator("#turn-words")).to_contain_text("The line predicts")
-    canvas, read, dot = (turned.locator(name) for name in ("#turn-input", "#turn-read", "#turn-plot .now"))
+    canvas, read, dot = choose(turned, "shift_x")
     before, drawn, start = middle(canvas), middle(read), float(dot.get_attribute("cx") or 0)
     height = float(dot.get_attribute("cy") or 0)
     slide(turned, canvas, 0.4, 0.75)
@@ -80,10 +86,7 @@ def test_the_image_is_dragged_and_its_pose_and_drawing_follow(turned: Page) -> N
 
 
 def test_the_image_is_turned_by_hand_and_its_drawing_turns_with_it(turned: Page) -> None:
-    turned.get_by_label("Change", exact=True).select_option("rotation")
-    expect(turned.locator("#turn")).to_be_enabled()
-    expect(turned.locator("#turn-words")).to_contain_text("The line predicts")
-    canvas, read, dot = (turned.locator(name) for name in ("#turn-input", "#turn-read", "#turn-plot .now"))
+    canvas, read, dot = choose(turned, "rotation")
     before, drawn, start = lean(canvas), lean(read), float(dot.get_attribute("cx") or 0)
     turn_by_hand(turned, canvas, 10)
     expect(turned.locator("#turn-amount")).to_have_text("+10°")
