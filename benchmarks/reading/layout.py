@@ -16,6 +16,7 @@ FAINT = 40  # of 255: anything brighter in a row is a stroke
 LEVELS = (FAINT, INSIDE, 180)  # of 255, at which a row's loops are counted
 DRAWN = 60  # pixels of a digit's height, where it is drawn to be compared with its row
 UNDRAWN = 0.05  # of a row's ink, that the pen may leave out in one place: more is a filled loop
+BAR = 1.3  # width over height, from which on a piece is a bar
 PRESSED = 1.1  # widths of the tip, where a hand presses hardest
 MARK_STEP = 0.008  # between points of a mark
 
@@ -41,11 +42,11 @@ class Glyph:
 
 
 def is_faithful(row: np.ndarray, tip: float) -> bool:
-    """Tell whether a pen draws as many strokes and loops as the row has.
+    """Tell whether a pen draws as many strokes and loops as the row has, and nothing beside its digit.
 
     Centre lines of faint rows break, and a thick pen closes a small loop: no person could read the result. A small loop
     is grey inside, so the row's loops are counted at several levels. A loop filled with ink has no centre line around
-    it.
+    it. Some rows show scraps of a neighbour beside the digit, which the pen would make strokes of: 11 of a 1.
     """
     if undrawn_share(row) > UNDRAWN:
         return False
@@ -53,6 +54,8 @@ def is_faithful(row: np.ndarray, tip: float) -> bool:
     drawn = (
         ink(points, (2 * DRAWN, 2 * DRAWN), PRESSED * tip * DRAWN, np.random.default_rng(0), uneven=0.0) > 0.5
     )
+    if _pieces(drawn) > _pieces(np.pad(row > FAINT, 1)) or _has_scraps(drawn):
+        return False
     return any(
         (_pieces(drawn), _pieces(~drawn)) == (_pieces(bright), _pieces(~bright))
         for bright in (np.pad(row > FAINT, 1), np.pad(row > INSIDE, 1))
@@ -61,6 +64,14 @@ def is_faithful(row: np.ndarray, tip: float) -> bool:
 
 def _pieces(mask: np.ndarray) -> int:
     return len(find_components(mask, mask.astype(np.float32)))
+
+
+def _has_scraps(drawn: np.ndarray) -> bool:
+    """Tell whether a dot or an upright stroke stands beside the largest piece; a loose bar does too, that of a 5."""
+    parts = find_components(drawn, drawn.astype(np.float32))
+    largest = int(np.argmax(parts.pixels))
+    beside = (parts.left >= parts.right[largest]) | (parts.right <= parts.left[largest])
+    return bool((beside & (parts.width < BAR * parts.height)).any())
 
 
 def digit(row: np.ndarray, label: int, rng: np.random.Generator) -> Glyph:
