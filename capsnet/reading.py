@@ -51,9 +51,9 @@ POLARITY_EDGE = 480  # the same where it is judged whether strokes are dark or l
 WIDE = 1.05  # width over height, from which on strokes are rather several digits
 LEAST_WIDE = 0.5  # anything narrower is not cut, whatever the guard says of it
 MOST_DIVIDED = 16  # strokes of a page that are cut: each makes up to thirty pieces
-UNKNOWN = 2.3  # reference distances of a refused crop from its drawing, above which it is no digit
-PERHAPS = 2.0  # the same, above which it may be a letter
-STRICT = 1.6  # the same instead of `UNKNOWN`, where something else on the page may be a letter
+UNKNOWN = 1.22  # usual limits of a refused crop's distance from its drawing, above which it is no digit
+PERHAPS = 1.06  # the same, above which it may be a letter
+STRICT = 0.85  # the same instead of `UNKNOWN`, where something else on the page may be a letter
 TWO = 1.1  # width over height at which strokes are as likely one digit as two
 AMONG = 1.2  # anomaly that pieces must save where other digits stand apart, so that few touch
 LIKE_DIGITS = 1.9  # anomaly of each piece, at most
@@ -75,7 +75,8 @@ class Sight(NamedTuple):
     anomaly
         The guard's anomaly score over its limit; accepted up to 1.
     distance
-        From the drawing of the longest capsule, over the mean of the guard's reference distances.
+        From the drawing of the longest capsule, over the guard's usual limit: the mean over classes of the largest
+        distance that it accepts of certain digits with as much ink as usual.
     """
 
     lengths: Floats
@@ -239,7 +240,7 @@ def sights(limits: Guard, images: Floats, lengths: Floats, poses: Floats, distan
         return []
     own = np.array(limits.p95)[lengths.argmax(axis=1)]
     anomaly = guard.anomaly_scores(limits, distances, images, lengths) / own
-    usual = np.mean(limits.distance)
+    usual = np.mean(np.multiply(limits.distance, limits.p95))
     every = zip(lengths, poses, anomaly.tolist(), (distances / usual).tolist(), strict=True)
     return [Sight(*each) for each in every]
 
