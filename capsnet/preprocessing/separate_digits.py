@@ -22,7 +22,7 @@ from capsnet.preprocessing.digits import (
     may_be_digits,
     streaked,
 )
-from capsnet.preprocessing.ruled_lines import remove_ruled_lines
+from capsnet.preprocessing.ruled_lines import DARKER, remove_ruled_lines
 
 LEAST_BODY = 0.4  # of the writing's height: anything lower is no digit
 WEAKEST = 0.5  # of the usual mean contrast: anything fainter all over is no writing
@@ -47,6 +47,7 @@ MOST_FRAME = 0.35  # of its bounds, that a frame covers
 MOST_CELL = 0.5  # of its bounds, that a cell covers with a digit that touches it
 MOST_FRAMES = 48  # components, the heaviest, that may be frames
 LEAST_FRAME = 16  # pixels of the shorter edge
+NARROW_SQUARES = 0.06  # of the image, that strokes cover at least if lines may be among them
 REMAINS = 0.7  # of the pixels of a line's remains, that lie beside what was taken away
 
 
@@ -88,7 +89,7 @@ def separate_digits(contrast: np.ndarray, noise: float) -> list[Strokes]:
     """
     floor = max(NOISE_LEVELS * noise, LEAST_CONTRAST)
     contrast = _without_lines(_without_frames(contrast, floor), floor)
-    floor = _raised(floor, contrast)
+    floor = _above_lines(_raised(floor, contrast), contrast)
     parts = find_components(contrast > floor, contrast)
     likely = _written(parts)
     if not likely.any():
@@ -107,6 +108,15 @@ def separate_digits(contrast: np.ndarray, noise: float) -> list[Strokes]:
 def _raised(floor: float, contrast: np.ndarray) -> float:
     """Return a floor above a shadow's rim or a tone of the ground: where strokes cross it, it must not join them."""
     return max(floor, FAINTEST / 2 * _level(contrast[contrast > floor]))
+
+
+def _above_lines(floor: float, contrast: np.ndarray) -> float:
+    """Return a floor above narrow squares whose lines are still there, if what is darker may be written digits."""
+    mask = contrast > floor
+    if mask.mean() < NARROW_SQUARES:
+        return floor
+    darker = DARKER * float(np.median(contrast[mask]))
+    return darker if _written(find_components(contrast > darker, contrast)).any() else floor
 
 
 def _level(contrast: np.ndarray) -> float:
