@@ -155,9 +155,18 @@ class Guard(Record):
     )
     ink: tuple[float, ...] = field(metadata=doc("Median Euclidean norm of those images, [J]."))
     p95: tuple[float, ...] = field(
-        metadata=doc("95th percentile of their anomaly score, [J]; an image with a larger score is refused.")
+        metadata=doc(
+            "Percentile of their anomaly score, [J]: the 95th, unless `accepts` says another; an image with a larger "
+            "score is refused."
+        )
     )
     p99: tuple[float, ...] = field(metadata=doc("99th percentile of their anomaly score, [J]."))
+    accepts: float = field(
+        default=0.95,
+        metadata=doc(
+            "Share of the validation images of each class that `p95` accepts, in (0,1); 0.97 is its 97th."
+        ),
+    )
     doubt_weight: float = field(
         default=2.0,
         metadata=doc("Weight of the uncertainty of the lengths in the anomaly score, beside the distance."),
@@ -168,6 +177,10 @@ class Guard(Record):
             "What the training images have in common, which other images lack. Models of one's own images have it."
         ),
     )
+
+    def __post_init__(self) -> None:
+        if not 0 < self.accepts < 1:
+            raise CardError(f"'accepts' is {self.accepts:g}; it must be above 0 and below 1")
 
 
 @dataclass(frozen=True, kw_only=True)

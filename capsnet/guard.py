@@ -48,6 +48,9 @@ __all__ = [
     "uncertainty",
 ]
 
+# Share of good images that the guard accepts.
+ACCEPTED = 0.95
+
 DOUBT_WEIGHT, DOUBT_WEIGHT_OF_FOLDERS = 2.0, 16.0
 
 # Weight of the appearance: a tenth above its limit counts as 5 reference distances.
@@ -176,6 +179,7 @@ def fit(
     objects: int = 1,
     doubt_weight: float = DOUBT_WEIGHT,
     looks: Appearance | None = None,
+    accept: float = ACCEPTED,
 ) -> Guard:
     """Return references and thresholds from images that the network was not fitted on.
 
@@ -196,6 +200,8 @@ def fit(
         Weight of the uncertainty beside the distance.
     looks
         Statistics of the training images, where they are to count.
+    accept
+        Share of the images of each class that `p95` accepts; without `looks`.
 
     Raises
     ------
@@ -216,10 +222,12 @@ def fit(
     )
     scores = anomaly_scores(reference, distances, images, lengths, objects)
     if looks is None:
-        p95, p99 = zip(*(np.percentile(scores[own], (95, 99)).tolist() for own in members), strict=True)
+        p95, p99 = zip(
+            *(np.percentile(scores[own], (100 * accept, 99)).tolist() for own in members), strict=True
+        )
     else:
         p95, p99 = _own_bounds(scores, enough(wins, MIN_OWN_IMAGES))
-    return replace(reference, p95=p95, p99=p99)
+    return replace(reference, p95=p95, p99=p99, accepts=accept if looks is None else OWN_SHARE)
 
 
 def _check_samples(distances: np.ndarray, images: np.ndarray, lengths: np.ndarray) -> None:

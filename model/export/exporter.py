@@ -95,6 +95,7 @@ def export(
     thumbnails: Thumbnails | None = None,
     doubt_weight: float = guard.DOUBT_WEIGHT,
     looks: Appearance | None = None,
+    accept: float = guard.ACCEPTED,
 ) -> ModelCard:
     """Write `folder` with two graphs and a card, replacing an earlier export in it and nothing else.
 
@@ -116,6 +117,8 @@ def export(
         Weight of the lengths in the guard, beside the distance.
     looks
         Common appearance of the training images, where the guard is to use it as well.
+    accept
+        Share of the validation images that the guard accepts.
 
     Raises
     ------
@@ -142,7 +145,9 @@ def export(
         model = OnnxModel(temporary / encoder_file("fp32"), temporary / DECODER_FILE)
         for size in BATCH_SIZES:
             compare(network, model, samples[:size])
-        thresholds = fit_guard(model, validation, description.objects, doubt_weight=doubt_weight, looks=looks)
+        thresholds = fit_guard(
+            model, validation, description.objects, doubt_weight=doubt_weight, looks=looks, accept=accept
+        )
         card = _card(network, description, export_id, temporary, thresholds)
         if isinstance(network, GridCapsuleNetwork):
             card = dataclasses.replace(card, routing=write_routing(network, temporary, samples))
@@ -211,6 +216,7 @@ def fit_guard(
     batch: int = 500,
     doubt_weight: float = guard.DOUBT_WEIGHT,
     looks: Appearance | None = None,
+    accept: float = guard.ACCEPTED,
 ) -> Guard:
     """Fit the guard's thresholds to images (N,C,H,W), of `objects` each, that the network was not fitted on."""
     distances, all_lengths = [], []
@@ -220,7 +226,7 @@ def fit_guard(
         distances.append(guard.distance(part, reconstruct(model, lengths, poses, objects)))
         all_lengths.append(lengths)
     return guard.fit(
-        np.concatenate(distances), images, np.concatenate(all_lengths), objects, doubt_weight, looks
+        np.concatenate(distances), images, np.concatenate(all_lengths), objects, doubt_weight, looks, accept
     )
 
 

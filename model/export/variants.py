@@ -23,7 +23,7 @@ from capsnet.card import (
     encoder_file,
     sha256,
 )
-from capsnet.guard import DOUBT_WEIGHT
+from capsnet.guard import ACCEPTED, DOUBT_WEIGHT
 from capsnet.multi_object import missed_count
 from capsnet.onnx_model import Model, OnnxModel
 from model.export.exporter import fit_guard
@@ -101,7 +101,7 @@ class Fp32Reference:
     objects
         K.
     limits
-        The guard of fp32, whose weight of the lengths and whose appearance hold for every variant.
+        The guard of fp32, whose weight of the lengths, appearance and accepted share hold for every variant.
     """
 
     def __init__(
@@ -115,6 +115,7 @@ class Fp32Reference:
     ) -> None:
         self._doubt_weight = DOUBT_WEIGHT if limits is None else limits.doubt_weight
         self._looks = None if limits is None else limits.appearance
+        self._accept = ACCEPTED if limits is None else limits.accepts
         self._decoder = decoder
         self._images = images
         self._labels = labels
@@ -135,7 +136,12 @@ class Fp32Reference:
             )
         graph = Graph(file=encoder.name, sha256=sha256(encoder))
         thresholds = fit_guard(
-            model, self._images, self._objects, doubt_weight=self._doubt_weight, looks=self._looks
+            model,
+            self._images,
+            self._objects,
+            doubt_weight=self._doubt_weight,
+            looks=self._looks,
+            accept=self._accept,
         )
         return Variant(encoder=graph, guard=thresholds, validation=result)
 

@@ -80,6 +80,7 @@ def changed(path: str, value: Any) -> str:
         ("colour", "red", "'colour' is not a field"),
         ("input.preprocess", "cats", r"'input\.preprocess' should be 'mnist', 'fashion' or 'resize'"),
         ("variants.fp32.guard.p95", [1, "x"], r"'variants\.fp32\.guard\.p95\[1\]' should be a valid number"),
+        ("variants.fp32.guard.accepts", 1.5, r"'accepts' is 1\.5; it must be above 0 and below 1"),
         (
             "variants.fp32.guard.p95",
             [1.0],

@@ -112,16 +112,18 @@ def good_images(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return random.gamma(4, 1 + labels), images, lengths
 
 
-def test_one_in_twenty_of_each_class_is_refused() -> None:
+@pytest.mark.parametrize("accept", [0.95, 0.97])
+def test_so_many_of_each_class_are_accepted(accept: float) -> None:
     distances, images, lengths = good_images(2000)
-    fitted = guard.fit(distances, images, lengths)
+    fitted = guard.fit(distances, images, lengths, accept=accept)
+    assert fitted.accepts == accept
     scores = guard.anomaly_scores(fitted, distances, images, lengths)
     refused = distances > guard.thresholds(fitted, images, lengths)
     for label in range(3):
         own = lengths.argmax(axis=1) == label
         assert fitted.distance[label] == np.median(distances[own])
         assert fitted.ink[label] == np.median(guard.image_norm(images[own]))
-        assert refused[own].mean() == pytest.approx(0.05, abs=0.001)
+        assert refused[own].mean() == pytest.approx(1 - accept, abs=0.001)
         assert (scores[own] > fitted.p99[label]).mean() == pytest.approx(0.01, abs=0.001)
 
 

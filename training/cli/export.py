@@ -9,7 +9,7 @@ import torch
 import typer
 
 from capsnet import appearance
-from capsnet.guard import DOUBT_WEIGHT, DOUBT_WEIGHT_OF_FOLDERS
+from capsnet.guard import ACCEPTED, DOUBT_WEIGHT, DOUBT_WEIGHT_OF_FOLDERS, OWN_SHARE
 from training.cli.app import DataFolder, app, console
 from training.cli.folder_run import verdict
 from training.data.datasets import portable
@@ -44,6 +44,9 @@ def export(
     ] = False,
     model_version: Annotated[str, typer.Option("--version", help="Version to write into the card.")] = "1",
     variants: Annotated[str, typer.Option(help="More encoders, of int8,fp16; for example int8,fp16.")] = "",
+    accept: Annotated[
+        float, typer.Option(min=0.5, max=0.99, help="Share of good images that the guard should accept.")
+    ] = ACCEPTED,
     force: Annotated[
         bool, typer.Option("--force", help="Export a model of a folder that is hardly better than chance.")
     ] = False,
@@ -63,10 +66,14 @@ def export(
     source = read_source(checkpoints, data, mirrored=mirrored)
     header, training = source.header, source.images
     fitted, held_out = train_val_split(training, source.config, torch.device("cpu"))
-    refused = refused_share(len(held_out), own=training.by_class)
+    refused = refused_share(len(held_out), accept, own=training.by_class)
     if len(held_out) < FEW_IMAGES:
         warn_of_few_images(len(held_out), refused)
     if training.by_class:
+        if accept != ACCEPTED:
+            raise TrainingError(
+                f"--accept is for data sets; the guard of own images accepts {100 * OWN_SHARE:.0f} %"
+            )
         check_chance(checkpoints[0], source, fitted, held_out, force=force)
     description = ExportMetadata(
         name=output.resolve().name,
@@ -81,7 +88,9 @@ def export(
     thumbnails = pick_thumbnails(held_out, description.classes) if training.by_class else None
     weight = DOUBT_WEIGHT_OF_FOLDERS if training.by_class else DOUBT_WEIGHT
     looks = appearance.fit(pick_appearance_images(fitted)) if training.by_class else None
-    card = export_network(source.network, description, output, samples, validation, thumbnails, weight, looks)
+    card = export_network(
+        source.network, description, output, samples, validation, thumbnails, weight, looks, accept
+    )
     console.print(f"{output}: {card.name} version {card.version}, export {card.export_id}", highlight=False)
     if precisions:
         calibration = fitted.first(CALIBRATION_IMAGES).numpy()

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import beta, norm
 
 from capsnet.appearance import upper_bound
-from capsnet.guard import OWN_SHARE, SCORE_SPREAD
+from capsnet.guard import ACCEPTED, OWN_SHARE, SCORE_SPREAD
 from training.evaluation.intervals import wilson
 
 NEIGHBOUR_BATCH = 64
@@ -56,22 +56,24 @@ class Verdict:
         )
 
 
-def refused_share(images: int, *, own: bool = False) -> tuple[float, float]:
+def refused_share(images: int, accept: float = ACCEPTED, *, own: bool = False) -> tuple[float, float]:
     """Return the bounds, in 95 of 100 cases, of the share of good images that the guard refuses.
 
-    The threshold is the 95th percentile of the images' scores. The share of a distribution above a value of such
-    a rank follows a beta distribution, whatever the distribution of the scores. Where there are too few own images for
-    a rank, the bounds are those of 4,000 guards, each fitted on so many values from a normal distribution of
+    The threshold is a percentile of the images' scores, usually the 95th. The share of a distribution above a value of
+    such a rank follows a beta distribution, whatever the distribution of the scores. Where there are too few own images
+    for a rank, the bounds are those of 4,000 guards, each fitted on so many values from a normal distribution of
     logarithms, whose spread is drawn from the prior of `capsnet.guard`.
 
     Parameters
     ----------
     images
         Number of validation images.
+    accept
+        Share of them that the threshold accepts, if they are no own images.
     own
         Whether they are own images: `capsnet.guard.fit` then takes another rank, which refuses 2 % on average.
     """
-    rank = OWN_SHARE * (images + 1) if own else 0.95 * (images - 1) + 1
+    rank = OWN_SHARE * (images + 1) if own else accept * (images - 1) + 1
     if rank <= images:
         low, high = beta.ppf((0.025, 0.975), images - rank + 1, rank)
         return float(low), float(high)

@@ -1,5 +1,6 @@
 """int8 and fp16 encoders: close to fp32, small, tied to their model, and refused where they lose accuracy."""
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from capsnet.card import METADATA_EXPORT_ID, ModelCard
+from capsnet.card import CARD_FILE, METADATA_EXPORT_ID, ModelCard
 from capsnet.onnx_model import OnnxModel, open_variants
 from model.architectures.registry import ARCHITECTURES
 from model.export.graph_weights import fold_normalisations
@@ -88,6 +89,20 @@ def test_each_variant_has_thresholds_of_its_own(model: Path) -> None:
     variants = ModelCard.load(model).variants
     assert variants["int8"].guard != variants["fp32"].guard
     np.testing.assert_allclose(variants["int8"].guard.p95, variants["fp32"].guard.p95, rtol=0.1)
+
+
+def test_a_variant_accepts_as_many_images_as_fp32(
+    plain: dict[str, Path], images: np.ndarray, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(plain["efficient"], tmp_path / "test")
+    card = ModelCard.load(folder)
+    fp32 = card.variants["fp32"]
+    guard = dataclasses.replace(fp32.guard, accepts=0.6)
+    card = dataclasses.replace(card, variants={"fp32": dataclasses.replace(fp32, guard=guard)})
+    (folder / CARD_FILE).write_text(card.to_json())
+    made = add_variants(folder, ("fp16",), images, images, np.full(len(images), NEVER)).variants["fp16"].guard
+    assert made.accepts == 0.6
+    assert np.mean(made.p95) < np.mean(fp32.guard.p95)
 
 
 def test_the_same_images_give_the_same_bytes(

@@ -18,6 +18,7 @@ def test_a_guard_from_few_images_of_a_folder_is_less_sure() -> None:
     low, high = np.percentile(refused, (2.5, 97.5))
     assert refused_share(40) == pytest.approx((low, high), abs=0.02)
     assert refused_share(2000)[1] < 0.061
+    assert 0.02 < refused_share(2000, 0.97)[0] < 0.03 < refused_share(2000, 0.97)[1] < 0.04
     assert refused_share(40, own=True)[0] < low
     assert refused_share(40, own=True)[1] < high
     assert 0.05 < refused_share(5, own=True)[1] < 0.15
