@@ -266,7 +266,7 @@ def _compute_of(card: ModelCard) -> list[str]:
         _seeds(card),
         *_network_cost(card.config, views),
         f"{seen / 1e6:.1f} M",
-        core_hours(LOGS / card.name),
+        core_hours(LOGS / card.name, stages=len(stages)),
     ]
 
 
@@ -297,12 +297,16 @@ def _network_cost(config: ModelConfig, views: int = 1) -> list[str]:
     return [f"{parameters:,}", f"{views * multiply_adds(config) / 1e6:.0f} M"]
 
 
-def core_hours(folder: Path, networks: int = 1) -> str:
-    """Return the hours of one network's training: epochs times the median epoch, as other work delayed single ones."""
+def core_hours(folder: Path, networks: int = 1, stages: int = 0) -> str:
+    """Return the hours of one network's training: epochs times the median epoch, as other work delayed single ones.
+
+    `stages` is how many a network has; where fewer logs were kept, the answer says so.
+    """
     logs = [_epoch_seconds(log) for log in sorted(folder.glob("**/*.csv"))]
     if not logs:
         return "log not kept"
-    return f"{sum(len(each) * median(each) for each in logs) / 3600 / networks:.1f}"
+    hours = f"{sum(len(each) * median(each) for each in logs) / 3600 / networks:.1f}"
+    return f"{hours}, of {len(logs)} of {stages} stages" if len(logs) < stages else hours
 
 
 def _epoch_seconds(log: Path) -> list[float]:
