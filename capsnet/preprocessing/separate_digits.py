@@ -111,7 +111,7 @@ def _raised(floor: float, contrast: np.ndarray) -> float:
 
 
 def _above_lines(floor: float, contrast: np.ndarray) -> float:
-    """Return a floor above narrow squares whose lines are still there, if what is darker may be written digits."""
+    """Return a floor above narrow squares whose lines are still there, if darker strokes may be written digits."""
     mask = contrast > floor
     if mask.mean() < NARROW_SQUARES:
         return floor

@@ -60,15 +60,22 @@ def test_a_stage_with_a_share_hands_on_what_lies_between_its_weights_and_those_i
     tmp_path: Path,
 ) -> None:
     words = commands("mnist", 2, tmp_path)
-    assert [each[0] for each in words] == ["fit"] * 3 + ["blend", "fit", "blend", "export", "evaluate"]
-    stages = [tmp_path / "mnist-seed-2" / f"stage-{number}" for number in (1, 2, 3, 4)]
+    ends = ["fit", "fit", "export", "evaluate"]
+    assert [each[0] for each in words] == ["fit"] * 3 + ["blend", "fit", "blend", *ends]
+    stages = [tmp_path / "mnist-seed-2" / f"stage-{number}" for number in range(1, 7)]
     begun, *further = [each[each.index("--start-from") + 1] for each in words if "--start-from" in each]
     assert begun == str(stages[0] / "last.safetensors")
-    assert further == [str(stages[1] / "best.safetensors"), str(stages[2] / "blend.safetensors")]
-    for blend, begin, stage in zip((words[3], words[5]), further, stages[2:], strict=True):
+    assert further == [
+        str(stages[1] / "best.safetensors"),
+        str(stages[2] / "blend.safetensors"),
+        str(stages[3] / "blend.safetensors"),
+        str(stages[4] / "last.safetensors"),
+    ]
+    for blend, begin, stage in zip((words[3], words[5]), further[:2], stages[2:4], strict=True):
         ends = ["--share", "0.5", "--output", str(stage / "blend.safetensors")]
         assert blend == ["blend", begin, str(stage / "best.safetensors"), *ends]
-    assert words[-2][1] == str(stages[3] / "blend.safetensors")
+    assert words[-2][1] == str(stages[5] / "best.safetensors")
+    assert words[-2][-4:] == ["--accept", "0.97", "--variants", "int8,fp16"]
 
 
 def test_members_with_seeds_that_follow_each_other_are_exported_together(
