@@ -67,7 +67,7 @@ def _pieces(mask: np.ndarray) -> int:
 
 
 def _has_scraps(drawn: np.ndarray) -> bool:
-    """Tell whether a dot or an upright stroke stands beside the largest piece; a loose bar does too, that of a 5."""
+    """Tell whether a dot or an upright stroke stands beside the largest piece. The loose bar of a 5 may."""
     parts = find_components(drawn, drawn.astype(np.float32))
     largest = int(np.argmax(parts.pixels))
     beside = (parts.left >= parts.right[largest]) | (parts.right <= parts.left[largest])

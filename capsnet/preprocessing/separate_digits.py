@@ -47,7 +47,8 @@ MOST_FRAME = 0.35  # of its bounds, that a frame covers
 MOST_CELL = 0.5  # of its bounds, that a cell covers with a digit that touches it
 MOST_FRAMES = 48  # components, the heaviest, that may be frames
 LEAST_FRAME = 16  # pixels of the shorter edge
-NARROW_SQUARES = 0.06  # of the image, that strokes cover at least if lines may be among them
+PARTS = 16  # of an image's height and width: lines of narrow squares run through most of these parts
+EVERYWHERE, NARROW_SQUARES = 0.6, 0.05  # of the parts, and of the image, that such lines cover at least
 REMAINS = 0.7  # of the pixels of a line's remains, that lie beside what was taken away
 
 
@@ -113,7 +114,10 @@ def _raised(floor: float, contrast: np.ndarray) -> float:
 def _above_lines(floor: float, contrast: np.ndarray) -> float:
     """Return a floor above narrow squares whose lines are still there, if darker strokes may be written digits."""
     mask = contrast > floor
-    if mask.mean() < NARROW_SQUARES:
+    height, width = (max(1, edge // PARTS) for edge in mask.shape)
+    parts = np.logical_or.reduceat(mask, np.arange(0, len(mask), height), axis=0)
+    parts = np.logical_or.reduceat(parts, np.arange(0, mask.shape[1], width), axis=1)
+    if mask.mean() < NARROW_SQUARES or parts.mean() < EVERYWHERE:
         return floor
     darker = DARKER * float(np.median(contrast[mask]))
     return darker if _written(find_components(contrast > darker, contrast)).any() else floor

@@ -106,6 +106,38 @@ def test_a_bar_far_above_a_hook_makes_one_digit_of_both() -> None:
     assert [strokes.values.shape[0] > 90 for strokes in found] == [True, True, True]
 
 
+@pytest.mark.parametrize("degrees", [0.0, 0.7, 2.5])
+@pytest.mark.parametrize("pitch", [7, 9, 12])
+def test_digits_on_squares_as_narrow_as_strokes_are_found(pitch: int, degrees: float) -> None:
+    lying = [[(0, y), (640, y)] for y in range(0, 300, pitch)]
+    standing = [[(x, 0), (x, 300)] for x in range(0, 640, pitch)]
+    squares = drawn([(line, 1) for line in (*lying, *standing)], degrees)
+    sevens = [[(x, 95), (x + 40, 100), (x + 10, 190)] for x in (120, 240, 360)]
+    written = drawn([(line, 6) for line in sevens])
+    page = np.maximum(0.25 * squares, 0.7 * written).astype(np.float32)
+    found = sorted(separate_digits(page, NOISE), key=lambda strokes: strokes.left)
+    assert [strokes.values.shape[0] for strokes in found] == pytest.approx([100] * 3, abs=6)
+
+
+def test_digits_that_fill_the_image_are_not_taken_for_lines() -> None:
+    """They cover more of it than lines do, and some of their ink is darker."""
+    eights = [
+        [(x + 60 * np.sin(2 * t), 150 - 130 * np.cos(t)) for t in np.linspace(0, 7, 90)]
+        for x in (120, 320, 520)
+    ]
+    page = drawn([(line, 26) for line in eights]) * np.linspace(0.35, 0.8, 300)[:, None]
+    found = separate_digits(page.astype(np.float32), NOISE)
+    assert [strokes.values.shape[0] for strokes in found] == pytest.approx([286] * 3, abs=8)
+
+
+def test_light_digits_beside_dark_ones_are_found() -> None:
+    """They cover more of the image than the dark ones, as lines do, but not all of its parts."""
+    sevens = [[(x, 65), (x + 90, 75), (x + 30, 250)] for x in (60, 210, 360, 510)]
+    page = 0.35 * drawn([(line, 24) for line in sevens[:3]]) + 0.8 * drawn([(sevens[3], 24)])
+    assert (page > 0).mean() > 0.06
+    assert len(separate_digits(page.astype(np.float32), NOISE)) == 4
+
+
 def test_a_loose_bar_between_two_digits_belongs_to_the_lower_one() -> None:
     """The bar of a 5 may lie nearer to the next digit, which is whole without it."""
     five, bar = [(240, 112), (236, 135), (280, 150), (270, 190), (235, 188)], [(294, 101), (328, 98)]
