@@ -54,12 +54,12 @@ def is_faithful(row: np.ndarray, tip: float) -> bool:
     drawn = (
         ink(points, (2 * DRAWN, 2 * DRAWN), PRESSED * tip * DRAWN, np.random.default_rng(0), uneven=0.0) > 0.5
     )
-    if _pieces(drawn) > _pieces(np.pad(row > FAINT, 1)) or _has_scraps(drawn):
+    strokes, loops = _pieces(drawn), _pieces(~drawn)
+    bright = [np.pad(row > level, 1) for level in LEVELS]
+    counts = [(_pieces(mask), _pieces(~mask)) for mask in bright]  # strokes and loops, faint ones first
+    if strokes > counts[0][0] or loops < max(each[1] for each in counts) or _has_scraps(drawn):
         return False
-    return any(
-        (_pieces(drawn), _pieces(~drawn)) == (_pieces(bright), _pieces(~bright))
-        for bright in (np.pad(row > FAINT, 1), np.pad(row > INSIDE, 1))
-    ) and max(_pieces(~np.pad(row > level, 1)) for level in LEVELS) <= _pieces(~drawn)
+    return (strokes, loops) in counts[: LEVELS.index(INSIDE) + 1]
 
 
 def _pieces(mask: np.ndarray) -> int:

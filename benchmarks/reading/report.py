@@ -32,7 +32,7 @@ class Score:
     """Counts of how pages of a kind were read."""
 
     pages: int = 0
-    strings: int = 0
+    right_pages: int = 0
     lines: int = 0
     right_lines: int = 0
     digits: int = 0
@@ -49,7 +49,7 @@ class Score:
         read = found.text.replace("?", "") if "?" in page.text else found.text
         wanted = page.text.replace("?", "")
         self.pages += 1
-        self.strings += read == wanted
+        self.right_pages += read == wanted
         lines, found_lines = wanted.split("\n"), read.split("\n")
         self.lines += len(lines)
         self.right_lines += sum(map(str.__eq__, lines, found_lines)) if len(lines) == len(found_lines) else 0
@@ -176,7 +176,7 @@ def _line(name: str, score: Score) -> str:
     overlap_of_boxes = np.mean(score.overlap) if score.overlap else 0
     return (
         f"| {name} | {score.pages} | {score.digits} | {score.right / score.digits:.1%} | "
-        f"{score.strings / score.pages:.1%} | {score.right_lines / score.lines:.1%} | {overlap_of_boxes:.2f} | "
+        f"{score.right_pages / score.pages:.1%} | {score.right_lines / score.lines:.1%} | {overlap_of_boxes:.2f} | "
         f"{score.unsure} |"
     )
 
@@ -184,7 +184,7 @@ def _line(name: str, score: Score) -> str:
 def _table(scores: dict[str, Score], milliseconds: float) -> str:
     separate = [score for name, score in scores.items() if name not in APART]
     digits, right = (sum(getattr(each, name) for each in separate) for name in ("digits", "right"))
-    count, strings = (sum(getattr(each, name) for each in separate) for name in ("pages", "strings"))
+    count, whole = (sum(getattr(each, name) for each in separate) for name in ("pages", "right_pages"))
     letters = scores["letters"]
     return "\n".join(
         [
@@ -193,9 +193,8 @@ def _table(scores: dict[str, Score], milliseconds: float) -> str:
             *(_line(name, score) for name, score in scores.items()),
             "",
             f"Of the well separated digits **{right / digits:.1%}** are read right; of their pages "
-            f"**{strings / count:.1%}** have no error. Of {letters.letters} letters the guard refuses "
-            f"{letters.refused / letters.letters:.0%}, "
-            f"and {letters.unlabelled / letters.letters:.0%} get no label. "
+            f"**{whole / count:.1%}** have no error. Of {letters.letters} letters the guard refuses "
+            f"{letters.refused / letters.letters:.0%}, and {letters.unlabelled / letters.letters:.0%} get no label. "
             f"A page of 20 digits with 12 megapixels takes **{milliseconds:.0f} ms** of CPU time (median of {TIMED}).",
         ]
     )

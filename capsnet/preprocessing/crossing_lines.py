@@ -36,7 +36,7 @@ STEP_OVER = 2.0  # times what the strip differs from the nearer ground, that the
 def line_pixels(mask: np.ndarray) -> np.ndarray | None:
     """Mark the neighbourhood of lines across a mask bool (h,w): bool (h,w); None where there is no line."""
     factor = -(-max(mask.shape) // EDGE)
-    small = _reduced(mask, factor)
+    small = reduced(mask, factor, factor)
     if not (_line_pixels(small.T).any() or _line_pixels(small).any()):
         return None
     # Beside a line, another is no 1 either.
@@ -94,15 +94,15 @@ def _empty_corner(mask: np.ndarray) -> float:
     return largest / mask.size
 
 
-def _reduced(mask: np.ndarray, factor: int) -> np.ndarray:
-    """Join every `factor` x `factor` pixels, those that are set win: bool (h',w')."""
-    if factor == 1:
+def reduced(mask: np.ndarray, down: int, across: int) -> np.ndarray:
+    """Join every `down` x `across` pixels, those that are set win: bool (h',w')."""
+    if down == across == 1:
         return mask
-    height, width = (-(-edge // factor) * factor for edge in mask.shape)
+    height, width = -(-mask.shape[0] // down) * down, -(-mask.shape[1] // across) * across
     padded = np.zeros((height, width), bool)
     padded[: mask.shape[0], : mask.shape[1]] = mask
-    rows = np.logical_or.reduce(padded.reshape(height // factor, factor, width), axis=1)
-    return np.asarray(np.logical_or.reduce(rows.reshape(len(rows), -1, factor), axis=2))
+    rows = np.logical_or.reduce(padded.reshape(height // down, down, width), axis=1)
+    return np.asarray(np.logical_or.reduce(rows.reshape(len(rows), -1, across), axis=2))
 
 
 def _line_pixels(mask: np.ndarray, *, ones: bool = True) -> np.ndarray:

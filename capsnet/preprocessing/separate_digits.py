@@ -11,7 +11,7 @@ import numpy as np
 
 from capsnet.preprocessing.cells import cell_lines
 from capsnet.preprocessing.connected_components import Components, find_components
-from capsnet.preprocessing.crossing_lines import line_pixels, parts_of_lines
+from capsnet.preprocessing.crossing_lines import line_pixels, parts_of_lines, reduced
 from capsnet.preprocessing.digits import (
     FAINTEST,
     FULL,
@@ -115,9 +115,7 @@ def _above_lines(floor: float, contrast: np.ndarray) -> float:
     """Return a floor above narrow squares whose lines are still there, if darker strokes may be written digits."""
     mask = contrast > floor
     height, width = (max(1, edge // PARTS) for edge in mask.shape)
-    parts = np.logical_or.reduceat(mask, np.arange(0, len(mask), height), axis=0)
-    parts = np.logical_or.reduceat(parts, np.arange(0, mask.shape[1], width), axis=1)
-    if mask.mean() < NARROW_SQUARES or parts.mean() < EVERYWHERE:
+    if mask.mean() < NARROW_SQUARES or reduced(mask, height, width).mean() < EVERYWHERE:
         return floor
     darker = DARKER * float(np.median(contrast[mask]))
     return darker if _written(find_components(contrast > darker, contrast)).any() else floor

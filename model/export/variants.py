@@ -23,7 +23,6 @@ from capsnet.card import (
     encoder_file,
     sha256,
 )
-from capsnet.guard import ACCEPTED, DOUBT_WEIGHT
 from capsnet.multi_object import missed_count
 from capsnet.onnx_model import Model, OnnxModel
 from model.export.exporter import fit_guard
@@ -110,12 +109,10 @@ class Fp32Reference:
         decoder: Path,
         images: np.ndarray,
         labels: np.ndarray,
-        objects: int = 1,
-        limits: Guard | None = None,
+        objects: int,
+        limits: Guard,
     ) -> None:
-        self._doubt_weight = DOUBT_WEIGHT if limits is None else limits.doubt_weight
-        self._looks = None if limits is None else limits.appearance
-        self._accept = ACCEPTED if limits is None else limits.accepts
+        self._limits = limits
         self._decoder = decoder
         self._images = images
         self._labels = labels
@@ -139,9 +136,9 @@ class Fp32Reference:
             model,
             self._images,
             self._objects,
-            doubt_weight=self._doubt_weight,
-            looks=self._looks,
-            accept=self._accept,
+            doubt_weight=self._limits.doubt_weight,
+            looks=self._limits.appearance,
+            accept=self._limits.accepts,
         )
         return Variant(encoder=graph, guard=thresholds, validation=result)
 
