@@ -1,4 +1,4 @@
-"""Draw images without any digit: empty cells, margins, rails, folds, table edges and scan borders."""
+"""Draw images without any digit: empty cells, margins, rails, folds, table edges, scan borders and soft tones."""
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -153,6 +153,35 @@ def _distance(size: tuple[int, int], side: str, inset: float, tilt: float) -> np
     if side in ("right", "bottom"):
         across = (width if side == "right" else height) - across
     return np.asarray(across - inset - along * np.tan(np.radians(tilt)))
+
+
+def soft_tones(_row: np.ndarray, rng: np.random.Generator, _label: int) -> bytes:
+    """Draw soft tones and nothing else, as of a sky or far out of focus: ramps, rings or clouds, grey or coloured."""
+    width, height = _size(rng, 100, 1000)
+    channels = [_soft_tone((width, height), rng) for _ in range(rng.choice([1, 3]))]
+    pixels = np.stack(channels, axis=2) + rng.normal(size=(height, width, len(channels))) * rng.choice(
+        [0.0, rng.uniform(0, 3)]
+    )
+    image = Image.fromarray(np.round(np.clip(pixels, 0, 255)).astype(np.uint8).squeeze())
+    if rng.random() < 0.5:
+        return encode(image)
+    return encode(image, "JPEG", quality=int(rng.integers(50, 96)))
+
+
+def _soft_tone(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Return one channel of soft tones: float (h,w) from 0 to 255; a third begins at 0, and a third ends at 255."""
+    width, height = size
+    y, x = np.mgrid[:height, :width] / max(size)
+    match rng.integers(3):
+        case 0:
+            value = x * rng.uniform(-1, 1) + y * rng.uniform(-1, 1)
+        case 1:
+            value = np.hypot(x - rng.uniform(0, 1), y - rng.uniform(0, 1))
+        case _:
+            value = noise(size, max(size) / rng.uniform(1, 3), rng)
+    low, high = sorted(rng.uniform(0, 255, 2))
+    low, high = rng.choice([0, low, low]), rng.choice([255, high, high])
+    return np.asarray(low + (high - low) * (value - value.min()) / max(float(np.ptp(value)), 1e-6))
 
 
 def _line(

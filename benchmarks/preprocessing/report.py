@@ -98,7 +98,8 @@ def _report_reported(subject: Subject, options: argparse.Namespace) -> str:
             line, readings[kind] = _reported(kind, subject)
             print(line, flush=True)
             lines.append(line)
-        sheet(readings, GREYS).save(options.output / "images" / f"reported-{group}.png", optimize=True)
+        colours = COLOURS if group == "tones" else GREYS  # few colours would give soft tones an edge
+        sheet(readings, colours).save(options.output / "images" / f"reported-{group}.png", optimize=True)
     return "\n".join(lines)
 
 

@@ -47,6 +47,7 @@ EMPTY = {
     "table-edge": Kind(empty_scene.table_edge, harm=0.03),
     "lit-edge": Kind(empty_scene.lit_edge, harm=0.03),
     "scan-border": Kind(empty_scene.scan_border, harm=0.03),
+    "soft-tones": Kind(empty_scene.soft_tones, harm=0.03),
 }
 SMALL = {name: Kind(make, read=0.9, seed="scene") for name, make in SIZES.items()}
 GROUNDS = {
@@ -69,7 +70,8 @@ KINDS = {**EMPTY, **SMALL, **GROUNDS, **LETTERING, "crossed-out": REFUSED["cross
 
 # Kinds that are shown together.
 GROUPS = {
-    "empty": (*EMPTY, "one-at-edge"),
+    "empty": (*(name for name in EMPTY if name != "soft-tones"), "one-at-edge"),
+    "tones": ("soft-tones",),
     "grounds": (*SMALL, *GROUNDS),
     "lettering": (*(name for name in LETTERING if name != "one-at-edge"), "crossed-out"),
 }

@@ -4,7 +4,7 @@ import numpy as np
 
 SAMPLED = 4  # every so many rows and columns are enough to know the colours
 LEAST_LEVELS = 16.0  # of 255: smaller differences of colour are a camera's noise
-MIDDLE, REACH = 128, 120  # the ground's grey, and how far the strokes' lies from it
+MIDDLE, REACH = 128, 60  # the ground's grey, and how far the strokes' lies from it
 
 
 def colour_contrast(pixels: np.ndarray) -> np.ndarray | None:

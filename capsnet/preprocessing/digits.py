@@ -16,6 +16,7 @@ from capsnet.preprocessing.local_background import quantiles, stroke_width
 from capsnet.preprocessing.outlines import fill_outline
 from capsnet.preprocessing.rings import clear_ring
 from capsnet.preprocessing.ruled_lines import remove_ruled_lines
+from capsnet.preprocessing.soft_shapes import is_soft
 
 NOISE_LEVELS = 4.0  # standard deviations from the ground that are still ground
 LEAST_CONTRAST = 0.06  # fainter differences are no stroke
@@ -130,6 +131,8 @@ def segment_digits(
     if grey is not None and is_along_step(grey, mask):
         return None
     level = quantiles(contrast[mask], 0.75)[0]
+    if is_soft(contrast, mask, level):
+        return None
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     return np.where(mask[box], np.minimum(contrast[box] / (FULL * level), np.float32(1)), np.float32(0))

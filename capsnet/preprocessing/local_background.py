@@ -24,6 +24,7 @@ SAMPLED = 3  # every so many rows and columns are enough to know the ground's no
 MOST_NOISE = 0.1  # no camera is noisier
 QUANTILES = (0.05, 0.3, 0.5)
 QUANTILES_APART = 1.12  # the first two, in standard deviations of a normal distribution
+DARKEST = 24  # of 255: on a ground nearly black, rounding alone would be contrast
 LEAST_HEIGHT = 8  # of 255, for the polarity: fainter differences are noise
 
 
@@ -63,7 +64,7 @@ def _contrast(ground: np.ndarray, grey: np.ndarray) -> np.ndarray:
     """Return how much darker than the ground each pixel is: float32 (h,w), shares of the ground's brightness."""
     # Memory for a second array of floats takes longer than all the arithmetic.
     height = np.subtract(ground, grey, dtype=np.float32)
-    height /= np.maximum(ground, 1)
+    height /= np.maximum(ground, DARKEST)
     return np.asarray(height)
 
 
