@@ -9,7 +9,7 @@ import numpy as np
 REACH = 0.12  # of the shape's length, across its outline: about as wide as a stroke
 LEAST_REACH = 3  # pixels
 ENOUGH = 80  # pixels of the shape's length: of more, every so many rows and columns are looked at
-LEAST_FALL = 0.5  # of the shape's contrast: 1 of 700 photographed digits, blurred or sharp, loses less
+LEAST_FALL = 0.5  # of the shape's contrast: digits in photographs lose more, sharp or blurred
 
 
 def is_soft(contrast: np.ndarray, mask: np.ndarray, level: float) -> bool:
