@@ -405,7 +405,8 @@ def _strokes(
     contrast, noise = stroke_contrast(values, POLARITY_EDGE)
     if contrast.max() < FAINT and (coloured := _coloured(image, data, max_pixels)) is not None:
         return separate_digits(*stroke_contrast(coloured, POLARITY_EDGE)), coloured.shape[::-1]
-    if find_strokes(np.asarray(image_file.shrink(small, WORKING_EDGE)), least=0.0) is None:
+    # A row that a shadow joins has no edge: whether a shape has one is asked of each below.
+    if find_strokes(np.asarray(image_file.shrink(small, WORKING_EDGE)), least=0.0, soft=True) is None:
         return [], small.size  # lines, edges and folds alone
     everything = separate_digits(contrast, noise)
     if panel := find_panel(values):

@@ -85,6 +85,7 @@ def segment_digits(
     *,
     grey: np.ndarray | None = None,
     digits: bool = True,
+    soft: bool = False,
 ) -> np.ndarray | None:
     """Crop to the digit, or to the likeliest `count`, of which several may be one by overlap; None where there is none.
 
@@ -102,6 +103,8 @@ def segment_digits(
         uint8 (h,w), where what lies along the step between two grounds is no digit.
     digits
         Whether to clear a ring around a digit, the slash of a 0, and an angle along two sides of the image.
+    soft
+        Whether a shape without an edge counts.
 
     Returns
     -------
@@ -131,10 +134,10 @@ def segment_digits(
     if grey is not None and is_along_step(grey, mask):
         return None
     level = quantiles(contrast[mask], 0.75)[0]
-    if is_soft(contrast, mask, level):
-        return None
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    if not soft and is_soft(contrast, mask[box], int(rows[0]), int(columns[0])):
+        return None
     return np.where(mask[box], np.minimum(contrast[box] / (FULL * level), np.float32(1)), np.float32(0))
 
 

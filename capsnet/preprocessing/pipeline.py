@@ -231,6 +231,7 @@ def find_strokes(
     *,
     digits: bool = True,
     least: float = FAINT,
+    soft: bool = False,
 ) -> np.ndarray | None:
     """Crop a grey image uint8 (h,w) to the strokes of its digit: float32 (h,w); None where it shows none."""
     if panel := find_panel(values):
@@ -240,7 +241,7 @@ def find_strokes(
     contrast, noise = stroke_contrast(values)
     if contrast.max() < least:
         return None
-    return segment_digits(contrast, noise, objects, counted, grey=values, digits=digits)
+    return segment_digits(contrast, noise, objects, counted, grey=values, digits=digits, soft=soft)
 
 
 def _read_coloured(

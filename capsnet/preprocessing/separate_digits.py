@@ -23,6 +23,7 @@ from capsnet.preprocessing.digits import (
     streaked,
 )
 from capsnet.preprocessing.ruled_lines import DARKER, remove_ruled_lines
+from capsnet.preprocessing.soft_shapes import is_soft
 
 LEAST_BODY = 0.4  # of the writing's height: anything lower is no digit
 WEAKEST = 0.5  # of the usual mean contrast: anything fainter all over is no writing
@@ -97,13 +98,14 @@ def separate_digits(contrast: np.ndarray, noise: float) -> list[Strokes]:
         return []
     # A digit's own strokes say how faint a part of it can be; anything fainter may join it to a neighbour.
     strong = contrast > max(floor, FAINTEST * _level(contrast[parts.mask(likely)]))
-    contrast = np.where(strong, contrast, np.float32(0))
+    whole, contrast = contrast, np.where(strong, contrast, np.float32(0))
     parts = _bridged_components(strong, contrast)
     likely = _written(parts)
     if not likely.any():
         return []
     groups = _grouped(parts, likely & _as_strong(parts, likely))
-    return [_cut_out(contrast, parts, members) for members in groups]
+    cut = (_cut_out(contrast, parts, members) for members in groups)
+    return [each for each in cut if not is_soft(whole, each.values > 0, each.top, each.left)]
 
 
 def _raised(floor: float, contrast: np.ndarray) -> float:

@@ -6,43 +6,47 @@ lies, and on both sides of it the image looks nearly the same.
 
 import numpy as np
 
+from capsnet.preprocessing.local_background import quantiles
+
 REACH = 0.12  # of the shape's length, across its outline: about as wide as a stroke
 LEAST_REACH = 3  # pixels
 ENOUGH = 80  # pixels of the shape's length: of more, every so many rows and columns are looked at
+STROKES = 0.75  # quantile of the shape's contrast that its strokes have
 LEAST_FALL = 0.5  # of the shape's contrast: digits in photographs lose more, sharp or blurred
 
 
-def is_soft(contrast: np.ndarray, mask: np.ndarray, level: float) -> bool:
+def is_soft(contrast: np.ndarray, inside: np.ndarray, top: int, left: int) -> bool:
     """Tell whether a shape runs softly into the ground.
 
     Parameters
     ----------
     contrast
-        float32 (h,w) in [0,1].
-    mask
-        bool (h,w): the pixels of the shape.
-    level
-        The contrast of its strokes.
+        float32 (H,W) in [0,1].
+    inside
+        bool (h,w): the pixels of the shape within its bounds.
+    top, left
+        Place of their first row and column in the image.
     """
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    longest = int(max(rows[-1] - rows[0], columns[-1] - columns[0])) + 1
+    tall, wide = inside.shape
+    longest = max(tall, wide)
     reach, grain = max(LEAST_REACH, round(REACH * longest)), max(1, longest // ENOUGH)
-    box = tuple(
-        slice(max(0, int(found[0]) - reach), int(found[-1]) + reach + 1, grain) for found in (rows, columns)
-    )
-    contrast, mask, reach = contrast[box], mask[box], max(1, reach // grain)
+    above, before = min(top, reach), min(left, reach)
+    area = contrast[top - above : top + tall + reach, left - before : left + wide + reach]
+    mask = np.zeros(area.shape, bool)
+    mask[above : above + tall, before : before + wide] = inside
+    area, mask, reach = area[::grain, ::grain], mask[::grain, ::grain], max(1, reach // grain)
     falls = np.concatenate(
         [
             _falls(turned, inside, reach)
             for turned, inside in (
-                (contrast, mask),
-                (contrast[::-1], mask[::-1]),
-                (contrast.T, mask.T),
-                (contrast.T[::-1], mask.T[::-1]),
+                (area, mask),
+                (area[::-1], mask[::-1]),
+                (area.T, mask.T),
+                (area.T[::-1], mask.T[::-1]),
             )
         ]
     )
-    return bool(len(falls) and np.median(falls) < LEAST_FALL * level)
+    return bool(len(falls) and np.median(falls) < LEAST_FALL * quantiles(area[mask], STROKES)[0])
 
 
 def _falls(contrast: np.ndarray, mask: np.ndarray, reach: int) -> np.ndarray:
