@@ -143,6 +143,11 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
         time.sleep(0.01)
 
 
+def count_ready(server: Server) -> int:
+    """How many workers have ever been ready; the service answers from the first on."""
+    return server.log.read_text().count("a worker is ready")
+
+
 def is_ending(server: Server) -> bool:
     """Readiness is red, or, a moment later, no server listens any more."""
     try:

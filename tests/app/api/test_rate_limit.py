@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from app.api.rate_limit import MemoryBuckets, RateLimiter
 from app.api.shared_buckets import SharedBuckets
 from app.settings import SECONDS, Rate
-from tests.app.server_process import PLAIN, Server, free_port, run_app, serving, wait_until
+from tests.app.server_process import PLAIN, Server, count_ready, free_port, run_app, serving, wait_until
 
 needs_workers = pytest.mark.skipif(PLAIN or sys.platform != "linux", reason="needs the workers of app/server")
 
@@ -144,6 +144,7 @@ def granted_over_two_workers(log: Path, models: Path, **settings: object) -> lis
         serving(log, models=models, workers=2, rate_limit=f"{LIMIT}/hour", **settings) as server,
         contextlib.ExitStack() as stack,
     ):
+        wait_until(lambda: count_ready(server) == 2, 90)
         clients = [stack.enter_context(httpx.Client(base_url=server.url, timeout=30)) for _ in range(8)]
         answers = [client.get("/models/mnist") for _ in range(5) for client in clients]
         counted = [answer for answer in answers if answer.status_code == 200]

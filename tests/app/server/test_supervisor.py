@@ -33,6 +33,7 @@ from capsnet.card import ModelCard
 from tests.app.server_process import (
     ROOT,
     Server,
+    count_ready,
     environment,
     free_port,
     is_ending,
@@ -79,10 +80,6 @@ def count_all(server: Server, connections: int) -> list[int]:
     """
     wait_until(lambda: sum(map(count_connections, workers_of(server))) == connections)
     return [count_connections(worker) for worker in workers_of(server)]
-
-
-def count_ready(server: Server) -> int:
-    return server.log.read_text().count("a worker is ready")
 
 
 def ask(server: Server, seven: bytes) -> int:

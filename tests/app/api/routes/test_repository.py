@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.app.server_process import PLAIN, Server, png, serving, wait_until
+from tests.app.server_process import PLAIN, Server, count_ready, png, serving, wait_until
 from tests.app.tiny_model import write_card, write_tiny_model
 
 KEY = {"x-api-key": "admin"}
@@ -152,10 +152,12 @@ def test_a_worker_that_takes_the_place_of_another_serves_what_the_others_do(tmp_
         assert change(server, "second", "load").status_code == 200
         assert change(server, "third", "load").status_code == 200
         assert change(server, "third", "unload").status_code == 200
+        # One that is killed before it is ready is replaced without ever being counted.
+        wait_until(lambda: count_ready(server) == 2, 90)
         children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
         before = children.read_text().split()
         os.kill(int(before[0]), signal.SIGKILL)
-        wait_until(lambda: server.log.read_text().count("a worker is ready") == 3, 90)
+        wait_until(lambda: count_ready(server) == 3, 90)
         assert versions(server, "second") == {"1.0.0"}
         assert versions(server, "third") == {"404"}
         assert change(server, "third", "load").status_code == 200  # no worker waits for the dead one
