@@ -84,7 +84,7 @@ def _doubled(ink: np.ndarray) -> int:
 def _is_stroke(body: np.ndarray, longest: int) -> bool:
     """Tell whether a region bool (h,w) is long, winding and as wide everywhere as a stroke."""
     width = stroke_width(body)
-    if width > MOST_WIDTH * longest:
+    if not 0 < width <= MOST_WIDTH * longest:
         return False
     if (length := body.sum() / (width * width)) < WINDING:
         return bool(length >= STRAIGHT) and _is_straight(body)

@@ -253,6 +253,14 @@ def test_the_hole_of_a_narrow_zero_in_black_and_white_is_no_body(seed: int) -> N
     assert found[height // 3 : -height // 3, width * 2 // 5 : -width * 2 // 5].mean() < 0.1
 
 
+@pytest.mark.parametrize("gap", [1, 2, 3])
+def test_the_gap_between_two_bars_is_no_body(gap: int) -> None:
+    contrast = np.zeros((240, 200), np.float32)
+    contrast[40:200, 80:120] = 1
+    contrast[44:196, 98 : 98 + gap] = 0
+    assert segment_digits(contrast, 0.0) is not None
+
+
 def test_a_body_filled_with_a_fainter_colour_becomes_ink() -> None:
     image = Image.new("L", (200, 200))
     pen = ImageDraw.Draw(image)
