@@ -28,7 +28,7 @@ from capsnet.config import InputSpec
 from capsnet.preprocessing import image_file
 from capsnet.preprocessing.colour_contrast import colour_contrast
 from capsnet.preprocessing.digits import ObjectCount
-from capsnet.preprocessing.local_background import stroke_contrast
+from capsnet.preprocessing.local_background import is_writing_dark, stroke_contrast
 from capsnet.preprocessing.panels import find_panel
 from capsnet.preprocessing.pipeline import (
     FAINT,
@@ -47,7 +47,6 @@ Floats = NDArray[np.float32]
 
 MOST_DIGITS = 64
 READING_EDGE = 1000  # pixels of the longer edge: enough for a line of 12 digits in pencil
-POLARITY_EDGE = 480  # the same where it is judged whether strokes are dark or light: they are thin
 WIDE = 1.05  # width over height, from which on strokes are rather several digits
 LEAST_WIDE = 0.5  # anything narrower is not cut, whatever the guard says of it
 MOST_DIVIDED = 16  # strokes of a page that are cut: each makes up to thirty pieces
@@ -402,16 +401,21 @@ def _strokes(
     values = np.asarray(small)
     if drawing:
         return separate_digits(values / np.float32(255), 0.0), small.size
-    contrast, noise = stroke_contrast(values, POLARITY_EDGE)
+    dark = is_writing_dark(values)
+    contrast, noise = stroke_contrast(values, dark)
     if contrast.max() < FAINT and (coloured := _coloured(image, data, max_pixels)) is not None:
-        return separate_digits(*stroke_contrast(coloured, POLARITY_EDGE)), coloured.shape[::-1]
+        return separate_digits(*stroke_contrast(coloured, is_writing_dark(coloured))), coloured.shape[::-1]
     # A row that a shadow joins has no edge: whether a shape has one is asked of each below.
-    if find_strokes(np.asarray(image_file.shrink(small, WORKING_EDGE)), least=0.0, soft=True) is None:
+    if (
+        find_strokes(np.asarray(image_file.shrink(small, WORKING_EDGE)), least=0.0, soft=True, dark=dark)
+        is None
+    ):
         return [], small.size  # lines, edges and folds alone
     everything = separate_digits(contrast, noise)
     if panel := find_panel(values):
         rows, columns = panel
-        inside = separate_digits(*stroke_contrast(np.ascontiguousarray(values[panel]), POLARITY_EDGE))
+        within = np.ascontiguousarray(values[panel])
+        inside = separate_digits(*stroke_contrast(within, is_writing_dark(within)))
         found = [Strokes(each.values, each.left + columns.start, each.top + rows.start) for each in inside]
         # The inside of a 0 with a mark in it is no panel where more digits stand beside it.
         besides = len(everything) > len(found) and any(_lies_within(panel, each) for each in everything)

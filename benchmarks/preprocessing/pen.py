@@ -4,6 +4,7 @@ A row shows strokes of about an eighth of the digit's height, with one pixel of 
 best; a pencil needs the lines themselves.
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -116,7 +117,8 @@ def ink(
     border = int(width) + 8
     low = np.floor(positions.min(axis=0)).astype(int) - border
     high = np.ceil(positions.max(axis=0)).astype(int) + border
-    fine = 2 if width < 12 else 1  # a thin line is drawn larger, so that its edge is smooth
+    # A thin line is drawn larger, so that its edge is smooth, and so that the ground beside it is black.
+    fine = 1 if width >= 12 else max(2, math.ceil(2.4 / width))
     canvas = Image.new("L", [int(edge) for edge in (high - low) * fine])
     pen = ImageDraw.Draw(canvas)
     pressure = 1 + uneven * _pressure(positions / max(np.ptp(positions, axis=0).max(), 1), rng)

@@ -19,6 +19,7 @@ from benchmarks.reading.layout import Glyph, along
 LETTERS = "ACDEFHJKMNPRTUVWXY"  # without those that can be digits
 LINE_PITCH = (1.45, 2.2)  # from one line to the next, in heights
 MARGIN = 0.05  # of the page, that stays bare
+SMALLEST = 20.0  # pixels: 2 % of the page's longer edge
 PAGE_DIGITS = 20  # of the kind `page`
 
 
@@ -42,6 +43,9 @@ class Kind:
         How far the page's corners move, in shares of its edges.
     grain
         Deviation of the camera's noise, beside the usual.
+    fill
+        Smallest and largest share of the page that the writing takes, along the edge that it fills more; empty for
+        half to all of it.
     setting
         The page, its light and the camera; None for a drawing on a screen.
     """
@@ -53,6 +57,7 @@ class Kind:
     slope: tuple[float, float] = (0.0, 2.5)
     perspective: float = 0.01
     grain: float = 0.0
+    fill: tuple[float, float] | tuple[()] = ()
     setting: Setting | None = field(default_factory=lambda: Setting(pens=(INK, MARKER)))
 
 
@@ -75,6 +80,9 @@ KINDS: dict[str, Kind] = {
     "amounts, commas": Kind(count=(4, 9), style="commas"),
     "boxes": Kind(count=(3, 9), style="boxes", setting=Setting(pens=(INK,))),
     "page of 20": Kind(count=(PAGE_DIGITS, PAGE_DIGITS), lines=2, slope=(0, 3), perspective=0.03),
+    "page of 60": Kind(count=(40, 64), lines=8, slope=(0, 3), perspective=0.03),
+    "small writing": Kind(count=(8, 30), lines=4, fill=(0.3, 0.6)),
+    "small, screen": Kind(count=(20, 64), lines=8, fill=(0.3, 1.0), setting=None),
     "letters": Kind(count=(3, 8), style="letters"),
     "touching": Kind(count=(2, 2), style="touching"),
 }
@@ -254,8 +262,13 @@ def _on_page(
     low, high = projected(every).min(axis=0) - tip, projected(every).max(axis=0) + tip
     inner = np.array(size) * (1 - 2 * MARGIN)
     largest = float((inner / (high - low)).min())
-    height = min(largest, rng.uniform(0.5, 1) * largest if rng.random() < 0.6 else largest, 0.5 * min(size))
-    height = max(height, min(largest, 45.0))
+    if kind.fill:
+        height = max(largest * rng.uniform(*kind.fill), min(largest, SMALLEST))
+    else:
+        height = min(
+            largest, rng.uniform(0.5, 1) * largest if rng.random() < 0.6 else largest, 0.5 * min(size)
+        )
+        height = max(height, min(largest, 45.0))
     free = (inner - (high - low) * height) / 2
     offset = np.array(size) / 2 - (low + high) / 2 * height + rng.uniform(-1, 1, 2) * free
     return [

@@ -19,6 +19,11 @@ STRONG = 0.5  # of the strongest contrast: no shadow's rim, but strokes
 STROKES = 8  # stroke widths that the second brush is wide: where strokes meet they are wider
 BRUSHES = (0.015, 0.03, 0.06, 0.12, BRUSH)  # for the polarity
 POLARITY_EDGE = 240  # about the longer edge of the image in which the polarity is judged
+WRITING_EDGE = 480  # the same where there are many digits, whose strokes are thin
+TILE = 16  # pixels, in that
+LEAST_RANGE = 24  # of 255, between a tile's darkest and lightest pixels but one: less is bare ground
+LEAST_TILES = 4  # of that range
+MOSTLY, CLEARLY = 0.5, 0.9  # where many digits are sought, and where one is
 MIDDLE = 0.1  # of each edge that is left out where the polarity is judged: tables and window frames lie there
 SAMPLED = 3  # every so many rows and columns are enough to know the ground's noise
 MOST_NOISE = 0.1  # no camera is noisier
@@ -28,15 +33,15 @@ DARKEST = 24  # of 255: on a ground nearly black, rounding alone would be contra
 LEAST_HEIGHT = 8  # of 255, for the polarity: fainter differences are noise
 
 
-def stroke_contrast(grey: np.ndarray, polarity_edge: int = POLARITY_EDGE) -> tuple[np.ndarray, float]:
+def stroke_contrast(grey: np.ndarray, dark: bool | None = None) -> tuple[np.ndarray, float]:
     """Return how far each pixel stands out from the ground beside it, whichever way the strokes do.
 
     Parameters
     ----------
     grey
         uint8 (h,w).
-    polarity_edge
-        Pixels of the longer edge in which it is judged whether strokes are dark or light.
+    dark
+        Whether strokes are darker than the ground; None to judge it by `is_dark_on_light`.
 
     Returns
     -------
@@ -47,7 +52,7 @@ def stroke_contrast(grey: np.ndarray, polarity_edge: int = POLARITY_EDGE) -> tup
     """
     smooth = blurred(grey)
     span = max(3, round(BRUSH * max(grey.shape)) | 1)
-    if not is_dark_on_light(grey, polarity_edge):
+    if not (is_writing_dark(grey, CLEARLY) if dark is None else dark):
         grey, smooth = 255 - grey, 255 - smooth
     ground = morphological_closing(smooth, span)
     if _is_uneven(ground):
@@ -185,6 +190,29 @@ def is_dark_on_light(grey: np.ndarray, edge: int = POLARITY_EDGE) -> bool:
     dark = sum(_energy(morphological_closing(small, span), small) / span**1.5 for span in spans)
     light = sum(_energy(morphological_closing(255 - small, span), 255 - small) / span**1.5 for span in spans)
     return bool(dark >= light)
+
+
+def is_writing_dark(grey: np.ndarray, agreed: float = MOSTLY) -> bool:
+    """Tell whether writing is darker than the ground, uint8 (h,w): tiles that are mostly ground tell it, if they agree.
+
+    Between the lines of small writing there is more ground than ink, and it is no wider than a brush. So brushes take
+    it for light strokes. Where strokes are as wide as a tile, the tiles do not agree, and brushes tell it.
+
+    Parameters
+    ----------
+    agreed
+        Share of all differences from the tiles' medians, by which those on one side are more.
+    """
+    small = np.asarray(Image.fromarray(grey).reduce(max(1, round(max(grey.shape) / WRITING_EDGE))))
+    rows, columns = small.shape[0] // TILE, small.shape[1] // TILE
+    tiles = small[: rows * TILE, : columns * TILE].reshape(rows, TILE, columns, TILE).swapaxes(1, 2)
+    ordered = np.sort(tiles.reshape(-1, TILE * TILE), axis=1).astype(np.int16)
+    ordered = ordered[ordered[:, -2] - ordered[:, 1] > LEAST_RANGE]
+    away = ordered - ordered[:, TILE * TILE // 2 :][:, :1]
+    darker, lighter = -float(np.minimum(away, 0).sum()), float(np.maximum(away, 0).sum())
+    if len(ordered) >= LEAST_TILES and abs(darker - lighter) > agreed * (darker + lighter):
+        return darker > lighter
+    return is_dark_on_light(grey, WRITING_EDGE if agreed == MOSTLY else POLARITY_EDGE)
 
 
 def _energy(filled: np.ndarray, values: np.ndarray) -> float:

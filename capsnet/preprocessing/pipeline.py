@@ -232,13 +232,14 @@ def find_strokes(
     digits: bool = True,
     least: float = FAINT,
     soft: bool = False,
+    dark: bool | None = None,
 ) -> np.ndarray | None:
     """Crop a grey image uint8 (h,w) to the strokes of its digit: float32 (h,w); None where it shows none."""
     if panel := find_panel(values):
         contrast, noise = stroke_contrast(np.ascontiguousarray(values[panel]))
         if (strokes := segment_digits(contrast, noise, objects, counted, digits=digits)) is not None:
             return strokes
-    contrast, noise = stroke_contrast(values)
+    contrast, noise = stroke_contrast(values, dark)
     if contrast.max() < least:
         return None
     return segment_digits(contrast, noise, objects, counted, grey=values, digits=digits, soft=soft)

@@ -25,6 +25,8 @@ from capsnet.preprocessing.digits import (
 from capsnet.preprocessing.ruled_lines import DARKER, remove_ruled_lines
 from capsnet.preprocessing.soft_shapes import is_soft
 
+MOST_SHAPES = 1000  # that are looked at, the heaviest: a bound on the time that a page of dots takes
+MOST_PIECES = 3000  # the same for small ones beside them
 LEAST_BODY = 0.4  # of the writing's height: anything lower is no digit
 WEAKEST = 0.5  # of the usual mean contrast: anything fainter all over is no writing
 LEAST_BESIDE = 0.5  # of a neighbour's height: anything lower beside it is a mark
@@ -221,8 +223,18 @@ def _as_strong(parts: Components, likely: np.ndarray) -> np.ndarray:
     return np.asarray(strength >= WEAKEST * strength[order[int(np.searchsorted(weights, weights[-1] / 2))]])
 
 
+def _heaviest(parts: Components, chosen: np.ndarray, most: int) -> np.ndarray:
+    """Leave of the chosen components (N,) the heaviest, at most so many: bool (N,)."""
+    if np.count_nonzero(chosen) <= most:
+        return chosen
+    heaviest = np.zeros(len(parts), bool)
+    heaviest[np.argsort(np.where(chosen, -parts.weight, 0), kind="stable")[:most]] = True
+    return heaviest
+
+
 def _grouped(parts: Components, likely: np.ndarray) -> list[np.ndarray]:
     """Group the components of each digit, as a list of their numbers."""
+    likely = likely & _heaviest(parts, likely, MOST_SHAPES)
     heights = parts.height
     order = np.flatnonzero(likely)[np.argsort(heights[likely])]
     weights = np.cumsum(parts.weight[order])
@@ -258,15 +270,23 @@ def _is_beside_larger(box: Box, bodies: list[Box]) -> bool:
 
 def _stacked(parts: Components, numbers: list[int], usual: float) -> list[list[int]]:
     """Join what stands on each other and is together no higher than the writing: a digit in two parts or more."""
+    boxes = np.stack([parts.top, parts.bottom, parts.left, parts.right], axis=1)[numbers]
     groups = [[number] for number in numbers]
-    for first in list(groups):
-        for second in list(groups):
-            if first is second or first not in groups or second not in groups:
-                continue
-            if _are_halves(_box(parts, first), _box(parts, second), usual):
-                first += second
-                groups.remove(second)
-    return groups
+    free = np.ones(len(groups), bool)
+    for first in range(len(groups)):
+        second = -1
+        while free[first]:
+            others = _are_halves(boxes[first], boxes, usual) & free
+            others[first] = False
+            later = np.flatnonzero(others[second + 1 :])
+            if not len(later):
+                break
+            second += 1 + int(later[0])
+            groups[first] += groups[second]
+            free[second] = False
+            boxes[first, ::2] = np.minimum(boxes[first, ::2], boxes[second, ::2])
+            boxes[first, 1::2] = np.maximum(boxes[first, 1::2], boxes[second, 1::2])
+    return [group for group, is_free in zip(groups, free, strict=True) if is_free]
 
 
 def _box(parts: Components, members: list[int]) -> Box:
@@ -274,19 +294,19 @@ def _box(parts: Components, members: list[int]) -> Box:
     return top, bottom, int(parts.left[members].min()), int(parts.right[members].max())
 
 
-def _are_halves(first: Box, second: Box, usual: float) -> bool:
-    """Tell whether one frame stands on another, near it, and both are no higher than the writing."""
-    lower, higher = sorted((first[1] - first[0], second[1] - second[0]))
-    height = max(first[1], second[1]) - min(first[0], second[0])
-    gap = max(second[0] - first[1], first[0] - second[1])
-    shared = min(first[3], second[3]) - max(first[2], second[2])
-    narrower = min(first[3] - first[2], second[3] - second[2])
+def _are_halves(first: np.ndarray, second: np.ndarray, usual: float) -> np.ndarray:
+    """Tell which frames (n,4) stand on a first one or under it, and with it are as high as the writing: bool (n,)."""
+    own, heights = first[1] - first[0], second[:, 1] - second[:, 0]
+    lower, higher = np.minimum(own, heights), np.maximum(own, heights)
+    height = np.maximum(first[1], second[:, 1]) - np.minimum(first[0], second[:, 0])
+    gap = np.maximum(second[:, 0] - first[1], first[0] - second[:, 1])
+    shared = np.minimum(first[3], second[:, 3]) - np.maximum(first[2], second[:, 2])
+    narrower = np.minimum(first[3] - first[2], second[:, 3] - second[:, 2])
     parts_of_one = higher < HALF * usual  # neither is a digit by itself
-    if not parts_of_one and lower < LEAST_BODY * usual:
-        return False  # a mark over or under a digit
-    least = 0.0 if parts_of_one else STACKED * narrower
-    most = HALVES_GAP if parts_of_one and height >= HALF * usual else PIECE_GAP
-    return height <= HIGHEST * usual and gap < most * usual and shared > least
+    marks = ~parts_of_one & (lower < LEAST_BODY * usual)  # over or under a digit
+    least = np.where(parts_of_one, 0.0, STACKED * narrower)
+    most = np.where(parts_of_one & (height >= HALF * usual), HALVES_GAP, PIECE_GAP)
+    return np.asarray(~marks & (height <= HIGHEST * usual) & (gap < most * usual) & (shared > least))
 
 
 def _with_pieces(parts: Components, groups: list[list[int]]) -> list[np.ndarray]:
@@ -301,7 +321,8 @@ def _with_pieces(parts: Components, groups: list[list[int]]) -> list[np.ndarray]
     weight = np.array([parts.weight[group].sum() for group in groups])
     height = bottom - top
     members = [list(group) for group in groups]
-    for number in np.flatnonzero(~taken & (parts.weight > LEAST_PIECE * weight.min())).tolist():
+    small_parts = _heaviest(parts, ~taken & (parts.weight > LEAST_PIECE * weight.min()), MOST_PIECES)
+    for number in np.flatnonzero(small_parts).tolist():
         wide = parts.width[number]
         shared = np.minimum(parts.right[number], right) - np.maximum(parts.left[number], left)
         gap = np.maximum(parts.top[number] - bottom, top - parts.bottom[number])
