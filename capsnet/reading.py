@@ -28,7 +28,7 @@ from capsnet.config import InputSpec
 from capsnet.preprocessing import image_file
 from capsnet.preprocessing.colour_contrast import colour_contrast
 from capsnet.preprocessing.digits import ObjectCount
-from capsnet.preprocessing.local_background import is_writing_dark, stroke_contrast
+from capsnet.preprocessing.local_background import MOSTLY, WRITING_EDGE, is_dark_on_light, stroke_contrast
 from capsnet.preprocessing.panels import find_panel
 from capsnet.preprocessing.pipeline import (
     FAINT,
@@ -401,10 +401,10 @@ def _strokes(
     values = np.asarray(small)
     if drawing:
         return separate_digits(values / np.float32(255), 0.0), small.size
-    dark = is_writing_dark(values)
+    dark = _is_writing_dark(values)
     contrast, noise = stroke_contrast(values, dark)
     if contrast.max() < FAINT and (coloured := _coloured(image, data, max_pixels)) is not None:
-        return separate_digits(*stroke_contrast(coloured, is_writing_dark(coloured))), coloured.shape[::-1]
+        return separate_digits(*stroke_contrast(coloured, _is_writing_dark(coloured))), coloured.shape[::-1]
     # A row that a shadow joins has no edge: whether a shape has one is asked of each below.
     if (
         find_strokes(np.asarray(image_file.shrink(small, WORKING_EDGE)), least=0.0, soft=True, dark=dark)
@@ -415,13 +415,18 @@ def _strokes(
     if panel := find_panel(values):
         rows, columns = panel
         within = np.ascontiguousarray(values[panel])
-        inside = separate_digits(*stroke_contrast(within, is_writing_dark(within)))
+        inside = separate_digits(*stroke_contrast(within, _is_writing_dark(within)))
         found = [Strokes(each.values, each.left + columns.start, each.top + rows.start) for each in inside]
         # The inside of a 0 with a mark in it is no panel where more digits stand beside it.
         besides = len(everything) > len(found) and any(_lies_within(panel, each) for each in everything)
         if found and not besides:
             return found, small.size
     return everything, small.size
+
+
+def _is_writing_dark(grey: np.ndarray) -> bool:
+    """Tell whether many digits are darker than the ground, uint8 (h,w): their strokes are thin."""
+    return is_dark_on_light(grey, MOSTLY, WRITING_EDGE)
 
 
 def _lies_within(panel: tuple[slice, slice], strokes: Strokes) -> bool:

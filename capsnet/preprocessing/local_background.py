@@ -52,7 +52,7 @@ def stroke_contrast(grey: np.ndarray, dark: bool | None = None) -> tuple[np.ndar
     """
     smooth = blurred(grey)
     span = max(3, round(BRUSH * max(grey.shape)) | 1)
-    if not (is_writing_dark(grey, CLEARLY) if dark is None else dark):
+    if not (is_dark_on_light(grey) if dark is None else dark):
         grey, smooth = 255 - grey, 255 - smooth
     ground = morphological_closing(smooth, span)
     if _is_uneven(ground):
@@ -177,8 +177,43 @@ def _extremes(values: np.ndarray, span: int, extreme: np.ufunc) -> np.ndarray:
     return values
 
 
-def is_dark_on_light(grey: np.ndarray, edge: int = POLARITY_EDGE) -> bool:
-    """Tell whether strokes are darker than the ground, judged by what brushes of many widths fill in: uint8 (h,w).
+def is_dark_on_light(grey: np.ndarray, agreed: float = CLEARLY, edge: int = POLARITY_EDGE) -> bool:
+    """Tell whether strokes are darker than the ground, uint8 (h,w): by tiles if they agree, or else by brushes.
+
+    Between the lines of small writing there is more ground than ink, and it is no wider than a brush. So brushes take
+    it for light strokes. Where strokes are as wide as a tile, the tiles do not agree.
+
+    Parameters
+    ----------
+    agreed
+        Share of all differences from the tiles' medians, by which those on one side are more.
+    edge
+        Pixels of the longer edge, about, of the image that brushes see.
+    """
+    darker, lighter = _from_medians(grey)
+    if abs(darker - lighter) > agreed * (darker + lighter):
+        return darker > lighter
+    return _is_filled_lighter(grey, edge)
+
+
+def _from_medians(grey: np.ndarray) -> tuple[float, float]:
+    """Sum up how much darker and how much lighter pixels are than the ground of their tile, its median.
+
+    Both sums are 0 where few tiles show anything.
+    """
+    small = np.asarray(Image.fromarray(grey).reduce(max(1, round(max(grey.shape) / WRITING_EDGE))))
+    rows, columns = small.shape[0] // TILE, small.shape[1] // TILE
+    tiles = small[: rows * TILE, : columns * TILE].reshape(rows, TILE, columns, TILE).swapaxes(1, 2)
+    ordered = np.sort(tiles.reshape(-1, TILE * TILE), axis=1).astype(np.int16)
+    ordered = ordered[ordered[:, -2] - ordered[:, 1] > LEAST_RANGE]
+    if len(ordered) < LEAST_TILES:
+        return 0.0, 0.0
+    away = ordered - ordered[:, TILE * TILE // 2 :][:, :1]
+    return -float(np.minimum(away, 0).sum()), float(np.maximum(away, 0).sum())
+
+
+def _is_filled_lighter(grey: np.ndarray, edge: int) -> bool:
+    """Tell whether brushes of many widths fill in more dark parts than light ones.
 
     What lies between the strokes of a digit is as light as the strokes are dark, but wider, so that only wide brushes
     fill it; a narrow brush therefore counts for more.
@@ -190,29 +225,6 @@ def is_dark_on_light(grey: np.ndarray, edge: int = POLARITY_EDGE) -> bool:
     dark = sum(_energy(morphological_closing(small, span), small) / span**1.5 for span in spans)
     light = sum(_energy(morphological_closing(255 - small, span), 255 - small) / span**1.5 for span in spans)
     return bool(dark >= light)
-
-
-def is_writing_dark(grey: np.ndarray, agreed: float = MOSTLY) -> bool:
-    """Tell whether writing is darker than the ground, uint8 (h,w): tiles that are mostly ground tell it, if they agree.
-
-    Between the lines of small writing there is more ground than ink, and it is no wider than a brush. So brushes take
-    it for light strokes. Where strokes are as wide as a tile, the tiles do not agree, and brushes tell it.
-
-    Parameters
-    ----------
-    agreed
-        Share of all differences from the tiles' medians, by which those on one side are more.
-    """
-    small = np.asarray(Image.fromarray(grey).reduce(max(1, round(max(grey.shape) / WRITING_EDGE))))
-    rows, columns = small.shape[0] // TILE, small.shape[1] // TILE
-    tiles = small[: rows * TILE, : columns * TILE].reshape(rows, TILE, columns, TILE).swapaxes(1, 2)
-    ordered = np.sort(tiles.reshape(-1, TILE * TILE), axis=1).astype(np.int16)
-    ordered = ordered[ordered[:, -2] - ordered[:, 1] > LEAST_RANGE]
-    away = ordered - ordered[:, TILE * TILE // 2 :][:, :1]
-    darker, lighter = -float(np.minimum(away, 0).sum()), float(np.maximum(away, 0).sum())
-    if len(ordered) >= LEAST_TILES and abs(darker - lighter) > agreed * (darker + lighter):
-        return darker > lighter
-    return is_dark_on_light(grey, WRITING_EDGE if agreed == MOSTLY else POLARITY_EDGE)
 
 
 def _energy(filled: np.ndarray, values: np.ndarray) -> float:
