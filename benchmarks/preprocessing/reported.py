@@ -47,8 +47,8 @@ EMPTY = {
     "table-edge": Kind(empty_scene.table_edge, harm=0.03),
     "lit-edge": Kind(empty_scene.lit_edge, harm=0.03),
     "scan-border": Kind(empty_scene.scan_border, harm=0.03),
-    "soft-tones": Kind(empty_scene.soft_tones, harm=0.03),
 }
+TONES = {"soft-tones": Kind(empty_scene.soft_tones, harm=0.03)}
 SMALL = {name: Kind(make, read=0.9, seed="scene") for name, make in SIZES.items()}
 GROUNDS = {
     "equal-brightness": Kind(surrounds.equal_brightness, read=0.95),
@@ -65,13 +65,13 @@ LETTERING = {
     "circled": Kind(lettering.circled, read=0.9, harm=0.03),
     "seven-segments": Kind(displays.seven_segments, read=0.9),
 }
-REFUSED = {**EMPTY, "crossed-out": Kind(lettering.crossed_out, harm=0.03)}
-KINDS = {**EMPTY, **SMALL, **GROUNDS, **LETTERING, "crossed-out": REFUSED["crossed-out"]}
+REFUSED = {**EMPTY, **TONES, "crossed-out": Kind(lettering.crossed_out, harm=0.03)}
+KINDS = {**EMPTY, **TONES, **SMALL, **GROUNDS, **LETTERING, "crossed-out": REFUSED["crossed-out"]}
 
 # Kinds that are shown together.
 GROUPS = {
-    "empty": (*(name for name in EMPTY if name != "soft-tones"), "one-at-edge"),
-    "tones": ("soft-tones",),
+    "empty": (*EMPTY, "one-at-edge"),
+    "tones": tuple(TONES),
     "grounds": (*SMALL, *GROUNDS),
     "lettering": (*(name for name in LETTERING if name != "one-at-edge"), "crossed-out"),
 }

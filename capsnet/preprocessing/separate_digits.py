@@ -234,7 +234,7 @@ def _heaviest(parts: Components, chosen: np.ndarray, most: int) -> np.ndarray:
 
 def _grouped(parts: Components, likely: np.ndarray) -> list[np.ndarray]:
     """Group the components of each digit, as a list of their numbers."""
-    likely = likely & _heaviest(parts, likely, MOST_SHAPES)
+    likely = _heaviest(parts, likely, MOST_SHAPES)
     heights = parts.height
     order = np.flatnonzero(likely)[np.argsort(heights[likely])]
     weights = np.cumsum(parts.weight[order])

@@ -301,3 +301,16 @@ def test_a_page_that_is_one_spiral_is_answered(model: Predictor) -> None:
         ] = 0
     assert model.read(page).objects_found < 10
     assert time.process_time() - before < 5
+
+
+@pytest.mark.parametrize("dark", [True, False])
+def test_a_round_spiral_is_one_object(model: Predictor, dark: bool) -> None:
+    """No ruled line is taken from it, so it is cut whole, into more parts than any digits."""
+    image = Image.new("L", (400, 400))
+    turns = np.linspace(0, 24 * np.pi, 6000)
+    points = np.stack([200 + turns * 2.3 * np.cos(turns), 200 + turns * 2.3 * np.sin(turns)], axis=1)
+    ImageDraw.Draw(image).line([(float(x), float(y)) for x, y in points], fill=255, width=5)
+    page = 255 - np.asarray(image) if dark else np.asarray(image)
+    before = time.process_time()
+    assert model.read(page).objects_found <= 1
+    assert time.process_time() - before < 5
