@@ -9,6 +9,7 @@ The limit is the speed of a large product of matrices on this machine, in the pr
 operations that a step needs for an image, forward and backward.
 
 `--chunks 128,16` compares CapsNet's training with predictions and routing of so many images at a time instead.
+`--memory` compares steps that keep the memory which the step before freed, as `fit` does, with steps that return it.
 """
 
 import os
@@ -16,6 +17,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,6 +38,7 @@ from capsnet.config import InputSpec, ModelConfig
 from model.architectures.registry import ARCHITECTURES, build
 from model.nn import layers
 from training.data.datasets import DatasetInfo, DatasetPart
+from training.trainer.allocator import keep_freed_memory
 from training.trainer.config import TrainConfig
 from training.trainer.losses import margin_loss, reconstruction_loss
 from training.trainer.run import fast_precision
@@ -64,20 +67,27 @@ def main(
     chunks: Annotated[
         str, typer.Option(help="Images that CapsNet routes at a time, with commas between; writes no file.")
     ] = "",
+    memory: Annotated[
+        bool, typer.Option("--memory", help="Compare freed memory kept and returned; writes no file.")
+    ] = False,
 ) -> None:
     """Measure, print and write training.json."""
     console = Console()
     console.print(machine.describe_in_words(machine.describe()), highlight=False)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     data = random_data(images)
-    if chunks:
-        with tempfile.TemporaryDirectory() as folder:
-            trainer = ours(run_config("capsnet", batch), data, device, Path(folder))
-            measured = in_turns(
-                {each: chunked(trainer, int(each)) for each in chunks.split(",")}, rounds, seconds
-            )
-        rows = [[each, f"{rate:,.0f}", f"{images / rate:,.0f}"] for each, rate in measured.items()]
-        heading = ["images at a time", "images/s", f"s an epoch of {images:,}"]
+    keep_freed_memory()
+    if chunks or memory:
+        rows = []
+        for architecture in ("capsnet",) if chunks else architectures.split(","):
+            with tempfile.TemporaryDirectory() as folder:
+                trainer = ours(run_config(architecture, batch), data, device, Path(folder))
+                ways = chunked(trainer, chunks) if chunks else with_memory(trainer)
+                measured = in_turns(ways, rounds, seconds)
+            rows += [
+                [architecture, way, f"{rate:,.0f}", f"{images / rate:,.0f}"] for way, rate in measured.items()
+            ]
+        heading = ["architecture", "way", "images/s", f"s an epoch of {images:,}"]
         console.print(markdown(heading, rows), highlight=False)
         return
     figures = []
@@ -166,14 +176,24 @@ def ours(config: RunConfig, data: DatasetPart, device: torch.device, folder: Pat
     return run
 
 
-def chunked(trainer: Measure, count: int) -> Measure:
-    """Return a measurement of a trainer that predicts and routes `count` images at a time."""
+def chunked(trainer: Measure, counts: str) -> dict[str, Measure]:
+    """Return measurements of a trainer that predicts and routes so many images at a time."""
 
-    def run(seconds: float) -> float:
+    def run(count: int, seconds: float) -> float:
         layers.CHUNK = count
         return trainer(seconds)
 
-    return run
+    return {f"{count} images at a time": partial(run, int(count)) for count in counts.split(",")}
+
+
+def with_memory(trainer: Measure) -> dict[str, Measure]:
+    """Return measurements of a trainer in a process that keeps the memory it frees, and in one that returns it."""
+
+    def run(keep: bool, seconds: float) -> float:
+        keep_freed_memory(keep=keep)
+        return trainer(seconds)
+
+    return {"memory kept": partial(run, True), "memory returned": partial(run, False)}
 
 
 class ShiftedImages(Dataset[tuple[Tensor, int]]):

@@ -10,5 +10,6 @@ def test_each_measurement_routes_as_many_images_at_a_time_as_it_is_named_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(layers, "CHUNK", layers.CHUNK)  # given back at the end
-    found = [chunked(lambda seconds: seconds * layers.CHUNK, count)(2.0) for count in (128, 16)]
-    assert found == [256, 32]
+    ways = chunked(lambda seconds: seconds * layers.CHUNK, "128,16")
+    found = {name: measure(2.0) for name, measure in ways.items()}
+    assert found == {"128 images at a time": 256, "16 images at a time": 32}

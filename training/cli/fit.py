@@ -14,6 +14,7 @@ from rich.table import Table
 from training.cli.app import DataFolder, app, console
 from training.cli.folder_run import report_run
 from training.cli.options import with_options
+from training.trainer.allocator import keep_freed_memory
 from training.trainer.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def fit(config: TrainConfig) -> None:
     from training.cli.progress import ProgressDisplay
     from training.trainer.run import TrainingRun  # slow to import, and only this command needs it
 
+    keep_freed_memory()
     with shown_logs():
         run = TrainingRun(config)
     quiet = not run.fabric.is_global_zero
