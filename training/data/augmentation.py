@@ -5,7 +5,6 @@ Every random number comes from `training.data.keyed_random`, keyed by (seed, epo
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import permutations
@@ -15,7 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from training.data import keyed_random
+from training.data.erasing import erase, erase_randomly
 from training.data.pen_strokes import draw_with_pen, eroded
+from training.data.published_augmentation import augment_as_published
 
 # Random streams of one epoch: order, warp, elastic field and scene must not share numbers.
 STREAMS = 4
@@ -23,13 +24,10 @@ ORDER, WARP, ELASTIC, SCENE = range(STREAMS)
 CONTROL = 5  # control points of the elastic field on each axis
 NUMBERS = 10  # uniform numbers of a sample's warp, patch and pen
 GEOMETRY, PATCH, PEN = slice(0, 6), slice(7, 9), slice(9, 10)
-# Numbers of random erasing, after those; then one for each pixel to fill in, at most FILLED.
+# Numbers of random erasing, after those; then one for each pixel to fill in, at most `erasing.FILLED`.
 ERASING = slice(NUMBERS, NUMBERS + 6)
-FILLED = 2**15
 # Uniform numbers of a sample's brightness, and of the gain and offset of each of three channels; then of its colours.
 LIGHT, COLOURS = 1 + 2 * 3, 2
-# Random erasing's share of images, smallest share of the area, and smallest ratio of the sides (and its inverse).
-ERASED_SHARE, SMALLEST_AREA, NARROWEST = 0.5, 0.02, 0.3
 THINNER = 0.6  # of the way to the smallest neighbour, at most: the whole way would remove a thin stroke
 
 
@@ -73,6 +71,8 @@ class Augmentation:
         Take half of the samples as negatives, and the channels in any order: for classes that differ in shape alone.
     mirrored_edges
         Continue an image beyond its edges by its mirror image, instead of by black.
+    published
+        Vary digits as the code of Efficient-CapsNet does; the other fields do not count.
     """
 
     rotation: float = 0.0
@@ -91,6 +91,7 @@ class Augmentation:
     tint: float = 0.0
     any_colours: bool = False
     mirrored_edges: bool = False
+    published: bool = False
 
 
 AUGMENTATIONS: dict[str, Augmentation] = {
@@ -117,6 +118,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
         rotation=30, scale=0.3, shear=0.35, shift=4.0, elastic=0.5, gaussian=True, plain=0.5
     ),
     "photos": Augmentation(rotation=10, scale=0.15, shear=0.1, shift=2.0, flip=True),
+    "published": Augmentation(published=True),
     # For few own images. None is mirrored: an arrow to the left is not one to the right.
     "own-drawings": Augmentation(
         rotation=15, scale=0.15, shear=0.15, shift=2.0, elastic=0.4, stroke_width=0.5
@@ -141,6 +143,12 @@ def augment(images: Tensor, samples: Tensor, policy: Augmentation, *, seed: int,
     """Return warped copies of images (B,C,H,W) in [0,1] whose indices in the data set are samples (B,)."""
     if policy == Augmentation():
         return images
+    if policy.published:
+        return augment_as_published(images, samples, seed=seed, stream=epoch * STREAMS + WARP)
+    return _augment(images, samples, policy, seed, epoch)
+
+
+def _augment(images: Tensor, samples: Tensor, policy: Augmentation, seed: int, epoch: int) -> Tensor:
     u = keyed_random.uniform(seed, epoch * STREAMS + WARP, samples, NUMBERS) * 2 - 1  # (B,10) in [-1,1)
     if policy.gaussian:
         u[:, GEOMETRY], u[:, PEN] = gaussian(u[:, GEOMETRY]), gaussian(u[:, PEN])
@@ -161,7 +169,7 @@ def augment(images: Tensor, samples: Tensor, policy: Augmentation, *, seed: int,
     if policy.plain:
         warped = torch.where((more[:, 0] < policy.plain).view(-1, 1, 1, 1), images, warped)
     if policy.erase:
-        warped = erase(warped, u[:, PATCH], policy.erase)
+        warped = erase(warped, (u[:, PATCH] + 1) / 2, policy.erase)
     if policy.erase_area:
         fill = partial(_random_pixels, seed, epoch * STREAMS + WARP)
         warped = erase_randomly(warped, samples, more[:, 1:], policy.erase_area, fill)
@@ -259,52 +267,6 @@ def relight(images: Tensor, u: Tensor, policy: Augmentation) -> Tensor:
     gain = (1 + policy.light * u[:, :1]) * (1 + policy.tint * u[:, 1 : 1 + channels])  # (B,C)
     level = policy.tint / 2 * u[:, 4 : 4 + channels]  # (B,C)
     return (images * gain[:, :, None, None] + level[:, :, None, None]).clamp(0, 1)
-
-
-def erase(images: Tensor, u: Tensor, side: int) -> Tensor:
-    """Set one square patch of each image to zero; u (B,2) in [-1,1) gives its corner."""
-    height, width = images.shape[2:]
-    top = ((u[:, 0] + 1) / 2 * (height - side + 1)).long().view(-1, 1, 1, 1)
-    left = ((u[:, 1] + 1) / 2 * (width - side + 1)).long().view(-1, 1, 1, 1)
-    y = torch.arange(height, device=images.device).view(1, 1, -1, 1)
-    x = torch.arange(width, device=images.device).view(1, 1, 1, -1)
-    inside = (y >= top) & (y < top + side) & (x >= left) & (x < left + side)
-    return images.masked_fill(inside, 0.0)
-
-
-def erase_randomly(
-    images: Tensor, samples: Tensor, u: Tensor, largest: float, fill: Callable[[Tensor, int], Tensor]
-) -> Tensor:
-    """Replace one rectangle of half of the images (B,C,H,W) by random pixels.
-
-    Parameters
-    ----------
-    images, samples
-        (B,C,H,W) in [0,1], and the index (B,) of each in the data set.
-    u
-        (B,5) in [0,1): whether to erase, area, ratio of the sides, and position down and across.
-    largest
-        Largest share of the area; it is drawn evenly from 0.02 on, and the logarithm of the ratio evenly too.
-    fill
-        Returns numbers (n,count) in [0,1) for samples (n,).
-    """
-    chosen = (u[:, 0] < ERASED_SHARE).nonzero()[:, 0]  # (n,)
-    u, shape = u[chosen], images.shape[1:]
-    height, width = shape[1:]
-    area = (SMALLEST_AREA + u[:, 1] * (largest - SMALLEST_AREA)) * height * width  # (n,)
-    ratio = torch.exp((u[:, 2] * 2 - 1) * -math.log(NARROWEST))
-    tall = (area * ratio).sqrt().round().clamp(1, height)
-    wide = (area / ratio).sqrt().round().clamp(1, width)
-    top, left = (u[:, 3] * (height - tall + 1)).floor(), (u[:, 4] * (width - wide + 1)).floor()
-    y, x = torch.arange(height, device=u.device), torch.arange(width, device=u.device)
-    rows = (y >= top[:, None]) & (y < (top + tall)[:, None])  # (n,H)
-    columns = (x >= left[:, None]) & (x < (left + wide)[:, None])  # (n,W)
-    inside = (rows[:, :, None] & columns[:, None, :]).unsqueeze(1)  # (n,1,H,W)
-    count = math.prod(shape)
-    pixels = fill(samples[chosen], min(count, FILLED))
-    pixels = pixels.repeat(1, -(-count // pixels.shape[1]))[:, :count].view(-1, *shape)  # (n,C,H,W)
-    erased = torch.where(inside, pixels, images[chosen])
-    return images.index_copy(0, chosen, erased)
 
 
 def _random_pixels(seed: int, stream: int, samples: Tensor, count: int) -> Tensor:
