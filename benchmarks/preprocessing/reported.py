@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.preprocessing import displays, empty_scene, lettering, surrounds
+from benchmarks.preprocessing import displays, empty_scene, lettering, pattern_scene, surrounds
 from benchmarks.preprocessing.small_scene import SIZES
 from training.data.datasets import DatasetPart
 
@@ -49,6 +49,7 @@ EMPTY = {
     "scan-border": Kind(empty_scene.scan_border, harm=0.03),
 }
 TONES = {"soft-tones": Kind(empty_scene.soft_tones, harm=0.03)}
+PATTERNS = {"pattern": Kind(pattern_scene.pattern, harm=0.05)}
 SMALL = {name: Kind(make, read=0.9, seed="scene") for name, make in SIZES.items()}
 GROUNDS = {
     "equal-brightness": Kind(surrounds.equal_brightness, read=0.95),
@@ -65,13 +66,14 @@ LETTERING = {
     "circled": Kind(lettering.circled, read=0.9, harm=0.03),
     "seven-segments": Kind(displays.seven_segments, read=0.9),
 }
-REFUSED = {**EMPTY, **TONES, "crossed-out": Kind(lettering.crossed_out, harm=0.03)}
-KINDS = {**EMPTY, **TONES, **SMALL, **GROUNDS, **LETTERING, "crossed-out": REFUSED["crossed-out"]}
+REFUSED = {**EMPTY, **TONES, **PATTERNS, "crossed-out": Kind(lettering.crossed_out, harm=0.03)}
+KINDS = {**EMPTY, **TONES, **PATTERNS, **SMALL, **GROUNDS, **LETTERING, "crossed-out": REFUSED["crossed-out"]}
 
 # Kinds that are shown together.
 GROUPS = {
     "empty": (*EMPTY, "one-at-edge"),
     "tones": tuple(TONES),
+    "patterns": tuple(PATTERNS),
     "grounds": (*SMALL, *GROUNDS),
     "lettering": (*(name for name in LETTERING if name != "one-at-edge"), "crossed-out"),
 }

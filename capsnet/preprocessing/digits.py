@@ -14,6 +14,7 @@ from capsnet.preprocessing.crossing_lines import (
 )
 from capsnet.preprocessing.local_background import quantiles, stroke_width
 from capsnet.preprocessing.outlines import fill_outline
+from capsnet.preprocessing.patterns import is_pattern
 from capsnet.preprocessing.rings import clear_ring
 from capsnet.preprocessing.ruled_lines import remove_ruled_lines
 from capsnet.preprocessing.soft_shapes import is_soft
@@ -102,9 +103,10 @@ def segment_digits(
     grey
         uint8 (h,w), where what lies along the step between two grounds is no digit.
     digits
-        Whether to clear a ring around a digit, the slash of a 0, and an angle along two sides of the image.
+        Whether to clear a ring around a digit, the slash of a 0, and an angle along two sides of the image, and to
+        refuse a pattern.
     soft
-        Whether a shape without an edge counts.
+        Whether a shape without an edge counts, and one of many equal bars.
 
     Returns
     -------
@@ -126,6 +128,8 @@ def segment_digits(
     chosen = _digits(parts, count, likelihood if parts is whole else None)
     if counted is not None:
         counted.found = _separate_objects(parts, chosen)
+    if digits and not soft and is_pattern(parts, chosen):
+        return None
     # The digit's own strokes say how faint a part of it can be; fainter pixels may have joined it to something else.
     mask = parts.mask(chosen)
     mask &= contrast > FAINTEST * quantiles(contrast[mask], 0.75)[0]

@@ -20,7 +20,7 @@ STROKES = 8  # stroke widths that the second brush is wide: where strokes meet t
 BRUSHES = (0.015, 0.03, 0.06, 0.12, BRUSH)  # for the polarity
 POLARITY_EDGE = 240  # about the longer edge of the image in which the polarity is judged
 WRITING_EDGE = 480  # the same where there are many digits, whose strokes are thin
-TILE = 16  # pixels, in that
+TILE, WIDE_TILE = 16, 48  # pixels, in that: strokes that fill most of a tile do not fill most of a wide one
 LEAST_RANGE = 24  # of 255, between a tile's darkest and lightest pixels but one: less is bare ground
 LEAST_TILES = 4  # of that range
 MOSTLY, CLEARLY = 0.5, 0.9  # where many digits are sought, and where one is
@@ -181,7 +181,7 @@ def is_dark_on_light(grey: np.ndarray, agreed: float = CLEARLY, edge: int = POLA
     """Tell whether strokes are darker than the ground, uint8 (h,w): by tiles if they agree, or else by brushes.
 
     Between the lines of small writing there is more ground than ink, and it is no wider than a brush. So brushes take
-    it for light strokes. Where strokes are as wide as a tile, the tiles do not agree.
+    it for light strokes. Strokes as wide as a tile can be its median, but not that of a wide tile.
 
     Parameters
     ----------
@@ -190,26 +190,24 @@ def is_dark_on_light(grey: np.ndarray, agreed: float = CLEARLY, edge: int = POLA
     edge
         Pixels of the longer edge, about, of the image that brushes see.
     """
-    darker, lighter = _from_medians(grey)
-    if abs(darker - lighter) > agreed * (darker + lighter):
-        return darker > lighter
+    small = np.asarray(Image.fromarray(grey).reduce(max(1, round(max(grey.shape) / WRITING_EDGE))))
+    answer = _by_tiles(small, TILE, agreed)
+    if answer is not None and _by_tiles(small, WIDE_TILE, agreed) == answer:
+        return answer
     return _is_filled_lighter(grey, edge)
 
 
-def _from_medians(grey: np.ndarray) -> tuple[float, float]:
-    """Sum up how much darker and how much lighter pixels are than the ground of their tile, its median.
-
-    Both sums are 0 where few tiles show anything.
-    """
-    small = np.asarray(Image.fromarray(grey).reduce(max(1, round(max(grey.shape) / WRITING_EDGE))))
-    rows, columns = small.shape[0] // TILE, small.shape[1] // TILE
-    tiles = small[: rows * TILE, : columns * TILE].reshape(rows, TILE, columns, TILE).swapaxes(1, 2)
-    ordered = np.sort(tiles.reshape(-1, TILE * TILE), axis=1).astype(np.int16)
+def _by_tiles(grey: np.ndarray, tile: int, agreed: float) -> bool | None:
+    """Tell whether pixels are darker than the ground of their tile, its median; None where that is not clear."""
+    rows, columns = grey.shape[0] // tile, grey.shape[1] // tile
+    tiles = grey[: rows * tile, : columns * tile].reshape(rows, tile, columns, tile).swapaxes(1, 2)
+    ordered = np.sort(tiles.reshape(-1, tile * tile), axis=1).astype(np.int16)
     ordered = ordered[ordered[:, -2] - ordered[:, 1] > LEAST_RANGE]
     if len(ordered) < LEAST_TILES:
-        return 0.0, 0.0
-    away = ordered - ordered[:, TILE * TILE // 2 :][:, :1]
-    return -float(np.minimum(away, 0).sum()), float(np.maximum(away, 0).sum())
+        return None
+    away = ordered - ordered[:, tile * tile // 2 :][:, :1]
+    darker, lighter = -float(np.minimum(away, 0).sum()), float(np.maximum(away, 0).sum())
+    return darker > lighter if abs(darker - lighter) > agreed * (darker + lighter) else None
 
 
 def _is_filled_lighter(grey: np.ndarray, edge: int) -> bool:
