@@ -19,7 +19,6 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from model.nn import functional
-from model.nn.routing import agreement
 
 Squash = Callable[[Tensor], Tensor]
 
@@ -55,7 +54,7 @@ class _Routing(torch.autograd.Function):
             poses = squash(s)  # (B,J,D)
             kept += [coupling, s, poses]
             if iteration < iterations - 1:
-                logits = logits + agreement(u_hat, poses)  # (B,J,I)
+                logits = logits + _agreement(u_hat, poses)  # (B,J,I)
         ctx.save_for_backward(u_hat, *(kept[-3:] if detach else kept))
         ctx.squash, ctx.biased = squash, bias is not None
         return poses
@@ -79,7 +78,7 @@ class _Routing(torch.autograd.Function):
             vectors.append(d_s)
             d_sums = d_sums + d_s
             if first:  # the first coefficients are constant
-                through = _through_softmax(coupling, agreement(u_hat, d_s))  # (B,J,I)
+                through = _through_softmax(coupling, _agreement(u_hat, d_s))  # (B,J,I)
                 d_logits = through if d_logits is None else d_logits + through
         d_u_hat = torch.stack(coefficients, dim=-1) @ torch.stack(vectors, dim=2)  # (B,J,I,K) @ (B,J,K,D)
         return d_u_hat, d_sums.sum(dim=0) if ctx.biased else None, None, None, None
@@ -88,6 +87,14 @@ class _Routing(torch.autograd.Function):
 def _weighted_sum(coefficients: Tensor, u_hat: Tensor) -> Tensor:
     """Return weighted sums (B,J,D) of predictions (B,J,I,D)."""
     return (coefficients.unsqueeze(2) @ u_hat).squeeze(2)
+
+
+def _agreement(u_hat: Tensor, vectors: Tensor) -> Tensor:
+    """Return scalar products (B,J,I) of predictions (B,J,I,D) with vectors (B,J,D).
+
+    A row times a matrix takes a fifth of the time of a matrix times a column on a CPU.
+    """
+    return (vectors.unsqueeze(2) @ u_hat.transpose(2, 3)).squeeze(2)
 
 
 def _gradient(squash: Squash, s: Tensor, d_poses: Tensor) -> Tensor:

@@ -105,7 +105,7 @@ class Trainer:
         # Dropout draws from PyTorch's own generator. Its seed is set at each step, so that a resumed run draws the
         # same.
         self._drops = any(isinstance(layer, nn.Dropout) for layer in self.network.modules())
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        convolutions_channels_last(self.network)
         fused = fabric.device.type in ("cpu", "cuda")
         groups = decay_groups(self.network, config.weight_decay)
         optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=fused)
@@ -116,7 +116,8 @@ class Trainer:
         self.cooling: tuple[int, int] | None = None  # from which step, and for how many
         self._saved = time.monotonic()
         if teacher is not None:
-            teacher.network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            teacher.network.to(fabric.device)
+            convolutions_channels_last(teacher.network)
         self.position = TrainingProgress()
 
     def resume(self) -> bool:
@@ -273,6 +274,13 @@ class Trainer:
             run_state.save_state(
                 self.folder, self.network, self.average, optimizer, self.position, self.origin
             )
+
+
+def convolutions_channels_last(network: CapsuleNetwork) -> None:
+    """Lay out the kernels of convolutions with the channels last, and leave the matrices of capsules as they are."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def decay_groups(network: CapsuleNetwork, decay: float) -> list[dict[str, Any]]:
