@@ -58,6 +58,17 @@ class Components:
         ends = (left == 1).astype(int) + (left + self.ends - self.starts == width + 1)
         return np.bincount(self.label, long + ends, len(self)).astype(np.int64)
 
+    def slender(self, share: float) -> np.ndarray:
+        """Find the components whose boxes are narrower than a share of their length: bool (N,)."""
+        shorter, longer = np.minimum(self.height, self.width), np.maximum(self.height, self.width)
+        return np.asarray(shorter < share * longer)
+
+    def extent(self, chosen: np.ndarray) -> tuple[int, int]:
+        """Return height and width of the space that some components, bool (N,), cover."""
+        tall = self.bottom[chosen].max() - self.top[chosen].min()
+        wide = self.right[chosen].max() - self.left[chosen].min()
+        return int(tall), int(wide)
+
     def window(self, number: int) -> tuple[slice, slice]:
         """Return the rows and columns that a component extends over."""
         return (

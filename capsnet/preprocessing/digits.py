@@ -162,7 +162,7 @@ def _without_lines(
         )
         if crossing.any():
             # Where one line crosses the image, another straight piece at its edge is hardly a 1.
-            crossing |= ~inner_parts(parts) & _slender(parts)
+            crossing |= ~inner_parts(parts) & parts.slender(SLENDER)
         if digits:  # a letter may be an angle
             crossing |= parts_of_angles(parts)
         clean, parts, likelihood = _cleared(clean, parts, likelihood, crossing, floor)
@@ -198,13 +198,7 @@ def _separate_objects(parts: Components, taken: np.ndarray) -> int:
 def _may_be_line(parts: Components, main: int) -> bool:
     """Tell whether a component may be a line that crosses the image, or some of them."""
     long = parts.height[main] > LONG * parts.shape[0] or parts.width[main] > LONG * parts.shape[1]
-    return bool(_slender(parts)[main] or long or not inner_parts(parts)[main])
-
-
-def _slender(parts: Components) -> np.ndarray:
-    """Find components much narrower than long: bool (N,)."""
-    shorter, longer = np.minimum(parts.height, parts.width), np.maximum(parts.height, parts.width)
-    return np.asarray(shorter < SLENDER * longer)
+    return bool(parts.slender(SLENDER)[main] or long or not inner_parts(parts)[main])
 
 
 def streaked(parts: Components) -> bool:
@@ -256,23 +250,16 @@ def _with_pieces(parts: Components, main: int) -> np.ndarray:
     joint = size + min(int(parts.height[main]), int(parts.width[main]))
     links = alike & (longest >= LINK * size)
     chain, seen = found.copy(), np.zeros(len(parts), bool)
-    tall, wide = _extent(parts, chain)
+    tall, wide = parts.extent(chain)
     # A chain only grows, so one that is too long already is none, and a page full of pieces is not searched.
     while max(tall, wide) <= CHAIN * joint and (new := chain & ~seen & links).any():
         following = int(np.argmax(new))
         seen[following] = True
         chain |= links & _near(parts, following, CHAIN_NEAR * joint)
-        tall, wide = _extent(parts, chain)
+        tall, wide = parts.extent(chain)
     if wide <= tall <= CHAIN * joint:
         found = chain
     return np.asarray(found & ~_underlines(parts, found))
-
-
-def _extent(parts: Components, chosen: np.ndarray) -> tuple[int, int]:
-    """Return height and width of the space that some components (N,) cover."""
-    tall = parts.bottom[chosen].max() - parts.top[chosen].min()
-    wide = parts.right[chosen].max() - parts.left[chosen].min()
-    return int(tall), int(wide)
 
 
 def _underlines(parts: Components, found: np.ndarray) -> np.ndarray:

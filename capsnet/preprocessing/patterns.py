@@ -18,17 +18,13 @@ SEGMENT = 0.1  # of the digit's longer edge, that a long piece is at least long
 def is_pattern(parts: Components, digit: np.ndarray) -> bool:
     """Tell whether a digit, components bool (N,), is one of many equal bars, or has more pieces than a digit can."""
     length = np.maximum(parts.height, parts.width)
-    tall = parts.bottom[digit].max() - parts.top[digit].min()
-    wide = parts.right[digit].max() - parts.left[digit].min()
-    if (length[digit] >= SEGMENT * max(tall, wide)).sum() > SEGMENTS:
+    if (length[digit] >= SEGMENT * max(parts.extent(digit))).sum() > SEGMENTS:
         return True
-    slender = np.minimum(parts.height, parts.width) < SLENDER * length
-    upright = parts.height > parts.width
+    slender, upright = parts.slender(SLENDER), parts.height > parts.width
     main = int(np.argmax(np.where(digit, parts.weight, 0)))
-    across = digit & slender & (upright != upright[main])
-    if (
-        not slender[main] or across.any()
-    ):  # the segments of a display are bars too, some upright and some level
+    along = slender & (upright == upright[main])
+    # The segments of a display are bars too, some upright and some level.
+    if not slender[main] or (digit & slender & ~along).any():
         return False
-    alike = slender & (upright == upright[main]) & (np.abs(length - length[main]) <= AS_LONG * length[main])
+    alike = along & (np.abs(length - length[main]) <= AS_LONG * length[main])
     return int(alike.sum()) >= BARS
