@@ -38,10 +38,9 @@ from capsnet.config import InputSpec, ModelConfig
 from model.architectures.registry import ARCHITECTURES, build
 from model.nn import layers
 from training.data.datasets import DatasetInfo, DatasetPart
-from training.trainer.allocator import keep_freed_memory
 from training.trainer.config import TrainConfig
 from training.trainer.losses import margin_loss, reconstruction_loss
-from training.trainer.run import fast_precision
+from training.trainer.run import fast_precision, keep_freed_memory
 from training.trainer.run_config import RunConfig
 from training.trainer.run_state import EpochResult, TrainingProgress
 from training.trainer.trainer import Trainer

@@ -14,10 +14,9 @@ from capsnet.preprocessing.crossing_lines import (
 )
 from capsnet.preprocessing.local_background import quantiles, stroke_width
 from capsnet.preprocessing.outlines import fill_outline
-from capsnet.preprocessing.patterns import is_pattern
+from capsnet.preprocessing.refused_shapes import is_pattern, is_soft
 from capsnet.preprocessing.rings import clear_ring
 from capsnet.preprocessing.ruled_lines import remove_ruled_lines
-from capsnet.preprocessing.soft_shapes import is_soft
 
 NOISE_LEVELS = 4.0  # standard deviations from the ground that are still ground
 LEAST_CONTRAST = 0.06  # fainter differences are no stroke

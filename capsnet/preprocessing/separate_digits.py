@@ -22,8 +22,8 @@ from capsnet.preprocessing.digits import (
     may_be_digits,
     streaked,
 )
+from capsnet.preprocessing.refused_shapes import is_soft
 from capsnet.preprocessing.ruled_lines import DARKER, remove_ruled_lines
-from capsnet.preprocessing.soft_shapes import is_soft
 
 MOST_SHAPES = 1000  # that are looked at, the heaviest: a bound on the time that a page of dots takes
 MOST_PIECES = 3000  # the same for small ones beside them

@@ -14,7 +14,6 @@ from rich.table import Table
 from training.cli.app import DataFolder, app, console
 from training.cli.folder_run import report_run
 from training.cli.options import with_options
-from training.trainer.allocator import keep_freed_memory
 from training.trainer.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 def fit(config: TrainConfig) -> None:
     """Train a network; safe to kill at any moment and to go on with --resume."""
     from training.cli.progress import ProgressDisplay
-    from training.trainer.run import TrainingRun  # slow to import, and only this command needs it
+    from training.trainer.run import TrainingRun, keep_freed_memory  # slow to import
 
     keep_freed_memory()
     with shown_logs():

@@ -1,5 +1,6 @@
 """Train from settings: `train` for Python, and `TrainingRun`, whose parts the command `fit` shows."""
 
+import ctypes
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,6 +43,13 @@ from training.trainer.run_state import (
 from training.trainer.trainer import Trainer, TrainingCallback
 
 logger = logging.getLogger(__name__)
+
+# Parameters of mallopt(3), and glibc's initial values.
+TRIM_THRESHOLD = -1
+MMAP_MAX = -4
+INITIAL_TRIM_THRESHOLD = 128 * 1024
+INITIAL_MMAP_MAX = 65536
+NEVER = -1
 
 
 @dataclass(frozen=True)
@@ -314,3 +322,17 @@ def fast_precision(wanted: Accelerator) -> Precision:
     if find_accelerator(wanted) == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
     return "bf16-mixed" if torch.cpu._is_avx512_bf16_supported() else "32-true"
+
+
+def keep_freed_memory(*, keep: bool = True) -> bool:
+    """Have this process keep the memory that it frees, or return it to the system; False where glibc is absent.
+
+    A step frees tensors of several MB, and the next one allocates the same sizes. By default, glibc returns such memory
+    to the system, which clears and maps it again page by page. `python -m benchmarks.training --memory` measures what
+    this costs.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    trim, most = (NEVER, 0) if keep else (INITIAL_TRIM_THRESHOLD, INITIAL_MMAP_MAX)
+    return bool(mallopt(TRIM_THRESHOLD, trim) and mallopt(MMAP_MAX, most))

@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from training.trainer.allocator import keep_freed_memory
+from training.trainer.run import keep_freed_memory
 
 # Steps that write 40 MB each; the pages that the system has to map for ten of them, once memory has been laid out.
 STEPS = """
 import resource, torch
-from training.trainer.allocator import keep_freed_memory
+from training.trainer.run import keep_freed_memory
 keep_freed_memory(keep={keep})
 step = lambda: torch.empty(10_000_000).fill_(1.0)
 for _ in range(40):
