@@ -60,9 +60,8 @@ def _shifts(images: Tensor, angle: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
     ink = (images > 0).any(dim=1)  # (B,H,W)
     shifts = []
     for position, size, first in ((cos * x + sin * y, width, 2), (cos * y - sin * x, height, 3)):
-        position = (
-            position.expand_as(ink) + (size - 1) / 2
-        )  # (B,H,W), where the pixel lies after the rotation
+        # Where the pixel lies after the rotation, (B,H,W).
+        position = position.expand_as(ink) + (size - 1) / 2
         before = position.masked_fill(~ink, size - 1.0).amin(dim=(1, 2)).floor().clamp(min=0)
         after = size - 1 - position.masked_fill(~ink, 0.0).amax(dim=(1, 2)).ceil().clamp(max=size - 1)
         amount = _normal(u[:, first + 2]).abs()
