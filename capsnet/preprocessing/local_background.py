@@ -20,9 +20,10 @@ STROKES = 8  # stroke widths that the second brush is wide: where strokes meet t
 BRUSHES = (0.015, 0.03, 0.06, 0.12, BRUSH)  # for the polarity
 POLARITY_EDGE = 240  # about the longer edge of the image in which the polarity is judged
 WRITING_EDGE = 480  # the same where there are many digits, whose strokes are thin
-TILE, WIDE_TILE = 16, 48  # pixels, in that: strokes that fill most of a tile do not fill most of a wide one
+# Sizes of tiles in pixels of that image, and how many at least have a range. A stroke that fills most of a tile does
+# not fill most of a wider one.
+TILES = ((16, 4), (48, 1), (96, 1))
 LEAST_RANGE = 24  # of 255, between a tile's darkest and lightest pixels but one: less is bare ground
-LEAST_TILES = 4  # of that range
 MOSTLY, CLEARLY = 0.5, 0.9  # where many digits are sought, and where one is
 MIDDLE = 0.1  # of each edge that is left out where the polarity is judged: tables and window frames lie there
 SAMPLED = 3  # every so many rows and columns are enough to know the ground's noise
@@ -181,7 +182,8 @@ def is_dark_on_light(grey: np.ndarray, agreed: float = CLEARLY, edge: int = POLA
     """Tell whether strokes are darker than the ground, uint8 (h,w): by tiles if they agree, or else by brushes.
 
     Between the lines of small writing there is more ground than ink, and it is no wider than a brush. So brushes take
-    it for light strokes. Strokes as wide as a tile can be its median, but not that of a wide tile.
+    it for light strokes. Strokes as wide as a tile can be its median, but not that of a wider tile, so tiles of all
+    sizes have to agree.
 
     Parameters
     ----------
@@ -191,19 +193,20 @@ def is_dark_on_light(grey: np.ndarray, agreed: float = CLEARLY, edge: int = POLA
         Pixels of the longer edge, about, of the image that brushes see.
     """
     small = np.asarray(Image.fromarray(grey).reduce(max(1, round(max(grey.shape) / WRITING_EDGE))))
-    answer = _by_tiles(small, TILE, agreed)
-    if answer is not None and _by_tiles(small, WIDE_TILE, agreed) == answer:
-        return answer
-    return _is_filled_lighter(grey, edge)
+    sides = (_side_of_strokes(small, tile, least, agreed) for tile, least in TILES)
+    first = next(sides)
+    if first is None or any(side != first for side in sides):
+        return _is_filled_lighter(grey, edge)
+    return first
 
 
-def _by_tiles(grey: np.ndarray, tile: int, agreed: float) -> bool | None:
+def _side_of_strokes(grey: np.ndarray, tile: int, least: int, agreed: float) -> bool | None:
     """Tell whether pixels are darker than the ground of their tile, its median; None where that is not clear."""
     rows, columns = grey.shape[0] // tile, grey.shape[1] // tile
     tiles = grey[: rows * tile, : columns * tile].reshape(rows, tile, columns, tile).swapaxes(1, 2)
     ordered = np.sort(tiles.reshape(-1, tile * tile), axis=1).astype(np.int16)
     ordered = ordered[ordered[:, -2] - ordered[:, 1] > LEAST_RANGE]
-    if len(ordered) < LEAST_TILES:
+    if len(ordered) < least:
         return None
     away = ordered - ordered[:, tile * tile // 2 :][:, :1]
     darker, lighter = -float(np.minimum(away, 0).sum()), float(np.maximum(away, 0).sum())
@@ -222,6 +225,8 @@ def _is_filled_lighter(grey: np.ndarray, edge: int) -> bool:
     spans = sorted({max(3, round(share * usual) | 1) for share in BRUSHES})
     dark = sum(_energy(morphological_closing(small, span), small) / span**1.5 for span in spans)
     light = sum(_energy(morphological_closing(255 - small, span), 255 - small) / span**1.5 for span in spans)
+    if dark == light and edge > POLARITY_EDGE:  # the strokes are wider than the widest of these brushes
+        return _is_filled_lighter(grey, POLARITY_EDGE)
     return bool(dark >= light)
 
 

@@ -6,6 +6,8 @@ from PIL import Image, ImageChops, ImageDraw
 
 from capsnet.preprocessing.digits import dilate, normalize_stroke_width, segment_digits
 from capsnet.preprocessing.local_background import (
+    MOSTLY,
+    WRITING_EDGE,
     is_dark_on_light,
     morphological_closing,
     stroke_contrast,
@@ -55,6 +57,27 @@ def test_the_polarity_is_that_of_the_strokes(width: int) -> None:
     grey = np.asarray(seven(page(), width=width))
     assert is_dark_on_light(grey)
     assert not is_dark_on_light(255 - grey)
+
+
+def bar(rng: np.random.Generator) -> np.ndarray:
+    """Draw one dark bar of any width up to a fifth of its length, on an image of any size up to 1,600 pixels."""
+    width = int(np.exp(rng.uniform(np.log(60), np.log(1000))))
+    height = int(width * rng.uniform(0.7, 1.6))
+    length = rng.uniform(0.3, 0.85) * height
+    left, lean = width * rng.uniform(0.4, 0.6), rng.choice([0.0, rng.uniform(-0.2, 0.2)]) * length
+    image = page(width, height, int(rng.uniform(153, 255)))
+    ends = (left, (height - length) / 2, left + lean, (height + length) / 2)
+    ImageDraw.Draw(image).line(
+        ends, fill=int(rng.uniform(0, 115)), width=max(1, int(rng.uniform(0.04, 0.22) * length))
+    )
+    return np.asarray(image)
+
+
+def test_a_bar_is_darker_than_the_ground_however_wide() -> None:
+    bars = [bar(np.random.default_rng([7, number])) for number in range(400)]
+    for settings in ((), (MOSTLY, WRITING_EDGE)):  # one digit, and several
+        assert all(is_dark_on_light(each, *settings) for each in bars)
+        assert not any(is_dark_on_light(255 - each, *settings) for each in bars)
 
 
 def test_a_stroke_counts_as_much_in_the_shade() -> None:
