@@ -404,18 +404,20 @@ def _strokes(
     dark = _is_writing_dark(values)
     contrast, noise = stroke_contrast(values, dark)
     if contrast.max() < FAINT and (coloured := _coloured(image, data, max_pixels)) is not None:
-        return separate_digits(*stroke_contrast(coloured, _is_writing_dark(coloured))), coloured.shape[::-1]
+        return separate_digits(
+            *stroke_contrast(coloured, _is_writing_dark(coloured)), coloured
+        ), coloured.shape[::-1]
     # A row that a shadow joins has no edge: whether a shape has one is asked of each below.
     if (
         find_strokes(np.asarray(image_file.shrink(small, WORKING_EDGE)), least=0.0, soft=True, dark=dark)
         is None
     ):
         return [], small.size  # lines, edges and folds alone
-    everything = separate_digits(contrast, noise)
+    everything = separate_digits(contrast, noise, values)
     if panel := find_panel(values):
         rows, columns = panel
         within = np.ascontiguousarray(values[panel])
-        inside = separate_digits(*stroke_contrast(within, _is_writing_dark(within)))
+        inside = separate_digits(*stroke_contrast(within, _is_writing_dark(within)), within)
         found = [Strokes(each.values, each.left + columns.start, each.top + rows.start) for each in inside]
         # The inside of a 0 with a mark in it is no panel where more digits stand beside it.
         besides = len(everything) > len(found) and any(_lies_within(panel, each) for each in everything)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.preprocessing import displays, empty_scene, lettering, pattern_scene, surrounds
+from benchmarks.preprocessing import displays, empty_scene, lettering, pattern_scene, solid_scene, surrounds
 from benchmarks.preprocessing.small_scene import SIZES
 from training.data.datasets import DatasetPart
 
@@ -50,6 +50,7 @@ EMPTY = {
 }
 TONES = {"soft-tones": Kind(empty_scene.soft_tones, harm=0.03)}
 PATTERNS = {"pattern": Kind(pattern_scene.pattern, harm=0.05)}
+SOLIDS = {"solid": Kind(solid_scene.solid, harm=0.03)}
 SMALL = {name: Kind(make, read=0.9, seed="scene") for name, make in SIZES.items()}
 GROUNDS = {
     "equal-brightness": Kind(surrounds.equal_brightness, read=0.95),
@@ -66,14 +67,24 @@ LETTERING = {
     "circled": Kind(lettering.circled, read=0.9, harm=0.03),
     "seven-segments": Kind(displays.seven_segments, read=0.9),
 }
-REFUSED = {**EMPTY, **TONES, **PATTERNS, "crossed-out": Kind(lettering.crossed_out, harm=0.03)}
-KINDS = {**EMPTY, **TONES, **PATTERNS, **SMALL, **GROUNDS, **LETTERING, "crossed-out": REFUSED["crossed-out"]}
+REFUSED = {**EMPTY, **TONES, **PATTERNS, **SOLIDS, "crossed-out": Kind(lettering.crossed_out, harm=0.03)}
+KINDS = {
+    **EMPTY,
+    **TONES,
+    **PATTERNS,
+    **SOLIDS,
+    **SMALL,
+    **GROUNDS,
+    **LETTERING,
+    "crossed-out": REFUSED["crossed-out"],
+}
 
 # Kinds that are shown together.
 GROUPS = {
     "empty": (*EMPTY, "one-at-edge"),
     "tones": tuple(TONES),
     "patterns": tuple(PATTERNS),
+    "solids": tuple(SOLIDS),
     "grounds": (*SMALL, *GROUNDS),
     "lettering": (*(name for name in LETTERING if name != "one-at-edge"), "crossed-out"),
 }

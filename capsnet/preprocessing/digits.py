@@ -14,7 +14,7 @@ from capsnet.preprocessing.crossing_lines import (
 )
 from capsnet.preprocessing.local_background import quantiles, stroke_width
 from capsnet.preprocessing.outlines import fill_outline
-from capsnet.preprocessing.refused_shapes import is_pattern, is_soft
+from capsnet.preprocessing.refused_shapes import is_part, is_pattern, is_soft, is_solid
 from capsnet.preprocessing.rings import clear_ring
 from capsnet.preprocessing.ruled_lines import remove_ruled_lines
 
@@ -103,9 +103,9 @@ def segment_digits(
         uint8 (h,w), where what lies along the step between two grounds is no digit.
     digits
         Whether to clear a ring around a digit, the slash of a 0, and an angle along two sides of the image, and to
-        refuse a pattern.
+        refuse a pattern, a solid shape and a part of something larger.
     soft
-        Whether a shape without an edge counts, and one of many equal bars.
+        Whether a shape without an edge counts, and all that `digits` refuses.
 
     Returns
     -------
@@ -119,7 +119,8 @@ def segment_digits(
     if digits and len(parts) and (cleared := clear_ring(contrast, parts)) is not None:
         contrast, zero = cleared
         parts = find_components(contrast > floor, contrast)
-    if len(parts) and not zero and (filled := fill_outline(contrast, parts)) is not None:
+    filled = fill_outline(contrast, parts) if len(parts) and not zero else None
+    if filled is not None:
         contrast = filled
         parts = find_components(contrast > floor, contrast)
     if not may_be_digits(parts).any():
@@ -139,7 +140,11 @@ def segment_digits(
     level = quantiles(contrast[mask], 0.75)[0]
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    if not soft and is_soft(contrast, mask[box], int(rows[0]), int(columns[0])):
+    place = int(rows[0]), int(columns[0])
+    if not soft and is_soft(contrast, mask[box], *place):
+        return None
+    strict = digits and not soft and filled is None
+    if strict and (is_solid(mask[box]) or (grey is not None and is_part(grey, mask[box], *place))):
         return None
     return np.where(mask[box], np.minimum(contrast[box] / (FULL * level), np.float32(1)), np.float32(0))
 

@@ -22,7 +22,7 @@ from capsnet.preprocessing.digits import (
     may_be_digits,
     streaked,
 )
-from capsnet.preprocessing.refused_shapes import is_soft
+from capsnet.preprocessing.refused_shapes import is_part, is_soft, is_solid
 from capsnet.preprocessing.ruled_lines import DARKER, remove_ruled_lines
 
 MOST_SHAPES = 1000  # that are looked at, the heaviest: a bound on the time that a page of dots takes
@@ -81,7 +81,7 @@ class Strokes:
         return self.left, self.top, self.left + width, self.top + height
 
 
-def separate_digits(contrast: np.ndarray, noise: float) -> list[Strokes]:
+def separate_digits(contrast: np.ndarray, noise: float, grey: np.ndarray | None = None) -> list[Strokes]:
     """Find everything that stands as a digit does, in no order.
 
     Parameters
@@ -90,6 +90,8 @@ def separate_digits(contrast: np.ndarray, noise: float) -> list[Strokes]:
         float32 (h,w) in [0,1] from `local_background.stroke_contrast`.
     noise
         Standard deviation of the bare ground's contrast.
+    grey
+        uint8 (h,w), where a part of something larger is no digit.
     """
     floor = max(NOISE_LEVELS * noise, LEAST_CONTRAST)
     contrast = _without_lines(_without_frames(contrast, floor), floor)
@@ -107,7 +109,15 @@ def separate_digits(contrast: np.ndarray, noise: float) -> list[Strokes]:
         return []
     groups = _grouped(parts, likely & _as_strong(parts, likely))
     cut = (_cut_out(contrast, parts, members) for members in groups)
-    return [each for each in cut if not is_soft(whole, each.values > 0, each.top, each.left)]
+    return [each for each in cut if not _is_refused(each, whole, grey)]
+
+
+def _is_refused(shape: Strokes, contrast: np.ndarray, grey: np.ndarray | None) -> bool:
+    """Tell whether a shape has no edge or no strokes, or is a part of something larger."""
+    inside, place = shape.values > 0, (shape.top, shape.left)
+    if is_soft(contrast, inside, *place) or is_solid(inside):
+        return True
+    return grey is not None and is_part(grey, inside, *place)
 
 
 def _raised(floor: float, contrast: np.ndarray) -> float:
