@@ -39,7 +39,13 @@ COMPARED = {
     for architecture in ("residual", "cnn-residual")
 } | {
     name: RECIPES[name]
-    for name in ("fashion_mnist-capsnet", "fashion_mnist-three", "mnist-three", "multimnist-shift6")
+    for name in (
+        "fashion_mnist-capsnet",
+        "fashion_mnist-three",
+        "mnist-efficient-published",
+        "mnist-three",
+        "multimnist-shift6",
+    )
 }
 # Cores that trained one network together, where it was not one.
 CORES = {"fashion_mnist-capsnet": 2}
