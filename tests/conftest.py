@@ -1,6 +1,7 @@
 """Fixtures that every part of the tests shares: where the data sets lie, and a sample that is always there."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,10 @@ from training.data.datasets import DatasetPart, load
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "tests" / "data"
+
+# A shell that starts the tests with `&` has them ignore SIGINT, and servers that they start would too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
