@@ -255,7 +255,7 @@ def _read_coloured(
     values = colour_contrast(pixels)
     if values is None:
         return None
-    strokes = segment_digits(*stroke_contrast(values), objects, counted, digits=digits)
+    strokes = segment_digits(*stroke_contrast(values), objects, counted, grey=values, digits=digits)
     return place_digit(strokes, spec, digits=digits)
 
 

@@ -1,15 +1,18 @@
 """Shapes without strokes are no digit, small or large, and thick digits still are."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from benchmarks.preprocessing.measure import SPECS
 from benchmarks.preprocessing.solid_scene import OUTLINES, solid
 from capsnet import load
 from capsnet.preprocessing.digits import segment_digits
 from capsnet.preprocessing.local_background import stroke_contrast
+from capsnet.preprocessing.pipeline import decode_uint8
 from capsnet.preprocessing.refused_shapes import is_part, is_solid
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -36,6 +39,14 @@ def test_a_disc_of_any_size_is_no_digit(radius: int, shade: int) -> None:
     ImageDraw.Draw(image).ellipse((160 - radius, 120 - radius, 160 + radius, 120 + radius), fill=shade)
     assert segmented(image) is None
     assert segmented(Image.fromarray(255 - np.asarray(image))) is None
+
+
+def test_a_coloured_disc_is_no_digit() -> None:
+    image = Image.new("RGB", (500, 400), (235, 230, 220))
+    ImageDraw.Draw(image).ellipse((150, 100, 330, 280), fill=(180, 120, 40))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    assert not decode_uint8(file.getvalue(), SPECS["digits"]).any()
 
 
 @pytest.mark.parametrize("outline", OUTLINES)
