@@ -14,7 +14,7 @@ from capsnet.preprocessing.crossing_lines import (
 )
 from capsnet.preprocessing.local_background import quantiles, stroke_width
 from capsnet.preprocessing.outlines import fill_outline
-from capsnet.preprocessing.refused_shapes import is_part, is_pattern, is_soft, is_solid
+from capsnet.preprocessing.refused_shapes import is_pattern, is_soft, lacks_strokes
 from capsnet.preprocessing.rings import clear_ring
 from capsnet.preprocessing.ruled_lines import remove_ruled_lines
 
@@ -100,7 +100,7 @@ def segment_digits(
     counted
         Takes up how many separate objects there are.
     grey
-        uint8 (h,w), where what lies along the step between two grounds is no digit.
+        uint8 (h,w), where what lies along the step between two grounds is no digit, nor a part of something larger.
     digits
         Whether to clear a ring around a digit, the slash of a 0, and an angle along two sides of the image, and to
         refuse a pattern, a solid shape and a part of something larger.
@@ -143,8 +143,7 @@ def segment_digits(
     place = int(rows[0]), int(columns[0])
     if not soft and is_soft(contrast, mask[box], *place):
         return None
-    strict = digits and not soft and filled is None
-    if strict and (is_solid(mask[box]) or (grey is not None and is_part(grey, mask[box], *place))):
+    if digits and not soft and filled is None and lacks_strokes(mask[box], *place, grey):
         return None
     return np.where(mask[box], np.minimum(contrast[box] / (FULL * level), np.float32(1)), np.float32(0))
 

@@ -59,6 +59,11 @@ def is_soft(contrast: np.ndarray, inside: np.ndarray, top: int, left: int) -> bo
     return bool(len(falls) and np.median(falls) < LEAST_FALL * quantiles(area[mask], STROKES)[0])
 
 
+def lacks_strokes(inside: np.ndarray, top: int, left: int, grey: np.ndarray | None) -> bool:
+    """Tell whether a shape is solid, or a part of something larger where the image `grey` is given; as of `is_part`."""
+    return is_solid(inside) or (grey is not None and is_part(grey, inside, top, left))
+
+
 def is_part(grey: np.ndarray, inside: np.ndarray, top: int, left: int) -> bool:
     """Tell whether the image goes on as a shape is beyond much of its outline.
 

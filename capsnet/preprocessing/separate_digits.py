@@ -22,7 +22,7 @@ from capsnet.preprocessing.digits import (
     may_be_digits,
     streaked,
 )
-from capsnet.preprocessing.refused_shapes import is_part, is_soft, is_solid
+from capsnet.preprocessing.refused_shapes import is_soft, lacks_strokes
 from capsnet.preprocessing.ruled_lines import DARKER, remove_ruled_lines
 
 MOST_SHAPES = 1000  # that are looked at, the heaviest: a bound on the time that a page of dots takes
@@ -115,9 +115,7 @@ def separate_digits(contrast: np.ndarray, noise: float, grey: np.ndarray | None 
 def _is_refused(shape: Strokes, contrast: np.ndarray, grey: np.ndarray | None) -> bool:
     """Tell whether a shape has no edge or no strokes, or is a part of something larger."""
     inside, place = shape.values > 0, (shape.top, shape.left)
-    if is_soft(contrast, inside, *place) or is_solid(inside):
-        return True
-    return grey is not None and is_part(grey, inside, *place)
+    return is_soft(contrast, inside, *place) or lacks_strokes(inside, *place, grey)
 
 
 def _raised(floor: float, contrast: np.ndarray) -> float:

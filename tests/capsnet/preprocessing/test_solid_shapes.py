@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from benchmarks.preprocessing.measure import SPECS
-from benchmarks.preprocessing.solid_scene import OUTLINES, solid
+from benchmarks.preprocessing.solid_scene import OUTLINES, Outline, solid
 from capsnet import load
 from capsnet.preprocessing.digits import segment_digits
 from capsnet.preprocessing.local_background import stroke_contrast
@@ -50,9 +50,9 @@ def test_a_coloured_disc_is_no_digit() -> None:
 
 
 @pytest.mark.parametrize("outline", OUTLINES)
-def test_an_outline_lies_around_the_middle(outline: object) -> None:
+def test_an_outline_lies_around_the_middle(outline: Outline) -> None:
     for seed in range(20):
-        points = outline(np.random.default_rng(seed))  # type: ignore[operator]
+        points = outline(np.random.default_rng(seed))
         assert points.shape[1] == 2
         assert 0.5 < np.abs(points).max() < 2
 
