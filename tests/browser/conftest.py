@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from capsnet.card import PoseMeaning
 from tests.app.server_process import Server, serving
 from tests.app.tiny_model import write_card, write_tiny_model
 from tests.browser.support import TIMEOUT_S, launch, prediction
+from training.data.datasets import DatasetPart
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -43,10 +45,22 @@ def server(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def film(digits: DatasetPart, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the camera sees: the second test image of MNIST, a 2, written with a blue pen on greenish paper."""
+    assert digits.labels[1] == 2
+    digit = Image.fromarray(digits.images[1, 0]).resize((280, 280), Image.Resampling.BICUBIC)
+    view = Image.new("RGB", (640, 480), (214, 232, 205))
+    view.paste((30, 40, 120), (180, 100), digit)
+    path = tmp_path_factory.mktemp("camera") / "film.mjpeg"
+    view.save(path, "JPEG", quality=90)  # a film of one frame, which Chromium shows again and again
+    return path
+
+
+@pytest.fixture(scope="session")
+def browser(film: Path) -> Iterator[Browser]:
     """One Chromium for all tests."""
     with sync_playwright() as playwright:
-        chromium = launch(playwright)
+        chromium = launch(playwright, film)
         yield chromium
         chromium.close()
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -46,11 +47,14 @@ HOLD_IMAGE = """(before) => {
 TIMEOUT_S = 60.0
 
 
-def launch(playwright: Playwright) -> Browser:
-    """Chromium, the system's or else Playwright's own, with a camera that shows a moving figure."""
+def launch(playwright: Playwright, camera: Path | None = None) -> Browser:
+    """Chromium, the system's or else Playwright's own, with a camera that shows a film if one is given (MJPEG)."""
     names = ("chromium", "chromium-browser", "google-chrome")
     system = next(filter(None, map(shutil.which, names)), None)
-    arguments = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    arguments = []
+    if camera:
+        arguments += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+        arguments.append(f"--use-file-for-fake-video-capture={camera}")
     if hasattr(os, "geteuid") and os.geteuid() == 0:  # Chromium's sandbox refuses root
         arguments.append("--no-sandbox")
     return playwright.chromium.launch(executable_path=system, args=arguments)

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import re
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from playwright.sync_api import Page, expect
 from benchmarks.reading import pages
 from benchmarks.reading.report import overlap
 from tests.app.server_process import Server, png
-from tests.browser.support import HOLD_IMAGE, draw, eventually, pixels, prediction, sample, wait_for_another
+from tests.browser.support import HOLD_IMAGE, draw, eventually, pixels, prediction, sample
 from training.data.datasets import DatasetPart
 
 # The frame of a digit that is certain.
@@ -149,22 +148,11 @@ def test_the_camera_gives_an_image_and_is_let_go(playground: Page) -> None:
     expect(playground.get_by_role("dialog", name="Camera")).to_be_visible()
     finder = playground.locator("#finder")
     eventually(playground, lambda: bool(finder.evaluate("video => video.currentTime")))  # it plays
-    saw = playground.locator("#input")
-    seven = pixels(saw)
-    with playground.expect_response("**/classify?*"):
-        playground.get_by_role("button", name="Take it").click()
+    playground.get_by_role("button", name="Take it").click()
     eventually(playground, lambda: bool(finder.evaluate("video => video.srcObject === null")))
-
-    def is_on_board() -> bool:  # the browser's own test image is green
-        colours = pixels(playground.locator("#board")).reshape(-1, 4).astype(int)
-        return bool((colours[:, 1] - colours[:, 0]).max() > 50)
-
-    eventually(playground, is_on_board)
-    wait_for_another(playground, saw, seven)
-    # It moves, and in some of its moments there is a digit to be seen.
-    expect(playground.locator("#prediction-words")).to_have_text(
-        re.compile(r"trained on|Surely|likely|Perhaps|guess")
-    )
+    expect(prediction(playground)).to_have_text("2")
+    board = pixels(playground.locator("#board")).astype(int)
+    assert (board[..., 1] - board[..., 0]).max() > 10  # the greenish paper lies on it
 
 
 def test_a_sample_shows_what_the_network_does_not_know(playground: Page) -> None:
