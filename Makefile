@@ -186,15 +186,22 @@ performance: install-dev ## Put the measured figures into docs/performance.md
 
 # ------------------------------------------------------------------------------------------------------- environments
 
-install-serve: $(RUNTIME_INSTALLED) $(VENV)/serve.installed
-install-train: $(RUNTIME_INSTALLED) $(VENV)/train.installed
-install-dev: $(RUNTIME_INSTALLED) $(VENV)/dev.installed ## Install what development needs (TORCH_INDEX= for a CPU-only torch)
+install-serve: $(RUNTIME_INSTALLED) $(VENV)/serve.installed $(BIN)/capsnet
+install-train: $(RUNTIME_INSTALLED) $(VENV)/train.installed $(BIN)/capsnet
+install-dev: $(RUNTIME_INSTALLED) $(VENV)/dev.installed $(BIN)/capsnet ## Install what development needs (TORCH_INDEX= for a CPU-only torch)
 
 $(BIN)/python:
 	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer is needed, and none was found; name one with PYTHON=" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+# The environment's Python finds this clone's packages from any folder, and there is the command. `pip install --editable .`
+# would do the same, and fetch setuptools without a hash.
+$(BIN)/capsnet: | $(BIN)/python
+	@echo '$(CURDIR)' >"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/capsnet-clone.pth"
+	@printf '#!/bin/sh\nexec "$$(dirname "$$(readlink -f "$$0")")/python" -m capsnet "$$@"\n' >$@
+	@chmod +x $@
 
 # Both packages of ONNX Runtime install the same files, so one goes before the other comes. The lock files agree with one
 # another, so that a larger installation contains each smaller one, and only runtime-*.txt names a runtime.
