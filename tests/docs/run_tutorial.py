@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.app.server_process import ROOT, free_port, serving
 from tests.docs.terminal import COLUMNS, run_in_terminal
-from tests.docs.test_documentation import NUMBER, TUTORIAL, blocks, with_capsnet
+from tests.docs.test_documentation import NUMBER, TUTORIAL, activated, blocks
 
 STEPS = [
     (command, output)
@@ -21,7 +21,7 @@ def test_the_page_from_top_to_bottom(tmp_path: Path) -> None:
     (place / "docs").symlink_to(ROOT / "docs")
     asking = next(index for index, (command, _) in enumerate(STEPS) if command.startswith("capsnet"))
     url = f"http://127.0.0.1:{(port := free_port())}"
-    variables = with_capsnet(tmp_path, url) | {"COLUMNS": str(COLUMNS)}
+    variables = activated(url) | {"COLUMNS": str(COLUMNS)}
     for command, expected in STEPS[:asking]:
         run(command, expected, place, variables)
     with serving(tmp_path / "log", models=place / "models", port=port):

@@ -94,13 +94,11 @@ def _like(part: str) -> str:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 @pytest.mark.parametrize(("command", "expected"), examples())
-def test_a_command_prints_what_the_page_says(
-    server: Server, tmp_path: Path, command: str, expected: str
-) -> None:
+def test_a_command_prints_what_the_page_says(server: Server, command: str, expected: str) -> None:
     if shutil.which("file") is None and "| file" in command:
         pytest.skip("needs file")
     here = command.replace(DOCUMENTED_ADDRESS, server.url)
-    variables = with_capsnet(tmp_path, server.url)
+    variables = activated(server.url)
     if command.startswith("capsnet") and "|" not in command:
         _, shown = run_in_terminal(["bash", "-c", here], env=variables, cwd=ROOT)
     else:
@@ -111,13 +109,9 @@ def test_a_command_prints_what_the_page_says(
     assert_like(shown, expected)
 
 
-def with_capsnet(folder: Path, server: str) -> dict[str, str]:
-    """An environment in which `capsnet` is installed and `python` is this one."""
-    for name, module in {"capsnet": "-m capsnet", "python": ""}.items():
-        script = folder / name
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
-        script.chmod(0o755)
-    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+def activated(server: str) -> dict[str, str]:
+    """The variables of a shell that has activated the environment, where `make` puts the command `capsnet`."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return environment(server=server) | {"PATH": path, "PYTHONPATH": str(ROOT)}
 
 
