@@ -53,6 +53,16 @@ class SettingsError(StartupError):
     """An environment variable holds a value that is not allowed."""
 
 
+class SharedFolderError(StartupError):
+    """Files that processes of the service share cannot be made."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(
+            "processes share files in the folder that PROMETHEUS_MULTIPROC_DIR names, or else in that of TMPDIR, and "
+            f"they cannot be made: {error}"
+        )
+
+
 class ModelError(StartupError):
     """A model folder is broken, incomplete or missing; the text begins with its path."""
 

@@ -125,6 +125,8 @@ def load_limiter(settings: Settings) -> Limiter | None:
     ------
     SettingsError
         If Redis is named and the packages for it are missing, or the URL is none.
+    SharedFolderError
+        As `SharedBuckets` raises it.
     """
     if settings.rate_limit is None:
         return None

@@ -12,6 +12,7 @@ import os
 import secrets
 from pathlib import Path
 
+from ..errors import SharedFolderError
 from .rate_limit import MOST_CLIENTS, RateLimitResult, Step
 
 FILE = "rate-limit.buckets"
@@ -31,14 +32,25 @@ class SharedBuckets:
     ----------
     folder
         Folder of the file, which is created if missing.
+
+    Raises
+    ------
+    SharedFolderError
+        If there is no space for the file, or no folder.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._file = os.open(folder / FILE, os.O_RDWR | os.O_CREAT, 0o600)
-        with _Lock(self._file, SETS):
-            if os.fstat(self._file).st_size < SIZE_BYTES:
-                os.truncate(self._file, SIZE_BYTES)  # zeros: free slots
-                os.pwrite(self._file, secrets.token_bytes(SECRET_BYTES), 0)
+        try:
+            self._file = os.open(folder / FILE, os.O_RDWR | os.O_CREAT, 0o600)
+            with _Lock(self._file, SETS):
+                if os.fstat(self._file).st_size < SIZE_BYTES:
+                    os.truncate(self._file, SIZE_BYTES)  # zeros: free slots
+                    os.pwrite(self._file, secrets.token_bytes(SECRET_BYTES), 0)
+                # Where the disk is full, the system kills a process that writes where nothing was reserved.
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(self._file, 0, SIZE_BYTES)
+        except OSError as error:
+            raise SharedFolderError(error) from None
         memory = memoryview(mmap.mmap(self._file, SIZE_BYTES))
         self._secret = bytes(memory[:SECRET_BYTES])
         self._clients = memory[SECRET_BYTES : SECRET_BYTES + TABLE_BYTES].cast("Q")

@@ -19,7 +19,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
-from ..errors import StartupError
+from ..errors import SharedFolderError
 from ..inference.batching.requests import BatchRun
 from .metric_files import ReservedDict
 
@@ -70,17 +70,15 @@ class Metrics:
 
     Raises
     ------
-    StartupError
-        If there is no space for the files through which processes count together.
+    SharedFolderError
+        If there is no space for the files through which processes count together, or no folder.
     """
 
     def __init__(self) -> None:
         try:
             self._make()
         except OSError as error:
-            raise StartupError(
-                f"CAPSNET_WORKERS above 1 needs space for metrics in a folder that TMPDIR may name: {error}"
-            ) from None
+            raise SharedFolderError(error) from None
 
     def _make(self) -> None:
         self._own = CollectorRegistry()

@@ -1,6 +1,7 @@
 """Rates: how they are written, and buckets that hold what they say."""
 
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -114,6 +115,14 @@ def test_shared_buckets_remember_many_clients_and_always_the_last(tmp_path: Path
         assert not limiter.take(b"%d" % client).granted
     again = [limiter.take(b"%d" % client).granted for client in range(20_000)]
     assert sum(again) < 200  # a set of eight is full here and there
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="needs a system that reserves space")
+def test_the_space_of_shared_buckets_is_reserved(tmp_path: Path) -> None:
+    """A disk that is full later would kill the process that writes to it."""
+    SharedBuckets(tmp_path)
+    (file,) = tmp_path.iterdir()
+    assert 512 * file.stat().st_blocks >= file.stat().st_size
 
 
 def test_what_was_written_before_the_machine_started_again_is_void(tmp_path: Path) -> None:

@@ -348,8 +348,11 @@ def is_up(port: int) -> bool:
     return False
 
 
-def test_a_full_folder_for_temporary_files_kills_no_worker(tiny_models: Path, tmp_path: Path) -> None:
-    """In a file system of its own, of 64 kB: the metrics of one worker need three times as much."""
+@pytest.mark.parametrize("rate", [{}, {"rate_limit": "100/minute"}], ids=["metrics", "rate"])
+def test_a_full_folder_for_temporary_files_kills_no_worker(
+    tiny_models: Path, tmp_path: Path, rate: dict[str, str]
+) -> None:
+    """In a file system of its own, of 64 kB: the metrics of one worker need three times as much, a rate 1 MB."""
     service = f"{sys.executable} -m app"
     script = f"mount -t tmpfs -o size=64k none {tmp_path} && TMPDIR={tmp_path} exec {service}"
     if subprocess.run(["unshare", "-Urm", "true"], capture_output=True).returncode != 0:
@@ -357,15 +360,14 @@ def test_a_full_folder_for_temporary_files_kills_no_worker(tiny_models: Path, tm
     result = subprocess.run(
         ["unshare", "-Urm", "sh", "-c", script],
         cwd=ROOT,
-        env=environment(models=tiny_models, workers=2, port=free_port()),
+        env=environment(models=tiny_models, workers=2, port=free_port(), **rate),
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert result.returncode == 1
-    assert result.stderr.splitlines()[-1].startswith(
-        "capsnet: CAPSNET_WORKERS above 1 needs space for metrics"
-    )
+    assert result.stderr.splitlines()[-1].startswith("capsnet: processes share files in the folder that")
+    assert "Traceback" not in result.stderr
     assert "No space left on device" in result.stderr
     assert "signal" not in result.stderr
 
