@@ -5,11 +5,12 @@ import sys
 from .api.application import create_app
 from .errors import StartupError
 from .observability import logging_config
-from .settings import Settings
+from .settings import Settings, warn_of_unknown_variables
 
 try:
     settings = Settings.load()
     logging_config.configure(settings.log_format, settings.log_level)
+    warn_of_unknown_variables()
     app = create_app(settings)
 except StartupError as error:
     sys.exit(f"capsnet: {error}")

@@ -14,7 +14,7 @@ from ray import serve
 from ..api.application import create_app
 from ..inference.runtime.device import available_cores
 from ..observability import logging_config
-from ..settings import Settings
+from ..settings import Settings, warn_of_unknown_variables
 
 # With so many requests under way in each replica, Ray starts another one. A batch of them uses a core well.
 TARGET_ONGOING = 16
@@ -27,6 +27,7 @@ def build() -> FastAPI:
     """Return the application of one replica; raises StartupError as `create_app` does."""
     settings = Settings.load()
     logging_config.configure(settings.log_format, settings.log_level)
+    warn_of_unknown_variables()
     # Replicas on one machine share its cores as worker processes do.
     return create_app(settings.model_copy(update={"workers": available_cores()}))
 

@@ -19,15 +19,22 @@ START_S, END_S = 60.0, 20.0
 
 # Each server's package, its command, and the variables that it needs besides.
 SERVERS: dict[str, tuple[str, list[str], dict[str, object]]] = {
-    "uvicorn": ("uvicorn", ["uvicorn", "app.main:app", "--host", "127.0.0.1", "--port", "PORT"], {}),
+    "uvicorn": (
+        "uvicorn",
+        ["uvicorn", "--no-proxy-headers", "app.main:app", "--host", "127.0.0.1", "--port", "PORT"],
+        {},
+    ),
     "fastapi": (
         "fastapi_cli",
-        ["fastapi", "run", "app/main.py", "--host", "127.0.0.1", "--port", "PORT"],
+        ["fastapi", "run", "--no-proxy-headers", "app/main.py", "--host", "127.0.0.1", "--port", "PORT"],
         {},
     ),
     "gunicorn": (
         "uvicorn_worker",
-        ["gunicorn", "-k", "uvicorn_worker.UvicornWorker", "-b", "127.0.0.1:PORT", "app.main:app"],
+        [
+            *("gunicorn", "-k", "uvicorn_worker.UvicornWorker", "--forwarded-allow-ips", ""),
+            *("-b", "127.0.0.1:PORT", "app.main:app"),
+        ],
         {},
     ),
     "CAPSNET_SERVER=uvicorn": ("uvicorn", ["app"], {"server": "uvicorn", "port": "PORT"}),
@@ -48,7 +55,7 @@ def running(name: str, models: Path, log: Path) -> Iterator[tuple[subprocess.Pop
     port = str(free_port())
     settings = {key: str(value).replace("PORT", port) for key, value in variables.items()}
     command = [sys.executable, "-m", *(word.replace("PORT", port) for word in words)]
-    env = environment(models=models, **settings)
+    env = environment(models=models, **{"log_format": "json", "seting": "none"} | settings)
     with log.open("w") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=output, text=True)
     try:
@@ -85,11 +92,16 @@ def test_answers_and_ends_in_order(name: str, tiny_models: Path, seven: bytes, t
         assert client.post("/classify", files={"file": b"no image"}).status_code == 400
         assert client.get("/").status_code == 200
         assert client.get("/metrics").status_code == 200
+        client.get("/health/live", headers={"X-Forwarded-For": "9.9.9.9"})
         process.send_signal(signal.SIGTERM)
         assert process.wait(END_S) in (0, -signal.SIGTERM), log.read_text()
         with pytest.raises(httpx.TransportError):
             client.get("/health/live")
-    assert "Traceback" not in log.read_text()
+    text = log.read_text()
+    assert "Traceback" not in text
+    assert "CAPSNET_SETING is no setting of this service" in text
+    assert '"client":"127.0.0.1"' in text.replace(": ", ":")
+    assert "9.9.9.9" not in text  # the address of a client is not what it says
 
 
 def test_all_of_them_answer_alike(tiny_models: Path, seven: bytes, tmp_path: Path) -> None:
