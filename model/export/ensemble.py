@@ -60,6 +60,12 @@ class Ensemble(CapsuleNetwork):
         count = images.shape[0]
         return (lengths[:count] + lengths[count:]) / 2, poses[:count]  # (B,J), (B,J,D)
 
+    def first(self) -> CapsuleNetwork:
+        """Return a copy of the first network, with its decoder."""
+        network = copy.deepcopy(self._networks[0])
+        network.decoder = copy.deepcopy(self.decoder)
+        return network
+
     def capsules(self, images: Tensor) -> Tensor:
         """Return the first member's poses (B,J,D)."""
         return self.encode(images)[1]

@@ -111,17 +111,19 @@ class InitialWeights:
         CheckpointError, CardError
             If it cannot be read.
         TrainingError
-            If it is of another network, whatever its number of classes, or had other validation images.
+            If it is of another network, whatever its number of classes, of several, or had other validation images.
         """
         before = PretrainedNetwork.read(path)
-        if isinstance(before.network, Ensemble):
-            raise TrainingError(f"{path}: is an ensemble; start from a checkpoint of one of its networks")
-        network = before.network.config
-        if replace(network, num_classes=config.network.num_classes) != config.network:
-            raise TrainingError(f"{path}: is of another network, {network}")
+        network = before.network
+        if isinstance(network, Ensemble):
+            if len(network.members) > 1:
+                raise TrainingError(f"{path}: is of several networks; start from a checkpoint of one of them")
+            network = network.first()  # it alone saw the mirrored images
+        if replace(network.config, num_classes=config.network.num_classes) != config.network:
+            raise TrainingError(f"{path}: is of another network, {network.config}")
         before.check_held_out(path, config, data)
         file = with_its_folder(path) if path.is_dir() else path.name
-        return cls(before.network.state_dict(), file, before.made)
+        return cls(network.state_dict(), file, before.made)
 
     def load_into(self, network: CapsuleNetwork) -> list[str]:
         """Load the weights into a network; return the names of those that do not fit its classes and stay initial."""

@@ -61,6 +61,13 @@ def test_a_mirrored_image_has_the_lengths_of_the_image(
     torch.testing.assert_close(alone.encode(batch)[0], alone.encode(batch.flip(3))[0])
 
 
+def test_the_first_network_comes_out_as_it_was(pair: list[CapsuleNetwork]) -> None:
+    first = Ensemble(pair, mirrored=True).first().state_dict()
+    assert first.keys() == pair[0].state_dict().keys()
+    for name, weight in pair[0].state_dict().items():
+        torch.testing.assert_close(first[name], weight, atol=0, rtol=0)
+
+
 def test_only_networks_of_one_kind_with_capsules_answer_together(
     pair: list[CapsuleNetwork], images: np.ndarray
 ) -> None:

@@ -26,6 +26,7 @@ from capsnet.card import CardError, ModelCard
 from capsnet.onnx_model import open_variants
 from capsnet.preprocessing.pipeline import decode
 from model.checkpoint import load_network, read_tensors
+from model.export.to_pytorch import restore
 from training.cli import main
 from training.cli.app import console
 from training.data.datasets import DatasetPart, load
@@ -480,6 +481,28 @@ def test_a_model_of_other_classes_gives_its_features(
     )
     torch.testing.assert_close(first["trunk.0.0.weight"], second["trunk.0.0.weight"], atol=1e-5, rtol=0)
     assert len(second["digits.weight"]) == 2
+
+
+def test_a_model_that_sees_mirrored_images_gives_the_features_of_its_network(
+    image_folder: Path, tmp_path: Path
+) -> None:
+    shipped = ROOT / "artifacts" / "fashion_mnist"
+    words = (
+        "--architecture",
+        "residual",
+        "--primary-capsules",
+        "16",
+        "--epochs",
+        "1",
+        "--learning-rate",
+        "1e-9",
+    )
+    run(*fit_words(image_folder, tmp_path / "run", *words, "--start-from", str(shipped)))
+    begun, now = restore(shipped)[0].state_dict(), read_tensors(tmp_path / "run" / LAST)[0]
+    trunk = [name for name in now if name.startswith("trunk.") and name.endswith("weight")]
+    assert trunk
+    for name in trunk:
+        torch.testing.assert_close(begun[f"members.0.{name}"], now[name], atol=1e-4, rtol=1e-3)
 
 
 def test_a_report_draws_measures_and_fills_the_page(
