@@ -26,7 +26,10 @@ ARCHITECTURES = {
         "CNN without capsules",
         "CNN+CR of [Qin et al. 2019](https://arxiv.org/abs/1907.02957), on the trunk of Efficient-CapsNet",
     ),
-    "shared": ("Shared-weight capsules", "an architecture of this project"),
+    "shared": (
+        "Shared-weight capsules",
+        "an architecture of this project, with the capsule layer of Keras' example",
+    ),
     "residual": ("Residual capsules", "an architecture of this project"),
 }
 # What each data set shows, and under which terms its makers give it away.
@@ -138,7 +141,8 @@ def _training(card: ModelCard) -> str:
     ]
     if "best_epoch" in made:
         lines.append(
-            f"The best epoch of the last stage is epoch {made['best_epoch']}, by validation margin loss."
+            f"The best epoch of the last stage is epoch {made['best_epoch']}, by validation "
+            f"{'margin loss' if card.config.has_capsules else 'cross-entropy'}."
         )
     if "torch" in made:
         lines.append(f"PyTorch {made['torch']} trained it.")
@@ -216,10 +220,11 @@ def _poses(card: ModelCard) -> str:
 
 
 def _limits(card: ModelCard) -> str:
+    refused = 100 * (1 - next(iter(card.variants.values())).guard.accepts)
     limits = [
         "No figure of a GPU has been taken.",
         "The model knows images like those of its data set. Other images get the nearest class.",
-        "The guard refuses about one good image in twenty, and does not refuse every wrong one.",
+        f"The guard refuses about {refused:.0f} % of good images, and does not refuse every wrong one.",
         "The guard is no defence against an attacker who knows the network.",
     ]
     if card.config.has_capsules:

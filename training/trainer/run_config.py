@@ -8,7 +8,7 @@ from typing import Any
 from capsnet.config import ConfigError, InputSpec, ModelConfig
 from model.architectures.registry import ARCHITECTURES
 from training.data.augmentation import AUGMENTATIONS, Augmentation
-from training.data.datasets import FOLDER_PREFIX, DatasetInfo
+from training.data.datasets import DERIVED, FOLDER_PREFIX, DatasetInfo
 from training.trainer.config import OPTIONS, Precision, Schedule, check, default
 
 # The augmentation that suits each way of preparing images.
@@ -101,6 +101,11 @@ class RunConfig:
         if self.augmentation not in AUGMENTATIONS:
             raise ConfigError(
                 f"augmentation is {self.augmentation!r}; it must be one of {', '.join(AUGMENTATIONS)}"
+            )
+        if self.dataset in DERIVED and AUGMENTATIONS[self.augmentation].published:
+            raise ConfigError(
+                f"augmentation is {self.augmentation!r}, which shifts each digit within its image, and {self.dataset} "
+                "shifts digits itself; take another one"
             )
 
     @property

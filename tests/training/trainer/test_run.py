@@ -132,3 +132,9 @@ def test_folders_choose_every_option_that_is_auto() -> None:
 def test_a_wrong_setting_is_refused_by_name(field: str, value: object, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         TrainConfig(dataset="mnist", output=Path("run"), **{field: value})  # type: ignore[arg-type]
+
+
+def test_digits_that_a_data_set_shifts_are_not_shifted_twice(tmp_path: Path) -> None:
+    settings = TrainConfig(dataset="multimnist", output=tmp_path, augmentation="published")
+    with pytest.raises(ConfigError, match=r"augmentation is 'published', which shifts .* multimnist shifts"):
+        train(settings)
