@@ -49,9 +49,11 @@ def _supervise(settings: Settings) -> None:
 def _serve(settings: Settings) -> None:
     """Serve in this process; the supervisor of several processes needs none of these imports."""
     from .api.application import create_app
+    from .api.state import forget_former_changes
     from .server.server import Server
     from .server.sockets import StartLock, bind_exclusive
 
+    forget_former_changes()
     with contextlib.closing(StartLock(settings)) as lock, bind_exclusive(settings) as listening:
         server = Server(create_app(settings), settings, on_listening=lock.close)
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again after it has ended in order

@@ -120,6 +120,12 @@ def shared_changes() -> SharedChanges | None:
     return SharedChanges(Path(folder))
 
 
+def forget_former_changes() -> None:
+    """Forget which models processes loaded or unloaded that live no more, in a folder that outlives a start."""
+    if shared := shared_changes():
+        shared.forget_the_dead()
+
+
 def state_of(app: FastAPI) -> AppState:
     """Return the state of an application."""
     state: AppState = app.state.capsnet

@@ -6,8 +6,9 @@ began with, so no request fails. A broken model changes nothing.
 
 import asyncio
 import contextlib
+import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -72,7 +73,7 @@ class Repository:
     async def start(self) -> None:
         """Apply the changes since the models were loaded, and follow the other processes from now on."""
         if self._shared:
-            self._shared.set_progress(self._applied)  # from now on they wait for this process
+            self._shared.set_progress(self._applied, self._served())  # from now on they wait for this process
             await self._catch_up(self._shared)
             self._following = asyncio.create_task(self._follow(self._shared))
 
@@ -192,6 +193,9 @@ class Repository:
                 )
             await asyncio.sleep(PROGRESS_S)
 
+    def _served(self) -> dict[str, str]:
+        return hashes(model.card for model in self._service.models)
+
     async def _follow(self, shared: "SharedChanges") -> None:
         """Apply the changes of the other processes as they come."""
         while True:
@@ -221,7 +225,12 @@ class Repository:
                     log.error("a worker could not follow the others", model=name, reason=error)  # noqa: TRY400
                 self._of_model[name] = number
             self._applied = changes.number
-            shared.set_progress(changes.number, error)
+            shared.set_progress(changes.number, self._served(), error)
+
+
+def hashes(cards: Iterable[ModelCard]) -> dict[str, str]:
+    """Return a hash of each model's card, which holds the hashes of its graphs, by name."""
+    return {card.name: hashlib.sha256(card.to_json().encode()).hexdigest() for card in cards}
 
 
 def _cards(folder: Path) -> Iterator[tuple[str, ModelCard | str]]:

@@ -1,16 +1,17 @@
 """Tell changes of the served models to all processes of the service, through a folder that they share.
 
 One file holds, for each model, the last change and its number. Each process checks the file several times a second,
-makes the changes that it has not made yet, and writes its progress to a file of its own. Only the last change of a
-model counts, so all processes end with the same models, in whatever order they read the changes.
+makes the changes that it has not made yet, and writes its progress to a file of its own, with what it serves. Only the
+last change of a model counts, so all processes end with the same models, in whatever order they read the changes.
 """
 
 import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -92,11 +93,14 @@ class SharedChanges:
             new.replace(self._file)
         return known.number
 
-    def set_progress(self, number: int, error: str = "") -> None:
-        """Record that this process has made all changes up to `number`, and the error of the last."""
+    def set_progress(self, number: int, served: Mapping[str, str], error: str = "") -> None:
+        """Record that this process has made all changes up to `number`, and the error of the last.
+
+        `served` are the models that it serves now, each with a hash that other files of it would not have.
+        """
         own = self._folder / PROGRESS.format(pid=os.getpid())
         new = own.with_suffix(".new")
-        new.write_text(json.dumps({"number": number, "error": error}))
+        new.write_text(json.dumps({"number": number, "served": dict(served), "error": error}))
         new.replace(own)
 
     def leave(self) -> None:
@@ -106,18 +110,35 @@ class SharedChanges:
     def behind(self, number: int) -> tuple[set[int], list[str]]:
         """Return the processes that have not made the changes up to `number` yet, and the errors of the others."""
         waiting, errors = set(), []
+        for pid, progress in self._living():
+            if progress["number"] < number:
+                waiting.add(pid)
+            elif progress["error"]:
+                errors.append(progress["error"])
+        return waiting, errors
+
+    def served(self) -> dict[str, str] | None:
+        """Return what the process serves that has made the last changes; None where none lives."""
+        last = max((progress for _, progress in self._living()), key=itemgetter("number"), default=None)
+        return last and last["served"]
+
+    def forget_the_dead(self) -> None:
+        """Forget all changes if no process that followed them lives any more: this is another start of the service."""
+        (self._folder / PROGRESS.format(pid=os.getpid())).unlink(
+            missing_ok=True
+        )  # of one with the same number
+        if not any(self._living()):
+            self._file.unlink(missing_ok=True)
+
+    def _living(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield number and progress of each process that lives, and remove the progress of the others."""
         for file in self._folder.glob(PROGRESS.format(pid="*")):
             pid = int(file.stem.partition("-")[2])
             with contextlib.suppress(FileNotFoundError):  # it has just ended
-                if not _is_alive(pid):
+                if _is_alive(pid):
+                    yield pid, json.loads(file.read_text())
+                else:
                     file.unlink()
-                    continue
-                progress = json.loads(file.read_text())
-                if progress["number"] < number:
-                    waiting.add(pid)
-                elif progress["error"]:
-                    errors.append(progress["error"])
-        return waiting, errors
 
 
 def _is_alive(pid: int) -> bool:

@@ -163,6 +163,22 @@ def test_a_worker_that_takes_the_place_of_another_serves_what_the_others_do(tmp_
         assert change(server, "third", "load").status_code == 200  # no worker waits for the dead one
 
 
+@needs_workers
+def test_a_worker_that_would_serve_other_files_than_the_others_does_not_start(tmp_path: Path) -> None:
+    with service(tmp_path, workers=2) as (server, models):
+        put_model(models, "second")
+        assert change(server, "second", "load").status_code == 200
+        wait_until(lambda: count_ready(server) == 2, 90)
+        put_model(models, "second", "2.0.0")  # put there, and not loaded
+        children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+        os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
+        wait_until(lambda: "its workers must agree" in server.log.read_text(), 60)
+        assert versions(server, "second") == {"1.0.0"}
+        put_model(models, "second")
+        wait_until(lambda: count_ready(server) == 3, 90)
+        assert versions(server, "second") == {"1.0.0"}
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with service(tmp_path_factory.mktemp("one"), api_keys="client") as (running, models):
