@@ -186,14 +186,22 @@ class HeadTooLarge(Problem):
 
 
 class Unauthorized(Problem):
-    """The request carries no key that opens the service. `given` says whether it carries any."""
+    """The request carries no key that opens the service, or none for what it asks.
+
+    Parameters
+    ----------
+    given
+        Whether it carries any key.
+    use
+        What the right keys do.
+    """
 
     status = 401
     kind = "unauthorized"
     title = "Unauthorized"
 
-    def __init__(self, given: bool) -> None:
-        found = "the key is none of those that open this service" if given else "this service asks for a key"
+    def __init__(self, given: bool, use: str = "open this service") -> None:
+        found = f"the key is none of those that {use}" if given else "this service asks for a key"
         error = ', error="invalid_token"' if given else ""
         super().__init__(
             f"{found}; send it as 'Authorization: Bearer KEY' or as 'X-API-Key: KEY'",

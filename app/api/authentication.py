@@ -140,7 +140,7 @@ def check_admin(keys: ApiKeys, header: Callable[[str], str | None]) -> None:
         raise Forbidden("models cannot be loaded and unloaded: CAPSNET_ADMIN_KEYS is not set")
     given = extract_api_key(header)
     if not given or keys.match(given) is None:
-        raise Unauthorized(given=bool(given))
+        raise Unauthorized(given=bool(given), use="may load and unload models (CAPSNET_ADMIN_KEYS)")
 
 
 async def _count(limiter: Limiter, client: bytes) -> dict[str, str]:

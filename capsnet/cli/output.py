@@ -159,11 +159,14 @@ def _cell(value: Any) -> Any:
     return value
 
 
+# Fields of a classification that it has where there is something to say: of several objects, and of several images.
+OPTIONAL = ("objects_found", "hint", "note")
+
 CLASSIFY = Layout(
     cells=("file", "class", "length", "distance", "accepted"),
     columns=(
         "file", "label", "length", "accepted", "distance", "threshold", "model", "version",
-        "predictions", "lengths", "poses",
+        "predictions", "lengths", "poses", *OPTIONAL,
     ),
 )  # fmt: skip
 READ = Layout(
@@ -225,6 +228,7 @@ def classify_row(file: str, found: Classification) -> Row:
             "length": best.length,
             **({} if check is None else vars(check)),
             **{name: found.answer[name] for name in ("model", "version", "predictions", "lengths", "poses")},
+            **{name: found.answer[name] for name in OPTIONAL if name in found.answer},
         },
         record={"file": file, **found.answer},
     )

@@ -27,7 +27,8 @@ class PathPrefixMiddleware:
             return
         rest = path[len(self._prefix) :]
         if not rest:  # the page's links are relative to its folder
-            await RedirectResponse(f"{self._prefix}/")(scope, receive, send)
+            query = scope["query_string"].decode("ascii")
+            await RedirectResponse(f"{self._prefix}/{query and '?'}{query}")(scope, receive, send)
             return
         if rest.startswith("/"):
             scope = {**scope, "path": rest, "raw_path": scope.get("raw_path", b"").removeprefix(self._raw)}

@@ -288,6 +288,7 @@ def test_a_path_that_a_proxy_keeps_opens_and_hides_the_same_routes(tiny_models: 
 
     known = ["/digits/health/live", "/digits/models", "/digits/metrics", "/digits", "/health/live"]
     assert asyncio.run(ask(*known)) == [(200, ""), (401, ""), (200, ""), (307, "/digits/"), (200, "")]
+    assert asyncio.run(ask("/digits?lang=de&model=a%20b")) == [(307, "/digits/?lang=de&model=a%20b")]
     # What only looks like it: the rest of a longer name, the path twice, and one with dots.
     others = [
         "/digitsx/health/live",

@@ -66,6 +66,15 @@ def test_json_lines_and_csv_hold_everything(server: Server, folder: Path) -> Non
             assert len(json.loads(row["poses"])) == len(json.loads(row["lengths"])) == 10
 
 
+def test_csv_says_that_an_image_shows_several_objects(server: Server) -> None:
+    images = [str(ROOT / "docs" / "images" / name) for name in ("number.png", "seven.png")]
+    out, _ = capsnet("classify", *images, "--format", "csv", server=server.url)
+    several, one = csv.DictReader(io.StringIO(out))
+    assert several["objects_found"] == "3"
+    assert "/read" in several["hint"]
+    assert (one["objects_found"], one["hint"], one["note"]) == ("", "", "")
+
+
 def test_an_image_from_standard_input_and_a_quoted_pattern(
     server: Server, folder: Path, seven: bytes
 ) -> None:

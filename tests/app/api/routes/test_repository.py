@@ -195,6 +195,8 @@ def test_changes_need_a_key_of_their_own(server: Server) -> None:
         refused = change(server, "mnist", "load", key)
         assert refused.status_code == 401
         assert set(refused.json()) == {"error"}
+        use = "open this service" if key.get("x-api-key") == "wrong" else "may load and unload models"
+        assert f"the key is none of those that {use}" in refused.json()["error"]
     assert httpx.get(f"{server.url}/models", headers=KEY).status_code == 200  # it opens the rest as well
 
 
