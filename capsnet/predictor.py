@@ -595,8 +595,16 @@ def _find(model: str | os.PathLike[str]) -> Path:
 
 
 def _models_in(folder: Path) -> dict[str, Path]:
-    """Return the folders of the models in a folder, by their names."""
-    return {card.parent.name: card.parent for card in sorted(folder.glob(f"*/{CARD_FILE}"))}
+    """Return the folders of the models in a folder by the names on their cards, as the service names them."""
+    return {_name_of(card.parent): card.parent for card in sorted(folder.glob(f"*/{CARD_FILE}"))}
+
+
+def _name_of(folder: Path) -> str:
+    """Return the name of a model; that of its folder where its card cannot be read, which the next step says."""
+    try:
+        return ModelCard.load(folder).name
+    except CardError:
+        return folder.name
 
 
 def _checked_folder(folder: Path) -> Path:
@@ -605,7 +613,7 @@ def _checked_folder(folder: Path) -> Path:
         return folder
     if names := _models_in(folder):
         raise _unknown_model(
-            f"{folder} holds the models {', '.join(names)}; name one: '{folder / next(iter(names))}'"
+            f"{folder} holds the models {', '.join(names)}; name one: '{next(iter(names.values()))}'"
         )
     if not folder.exists():
         raise _unknown_model(f"{folder}: there is no such folder")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ..errors import SettingsError
 from ..observability.metrics import FOLDER_VARIABLE
 from ..settings import Rate, Settings
 
@@ -124,11 +125,15 @@ def load_limiter(settings: Settings) -> Limiter | None:
     Raises
     ------
     SettingsError
-        If Redis is named and the packages for it are missing, or the URL is none.
+        If Redis is named and no rate, the packages for it are missing, or the URL is none.
     SharedFolderError
         As `SharedBuckets` raises it.
     """
     if settings.rate_limit is None:
+        if settings.rate_limit_url is not None:
+            raise SettingsError(
+                "CAPSNET_RATE_LIMIT_URL counts for CAPSNET_RATE_LIMIT, which is not set; set both"
+            )
         return None
     folder = os.environ.get(FOLDER_VARIABLE)
     buckets: BucketStore | None = None

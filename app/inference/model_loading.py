@@ -203,6 +203,7 @@ class Repository:
                 try:
                     await self._catch_up(shared)
                 except Exception:
+                    shared.look_again()
                     log.exception("changes of the models could not be followed")
             await asyncio.sleep(POLL_S)
 

@@ -70,6 +70,10 @@ class SharedChanges:
         is_new, self._seen = now != self._seen, now
         return is_new
 
+    def look_again(self) -> None:
+        """Take the last change as new once more: it could not be made."""
+        self._seen = None
+
     def add(self, name: str, change: Change) -> int:
         """Record a change of one model, and return its number."""
         return self._write(lambda known: known.models.update({name: (known.number, change)}))

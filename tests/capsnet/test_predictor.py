@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -252,6 +253,20 @@ def test_a_model_is_found_by_name_or_path(tiny_models: Path, monkeypatch: pytest
     assert load("pair").classes == ("cat", "2", "dog")
     monkeypatch.setenv("CAPSNET_MODELS", str(tiny_models / "pair"))
     assert load("pair").card.objects == 2
+
+
+def test_a_model_has_the_name_on_its_card_and_not_that_of_its_folder(
+    tiny_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_models / "pair", tmp_path / "pair-of-monday")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "card.json").write_text("{")
+    monkeypatch.setenv("CAPSNET_MODELS", str(tmp_path))
+    assert load("pair").card.objects == 2
+    with pytest.raises(CapsnetError, match="there are: broken, pair"):
+        load("pair-of-monday")
+    with pytest.raises(CardError, match=r"card\.json"):
+        load("broken")
 
 
 class Tags(HTMLParser):

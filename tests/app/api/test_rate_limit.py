@@ -241,6 +241,12 @@ def test_a_service_whose_redis_is_gone_counts_by_itself(
     assert "word" not in log
 
 
+def test_a_url_without_a_rate_is_refused() -> None:
+    tried = run_app(rate_limit_url="redis://127.0.0.1:1/0")
+    assert tried.returncode == 1
+    assert "CAPSNET_RATE_LIMIT_URL counts for CAPSNET_RATE_LIMIT, which is not set" in tried.stderr
+
+
 def test_a_url_that_is_none_is_refused_without_being_repeated() -> None:
     tried = run_app(rate_limit="1/hour", rate_limit_url="memcached://:secret@host")
     assert tried.returncode == 1
