@@ -104,4 +104,10 @@ def _classify(send: Send, options: Mapping[str, Any], files: Sequence[bytes]) ->
             half = len(files) // 2
             return _classify(send, options, files[:half]) + _classify(send, options, files[half:])
         return [error] * len(files)
-    return outcomes
+    # One image may find no memory free to decode it, where the others did.
+    return [
+        _classify(send, options, [file])[0]
+        if isinstance(outcome, CapsnetError) and outcome.is_transient
+        else outcome
+        for file, outcome in zip(files, outcomes, strict=True)
+    ]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -54,6 +55,21 @@ def test_the_asynchronous_client_has_the_same_patience() -> None:
     with scripted(LIMITED, CLOSED, READY) as server:
         assert asyncio.run(ask(server.url))
     assert len(server.requests) == 3
+
+
+def test_an_image_of_a_batch_that_finds_no_memory_is_sent_again(seven: bytes) -> None:
+    answer = {
+        "model": "mnist",
+        "version": "1",
+        "predictions": [{"index": 0, "label": "a", "length": 0.9}],
+        "lengths": [0.9],
+        "poses": [[0.9, 0.0]],
+    }
+    batch = Reply(200, json.dumps([answer, json.loads(FULL.body)]).encode())
+    single = Reply(200, json.dumps(answer | {"version": "2"}).encode())
+    with scripted(batch, single) as server, Client(server.url) as client:
+        found = list(client.classify_many([seven, seven]))
+    assert [each.version for each in found if not isinstance(each, CapsnetError)] == ["1", "2"]
 
 
 def test_a_service_that_is_really_full(tiny_models: Path, tmp_path: Path, seven: bytes) -> None:
