@@ -24,6 +24,7 @@ def test_the_models_are_described_and_can_be_chosen(playground: Page, server: Se
     expect(dialog).to_contain_text("Tells 3 classes apart in images of")
     mnist.get_by_text("The whole card").click()
     expect(mnist).to_contain_text(card["export_id"])
+    expect(mnist).not_to_contain_text("[object")
     assert violations(playground) == []
     dialog.get_by_role("button", name="Use it: pair").click()
     expect(dialog).to_be_hidden()

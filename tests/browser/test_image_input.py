@@ -155,6 +155,26 @@ def test_the_camera_gives_an_image_and_is_let_go(playground: Page) -> None:
     assert (board[..., 1] - board[..., 0]).max() > 10  # the greenish paper lies on it
 
 
+def test_two_taps_open_one_camera(playground: Page) -> None:
+    playground.evaluate(
+        """() => {
+          window.streams = [];
+          const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+          navigator.mediaDevices.getUserMedia = async (...what) => {
+            const stream = await ask(...what);
+            window.streams.push(stream);
+            return stream;
+          };
+          for (let tap = 0; tap < 2; tap++) document.getElementById("camera").click();
+        }"""
+    )
+    expect(playground.get_by_role("dialog", name="Camera")).to_be_visible()
+    playground.get_by_role("button", name="Cancel").click()
+    states = "() => window.streams.flatMap((stream) => stream.getTracks()).map((track) => track.readyState)"
+    eventually(playground, lambda: playground.evaluate(states) == ["ended"])
+    expect(playground.locator("#notice")).to_be_hidden()
+
+
 def test_a_sample_shows_what_the_network_does_not_know(playground: Page) -> None:
     sample(playground, "Bag").click()
     expect(playground.locator("#prediction-words")).to_have_text("Not like anything I was trained on.")

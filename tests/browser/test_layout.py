@@ -173,6 +173,21 @@ def test_a_drawing_without_an_answer_goes_along_to_another_language(page: Page, 
     expect(prediction(page)).to_have_text("0")
 
 
+def test_a_drawing_goes_along_to_the_projector_and_back(page: Page, server: Server) -> None:
+    page.goto(f"{server.url}/?lang=de")
+    expect(prediction(page)).to_have_text("7")
+    sample(page, "4").click()
+    expect(prediction(page)).to_have_text("4")
+    page.locator("#present-link").click()
+    expect(page.locator("#present-bar")).to_be_visible()
+    expect(page.locator("#clear")).to_have_text("Leeren")
+    expect(prediction(page)).to_have_text("4")
+    page.keyboard.press("Escape")
+    expect(page.locator("#present-bar")).to_be_hidden()
+    expect(page.locator("#clear")).to_have_text("Leeren")
+    expect(prediction(page)).to_have_text("4")
+
+
 def test_keys_step_through_the_sections_for_a_class(page: Page, server: Server) -> None:
     page.set_viewport_size({"width": 1280, "height": 720})
     page.goto(f"{server.url}/?present")

@@ -53,6 +53,18 @@ def test_what_is_loaded_later_comes_when_the_server_is_back(page: Page, server: 
     expect(page.get_by_role("button", name="Code", exact=True)).to_be_enabled()
 
 
+def test_a_model_whose_samples_do_not_come_is_waited_for(playground: Page) -> None:
+    away = "**/samples/*.png"
+    playground.route(away, lambda route: route.abort())
+    playground.get_by_label("Model").select_option("pair")
+    expect(playground.locator("#notice-text")).to_contain_text("The server does not answer.")
+    expect(prediction(playground)).to_have_text("7")  # what was known stays
+    playground.unroute(away)
+    expect(playground.locator("#give-words")).to_have_text("Draw two digits, overlaid")
+    expect(playground.locator("#samples button").first).to_be_visible()
+    expect(playground.locator("#notice")).to_be_hidden()
+
+
 def test_a_server_that_is_slow_is_waited_for(page: Page, models: Path, tmp_path: Path) -> None:
     with serving(tmp_path / "log", models=models) as server:
         page.goto(server.url)
@@ -176,7 +188,7 @@ def test_a_key_that_is_given_late_leaves_the_page_as_it_is(playground: Page) -> 
     draw(playground, ZERO)
     playground.route("**/classify?*", ask_for_key)
     draw(playground, ONE)
-    playground.get_by_label("API key").fill("a key")
+    playground.get_by_label("API key").fill("a-key")
     with playground.expect_response(lambda response: "/classify" in response.url and response.ok):
         playground.get_by_role("button", name="Use it").click()
     expect(playground.locator("#capsules tr.found")).to_have_count(2)
@@ -216,9 +228,14 @@ def test_a_server_that_asks_for_a_key_is_given_one(page: Page, models: Path, tmp
         page.goto(server.url)
         field = page.get_by_label("API key")
         expect(page.locator("#notice-text")).to_have_text("This server asks for an API key.")
-        field.fill("wrong")
-        field.press("Enter")
-        expect(page.locator("#notice-text")).to_have_text("The server does not take this key.")
+        for wrong in (
+            "wrong",
+            "open\u2011sesame\u2011open\u2011sesame",
+        ):  # the second as a text program writes it
+            field.fill(wrong)
+            field.press("Enter")
+            expect(page.locator("#notice-text")).to_have_text("The server does not take this key.")
+            expect(field).to_have_value("")
         field.fill("open-sesame-open-sesame")
         page.get_by_role("button", name="Use it").click()
         expect(prediction(page)).to_have_text("7")
@@ -231,3 +248,8 @@ def test_a_server_that_asks_for_a_key_is_given_one(page: Page, models: Path, tmp
         other = page.context.new_page()
         other.goto(server.url)
         expect(other.locator("#notice-text")).to_have_text("This server asks for an API key.")
+        other.evaluate(
+            "location.hash = 'key=open-sesame-open-sesame'"
+        )  # the address of a class, in the same tab
+        expect(prediction(other)).to_have_text("7")
+        expect(other).to_have_url(f"{server.url}/")

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.app.server_process import Server, serving
-from tests.browser.support import TIMEOUT_S, eventually, pixels
+from tests.browser.support import TIMEOUT_S, eventually, pixels, prediction, sample
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,7 +23,7 @@ CIRCLES = """circles => circles.map((circle) => {
 def routed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with a model whose capsules have a place, beside the usual one."""
     folder = tmp_path_factory.mktemp("models")
-    for name in ("mnist", "mnist-shared"):
+    for name in ("mnist", "mnist-capsnet", "mnist-shared"):
         shutil.copytree(ROOT / "artifacts" / name, folder / name)
     with serving(tmp_path_factory.mktemp("server") / "log", models=folder) as running:
         yield running
@@ -71,6 +71,19 @@ def test_nothing_moves_by_itself_for_those_who_want_less_motion(page: Page, rout
     page.keyboard.press("ArrowRight")
     expect(page.locator("#votes-now")).to_have_text("iteration 2 of 5")
     assert circles(page) != first  # at once, without a transition
+
+
+def test_the_votes_are_those_of_the_model_that_was_chosen_out_of_sight(page: Page, routed: Server) -> None:
+    opened(page, routed)
+    expect(page.locator("#votes-now")).to_contain_text("of 5")
+    page.evaluate("scrollTo(0, 0)")
+    sample(page, "4").click()
+    page.get_by_label("Model").select_option("mnist-capsnet")
+    expect(page.locator("#capsules")).to_contain_text("4")
+    expect(prediction(page)).to_have_text("4")  # the sample stays, too
+    page.locator("#votes-section").scroll_into_view_if_needed()
+    expect(page.locator("#votes-now")).to_contain_text("of 3")
+    assert len(circles(page)) == 36
 
 
 def test_other_digits_and_models_without_places(page: Page, routed: Server, server: Server) -> None:

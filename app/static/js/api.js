@@ -43,15 +43,16 @@ export function setKey(value) {
 
 export const hasKey = () => key !== "";
 
-/** Take a key that the address brings, as that of a class does (`#key=…`), and take it out of the address. */
+/** Take a key that the address brings, as that of a class does (`#key=…`), out of the address; tell whether it did. */
 export function takeKeyFromAddress() {
   const parts = new URLSearchParams(location.hash.slice(1));
   const brought = parts.get("key");
-  if (!brought) return;
+  if (!brought) return false;
   setKey(brought);
   parts.delete("key");
   const rest = String(parts) ? `#${parts}` : "";
   history.replaceState(history.state, "", `${location.pathname}${location.search}${rest}`);
+  return true;
 }
 
 takeKeyFromAddress();
@@ -99,6 +100,8 @@ function post(path, image, query, signal, progress) {
 
 async function ask(path, { query, progress, headers = {}, ...options }, read = (response) => response.json()) {
   const credentials = key ? { Authorization: `Bearer ${key}` } : {};
+  // Such as a hyphen that a text program put there: no header holds it, and no key has it.
+  if (/[^!-~]/.test(key)) throw new Refusal(401, { kind: "unauthorized", detail: "a key has visible signs of ASCII alone" });
   try {
     const send = progress && options.body.size >= LARGE_BYTES ? upload : fetch;
     const response = await send(address(path, query), { ...options, headers: { ...headers, ...credentials } }, progress);

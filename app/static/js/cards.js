@@ -64,7 +64,7 @@ function mainFacts(card) {
   const isKnown = Object.hasOwn(ARCHITECTURES, architecture);
   const facts = { "models.architecture": isKnown ? text(ARCHITECTURES[architecture]) : architecture };
   if (metrics) {
-    const share = figure(100 * metrics.error, 2);
+    const share = figure(100 * (metrics.exact_match_error ?? metrics.error), 2); // of images, not of their digits
     facts["models.error"] = text("models.error.of", { share, images: number(metrics.images), dataset: metrics.dataset });
   }
   facts["models.size"] = text("models.size.of", sizes(card));
@@ -93,10 +93,12 @@ function allFacts(card) {
 
 function flatten(name, value, facts) {
   if (value === null || value === undefined) return;
-  if (typeof value === "object" && !Array.isArray(value)) {
+  if (typeof value === "object" && !isPlainList(value)) {
     for (const [part, inner] of Object.entries(value)) flatten(`${name}.${part}`, inner, facts);
   } else facts[name] = plain(value);
 }
+
+const isPlainList = (value) => Array.isArray(value) && value.every((each) => Object(each) !== each);
 
 const plain = (value) => (Array.isArray(value) ? value.join(", ") : typeof value === "number" ? number(value) : String(value));
 
@@ -106,4 +108,5 @@ const pairs = (facts) =>
     return make("div", {}, term, make("dd", { textContent: value }));
   });
 
-const number = (value) => (typeof value === "number" ? value.toLocaleString(language) : value);
+const number = (value) =>
+  typeof value === "number" ? value.toLocaleString(language, { maximumFractionDigits: 6 }) : value;

@@ -26,9 +26,12 @@ export function offerClassroom() {
   });
 }
 
-function show() {
+async function show() {
+  found = (await classroom().catch(() => null)) ?? found; // the service may have another key by now
   const { url, qr } = found;
+  if (!url) return void (byId("class").hidden = true);
   byId("class-code").hidden = !qr;
+  URL.revokeObjectURL(byId("class-code").src);
   if (qr) byId("class-code").src = URL.createObjectURL(new Blob([qr], { type: "image/svg+xml" }));
   say(byId("class-address"), url);
   byId("class-address").href = url;

@@ -4,7 +4,7 @@ import { Board } from "./board.js";
 import { byId, say } from "./dom.js";
 import { dismiss, mention } from "./status-banner.js";
 import { NOTHING, SOON_MS, askAbout, looking, store, values } from "./session.js";
-import { isLarge, shrink } from "./shrink.js";
+import { isLarge, shown, shrink } from "./shrink.js";
 import { Timeline } from "./timeline.js";
 import { text } from "./texts.js";
 
@@ -88,7 +88,8 @@ async function takeFile(blob, { asSeen = false, then = {}, isWanted = () => true
   if (!readable) return mention(text("board.unreadable", { name: nameOf(blob) }));
   const sent = bitmap && !asSeen && isLarge(bitmap) ? await shrunk(blob, bitmap) : blob;
   if (!isNewest()) return undefined;
-  const asked = takeImage({ blob: sent, bitmap, asSeen, origin: { file: true } }, then);
+  const laid = bitmap && !asSeen ? shown(bitmap) : bitmap;
+  const asked = takeImage({ blob: sent, bitmap: laid, asSeen, origin: { file: true } }, then);
   if (!bitmap) describeBoard(text("board.unseen", { name: nameOf(blob) }));
   return asked;
 }

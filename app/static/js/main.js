@@ -1,6 +1,6 @@
 /** The page put together: what a person does becomes a question, and every answer is shown. */
 
-import { listModels, takeKeyFromAddress } from "./api.js";
+import { Gone, listModels, takeKeyFromAddress } from "./api.js";
 import { hasCapsules } from "./beside.js";
 import { CapsuleTable } from "./capsules.js";
 import { byId, make, say } from "./dom.js";
@@ -11,7 +11,7 @@ import { LatestRequest } from "./latest-request.js";
 import { mention, reporter, whenKeyIsGiven } from "./status-banner.js";
 import { blank, colourOf, paint } from "./images.js";
 import { showProgress } from "./progress.js";
-import { markSample, samplesFor, showSamples } from "./samples.js";
+import { markSample, namesIn, samplesFor, showSamples } from "./samples.js";
 import { NOTHING, choose, given, looking, move, moving, poseNow, store, values } from "./session.js";
 import { showReading } from "./reading.js";
 import { present, welcome } from "./present.js";
@@ -21,7 +21,7 @@ import { keepSheet } from "./sweep-controller.js";
 import { Sliders } from "./sliders.js";
 import { listenForFiles, offerCamera } from "./sources.js";
 import { listed, text } from "./texts.js";
-import { confirm, copy, keepStateInLanguages, offerThemes, showTexts } from "./tools.js";
+import { confirm, copy, keepStateInLinks, offerThemes, showTexts } from "./tools.js";
 import { keepTurning } from "./turn.js";
 import { showPrediction } from "./prediction-view.js";
 import { keepVotes } from "./votes.js";
@@ -88,7 +88,7 @@ function describeModel(card) {
 }
 
 /** Whether a sample shows what is no class of a model; samples of pairs are named "2 and 7". */
-const isStrange = ({ classes }, name) => !classes.includes(name) && !name.split(" and ").every((each) => classes.includes(each));
+const isStrange = ({ classes }, name) => !classes.includes(name) && !namesIn(name).every((each) => classes.includes(each));
 
 /** What to give to a model, in a few words: they follow the way it reads images, and its classes. */
 function invitation({ classes, input, objects }) {
@@ -129,17 +129,25 @@ function stateNow() {
 let turns = 0; // to a model; of two that overlap the later one holds, whichever samples come first
 
 /** Turn to a model, and to the image that a link says, or else to the one that was there. */
-async function useModel(name, state = {}) {
+async function useModel(model, state = {}) {
   const turn = ++turns;
-  const card = values.models.find((each) => each.name === name);
-  byId("model").value = name;
-  const samples = await samplesFor(card).catch(() => []); // the page is of use without them
+  const card = values.models.find((each) => each.name === model);
+  byId("model").value = model;
+  const samples = await samplesFor(card).catch((error) => {
+    if (error instanceof Gone || error.passes) throw error; // it is tried again
+    return []; // the page is of use without them
+  });
   if (turn !== turns) return;
   for (const latest of [looking, moving]) latest.cancel();
   const before = values.image;
+  const name = values.samples[before?.origin.sample]?.name;
+  const kept = samples.findIndex((each) => each.name === name);
   store.set({ ...NOTHING, card, samples });
-  begin(state, before);
+  begin({ ...state, sample: state.sample ?? (kept < 0 ? null : kept) }, before);
 }
+
+/** Turn to a model, and try again where the server does not answer. */
+const turnTo = (name, state) => loading.now(() => useModel(name, state));
 
 // -------------------------------------------------------------------------------------------------------------- wiring
 
@@ -153,22 +161,23 @@ async function share() {
 
 offerThemes();
 welcome();
-present();
-keepStateInLanguages(() => (values.card ? toFragment(values) : null));
+keepStateInLinks(() => (values.card ? toFragment(values) : location.hash));
 listenToBoard();
 keepSheet(sheet);
 keepTurning();
 keepVotes();
+present(); // behind what hides sections
 byId("reset").addEventListener("click", () => move(null));
 byId("chosen").addEventListener("change", ({ target }) => choose(Number(target.value)));
-byId("model").addEventListener("change", ({ target }) => useModel(target.value));
+byId("model").addEventListener("change", ({ target }) => turnTo(target.value));
 byId("share").addEventListener("click", share);
 listenForFiles(giveFile);
 offerCamera(giveFile);
 whenKeyIsGiven(() => loadModels(stateNow()));
 window.addEventListener("hashchange", () => {
-  takeKeyFromAddress();
+  const brought = takeKeyFromAddress();
   if (location.hash.includes("=")) loadModels(); // not the skip link's, which says only where to go
+  else if (brought) loadModels(stateNow());
 });
 showProgress();
 keepForReload();
@@ -180,7 +189,7 @@ const loadRest = async () => {
   if (isWhole) return;
   isWhole = true;
   const rest = await import("./later.js").catch(() => null);
-  if (rest) return void rest.begin((name, image) => useModel(name, { image }));
+  if (rest) return void rest.begin((name, image) => turnTo(name, { image }));
   isWhole = false; // the server was away
   setTimeout(loadRest, LATER_MS);
 };

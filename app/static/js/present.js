@@ -1,7 +1,8 @@
 /** `?present`: large type for a projector, one section at a time; and smaller opening words for those who were here before. */
 
 import { byId, say } from "./dom.js";
-import { store } from "./session.js";
+import { store, values } from "./session.js";
+import { toFragment } from "./share.js";
 import { text } from "./texts.js";
 
 const VISITED = "capsnet-visited";
@@ -55,5 +56,5 @@ export function present() {
 function leave() {
   const query = new URLSearchParams(location.search);
   query.delete("present");
-  location.search = query;
+  location.href = `?${query}${values.card ? toFragment(values) : location.hash}`;
 }

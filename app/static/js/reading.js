@@ -29,6 +29,8 @@ function show({ text, digits }, bitmap) {
   canvas.width = Math.round(bitmap.width * scale);
   canvas.height = Math.round(bitmap.height * scale);
   const pen = canvas.getContext("2d");
+  pen.fillStyle = "#808080"; // seen where the image has no ground
+  pen.fillRect(0, 0, canvas.width, canvas.height);
   pen.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   pen.lineWidth = 2;
   for (const { box, label, certain } of digits) {

@@ -1,12 +1,12 @@
 /** A strip of small images to begin with: one for each data set, read from one file. */
 
-import { samplesOf } from "./api.js";
+import { Gone, Refusal, samplesOf } from "./api.js";
 import { byId, make } from "./dom.js";
-import { text } from "./texts.js";
+import { listed, text } from "./texts.js";
 
 const STRIPS = new URL("../samples/", import.meta.url);
 
-const fetchIndex = async () => (await fetch(new URL("index.json", STRIPS))).json();
+const fetchIndex = async () => (await fetchFile("index.json")).json();
 
 const early = fetchIndex().catch(() => null); // on its way while the models are asked for
 let strips = null;
@@ -17,7 +17,16 @@ export async function samplesFor(card) {
   strips ??= (await early) ?? (await fetchIndex());
   const strip = strips[stripOf(card)];
   if (!strip) return [];
-  return cutAll(await (await fetch(new URL(strip.file, STRIPS))).blob(), strip);
+  return cutAll(await (await fetchFile(strip.file)).blob(), strip);
+}
+
+/** A file of the strips; raises the errors of a question to the service, which may be asked again. */
+async function fetchFile(name) {
+  const response = await fetch(new URL(name, STRIPS)).catch((error) => {
+    throw new Gone(error.message);
+  });
+  if (!response.ok) throw new Refusal(response.status, { kind: "", detail: name });
+  return response;
 }
 
 async function cutAll(blob, strip) {
@@ -38,13 +47,19 @@ async function cut(whole, { width, height }, name, place) {
   return { name, blob: await canvas.convertToBlob({ type: "image/png" }), bitmap: await createImageBitmap(canvas) };
 }
 
+/** The name of a sample in the page's language; those of pairs are "2 and 7". */
+export const spoken = (name) => listed(namesIn(name));
+
+export const namesIn = (name) => name.split(" and ");
+
 /** Show the samples; `pick(number)` is called for the one that is pressed. */
 export function showSamples(samples, pick) {
   const buttons = samples.map(({ name, bitmap }, number) => {
     const canvas = make("canvas", { className: "pixels", width: bitmap.width, height: bitmap.height });
     canvas.getContext("2d").drawImage(bitmap, 0, 0);
-    const label = text("samples.sample", { name });
-    const button = make("button", { type: "button", title: name, attributes: { "aria-label": label } }, canvas);
+    const title = spoken(name);
+    const label = text("samples.sample", { name: title });
+    const button = make("button", { type: "button", title, attributes: { "aria-label": label } }, canvas);
     button.addEventListener("click", () => pick(number));
     return button;
   });

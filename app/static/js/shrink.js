@@ -1,6 +1,7 @@
 /** Photographs made small before they go up: no network here takes more than a few hundred pixels of one. */
 
 const LONGEST_PIXELS = 1600; // pixels of the longer side
+const SHOWN_PIXELS = 784; // the same of what lies on the board, twice the board's
 const QUALITY = 0.9; // of JPEG
 
 export const isLarge = ({ width, height }) => Math.max(width, height) > LONGEST_PIXELS;
@@ -20,6 +21,19 @@ export async function shrink(blob, bitmap) {
   const type = blob.type !== "image/jpeg" && isTransparent(context, canvas) ? "image/png" : "image/jpeg";
   const small = await canvas.convertToBlob({ type, quality: QUALITY });
   return new File([small], blob.name ?? "photo", { type });
+}
+
+/** A bitmap as large as the board shows it; a larger one is closed: a hundred that wait to be undone fill a telephone. */
+export function shown(bitmap) {
+  const scale = SHOWN_PIXELS / Math.max(bitmap.width, bitmap.height);
+  if (scale >= 1) return bitmap;
+  const [width, height] = [bitmap.width, bitmap.height].map((edge) => Math.max(1, Math.round(edge * scale)));
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d");
+  context.imageSmoothingQuality = "high";
+  context.drawImage(bitmap, 0, 0, width, height);
+  bitmap.close();
+  return canvas.transferToImageBitmap();
 }
 
 function isTransparent(context, { width, height }) {

@@ -45,15 +45,22 @@ export function offerCamera(take) {
   });
 }
 
+let opening = false; // two taps open one camera
+
 async function open(dialog, finder) {
+  if (opening || dialog.open) return;
+  opening = true;
   try {
     const video = { facingMode: "environment", width: { ideal: 1280 } };
     finder.srcObject = await navigator.mediaDevices.getUserMedia({ video });
     dialog.showModal();
     await finder.play();
   } catch (error) {
+    if (error.name === "AbortError" && !dialog.open) return; // closed before the first image
     dialog.close();
     mention(text("camera.refused", { reason: error.message }));
+  } finally {
+    opening = false;
   }
 }
 

@@ -4,6 +4,7 @@ import { hasCapsules } from "./beside.js";
 import { byId, say } from "./dom.js";
 import { directionsOf } from "./handles.js";
 import { giveSample, giveStrokes } from "./input.js";
+import { namesIn, spoken } from "./samples.js";
 import { choose, move, store, values } from "./session.js";
 import { text } from "./texts.js";
 
@@ -12,7 +13,7 @@ const TICKS = 30; // of a movement there and back
 
 // What each step does, and where its result is to be seen.
 const STEPS = [
-  { words: "steps.length", place: "#capsules", act: () => giveSample(preferred()) },
+  { words: "steps.length", place: "#capsules", act: () => values.samples.length && giveSample(preferred()) },
   { words: "steps.others", place: "#capsules", act: () => choose(second()) },
   { words: "steps.pose", place: ".move", act: movePose },
   { words: "steps.decoder", place: ".move", act: () => move(values.seen.poses[values.chosen].map(() => 0)) },
@@ -60,7 +61,8 @@ async function go(step) {
   at = step;
   const { words, place, act } = STEPS[step];
   say(byId("steps-count"), text("steps.count", { step: step + 1, steps: STEPS.length }));
-  say(byId("steps-text"), text(words, { name: nameOfKnown() }));
+  const isPair = step === 0 && values.card.objects > 1;
+  say(byId("steps-text"), text(isPair ? "steps.length.several" : words, { name: spoken(nameOfKnown()) }));
   say(byId("steps-next"), text(step + 1 < STEPS.length ? "steps.next" : "steps.done"));
   byId("steps-back").disabled = step === 0;
   document.querySelector(place).scrollIntoView({ block: "center", behavior: isCalm() ? "auto" : "smooth" });
@@ -78,7 +80,7 @@ function isAnswered(step) {
   });
 }
 
-const isClass = (name) => values.card.classes.includes(name) || name.split(" and ").every((each) => values.card.classes.includes(each));
+const isClass = (name) => [[name], namesIn(name)].some((names) => names.every((each) => values.card.classes.includes(each)));
 
 /** The number of the sample to begin with: a 7 if there is one. */
 function preferred() {
@@ -104,10 +106,12 @@ function sway(slider, from, to) {
   };
   if (isCalm()) return void set(1);
   let tick = 0;
-  moving = setInterval(() => {
+  clearInterval(moving);
+  const own = setInterval(() => {
     set(Math.sin((Math.PI * ++tick) / TICKS));
-    if (tick >= TICKS) clearInterval(moving);
+    if (tick >= TICKS) clearInterval(own);
   }, TICK_MS);
+  moving = own;
 }
 
 function movePose() {

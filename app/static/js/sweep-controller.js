@@ -17,9 +17,9 @@ export function keepSheet(sheet) {
   const latest = new LatestRequest(reporter("sheet", { refused }));
   const refresh = () => {
     clearTimeout(due);
+    latest.cancel(); // an answer of before must not fill what is empty
     const { card, image, seen, chosen } = values;
     if (!seen) {
-      latest.cancel();
       sheet.empty(image ? "" : text("sheet.empty")); // of an image without an answer the notice says why
     } else if (inSight) {
       sheet.expect();
@@ -28,7 +28,8 @@ export function keepSheet(sheet) {
     }
   };
   store.on(["seen", "chosen"], refresh);
-  const watch = ([{ isIntersecting }]) => {
+  const watch = (entries) => {
+    const { isIntersecting } = entries.at(-1);
     const entered = isIntersecting && !inSight;
     inSight = isIntersecting;
     if (entered) refresh();

@@ -29,17 +29,20 @@ function wear(theme) {
   byId("theme").setAttribute("aria-label", label);
 }
 
-/** Take the image along to another language: `fragment()` is that of the state, or null where there is none. */
-export function keepStateInLanguages(fragment) {
+/** Take the image along to another language and to the projector's view: `fragment()` is that of the state. */
+export function keepStateInLinks(fragment) {
   byId("languages").addEventListener("click", ({ target }) => {
-    if (target.lang) target.href = `?${withLanguage(target.lang)}${fragment() ?? location.hash}`;
+    if (target.lang) target.href = `?${queryWith("lang", target.lang)}${fragment()}`;
+  });
+  byId("present-link").addEventListener("click", ({ target }) => {
+    target.href = `?${queryWith("present", "")}${fragment()}`;
   });
   byId("languages").querySelector(`[lang="${language}"]`)?.setAttribute("aria-current", "true");
 }
 
-function withLanguage(lang) {
+function queryWith(name, value) {
   const query = new URLSearchParams(location.search);
-  query.set("lang", lang);
+  query.set(name, value);
   return query;
 }
 

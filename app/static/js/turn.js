@@ -26,9 +26,10 @@ export function keepTurning() {
   const turning = new LatestRequest(reporter("turn", { refused: forget }));
   const refresh = () => {
     clearTimeout(due);
+    turning.cancel(); // an answer of before must not fill what is empty
     forget();
     const { card, image, seen, chosen } = values;
-    if (!seen) return turning.cancel();
+    if (!seen) return;
     offer(card, chosen);
     const asked = asAskedAgain(image, seen);
     if (inSight) due = setTimeout(() => turning.now((signal) => ask(card, asked, chosen, signal)), REST_MS);
@@ -37,7 +38,8 @@ export function keepTurning() {
   choice.addEventListener("change", refresh);
   slider.addEventListener("input", showStep);
   drag();
-  const watch = ([{ isIntersecting }]) => {
+  const watch = (entries) => {
+    const { isIntersecting } = entries.at(-1);
     const entered = isIntersecting && !inSight;
     inSight = isIntersecting;
     if (entered) refresh();

@@ -20,7 +20,7 @@ const choices = [byId("votes-left"), byId("votes-right")];
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 let inSight = false;
 let timer = 0;
-let shown = null; // {name, answers, circles}: the model, and what it says of the two digits
+let shown = null; // {name, digits, answers, circles}: the model, and what it says of the two digits
 
 export function keepVotes() {
   const asking = new LatestRequest(reporter("votes", { refused: forget }));
@@ -39,10 +39,11 @@ export function keepVotes() {
     showIteration();
   });
   play.addEventListener("click", () => (timer ? stop() : run()));
-  const watch = ([{ isIntersecting }]) => {
+  const watch = (entries) => {
+    const { isIntersecting } = entries.at(-1);
     const entered = isIntersecting && !inSight;
     inSight = isIntersecting;
-    if (entered && !shown) refresh();
+    if (entered && shown?.name !== routed()?.name) refresh();
     if (!inSight) stop();
   };
   new IntersectionObserver(watch, { rootMargin: "200px" }).observe(byId("votes-section"));
@@ -71,16 +72,17 @@ function offer() {
 async function ask(card, signal) {
   stop();
   const samples = await samplesFor(card);
-  const bitmaps = choices.map(({ value }) => samples.find(({ name }) => name === value)?.bitmap);
+  const digits = choices.map(({ value }) => value);
+  const bitmaps = digits.map((digit) => samples.find(({ name }) => name === digit)?.bitmap);
   if (!bitmaps.every(Boolean)) return forget();
   const image = await both(bitmaps, card.input);
   const query = { model: card.name, preprocess: "none", method: "votes" };
   const answers = await Promise.all(
-    choices.map(({ value: label }) => api.explain(image.blob, { ...query, label }, signal)),
+    digits.map((label) => api.explain(image.blob, { ...query, label }, signal)),
   );
   signal.throwIfAborted();
   paint(byId("votes-input"), image.bitmap);
-  shown = { name: card.name, answers, circles: circles(answers[0].grid, card.input) };
+  shown = { name: card.name, digits, answers, circles: circles(answers[0].grid, card.input) };
   slider.max = answers[0].iterations.length;
   slider.value = 1;
   slider.disabled = play.disabled = false;
@@ -134,7 +136,7 @@ function showIteration() {
   say(byId("votes-now"), words);
   now.forEach(({ length }, side) => {
     const key = side ? "votes-right-length" : "votes-left-length";
-    say(byId(key), text("votes.length", { name: choices[side].value, length: figure(length, 2) }));
+    say(byId(key), text("votes.length", { name: shown.digits[side], length: figure(length, 2) }));
     byId(key).style.setProperty("--length", length);
   });
 }
