@@ -74,7 +74,8 @@ class CapsnetError(Exception):
     @property
     def concerns_every_image(self) -> bool:
         """Whether every other image would have this error, because the server, model, key or parameter is wrong."""
-        return self.status in CALL_PROBLEMS or self.kind in ("unreachable", "not-the-service")
+        other = self.kind == "not-the-service" and self.status != 413  # a proxy may refuse large images alone
+        return self.status in CALL_PROBLEMS or self.kind == "unreachable" or other
 
     def as_problem(self) -> dict[str, Any]:
         """Return the error as a problem object, like those of the service; fields without a value are left out."""
@@ -122,6 +123,11 @@ class CapsnetError(Exception):
         )
 
 
+def no_image(reason: ValueError) -> CapsnetError:
+    """Return the error of one of many images whose pixels are none."""
+    return CapsnetError(str(reason), kind="not-an-image", title="Not an image")
+
+
 def unreachable(server: str, reason: Exception) -> CapsnetError:
     """Return the error of a request without an answer."""
     return CapsnetError(
@@ -146,6 +152,6 @@ def parse_retry_after(retry_after: str) -> float | None:
         return float(retry_after)
     try:
         date = parsedate_to_datetime(retry_after)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

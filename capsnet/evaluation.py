@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from capsnet.errors import CapsnetError
-from capsnet.image_encoding import Png, printable, walk
+from capsnet.image_encoding import Png, is_skipped, printable, walk
 from capsnet.results import Classification
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def find_labelled(folder: str | os.PathLike[str], classes: Sequence[str]) -> lis
         raise _folder_error(
             f"{printable(root)}: no such folder; it should have one sub-folder for each class"
         )
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and not is_skipped(path.name))
     unknown = [printable(path.name) for path in folders if _nfc(path.name) not in labels]
     if unknown:
         problem = f"the sub-folder {', '.join(unknown)} is no class of the model"

@@ -37,6 +37,12 @@ MAX_FILE_BYTES = 400_000_000
 # Name endings of image files in a folder. A file that is passed by its own path may have any name.
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".dib"}
 
+# What arithmetic may add to floats from 0 to 1.
+ROUNDING = 1e-6
+
+# An image of Pillow is opened by its caller, and only decoded here. The limit is that of image files.
+MAX_PIXELS = 50_000_000
+
 # Modes of Pillow that a PNG file holds as they are.
 PNG_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}
 
@@ -148,12 +154,30 @@ def printable(path: str | Path) -> str:
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """Yield the image files of a folder and its sub-folders, sorted; hidden files and folders are left out."""
-    for where, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    """Yield the image files of a folder and its sub-folders, sorted; hidden files and folders are left out.
+
+    Links are followed, into no folder twice. A folder that cannot be read is yielded itself: reading it gives the
+    reason.
+    """
+    closed: list[Path] = []
+    visited: set[str] = set()
+    for where, folders, files in os.walk(
+        folder, followlinks=True, onerror=lambda error: closed.append(Path(error.filename))
+    ):
+        if (real := os.path.realpath(where)) in visited:
+            folders.clear()
+            continue
+        visited.add(real)
+        folders[:] = sorted(name for name in folders if not is_skipped(name))
         for name in sorted(files):
             if not name.startswith(".") and is_image_file(Path(name)):
                 yield Path(where, name)
+    yield from closed
+
+
+def is_skipped(folder: str) -> bool:
+    """Tell by its name whether a folder holds no images of a person: hidden ones, and those of file managers."""
+    return folder.startswith(".") or folder.casefold() == "__macosx"
 
 
 def is_image_file(path: Path) -> bool:
@@ -225,28 +249,66 @@ def _to_uint8(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     least, greatest = float(array.min()), float(array.max())  # a NaN is both
     if not (np.isfinite(least) and np.isfinite(greatest)):
         raise ValueError("the array holds NaN or infinity; floats must lie between 0 and 1")
-    if least < 0 or greatest > 1:
+    if least < -ROUNDING or greatest > 1 + ROUNDING:
         raise ValueError(
             f"the floats reach from {least:g} to {greatest:g}; they must lie between 0 and 1, "
             "or be given as uint8 from 0 to 255"
         )
-    scaled: np.ndarray[Any, Any] = np.round(array * 255).astype(np.uint8)
+    scaled: np.ndarray[Any, Any] = np.round(array.clip(0, 1) * 255).astype(np.uint8)
     return scaled
 
 
 def _encode_image(image: Any, level: int) -> Png:
-    """Return an image of Pillow, turned as its EXIF data says, as a PNG file; raises ValueError if that cannot be."""
+    """Return an image of Pillow, turned as its EXIF data says, as a PNG file.
+
+    Raises
+    ------
+    CapsnetError
+        With the kind `too-large` or `not-an-image`, if it has too many pixels or its file is damaged.
+    ValueError
+        If it is empty, or its mode or its numbers make no image.
+    """
     from PIL import ImageOps
 
+    width, height = image.size
     if 0 in image.size:
-        raise ValueError("the image of Pillow is empty: {} × {} pixels".format(*image.size))
-    upright = ImageOps.exif_transpose(image)
+        raise ValueError(f"the image of Pillow is empty: {width} × {height} pixels")
+    if width * height > MAX_PIXELS:
+        detail = f"the image of Pillow has {width} × {height} pixels; at most {MAX_PIXELS:,} are read"
+        raise CapsnetError(detail, kind="too-large", title="Too large")
+    try:
+        upright = ImageOps.exif_transpose(image)
+    except OSError as error:
+        detail = f"the image of Pillow cannot be decoded ({error})"
+        raise CapsnetError(detail, kind="not-an-image", title="Not an image") from None
+    if upright.mode == "F":
+        import numpy as np
+
+        return encode(np.asarray(upright), level)
+    if upright.mode.startswith("I") and upright.mode != "I;16":
+        upright = _sixteen_bits(upright)
+    elif upright.mode == "PA":
+        upright = upright.convert("RGBA")
     try:
         return _save_png(upright if upright.mode in PNG_MODES else upright.convert("RGB"), level)
     except ValueError:  # of modes with premultiplied transparency, for one
         raise ValueError(
             f"an image of Pillow in mode {image.mode!r} should be converted to RGB first"
         ) from None
+
+
+def _sixteen_bits(image: Image.Image) -> Image.Image:
+    """Return an image of whole numbers in mode `I;16`; raises ValueError where they take more than 16 bits."""
+    import numpy as np
+    from PIL import Image
+
+    numbers = np.asarray(image)
+    least, greatest = int(numbers.min()), int(numbers.max())
+    if least < 0 or greatest > 65_535:
+        raise ValueError(
+            f"an image of Pillow in mode {image.mode!r} reaches from {least} to {greatest}; 0 to 65535 is read"
+        )
+    return Image.fromarray(numbers.astype(np.uint16))
 
 
 def _save_png(image: Image.Image, level: int) -> Png:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -29,10 +28,18 @@ from numpy.typing import NDArray
 
 from capsnet import directions as pose_directions
 from capsnet import guard, results
-from capsnet.arguments import dimensions, direction_amounts, direction_names, movements, pose_rows, whole
+from capsnet.arguments import (
+    LARGEST,
+    dimensions,
+    direction_amounts,
+    direction_names,
+    movements,
+    pose_rows,
+    whole,
+)
 from capsnet.card import CARD_FILE, CardError, ModelCard
 from capsnet.config import are_digits
-from capsnet.errors import CapsnetError
+from capsnet.errors import CapsnetError, no_image
 from capsnet.explanation import occlusion
 from capsnet.explanation.answer import choose_method, occlusion_fields, votes_fields
 from capsnet.image_encoding import STORED, ImageInput, Png, iterate, read
@@ -262,8 +269,10 @@ class Predictor:
         changes = list(movements(moves, dim, delta).items())
         self._check_dims("dim", [each for each, _ in changes])
         for each, amount in changes:
-            if not math.isfinite(amount):
-                raise _invalid("delta", amount, f"should be a finite number, for dimension {each}")
+            if not abs(amount) <= LARGEST:
+                raise _invalid(
+                    "delta", amount, f"should be from -{LARGEST:g} to {LARGEST:g}, for dimension {each}"
+                )
         seen, index = self._encode_one(image, label, preprocess)
         with _checking_directions():
             moved = perturb(pose_directions.steer(self.card, index, seen.poses[index], along), changes)
@@ -473,6 +482,8 @@ class Predictor:
             if error.kind == "invalid-parameter":
                 raise
             return error
+        except ValueError as error:
+            return no_image(error)
 
     def _encode(self, images: Sequence[Floats]) -> list[Capsules]:
         lengths, poses = self._graphs.encode(np.stack(images))  # (B,J), (B,J,D)
@@ -482,7 +493,8 @@ class Predictor:
         self, image: ImageInput, label: int | str | None, preprocess: str | None
     ) -> tuple[Capsules, int]:
         """Encode an image, and choose the capsule to draw: that of the class `label`, or the longest."""
-        chosen = None if label is None else self._find_class(label)
+        # As text, as it stands in the query of a request: a name counts before an index.
+        chosen = None if label is None else self._find_class(str(label))
         (seen,) = self._encode([self._read(image, preprocess)[0]])
         return seen, rank(seen.lengths, 1)[0] if chosen is None else chosen
 
@@ -649,8 +661,9 @@ def _amounts(by: str, minimum: float | None, maximum: float | None, steps: int) 
 
 def _deltas(minimum: float, maximum: float, steps: int) -> Floats:
     """Return the deltas (steps,) of a sweep; raises CapsnetError."""
-    if not (math.isfinite(minimum) and math.isfinite(maximum) and minimum < maximum):
-        raise _invalid("minimum", minimum, f"should be finite and less than the maximum, {maximum:g}")
+    if not -LARGEST <= minimum < maximum <= LARGEST:
+        allowed = f"should be less than the maximum, {maximum:g}, and both within {LARGEST:g}"
+        raise _invalid("minimum", minimum, allowed)
     _check_steps(steps)
     return linspace_exact(minimum, maximum, steps)
 

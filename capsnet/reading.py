@@ -129,6 +129,8 @@ class Page:
         The numbers of refused strokes, which are looked at again from several sides.
     divisions
         How strokes may be cut, by their number.
+    most
+        Digits beyond these, in reading order, are left out.
     """
 
     spec: InputSpec
@@ -138,6 +140,7 @@ class Page:
     found: int
     again: Sequence[int] = ()
     divisions: dict[int, Division] = field(default_factory=dict)
+    most: int = MOST_DIGITS
 
     def divided(self, seen: Sequence[Sight]) -> Page:
         """Return the page with further looks at what was refused, and all ways to cut what may be several digits.
@@ -186,7 +189,8 @@ class Page:
             [each.box for line in self.lines for each in line],
             [_distance(seen[number], looks.get(number, ())) for number in range(count)],
         )
-        lines, number = [], 0
+        lines: list[list[Digit]] = []
+        number = 0
         for line in self.lines:
             digits: list[Digit] = []
             for strokes in line:
@@ -200,7 +204,7 @@ class Page:
                     own = slice(first, first + len(cut.pieces))
                     digits += self._chosen(whole, cut, seen[own], images[own])
                 number += 1
-            lines.append(digits)
+            lines.append(digits[: self.most - sum(map(len, lines))])
         return lines
 
     def _chosen(self, whole: Digit, division: Division, seen: Sequence[Sight], images: Floats) -> list[Digit]:
@@ -384,6 +388,7 @@ def find(
         lines=kept,
         images=_arrays(own, spec),
         found=len(found),
+        most=most,
     )
 
 

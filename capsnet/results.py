@@ -276,13 +276,13 @@ class Digit:
     label
         The digit, or None for an object that is no digit.
     length
-        Length of the longest capsule, 0 to 1.
+        Length of the class's capsule, 0 to 1.
     accepted
         Whether the guard accepts it.
     certain
         False where strokes touch, so that other digits are possible.
     pose
-        Pose of the longest capsule, (D,).
+        Pose of the class's capsule, (D,).
     input, reconstruction
         The network's input and the capsule's drawing, with `reconstruct`; otherwise None.
     """

@@ -57,9 +57,10 @@ def unique_stems(stems: Iterable[str]) -> list[str]:
 def _resolve(argument: str) -> Iterator[Source]:
     path = Path(argument)
     if argument == STDIN:
-        yield Source(STDIN, sys.stdin.buffer.read())
+        closed = sys.stdin is None
+        yield Source(STDIN, unreadable("standard input is closed") if closed else sys.stdin.buffer.read())
     elif problem := path_problem(argument):
-        yield Source(argument, unreadable(problem))
+        yield Source(printable(argument), unreadable(problem))
     elif glob.has_magic(argument) and not os.path.lexists(path):
         yield from _matches(argument)
     else:
@@ -70,7 +71,7 @@ def _matches(pattern: str) -> Iterator[Source]:
     """Yield what a quoted pattern matches, as a shell expands it; `**` descends into folders and takes images alone."""
     matches = [Path(match) for match in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207
     if "**" in pattern:
-        matches = [path for path in matches if is_image_file(path) and not path.is_dir()]
+        matches = [path for path in matches if is_image_file(path) and not _is_folder(path)]
     if not matches:
         yield _nothing(printable(pattern), "nothing matches this pattern")
     for path in matches:
@@ -79,7 +80,7 @@ def _matches(pattern: str) -> Iterator[Source]:
 
 def _path(path: Path) -> Iterator[Source]:
     """Yield a file, or the images of a folder."""
-    if not path.is_dir():
+    if not _is_folder(path):
         yield Source(printable(path), path, path.stem)
         return
     found = False
@@ -88,6 +89,11 @@ def _path(path: Path) -> Iterator[Source]:
         yield Source(printable(file), file, file.stem)
     if not found:
         yield _nothing(printable(path), f"the folder holds no images ({', '.join(sorted(SUFFIXES))})")
+
+
+def _is_folder(path: Path) -> bool:
+    """Tell whether a path is a folder; one that cannot be looked at is none, and says why when it is read."""
+    return os.path.isdir(path)  # noqa: PTH112  # Path.is_dir raises PermissionError
 
 
 def _nothing(name: str, reason: str) -> Source:

@@ -37,10 +37,16 @@ def classify(data: bytes, **parameters: Any) -> ApiCall[Classification]:
 
 def classify_batch(files: Sequence[bytes], **parameters: Any) -> ApiCall[list[Classification | CapsnetError]]:
     """Classify several image files: POST /classify/batch."""
+
+    def parse(answers: list[Any]) -> list[Classification | CapsnetError]:
+        if len(answers) != len(files):
+            raise ValueError(f"{len(answers)} answers for {len(files)} images")
+        return [_classification_or_problem(each) for each in answers]
+
     return ApiCall(
         "POST",
         "/classify/batch",
-        _json(lambda answers: [_classification_or_problem(each) for each in answers]),
+        _json(parse),
         query(parameters),
         body={"files": [("file", (str(index), data)) for index, data in enumerate(files)]},
     )

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from capsnet.client import api_calls
-from capsnet.errors import CapsnetError
+from capsnet.errors import CapsnetError, no_image
 from capsnet.image_encoding import ImageInput, iterate, read, size
 from capsnet.results import Classification
 
@@ -89,6 +89,8 @@ def _read(image: ImageInput) -> bytes | CapsnetError:
         return read(image)
     except CapsnetError as error:
         return error
+    except ValueError as error:
+        return no_image(error)
 
 
 def _classify(send: Send, options: Mapping[str, Any], files: Sequence[bytes]) -> list[Outcome]:

@@ -20,7 +20,7 @@ from PIL import (
     WebPImagePlugin,  # noqa: F401  (importing it registers the format)
 )
 
-MAX_PIXELS = 50_000_000
+from capsnet.image_encoding import MAX_PIXELS
 
 # Pillow's own limit cannot be set per call and only warns between one and two times its value; `_check_size`
 # replaces it with the caller's limit, before anything is decoded.
@@ -178,6 +178,8 @@ def read_with_size(
         image.load()
     except Exception as error:  # noqa: BLE001
         raise NotAnImage(_damaged(kind, error)) from None
+    if image.mode in ("P", "PA") and image.palette is None:
+        raise NotAnImage(_damaged(kind, ValueError("it has no palette")))
     turn, reduced = exif_transpose(image), _reduce(image, enough)
     if turn is None:
         return reduced, size

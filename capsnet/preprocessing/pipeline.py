@@ -25,12 +25,13 @@ import numpy as np
 from PIL import Image, ImageChops
 
 from capsnet.config import InputSpec
+from capsnet.image_encoding import MAX_PIXELS
 from capsnet.preprocessing import image_file
 from capsnet.preprocessing.colour_contrast import colour_contrast
 from capsnet.preprocessing.crossed_out import is_crossed_out
 from capsnet.preprocessing.digits import ObjectCount, cropped, segment_digits, widen_strokes
 from capsnet.preprocessing.global_background import LEAST_CONTRAST, NOISE_LEVELS, contrast_to_ground
-from capsnet.preprocessing.image_file import MAX_PIXELS, ImageTooLarge, NotAnImage, size_of_plain_png
+from capsnet.preprocessing.image_file import ImageTooLarge, NotAnImage, size_of_plain_png
 from capsnet.preprocessing.local_background import blurred, stroke_contrast
 from capsnet.preprocessing.panels import find_panel
 from capsnet.preprocessing.underlines import clear_below, find_underline

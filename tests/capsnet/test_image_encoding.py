@@ -39,11 +39,49 @@ def test_bytes_and_arrays_of_any_kind_are_read() -> None:
         (np.zeros(784, np.uint8), r"not uint8 of shape \(784,\)$"),
         (Image.new("L", (0, 5)), "the image of Pillow is empty: 0 × 5 pixels"),
         (Image.new("La", (5, 5)), "mode 'La' should be converted to RGB first"),
+        (Image.new("I", (5, 5), 70_000), "in mode 'I' reaches from 70000 to 70000; 0 to 65535 is read"),
+        (Image.new("F", (5, 5), 255.0), "the floats reach from 255 to 255; they must lie between 0 and 1"),
     ],
 )
 def test_what_is_no_image_is_named_with_what_to_do(image: Any, words: str) -> None:
     with pytest.raises((TypeError, ValueError), match=words):
         read(image)
+
+
+def test_images_of_pillow_with_more_than_8_bits_are_read() -> None:
+    grey = np.linspace(0, 255, 64).astype(np.uint8).reshape(8, 8)
+    wide = grey.astype(np.uint16) * 257
+    for image in (
+        Image.fromarray(wide),
+        Image.fromarray(wide.astype(np.int32)),
+        Image.frombytes("I;16B", (8, 8), wide.astype(">u2").tobytes()),
+    ):
+        assert (np.asarray(Image.open(io.BytesIO(read(image)))) == wide).all()
+    shares = Image.fromarray((grey / 255).astype(np.float32))
+    assert (np.asarray(Image.open(io.BytesIO(read(shares)))) == grey).all()
+
+
+def test_the_transparency_of_a_palette_is_kept() -> None:
+    image = Image.new("PA", (4, 4))
+    image.putalpha(Image.linear_gradient("L").resize((4, 4)))
+    alpha = np.asarray(Image.open(io.BytesIO(read(image))).getchannel("A"))
+    assert (alpha == np.asarray(image.getchannel("A"))).all()
+
+
+def test_what_arithmetic_adds_to_floats_is_rounded_away() -> None:
+    assert read(np.full((2, 2), 1 + 1e-9)) == read(np.ones((2, 2)))
+
+
+def test_an_image_of_pillow_is_decoded_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    huge = Image.new("L", (1, 1)).resize((10_000, 5_001))
+    with pytest.raises(CapsnetError, match="has 10000 × 5001 pixels; at most 50,000,000 are read") as caught:
+        read(huge)
+    assert caught.value.kind == "too-large"
+    file = io.BytesIO()
+    Image.effect_noise((64, 64), 50).save(file, "JPEG")
+    with pytest.raises(CapsnetError, match="cannot be decoded") as caught:
+        read(Image.open(io.BytesIO(file.getvalue()[:-500])))
+    assert caught.value.kind == "not-an-image"
 
 
 @pytest.mark.parametrize(

@@ -185,9 +185,10 @@ def test_many_images_give_results_and_errors_in_order(model: Predictor, digits: 
     images: list[Any] = [*digits.images[:70, 0]]
     images.insert(3, b"no image")
     images.insert(5, ROOT / "no such file")
+    images.insert(7, np.full((28, 28), np.nan))
     found = list(model.classify_many(images))
     kinds = [each.kind for each in found if isinstance(each, CapsnetError)]
-    assert (len(found), kinds) == (72, ["not-an-image", "unreadable-file"])
+    assert (len(found), kinds) == (73, ["not-an-image", "unreadable-file", "not-an-image"])
     labels = [each.label for each in found if isinstance(each, Classification)]
     assert np.mean([label == str(own) for label, own in zip(labels, digits.labels, strict=False)]) > 0.95
     assert [type(each) for each in model.classify_many([b"no image"])] == [CapsnetError]
@@ -212,7 +213,12 @@ def test_parameters_outside_their_bounds_are_named(model: Predictor, seven: byte
         (lambda: model(seven, preprocess="photo"), "allowed: mnist, fashion"),
         (lambda: model.reconstruct(seven, label="x"), "classes 0, 1"),
         (lambda: model.reconstruct(seven, dim=16, delta=0.1), "from 0 to 15"),
-        (lambda: model.reconstruct(seven, dim=1, delta=float("nan")), "finite"),
+        (
+            lambda: model.reconstruct(seven, dim=1, delta=float("nan")),
+            r"delta is nan: should be from -1e\+06",
+        ),
+        (lambda: model.reconstruct(seven, moves={1: 1e39}), "for dimension 1"),
+        (lambda: model.sweep(seven, minimum=-1e39), r"both within 1e\+06"),
         (lambda: model.sweep(seven, dims=[-1]), "from 0 to 15"),
         (lambda: model.sweep(seven, dims=[]), "at least one"),
         (lambda: model.sweep(seven, minimum=1), "less than the maximum"),

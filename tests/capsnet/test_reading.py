@@ -149,6 +149,8 @@ def test_touching_digits_are_cut(model: Predictor, digits: DatasetPart) -> None:
     pair[:, start : start + own.shape[1]] = np.maximum(pair[:, start : start + own.shape[1]], own)
     image = Image.fromarray(np.pad(pair, 20)).resize((4 * 96, 4 * 68), Image.Resampling.BICUBIC)
     assert model.read(png(image)).text == "70"
+    first = model.read(png(image), most=1)
+    assert (first.text, len(first.digits)) == ("7", 1)
 
 
 def test_something_that_is_no_digit_has_no_label(model: Predictor, digits: DatasetPart) -> None:

@@ -103,12 +103,12 @@ class ReadDigit(Answer):
     label: str | None = Field(
         description="Name of the class, or null where something is written that is no digit."
     )
-    length: float = Field(ge=0, le=1, description="Length of the longest capsule.")
+    length: float = Field(ge=0, le=1, description="Length of the capsule of the class.")
     accepted: bool = Field(description="Whether it is like what the model was trained on.")
     certain: bool = Field(
         description="False where strokes touch, and it is doubtful which of them belong together."
     )
-    pose: list[float] = Field(description=f"Pose of the longest capsule, [D], {POSE}.")
+    pose: list[float] = Field(description=f"Pose of the capsule of the class, [D], {POSE}.")
     input: str | None = Field(None, description="What the network saw. Given with `reconstruct=true`.")
     reconstruction: str | None = Field(
         None, description="What the pose draws. Given with `reconstruct=true`."

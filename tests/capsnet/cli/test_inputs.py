@@ -44,6 +44,36 @@ def test_a_folder_gives_its_images_and_those_of_its_sub_folders() -> None:
     ]
 
 
+def test_links_are_followed_into_no_folder_twice(tree: Path) -> None:
+    (tree / "sub" / "round").symlink_to(tree / "sub")
+    (tree / "sub" / "link").symlink_to(tree / "empty")
+    (tree / "empty" / "e.png").touch()
+    (tree / "__MACOSX").mkdir()
+    (tree / "__MACOSX" / "m.png").touch()
+    assert names("sub") == ["sub/c.webp", "sub/deep/a.png", "sub/link/e.png"]
+    assert "__MACOSX/m.png" not in names(".")
+
+
+def test_what_cannot_be_looked_at_has_a_problem_in_its_place(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert names("b.png", "x" * 300) == ["b.png", "x" * 300]  # the name is too long for the file system
+    monkeypatch.setattr("sys.stdin", None)
+    (source,) = resolve_inputs(["-"])
+    assert isinstance(source.image, CapsnetError)
+    assert "closed" in source.image.detail
+    (source,) = resolve_inputs([os.fsdecode(b"a://\xff.png")])
+    assert source.name == "a://\ufffd.png"
+    locked = tree / "sub" / "locked"
+    locked.mkdir(mode=0)
+    try:
+        if os.access(locked, os.R_OK):
+            pytest.skip("root reads every folder")
+        assert names("sub") == ["sub/c.webp", "sub/deep/a.png", "sub/locked"]
+    finally:
+        locked.chmod(0o700)
+
+
 @pytest.mark.usefixtures("tree")
 def test_a_quoted_pattern_is_what_the_shell_would_write() -> None:
     assert names("*.png") == ["7.png", "[7].png", "b.png"]

@@ -72,6 +72,24 @@ def test_an_image_of_a_batch_that_finds_no_memory_is_sent_again(seven: bytes) ->
     assert [each.version for each in found if not isinstance(each, CapsnetError)] == ["1", "2"]
 
 
+def test_a_large_image_that_a_proxy_refuses_ends_no_run(seven: bytes) -> None:
+    """It answers a page of its own, for the batch, for its half with the large image, and for this alone."""
+    answer = {
+        "model": "mnist",
+        "version": "1",
+        "predictions": [{"index": 0, "label": "a", "length": 0.9}],
+        "lengths": [0.9],
+        "poses": [[0.9, 0.0]],
+    }
+    refused = Reply(413, b"<html>Request Entity Too Large</html>", {"Content-Type": "text/html"})
+    good = Reply(200, json.dumps(answer).encode())
+    with scripted(refused, good, refused) as server, Client(server.url) as client:
+        first, second = client.classify_many([seven, seven])
+    assert not isinstance(first, CapsnetError)
+    assert isinstance(second, CapsnetError)
+    assert second.status == 413
+
+
 def test_a_service_that_is_really_full(tiny_models: Path, tmp_path: Path, seven: bytes) -> None:
     """No space for another body until those of other clients have gone: 503, and then an answer."""
     size = 200_000

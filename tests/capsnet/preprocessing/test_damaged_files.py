@@ -53,6 +53,20 @@ def test_a_long_run_of_ff_is_soon_refused() -> None:
     assert time.monotonic() - start < 10
 
 
+def test_a_png_without_its_palette_is_refused() -> None:
+    """Pillow takes it, and fails where its transparency is asked for."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 30, 30, 8, 3, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(bytes(30 * 31)))
+    with pytest.raises(NotAnImage, match="it has no palette"):
+        decode(b"\x89PNG\r\n\x1a\n" + head + pixels + chunk(b"IEND", b""), MNIST)
+
+
 def test_run_lengths_of_a_bmp_are_read_in_bounds() -> None:
     """Pillow decodes them in Python, so that a kilobyte can be seconds of work."""
     assert decode(run_length_bmp(100, 80), MNIST).shape == (1, 28, 28)
