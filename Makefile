@@ -101,9 +101,11 @@ lint-english: install-dev ## Check words and sentence lengths of documents, word
 train: install-train ## Train a network and export it to artifacts/ (DATASET=, MODEL=, ARCHITECTURE=, EPOCHS=, ARGS=)
 	$(if $(DATA_NAME),,$(error DATASET=$(DATASET) names no data set))
 	$(if $(or $(CAPSNET_DATA),$(filter folder:%,$(DATASET))),,$(BIN)/python -m training download $(DATASET))
+	@case '$(MODEL)' in ''|[!A-Za-z0-9]*|*[!A-Za-z0-9._-]*) echo "MODEL=$(MODEL) can be no model's name: letters of ASCII," \
+		"digits, '.', '_' and '-' can; name another with MODEL=" >&2; exit 1;; esac
 	$(BIN)/python -m training fit --dataset "$(DATASET)" $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE)) \
-		$(if $(EPOCHS),--epochs $(EPOCHS)) --output $(RUN) --resume $(ARGS)
-	$(BIN)/python -m training export $(RUN)/best.safetensors --output artifacts/$(MODEL)
+		$(if $(EPOCHS),--epochs $(EPOCHS)) --output "$(RUN)" --resume $(ARGS)
+	$(BIN)/python -m training export "$(RUN)/best.safetensors" --output "artifacts/$(MODEL)"
 	@echo "make serve, then http://127.0.0.1:8000/?model=$(MODEL)"
 
 smoke: ## Build and run docker-compose.yml for real, and ask it for an answer

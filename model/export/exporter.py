@@ -54,6 +54,9 @@ from model.export.tracing import (
 )
 from model.nn.layers import CapsuleNetwork, GridCapsuleNetwork
 
+# What `python -m training cards` writes beside the card; a model that takes its place gets another one.
+MODEL_CARD_FILE = "README.md"
+
 
 class Encoder(nn.Module):
     """The half of a network that becomes `encoder.onnx`."""
@@ -276,7 +279,7 @@ def _refuse_foreign_files(folder: Path) -> None:
     foreign = [
         path.name
         for path in folder.iterdir()
-        if path.name not in (CARD_FILE, SAMPLES_FILE) and path.suffix != ".onnx"
+        if path.name not in (CARD_FILE, SAMPLES_FILE, MODEL_CARD_FILE) and path.suffix != ".onnx"
     ]
     if foreign:
         raise ExportError(

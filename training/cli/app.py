@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from capsnet.config import UserError
 from training.data.datasets import DATA_VARIABLE, DEFAULT_FOLDER
@@ -27,7 +28,7 @@ def main() -> None:
     try:
         app()
     except (UserError, OSError) as error:
-        console.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+        console.print(Text.assemble(("error:", "bold red"), f" {error}"), soft_wrap=True)
         sys.exit(1)
 
 

@@ -9,6 +9,7 @@ import torch
 import typer
 
 from capsnet import appearance
+from capsnet.card import NAME
 from capsnet.guard import ACCEPTED, DOUBT_WEIGHT, DOUBT_WEIGHT_OF_FOLDERS, OWN_SHARE
 from training.cli.app import DataFolder, app, console
 from training.cli.folder_run import verdict
@@ -57,12 +58,14 @@ def export(
     The training set is read for its validation images, and for those that int8 takes its ranges from; the test set is
     not. A variant that loses accuracy is refused with its figures, and the model stays without variants.
     """
-    from model.export.exporter import ExportMetadata
+    from model.export.exporter import MODEL_CARD_FILE, ExportMetadata
     from model.export.exporter import export as export_network
     from model.export.variants import add_variants, read_precisions
+    from training.reporting.model_cards import write_model_card
     from training.trainer.sources import read_source
 
     precisions = read_precisions(variants)
+    check_name(output)
     source = read_source(checkpoints, data, mirrored=mirrored)
     header, training = source.header, source.images
     fitted, held_out = train_val_split(training, source.config, torch.device("cpu"))
@@ -88,6 +91,7 @@ def export(
     thumbnails = pick_thumbnails(held_out, description.classes) if training.by_class else None
     weight = DOUBT_WEIGHT_OF_FOLDERS if training.by_class else DOUBT_WEIGHT
     looks = appearance.fit(pick_appearance_images(fitted)) if training.by_class else None
+    has_model_card = (output / MODEL_CARD_FILE).is_file()
     card = export_network(
         source.network, description, output, samples, validation, thumbnails, weight, looks, accept
     )
@@ -99,6 +103,17 @@ def export(
             console.print(
                 f"  {precision}: {describe_validation(variant.validation)}", highlight=False, soft_wrap=True
             )
+    if has_model_card:
+        write_model_card(output)
+
+
+def check_name(output: Path) -> None:
+    """Raise TrainingError where a folder has a name that no model may have."""
+    if not NAME.fullmatch(name := output.resolve().name):
+        raise TrainingError(
+            f"--output: {name!r} is the model's name too, which begins with a letter or digit of ASCII and has these, "
+            "'.', '_' and '-' alone, at most 100; name another folder"
+        )
 
 
 def warn_of_few_images(count: int, refused: tuple[float, float]) -> None:

@@ -221,6 +221,13 @@ def describe(name: str, *, spec: InputSpec | None = None) -> DatasetInfo:
     return info
 
 
+def has_test_part(dataset: str) -> bool:
+    """Tell whether a data set keeps images for tests: published ones do, and folders with a sub-folder `test`."""
+    if not dataset.startswith(FOLDER_PREFIX):
+        return True
+    return bool(image_folder.list_images(folder_of(dataset)).of("test"))
+
+
 def portable(dataset: str) -> str:
     """Return a data set's name without the parent folders, which mean nothing on another machine."""
     if not dataset.startswith(FOLDER_PREFIX):

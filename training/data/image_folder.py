@@ -104,7 +104,8 @@ def list_images(folder: Path) -> Listing:
             )
             files += [ImageFile(path, label, part) for path in found]
     known = {file.label for file in files if file.part == "train"}
-    if empty := [str(folder / name) for label, name in enumerate(classes) if label not in known]:
+    (home,) = [home for home, part in _part_folders(folder) if part == "train"]
+    if empty := [str(home / name) for label, name in enumerate(classes) if label not in known]:
         raise DatasetError(f"{', '.join(empty)}: holds no images; every class needs at least one")
     return Listing(folder, classes, tuple(files))
 
@@ -191,9 +192,20 @@ def _part_folders(folder: Path) -> list[tuple[Path, FolderPart]]:
     below = _sub_folders(folder)
     parts = [(paths[0], PARTS[name.casefold()]) for name, paths in below.items() if name.casefold() in PARTS]
     train = [path for path, part in parts if part == "train"]
-    if len(parts) == len(below) and len(train) == 1 and _sub_folders(train[0]):
-        return parts
-    return [(folder, "train")]
+    if len(train) != 1 or not _sub_folders(train[0]):
+        return [(folder, "train")]
+    if len(parts) < len(below):
+        if len(parts) == 1:
+            return [(folder, "train")]
+        others = sorted(name for name in below if name.casefold() not in PARTS)
+        raise DatasetError(
+            f"{folder}: has {', '.join(others)} beside {', '.join(path.name for path, _ in parts)}; "
+            "expected train, val and test alone, or one sub-folder a class"
+        )
+    for path, _ in parts:
+        if not _sub_folders(path) and any(not _is_skipped(each.name) for each in path.iterdir()):
+            raise DatasetError(f"{path}: has no sub-folders; expected those of {train[0]}, one a class")
+    return parts
 
 
 def _sub_folders(folder: Path) -> dict[str, list[Path]]:
@@ -201,6 +213,11 @@ def _sub_folders(folder: Path) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
         if path.is_dir() and not _is_skipped(path.name):
+            # Bytes of another encoding, which no card can hold.
+            if any("\ud800" <= sign <= "\udfff" for sign in path.name):
+                raise DatasetError(
+                    f"{folder}: the name of the sub-folder {path.name!r} is no text in UTF-8; rename it"
+                )
             found.setdefault(nfc(path.name), []).append(path)
     return found
 

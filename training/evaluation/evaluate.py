@@ -15,7 +15,16 @@ from capsnet.multi_object import missed_count
 from capsnet.onnx_model import Model, OnnxModel, open_variants, reconstruct
 from model.checkpoint import load_network, read_tensors
 from model.nn.layers import CapsuleNetwork
-from training.data.datasets import DERIVED, FOLDER_PREFIX, DatasetError, DatasetPart, describe, load, portable
+from training.data.datasets import (
+    DERIVED,
+    FOLDER_PREFIX,
+    DatasetError,
+    DatasetPart,
+    describe,
+    has_test_part,
+    load,
+    portable,
+)
 from training.trainer.data_lineage import DataLineage, read_provenance
 from training.trainer.losses import margin_loss, one_hot_targets
 from training.trainer.run_state import EpochResult, RunIdentity, kept_epochs
@@ -83,7 +92,7 @@ def evaluate_model(
     name = dataset or candidate.trained_on
     check_classes(path, candidate.classes, candidate.input, candidate.objects, name)
     data = load(name, "test", folder, spec=candidate.input)
-    check_unseen(path, candidate.training_data, name, data)
+    check_unseen(path, candidate.training_data, name, data, candidate.trained_on)
     figures = {
         v: measure(model, data, portable(name), guard) for v, (model, guard) in candidate.variants.items()
     }
@@ -148,9 +157,15 @@ def check_classes(path: Path, classes: tuple[str, ...], spec: InputSpec, objects
         )
 
 
-def check_unseen(path: Path, training_data: str, dataset: str, data: DatasetPart) -> None:
-    """Refuse to measure a model on the images that trained it, by their fingerprint; raises DatasetError."""
-    if data.fingerprint() == training_data:
+def check_unseen(
+    path: Path, training_data: str, dataset: str, data: DatasetPart, trained_on: str = ""
+) -> None:
+    """Refuse to measure a model on the images that trained it; raises DatasetError.
+
+    They are known by their fingerprint. A folder of the name that the model was `trained_on` has nearly the same
+    images, though some may have come or gone, unless it keeps a part for tests.
+    """
+    if data.fingerprint() == training_data or (dataset == trained_on and not has_test_part(dataset)):
         raise DatasetError(
             f"{dataset}: are the images that {path} was trained on, so they measure nothing; "
             "name a folder of other images with --dataset"

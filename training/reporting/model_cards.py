@@ -7,12 +7,12 @@ lists its commands.
 from pathlib import Path
 
 from capsnet.card import METADATA_EXPORT_ID, Metrics, ModelCard
+from model.export.exporter import MODEL_CARD_FILE
 from training.data.datasets import source_of
 from training.recipes import RECIPES
 from training.reporting.results_page import markdown
 from training.reporting.tables import draws, interval
 
-MODEL_CARD_FILE = "README.md"
 THEN = " && "
 
 # The name and the paper of each architecture.

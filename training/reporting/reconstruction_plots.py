@@ -11,7 +11,8 @@ from training.data.datasets import DatasetPart
 
 # The paper moves a dimension by ±REACH, in so many steps.
 REACH, STEPS = 0.25, 11
-matplotlib.rcParams.update({"font.family": "DejaVu Sans", "font.size": 9})
+# Names of classes are drawn as they are, also with a dollar sign.
+matplotlib.rcParams.update({"font.family": "DejaVu Sans", "font.size": 9, "text.parse_math": False})
 
 
 def sweep(model: Model, poses: np.ndarray, label: int) -> np.ndarray:

@@ -27,7 +27,11 @@ class Choice:
 
 
 def choose(
-    facts: FolderFacts, *, preprocess: str | None = None, batch_size: int | None = None
+    facts: FolderFacts,
+    *,
+    preprocess: str | None = None,
+    batch_size: int | None = None,
+    epochs: int | None = None,
 ) -> tuple[Choice, ...]:
     """Return a value and its reason for every option that is chosen from the images.
 
@@ -39,6 +43,8 @@ def choose(
         How images are read, if it is set by hand; size, channels and augmentation follow from it.
     batch_size
         The batch size if it is set by hand; the number of epochs follows from it.
+    epochs
+        The number of epochs if it is set by hand; warm-up and average follow from it.
     """
     count, median = facts.images, facts.edges[1]
     mode = preprocess or ("mnist" if facts.drawn >= MOSTLY_DRAWN else "resize")
@@ -56,7 +62,7 @@ def choose(
     training = max(1, count - count // 5)
     steps_an_epoch = max(1, training // batch)
     wanted = min(DRAWN_STEPS if drawn else PHOTO_STEPS, STEPS_AN_IMAGE * count)
-    epochs = max(FEWEST_EPOCHS, math.ceil(wanted / steps_an_epoch))
+    epochs = epochs or max(FEWEST_EPOCHS, math.ceil(wanted / steps_an_epoch))
     steps = epochs * steps_an_epoch
     return (
         Choice("preprocess", mode, shown),

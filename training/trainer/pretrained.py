@@ -6,9 +6,12 @@ The images that validate the new run must not have trained this network, or they
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from capsnet.card import ModelCard, sha256
+from capsnet.config import ModelConfig
+from model.architectures.registry import build
 from model.checkpoint import load_network
 from model.export.ensemble import Ensemble
 from model.export.to_pytorch import restore
@@ -66,6 +69,14 @@ class PretrainedNetwork:
         held_out = DataLineage.of_model(folder, card)
         return cls(network=network, made=made_by(folder, card), classes=card.classes, held_out=held_out)
 
+    def single(self, source: Path) -> CapsuleNetwork:
+        """Return the network without what an export adds, mirrored images; raises TrainingError if it is several."""
+        if not isinstance(self.network, Ensemble):
+            return self.network
+        if len(self.network.members) > 1:
+            raise TrainingError(f"{source}: is of several networks; take a checkpoint of one of them")
+        return self.network.first()
+
     def check_held_out(self, source: Path, config: RunConfig, data: DatasetPart) -> None:
         """Refuse this network, read from `source`, where it may have been trained on a run's validation images.
 
@@ -96,11 +107,12 @@ class PretrainedNetwork:
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """The weights that a run begins with, their file, and their provenance."""
+    """The weights that a run begins with, their file, their provenance, and the classes that they tell apart."""
 
     weights: dict[str, Tensor]
     file: str
     made: Provenance
+    classes: tuple[str, ...]
 
     @classmethod
     def read(cls, path: Path, config: RunConfig, data: DatasetPart) -> "InitialWeights":
@@ -114,23 +126,34 @@ class InitialWeights:
             If it is of another network, whatever its number of classes, of several, or had other validation images.
         """
         before = PretrainedNetwork.read(path)
-        network = before.network
-        if isinstance(network, Ensemble):
-            if len(network.members) > 1:
-                raise TrainingError(f"{path}: is of several networks; start from a checkpoint of one of them")
-            network = network.first()  # it alone saw the mirrored images
+        network = before.single(path)
         if replace(network.config, num_classes=config.network.num_classes) != config.network:
             raise TrainingError(f"{path}: is of another network, {network.config}")
         before.check_held_out(path, config, data)
         file = with_its_folder(path) if path.is_dir() else path.name
-        return cls(network.state_dict(), file, before.made)
+        return cls(network.state_dict(), file, before.made, before.classes)
 
-    def load_into(self, network: CapsuleNetwork) -> list[str]:
-        """Load the weights into a network; return the names of those that do not fit its classes and stay initial."""
+    def load_into(self, network: CapsuleNetwork, classes: tuple[str, ...]) -> list[str]:
+        """Load the weights into a network; return the names of those that belong to other classes and stay initial."""
         state = network.state_dict()
-        fitting = {name: w for name, w in self.weights.items() if w.shape == state[name].shape}
+        of_classes = set() if classes == self.classes else weights_of_classes(network.config)
+        fitting = {
+            name: w
+            for name, w in self.weights.items()
+            if w.shape == state[name].shape and name not in of_classes
+        }
         network.load_state_dict(state | fitting)
         return [name for name in state if name not in fitting]
+
+
+def weights_of_classes(config: ModelConfig) -> set[str]:
+    """Return the names of the weights whose shape follows from the number of classes."""
+    with torch.device("meta"), torch.random.fork_rng():
+        shapes, more = (
+            {name: weight.shape for name, weight in build(each).state_dict().items()}
+            for each in (config, replace(config, num_classes=config.num_classes + 1))
+        )
+    return {name for name, shape in shapes.items() if shape != more[name]}
 
 
 def with_its_folder(path: Path) -> str:

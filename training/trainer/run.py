@@ -209,7 +209,10 @@ def choose_settings(config: TrainConfig) -> tuple[dict[str, Any], list[list[str]
         why = dict.fromkeys(chosen, "as the run began")
     else:
         choices = choose(
-            _survey(folder_of(config.dataset)), preprocess=config.preprocess, batch_size=config.batch_size
+            _survey(folder_of(config.dataset)),
+            preprocess=config.preprocess,
+            batch_size=config.batch_size,
+            epochs=config.epochs,
         )
         chosen = {each.option: each.value for each in choices}
         why = {each.option: each.reason for each in choices}
@@ -320,7 +323,7 @@ def find_accelerator(wanted: Accelerator) -> str:
 def fast_precision(wanted: Accelerator) -> Precision:
     """Return bfloat16 where the chip computes in it; elsewhere it is emulated and slower than float32."""
     if find_accelerator(wanted) == "cuda":
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
     return "bf16-mixed" if torch.cpu._is_avx512_bf16_supported() else "32-true"
 
 

@@ -46,7 +46,9 @@ def kept_epochs(folder: Path) -> list[Path]:
     TrainingError
         If there are none.
     """
-    found = sorted((folder / EPOCHS).glob("epoch-*.safetensors"))
+    found = sorted(
+        (folder / EPOCHS).glob("epoch-*.safetensors"), key=lambda path: int(path.stem.partition("-")[2])
+    )
     if not found:
         raise TrainingError(f"{folder}: has kept no epochs; `fit --keep-epochs` keeps them")
     return found

@@ -101,7 +101,7 @@ class Trainer:
         self.steps = steps_an_epoch(self.training, config)
         torch.manual_seed(config.seed)
         self.network = build(config.network)
-        self.reinitialized = [] if start is None else start.load_into(self.network)
+        self.reinitialized = [] if start is None else start.load_into(self.network, info.classes)
         # Dropout draws from PyTorch's own generator. Its seed is set at each step, so that a resumed run draws the
         # same.
         self._drops = any(isinstance(layer, nn.Dropout) for layer in self.network.modules())
@@ -234,6 +234,8 @@ class Trainer:
         loss, margin, drawn = (total / (epochs * self.steps) for total in position.sums)
         recompute_batchnorm(self.average.network, plain_images(self.training, self.config.seed))
         error, validation_margin = validate(self.average.network, self.validation)
+        # Clocks of several processes differ, and when a run cools down or ends must not.
+        position.seconds = self.fabric.broadcast(position.seconds)
         result = EpochResult(
             epoch=position.epoch + 1,
             loss=loss,

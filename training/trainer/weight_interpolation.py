@@ -62,7 +62,7 @@ def blend(earlier: Path, later: Path, output: Path, share: float, data: Path | N
         if existing.get("between") != ends:
             raise TrainingError(f"{output}: is another network; give another --output")
         return EpochResult(**existing["result"])
-    begun = PretrainedNetwork.read(earlier).network.state_dict()
+    begun = PretrainedNetwork.read(earlier).single(earlier).state_dict()
     training, validation = train_val_split(origin.images(later, data), origin.config, torch.device("cpu"))
     for name, weight in network.state_dict().items():
         if weight.is_floating_point() and weight.shape == begun[name].shape:

@@ -29,8 +29,8 @@ from model.checkpoint import load_network, read_tensors
 from model.export.to_pytorch import restore
 from training.cli import main
 from training.cli.app import console
-from training.data.datasets import DatasetPart, load
-from training.evaluation.evaluate import measure, open_candidate
+from training.data.datasets import DatasetError, DatasetPart, load
+from training.evaluation.evaluate import evaluate_model, measure, open_candidate
 from training.evaluation.validate import Copies, validate_models
 from training.trainer.device_data import held_out
 from training.trainer.distillation import Teacher
@@ -199,9 +199,15 @@ def test_evaluate_prints_a_table_and_json_and_stamps_the_card(
     assert metrics.dataset == "folder:others"
 
 
-def test_a_model_is_not_measured_on_what_it_was_trained_on(image_folder: Path, exported: Path) -> None:
+def test_a_model_is_not_measured_on_what_it_was_trained_on(
+    image_folder: Path, exported: Path, digits: DatasetPart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     result = run("evaluate", exported, "--dataset", f"folder:{image_folder}", "--write-card", status=1)
     assert "are the images that" in result.stderr
+    write_images(tmp_path / image_folder.name, digits, range(210))  # some have come since
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DatasetError, match="are the images that"):
+        evaluate_model(exported, None, None)
     assert "name a folder of other images" in result.stderr
 
 
@@ -275,6 +281,21 @@ def test_a_run_starts_from_an_exported_model(
     before, now = read_tensors(tmp_path / "on" / LAST)[1]["provenance"]["command"].split(" && ")
     assert before == ModelCard.load(exported).training["command"]
     assert now.endswith(f" --start-from {exported.parent.name}/mine")
+
+
+def test_a_model_takes_the_place_of_one_with_a_model_card(
+    image_folder: Path, trained: Path, exported: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(exported, tmp_path / "mine")
+    (tmp_path / "mine" / "README.md").write_text("the card of before\n")
+    run("export", trained / "best.safetensors", "--output", tmp_path / "mine", "--version", "4")
+    assert ModelCard.load(tmp_path / "mine").version == "4"
+    text = (tmp_path / "mine" / "README.md").read_text()
+    assert "\n# mine\n" in text
+    refused = run("export", trained / "best.safetensors", "--output", tmp_path / "küche", status=1)
+    assert "'küche' is the model's name too" in refused.stderr
+    refused = run("export", tmp_path / "best [copy].safetensors", "--output", tmp_path / "mine", status=1)
+    assert "best [copy].safetensors" in refused.stderr
 
 
 @pytest.fixture(scope="module")
@@ -481,6 +502,10 @@ def test_a_model_of_other_classes_gives_its_features(
     )
     torch.testing.assert_close(first["trunk.0.0.weight"], second["trunk.0.0.weight"], atol=1e-5, rtol=0)
     assert len(second["digits.weight"]) == 2
+    same_number = write_images(tmp_path / "renamed", digits, range(60))
+    (same_number / NAMES[7]).rename(same_number / "sept")
+    told = run(*fit_words(same_number, tmp_path / "again", *words)).stderr
+    assert re.search(r"mine has: .*\bdigits\.weight\b.* begin fresh", " ".join(told.split()))
 
 
 def test_a_model_that_sees_mirrored_images_gives_the_features_of_its_network(

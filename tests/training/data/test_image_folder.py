@@ -1,5 +1,7 @@
 """Folders as users have them: sub-folders, parts, files that are no images, names with accents."""
 
+import os
+import shutil
 import unicodedata
 from pathlib import Path
 
@@ -88,6 +90,31 @@ def test_a_published_split_is_not_that_of_a_folder() -> None:
     data = DatasetPart(np.zeros((100, 1, 2, 2), np.uint8), labels)
     assert held_out_count(data, 5000) == 10
     assert held_out_count(data, 5) == 5
+
+
+def test_a_name_in_another_encoding_is_refused_before_training(tmp_path: Path) -> None:
+    for name in (b"tea", b"caf\xe9"):
+        (tmp_path / os.fsdecode(name)).mkdir()
+    with pytest.raises(DatasetError, match="is no text in UTF-8; rename it"):
+        class_names(tmp_path)
+
+
+def test_what_stands_beside_the_parts_of_a_folder_is_named(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        for name in ("cat", "dog"):
+            (tmp_path / part / name).mkdir(parents=True)
+    assert class_names(tmp_path) == ("cat", "dog")
+    with pytest.raises(DatasetError, match=r"train/cat, .*train/dog: holds no images"):
+        list_images(tmp_path)
+    (tmp_path / "sample").mkdir()
+    with pytest.raises(DatasetError, match="has sample beside train, val; expected"):
+        class_names(tmp_path)
+    (tmp_path / "sample").rmdir()
+    shutil.rmtree(tmp_path / "val")
+    (tmp_path / "val").mkdir()
+    (tmp_path / "val" / "1.png").touch()
+    with pytest.raises(DatasetError, match=r"val: has no sub-folders; expected those of .*train"):
+        class_names(tmp_path)
 
 
 def test_one_class_alone_or_none_in_a_folder_is_a_sentence(tmp_path: Path) -> None:

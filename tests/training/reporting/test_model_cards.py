@@ -9,8 +9,9 @@ from typer.testing import CliRunner
 
 from capsnet.card import ModelCard
 from docs.tools.check_english import LISTED, is_long, prose, sentences
+from model.export.exporter import MODEL_CARD_FILE
 from training.cli import app
-from training.reporting.model_cards import MODEL_CARD_FILE, model_card
+from training.reporting.model_cards import model_card
 
 ROOT = Path(__file__).resolve().parents[3]
 FOLDERS = sorted(path.parent for path in (ROOT / "artifacts").glob("*/card.json"))

@@ -61,6 +61,15 @@ def test_the_size_follows_a_preprocessing_that_is_set_by_hand_for_a_folder() -> 
     assert (values["image_size"], values["channels"], values["augmentation"]) == (28, 1, "own-drawings")
 
 
+def test_the_warm_up_follows_epochs_that_are_set_by_hand() -> None:
+    facts = FolderFacts(counts=(60, 60, 60), edges=(100, 300, 900), coloured=1.0, drawn=0.0)
+    values = {each.option: each.value for each in choose(facts, epochs=2)}
+    batch_size, epochs, warmup = (int(values[name]) for name in ("batch_size", "epochs", "warmup"))
+    steps = epochs * (144 // batch_size)
+    assert epochs == 2
+    assert warmup <= max(10, steps // 20) < steps
+
+
 def test_images_are_varied_in_any_colours_where_those_tell_nothing() -> None:
     assert chosen(told_by_colours=0.35, even=1.0)["augmentation"] == "own-shapes"  # chance is a third
     assert chosen(told_by_colours=0.35, even=0.5)["augmentation"] == "own-photos"

@@ -240,7 +240,7 @@ def test_commands_stand_in_order_and_each_once() -> None:
     """The teacher's first; also where one begins as another does."""
     made = {"network": build(run_config().network), "file": "teacher/last.safetensors"}
     before = Provenance(("fit --seed 0 --until 4", "fit --epochs 2"), ())
-    start = InitialWeights({}, "last.safetensors", before)
+    start = InitialWeights({}, "last.safetensors", before, ())
 
     def stages(taught_by: str) -> list[str]:
         teacher = Teacher(**made, made=Provenance((taught_by,), ()))  # type: ignore[arg-type]
