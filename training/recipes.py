@@ -184,7 +184,7 @@ BESIDE: Options = {
     "augmentation": "handwriting",
 }
 # As in the paper: shifts of two pixels and nothing else, so that the four rows differ in what they are named for. The
-# paper trains some 640 epochs; 15 take 45 minutes of two cores.
+# paper trains some 640 epochs; 15 take 37 minutes of two cores.
 PAPER: Options = {"epochs": 15, "augmentation": "shift"}
 # As the code of Efficient-CapsNet trains on MNIST, in two and three quarter hours of a core.
 PUBLISHED: Options = {

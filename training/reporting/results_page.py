@@ -40,6 +40,8 @@ COMPARED = {
 } | {
     name: RECIPES[name]
     for name in (
+        "capsnet-1-routing-reconstruction",
+        "capsnet-3-routings-reconstruction",
         "fashion_mnist-capsnet",
         "fashion_mnist-three",
         "mnist-efficient-published",
@@ -48,7 +50,11 @@ COMPARED = {
     )
 }
 # Cores that trained one network together, where it was not one.
-CORES = {"fashion_mnist-capsnet": 2}
+CORES = {
+    "capsnet-1-routing-reconstruction": 2,
+    "capsnet-3-routings-reconstruction": 2,
+    "fashion_mnist-capsnet": 2,
+}
 BLEND = "blend.safetensors"
 TRAINING_IMAGES = 60_000  # of both published data sets, with those that are held out
 # Published errors in percent, of 10,000 test images. Most are the best epoch on the test set.
