@@ -29,6 +29,13 @@ FULL = Reply(
 )
 LIMITED = Reply(429, b"slow down", {"Retry-After": "0"})
 CLOSED = Reply(None)
+ANSWER = {
+    "model": "mnist",
+    "version": "1",
+    "predictions": [{"index": 0, "label": "a", "length": 0.9}],
+    "lengths": [0.9],
+    "poses": [[0.9, 0.0]],
+}
 
 
 def test_a_busy_server_is_asked_again_when_it_says() -> None:
@@ -58,15 +65,8 @@ def test_the_asynchronous_client_has_the_same_patience() -> None:
 
 
 def test_an_image_of_a_batch_that_finds_no_memory_is_sent_again(seven: bytes) -> None:
-    answer = {
-        "model": "mnist",
-        "version": "1",
-        "predictions": [{"index": 0, "label": "a", "length": 0.9}],
-        "lengths": [0.9],
-        "poses": [[0.9, 0.0]],
-    }
-    batch = Reply(200, json.dumps([answer, json.loads(FULL.body)]).encode())
-    single = Reply(200, json.dumps(answer | {"version": "2"}).encode())
+    batch = Reply(200, json.dumps([ANSWER, json.loads(FULL.body)]).encode())
+    single = Reply(200, json.dumps(ANSWER | {"version": "2"}).encode())
     with scripted(batch, single) as server, Client(server.url) as client:
         found = list(client.classify_many([seven, seven]))
     assert [each.version for each in found if not isinstance(each, CapsnetError)] == ["1", "2"]
@@ -74,15 +74,8 @@ def test_an_image_of_a_batch_that_finds_no_memory_is_sent_again(seven: bytes) ->
 
 def test_a_large_image_that_a_proxy_refuses_ends_no_run(seven: bytes) -> None:
     """It answers a page of its own, for the batch, for its half with the large image, and for this alone."""
-    answer = {
-        "model": "mnist",
-        "version": "1",
-        "predictions": [{"index": 0, "label": "a", "length": 0.9}],
-        "lengths": [0.9],
-        "poses": [[0.9, 0.0]],
-    }
     refused = Reply(413, b"<html>Request Entity Too Large</html>", {"Content-Type": "text/html"})
-    good = Reply(200, json.dumps(answer).encode())
+    good = Reply(200, json.dumps(ANSWER).encode())
     with scripted(refused, good, refused) as server, Client(server.url) as client:
         first, second = client.classify_many([seven, seven])
     assert not isinstance(first, CapsnetError)
