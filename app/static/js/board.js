@@ -6,11 +6,11 @@
  */
 
 import { byId } from "./dom.js";
+import { UNDERLAY } from "./images.js";
 import { draw } from "./strokes.js";
 
 const WIDTH_PIXELS = 392; // pixels of the board's width: fourteen for each of MNIST's
 const SENT_PIXELS = 224;
-const TRANSPARENT = "#808080"; // under images without a ground, whose ink may be dark or light
 const STEP = 0.025; // what an arrow key moves
 const CLOSEST = 0.004; // points nearer than this are one
 
@@ -187,7 +187,7 @@ function lay(context, image, { width, height }) {
   const scale = Math.min(width / image.width, height / image.height);
   const [wide, tall] = [image.width * scale, image.height * scale];
   context.imageSmoothingEnabled = scale < 2;
-  context.fillStyle = TRANSPARENT;
+  context.fillStyle = UNDERLAY;
   context.fillRect((width - wide) / 2, (height - tall) / 2, wide, tall);
   context.drawImage(image, (width - wide) / 2, (height - tall) / 2, wide, tall);
 }

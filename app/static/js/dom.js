@@ -18,6 +18,18 @@ export function say(element, text) {
 /** A number with so many decimals as the page's language writes it, and a true minus. */
 export const figure = (value, decimals = 2) => numbers(decimals).format(value).replace("-", "−");
 
+/** Call `change(isInSight)` when an element comes into sight, or nearer than a margin, and when it leaves. */
+export function watchSight(element, rootMargin, change) {
+  let wasInSight = false;
+  const watch = (entries) => {
+    const { isIntersecting } = entries.at(-1); // the newest: a busy page gets several at once
+    if (isIntersecting === wasInSight) return;
+    wasInSight = isIntersecting;
+    change(isIntersecting);
+  };
+  new IntersectionObserver(watch, { rootMargin }).observe(element);
+}
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** A new element of a drawing, with its attributes. */

@@ -3,6 +3,9 @@
 /** Colours of several objects in one image: magenta and green add up to white, and most eyes can tell them apart. */
 export const COLOURS = ["#ff63d8", "#3ddc6c", "#5aa9ff", "#ffc247"];
 
+/** Lies under images without a ground, whose ink may be dark or light. */
+export const UNDERLAY = "#808080";
+
 /** The bytes of a base64 text as a PNG. */
 export function blobOf(base64) {
   const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));

@@ -11,7 +11,7 @@ import { LatestRequest } from "./latest-request.js";
 import { mention, reporter, whenKeyIsGiven } from "./status-banner.js";
 import { blank, colourOf, paint } from "./images.js";
 import { showProgress } from "./progress.js";
-import { markSample, namesIn, samplesFor, showSamples } from "./samples.js";
+import { isKnown, markSample, samplesFor, showSamples } from "./samples.js";
 import { NOTHING, choose, given, looking, move, moving, poseNow, store, values } from "./session.js";
 import { showReading } from "./reading.js";
 import { present, welcome } from "./present.js";
@@ -49,7 +49,7 @@ function paintMoved(bitmap) {
 store.on(["card"], ({ card }) => describeModel(card)); // first, because the others fill what it builds
 store.on(["samples"], ({ card, samples }) => {
   showSamples(samples, giveSample);
-  const names = samples.map(({ name }) => name).filter((name) => isStrange(card, name));
+  const names = samples.map(({ name }) => name).filter((name) => !isKnown(card, name));
   say(byId("strangers"), names.length ? text("guard.strangers", { names: listed(names) }) : "");
 });
 store.on(["seen", "chosen", "drawn"], showPrediction);
@@ -86,9 +86,6 @@ function describeModel(card) {
   say(byId("capsules-words"), text(title, { count: classes.length, dims: config.pose_dim }));
   byId("capsules-plain").hidden = hasCapsules(card);
 }
-
-/** Whether a sample shows what is no class of a model; samples of pairs are named "2 and 7". */
-const isStrange = ({ classes }, name) => !classes.includes(name) && !namesIn(name).every((each) => classes.includes(each));
 
 /** What to give to a model, in a few words: they follow the way it reads images, and its classes. */
 function invitation({ classes, input, objects }) {
@@ -161,12 +158,13 @@ async function share() {
 
 offerThemes();
 welcome();
-keepStateInLinks(() => (values.card ? toFragment(values) : location.hash));
+const fragmentNow = () => (values.card ? toFragment(values) : location.hash);
+keepStateInLinks(fragmentNow);
 listenToBoard();
 keepSheet(sheet);
 keepTurning();
 keepVotes();
-present(); // behind what hides sections
+present(fragmentNow); // behind what hides sections
 byId("reset").addEventListener("click", () => move(null));
 byId("chosen").addEventListener("change", ({ target }) => choose(Number(target.value)));
 byId("model").addEventListener("change", ({ target }) => turnTo(target.value));

@@ -1,8 +1,7 @@
 /** `?present`: large type for a projector, one section at a time; and smaller opening words for those who were here before. */
 
 import { byId, say } from "./dom.js";
-import { store, values } from "./session.js";
-import { toFragment } from "./share.js";
+import { store } from "./session.js";
 import { text } from "./texts.js";
 
 const VISITED = "capsnet-visited";
@@ -21,8 +20,8 @@ export function welcome() {
   }
 }
 
-/** Show one section at a time where the address asks for it. */
-export function present() {
+/** Show one section at a time where the address asks for it; `fragment()` is that of the state, for the way back. */
+export function present(fragment) {
   if (!new URLSearchParams(location.search).has("present")) return;
   document.documentElement.classList.add("present");
   byId("present-bar").hidden = false;
@@ -43,7 +42,7 @@ export function present() {
   byId("present-next").addEventListener("click", () => go(1));
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey || document.querySelector("dialog[open]")) return;
-    if (event.key === "Escape") return leave();
+    if (event.key === "Escape") return leave(fragment());
     const step = ANYWHERE[event.key] ?? (event.target.closest?.(CONTROLS) ? undefined : OFF_CONTROLS[event.key]);
     if (step === undefined) return;
     event.preventDefault();
@@ -53,8 +52,8 @@ export function present() {
   go(0);
 }
 
-function leave() {
+function leave(fragment) {
   const query = new URLSearchParams(location.search);
   query.delete("present");
-  location.href = `?${query}${values.card ? toFragment(values) : location.hash}`;
+  location.href = `?${query}${fragment}`;
 }

@@ -2,6 +2,7 @@
 
 import { read } from "./api.js";
 import { byId, say } from "./dom.js";
+import { UNDERLAY } from "./images.js";
 import { LatestRequest } from "./latest-request.js";
 import { reporter } from "./status-banner.js";
 import { text as words } from "./texts.js";
@@ -29,7 +30,7 @@ function show({ text, digits }, bitmap) {
   canvas.width = Math.round(bitmap.width * scale);
   canvas.height = Math.round(bitmap.height * scale);
   const pen = canvas.getContext("2d");
-  pen.fillStyle = "#808080"; // seen where the image has no ground
+  pen.fillStyle = UNDERLAY;
   pen.fillRect(0, 0, canvas.width, canvas.height);
   pen.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   pen.lineWidth = 2;

@@ -50,7 +50,11 @@ async function cut(whole, { width, height }, name, place) {
 /** The name of a sample in the page's language; those of pairs are "2 and 7". */
 export const spoken = (name) => listed(namesIn(name));
 
-export const namesIn = (name) => name.split(" and ");
+const namesIn = (name) => name.split(" and ");
+
+/** Whether a sample shows classes that a model knows. */
+export const isKnown = ({ classes }, name) =>
+  [[name], namesIn(name)].some((names) => names.every((each) => classes.includes(each)));
 
 /** Show the samples; `pick(number)` is called for the one that is pressed. */
 export function showSamples(samples, pick) {

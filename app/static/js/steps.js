@@ -4,7 +4,7 @@ import { hasCapsules } from "./beside.js";
 import { byId, say } from "./dom.js";
 import { directionsOf } from "./handles.js";
 import { giveSample, giveStrokes } from "./input.js";
-import { namesIn, spoken } from "./samples.js";
+import { isKnown, spoken } from "./samples.js";
 import { choose, move, store, values } from "./session.js";
 import { text } from "./texts.js";
 
@@ -80,12 +80,10 @@ function isAnswered(step) {
   });
 }
 
-const isClass = (name) => [[name], namesIn(name)].some((names) => names.every((each) => values.card.classes.includes(each)));
-
 /** The number of the sample to begin with: a 7 if there is one. */
 function preferred() {
   const seven = values.samples.findIndex(({ name }) => name === "7");
-  return seven >= 0 ? seven : Math.max(0, values.samples.findIndex(({ name }) => isClass(name)));
+  return seven >= 0 ? seven : Math.max(0, values.samples.findIndex(({ name }) => isKnown(values.card, name)));
 }
 
 const nameOfKnown = () => values.samples[preferred()]?.name ?? values.card.classes[0];

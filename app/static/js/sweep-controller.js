@@ -1,6 +1,6 @@
 /** Keeps the sheet that of the chosen capsule: once it comes into sight, and when the hand has come to rest. */
 
-import { byId } from "./dom.js";
+import { byId, watchSight } from "./dom.js";
 import { LatestRequest } from "./latest-request.js";
 import { sheetOf } from "./queries.js";
 import { reporter } from "./status-banner.js";
@@ -28,11 +28,8 @@ export function keepSheet(sheet) {
     }
   };
   store.on(["seen", "chosen"], refresh);
-  const watch = (entries) => {
-    const { isIntersecting } = entries.at(-1);
-    const entered = isIntersecting && !inSight;
-    inSight = isIntersecting;
-    if (entered) refresh();
-  };
-  new IntersectionObserver(watch, { rootMargin: "300px" }).observe(byId("sheet-body"));
+  watchSight(byId("sheet-body"), "300px", (now) => {
+    inSight = now;
+    if (inSight) refresh();
+  });
 }

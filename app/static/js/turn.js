@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { askBeside, markStep, showWays } from "./beside.js";
-import { byId, figure, make, say, shape } from "./dom.js";
+import { byId, figure, make, say, shape, watchSight } from "./dom.js";
 import { PROPERTIES, amountOf, directionsOf, propertyName, rate } from "./handles.js";
 import { LatestRequest } from "./latest-request.js";
 import { asAskedAgain, queryOf } from "./queries.js";
@@ -38,13 +38,10 @@ export function keepTurning() {
   choice.addEventListener("change", refresh);
   slider.addEventListener("input", showStep);
   drag();
-  const watch = (entries) => {
-    const { isIntersecting } = entries.at(-1);
-    const entered = isIntersecting && !inSight;
-    inSight = isIntersecting;
-    if (entered) refresh();
-  };
-  new IntersectionObserver(watch, { rootMargin: "300px" }).observe(byId("turn-section"));
+  watchSight(byId("turn-section"), "300px", (now) => {
+    inSight = now;
+    if (inSight) refresh();
+  });
 }
 
 /** The properties of the class: those that have a direction, or all, of which the service foretells nothing. */

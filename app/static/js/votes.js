@@ -1,7 +1,7 @@
 /** Two overlapping digits, and the parts that vote for each of them, in every iteration of the routing. */
 
 import * as api from "./api.js";
-import { byId, figure, make, say } from "./dom.js";
+import { byId, figure, make, say, watchSight } from "./dom.js";
 import { LatestRequest } from "./latest-request.js";
 import { reporter } from "./status-banner.js";
 import { COLOURS, blank, paint } from "./images.js";
@@ -39,14 +39,11 @@ export function keepVotes() {
     showIteration();
   });
   play.addEventListener("click", () => (timer ? stop() : run()));
-  const watch = (entries) => {
-    const { isIntersecting } = entries.at(-1);
-    const entered = isIntersecting && !inSight;
-    inSight = isIntersecting;
-    if (entered && shown?.name !== routed()?.name) refresh();
+  watchSight(byId("votes-section"), "200px", (now) => {
+    inSight = now;
     if (!inSight) stop();
-  };
-  new IntersectionObserver(watch, { rootMargin: "200px" }).observe(byId("votes-section"));
+    else if (shown?.name !== routed()?.name) refresh();
+  });
 }
 
 /** Of the models of single digits whose capsules have a place: the chosen one, or else the one that routes longest. */
