@@ -36,13 +36,13 @@ def main() -> None:
 def _supervise(settings: Settings) -> None:
     """Serve with several worker processes below a supervisor."""
     from .api.authentication import ApiKeys
-    from .inference.model_repository import discover_models
+    from .inference.model_repository import discover_models, hash_cards
     from .server.fingerprint import fingerprint
     from .server.supervisor import Supervisor
 
     models = discover_models(settings.models)  # one sentence about wrong files, and not one by every worker
-    cards = (model.card for model in models.values())
-    expected = fingerprint(cards, ApiKeys.load(settings), ApiKeys.load_admin(settings))
+    served = hash_cards(model.card for model in models.values())
+    expected = fingerprint(served, ApiKeys.load(settings), ApiKeys.load_admin(settings))
     Supervisor(settings, _forget_worker, expected).run()
 
 
@@ -66,7 +66,9 @@ def _serve_plainly(settings: Settings) -> None:
 
     if settings.workers == 1:
         from .api.application import create_app
+        from .api.state import forget_former_changes
 
+        forget_former_changes()
         application: Any = create_app(settings)
     else:
         application = f"{__package__}.main:app"

@@ -13,6 +13,7 @@ import secrets
 from pathlib import Path
 
 from ..errors import SharedFolderError
+from ..observability.metric_files import reserve
 from .rate_limit import MOST_CLIENTS, RateLimitResult, Step
 
 FILE = "rate-limit.buckets"
@@ -46,9 +47,7 @@ class SharedBuckets:
                 if os.fstat(self._file).st_size < SIZE_BYTES:
                     os.truncate(self._file, SIZE_BYTES)  # zeros: free slots
                     os.pwrite(self._file, secrets.token_bytes(SECRET_BYTES), 0)
-                # Where the disk is full, the system kills a process that writes where nothing was reserved.
-                if hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(self._file, 0, SIZE_BYTES)
+                reserve(self._file, SIZE_BYTES)
         except OSError as error:
             raise SharedFolderError(error) from None
         memory = memoryview(mmap.mmap(self._file, SIZE_BYTES))

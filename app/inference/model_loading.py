@@ -6,9 +6,8 @@ began with, so no request fails. A broken model changes nothing.
 
 import asyncio
 import contextlib
-import hashlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,7 +17,7 @@ import structlog
 from capsnet.card import CardError, ModelCard
 
 from ..errors import BadRequest, ModelError, NotReady, Problem, UnknownModel
-from .model_repository import ModelFiles, discover_models, model_folders, open_model
+from .model_repository import ModelFiles, discover_models, hash_cards, model_folders, open_model
 from .service import InferenceService
 
 if TYPE_CHECKING:
@@ -194,7 +193,7 @@ class Repository:
             await asyncio.sleep(PROGRESS_S)
 
     def _served(self) -> dict[str, str]:
-        return hashes(model.card for model in self._service.models)
+        return hash_cards(model.card for model in self._service.models)
 
     async def _follow(self, shared: "SharedChanges") -> None:
         """Apply the changes of the other processes as they come."""
@@ -227,11 +226,6 @@ class Repository:
                 self._of_model[name] = number
             self._applied = changes.number
             shared.set_progress(changes.number, self._served(), error)
-
-
-def hashes(cards: Iterable[ModelCard]) -> dict[str, str]:
-    """Return a hash of each model's card, which holds the hashes of its graphs, by name."""
-    return {card.name: hashlib.sha256(card.to_json().encode()).hexdigest() for card in cards}
 
 
 def _cards(folder: Path) -> Iterator[tuple[str, ModelCard | str]]:

@@ -1,6 +1,7 @@
 """Find the models in a folder, read their cards, and refuse a graph that is not the one of its card."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,11 @@ from capsnet.card import CARD_FILE, METADATA_EXPORT_ID, SAMPLES_FILE, CardError,
 from ..errors import ModelError
 
 log = structlog.get_logger(__name__)
+
+
+def hash_cards(cards: Iterable[ModelCard]) -> dict[str, str]:
+    """Return a hash of each model's card, which holds the hashes of its graphs, by name."""
+    return {card.name: hashlib.sha256(card.to_json().encode()).hexdigest() for card in cards}
 
 
 @dataclass(frozen=True)

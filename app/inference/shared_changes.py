@@ -128,9 +128,7 @@ class SharedChanges:
 
     def forget_the_dead(self) -> None:
         """Forget all changes if no process that followed them lives any more: this is another start of the service."""
-        (self._folder / PROGRESS.format(pid=os.getpid())).unlink(
-            missing_ok=True
-        )  # of one with the same number
+        self.leave()  # a former process may have had this one's number
         if not any(self._living()):
             self._file.unlink(missing_ok=True)
 

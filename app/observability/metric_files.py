@@ -61,11 +61,15 @@ class ReservedDict(MmapedDict):
         return True
 
 
+def reserve(descriptor: int, size: int) -> None:
+    """Reserve space on the disk for an open file, where the system offers that; raises OSError where there is none."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+
+
 def _reserve(file: str, size: int) -> None:
-    """Reserve space on the disk; raises OSError where there is none."""
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(descriptor, 0, size)
+        reserve(descriptor, size)
     finally:
         os.close(descriptor)

@@ -5,9 +5,7 @@ at the start of a worker with six models (docs/log/serving.md, measured apart), 
 """
 
 import hashlib
-from collections.abc import Iterable
-
-from capsnet.card import ModelCard
+from collections.abc import Mapping
 
 from ..api.authentication import ApiKeys
 
@@ -20,12 +18,12 @@ CHANGED = (
 )
 
 
-def fingerprint(cards: Iterable[ModelCard], *keys: ApiKeys) -> bytes:
-    """Return a hash of all keys, and one of models by their cards, which hold the hashes of their graphs."""
-    together = hashlib.sha256()
-    for text in sorted(card.to_json() for card in cards):
-        together.update(hashlib.sha256(text.encode()).digest())
-    return hashlib.sha256(b"".join(each.digest for each in keys)).digest() + together.digest()
+def fingerprint(served: Mapping[str, str], *keys: ApiKeys) -> bytes:
+    """Return a hash of all keys, and one of all models, whose hashes `served` has by name."""
+    models = repr(sorted(served.items())).encode()
+    return b"".join(
+        hashlib.sha256(part).digest() for part in (b"".join(each.digest for each in keys), models)
+    )
 
 
 def agrees(found: bytes, expected: bytes, *, with_models: bool) -> bool:

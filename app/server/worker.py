@@ -22,7 +22,7 @@ from ..api.application import create_app
 from ..api.authentication import ApiKeys
 from ..api.state import shared_changes, state_of
 from ..errors import StartupError
-from ..inference.model_loading import hashes
+from ..inference.model_repository import hash_cards
 from ..observability import logging_config
 from ..settings import Settings
 from .connection_balancer import WorkerConnections
@@ -71,13 +71,13 @@ def main() -> None:
         app = create_app(settings)
         state = state_of(app)
         service = state.service
-        cards = [model.card for model in service.models]
+        served = hash_cards(model.card for model in service.models)
         # After a model was loaded or unloaded, a worker must serve what the others do now.
         shared = shared_changes()
         changed = shared is not None and shared.read().number > 0
         others = shared.served() if shared is not None and changed else None
-        found = fingerprint(cards, ApiKeys.load(settings), ApiKeys.load_admin(settings))
-        if not agrees(found, expected, with_models=not changed) or others not in (None, hashes(cards)):
+        found = fingerprint(served, ApiKeys.load(settings), ApiKeys.load_admin(settings))
+        if not agrees(found, expected, with_models=not changed) or others not in (None, served):
             raise StartupError(CHANGED)
         service.decode_memory.share(memory, number)
         server = WorkerServer(app, settings, channel, WorkerConnections(number, counts))
