@@ -5,7 +5,7 @@ from numbers import Integral, Real
 from typing import Any
 
 # Of a number in a pose: the decoder draws nothing that differs beyond it, and float32 ends at 3e38.
-LARGEST = 1e6
+MAX_POSE = 1e6
 
 
 def whole(name: str, value: Any) -> int:
@@ -53,7 +53,7 @@ def pose_rows(poses: Iterable[Iterable[float]]) -> list[list[float]]:
     TypeError
         If they are no list of lists of numbers.
     ValueError
-        If a number is not finite, or beyond `LARGEST`.
+        If a number is not finite, or beyond `MAX_POSE`.
     """
     if not _is_list(poses):
         raise TypeError(f"poses should be a list of poses, not {poses!r:.80}")
@@ -67,8 +67,8 @@ def pose_rows(poses: Iterable[Iterable[float]]) -> list[list[float]]:
             rows.append([float(number) for number in pose])
         except (TypeError, ValueError):
             raise TypeError(f"a pose should hold numbers, not {pose!r:.80}") from None
-        if not all(abs(number) <= LARGEST for number in rows[-1]):
-            raise ValueError(f"a pose holds numbers that are not finite or beyond {LARGEST:g}: {pose!r:.80}")
+        if not all(abs(number) <= MAX_POSE for number in rows[-1]):
+            raise ValueError(f"a pose holds numbers that are not finite or beyond {MAX_POSE:g}: {pose!r:.80}")
     return rows
 
 

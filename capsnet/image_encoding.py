@@ -37,6 +37,9 @@ MAX_FILE_BYTES = 400_000_000
 # Name endings of image files in a folder. A file that is passed by its own path may have any name.
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".dib"}
 
+# Files and folders of file managers, in lower case.
+NO_IMAGES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx"}
+
 # What arithmetic may add to floats from 0 to 1.
 ROUNDING = 1e-6
 
@@ -154,7 +157,12 @@ def printable(path: str | Path) -> str:
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """Yield the image files of a folder and its sub-folders, sorted; hidden files and folders are left out.
+    """Yield the image files of a folder and its sub-folders, and what cannot be read; as `walk_all` does."""
+    return (path for path in walk_all(folder) if is_image_file(path) or path.is_dir())
+
+
+def walk_all(folder: Path) -> Iterator[Path]:
+    """Yield the files of a folder and its sub-folders, sorted; hidden ones and those of file managers are left out.
 
     Links are followed, into no folder twice. A folder that cannot be read is yielded itself: reading it gives the
     reason.
@@ -169,15 +177,13 @@ def walk(folder: Path) -> Iterator[Path]:
             continue
         visited.add(real)
         folders[:] = sorted(name for name in folders if not is_skipped(name))
-        for name in sorted(files):
-            if not name.startswith(".") and is_image_file(Path(name)):
-                yield Path(where, name)
+        yield from (Path(where, name) for name in sorted(files) if not is_skipped(name))
     yield from closed
 
 
-def is_skipped(folder: str) -> bool:
-    """Tell by its name whether a folder holds no images of a person: hidden ones, and those of file managers."""
-    return folder.startswith(".") or folder.casefold() == "__macosx"
+def is_skipped(name: str) -> bool:
+    """Tell by its name whether a file or a folder is hidden, or a file manager's."""
+    return name.startswith(".") or name.casefold() in NO_IMAGES
 
 
 def is_image_file(path: Path) -> bool:

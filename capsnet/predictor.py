@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from capsnet import directions as pose_directions
 from capsnet import guard, results
 from capsnet.arguments import (
-    LARGEST,
+    MAX_POSE,
     dimensions,
     direction_amounts,
     direction_names,
@@ -269,9 +269,9 @@ class Predictor:
         changes = list(movements(moves, dim, delta).items())
         self._check_dims("dim", [each for each, _ in changes])
         for each, amount in changes:
-            if not abs(amount) <= LARGEST:
+            if not abs(amount) <= MAX_POSE:
                 raise _invalid(
-                    "delta", amount, f"should be from -{LARGEST:g} to {LARGEST:g}, for dimension {each}"
+                    "delta", amount, f"should be from -{MAX_POSE:g} to {MAX_POSE:g}, for dimension {each}"
                 )
         seen, index = self._encode_one(image, label, preprocess)
         with _checking_directions():
@@ -661,8 +661,8 @@ def _amounts(by: str, minimum: float | None, maximum: float | None, steps: int) 
 
 def _deltas(minimum: float, maximum: float, steps: int) -> Floats:
     """Return the deltas (steps,) of a sweep; raises CapsnetError."""
-    if not -LARGEST <= minimum < maximum <= LARGEST:
-        allowed = f"should be less than the maximum, {maximum:g}, and both within {LARGEST:g}"
+    if not -MAX_POSE <= minimum < maximum <= MAX_POSE:
+        allowed = f"should be less than the maximum, {maximum:g}, and both within {MAX_POSE:g}"
         raise _invalid("minimum", minimum, allowed)
     _check_steps(steps)
     return linspace_exact(minimum, maximum, steps)

@@ -6,9 +6,8 @@
 Names are compared and kept in Unicode's form NFC, so a folder means the same on a Mac and on Linux.
 """
 
-import os
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -17,14 +16,13 @@ import numpy as np
 import torch
 
 from capsnet.config import InputSpec, are_digits
+from capsnet.image_encoding import is_skipped, walk_all
 from capsnet.preprocessing import pipeline
 from training.data import keyed_random
 from training.data.formats.binary_file import DatasetError
 
 # A stream that no epoch uses, as `device_data.SPLIT_STREAM` is.
 FOLDER_STREAM = 0xFFFE
-# Files of file managers, in lower case; names that begin with a dot are skipped too.
-NO_IMAGES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx"}
 FolderPart = Literal["train", "val", "test"]
 PARTS: dict[str, FolderPart] = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -93,19 +91,20 @@ def list_images(folder: Path) -> Listing:
     """
     classes = class_names(folder)
     files: list[ImageFile] = []
-    for home, part in _part_folders(folder):
+    homes = _part_folders(folder)
+    for home, part in homes:
         below = _sub_folders(home)
         if unknown := sorted(below.keys() - set(classes)):
             raise DatasetError(f"{home}: has classes that the training part lacks: {', '.join(unknown)}")
         for label, name in enumerate(classes):
             found = sorted(
-                (path for top in below.get(name, ()) for path in _files_below(top)),
+                (path for top in below.get(name, ()) for path in walk_all(top)),
                 key=lambda path: nfc(path.relative_to(home).as_posix()),
             )
             files += [ImageFile(path, label, part) for path in found]
     known = {file.label for file in files if file.part == "train"}
-    (home,) = [home for home, part in _part_folders(folder) if part == "train"]
-    if empty := [str(home / name) for label, name in enumerate(classes) if label not in known]:
+    (train,) = (home for home, part in homes if part == "train")
+    if empty := [str(train / name) for label, name in enumerate(classes) if label not in known]:
         raise DatasetError(f"{', '.join(empty)}: holds no images; every class needs at least one")
     return Listing(folder, classes, tuple(files))
 
@@ -203,7 +202,7 @@ def _part_folders(folder: Path) -> list[tuple[Path, FolderPart]]:
             "expected train, val and test alone, or one sub-folder a class"
         )
     for path, _ in parts:
-        if not _sub_folders(path) and any(not _is_skipped(each.name) for each in path.iterdir()):
+        if not _sub_folders(path) and any(not is_skipped(each.name) for each in path.iterdir()):
             raise DatasetError(f"{path}: has no sub-folders; expected those of {train[0]}, one a class")
     return parts
 
@@ -212,7 +211,7 @@ def _sub_folders(folder: Path) -> dict[str, list[Path]]:
     """Return the sub-folders by their names in NFC; two names of one form are one class."""
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
-        if path.is_dir() and not _is_skipped(path.name):
+        if path.is_dir() and not is_skipped(path.name):
             # Bytes of another encoding, which no card can hold.
             if any("\ud800" <= sign <= "\udfff" for sign in path.name):
                 raise DatasetError(
@@ -220,22 +219,6 @@ def _sub_folders(folder: Path) -> dict[str, list[Path]]:
                 )
             found.setdefault(nfc(path.name), []).append(path)
     return found
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
-    """Yield the files below a class, through links too, but through no folder twice."""
-    visited: set[str] = set()
-    for home, folders, names in os.walk(folder, followlinks=True):
-        if (real := os.path.realpath(home)) in visited:
-            folders.clear()
-            continue
-        visited.add(real)
-        folders[:] = [name for name in folders if not _is_skipped(name)]
-        yield from (Path(home) / name for name in names if not _is_skipped(name))
-
-
-def _is_skipped(name: str) -> bool:
-    return name.startswith(".") or name.casefold() in NO_IMAGES
 
 
 def _count(count: int, names: Sequence[str]) -> str:

@@ -23,10 +23,11 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from capsnet.arguments import MAX_POSE
+
 from ...errors import did_you_mean
 
 MAX_DELTA = 2.0
-MAX_POSE = 1e6
 MAX_DIM = 999_999
 MAX_POSES = 1024
 MAX_PERTURBATIONS = 1024
