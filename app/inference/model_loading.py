@@ -17,7 +17,7 @@ import structlog
 from capsnet.card import CardError, ModelCard
 
 from ..errors import BadRequest, ModelError, NotReady, Problem, UnknownModel
-from .model_repository import ModelFiles, discover_models, hash_cards, model_folders, open_model
+from .model_repository import ModelFiles, hash_cards, model_folders, open_model, open_models
 from .service import InferenceService
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class Repository:
 
     async def _reload(self) -> str:
         """Make the service's models those of the folder; return the errors, separated by semicolons."""
-        found, errors = await asyncio.to_thread(_open_all, self._folder)
+        found, errors = await asyncio.to_thread(open_models, self._folder)
         for stored in found.values():
             try:
                 await self._service.serve(stored)
@@ -251,20 +251,3 @@ def _find(folder: Path, name: str) -> ModelFiles:
         if names[-1] == name:
             return open_model(each)
     raise UnknownModel(name, names)
-
-
-def _open_all(folder: Path) -> tuple[dict[str, ModelFiles], list[str]]:
-    """Return the valid models of a folder by name, and the errors of the others."""
-    try:
-        return discover_models(folder), []
-    except ModelError:
-        pass
-    found: dict[str, ModelFiles] = {}
-    errors: list[str] = []
-    for each in model_folders(folder):
-        try:
-            stored = open_model(each)
-            found[stored.card.name] = stored
-        except ModelError as error:
-            errors.append(str(error))
-    return found, errors or [f"{folder}: holds no model"]

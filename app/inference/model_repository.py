@@ -88,17 +88,38 @@ def discover_models(folder: Path) -> dict[str, ModelFiles]:
     Raises
     ------
     ModelError
-        If there is no such folder, no model in it, or one of them is broken.
+        If there is no such folder, no model in it, one of them is broken, or two have one name.
     """
-    models: dict[str, ModelFiles] = {}
-    for candidate in model_folders(folder):
-        model = open_model(candidate)
-        if other := models.get(model.card.name):
-            raise ModelError(f"{candidate}: is called {model.card.name!r}, and so is {other.folder}")
-        models[model.card.name] = model
-    if not models:
-        raise ModelError(f"{folder}: holds no model: no folder in it has a {CARD_FILE}")
+    models, errors = open_models(folder)
+    if errors:
+        raise ModelError(errors[0])
     return models
+
+
+def open_models(folder: Path) -> tuple[dict[str, ModelFiles], list[str]]:
+    """Return the models of a folder by name, as `discover_models` does, and the errors of the others.
+
+    Of models that have one name none is returned, since nothing says which of them is meant.
+    """
+    named: dict[str, list[ModelFiles]] = {}
+    errors: list[str] = []
+    try:
+        candidates = model_folders(folder)
+    except ModelError as error:
+        return {}, [str(error)]
+    for candidate in candidates:
+        try:
+            model = open_model(candidate)
+        except ModelError as error:
+            errors.append(str(error))
+            continue
+        alike = named.setdefault(model.card.name, [])
+        if alike:
+            errors.append(f"{candidate}: is called {model.card.name!r}, and so is {alike[0].folder}")
+        alike.append(model)
+    if not named and not errors:
+        errors.append(f"{folder}: holds no model: no folder in it has a {CARD_FILE}")
+    return {name: models[0] for name, models in named.items() if len(models) == 1}, errors
 
 
 def model_folders(folder: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import ModelError
-from app.inference.model_repository import discover_models
+from app.inference.model_repository import discover_models, open_models
 from capsnet.card import Graph, ModelCard, Validation, Variant
 from tests.app.tiny_model import write_card, write_tiny_model
 
@@ -82,6 +82,25 @@ def test_two_models_of_one_name_are_both_named(tmp_path: Path) -> None:
     write_tiny_model(tmp_path / "a")
     write_tiny_model(tmp_path / "b")
     assert refusal(tmp_path) == f"{tmp_path / 'b'}: is called 'mnist', and so is {tmp_path / 'a'}"
+
+
+@pytest.mark.parametrize("folders", [2, 3])
+def test_of_models_of_one_name_none_is_opened_and_each_more_is_named(tmp_path: Path, folders: int) -> None:
+    for number in range(folders):
+        write_tiny_model(tmp_path / f"copy-{number}")
+    write_tiny_model(tmp_path / "leaves", name="leaves")
+    models, errors = open_models(tmp_path)
+    assert list(models) == ["leaves"]
+    first = tmp_path / "copy-0"
+    assert errors == [
+        f"{tmp_path / f'copy-{number}'}: is called 'mnist', and so is {first}" for number in range(1, folders)
+    ]
+
+
+def test_a_missing_folder_is_an_error_and_no_exception(tmp_path: Path) -> None:
+    models, errors = open_models(tmp_path / "gone")
+    assert not models
+    assert errors[0].startswith(f"{tmp_path / 'gone'}: there is no such folder")
 
 
 def test_a_card_cannot_reach_outside_its_folder(tmp_path: Path) -> None:
