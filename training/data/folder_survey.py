@@ -46,6 +46,8 @@ class FolderFacts:
         Shares of the images that have colours, and that look like strokes on an even ground.
     even
         Share of the images that show something on an even ground.
+    held_out
+        Images of the folder's own validation part; 0 without one.
     told_by_colours
         Share of the images whose class their colours alone tell; None where the images are too few to say.
     """
@@ -55,6 +57,7 @@ class FolderFacts:
     coloured: float
     drawn: float
     even: float = 0.0
+    held_out: int = 0
     told_by_colours: float | None = None
 
     @property
@@ -83,6 +86,7 @@ def survey(listing: Listing) -> FolderFacts:
         coloured=float(np.mean([each.coloured for each in used])),
         drawn=float(np.mean([each.drawn for each in used])),
         even=float(np.mean([each.even for each in used])),
+        held_out=len(listing.of("val")),
         told_by_colours=told_by_colours(
             np.stack([each.histogram for each in used]),
             np.array([file.label for file in listing.of("train", "val")]),

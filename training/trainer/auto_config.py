@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from training.data.folder_survey import FolderFacts
 from training.trainer.config import FOLDER_MINUTES
+from training.trainer.device_data import held_out_of_classes, steps_per_epoch
 from training.trainer.run_config import RunConfig
 from training.trainer.run_state import EarlyStop
 
@@ -29,6 +30,7 @@ class Choice:
 def choose(
     facts: FolderFacts,
     *,
+    validation: int = RunConfig.validation,
     preprocess: str | None = None,
     batch_size: int | None = None,
     epochs: int | None = None,
@@ -39,6 +41,8 @@ def choose(
     ----------
     facts
         Number, sizes and colours of the images.
+    validation
+        The images to hold out at most, unless the folder has a validation part; the steps follow from the others.
     preprocess
         How images are read, if it is set by hand; size, channels and augmentation follow from it.
     batch_size
@@ -59,11 +63,11 @@ def choose(
         side, why_side = PHOTO_SIDE, f"the median shorter edge is {median} pixels; more costs time"
     batch, why_batch = auto_batch_size(count)
     batch = batch_size or batch
-    training = max(1, count - count // 5)
-    steps_an_epoch = max(1, training // batch)
+    held_out = facts.held_out or held_out_of_classes(facts.counts, validation)
+    steps_in_epoch = steps_per_epoch(count - held_out, batch)
     wanted = min(DRAWN_STEPS if drawn else PHOTO_STEPS, STEPS_AN_IMAGE * count)
-    epochs = epochs or max(FEWEST_EPOCHS, math.ceil(wanted / steps_an_epoch))
-    steps = epochs * steps_an_epoch
+    epochs = epochs or max(FEWEST_EPOCHS, math.ceil(wanted / steps_in_epoch))
+    steps = epochs * steps_in_epoch
     return (
         Choice("preprocess", mode, shown),
         Choice("image_size", side, why_side),
@@ -79,7 +83,7 @@ def choose(
         ),
         auto_augmentation(facts, mode),
         Choice("batch_size", batch, why_batch if batch_size is None else "set by hand"),
-        Choice("epochs", epochs, f"{steps_an_epoch} steps an epoch, {steps:,} in all"),
+        Choice("epochs", epochs, f"{steps_in_epoch} steps an epoch, {steps:,} in all"),
         Choice("learning_rate", 0.002, "suits batches of this size"),
         Choice("warmup", min(MOST_WARMUP, max(FEWEST_WARMUP, steps // 20)), "a twentieth of the steps"),
         Choice("ema", auto_average(steps), "averages over a fiftieth of the steps"),

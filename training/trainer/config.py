@@ -96,7 +96,11 @@ class TrainConfig:
     resume: bool = _option("Go on where the folder's run stopped.", DATA, False)
     keep_epochs: bool = _option("Keep the weights of every epoch, for evaluate --every-epoch.", DATA, False)
     validation: int = _option(
-        "Images held out to choose the best epoch; at most a tenth.", DATA, 5000, low=1, high=1_000_000
+        "Images held out to choose the best epoch: at most a tenth, of a folder with few images a fifth.",
+        DATA,
+        5000,
+        low=1,
+        high=1_000_000,
     )
     seed: int = _option(
         "Of the weights, the order, the augmentation and the split.", DATA, 0, low=0, high=2**32 - 1

@@ -105,17 +105,26 @@ def train_val_split(
 
 
 def held_out_count(data: DatasetPart, validation: int) -> int:
-    """Return how many images are held out when `validation` are wanted.
+    """Return how many images are held out when `validation` are wanted: at most a tenth.
 
-    At most a tenth. Of a small folder a fifth and at least one a class, because a tenth measures too little. A folder
-    with its own validation part holds out that part.
+    A folder with its own validation part holds out that part, another one `held_out_of_classes`.
     """
-    count = len(data.labels)
     if data.held_out is not None:
         return int(data.held_out.sum())
-    if not data.by_class or count < FEWEST:
+    if data.by_class:
+        return held_out_of_classes(np.bincount(data.labels).tolist(), validation)
+    return min(validation, len(data.labels) // 10)
+
+
+def held_out_of_classes(counts: Sequence[int], validation: int) -> int:
+    """Return how many images of a folder are held out when `validation` are wanted, given the images of each class.
+
+    At most a tenth; of a small folder a fifth and at least one a class, because a tenth measures too little.
+    """
+    count = sum(counts)
+    if count < FEWEST:
         return min(validation, count // 10)
-    divisible = int((np.bincount(data.labels) > 1).sum())
+    divisible = sum(each > 1 for each in counts)
     share = count // 5 if count < SMALL_FOLDER else max(SMALL_FOLDER // 5, count // 10)
     return max(divisible, min(validation, share))
 
@@ -156,9 +165,9 @@ def _rows(data: DatasetPart, chosen: Tensor, device: torch.device) -> DeviceData
     return DeviceData(images.to(device), labels.to(device), rows.to(device), data.scene)
 
 
-def steps_an_epoch(data: DeviceData, config: RunConfig) -> int:
+def steps_per_epoch(images: int, batch_size: int) -> int:
     """Return the full batches in an epoch; the remaining images differ from epoch to epoch."""
-    return max(1, len(data) // config.batch_size)
+    return max(1, images // batch_size)
 
 
 def batches(
@@ -169,7 +178,7 @@ def batches(
     Of a global batch, process `rank` of `world` gets every world-th sample; together they see what one process would.
     """
     order = keyed_random.permutation(config.seed, epoch * STREAMS + ORDER, len(data), data.labels.device)
-    for step in range(start, steps_an_epoch(data, config)):
+    for step in range(start, steps_per_epoch(len(data), config.batch_size)):
         rows = order[step * config.batch_size : (step + 1) * config.batch_size][rank::world]
         made = data.batch(rows, config.policy, seed=config.seed, epoch=epoch)
         yield made._replace(images=made.images.contiguous(memory_format=torch.channels_last))

@@ -210,6 +210,7 @@ def choose_settings(config: TrainConfig) -> tuple[dict[str, Any], list[list[str]
     else:
         choices = choose(
             _survey(folder_of(config.dataset)),
+            validation=config.validation,
             preprocess=config.preprocess,
             batch_size=config.batch_size,
             epochs=config.epochs,

@@ -49,7 +49,8 @@ class RunConfig:
     reconstruction_weight
         Weight of the sum of squared pixel errors beside the margin loss.
     validation
-        Images held out of the training set to choose the epoch; at most a tenth of the set.
+        Images held out of the training set to choose the epoch: at most a tenth of it, of a folder with fewer than
+        2,000 images at most a fifth, and of a folder with a validation part exactly that part.
     seed
         Seed of the initial weights, the order and the augmentation.
     split_seed
@@ -123,13 +124,13 @@ class RunConfig:
         """Return the epochs from one validation to the next: 1, but more in long runs on a folder."""
         return math.ceil(self.epochs / MOST_VALIDATIONS) if self.dataset.startswith(FOLDER_PREFIX) else 1
 
-    def rate(self, step: int, steps_an_epoch: int) -> float:
+    def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
         """Return the learning rate of a step, counted from 0 over the whole run."""
         rise = min(1.0, (step + 1) / (self.warmup + 1))
         if self.schedule == "exponential":
-            decayed: float = self.learning_rate * self.decay ** (step / steps_an_epoch)
+            decayed: float = self.learning_rate * self.decay ** (step / steps_per_epoch)
             return rise * max(self.floor, decayed)
-        done = step / (steps_an_epoch * self.epochs)
+        done = step / (steps_per_epoch * self.epochs)
         return rise * (self.floor + (self.learning_rate - self.floor) * (1 + math.cos(math.pi * done)) / 2)
 
     def to_dict(self) -> dict[str, object]:

@@ -19,7 +19,7 @@ from training.data.augmentation import Augmentation
 from training.data.composition import Batch
 from training.data.datasets import DatasetInfo, DatasetPart
 from training.trainer import run_state
-from training.trainer.device_data import DeviceData, batches, steps_an_epoch, train_val_split
+from training.trainer.device_data import DeviceData, batches, steps_per_epoch, train_val_split
 from training.trainer.distillation import Teacher
 from training.trainer.ema import MovingAverage, recompute_batchnorm
 from training.trainer.losses import class_loss, one_hot_targets, reconstruction_loss
@@ -98,7 +98,7 @@ class Trainer:
         self.provenance = provenance
         self.origin = RunIdentity(config, data.fingerprint())
         self.training, self.validation = train_val_split(data, config, fabric.device)
-        self.steps = steps_an_epoch(self.training, config)
+        self.steps = steps_per_epoch(len(self.training), config.batch_size)
         torch.manual_seed(config.seed)
         self.network = build(config.network)
         self.reinitialized = [] if start is None else start.load_into(self.network, info.classes)
@@ -161,12 +161,12 @@ class Trainer:
 
     def rate(self, number: int) -> float:
         """Return the learning rate of a step, counted from 0 over the run: the schedule's, or less in the cooldown."""
-        scheduled = self.config.rate(number, self.steps)
+        scheduled = self.config.learning_rate_at(number, self.steps)
         if self.cooling is None or number < self.cooling[0]:
             return scheduled
         first, count = self.cooling
         left = max(0.0, 1 - (number - first) / count)
-        return min(scheduled, max(self.config.floor, left * self.config.rate(first, self.steps)))
+        return min(scheduled, max(self.config.floor, left * self.config.learning_rate_at(first, self.steps)))
 
     def _train_epoch(self, reporter: TrainingCallback) -> None:
         position = self.position

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from training.data.datasets import DatasetPart
 from training.data.folder_survey import FolderFacts
 from training.trainer.auto_config import choose
 from training.trainer.config import TrainConfig
+from training.trainer.device_data import held_out_count
 from training.trainer.run import choose_settings
 
 
@@ -33,7 +36,7 @@ def test_a_small_folder_ends_its_warmup_and_moves_its_average() -> None:
 
 def test_a_large_folder_has_the_usual_batches() -> None:
     values = chosen(counts=(20_000, 20_000))
-    assert (values["batch_size"], values["warmup"]) == (128, 150)
+    assert (values["batch_size"], values["warmup"]) == (128, 168)
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist", "multimnist", "smallnorb", "cifar10"])
@@ -68,6 +71,32 @@ def test_the_warm_up_follows_epochs_that_are_set_by_hand() -> None:
     steps = epochs * (144 // batch_size)
     assert epochs == 2
     assert warmup <= max(10, steps // 20) < steps
+
+
+@pytest.mark.parametrize(
+    ("counts", "held_out", "validation"),
+    [
+        ((60, 60), 0, 5000),
+        ((900, 1000), 0, 5000),
+        ((2500, 2500), 0, 5000),
+        ((2500, 2500), 40, 5000),
+        ((10_000, 10_000), 0, 500),
+        ((4, 3), 0, 5000),
+        ((100, 1), 0, 5000),
+    ],
+)
+def test_the_steps_are_those_of_the_images_that_are_really_trained_on(
+    counts: tuple[int, ...], held_out: int, validation: int
+) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    own = np.arange(len(labels)) < held_out if held_out else None
+    images = np.zeros((len(labels), 1, 1, 1), np.uint8)
+    part = DatasetPart(images, labels, by_class=True, held_out=own)
+    trained = len(labels) - held_out_count(part, validation)
+    facts = FolderFacts(counts=counts, edges=(100, 300, 900), coloured=1.0, drawn=0.0, held_out=held_out)
+    choices = {each.option: each for each in choose(facts, validation=validation)}
+    steps = max(1, trained // int(choices["batch_size"].value))
+    assert choices["epochs"].reason.startswith(f"{steps} steps an epoch, ")
 
 
 def test_images_are_varied_in_any_colours_where_those_tell_nothing() -> None:

@@ -405,13 +405,13 @@ def test_processes_together_see_what_one_would(digits: DatasetPart) -> None:
 
 def test_the_learning_rate_rises_then_falls_to_the_floor() -> None:
     cosine = run_config(epochs=10, learning_rate=1e-2, floor=1e-5, warmup=5)
-    rates = [cosine.rate(step, 20) for step in range(200)]
+    rates = [cosine.learning_rate_at(step, 20) for step in range(200)]
     assert rates[0] == pytest.approx(1e-2 / 6, rel=1e-3)
     assert max(rates) == pytest.approx(1e-2, rel=0.01)
     assert rates[-1] == pytest.approx(1e-5, rel=0.2)
     exponential = run_config(schedule="exponential", decay=0.5, learning_rate=1e-2, floor=1e-3, warmup=0)
-    assert exponential.rate(20, 20) == pytest.approx(5e-3)
-    assert exponential.rate(2000, 20) == 1e-3
+    assert exponential.learning_rate_at(20, 20) == pytest.approx(5e-3)
+    assert exponential.learning_rate_at(2000, 20) == 1e-3
 
 
 @pytest.mark.parametrize(
@@ -516,7 +516,7 @@ def test_a_machine_that_was_busy_for_a_while_does_not_end_the_run_early() -> Non
 def test_a_run_that_cools_down_ends_at_the_floor(digits: DatasetPart, tmp_path: Path) -> None:
     run = trainer(tmp_path, digits, folder_recipe(epochs=30, batch_size=256))
     run.cooling = 4 * run.steps, 2 * run.steps
-    usual = run.config.rate(3 * run.steps, run.steps)
+    usual = run.config.learning_rate_at(3 * run.steps, run.steps)
     assert run.rate(3 * run.steps) == usual
     assert run.rate(5 * run.steps) < 0.6 * usual
     assert run.rate(6 * run.steps) == run.config.floor
