@@ -123,7 +123,10 @@ def upper_bound(values: np.ndarray, share: float, prior: PriorSpread | None = No
 
 
 def student_quantile(share: float, freedom: int) -> float:
-    """Return a quantile of Student's distribution by the Cornish-Fisher expansion; 3 % off at 3 degrees of freedom."""
+    """Return a quantile of Student's distribution by an expansion that is 3 % off at 3 degrees of freedom.
+
+    Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.5, without its last term.
+    """
     z = NormalDist().inv_cdf(share)
     first, second = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96
     third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384

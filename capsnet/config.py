@@ -54,7 +54,7 @@ class ModelConfig(Record):
     """
 
     architecture: str = field(metadata=doc("Name of the architecture."))
-    num_classes: int = field(default=10, metadata=doc("Number of class capsules, J, at least 1."))
+    num_classes: int = field(default=10, metadata=doc("Number of class capsules, J, 2 to 10,000."))
     channels: int = field(default=1, metadata=doc("Channels of the image, 1 to 3."))
     height: int = field(default=28, metadata=doc("Height of the image in pixels."))
     width: int = field(default=28, metadata=doc("Width of the image in pixels."))

@@ -26,8 +26,9 @@ class CapsnetError(Exception):
         The wrong value, and which values are allowed. It is the text of the error.
     kind : str
         The last part of the problem's `type`: `not-an-image`, `unknown-model`, `invalid-parameter`, `queue-full`, …
-        The library's own are `unreachable` (no answer), `unreadable-file`, `no-classes` (`capsnet.evaluation`) and
-        `not-the-service` (an answer that this service does not give).
+        The library's own are `unreachable` (no answer), `unreadable-file`, `no-classes` (`capsnet.evaluation`),
+        `invalid-model` (`load`: its files are damaged) and `not-the-service` (an answer that this service does not
+        give).
     status : int or None
         The HTTP status, where there was an answer.
     title, instance, request_id : str

@@ -94,9 +94,8 @@ def load(model: str | os.PathLike[str] = "mnist", *, precision: str = "auto", th
     Raises
     ------
     CapsnetError
-        With the kind `unknown-model`, if there is no such model; the message names the models that there are.
-    CardError
-        If the model's files are damaged, or if it has no variant of that precision.
+        With the kind `unknown-model` if there is no such model, and the names of those that there are; with
+        `invalid-model` if its files are damaged; with `invalid-parameter` if it has no variant of that precision.
     ImportError
         If no ONNX Runtime is installed; the message names the extras that bring one.
     """
@@ -105,12 +104,13 @@ def load(model: str | os.PathLike[str] = "mnist", *, precision: str = "auto", th
 
     if whole("threads", threads) < 0:
         raise _invalid("threads", threads, "should be at least 0")
-    folder = _find(model)
-    card = ModelCard.load(folder)
-    card.check_files(folder)
+    with _opening():
+        folder = _find(model)
+        card = ModelCard.load(folder)
+        card.check_files(folder)
     chosen = card.fastest_precision(on_gpu=False)[0] if precision == "auto" else precision
     if chosen not in card.variants:
-        raise CardError(f"{folder}: there is no variant {precision!r}; there are: {', '.join(card.variants)}")
+        raise _invalid("precision", repr(precision), f"should be auto or one of {', '.join(card.variants)}")
     graphs = OnnxModel(folder / card.variants[chosen].encoder.file, folder / card.decoder.file, threads)
     return Predictor(card, graphs, chosen, None if card.routing is None else LazyRouting(card, folder))
 
@@ -118,7 +118,9 @@ def load(model: str | os.PathLike[str] = "mnist", *, precision: str = "auto", th
 class Predictor:
     """A model in this process, safe in several threads. `load` makes one.
 
-    Calls, parameters and results are those of `capsnet.Client`. `model(image)` is `model.classify(image)`.
+    Calls and results are those of `capsnet.Client`, without its parameters `model` and `jobs`. `read` alone also takes
+    `most`, and the largest delta and number of steps of the service do not hold. `model(image)` is
+    `model.classify(image)`.
 
     Attributes
     ----------
@@ -129,8 +131,9 @@ class Predictor:
 
     Notes
     -----
-    A call raises `CapsnetError`, with the `kind` of the service: `not-an-image`, `too-large` or `invalid-parameter`. An
-    argument of a wrong type raises TypeError, and an array with wrong values ValueError.
+    A call raises `CapsnetError`, with the `kind` of the service: `not-an-image`, `too-large` or `invalid-parameter`; or
+    with `invalid-model` if the graph of the routing, which is opened at its first use, has changed. An argument of a
+    wrong type raises TypeError, and an array with wrong values ValueError.
     """
 
     def __init__(
@@ -428,7 +431,8 @@ class Predictor:
             raise _invalid("method", repr(method), str(error)) from None
         seen, index = self._encode_one(image, label, preprocess)
         if chosen == "votes" and self._routing is not None and self.card.routing is not None:
-            votes = self._routing.votes(seen.image, index)
+            with _opening():
+                votes = self._routing.votes(seen.image, index)
             fields = votes_fields(seen.image, votes, self.card.routing.grid)
         else:
             fields = self._occlusion(seen, index)
@@ -586,6 +590,15 @@ def _decoding() -> Iterator[None]:
         raise CapsnetError(str(error), kind="too-large", title="Too large") from None
     except ValueError as error:  # `preprocess` has no such name
         raise CapsnetError(str(error), kind="invalid-parameter", title="Invalid parameter") from None
+
+
+@contextlib.contextmanager
+def _opening() -> Iterator[None]:
+    """Turn errors of a model's files into that of the library."""
+    try:
+        yield
+    except (CardError, OSError) as error:
+        raise CapsnetError(str(error), kind="invalid-model", title="Invalid model") from None
 
 
 def _find(model: str | os.PathLike[str]) -> Path:

@@ -4,7 +4,7 @@
     seen = ...                            lengths, poses and the guard's figures of `page.images`
     page = page.divided(seen)             digits that may be several are cut, in every way that makes sense
     seen = seen + ...                     the same of `page.images` that are new
-    page.digits(seen)                     the writing, in reading order
+    page.digits(seen, images)             the writing, in reading order
 
 A program that runs the network does so in two batches at most, and knows nothing of image files.
 

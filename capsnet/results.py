@@ -89,12 +89,12 @@ class Classification:
 
     @property
     def input(self) -> Png | None:
-        """The network's input; None where a service answered, which does not send it."""
+        """The network's input; None where a service answered, since the clients do not ask for it."""
         return self._image(0)
 
     @property
     def drawn(self) -> Png | None:
-        """The drawing of the longest capsules together; None where a service answered, or without `verify`."""
+        """The drawing of the longest capsules together; None as `input` is, or without `verify`."""
         return self._image(1)
 
     def _image(self, index: int) -> Png | None:

@@ -2,8 +2,8 @@
 
     bytes -> image (C,H,W) -> lengths (J,), poses (J,D) -> drawings (C,H,W)
 
-The use cases are in the modules `classify`, `reconstruct` and `tensors` beside this one. A step takes a list, which its
-queue admits whole or not at all. Legend: C channels, H height, W width, J class capsules, D pose dimensions.
+The use cases, such as `classify` and `reconstruct`, are in modules of their own beside this one. A step takes a list,
+which its queue admits whole or not at all. Legend: C channels, H height, W width, J class capsules, D pose dimensions.
 """
 
 import asyncio

@@ -151,14 +151,13 @@ def _write_rows(common: CommonOptions, layout: Layout, made: Iterable[Row]) -> N
 
 
 def _load(model: str | None) -> "Predictor":
-    """Load a model into this process; raises CapsnetError of the kind `unknown-model` if that fails."""
-    from capsnet.card import CardError  # with NumPy, which the other commands never need
-    from capsnet.predictor import load
+    """Load a model into this process; raises CapsnetError if that fails."""
+    from capsnet.predictor import load  # with NumPy, which the other commands never need
 
     try:
         return load(model or "mnist")
-    except (CardError, ImportError) as error:
-        raise CapsnetError(str(error), kind="unknown-model", status=404) from None
+    except ImportError as error:
+        raise CapsnetError(str(error), kind="no-runtime", title="No ONNX Runtime") from None
 
 
 def one_by_one(

@@ -67,7 +67,7 @@ Retries = Annotated[
         "--retries",
         min=0,
         max=1000,
-        help="Retries of a request that finds no server, or a busy one (429, 503).",
+        help="Retries of a request that finds no server, or a busy one (429, 502, 503, 504).",
     ),
 ]
 Timeout = Annotated[

@@ -58,7 +58,7 @@ def _status_of(error: CapsnetError) -> ExitCode:
     """Return the exit status for an error that ends the command."""
     if error.status in (401, 403):
         return ExitCode.KEY_REFUSED
-    if error.kind in ("no-classes", "unknown-model"):
+    if error.kind in ("no-classes", "unknown-model", "invalid-model", "no-runtime"):
         return ExitCode.USAGE
     no_server = error.is_transient or error.status is None or error.kind == "not-the-service"
     return ExitCode.NO_SERVER if no_server else ExitCode.USAGE

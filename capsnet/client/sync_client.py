@@ -236,7 +236,7 @@ class Client(BaseClient):
         return self.send(api_calls.models())
 
     def ready(self) -> bool:
-        """Tell whether the service takes requests; waits for one that starts, within retries and timeout."""
+        """Wait within retries and timeout until the service takes requests; return True, or raise CapsnetError."""
         return self.send(api_calls.ready())
 
     def _attempt(self, call: ApiCall[Result], time_left: float) -> Result | CapsnetError:

@@ -19,8 +19,9 @@ KERNEL = 9
 class CapsNet(GridCapsuleNetwork):
     """Two convolutions, 32 primary capsules of 8-D at every pixel, and routing by agreement.
 
-    The routing weights start at the paper's sigma of 0.1; the convolutions keep PyTorch's initialisation, with which
-    the official code's division of the primary capsules by 32 must be left out.
+    The routing weights start at a sigma of 0.1, as in the authors' code (https://github.com/Sarasra/models,
+    research/capsules); the paper gives none. The convolutions keep PyTorch's initialisation, with which that code's
+    division of the primary capsules by 32 must be left out.
     """
 
     choices = ROUTING_CHOICES

@@ -1,5 +1,6 @@
 """Shared-weight capsules on a small convolutional network: the capsule layer of Keras' published example
-(https://keras.io, "Capsule" in the examples of Keras 2), with the routing logits accumulated as in the paper.
+(https://keras.io, "Capsule" in the examples of Keras 2), with the routing logits accumulated as in the paper
+(https://arxiv.org/abs/1710.09829).
 
 28x28 -> conv 5x5, pool -> conv 5x5, pool -> 49 capsules of 32-D -> one matrix a class, shared by all of them
 -> 10 capsules (of 30-D in the published layer, with 5 routings).

@@ -9,7 +9,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 class Weights:
     """The float weights of a graph by the name that its nodes use.
 
-    They are stored in float32 or, behind a Cast, in fp16 (see `model.export.exporter`).
+    They are stored in float32 or, behind a Cast, in fp16 (see `model.export.tracing`).
     """
 
     def __init__(self, graph: GraphProto) -> None:

@@ -4,7 +4,7 @@ Legend: B batch, I input capsules, J output capsules, E dimensions of an input c
 C channels, H height, W width.
 
 All of it must run in float32: in bfloat16 the exponentials and norms below lose the small differences on which routing
-depends. The layers ensure that by `float32_squash`. `model.nn.routing` holds the routing.
+depends. The layers ensure that by `float32_squash` and by leaving autocast. `model.nn.routing` holds the routing.
 """
 
 import torch

@@ -82,6 +82,7 @@ class DynamicRoutingCaps(RoutedCaps):
         self.iterations = config.routing_iterations
         self.detach = config.detach_routing
         self.squash = squash
+        # As in the code of the paper's authors, https://github.com/Sarasra/models, research/capsules.
         bias = torch.full((config.num_classes, config.pose_dim), 0.1)
         self.bias = nn.Parameter(bias) if config.class_bias else None
 

@@ -16,7 +16,6 @@ import pytest
 from PIL import Image, ImageDraw
 
 from capsnet import CapsnetError, Client, Predictor, load
-from capsnet.card import CardError
 from capsnet.results import Classification
 from tests.app.server_process import ROOT, serving
 from training.data.datasets import DatasetPart
@@ -239,8 +238,9 @@ def test_a_model_is_found_by_name_or_path(tiny_models: Path, monkeypatch: pytest
     assert load(ROOT / "artifacts" / "mnist").name == "mnist"
     assert load(str(ROOT / "artifacts" / "mnist")).precision == "int8"
     assert load("mnist", precision="fp32").precision == "fp32"
-    with pytest.raises(CardError, match=r"no variant 'int4'.*fp32"):
+    with pytest.raises(CapsnetError, match=r"precision is 'int4': should be auto or one of .*fp32") as caught:
         load("mnist", precision="int4")
+    assert caught.value.kind == "invalid-parameter"
     with pytest.raises(CapsnetError, match=r"did you mean 'mnist'.*there are: .*multimnist") as caught:
         load("minst")
     assert caught.value.kind == "unknown-model"
@@ -271,8 +271,29 @@ def test_a_model_has_the_name_on_its_card_and_not_that_of_its_folder(
     assert load("pair").card.objects == 2
     with pytest.raises(CapsnetError, match="there are: broken, pair"):
         load("pair-of-monday")
-    with pytest.raises(CardError, match=r"card\.json"):
+    with pytest.raises(CapsnetError, match=r"card\.json") as caught:
         load("broken")
+    assert caught.value.kind == "invalid-model"
+    monkeypatch.setenv("CAPSNET_MODELS", str(tmp_path / "broken"))
+    with pytest.raises(CapsnetError, match=r"card\.json") as caught:
+        load("pair")
+    assert caught.value.kind == "invalid-model"
+
+
+@pytest.mark.parametrize("damage", ["changed", "gone"])
+def test_a_graph_of_the_routing_that_changed_since_is_an_error_of_the_library(
+    damage: str, tmp_path: Path
+) -> None:
+    shutil.copytree(ROOT / "artifacts" / "mnist-shared", tmp_path / "shared")
+    model = load(tmp_path / "shared")
+    routing = tmp_path / "shared" / "routing.onnx"
+    if damage == "gone":
+        routing.unlink()
+    else:
+        routing.write_bytes(b"other")
+    with pytest.raises(CapsnetError, match=r"routing\.onnx") as caught:
+        model.explain(ROOT / "docs" / "images" / "seven.png")
+    assert caught.value.kind == "invalid-model"
 
 
 class Tags(HTMLParser):

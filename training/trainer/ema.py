@@ -20,7 +20,8 @@ from model.nn.layers import CapsuleNetwork
 class MovingAverage:
     """Averaged copies of all weights and BatchNorm statistics.
 
-    The decay rises with the steps t, min(decay, (1 + t) / (10 + t)), so that the initial random weights soon vanish.
+    The decay rises with the steps t, min(decay, (1 + t) / (10 + t)), so that the initial random weights soon vanish, as
+    in TensorFlow's `tf.train.ExponentialMovingAverage`.
     """
 
     def __init__(self, network: CapsuleNetwork, decay: float) -> None:

@@ -53,5 +53,8 @@ def class_loss(network: CapsuleNetwork, lengths: Tensor, poses: Tensor, targets:
 
 
 def reconstruction_loss(reconstruction: Tensor, images: Tensor) -> Tensor:
-    """Return the sum of squared pixel errors of each sample, over all its objects: (B,) from two tensors (B,...)."""
+    """Return the sum of squared pixel errors of each sample, over all its objects: (B,) from two tensors (B,...).
+
+    Sabour et al. 2017, https://arxiv.org/abs/1710.09829, section 4.1.
+    """
     return (reconstruction - images).square().flatten(1).sum(dim=1)

@@ -60,7 +60,25 @@ class TrainingError(UserError):
 
 @dataclass(frozen=True)
 class EpochResult:
-    """One row of the log. `error` is the share of validation images classified wrongly."""
+    """One row of the log, of an epoch after which the network was validated.
+
+    Attributes
+    ----------
+    epoch
+        The epoch, counted from 1.
+    loss, margin_loss
+        Means over the training images of the epochs since the last validation.
+    reconstruction_loss
+        The sum of squared pixel errors of an image, averaged in the same way.
+    validation_error
+        Share of the validation images' objects that are missed, 0 to 1.
+    validation_margin_loss
+        Mean over the validation images.
+    learning_rate
+        That of the epoch's last step.
+    seconds
+        Time since the last validation, or since the run began.
+    """
 
     epoch: int
     loss: float
@@ -82,7 +100,7 @@ class EpochResult:
 
 @dataclass
 class TrainingProgress:
-    """The position of a run: the next epoch and step, and the sums of the epoch so far."""
+    """The position of a run: the next epoch and step, and the sums so far of loss, margin and reconstruction loss."""
 
     epoch: int = 0
     step: int = 0

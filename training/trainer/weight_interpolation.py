@@ -1,7 +1,8 @@
 """Make a network between the weights that a run began with and those that it ended with.
 
 A run on strongly varied images improves on such images and may get worse on others. Halfway between its two ends, a
-network is often good on both (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
+network is often good on both (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models",
+https://arxiv.org/abs/2109.01903).
 """
 
 from dataclasses import asdict, replace
