@@ -237,6 +237,10 @@ OPTIONS: dict[str, Option] = {
 }
 # The options whose default is `auto`.
 AUTO = tuple(name for name, option in OPTIONS.items() if option.auto is not None)
+# The options that are fields of `ModelConfig`.
+NETWORK_OPTIONS = tuple(
+    name for name, option in OPTIONS.items() if option.group == NETWORK and name != "architecture"
+)
 
 
 def default(name: str) -> Any:

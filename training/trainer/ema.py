@@ -12,8 +12,10 @@ import copy
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.optim.swa_utils import update_bn
 
+from model.export.exporter import Encoder
 from model.nn.layers import CapsuleNetwork
 
 
@@ -43,19 +45,6 @@ class MovingAverage:
         self.network.load_state_dict(tensors)
 
 
-@torch.no_grad()
 def recompute_batchnorm(network: CapsuleNetwork, batches: Iterable[Tensor]) -> None:
     """Recompute a network's BatchNorm statistics from batches of images (B,C,H,W) that are not augmented."""
-    layers = [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
-    if not layers:
-        return
-    momenta = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = None  # a plain mean over the batches
-        layer.train()
-    for images in batches:
-        network.encode(images)
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
-        layer.eval()
+    update_bn(batches, Encoder(network).eval())

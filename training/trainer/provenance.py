@@ -6,6 +6,7 @@ import torch
 
 from capsnet.config import ModelConfig
 from training.data.datasets import FOLDER_PREFIX, portable
+from training.trainer.config import NETWORK_OPTIONS
 from training.trainer.distillation import Teacher
 from training.trainer.pretrained import InitialWeights
 from training.trainer.run_config import RunConfig
@@ -18,14 +19,6 @@ ALWAYS = ("epochs", "augmentation", "seed", "precision")
 ALWAYS_OF_FOLDERS = ("batch_size", "learning_rate", "warmup", "ema")
 # Written in another form than by their values.
 OTHERWISE = ("dataset", "network", "input", "start", "teacher")
-OF_NETWORK = (
-    "primary_capsules",
-    "routing_iterations",
-    "pose_dim",
-    "class_bias",
-    "detach_routing",
-    "decoder_hidden",
-)
 
 
 def provenance(
@@ -67,7 +60,7 @@ def command(config: RunConfig) -> str:
     options |= _differing(config, [name for name in _names(RunConfig) if name not in OTHERWISE])
     if config.dataset.startswith(FOLDER_PREFIX):
         options |= {name: getattr(config, name) for name in ALWAYS_OF_FOLDERS}
-    options |= _differing(config.network, OF_NETWORK)
+    options |= _differing(config.network, NETWORK_OPTIONS)
     if config.teacher:
         options["teacher_weight"] = config.teacher_weight
     return " ".join(["python -m training fit", *(option(name, value) for name, value in options.items())])

@@ -25,7 +25,7 @@ from training.data.datasets import (
     load,
 )
 from training.trainer.auto_config import choose, stop_of_folder
-from training.trainer.config import AUTO, Accelerator, Precision, TrainConfig, default
+from training.trainer.config import AUTO, NETWORK_OPTIONS, Accelerator, Precision, TrainConfig, default
 from training.trainer.device_data import train_val_split
 from training.trainer.distillation import Teacher
 from training.trainer.pretrained import InitialWeights, fingerprint
@@ -264,12 +264,8 @@ def _run_config(config: TrainConfig, values: dict[str, Any], info: DatasetInfo) 
         channels=info.input.channels,
         height=info.input.height,
         width=info.input.width,
-        pose_dim=config.pose_dim,
-        primary_capsules=config.primary_capsules,
-        routing_iterations=config.routing_iterations,
-        class_bias=config.class_bias,
-        detach_routing=config.detach_routing,
-        decoder_hidden=_widths(config.decoder_hidden),
+        **{name: getattr(config, name) for name in NETWORK_OPTIONS}
+        | {"decoder_hidden": _widths(config.decoder_hidden)},
     )
     chosen = {name: values[name] for name in common & values.keys()}
     chosen["augmentation"] = values["augmentation"] or default_augmentation(info)

@@ -287,9 +287,10 @@ def convolutions_channels_last(network: CapsuleNetwork) -> None:
 
 def decay_groups(network: CapsuleNetwork, decay: float) -> list[dict[str, Any]]:
     """Return the parameters of a network in two groups: weights of two axes and more, which decay, and all others."""
-    named = list(network.named_parameters())
-    decayed = [p for name, p in named if name.endswith("weight") and p.dim() > 1]
-    others = [p for name, p in named if not (name.endswith("weight") and p.dim() > 1)]
+    decayed: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        (decayed if name.endswith("weight") and parameter.dim() > 1 else others).append(parameter)
     return [{"params": decayed, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
 
 

@@ -140,10 +140,10 @@ class Batcher:
         now = time.monotonic()
         for queue in self._queues:
             for request in queue._requests:
-                request.is_expired(now)
+                request.expire(now)
         for batch in self._running.values():
             for part in batch.slices:
-                part.request.is_expired(now)
+                part.request.expire(now)
         self._expiry_timer = None
         if self._unfinished:
             self._expiry_timer = asyncio.get_running_loop().call_later(EXPIRY_CHECK_S, self._drop_expired)
@@ -322,7 +322,8 @@ class Queue(Generic[Item, Result]):
         now = time.monotonic()
         while self._requests:
             request = self._requests[0]
-            if request.is_expired(now):
+            request.expire(now)
+            if request.answer.done():
                 self._requests.popleft()
                 continue
             if not free:

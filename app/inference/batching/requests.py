@@ -56,11 +56,10 @@ class PendingRequest:
         self.runs: list[BatchRun] = []
         self.answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
 
-    def is_expired(self, now: float) -> bool:
-        """Tell whether no client waits for it any more; answer a request that is past its deadline."""
+    def expire(self, now: float) -> None:
+        """Answer a request that is past its deadline."""
         if not self.answer.done() and now > self.deadline:
             self.answer.set_exception(DeadlineExceeded("the request's time passed before it was worked off"))
-        return self.answer.done()
 
     def take(self, most: int) -> RequestSlice:
         """Remove the next items, at most `most` of them."""
