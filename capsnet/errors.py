@@ -112,7 +112,7 @@ class CapsnetError(Exception):
         """Return the error for an unsuccessful answer, from the service or from a proxy before it."""
         wait = parse_retry_after(response.headers.get("retry-after", ""))
         if response.headers.get("content-type", "").startswith("application/problem+json"):
-            return cls.from_problem(response.json(), wait)
+            return cls.from_problem({"status": response.status_code, **response.json()}, wait)
         where = response.headers.get("location", "")
         content = f"a redirection to {where}" if where else " ".join(response.text.split())[:MAX_EXCERPT]
         return cls(

@@ -184,6 +184,8 @@ def draw_mistakes(evaluation: Evaluation, most: int = MAX_MISTAKES) -> Png | Non
 
     from PIL import Image, ImageDraw, ImageOps
 
+    from capsnet.preprocessing import image_file
+
     mistakes = evaluation.mistakes[:most]
     if not mistakes:
         return None
@@ -193,9 +195,10 @@ def draw_mistakes(evaluation: Evaluation, most: int = MAX_MISTAKES) -> Png | Non
     pen = ImageDraw.Draw(sheet)
     for place, answer in enumerate(mistakes):
         left, top = GAP + place % columns * wide, GAP + place // columns * high
-        with contextlib.suppress(OSError):  # a format that only the service can read
-            with Image.open(answer.image.path) as image:
-                upright = ImageOps.exif_transpose(image).convert("RGB")
+        # A format that only the service can read leaves its place empty.
+        with contextlib.suppress(OSError, image_file.NotAnImage, image_file.ImageTooLarge):
+            image = image_file.read(answer.image.path.read_bytes(), enough=2 * THUMBNAIL, grey=False)
+            upright = image_file.flatten(image, "RGB")
             sheet.paste(ImageOps.contain(upright, (THUMBNAIL, THUMBNAIL)), (left, top))
         true, said = evaluation.classes[answer.image.label], evaluation.classes[answer.found]
         pen.text((left, top + THUMBNAIL), _shortened(f"is {true}", pen), INK)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -39,6 +40,9 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".heic", ".heif", 
 
 # Files and folders of file managers, in lower case.
 NO_IMAGES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx"}
+
+# A scheme of one letter would be a drive of Windows.
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 # What arithmetic may add to floats from 0 to 1.
 ROUNDING = 1e-6
@@ -109,7 +113,10 @@ def read(image: ImageInput, *, level: int = COMPRESSED) -> bytes:
 def iterate(images: Iterable[ImageInput]) -> Iterator[ImageInput]:
     """Iterate over several images; raises TypeError where a single one is passed, or nothing that holds images."""
     single = isinstance(images, str | bytes | bytearray | memoryview | os.PathLike)
-    single = single or hasattr(images, "getexif") or hasattr(images, "read") or getattr(images, "ndim", 3) < 3
+    shape = getattr(images, "shape", (1, 1, 0))
+    # An array of three axes holds grey images (N,H,W), unless the last one is that of colours.
+    single = single or len(shape) < 3 or (len(shape) == 3 and shape[2] in (1, 3, 4))
+    single = single or hasattr(images, "getexif") or hasattr(images, "read")
     if single or not isinstance(images, Iterable):
         kind = type(images).__name__
         raise TypeError(f"images should be a list of images, not {kind}; classify takes a single one")
@@ -148,7 +155,8 @@ def path_problem(text: str) -> str:
     """
     if not text:
         return "the path of an image is empty"
-    return f"{printable(text)}: a URL is not read; download the file first" if "://" in text else ""
+    is_url = URL.match(text) is not None
+    return f"{printable(text)}: a URL is not read; download the file first" if is_url else ""
 
 
 def printable(path: str | Path) -> str:
@@ -245,7 +253,13 @@ def _hint(array: np.ndarray[Any, Any]) -> str:
         return "; put the channels last"
     if array.ndim != 2:
         return ""
-    return f"; convert it with astype({'float' if array.dtype == bool else 'numpy.uint8'})"
+    if array.dtype == bool:
+        return "; convert it with astype(float)"
+    if array.dtype.kind not in "iu" or array.min() < 0:
+        return ""
+    if array.max() < 256:
+        return "; convert it with astype(numpy.uint8)"
+    return f"; divide it by its largest possible value, such as {2 ** int(array.max()).bit_length() - 1}"
 
 
 def _to_uint8(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -284,7 +298,7 @@ def _encode_image(image: Any, level: int) -> Png:
         raise CapsnetError(detail, kind="too-large", title="Too large")
     try:
         upright = ImageOps.exif_transpose(image)
-    except OSError as error:
+    except Exception as error:  # noqa: BLE001  # decoders raise nearly any: OSError, SyntaxError, struct.error
         detail = f"the image of Pillow cannot be decoded ({error})"
         raise CapsnetError(detail, kind="not-an-image", title="Not an image") from None
     if upright.mode == "F":
@@ -319,5 +333,6 @@ def _sixteen_bits(image: Image.Image) -> Image.Image:
 
 def _save_png(image: Image.Image, level: int) -> Png:
     file = io.BytesIO()
-    image.save(file, "PNG", compress_level=level)
+    # Colour profiles change no answer, and a large one would be refused.
+    image.save(file, "PNG", compress_level=level, icc_profile=None)
     return Png(file.getvalue())

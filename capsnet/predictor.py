@@ -453,7 +453,10 @@ class Predictor:
         return occlusion_fields(seen.image, falls, patch, stride)
 
     def decode(self, label: int | str, poses: Iterable[Iterable[float]]) -> list[Png]:
-        """Draw capsules of the class `label` from poses (N,D) alone."""
+        """Draw capsules of the class `label` from poses (N,D) alone.
+
+        A text is the name of a class before it is an index, as everywhere; a whole number is an index here.
+        """
         rows, size = pose_rows(poses), self.card.config.pose_dim
         if not rows:
             raise _invalid("poses", rows, "should hold at least one pose")

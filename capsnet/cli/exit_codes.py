@@ -21,7 +21,7 @@ Exit status:
   0  every image has its answer
   1  some images failed; each has its problem in its place
   2  wrong usage: an option, a parameter or a model that does not exist
-  3  the server cannot be reached, stays busy, or is no capsnet service
+  3  the server cannot be reached, stays busy, fails, or is no capsnet service
   4  the server asks for an API key, or for another one
   5  with --fail-on-refused: the guard has refused an image
 """

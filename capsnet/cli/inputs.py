@@ -13,6 +13,9 @@ from capsnet.image_encoding import SUFFIXES, is_image_file, path_problem, printa
 
 STDIN = "-"
 
+# Bytes of a stem: file systems allow 255 in a name, and numbers and endings such as `.reconstruction.png` follow.
+MAX_STEM = 200
+
 
 @dataclass(frozen=True)
 class Source:
@@ -39,19 +42,27 @@ def resolve_inputs(arguments: Iterable[str]) -> list[Source]:
 def unique_stems(stems: Iterable[str]) -> list[str]:
     """Return a name for each stem: the stem, or the stem and a number where an earlier one has that name.
 
-    Upper and lower case count as the same name, as they do on many file systems.
+    Upper and lower case count as the same name, as they do on many file systems. Long stems are cut, so that an ending
+    can be added.
     """
     taken: set[str] = set()
     last: Counter[str] = Counter()
     names = []
-    for stem in stems:
-        name = stem
+    for whole in stems:
+        stem = name = _cut(whole)
         while name.casefold() in taken:
             last[stem] += 1
             name = f"{stem}-{last[stem] + 1}"
         taken.add(name.casefold())
         names.append(name)
     return names
+
+
+def _cut(stem: str) -> str:
+    """Return the first characters of a stem, at most MAX_STEM bytes."""
+    while len(os.fsencode(stem)) > MAX_STEM:
+        stem = stem[:-1]
+    return stem
 
 
 def _resolve(argument: str) -> Iterator[Source]:

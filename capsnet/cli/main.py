@@ -1,6 +1,8 @@
 """Define the commands and their options. `capsnet.cli.commands` does the work; help does not import it."""
 
 import math
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -23,6 +25,8 @@ app = typer.Typer(
 
 def main() -> None:
     """Run a command."""
+    if sys.stdout is None:  # closed by the shell with >&-
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
     app(prog_name="capsnet")
 
 

@@ -87,6 +87,8 @@ class TableWriter:
     is_live = False
 
     def __init__(self, headings: Sequence[str]) -> None:
+        if not sys.stdout.isatty():
+            sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
         self._headings = list(headings)
         self._rows: list[Row] = []
 

@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from http import HTTPStatus
 from typing import NoReturn, TypeVar
 
 from rich.console import Console
@@ -60,6 +61,8 @@ def _status_of(error: CapsnetError) -> ExitCode:
         return ExitCode.KEY_REFUSED
     if error.kind in ("no-classes", "unknown-model", "invalid-model", "no-runtime"):
         return ExitCode.USAGE
+    if (error.status or 0) >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return ExitCode.NO_SERVER
     no_server = error.is_transient or error.status is None or error.kind == "not-the-service"
     return ExitCode.NO_SERVER if no_server else ExitCode.USAGE
 

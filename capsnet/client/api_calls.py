@@ -114,12 +114,22 @@ def ready() -> ApiCall[bool]:
 
 
 def query(parameters: Mapping[str, Any]) -> Parameters:
-    """Return parameters as a query string has them; those that are None are left out."""
-    return tuple(
-        (name, str(value).lower() if isinstance(value, bool) else str(value))
+    """Return parameters as a query string has them; those that are None are left out.
+
+    Raises
+    ------
+    CapsnetError
+        With the kind `invalid-parameter`, if a text is no Unicode, as undecodable bytes of a command line are.
+    """
+    texts = {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
         for name, value in parameters.items()
         if value is not None
-    )
+    }
+    for name, text in texts.items():
+        if (shown := text.encode("utf-8", "replace").decode()) != text:
+            raise CapsnetError(f"{name} is {shown}: should be valid Unicode", kind="invalid-parameter")
+    return tuple(texts.items())
 
 
 def _image_call(

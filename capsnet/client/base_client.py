@@ -23,6 +23,9 @@ from capsnet.results import (
     Transformation,
 )
 
+# Seconds. Sockets take no more than some three hundred years, and nothing waits longer than a day.
+LONGEST_TIMEOUT = 86_400
+
 
 class BaseClient(ABC):
     """The settings of a client, and its calls as requests. `Client` documents the parameters."""
@@ -37,8 +40,10 @@ class BaseClient(ABC):
         timeout: float = DEFAULT_TIMEOUT,
         on_retry: OnRetry = no_op,
     ) -> None:
-        if not isinstance(timeout, int | float) or not timeout > 0:
-            raise ValueError(f"timeout is {timeout!r}; it should be a number of seconds above 0")
+        if not isinstance(timeout, int | float) or not 0 < timeout <= LONGEST_TIMEOUT:
+            raise ValueError(
+                f"timeout is {timeout!r}; it should be a number of seconds above 0, at most {LONGEST_TIMEOUT:,}"
+            )
         if retries < 0:
             raise ValueError(f"retries is {retries}; it should be at least 0")
         url = address(server or os.environ.get(SERVER_VARIABLE) or DEFAULT_SERVER)

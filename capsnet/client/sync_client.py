@@ -16,6 +16,7 @@ from capsnet.client.batching import DEFAULT_JOBS, classify_many
 from capsnet.client.transport import (
     ApiCall,
     arguments,
+    is_loopback,
     parse_outcome,
     timeout_error,
 )
@@ -66,7 +67,7 @@ class Client(BaseClient):
     """
 
     def _open(self, url: httpx.URL, key: dict[str, str]) -> None:
-        self._http = httpx.Client(base_url=url, headers=key)
+        self._http = httpx.Client(base_url=url, headers=key, trust_env=not is_loopback(url))
         self._closed = threading.Event()
 
     def __enter__(self) -> Self:
@@ -228,7 +229,10 @@ class Client(BaseClient):
     def decode(
         self, label: int | str, poses: Iterable[Iterable[float]], *, model: str | None = None
     ) -> list[Png]:
-        """Draw capsules of the class `label` from poses (N,D) alone, at most 1,024 poses."""
+        """Draw capsules of the class `label` from poses (N,D) alone, at most 1,024 poses.
+
+        A text is the name of a class before it is an index, as everywhere; a whole number is an index here.
+        """
         return self.send(self._decode(label, poses, model))
 
     def models(self) -> list[Model]:

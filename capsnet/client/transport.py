@@ -1,5 +1,6 @@
 """Make requests of calls and results of answers: address, key, arguments of `httpx`, errors."""
 
+import ipaddress
 import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -40,6 +41,16 @@ def address(server: str) -> httpx.URL:
     if url.scheme not in ("http", "https") or not url.host:
         raise ValueError(f"the server {server!r} should be an address such as {DEFAULT_SERVER}")
     return url
+
+
+def is_loopback(url: httpx.URL) -> bool:
+    """Tell whether a URL names this machine, which no proxy of the environment (HTTP_PROXY) can reach."""
+    if url.host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(url.host).is_loopback
+    except ValueError:
+        return False
 
 
 def headers(api_key: str | None) -> dict[str, str]:

@@ -36,7 +36,8 @@ SIGNATURES = {
 }
 # The signature of a PNG file and the beginning of its first chunk, after which the size stands.
 PNG_HEADER = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
-PACKED_CHUNKS = (b"zTXt", b"iTXt", b"iCCP")
+PROFILE_CHUNK = b"iCCP"
+PACKED_CHUNKS = (b"zTXt", b"iTXt", PROFILE_CHUNK)
 
 # A chunk of a PNG file is its length, its kind, its data and the check sum of these two.
 PNG_SIGNATURE_SIZE = 8
@@ -155,7 +156,7 @@ def read_with_size(
     kind = _recognise(data)
     scans = _check_scans(data) if kind == "JPEG" else 1
     if kind == "PNG":
-        _check_sums(data)
+        data = _checked_png(data)
     # Pillow's decoders answer damaged files with nearly any exception (struct.error, SyntaxError, MemoryError, ...),
     # and each of them means the same to the caller.
     try:
@@ -263,7 +264,7 @@ def flatten(image: Image.Image, mode: str) -> Image.Image:
     if image.mode == mode and "transparency" not in image.info:
         return image
     if image.mode.startswith("I"):  # 16 bits a pixel, grey
-        return _to_eight_bits(image, _is_wide(image)).convert(mode)
+        return _to_eight_bits(image, _surplus_bits(image)).convert(mode)
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
@@ -337,22 +338,27 @@ def _damaged(kind: str, error: Exception) -> str:
     return f"the {kind} file is damaged or cut short" + (f" ({reason})" if reason else "")
 
 
-def _check_sums(data: bytes) -> None:
-    """Refuse a PNG file whose pixels are not those that were written: Pillow skips the check sums of their chunks.
+def _checked_png(data: bytes) -> bytes:
+    """Return a PNG file without its colour profile, which changes no answer: Pillow refuses those above 1 MB.
 
-    Refuse one of very many chunks too.
+    Refuse a file whose pixels are not those that were written, since Pillow skips the check sums of their chunks, and
+    one of very many chunks.
     """
     view, start, chunks = memoryview(data), PNG_SIGNATURE_SIZE, 0
+    profile: tuple[int, int] | None = None
     while start + PNG_CHUNK_SIZE <= len(data):
         kind = data[start + 4 : start + 8]
         end = start + PNG_CHUNK_SIZE + int.from_bytes(view[start : start + 4])
         if kind == b"IDAT" and zlib.crc32(view[start + 4 : end - 4]) != int.from_bytes(view[end - 4 : end]):
             raise NotAnImage(_damaged("PNG", ValueError("a check sum of its pixels is wrong")))
+        if kind == PROFILE_CHUNK:
+            profile = start, end
         if kind == b"IEND":
-            return
+            break
         start, chunks = end, chunks + 1
         if chunks > MAX_CHUNKS:
             raise NotAnImage(f"the PNG file comes in more than {MAX_CHUNKS} chunks")
+    return data if profile is None else data[: profile[0]] + data[profile[1] :]
 
 
 def _check_scans(data: bytes) -> int:
@@ -400,13 +406,13 @@ def _reduce(image: Image.Image, enough: int) -> Image.Image:
     if factor < 2:
         return image
     mode = "RGBA" if image.has_transparency_data else "L" if image.mode in GREY_MODES else "RGB"
-    wide = image.mode.startswith("I") and _is_wide(image)
+    surplus = _surplus_bits(image) if image.mode.startswith("I") else 0
     width, height = image.size
     reduced = Image.new(mode, (-(-width // factor), -(-height // factor)))
     rows = factor * max(1, STRIP_ROWS // factor)
     for top in range(0, height, rows):
         strip = image.crop((0, top, width, min(height, top + rows)))
-        strip = _to_eight_bits(strip, wide) if image.mode.startswith("I") else strip
+        strip = _to_eight_bits(strip, surplus) if image.mode.startswith("I") else strip
         reduced.paste(strip.convert(mode).reduce(factor), (0, top // factor))
     return reduced
 
@@ -428,12 +434,15 @@ def _opacity(image: Image.Image) -> Image.Image | None:
     return alpha if int(np.asarray(alpha).min()) < 255 else None
 
 
-def _is_wide(image: Image.Image) -> bool:
-    """Tell whether a 16-bit image uses its 16 bits, or is an 8-bit one put into them as it is."""
-    return min_max(image)[1] > 255
+def _surplus_bits(image: Image.Image) -> int:
+    """Return how many bits more than 8 the values of a 16-bit image have: 0, 2, 4, 6 or 8.
+
+    Cameras and scanners put their 10, 12 or 14 bits into 16 as they are.
+    """
+    return next((bits for bits in (0, 2, 4, 6) if min_max(image)[1] < 256 << bits), 8)
 
 
-def _to_eight_bits(image: Image.Image, wide: bool) -> Image.Image:
-    """Convert 16-bit grey to `L`: the high byte, or the value itself where only the low byte is used."""
+def _to_eight_bits(image: Image.Image, surplus: int) -> Image.Image:
+    """Convert 16-bit grey to `L`, without the lowest `surplus` bits."""
     values = np.clip(np.asarray(image), 0, 65535)
-    return Image.fromarray((values >> 8 if wide else values).astype(np.uint8))
+    return Image.fromarray((values >> surplus).astype(np.uint8))

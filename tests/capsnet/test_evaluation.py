@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -57,6 +58,20 @@ def test_mistakes_are_drawn_on_a_sheet(folder: Path) -> None:
     assert colours is not None
     assert (200, 30, 30) in [colour for _, colour in colours]
     assert draw_mistakes(replace(found, answers=found.answers[:2])) is None
+
+
+def test_sixteen_bits_and_transparency_are_drawn_as_they_are_read(folder: Path) -> None:
+    dog = next(path for path in folder.iterdir() if path.name.startswith("d"))
+    for path in dog.rglob("*.png"):
+        path.unlink()
+    ramp = np.linspace(0, 65_535, 96 * 96).astype(np.uint16).reshape(96, 96)
+    Image.fromarray(ramp).save(dog / "wide.png")
+    Image.new("RGBA", (96, 96), (0, 0, 0, 0)).save(dog / "clear.png")
+    sheet = draw_mistakes(evaluate(Guesser(), folder))  # type: ignore[arg-type]
+    assert sheet is not None
+    pixels = np.asarray(Image.open(io.BytesIO(sheet)).convert("L"))
+    assert len(np.unique(pixels)) > 200, "the ramp has all its greys"
+    assert (pixels == 0).mean() < 0.05, "what is transparent is no black"
 
 
 def test_a_folder_that_does_not_fit_the_model_is_refused(folder: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from capsnet import CapsnetError
-from capsnet.image_encoding import encode, iterate, read
+from capsnet.image_encoding import encode, iterate, path_problem, read
 
 
 class Tensor:
@@ -36,6 +36,9 @@ def test_bytes_and_arrays_of_any_kind_are_read() -> None:
         (np.zeros((2, 28, 28, 1)), "pass several images to classify_many"),
         (np.zeros((28, 28), bool), r"convert it with astype\(float\)"),
         (np.zeros((28, 28), int), r"convert it with astype\(numpy.uint8\)"),
+        (np.full((28, 28), 300, np.uint16), "divide it by its largest possible value, such as 511$"),
+        (np.full((28, 28), 65_535, np.uint16), "divide it by its largest possible value, such as 65535$"),
+        (np.full((28, 28), -1), r"not int64 of shape \(28, 28\)$"),
         (np.zeros(784, np.uint8), r"not uint8 of shape \(784,\)$"),
         (Image.new("L", (0, 5)), "the image of Pillow is empty: 0 × 5 pixels"),
         (Image.new("La", (5, 5)), "mode 'La' should be converted to RGB first"),
@@ -59,6 +62,38 @@ def test_images_of_pillow_with_more_than_8_bits_are_read() -> None:
         assert (np.asarray(Image.open(io.BytesIO(read(image)))) == wide).all()
     shares = Image.fromarray((grey / 255).astype(np.float32))
     assert (np.asarray(Image.open(io.BytesIO(read(shares)))) == grey).all()
+
+
+def test_a_damaged_image_of_pillow_is_an_error_of_the_library() -> None:
+    rows = np.random.default_rng(1).integers(0, 256, (400, 400), np.uint8)
+    data = bytearray(encode(rows))
+    second = data.index(b"IDAT", data.index(b"IDAT") + 4)
+    data[second : second + 4] = b"\x00DAT"
+    with (
+        Image.open(io.BytesIO(data)) as image,
+        pytest.raises(CapsnetError, match="the image of Pillow cannot be decoded") as error,
+    ):
+        read(image)
+    assert error.value.kind == "not-an-image"
+
+
+def test_the_colour_profile_of_an_image_stays_here() -> None:
+    image = Image.new("RGB", (8, 8), "red")
+    image.info["icc_profile"] = bytes(2_000_000)
+    assert len(read(image)) < 1000
+
+
+@pytest.mark.parametrize("shape", [(40, 30, 3), (40, 30, 4), (40, 30, 1), (40, 30), (40,)])
+def test_one_array_is_not_many_images(shape: tuple[int, ...]) -> None:
+    with pytest.raises(TypeError, match="classify takes a single one"):
+        iterate(np.zeros(shape, np.uint8))
+    assert len(list(iterate(np.zeros((5, 28, 28), np.uint8)))) == 5
+
+
+@pytest.mark.parametrize("path", ["C://scans/a.png", "c:/scans/a.png", "a//b.png"])
+def test_a_path_with_slashes_is_no_url(path: str) -> None:
+    assert not path_problem(path)
+    assert "a URL is not read" in path_problem("https://host/a.png")
 
 
 def test_the_transparency_of_a_palette_is_kept() -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import os
 import re
 import shlex
 import signal
@@ -68,6 +69,28 @@ def test_wrong_usage_is_told_before_anything_is_sent(command: str, message: str)
     assert result.exit_code == ExitCode.USAGE
     assert message in " ".join(result.output.replace("│", " ").split())
     assert "bad\tkey" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("reply", "status"),
+    [
+        (
+            Reply(500, b'{"title": "it broke"}', {"Content-Type": "application/problem+json"}),
+            ExitCode.NO_SERVER,
+        ),
+        (Reply(422, b'{"title": "bad value"}', {"Content-Type": "application/problem+json"}), ExitCode.USAGE),
+    ],
+)
+def test_a_server_that_fails_is_told_from_wrong_usage(reply: Reply, status: int) -> None:
+    with scripted(reply) as server:
+        capsnet("models", server=server.url, status=status)
+
+
+def test_an_option_of_undecodable_bytes_is_wrong_usage(server: Server, places: dict[str, Path]) -> None:
+    words = ("reconstruct", places["seven"], "--label", os.fsdecode(b"\xff"))
+    out, err = capsnet(*words, server=server.url, status=ExitCode.SOME_FAILED)
+    assert "label is ?: should be valid Unicode" in out
+    assert "Traceback" not in err
 
 
 def test_help_names_every_status() -> None:

@@ -117,6 +117,17 @@ def test_names_never_collide(stems: list[str]) -> None:
     assert all(name.startswith(stem) for name, stem in zip(made, stems, strict=True))
 
 
+@given(st.lists(st.text(st.characters(exclude_characters="/\0"), min_size=150, max_size=250), max_size=3))
+def test_the_longest_names_leave_space_for_their_endings(stems: list[str]) -> None:
+    stems = [stem.encode("utf-8", "ignore").decode() for stem in stems] * 2
+    made = unique_stems(stems)
+    assert len({name.casefold() for name in made}) == len(stems)
+    assert all(len(os.fsencode(f"{name}.reconstruction.png")) <= 255 for name in made)
+    assert all(
+        len(stem.encode()) > 200 or name.startswith(stem) for name, stem in zip(made, stems, strict=True)
+    )
+
+
 def test_a_name_of_any_bytes_can_be_printed() -> None:
     assert printable(Path(os.fsdecode(b"caf\xe9.png"))) == "caf\N{REPLACEMENT CHARACTER}.png"
     assert printable(Path("café.png")) == "café.png"

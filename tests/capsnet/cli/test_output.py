@@ -5,6 +5,8 @@ import io
 import json
 import os
 import re
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -105,6 +107,28 @@ def test_a_table_in_a_file_is_as_wide_as_it_must_be(server: Server) -> None:
     cards = [json.loads(line) for line in capsnet("models", server=server.url)[0].splitlines()]
     assert [card["default"] for card in cards] == [True, False]
     assert cards[0]["config"]["pose_dim"] == 16
+
+
+def test_a_table_is_written_whatever_encoding_the_place_has(
+    server: Server, seven: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "é☃.png").write_bytes(seven)
+    words = ("transform", tmp_path / "é☃.png", "--steps", "2", "-f", "table")
+    out, _ = capsnet(*words, server=server.url, variables={"PYTHONIOENCODING": "ascii"})
+    assert "é☃.png" in out
+    assert "R²" in out
+
+
+def test_a_command_whose_output_is_closed_saves_its_files(
+    server: Server, seven: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "seven.png").write_bytes(seven)
+    words = [sys.executable, "-m", "capsnet", "reconstruct", tmp_path / "seven.png", "-o", tmp_path / "out"]
+    variables = environment(server=server.url) | {"PYTHONPATH": str(ROOT)}
+    script = shlex.join(map(str, words)) + " >&-"
+    ran = subprocess.run(["sh", "-c", script], env=variables, capture_output=True, check=False, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    assert (tmp_path / "out" / "seven.reconstruction.png").is_file()
 
 
 def test_images_are_saved_under_names_that_do_not_collide(

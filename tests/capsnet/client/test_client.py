@@ -180,6 +180,34 @@ def test_the_environment_names_server_and_key(server: Server, monkeypatch: pytes
     assert "blank" not in str(refused.value)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_no_proxy_of_the_environment_stands_before_this_machine(
+    server: Server, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    url = server.url.replace("127.0.0.1", host)
+
+    async def ask() -> bool:
+        async with AsyncClient(url, retries=0) as client:
+            return await client.ready()
+
+    with Client(url, retries=0) as client:
+        assert client.ready()
+    assert asyncio.run(ask())
+    with (
+        Client("http://192.0.2.1", retries=0, timeout=5) as client,
+        pytest.raises(CapsnetError, match="refused"),
+    ):
+        client.ready()  # the proxy, which other machines have, refuses
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("inf"), float("nan"), 1e10, "5"])
+def test_a_timeout_is_a_number_of_seconds(timeout: Any) -> None:
+    with pytest.raises(ValueError, match="it should be a number of seconds above 0, at most 86,400"):
+        Client(timeout=timeout)
+
+
 def test_a_password_in_the_address_is_sent_and_not_shown() -> None:
     with Client("http://user:hidden@127.0.0.1:1", retries=0) as client:
         with pytest.raises(CapsnetError, match=r"http://127\.0\.0\.1:1 cannot be reached") as error:

@@ -167,6 +167,13 @@ def test_what_is_not_the_service_is_an_error_like_any_other(reply: Reply) -> Non
     assert first.value.kind == second.value.kind == "not-the-service"
 
 
+def test_a_problem_without_a_status_has_that_of_its_answer() -> None:
+    busy = Reply(503, b'{"title": "busy"}', {"Content-Type": "application/problem+json", "Retry-After": "0"})
+    with scripted(busy, READY) as server, Client(server.url) as client:
+        assert client.ready()
+        assert len(server.requests) == 2
+
+
 def test_what_cannot_succeed_is_not_repeated() -> None:
     wrong = Reply(401, b'{"detail": "no key", "status": 401}', {"Content-Type": "application/problem+json"})
     with scripted(wrong) as server, Client(server.url) as client:

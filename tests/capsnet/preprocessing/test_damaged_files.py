@@ -1,5 +1,7 @@
 """Files that mean harm: an image or a refusal, soon, and in little memory."""
 
+import io
+import random
 import struct
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from benchmarks.preprocessing.damaged_files import declared, long_text, many_scans, mutated, whole_files
 from benchmarks.preprocessing.fuzz import SPECS, examine
@@ -164,6 +167,16 @@ def test_a_size_without_its_pixels_is_refused_in_the_memory_of_one_image() -> No
     with pytest.raises(NotAnImage):
         decode(data, MNIST)
     assert memory_of(data) < 3 * 49
+
+
+def test_a_large_colour_profile_changes_nothing() -> None:
+    image, file = Image.linear_gradient("L").resize((40, 40)), io.BytesIO()
+    image.save(file, "PNG")
+    plain, profile = file.getvalue(), random.Random(1).randbytes(2_000_000)
+    with_profile = io.BytesIO()
+    image.save(with_profile, "PNG", icc_profile=profile)
+    assert len(with_profile.getvalue()) > len(profile)
+    assert (decode(with_profile.getvalue(), MNIST) == decode(plain, MNIST)).all()
 
 
 def test_a_comment_that_unpacks_to_much_is_refused_in_little_memory() -> None:
