@@ -98,9 +98,11 @@ lint-images: install-dev
 lint-english: install-dev ## Check words and sentence lengths of documents, words of sources, commit subjects (BASE=)
 	$(BIN)/python -m docs.tools.check_english --base '$(BASE)'
 
+# Their files are put into data/NAME by hand (docs/data-sets.md).
+NOT_FETCHED := cifar10 smallnorb
 train: install-train ## Train a network and export it to artifacts/ (DATASET=, MODEL=, ARCHITECTURE=, EPOCHS=, ARGS=)
 	$(if $(DATA_NAME),,$(error DATASET=$(DATASET) names no data set))
-	$(if $(or $(CAPSNET_DATA),$(filter folder:%,$(DATASET))),,$(BIN)/python -m training download $(DATASET))
+	$(if $(or $(CAPSNET_DATA),$(filter folder:% $(NOT_FETCHED),$(DATASET))),,$(BIN)/python -m training download $(DATASET))
 	@case '$(MODEL)' in ''|[!A-Za-z0-9]*|*[!A-Za-z0-9._-]*) echo "MODEL=$(MODEL) can be no model's name: letters of ASCII," \
 		"digits, '.', '_' and '-' can; name another with MODEL=" >&2; exit 1;; esac
 	$(BIN)/python -m training fit --dataset "$(DATASET)" $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE)) \

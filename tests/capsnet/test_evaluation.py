@@ -71,7 +71,7 @@ def test_sixteen_bits_and_transparency_are_drawn_as_they_are_read(folder: Path) 
     assert sheet is not None
     pixels = np.asarray(Image.open(io.BytesIO(sheet)).convert("L"))
     assert len(np.unique(pixels)) > 200, "the ramp has all its greys"
-    assert (pixels == 0).mean() < 0.05, "what is transparent is no black"
+    assert (pixels == 0).mean() < 0.05, "a transparent image is not black"
 
 
 def test_a_folder_that_does_not_fit_the_model_is_refused(folder: Path) -> None:

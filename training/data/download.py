@@ -24,7 +24,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from training.data.datasets import PUBLISHED, DatasetError
+from training.data.datasets import PUBLISHED, SPECIAL, DatasetError
 
 MIRRORS: Mapping[str, Sequence[str]] = {
     "mnist": (
@@ -84,6 +84,8 @@ def download(
         If no mirror delivers a file. The bytes that came stay in NAME.gz.part for the next attempt.
     """
     for name in names:
+        if name in SPECIAL:
+            raise DatasetError(f"{name} is not fetched: put its files into {folder / name}")
         if name not in PUBLISHED:
             raise DatasetError(f"no data set '{name}' to download; there are {', '.join(PUBLISHED)}")
     with _progress(quiet) as progress, httpx.Client(follow_redirects=True, timeout=TIMEOUT) as client:

@@ -236,6 +236,13 @@ def test_a_server_that_never_ends_is_stopped(
     assert sum(path.stat().st_size for path in (tmp_path / "tiny").iterdir()) <= 500
 
 
+def test_a_data_set_that_is_not_fetched_has_its_place_named(tmp_path: Path) -> None:
+    with pytest.raises(
+        DatasetError, match=f"cifar10 is not fetched: put its files into {tmp_path / 'cifar10'}"
+    ):
+        download(["cifar10"], tmp_path)
+
+
 def test_an_unknown_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no data set 'cifar' to download; there are mnist, fashion_mnist"):
         download(["cifar"], tmp_path)
