@@ -77,21 +77,35 @@ def encoder_layers(config: ModelConfig) -> tuple[nn.Sequential, GlobalDepthwiseC
     return trunk, GlobalDepthwiseConv(features, features, kernel, stride=2, groups=features)
 
 
-class EfficientCapsNet(CapsuleNetwork):
-    """A trunk of four convolutions whose whole last map is gathered into capsules, and attention routing."""
+class GatheredCapsNet(CapsuleNetwork):
+    """A trunk whose whole last map is gathered into capsules, and attention routing."""
 
     choices = frozenset({"primary_capsules"})
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        self.trunk, self.gather = encoder_layers(config)
+        self.trunk, self.gather = self.encoder_layers(config)
         # Keras' he_normal on this shape, whose first two axes it counts as a receptive field: 0.0395 after the cut.
         inputs = config.primary_capsules
         std = math.sqrt(2 / (PRIMARY_DIM * config.num_classes * inputs)) / TRUNCATED
         self.digits = AttentionRoutingCaps(inputs, PRIMARY_DIM, config, std=std)
+
+    @staticmethod
+    def encoder_layers(config: ModelConfig) -> tuple[nn.Module, nn.Module]:
+        """Return the trunk, (B,C,H,W) to its last map, and the layer that gathers this map: (B,F,1,1)."""
+        raise NotImplementedError
 
     def capsules(self, images: Tensor) -> Tensor:
         features = self.gather(self.trunk(images))  # (B,F,1,1)
         u = functional.capsules_from_channels(features, PRIMARY_DIM)  # (B,I,8)
         poses: Tensor = self.digits(float32_squash(u, functional.squash_exponential))  # (B,J,D)
         return poses
+
+
+class EfficientCapsNet(GatheredCapsNet):
+    """A trunk of four convolutions below the gathered capsules."""
+
+    @staticmethod
+    def encoder_layers(config: ModelConfig) -> tuple[nn.Module, nn.Module]:
+        """Return the four convolutions, and the one that covers their last map."""
+        return encoder_layers(config)

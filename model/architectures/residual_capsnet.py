@@ -6,15 +6,11 @@ Chiaberge 2021, https://arxiv.org/abs/2101.12491. The combination is this projec
 -> attention -> 10 capsules of 16-D. `cnn-residual` is the same trunk without capsules.
 """
 
-import math
-
-from torch import Tensor
+from torch import nn
 
 from capsnet.config import ModelConfig
 from model.architectures.cnn import residual_trunk
-from model.architectures.efficient_capsnet import PRIMARY_DIM, GlobalDepthwiseConv, feature_count
-from model.nn import functional
-from model.nn.layers import TRUNCATED, AttentionRoutingCaps, CapsuleNetwork, float32_squash
+from model.architectures.efficient_capsnet import GatheredCapsNet, GlobalDepthwiseConv, feature_count
 
 
 def trunk_output_size(size: int) -> int:
@@ -22,26 +18,17 @@ def trunk_output_size(size: int) -> int:
     return -(-size // 4)
 
 
-class ResidualCapsNet(CapsuleNetwork):
-    """A residual trunk whose whole last map is gathered into capsules, and attention routing.
+class ResidualCapsNet(GatheredCapsNet):
+    """A residual trunk below the gathered capsules.
 
     The last two blocks have as many channels as all primary capsules have dimensions: 128 with 16 capsules.
     """
 
-    choices = frozenset({"primary_capsules"})
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__(config)
-        features, inputs = feature_count(config), config.primary_capsules
+    @staticmethod
+    def encoder_layers(config: ModelConfig) -> tuple[nn.Module, nn.Module]:
+        """Return the residual blocks, and the convolution that covers their last map."""
+        features = feature_count(config)
         kernel = (trunk_output_size(config.height), trunk_output_size(config.width))
-        self.trunk = residual_trunk(config.channels, features)
-        self.gather = GlobalDepthwiseConv(features, features, kernel, groups=features)
-        # The initialisation of Efficient-CapsNet's routing weights.
-        std = math.sqrt(2 / (PRIMARY_DIM * config.num_classes * inputs)) / TRUNCATED
-        self.digits = AttentionRoutingCaps(inputs, PRIMARY_DIM, config, std=std)
-
-    def capsules(self, images: Tensor) -> Tensor:
-        features = self.gather(self.trunk(images))  # (B,C,H,W) -> (B,F,H/4,W/4) -> (B,F,1,1)
-        u = functional.capsules_from_channels(features, PRIMARY_DIM)  # (B,I,8)
-        poses: Tensor = self.digits(float32_squash(u, functional.squash_exponential))  # (B,J,D)
-        return poses
+        return residual_trunk(config.channels, features), GlobalDepthwiseConv(
+            features, features, kernel, groups=features
+        )

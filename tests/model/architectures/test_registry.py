@@ -157,3 +157,8 @@ def test_a_choice_without_a_use_is_refused_with_those_that_have_one() -> None:
         match="routing_iterations is 5, for which cnn has no use; those that have: capsnet, shared",
     ):
         refuse_unused(ModelConfig(architecture="cnn", routing_iterations=5))
+
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_a_card_knows_from_its_configuration_whether_its_classes_compete(name: str) -> None:
+    assert ModelConfig(architecture=name).has_capsules is not ARCHITECTURES[name].softmax
