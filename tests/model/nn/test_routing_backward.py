@@ -71,6 +71,22 @@ def test_nothing_as_large_as_the_predictions_is_kept_but_they() -> None:
     assert [size for size in sizes if size >= u_hat.numel()] == [u_hat.numel()]
 
 
+def test_validation_takes_the_memory_of_one_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five hundred images at once, of 40 pixels and 100 classes, would take 14 GB."""
+    digits = build(ModelConfig(architecture="capsnet")).get_submodule("digits").eval()
+    u, sizes = torch.randn(2 * layers.CHUNK + 3, 1152, 8), []
+    route = layers.DynamicRoutingCaps.route
+
+    def note(layer: layers.DynamicRoutingCaps, u_hat: Tensor) -> Tensor:
+        sizes.append(len(u_hat))
+        return route(layer, u_hat)
+
+    monkeypatch.setattr(layers.DynamicRoutingCaps, "route", note)
+    with torch.no_grad():
+        assert digits(u).shape == (len(u), 10, 16)
+    assert sizes == [layers.CHUNK, layers.CHUNK, 3]
+
+
 def test_images_are_routed_in_chunks_in_training_with_the_same_poses_and_gradients(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
