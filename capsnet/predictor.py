@@ -28,6 +28,15 @@ from numpy.typing import NDArray
 
 from capsnet import directions as pose_directions
 from capsnet import guard, results
+from capsnet.answers import (
+    capsule_fields,
+    classification_fields,
+    model_fields,
+    movement_fields,
+    prediction,
+    sweep_fields,
+    transformation_fields,
+)
 from capsnet.arguments import (
     MAX_POSE,
     dimensions,
@@ -47,7 +56,7 @@ from capsnet.png import png, png_base64
 from capsnet.poses import linspace_exact, other_winners, perturb, rank, scatter_poses
 from capsnet.poses import sweep as sweep_poses
 from capsnet.preprocessing.pipeline import ImageTooLarge, NotAnImage, ObjectCount, decode
-from capsnet.reading import MOST_DIGITS, Digit, Sight, answer_of, check_model, find, hint_of, note_of, sights
+from capsnet.reading import MOST_DIGITS, Digit, Sight, answer_of, check_model, find, sights
 from capsnet.results import (
     Classification,
     Explanation,
@@ -229,7 +238,7 @@ class Predictor:
         divided = page.divided(seen)
         seen += self._sights(divided.images)
         lines = divided.digits(seen, np.concatenate([page.images, divided.images]))
-        answer = {**self._names(), **answer_of(lines, self.classes, page.found)}
+        answer = {**model_fields(self.card), **answer_of(lines, self.classes, page.found)}
         if reconstruct:
             self._add_drawings(answer["digits"], [digit for line in lines for digit in line])
         return results.reading(_as_json(answer))
@@ -284,10 +293,7 @@ class Predictor:
         answer = {
             **self._drawn(seen, index, plain),
             "perturbed_pose": moved,
-            "perturbations": [{"dim": each, "delta": amount} for each, amount in changes],
-            "directions": [
-                {"direction": name, "amount": amount, "unit": PROPERTIES[name].unit} for name, amount in along
-            ],
+            **movement_fields(changes, along),
             "distance": distance,
             "perturbed": png_base64(perturbed),
         }
@@ -330,13 +336,12 @@ class Predictor:
         frames = list(map(png_base64, self._draw(moved, index)))
         answer = {
             **self._drawn(seen, index, plain),
-            "dims": rows,
-            "deltas": deltas,
-            "directions": [
-                {"direction": name, "unit": PROPERTIES[name].unit, "amounts": amount}
-                for name, amount in zip(along, amounts, strict=True)
-            ],
-            "frames": [frames[start : start + steps] for start in range(0, len(frames), steps)],
+            **sweep_fields(
+                rows,
+                deltas,
+                zip(along, amounts, strict=True),
+                [frames[start : start + steps] for start in range(0, len(frames), steps)],
+            ),
         }
         return results.sweep(_as_json(answer))
 
@@ -373,17 +378,14 @@ class Predictor:
         lengths, poses = self._graphs.encode(images)
         direction, predicted = pose_directions.predict(self.card, index, pose, by, amounts)
         answer = {
-            **self._names(),
-            "capsule": self._prediction(seen, index),
-            "pose": pose,
-            "property": by,
-            "unit": PROPERTIES[by].unit,
-            "measured": None if direction is None else [direction.minimum, direction.maximum],
-            "explained": None
-            if predicted is None
-            else pose_directions.explained(poses[:, index], pose, predicted),
-            "linearity": pose_directions.linearity(poses[:, index], amounts),
-            "steps": self._steps(amounts, images, lengths, poses, predicted, index),
+            **capsule_fields(self.card, index, seen.lengths[index], pose),
+            **transformation_fields(
+                by,
+                direction,
+                None if predicted is None else pose_directions.explained(poses[:, index], pose, predicted),
+                pose_directions.linearity(poses[:, index], amounts),
+                self._steps(amounts, images, lengths, poses, predicted, index),
+            ),
         }
         return results.transformation(_as_json(answer))
 
@@ -436,7 +438,8 @@ class Predictor:
             fields = votes_fields(seen.image, votes, self.card.routing.grid)
         else:
             fields = self._occlusion(seen, index)
-        answer = {**self._names(), "capsule": self._prediction(seen, index), **fields}
+        capsule = prediction(self.card, index, seen.lengths[index])
+        answer = {**model_fields(self.card), "capsule": capsule, **fields}
         return results.explanation(_as_json(answer))
 
     def _occlusion(self, seen: Capsules, index: int) -> dict[str, Any]:
@@ -519,9 +522,9 @@ class Predictor:
         return [
             results.classification(
                 _as_json(
-                    self._classified(each, count, check)
-                    | hint_of(counted.found, self.card.objects)
-                    | note_of(counted)
+                    classification_fields(
+                        self.card, rank(each.lengths, count), each.lengths, each.poses, check, counted
+                    )
                 ),
                 (each.image, drawing),
             )
@@ -537,30 +540,13 @@ class Predictor:
         checks = guard.check_reconstructions(self._limits, images, together, lengths, objects)
         return [asdict(check) for check in checks], list(together)
 
-    def _classified(self, seen: Capsules, count: int, check: Mapping[str, Any] | None) -> dict[str, Any]:
-        answer = {
-            **self._names(),
-            "predictions": [self._prediction(seen, index) for index in rank(seen.lengths, count)],
-            "lengths": seen.lengths,
-            "poses": seen.poses,
-        }
-        return answer if check is None else answer | {"reconstruction": check}
-
     def _drawn(self, seen: Capsules, index: int, plain: Floats) -> dict[str, Any]:
         """Return the fields that the answers of `reconstruct` and `sweep` share."""
         return {
-            **self._names(),
-            "capsule": self._prediction(seen, index),
-            "pose": seen.poses[index],
+            **capsule_fields(self.card, index, seen.lengths[index], seen.poses[index]),
             "input": png_base64(seen.image),
             "reconstruction": png_base64(plain),
         }
-
-    def _names(self) -> dict[str, str]:
-        return {"model": self.card.name, "version": self.card.version}
-
-    def _prediction(self, seen: Capsules, index: int) -> dict[str, Any]:
-        return {"index": index, "label": self.classes[index], "length": seen.lengths[index]}
 
     def _count(self, top_k: int | None) -> int:
         if top_k is not None and not 1 <= whole("top_k", top_k) <= len(self.classes):

@@ -27,7 +27,6 @@ from capsnet.card import Guard, ModelCard
 from capsnet.config import InputSpec
 from capsnet.preprocessing import image_file
 from capsnet.preprocessing.colour_contrast import colour_contrast
-from capsnet.preprocessing.digits import ObjectCount
 from capsnet.preprocessing.local_background import MOSTLY, WRITING_EDGE, is_dark_on_light, stroke_contrast
 from capsnet.preprocessing.panels import find_panel
 from capsnet.preprocessing.pipeline import (
@@ -321,19 +320,6 @@ def _follows(division: Division, path: Sequence[int], first: int) -> bool:
 def _shared(division: Division, one: int, other: int) -> float:
     """Return the share of the ink between two cuts."""
     return abs(division.shares[one] - division.shares[other])
-
-
-def hint_of(found: int, objects: int) -> dict[str, Any]:
-    """Return the fields of an answer where `found` separate objects are in the image, and the model reads `objects`."""
-    if found <= objects:
-        return {}
-    hint = f"the image shows {found} separate objects and {objects} is read; POST /read reads every digit"
-    return {"objects_found": found, "hint": hint}
-
-
-def note_of(counted: ObjectCount) -> dict[str, Any]:
-    """Return the fields of an answer where the file holds several images."""
-    return {"note": "the file holds several images; the first is read"} if counted.first_frame else {}
 
 
 def text_of(lines: Sequence[Sequence[Digit]], classes: Sequence[str]) -> str:

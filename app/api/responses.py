@@ -7,8 +7,6 @@ from typing import Any
 import orjson
 from fastapi import Request, Response
 
-from ..inference.models import LoadedModel
-
 JSON = (b"content-type", b"application/json")
 
 
@@ -29,16 +27,6 @@ def dump_json(content: Any) -> bytes:
 def json(content: Any) -> Response:
     """Return a JSON answer."""
     return JsonResponse(dump_json(content))
-
-
-def model_fields(served: LoadedModel) -> dict[str, str]:
-    """Return the fields that name the model that answered."""
-    return {"model": served.card.name, "version": served.card.version}
-
-
-def prediction(served: LoadedModel, index: int, length: Any) -> dict[str, Any]:
-    """Return one capsule as `index`, `label` and `length`."""
-    return {"index": index, "label": served.card.classes[index], "length": length}
 
 
 def base64_png(file: bytes) -> str:

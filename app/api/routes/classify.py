@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from capsnet.reading import hint_of, note_of
+from capsnet.answers import classification_fields
 
 from ...errors import Problem, unwrap
 from ...inference.classify import classify_images
@@ -15,7 +15,7 @@ from ..dependencies import AppSettings, OpenService
 from ..openapi import IMAGE_BODY, IMAGE_PROBLEMS, IMAGES_BODY
 from ..problem_details import describe
 from ..request_body import read_image_file, read_image_files
-from ..responses import JsonResponse, base64_png, dump_json, json, model_fields, prediction
+from ..responses import JsonResponse, base64_png, dump_json, json
 from ..schemas import responses
 from ..schemas.requests import ClassifyParameters
 from ..schemas.responses import ClassifyAnswer
@@ -97,14 +97,9 @@ async def _classify(
 
 def _answer(found: Classification) -> dict[str, Any]:
     lengths, poses = found.capsules
-    answer: dict[str, Any] = {
-        **model_fields(found.model),
-        "predictions": [prediction(found.model, index, lengths[index]) for index in found.ranking],
-        "lengths": lengths,
-        "poses": poses,
-    }
-    if found.check is not None:
-        answer["reconstruction"] = found.check
+    answer = classification_fields(
+        found.model.card, found.ranking, lengths, poses, found.check, found.counted
+    )
     if found.input is not None:
         answer |= {"input": base64_png(found.input), "drawings": list(map(base64_png, found.drawings))}
-    return answer | hint_of(found.counted.found, found.model.card.objects) | note_of(found.counted)
+    return answer

@@ -5,11 +5,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from capsnet.answers import model_fields, prediction
+
 from ...inference.explain import explain_image
 from ..dependencies import AppSettings, OpenService
 from ..openapi import IMAGE_BODY, IMAGE_PROBLEMS, PNG_ANSWER
 from ..request_body import read_image_file
-from ..responses import json, model_fields, png, prediction, prefers_png, vary_on_accept
+from ..responses import json, png, prefers_png, vary_on_accept
 from ..schemas.explain import ExplainParameters, OcclusionAnswer, VotesAnswer
 
 router = APIRouter(tags=["images"])
@@ -46,5 +48,6 @@ async def explain(
     )
     if prefers_png(request):
         return vary_on_accept(png(base64.b64decode(found.fields["map"])))
-    capsule = prediction(found.model, found.label, found.length)
-    return vary_on_accept(json({**model_fields(found.model), "capsule": capsule, **found.fields}))
+    card = found.model.card
+    capsule = prediction(card, found.label, found.length)
+    return vary_on_accept(json({**model_fields(card), "capsule": capsule, **found.fields}))

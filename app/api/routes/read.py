@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
+from capsnet.answers import model_fields
 from capsnet.reading import answer_of
 
 from ...inference.read import read_digits
@@ -11,7 +12,7 @@ from ...inference.results import Reading
 from ..dependencies import AppSettings, OpenService
 from ..openapi import IMAGE_BODY, IMAGE_PROBLEMS
 from ..request_body import read_image_file
-from ..responses import base64_png, json, model_fields
+from ..responses import base64_png, json
 from ..schemas.requests import ReadParameters
 from ..schemas.responses import ReadAnswer
 
@@ -52,4 +53,4 @@ def _answer(found: Reading) -> dict[str, Any]:
     answer = answer_of(found.lines, found.model.card.classes, found.objects_found)
     for digit, (seen, drawn) in zip(answer["digits"], found.drawings, strict=bool(found.drawings)):
         digit |= {"input": base64_png(seen), "reconstruction": base64_png(drawn)}
-    return {**model_fields(found.model), **answer}
+    return {**model_fields(found.model.card), **answer}

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from capsnet.transforms import PROPERTIES
+from capsnet.answers import capsule_fields, model_fields, movement_fields
 
 from ...errors import InvalidParameter
 from ...inference.reconstruct import decode_poses, reconstruct_image
@@ -12,7 +12,7 @@ from ...inference.results import Reconstruction
 from ..dependencies import AppSettings, OpenService
 from ..openapi import IMAGE_BODY, IMAGE_PROBLEMS, PNG_ANSWER
 from ..request_body import read_image_file, read_json
-from ..responses import base64_png, json, model_fields, png, prediction, prefers_png, vary_on_accept
+from ..responses import base64_png, json, png, prefers_png, vary_on_accept
 from ..schemas.requests import DecodeRequest, NoParameters, ReconstructParameters, longest_decode_body
 from ..schemas.responses import DecodeAnswer, ReconstructAnswer
 
@@ -88,7 +88,11 @@ async def decode(
     model, files = await decode_poses(
         service, model=asked.model, labels=asked.all_labels, poses=asked.all_poses
     )
-    reply = png(files[0]) if as_png else json({**model_fields(model), "images": list(map(base64_png, files))})
+    reply = (
+        png(files[0])
+        if as_png
+        else json({**model_fields(model.card), "images": list(map(base64_png, files))})
+    )
     return vary_on_accept(reply)
 
 
@@ -96,14 +100,9 @@ def _answer(
     drawn: Reconstruction, perturbations: list[tuple[int, float]], along: list[tuple[str, float]]
 ) -> dict[str, Any]:
     return {
-        **model_fields(drawn.model),
-        "capsule": prediction(drawn.model, drawn.label, drawn.length),
-        "pose": drawn.pose,
+        **capsule_fields(drawn.model.card, drawn.label, drawn.length, drawn.pose),
         "perturbed_pose": drawn.perturbed_pose,
-        "perturbations": [{"dim": dim, "delta": delta} for dim, delta in perturbations],
-        "directions": [
-            {"direction": name, "amount": amount, "unit": PROPERTIES[name].unit} for name, amount in along
-        ],
+        **movement_fields(perturbations, along),
         "distance": drawn.distance,
         "input": base64_png(drawn.input),
         "reconstruction": base64_png(drawn.reconstruction),

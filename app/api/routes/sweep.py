@@ -4,12 +4,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
+from capsnet.answers import capsule_fields, sweep_fields
+
 from ...inference.reconstruct import sweep_pose
 from ...inference.results import Sweep
 from ..dependencies import AppSettings, OpenService
 from ..openapi import IMAGE_BODY, IMAGE_PROBLEMS, PNG_ANSWER
 from ..request_body import read_image_file
-from ..responses import base64_png, json, model_fields, png, prediction, prefers_png, vary_on_accept
+from ..responses import base64_png, json, png, prefers_png, vary_on_accept
 from ..schemas.requests import SweepParameters
 from ..schemas.responses import SweepAnswer
 
@@ -55,17 +57,11 @@ async def sweep(
 
 
 def _answer(drawn: Sweep) -> dict[str, Any]:
+    along = [(each.property, amounts) for each, amounts in drawn.directions]
+    frames = [list(map(base64_png, row)) for row in drawn.frames]
     return {
-        **model_fields(drawn.model),
-        "capsule": prediction(drawn.model, drawn.label, drawn.length),
-        "pose": drawn.pose,
-        "dims": drawn.dims,
-        "deltas": drawn.deltas,
-        "directions": [
-            {"direction": each.property, "unit": each.unit, "amounts": amounts}
-            for each, amounts in drawn.directions
-        ],
-        "frames": [list(map(base64_png, row)) for row in drawn.frames],
+        **capsule_fields(drawn.model.card, drawn.label, drawn.length, drawn.pose),
+        **sweep_fields(drawn.dims, drawn.deltas, along, frames),
         "input": base64_png(drawn.input),
         "reconstruction": base64_png(drawn.reconstruction),
     }

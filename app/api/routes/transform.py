@@ -4,14 +4,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from capsnet.transforms import PROPERTIES
+from capsnet.answers import capsule_fields, transformation_fields
 
 from ...inference.results import Transformation
 from ...inference.transform import transform_image
 from ..dependencies import AppSettings, OpenService
 from ..openapi import IMAGE_BODY, IMAGE_PROBLEMS
 from ..request_body import read_image_file
-from ..responses import base64_png, json, model_fields, prediction
+from ..responses import base64_png, json
 from ..schemas.transform import TransformAnswer, TransformParameters
 
 router = APIRouter(tags=["images"])
@@ -52,28 +52,21 @@ async def transform(
 
 
 def _answer(found: Transformation) -> dict[str, Any]:
-    direction = found.direction
+    steps = [
+        {
+            "amount": step.amount,
+            "length": step.length,
+            "pose": step.pose,
+            "foretold": step.foretold,
+            "input": base64_png(step.input),
+            "reconstruction": base64_png(step.reconstruction),
+            "foretold_reconstruction": None
+            if step.foretold_reconstruction is None
+            else base64_png(step.foretold_reconstruction),
+        }
+        for step in found.steps
+    ]
     return {
-        **model_fields(found.model),
-        "capsule": prediction(found.model, found.label, found.length),
-        "pose": found.pose,
-        "property": found.property,
-        "unit": PROPERTIES[found.property].unit,
-        "measured": None if direction is None else [direction.minimum, direction.maximum],
-        "explained": found.explained,
-        "linearity": found.linearity,
-        "steps": [
-            {
-                "amount": step.amount,
-                "length": step.length,
-                "pose": step.pose,
-                "foretold": step.foretold,
-                "input": base64_png(step.input),
-                "reconstruction": base64_png(step.reconstruction),
-                "foretold_reconstruction": None
-                if step.foretold_reconstruction is None
-                else base64_png(step.foretold_reconstruction),
-            }
-            for step in found.steps
-        ],
+        **capsule_fields(found.model.card, found.label, found.length, found.pose),
+        **transformation_fields(found.property, found.direction, found.explained, found.linearity, steps),
     }
