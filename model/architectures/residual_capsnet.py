@@ -29,6 +29,5 @@ class ResidualCapsNet(GatheredCapsNet):
         """Return the residual blocks, and the convolution that covers their last map."""
         features = feature_count(config)
         kernel = (trunk_output_size(config.height), trunk_output_size(config.width))
-        return residual_trunk(config.channels, features), GlobalDepthwiseConv(
-            features, features, kernel, groups=features
-        )
+        trunk = residual_trunk(config.channels, features)
+        return trunk, GlobalDepthwiseConv(features, features, kernel, groups=features)

@@ -16,7 +16,7 @@ SHORTEST = 40
 # One middleware, one group of routes and one group of commands is a file, however short it is. A reader looks for a
 # route or a command in the listing of these folders, and their single importer only lists them. Inside it, a short one
 # would be found by a search alone, while the next one stands in a file of its own.
-ONE_A_FILE = ("app.api.middleware.", "app.api.routes.", "training.cli.")
+ONE_A_FILE = ("app.api.middleware.", "app.api.routes.", "model.architectures.", "training.cli.")
 TREES = {
     path: ast.parse(path.read_text())
     for package in PACKAGES
