@@ -33,6 +33,15 @@ def doc(words: str) -> dict[str, str]:
     return {"description": words}
 
 
+def images_at_once(height: int, width: int, classes: int) -> int:
+    """Return how many images a network encodes at once in some 3 GB: fewer large ones, and fewer of many classes.
+
+    At 256 x 256 pixels the maps of a residual trunk take 27 MB an image; with 100 classes the predictions of CapsNet
+    take 15 MB, at 28 x 28 pixels.
+    """
+    return max(1, min(2**21 // (height * width), 10_000 // classes))
+
+
 def are_digits(classes: Sequence[str]) -> bool:
     """Tell whether classes are the ten digits in order; then images are preprocessed as images of digits."""
     return tuple(classes) == tuple("0123456789")
@@ -97,6 +106,11 @@ class ModelConfig(Record):
     def has_capsules(self) -> bool:
         """Whether lengths and poses are those of capsules, not the probabilities and features of a CNN."""
         return not self.architecture.startswith("cnn")
+
+    @property
+    def images_at_once(self) -> int:
+        """How many images are encoded at once where nothing else bounds the memory."""
+        return images_at_once(self.height, self.width, self.num_classes)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -21,6 +21,7 @@ except ImportError as error:
     ) from error
 
 from capsnet.card import IMAGE, LABEL, LENGTHS, POSES, ModelCard
+from capsnet.config import images_at_once
 from capsnet.multi_object import overlay, top_classes
 
 
@@ -43,11 +44,17 @@ class OnnxModel:
     def __init__(self, encoder: Path, decoder: Path, threads: int = 0) -> None:
         self._encoder = session(encoder, threads)
         self._decoder = session(decoder, threads)
+        height, width = self._encoder.get_inputs()[0].shape[2:]
+        classes = next(each.shape[1] for each in self._encoder.get_outputs() if each.name == LENGTHS)
+        self._most = images_at_once(height, width, classes)
 
     def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return lengths (B,J) and poses (B,J,D) of images (B,C,H,W) in [0,1], all float32."""
-        lengths, poses = self._encoder.run([LENGTHS, POSES], {IMAGE: images})
-        return lengths, poses
+        parts = [images[first : first + self._most] for first in range(0, max(1, len(images)), self._most)]
+        lengths, poses = zip(
+            *(self._encoder.run([LENGTHS, POSES], {IMAGE: part}) for part in parts), strict=True
+        )
+        return np.concatenate(lengths), np.concatenate(poses)
 
     def decode(self, poses: np.ndarray, label: np.ndarray) -> np.ndarray:
         """Return images (B,C,H,W) in [0,1] of the classes (B,) with poses (B,J,D)."""

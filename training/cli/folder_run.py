@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from rich.console import Console
 
 from model.checkpoint import load_network
@@ -29,14 +28,11 @@ def verdict(network: CapsuleNetwork, fitted: DeviceData, held_out: DeviceData) -
     )
 
 
-@torch.inference_mode()
 def longest_capsules(network: CapsuleNetwork, data: DeviceData) -> np.ndarray:
-    """Return the class (B,) of every image."""
-    found = [
-        network.encode(data.floats(slice(first, first + BATCH)).cpu())[0].argmax(dim=1)
-        for first in range(0, len(data), BATCH)
-    ]
-    return torch.cat(found).numpy()
+    """Return the class (N,) of every image."""
+    model = TorchModel(network)
+    parts = (slice(first, first + BATCH) for first in range(0, len(data), BATCH))
+    return np.concatenate([model.encode(data.floats(part).cpu().numpy())[0].argmax(axis=1) for part in parts])
 
 
 def report_run(

@@ -41,8 +41,9 @@ class TorchModel:
     @torch.inference_mode()
     def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return lengths (B,J) and poses (B,J,D) of images (B,C,H,W) in [0,1]."""
-        lengths, poses = self._network.encode(torch.from_numpy(images))
-        return lengths.numpy(), poses.numpy()
+        parts = torch.split(torch.from_numpy(images), self._network.config.images_at_once)
+        lengths, poses = zip(*(self._network.encode(part) for part in parts), strict=True)
+        return torch.cat(lengths).numpy(), torch.cat(poses).numpy()
 
     @torch.inference_mode()
     def decode(self, poses: np.ndarray, label: np.ndarray) -> np.ndarray:

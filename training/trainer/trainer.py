@@ -232,7 +232,8 @@ class Trainer:
         position = self.position
         epochs = position.epoch + 1 - (position.history[-1].epoch if position.history else 0)
         loss, margin, drawn = (total / (epochs * self.steps) for total in position.sums)
-        recompute_batchnorm(self.average.network, plain_images(self.training, self.config.seed))
+        most = self.config.network.images_at_once
+        recompute_batchnorm(self.average.network, plain_images(self.training, self.config.seed, most))
         error, validation_margin = validate(self.average.network, self.validation)
         # Clocks of several processes differ, and when a run cools down or ends must not.
         position.seconds = self.fabric.broadcast(position.seconds)
@@ -294,10 +295,10 @@ def decay_groups(network: CapsuleNetwork, decay: float) -> list[dict[str, Any]]:
     return [{"params": decayed, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
 
 
-def plain_images(data: DeviceData, seed: int) -> Iterator[Tensor]:
-    """Yield batches of the first training images, the same for every process, without augmentation."""
+def plain_images(data: DeviceData, seed: int, most: int) -> Iterator[Tensor]:
+    """Yield batches of the first training images, at most `most`, the same for every process, without augmentation."""
     rows = torch.arange(min(CALIBRATION_IMAGES, len(data)), device=data.labels.device)
-    parts = -(-len(rows) // VALIDATION_BATCH)
+    parts = -(-len(rows) // min(most, VALIDATION_BATCH))
     for part in rows.tensor_split(parts):  # all of one size, since each counts as much
         made = data.batch(part, Augmentation(), seed=seed, epoch=0)
         yield made.images.contiguous(memory_format=torch.channels_last)
@@ -307,8 +308,9 @@ def plain_images(data: DeviceData, seed: int) -> Iterator[Tensor]:
 def validate(network: CapsuleNetwork, data: DeviceData) -> tuple[float, float]:
     """Return the share of objects not among the longest capsules, and the mean loss of the classes, in float32."""
     wrong, margin = 0, 0.0
-    for first in range(0, len(data), VALIDATION_BATCH):
-        rows = slice(first, first + VALIDATION_BATCH)
+    batch = min(network.config.images_at_once, VALIDATION_BATCH)
+    for first in range(0, len(data), batch):
+        rows = slice(first, first + batch)
         labels = data.labels[rows]
         lengths, poses = network.encode(data.floats(rows).contiguous(memory_format=torch.channels_last))
         targets = one_hot_targets(labels, network.config.num_classes)

@@ -68,7 +68,7 @@ def blend(earlier: Path, later: Path, output: Path, share: float, data: Path | N
     for name, weight in network.state_dict().items():
         if weight.is_floating_point() and weight.shape == begun[name].shape:
             weight.copy_(torch.lerp(begun[name], weight, share))
-    recompute_batchnorm(network, plain_images(training, origin.config.seed))
+    recompute_batchnorm(network, plain_images(training, origin.config.seed, network.config.images_at_once))
     error, margin = validate(network, validation)
     result = replace(EpochResult(**header["result"]), validation_error=error, validation_margin_loss=margin)
     words = ["python -m training blend", *map(with_its_folder, (earlier, later)), option("share", share)]
