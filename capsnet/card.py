@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 CARD_FILE = "card.json"
+# The new card of a model until it takes the place of the old one; a killed command leaves it.
+CARD_IN_WORK = f".{CARD_FILE}.tmp"
 DECODER_FILE = "decoder.onnx"
 # Its bytes, appended to those of the fp32 encoder, add outputs for the iterations of the routing.
 ROUTING_FILE = "routing.onnx"

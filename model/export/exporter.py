@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from capsnet import guard
 from capsnet.card import (
     CARD_FILE,
+    CARD_IN_WORK,
     DECODER_FILE,
     IMAGE,
     LABEL,
@@ -279,7 +280,8 @@ def _refuse_foreign_files(folder: Path) -> None:
     foreign = [
         path.name
         for path in folder.iterdir()
-        if path.name not in (CARD_FILE, SAMPLES_FILE, MODEL_CARD_FILE) and path.suffix != ".onnx"
+        if path.name not in (CARD_FILE, CARD_IN_WORK, SAMPLES_FILE, MODEL_CARD_FILE)
+        and path.suffix != ".onnx"
     ]
     if foreign:
         raise ExportError(

@@ -77,7 +77,7 @@ def add_variants(
     limits = card.variants["fp32"].guard
     exact = Fp32Reference(encoder, folder / card.decoder.file, validation, labels, card.objects, limits)
     plain = dataclasses.replace(card.variants["fp32"], validation=exact.result)
-    with tempfile.TemporaryDirectory(prefix=".variants-", dir=folder) as temporary:
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
         made = {}
         for precision in precisions:
             path = Path(temporary) / encoder_file(precision)

@@ -106,13 +106,16 @@ def linearity(
     from training.trainer.device_data import held_out
 
     opened = [open_variants(path) for path in models]
+    for path, (card, _) in zip(models, opened, strict=True):
+        if card.objects > 1:
+            raise CardError(f"{path}: looks for {card.objects} objects, and one is moved here")
     lineages = [DataLineage.of_model(path, card) for path, (card, _) in zip(models, opened, strict=True)]
     first = lineages[0]
     training = load(first.dataset, "train", data, spec=opened[0][0].input)
     for path, lineage in zip(models, lineages, strict=True):
         if lineage.data != first.data or lineage.overlaps(first.dataset, training, first.seed, images):
             raise CardError(f"{path}: may have been trained on images that {models[0]} held out")
-    kept = held_out(training, first.seed, images, torch.device("cpu"))
+    kept = held_out(training, first.seed, images, torch.device("cpu")).validation_scenes(first.seed)
     arrays, labels = kept.floats(slice(None)).numpy(), kept.labels.numpy()
     rows = []
     for name in PROPERTIES:

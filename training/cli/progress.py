@@ -57,13 +57,17 @@ class ProgressDisplay:
             self.console.print(f"training on {self.where}", highlight=False)
             if position.epoch or position.step:
                 self.console.print(f"resuming at epoch {position.epoch + 1}, step {position.step}")
+        self.steps = steps
         self.task = self.bar.add_task(
             "", total=steps, epoch=position.epoch + 1, epochs=self.epochs, loss=0.0, speed=0.0
         )
 
     def step(self, position: TrainingProgress, loss: float) -> None:
         """Move the progress bar."""
-        speed = position.step * self.batch_size / max(position.seconds, 1e-9)
+        # The seconds run on over epochs without a validation.
+        epochs = position.epoch - (position.history[-1].epoch if position.history else 0)
+        steps = epochs * self.steps + position.step
+        speed = steps * self.batch_size / max(position.seconds, 1e-9)
         self.bar.update(self.task, completed=position.step, epoch=position.epoch + 1, loss=loss, speed=speed)
 
     def epoch(self, result: EpochResult, *, best: bool) -> None:

@@ -10,7 +10,7 @@ import typer
 from capsnet.card import CardError, ModelCard
 from capsnet.explanation.votes import RoutingGraph
 from training.cli.app import DataFolder, app, console
-from training.data.datasets import load
+from training.data.datasets import first_scenes, load
 
 # Images for the comparison with PyTorch.
 IMAGES = 50
@@ -33,7 +33,7 @@ def routing(
     network, card = restore(model)
     if not isinstance(network, GridCapsuleNetwork):
         raise CardError(f"{model}: the capsules of {card.config.architecture!r} have no place in the image")
-    training = load(str(card.training["dataset"]), "train", data, spec=card.input)
+    training = first_scenes(load(str(card.training["dataset"]), "train", data, spec=card.input))
     added = write_routing(network, model, training.images[:IMAGES].astype(np.float32) / 255)
     replace_card(model, dataclasses.replace(card, routing=added))
     console.print(f"{model}: {added.graph.file}, {added.iterations} iterations", highlight=False)

@@ -192,6 +192,8 @@ DERIVED = {
 }
 # Every data set but folders.
 NAMES = (*PUBLISHED, *DERIVED, *SPECIAL)
+# First images of a composed data set that are made into scenes where a few thousand are enough.
+COMPOSED = 3000
 # The seed of a test set's scenes, which are always the same.
 TEST_SEED = 2017
 
@@ -295,6 +297,13 @@ def fixed_scenes(source: DatasetPart, scene: CompositionSpec, draw: int = 0) -> 
     made = composer.compose_all(seed=TEST_SEED + draw, epoch=0)
     labels = made.labels.squeeze(1)  # (N,K), or (N,) of single objects
     return DatasetPart(made.images.numpy(), labels.numpy(), parts=made.parts.numpy())
+
+
+def first_scenes(data: DatasetPart, most: int = COMPOSED) -> DatasetPart:
+    """Return fixed scenes of the first images of a composed data set; other data as they are."""
+    if data.scene is None:
+        return data
+    return fixed_scenes(DatasetPart(data.images[:most], data.labels[:most]), data.scene)
 
 
 def _load_folder(folder: Path, part: Part, spec: InputSpec) -> DatasetPart:

@@ -23,6 +23,8 @@ CONTRAST, INK, MOST_INK, THICKEST = 60, 0.35, 0.35, 9
 # An even ground: this share of the border's pixels differ from their median by less than EVEN levels.
 EVEN_BORDER, EVEN = 0.9, 12
 FEW_A_CLASS, UNEVEN = 20, 5.0
+# Validation images that are compared at a time: 50 MB for 25,000 training images.
+SURVEY_BATCH = 256
 # Two images are near-duplicates if their means over NEAR_SIDE x NEAR_SIDE fields differ by less than NEAR, of 255.
 NEAR_SIDE, NEAR = 16, 2.0
 LISTED = 12
@@ -216,9 +218,13 @@ def near_duplicates(
     """
     fields = _fields(images)  # (N,F)
     training, validation = fields[~held_out], fields[held_out]
+    # |a - b|² = |a|² + |b|² - 2ab, exact in float64 for whole numbers: one product of matrices for many rows.
+    norms = np.square(training).sum(axis=1)
     near = np.zeros(len(validation), bool)
-    for index, row in enumerate(validation):
-        near[index] = bool((np.sqrt(np.square(training - row).mean(axis=1)) < NEAR).any())
+    for first in range(0, len(validation), SURVEY_BATCH):
+        rows = validation[first : first + SURVEY_BATCH]
+        apart = norms - 2 * rows @ training.T + np.square(rows).sum(axis=1)[:, None]
+        near[first : first + SURVEY_BATCH] = apart.min(axis=1, initial=np.inf) < NEAR**2 * training.shape[1]
     if not near.any():
         return None
     where = Counter(classes[label] for label in labels[held_out][near])
@@ -230,7 +236,7 @@ def near_duplicates(
 
 
 def _fields(images: np.ndarray) -> np.ndarray:
-    """Return means over NEAR_SIDE x NEAR_SIDE fields: float32 (N,F)."""
+    """Return means over NEAR_SIDE x NEAR_SIDE fields: float64 (N,F)."""
     small = [
         np.stack(
             [
@@ -240,4 +246,4 @@ def _fields(images: np.ndarray) -> np.ndarray:
         )
         for image in images
     ]
-    return np.stack(small).reshape(len(images), -1).astype(np.float32)
+    return np.stack(small).reshape(len(images), -1).astype(np.float64)

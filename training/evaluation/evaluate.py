@@ -1,6 +1,7 @@
 """Measure a model on a test set: its errors, its reconstructions, and the share that its guard accepts."""
 
 import contextlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 
 from capsnet import guard
-from capsnet.card import CARD_FILE, CardError, Guard, Metrics, ModelCard, Speed
+from capsnet.card import CARD_FILE, CARD_IN_WORK, CardError, Guard, Metrics, ModelCard, Speed
 from capsnet.config import InputSpec
 from capsnet.multi_object import missed_count
 from capsnet.onnx_model import Model, OnnxModel, open_variants, reconstruct
@@ -21,6 +22,7 @@ from training.data.datasets import (
     DatasetError,
     DatasetPart,
     describe,
+    first_scenes,
     has_test_part,
     load,
     portable,
@@ -30,6 +32,8 @@ from training.trainer.losses import margin_loss, one_hot_targets
 from training.trainer.run_state import EpochResult, RunIdentity, kept_epochs
 
 BATCH = 500
+
+logger = logging.getLogger(__name__)
 
 
 class TorchModel:
@@ -140,12 +144,13 @@ def open_with_training_images(
 ) -> tuple[ModelCard, OnnxModel, DatasetPart]:
     """Return an exported model's card, the model in fp32, and the images of a data set for training.
 
-    Without `dataset` these are the images that trained it; raises as `evaluate_model` does.
+    Without `dataset` these are the images that trained it, of a composed data set the first scenes; raises as
+    `evaluate_model` does.
     """
     card, variants = open_variants(path)
     name = dataset or str(card.training["dataset"])
     check_classes(path, card.classes, card.input, card.objects, name)
-    return card, variants["fp32"], load(name, "train", folder, spec=card.input)
+    return card, variants["fp32"], first_scenes(load(name, "train", folder, spec=card.input))
 
 
 def check_classes(path: Path, classes: tuple[str, ...], spec: InputSpec, objects: int, dataset: str) -> None:
@@ -164,12 +169,19 @@ def check_unseen(
     """Refuse to measure a model on the images that trained it; raises DatasetError.
 
     They are known by their fingerprint. A folder of the name that the model was `trained_on` has nearly the same
-    images, though some may have come or gone, unless it keeps a part for tests.
+    images, though some may have come or gone, unless it keeps a part for tests. Where only the last part of its path is
+    that name, it may be another one, and the log warns.
     """
     if data.fingerprint() == training_data or (dataset == trained_on and not has_test_part(dataset)):
         raise DatasetError(
             f"{dataset}: are the images that {path} was trained on, so they measure nothing; "
             "name a folder of other images with --dataset"
+        )
+    if trained_on and portable(dataset) == portable(trained_on) and not has_test_part(dataset):
+        logger.warning(
+            "%s: %s was trained on a folder of this name; if it is the same, the figures say nothing",
+            dataset,
+            path,
         )
 
 
@@ -249,6 +261,6 @@ def write_card(folder: Path, metrics: Mapping[str, Metrics], speeds: Mapping[str
 
 def replace_card(folder: Path, card: ModelCard) -> None:
     """Replace the card of an exported model, in one step."""
-    temporary = folder / f".{CARD_FILE}.tmp"
+    temporary = folder / CARD_IN_WORK
     temporary.write_text(card.to_json(), encoding="utf-8")
     temporary.replace(folder / CARD_FILE)

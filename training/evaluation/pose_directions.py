@@ -26,7 +26,7 @@ from capsnet.config import UserError
 from capsnet.directions import linearity
 from capsnet.onnx_model import Model
 from capsnet.transforms import PROPERTIES, matrix, transform, warp
-from training.data.datasets import DatasetPart, fixed_scenes
+from training.data.datasets import DatasetPart, first_scenes
 from training.evaluation.morphology import measure
 
 LEAST_LINEARITY, LEAST_AGREEMENT, LEAST_FORETOLD = 0.8, 0.7, 0.5
@@ -34,8 +34,6 @@ SLOPES, LEAST_DRAWN, MOST_LEAK, LEAST_LENGTH = (0.6, 1.4), 0.8, 0.35, 0.9
 STEPS = 9
 # Images of a class: the most that are read, of which the last third scores, the fewest, and those that are drawn.
 IMAGES, FEWEST, DRAWN = 120, 45, 12
-# First images of a composed set that are made into scenes.
-COMPOSED = 3000
 # How strongly the map is regularised towards the vector, in variances of a pose dimension.
 RIDGE = 3e-3
 # Properties that the registration of two drawings tells apart, in this order; size is width and height together.
@@ -111,8 +109,7 @@ def measure_directions(
     DirectionError
         If a class has too few images that the model classifies rightly.
     """
-    if data.scene is not None:
-        data = fixed_scenes(DatasetPart(data.images[:COMPOSED], data.labels[:COMPOSED]), data.scene)
+    data = first_scenes(data)
     found = {}
     for label, name in enumerate(card.classes):
         watch(name)
@@ -137,7 +134,7 @@ class _Scenes:
 
 
 def _scenes(data: DatasetPart, label: int, limit: int, generator: np.random.Generator) -> _Scenes:
-    if data.parts is None:
+    if data.parts is None or data.labels.ndim == 1:
         rows = generator.permutation(np.flatnonzero(data.labels == label))[:limit]
         return _Scenes(data.images[rows].astype(np.float32) / 255, None)
     rows, positions = np.nonzero(data.labels == label)  # labels (N,K)

@@ -99,6 +99,10 @@ class RunConfig:
         if self.network.architecture not in ARCHITECTURES:
             known = ", ".join(sorted(ARCHITECTURES))
             raise ConfigError(f"architecture is {self.network.architecture!r}; known are {known}")
+        if self.floor > max(self.learning_rate, default("floor")):
+            raise ConfigError(
+                f"floor is {self.floor:g}; it must be at most the learning rate, {self.learning_rate:g}"
+            )
         if self.augmentation not in AUGMENTATIONS:
             raise ConfigError(
                 f"augmentation is {self.augmentation!r}; it must be one of {', '.join(AUGMENTATIONS)}"
@@ -127,11 +131,12 @@ class RunConfig:
     def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
         """Return the learning rate of a step, counted from 0 over the whole run."""
         rise = min(1.0, (step + 1) / (self.warmup + 1))
+        floor = min(self.floor, self.learning_rate)
         if self.schedule == "exponential":
             decayed: float = self.learning_rate * self.decay ** (step / steps_per_epoch)
-            return rise * max(self.floor, decayed)
+            return rise * max(floor, decayed)
         done = step / (steps_per_epoch * self.epochs)
-        return rise * (self.floor + (self.learning_rate - self.floor) * (1 + math.cos(math.pi * done)) / 2)
+        return rise * (floor + (self.learning_rate - floor) * (1 + math.cos(math.pi * done)) / 2)
 
     def to_dict(self) -> dict[str, object]:
         """Return the settings as plain values, as `from_dict` takes them."""

@@ -69,22 +69,26 @@ def read_source(checkpoints: Sequence[Path], data: Path | None, *, mirrored: boo
     header = read_tensors(first)[1]
     origin = RunIdentity.read(first, header)
     images = origin.images(first, data)
-    members, made = [before], before.made
+    members, made = [before.network], before.made
     for path in others:
         other = PretrainedNetwork.read(path)
         other.check_held_out(path, origin.config, images)
         if other.classes != before.classes:
             raise SourceError(f"{path}: knows the classes {', '.join(other.classes)}, and {first} others")
-        members.append(other)
+        members.append(other.single(path))
         made += other.made.without(made)
-    if mirrored and not origin.config.policy.flip:
-        raise SourceError(
-            f"{first}: was not trained on mirrored images (augmentation {origin.config.augmentation}), "
-            "so --mirrored would show it what it does not know"
-        )
+    for path in checkpoints if mirrored else ():
+        if path.is_dir():
+            raise SourceError(f"{path}: is an exported model; --mirrored needs its checkpoint")
+        config = RunIdentity.read(path, read_tensors(path)[1]).config
+        if not config.policy.flip:
+            raise SourceError(
+                f"{path}: was not trained on mirrored images (augmentation {config.augmentation}), "
+                "so --mirrored would show it what it does not know"
+            )
     network = before.network
     if others or mirrored:
-        network = Ensemble([member.network for member in members], mirrored=mirrored).eval()
+        network = Ensemble(members, mirrored=mirrored).eval()
         words = ["python -m training export", *map(with_its_folder, checkpoints)]
         made += Provenance((" ".join([*words, *(["--mirrored"] if mirrored else [])]),), ())
     return Source(network=network, header=header, config=origin.config, images=images, made=made)

@@ -14,7 +14,7 @@ from model.checkpoint import load_network, read_tensors, save_network
 from training.trainer.data_lineage import read_provenance
 from training.trainer.device_data import train_val_split
 from training.trainer.ema import recompute_batchnorm
-from training.trainer.pretrained import PretrainedNetwork, fingerprint, with_its_folder
+from training.trainer.pretrained import PretrainedNetwork, fingerprint, weights_of_classes, with_its_folder
 from training.trainer.provenance import option
 from training.trainer.run_state import EpochResult, RunIdentity, TrainingError
 from training.trainer.stages import Provenance
@@ -63,10 +63,13 @@ def blend(earlier: Path, later: Path, output: Path, share: float, data: Path | N
         if existing.get("between") != ends:
             raise TrainingError(f"{output}: is another network; give another --output")
         return EpochResult(**existing["result"])
-    begun = PretrainedNetwork.read(earlier).single(earlier).state_dict()
+    before = PretrainedNetwork.read(earlier)
+    begun = before.single(earlier).state_dict()
+    for name in weights_of_classes(network.config) if before.classes != tuple(header["classes"]) else ():
+        begun.pop(name, None)
     training, validation = train_val_split(origin.images(later, data), origin.config, torch.device("cpu"))
     for name, weight in network.state_dict().items():
-        if weight.is_floating_point() and weight.shape == begun[name].shape:
+        if weight.is_floating_point() and name in begun and weight.shape == begun[name].shape:
             weight.copy_(torch.lerp(begun[name], weight, share))
     recompute_batchnorm(network, plain_images(training, origin.config.seed, network.config.images_at_once))
     error, margin = validate(network, validation)

@@ -112,6 +112,7 @@ def test_the_same_weights_give_the_same_bytes_and_nothing_of_an_earlier_export_s
     folder = tmp_path / "test"
     folder.mkdir()
     (folder / "encoder.int8.onnx").write_bytes(b"of an older model")
+    (folder / ".card.json.tmp").write_bytes(b"of a command that was killed")
     card = export(network(), DESCRIPTION, folder, images[:7], images)
     assert ModelCard.load(folder) == card
     assert sorted(p.name for p in folder.iterdir()) == sorted(p.name for p in exported.iterdir())

@@ -13,6 +13,7 @@ from onnx import numpy_helper
 from capsnet.card import CARD_FILE, METADATA_EXPORT_ID, ModelCard
 from capsnet.onnx_model import OnnxModel, open_variants
 from model.architectures.registry import ARCHITECTURES
+from model.export import variants
 from model.export.graph_weights import fold_normalisations
 from model.export.quantization import QuantizationError
 from model.export.variants import add_variants, read_precisions
@@ -54,6 +55,21 @@ def model(plain: dict[str, Path], images: np.ndarray, tmp_path_factory: pytest.T
     folder = shutil.copytree(plain["efficient"], tmp_path_factory.mktemp("models") / "test")
     add_variants(folder, ("int8", "fp16"), images, images, np.full(len(images), NEVER))
     return folder
+
+
+def test_a_killed_export_leaves_nothing_in_the_folder_of_the_model(
+    plain: dict[str, Path], images: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(plain["efficient"], tmp_path / "test")
+    before = sorted(path.name for path in folder.iterdir())
+
+    def die(new: Path, target: Path, card: ModelCard) -> None:
+        assert sorted(path.name for path in target.iterdir()) == before
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(variants, "_put_in_place", die)
+    with pytest.raises(KeyboardInterrupt):
+        add_variants(folder, ("fp16",), images, images, np.full(len(images), NEVER))
 
 
 def test_files_are_smaller_and_carry_the_export_id(model: Path) -> None:

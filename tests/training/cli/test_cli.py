@@ -331,6 +331,22 @@ def test_its_ends_answer_as_the_two_networks_do(trained: Path, further: Path, tm
         assert result.validation_margin_loss == pytest.approx(known["validation_margin_loss"], rel=1e-4)
 
 
+def test_capsules_of_other_classes_are_those_of_the_later_network(
+    image_folder: Path, trained: Path, tmp_path: Path
+) -> None:
+    others = shutil.copytree(image_folder, tmp_path / "others")
+    for number, home in enumerate(sorted(path for path in others.iterdir() if path.is_dir())):
+        home.rename(others / f"other-{number}")
+    later = tmp_path / "later" / BEST
+    run(*fit_words(others, later.parent, "--epochs", "1", "--start-from", str(trained / BEST)))
+    blend(trained / BEST, later, tmp_path / "between.safetensors", 0.5, None)
+    begun, ended, mixed = map(parameters, (trained / BEST, later, tmp_path / "between.safetensors"))
+    assert torch.equal(mixed["digits.weight"], ended["digits.weight"])
+    torch.testing.assert_close(
+        mixed["gather.weight"], torch.lerp(begun["gather.weight"], ended["gather.weight"], 0.5)
+    )
+
+
 def test_it_is_exported_and_begun_with_like_any_checkpoint(
     image_folder: Path, trained: Path, further: Path, tmp_path: Path
 ) -> None:

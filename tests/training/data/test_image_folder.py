@@ -12,6 +12,7 @@ from PIL import Image
 
 from training.data.datasets import DatasetError, DatasetPart, load
 from training.data.folder_survey import (
+    NEAR,
     looks_drawn,
     near_duplicates,
     summary,
@@ -141,6 +142,19 @@ def test_near_duplicates_across_the_split_of_a_folder_are_counted() -> None:
     assert near_duplicates(images, labels, kept, ("a", "b")) is None
     images[9] = images[1]
     assert "1 of 2 validation images" in str(near_duplicates(images, labels, kept, ("a", "b")))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_near_duplicates_of_many_images_are_those_of_each_pair(seed: int) -> None:
+    noise = np.random.default_rng(seed)
+    images = noise.integers(0, 256, (700, 1, 16, 16)).astype(np.uint8)
+    kept = np.arange(700) >= 400
+    copied = noise.permutation(300)[:25] + 400
+    shifts = noise.choice([1, 2, 3], 25)  # NEAR is 2: the same by less, and not by as much
+    images[:400] = images[:400].clip(0, 250)
+    images[copied] = images[copied - 400] + shifts[:, None, None, None].astype(np.uint8)
+    said = near_duplicates(images, np.zeros(700, int), kept, ("a",))
+    assert f"{int((shifts < NEAR).sum())} of 300 validation images" in str(said)
 
 
 def test_strokes_in_a_folder_are_told_from_surfaces() -> None:

@@ -14,8 +14,9 @@ from capsnet.config import ModelConfig
 from model.architectures.registry import build
 from model.export.exporter import export
 from tests.model.descriptions import DESCRIPTION
-from training.data.datasets import DERIVED, DatasetPart, describe, fixed_scenes, load
+from training.data.datasets import DERIVED, DatasetPart, describe, first_scenes, fixed_scenes, load
 from training.evaluation.evaluate import TorchModel, measure, replace_card
+from training.evaluation.pose_directions import _scenes
 from training.evaluation.robustness import (
     AXES,
     UNCHANGED,
@@ -53,6 +54,19 @@ def digits(sample_folder: Path) -> DatasetPart:
 @pytest.fixture(scope="module")
 def plain(digits: DatasetPart) -> DatasetPart:
     return fixed_scenes(digits, SCENE)
+
+
+@pytest.mark.parametrize(("name", "objects"), [("translated_mnist", 1), ("multimnist", 2)])
+def test_commands_that_want_images_get_scenes_of_a_composed_data_set(
+    name: str, objects: int, sample_folder: Path
+) -> None:
+    side = describe(name).input.height
+    source = load("mnist", "test", sample_folder, subset=True)
+    made = first_scenes(replace(source, scene=DERIVED[name].scene), 50)
+    assert made.images.shape == (50, 1, side, side)
+    assert made.labels.shape == ((50,) if objects == 1 else (50, objects))
+    scenes = _scenes(made, int(made.labels.ravel()[0]), 5, np.random.default_rng(0))
+    assert scenes.changed("rotation", 5.0).shape[1:] == (1, side, side)
 
 
 @pytest.mark.parametrize("kind", AXES)

@@ -77,3 +77,8 @@ def test_mirrored_images_are_for_networks_that_know_them(here: DatasetPart, tmp_
     path = checkpoint(tmp_path / "a.safetensors", run_config(augmentation="digits"), here)
     with pytest.raises(SourceError, match=r"was not trained on mirrored images \(augmentation digits\)"):
         read_source([path], None, mirrored=True)
+    knows = run_config(seed=1, split_seed=0, augmentation="clothes")
+    first = checkpoint(tmp_path / "b.safetensors", knows, here)
+    second = checkpoint(tmp_path / "c.safetensors", run_config(split_seed=0), here)
+    with pytest.raises(SourceError, match=r"c\.safetensors: was not trained on mirrored images"):
+        read_source([first, second], None, mirrored=True)

@@ -14,7 +14,7 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from capsnet.config import InputSpec, ModelConfig
+from capsnet.config import ConfigError, InputSpec, ModelConfig
 from model.architectures.registry import ARCHITECTURES, build
 from model.checkpoint import load_network, read_tensors
 from model.nn.layers import CapsuleNetwork
@@ -83,6 +83,11 @@ def trainer(
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
     return read_tensors(path)[0]
+
+
+def test_a_floor_above_the_rate_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"floor is 0\.01; it must be at most the learning rate, 0\.0001"):
+        run_config(learning_rate=1e-4, floor=1e-2)
 
 
 def test_every_epoch_can_be_kept(digits: DatasetPart, tmp_path: Path) -> None:
