@@ -36,6 +36,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
+# Not empty where the environment is of another Python than its packages, as after an upgrade of the system, or where the
+# clone was moved: its commands hold the folder's path.
+STALE := $(if $(wildcard $(VENV)/pyvenv.cfg),$(shell $(BIN)/python -c 'import pip' 2>/dev/null || echo python; \
+	grep -shvxF '$(CURDIR)' $(VENV)/lib/python*/site-packages/capsnet-clone.pth))
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help serve test test-slow test-plain test-kubernetes test-browser chromium screenshots train smoke pictures reading results figures tutorial openapi fuzz fuzz-http lock pin-images clean \
@@ -198,7 +203,13 @@ $(BIN)/python:
 	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer is needed, and none was found; name one with PYTHON=" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1)" >&2; exit 1; }
+	@[ -z '$(STALE)' ] || echo "$(VENV) is of another Python or another folder; it is made again" >&2
+	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+# What a stale environment holds is made again, whatever its dates.
+$(if $(STALE),.PHONY: $(BIN)/python $(BIN)/capsnet $(RUNTIME_INSTALLED) $(VENV)/serve.installed $(VENV)/train.installed \
+	$(VENV)/dev.installed)
 
 # The environment's Python finds this clone's packages from any folder, and there is the command. `pip install --editable .`
 # would do the same, and fetch setuptools without a hash.
@@ -209,7 +220,7 @@ $(BIN)/capsnet: | $(BIN)/python
 
 # Both packages of ONNX Runtime install the same files, so one goes before the other comes. The lock files agree with one
 # another, so that a larger installation contains each smaller one, and only runtime-*.txt names a runtime.
-$(VENV)/runtime-%.installed: requirements/runtime-%.txt | $(BIN)/python
+$(RUNTIME_INSTALLED): $(VENV)/runtime-%.installed: requirements/runtime-%.txt | $(BIN)/python
 	$(PIP) uninstall --quiet --yes onnxruntime onnxruntime-gpu 2>/dev/null
 	$(PIP) install -r $<
 	@rm -f $(VENV)/runtime-*.installed && touch $@
@@ -257,7 +268,8 @@ pin-images: ## Renew the digests of the images in docker/ and docker-compose.yml
 		name=$${old%@*}; \
 		digest=$$(docker buildx imagetools inspect "$$name" --format '{{.Manifest.Digest}}') && \
 		echo "$$name@$$digest" | grep -qE '@sha256:[0-9a-f]{64}$$' || { echo "no digest of $$name" >&2; exit 1; }; \
-		sed -i "s|$$old|$$name@$$digest|" $$(grep -rlF "$$old" docker docker-compose.yml); \
+		files=$$(grep -rlF "$$old" docker docker-compose.yml); \
+		sed -i.bak "s|$$old|$$name@$$digest|" $$files; for file in $$files; do rm "$$file.bak"; done; \
 		echo "$$name@$$digest"; \
 	done
 

@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+import shutil
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,6 +63,8 @@ def _instructions() -> str:
 
 def _commit() -> str:
     here = Path(__file__).parent
+    if shutil.which("git") is None:
+        return "unknown"
     result = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True
     )

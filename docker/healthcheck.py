@@ -7,7 +7,7 @@ import sys
 
 def is_ready() -> bool:
     """Ask this container's own service; whatever goes wrong on the way means "not ready"."""
-    port = int(os.environ.get("CAPSNET_PORT", "8000"))
+    port = int(os.environ.get("CAPSNET_PORT") or 8000)
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
         connection.request("GET", "/health/ready")

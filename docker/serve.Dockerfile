@@ -23,8 +23,13 @@ WORKDIR /srv/capsnet
 COPY docker/healthcheck.py ./
 COPY capsnet capsnet
 COPY app app
+# A clone may be closed to others, and the service runs as another user.
 # `unchecked-hash`: the file system is read-only, so a start need not compare sources with their bytecode.
-RUN python -m compileall -q --invalidation-mode unchecked-hash app capsnet
+RUN chmod -R a+rX . && python -m compileall -q --invalidation-mode unchecked-hash app capsnet
+
+FROM ${PYTHON_IMAGE} AS models
+COPY artifacts /models
+RUN chmod -R a+rX /models
 
 FROM ${PYTHON_IMAGE}
 ARG PYTHON_IMAGE
@@ -49,7 +54,7 @@ ENV PATH=/opt/venv/bin:$PATH \
 WORKDIR /srv/capsnet
 # From what changes least to what changes most.
 COPY --from=dependencies /opt/venv /opt/venv
-COPY artifacts artifacts
+COPY --from=models /models artifacts
 COPY --from=code /srv/capsnet ./
 USER 10001:10001
 EXPOSE 8000

@@ -27,7 +27,8 @@ WORKDIR /srv/capsnet
 COPY capsnet capsnet
 COPY model model
 COPY training training
-RUN python -m compileall -q --invalidation-mode unchecked-hash capsnet model training
+# A clone may be closed to others, and training runs as another user.
+RUN chmod -R a+rX . && python -m compileall -q --invalidation-mode unchecked-hash capsnet model training
 
 FROM ${PYTHON_IMAGE}
 ARG PYTHON_IMAGE

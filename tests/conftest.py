@@ -16,6 +16,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Servers that tests start are on this machine, where no proxy of the environment leads.
+for name in ("http_proxy", "https_proxy", "all_proxy"):
+    os.environ.pop(name, None)
+    os.environ.pop(name.upper(), None)
+
+
 @pytest.fixture(scope="session")
 def sample_folder() -> Path:
     """A folder in the layout of the data sets with the first images of each test set (see its README)."""

@@ -9,6 +9,7 @@ import argparse
 import ast
 import io
 import re
+import shutil
 import subprocess
 import sys
 import tokenize
@@ -150,8 +151,10 @@ def check_subject(subject: str) -> list[str]:
 
 
 def git(*arguments: str) -> str:
-    """Return the output of git, empty where it fails."""
+    """Return the output of git, empty where it fails or is not installed."""
     command = ["git", "-C", str(ROOT), *arguments]
+    if shutil.which("git") is None:
+        return ""
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
 
 

@@ -123,7 +123,7 @@ def test_a_body_that_is_answered_already_has_a_deadline(
         assert client.recv(65536).startswith(b"HTTP/1.1 401 ")
         client.settimeout(0.2)
         ended = False
-        while not ended and time.monotonic() - started < client_transport.LINGER_S:
+        while not ended and time.monotonic() - started < client_transport.LINGER_S + 2:
             try:
                 if drips:
                     client.sendall(b"1\r\na\r\n" if b"chunked" in request_head else b"a")
@@ -132,8 +132,7 @@ def test_a_body_that_is_answered_already_has_a_deadline(
                 continue
             except OSError:
                 ended = True
-    assert ended or drips
-    assert time.monotonic() - started < client_transport.LINGER_S + 2
+    assert ended
 
 
 def early_answer(port: int, path: str, size: int, media: str) -> int:

@@ -10,6 +10,7 @@ from capsnet.card import CardError, Graph, Guard, ModelCard, PoseDirection, Vari
 from capsnet.config import InputSpec, ModelConfig
 from capsnet.onnx_model import open_variants
 from capsnet.transforms import transform
+from tests.conftest import ROOT
 from training.data.datasets import DatasetPart
 from training.evaluation import pose_directions
 from training.evaluation.morphology import PROPERTIES, measure
@@ -150,7 +151,7 @@ def test_a_card_holds_directions_to_its_classes_and_dimensions() -> None:
 
 @pytest.mark.parametrize(
     "folder",
-    sorted(path.parent for path in Path("artifacts").glob("*/card.json")),
+    sorted(path.parent for path in (ROOT / "artifacts").glob("*/card.json")),
     ids=lambda path: path.name,
 )
 def test_every_direction_that_a_shipped_card_names_passes_its_thresholds(folder: Path) -> None:
@@ -161,7 +162,7 @@ def test_every_direction_that_a_shipped_card_names_passes_its_thresholds(folder:
 
 
 def test_named_directions_foretell_the_poses_of_test_images(digits: DatasetPart) -> None:
-    card, variants = open_variants(Path("artifacts/mnist"))
+    card, variants = open_variants(ROOT / "artifacts" / "mnist")
     for label, named in list(card.pose_directions.items())[::3]:
         index = card.classes.index(label)
         rows = np.flatnonzero(digits.labels == index)[:12]
