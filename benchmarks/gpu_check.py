@@ -235,7 +235,17 @@ def check_service(checks: Checks, models: Path, has_gpu: bool, work: Path) -> No
     for precision in ("fp32", "fp16") if has_gpu else ("fp32",):
         settings = {"CAPSNET_DEVICE": "cuda", "CAPSNET_REQUIRE_GPU": "1"} if has_gpu else {}
         settings |= {"CAPSNET_WORKERS": "1", "CAPSNET_PRECISION": precision}
-        checks.run("service", f"/classify over HTTP, {precision}", lambda: answers(models, settings, work))  # noqa: B023
+        served = having(models, precision, work / f"models-{precision}")
+        checks.run("service", f"/classify over HTTP, {precision}", lambda: answers(served, settings, work))  # noqa: B023
+
+
+def having(models: Path, precision: str, folder: Path) -> Path:
+    """Return a folder with links to the models that have a variant: the service does not start with others."""
+    folder.mkdir()
+    for card in sorted(models.resolve().glob("*/card.json")):
+        if precision in ModelCard.load(card.parent).variants:
+            (folder / card.parent.name).symlink_to(card.parent, target_is_directory=True)
+    return folder
 
 
 def answers(models: Path, settings: dict[str, str], work: Path) -> str:
@@ -260,7 +270,7 @@ def answers(models: Path, settings: dict[str, str], work: Path) -> str:
 
 @contextmanager
 def serving(models: Path, settings: dict[str, str], work: Path) -> Iterator[Server]:
-    """Run the service with all models, as a process of its own, once it answers."""
+    """Run the service with these models, as a process of its own, once it answers."""
     port, form = free_port(), payloads.multipart([payloads.png(payloads.digits()[0])])
     environment = service_settings(port, models.resolve(), "fp32") | settings
     command = (sys.executable, "-m", "app")

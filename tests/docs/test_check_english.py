@@ -7,6 +7,7 @@ import pytest
 from docs.tools.check_english import (
     MAX_WORDS,
     ROOT,
+    check_commits,
     check_pages,
     check_subject,
     check_words,
@@ -56,3 +57,8 @@ def test_the_project_holds_its_own_rules() -> None:
 )
 def test_a_subject_has_its_problems(subject: str, count: int) -> None:
     assert len(check_subject(subject)) == count
+
+
+def test_without_git_no_subject_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert check_commits("") == []
