@@ -55,7 +55,7 @@ from capsnet.image_encoding import STORED, ImageInput, Png, iterate, read
 from capsnet.png import png, png_base64
 from capsnet.poses import linspace_exact, other_winners, perturb, rank, scatter_poses
 from capsnet.poses import sweep as sweep_poses
-from capsnet.preprocessing.pipeline import ImageTooLarge, NotAnImage, ObjectCount, decode
+from capsnet.preprocessing.pipeline import WAYS, ImageTooLarge, NotAnImage, ObjectCount, decode
 from capsnet.reading import MOST_DIGITS, Digit, Sight, answer_of, check_model, find, sights
 from capsnet.results import (
     Classification,
@@ -470,6 +470,8 @@ class Predictor:
 
     def _read(self, image: ImageInput, preprocess: str | None) -> tuple[Floats, ObjectCount]:
         """Return an image as the array (C,H,W) that the network takes, and its objects; raises CapsnetError."""
+        if preprocess is not None and preprocess not in WAYS:
+            raise _invalid("preprocess", repr(preprocess), f"should be one of {', '.join(WAYS)}")
         data, counted = read(image, level=STORED), ObjectCount()
         with _decoding():
             array: Floats = decode(
@@ -577,8 +579,6 @@ def _decoding() -> Iterator[None]:
         raise CapsnetError(str(error), kind="not-an-image", title="Not an image") from None
     except ImageTooLarge as error:
         raise CapsnetError(str(error), kind="too-large", title="Too large") from None
-    except ValueError as error:  # `preprocess` has no such name
-        raise CapsnetError(str(error), kind="invalid-parameter", title="Invalid parameter") from None
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 import reprlib
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 import structlog
@@ -48,9 +49,14 @@ async def problem_response(request: Request, error: Exception) -> Response:
     """Return the response for any error."""
     problem = as_problem(request, error)
     request.state.problem = problem.kind  # for the metrics
-    path, request_id = request.url.path, request.scope.get("state", {}).get("request_id", "")
+    path, request_id = instance(request), request.scope.get("state", {}).get("request_id", "")
     body, media_type = encode_problem(problem, path, request_id)
     return Response(body, problem.status, problem.headers, media_type)
+
+
+def instance(request: Request) -> str:
+    """Return the path of a request as a URI reference, as RFC 9457 has it."""
+    return quote(request.scope["path"], safe="/:@!$&'()*+,;=~")
 
 
 def is_protocol(path: str) -> bool:
@@ -60,7 +66,7 @@ def is_protocol(path: str) -> bool:
 
 def describe(request: Request, problem: Problem) -> dict[str, Any]:
     """Return the fields of the problem with a request."""
-    return problem_fields(problem, request.url.path, request.scope.get("state", {}).get("request_id", ""))
+    return problem_fields(problem, instance(request), request.scope.get("state", {}).get("request_id", ""))
 
 
 def problem_fields(problem: Problem, path: str, request_id: str) -> dict[str, Any]:

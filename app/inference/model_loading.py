@@ -7,10 +7,10 @@ began with, so no request fails. A broken model changes nothing.
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
@@ -68,6 +68,7 @@ class Repository:
         self._of_model: dict[str, int] = {}
         self._changing = asyncio.Lock()
         self._following: asyncio.Task[None] | None = None
+        self._under_way: set[asyncio.Task[int]] = set()
 
     async def start(self) -> None:
         """Apply the changes since the models were loaded, and follow the other processes from now on."""
@@ -85,10 +86,20 @@ class Repository:
             self._shared.leave()
 
     def index(self) -> list[Entry]:
-        """Return the models of the folder and those in service, by name; only cards are read."""
+        """Return the models of the folder and those in service, by name; only cards are read.
+
+        Raises
+        ------
+        BadRequest
+            If the folder is missing or cannot be read.
+        """
         served = {model.card.name: model.card for model in self._service.models}
         entries = {name: Entry(name, card.version, True, "") for name, card in served.items()}
-        for name, card in _cards(self._folder):
+        try:
+            in_folder = list(_cards(self._folder))
+        except ModelError as error:
+            raise BadRequest(str(error)) from None
+        for name, card in in_folder:
             if name not in entries:
                 reason = card if isinstance(card, str) else "not loaded"
                 entries[name] = Entry(name, "" if isinstance(card, str) else card.version, False, reason)
@@ -104,11 +115,24 @@ class Repository:
         NotReady
             If another process could not load it, or takes too long.
         """
-        async with self._changing:
-            await self._load(name)
-            number = await self._tell(name, "load")
+        number = await self._to_its_end(self._load_and_tell(name))
         await self._wait(number)
         return self._service.models.get(name).card
+
+    async def _load_and_tell(self, name: str) -> int:
+        async with self._changing:
+            await self._load(name)
+            return await self._tell(name, "load")
+
+    async def _to_its_end(self, change: Coroutine[Any, Any, int]) -> int:
+        """Wait for a change, which goes on where the client that asked for it leaves.
+
+        A thread that loads a model cannot be stopped: its queues would stay, and the model would not be served.
+        """
+        task = asyncio.create_task(change)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
 
     async def unload(self, name: str) -> None:
         """Stop serving a model, in all processes.
@@ -239,15 +263,18 @@ def _cards(folder: Path) -> Iterator[tuple[str, ModelCard | str]]:
 
 
 def _find(folder: Path, name: str) -> ModelFiles:
-    """Open the model of that name; raises UnknownModel or ModelError."""
-    names: list[str] = []
+    """Open the model of that name; raises UnknownModel, or ModelError if it is broken or two have the name."""
+    named: dict[str, Path] = {}
     for each in model_folders(folder):
         try:
-            names.append(ModelCard.load(each).name)
+            found = ModelCard.load(each).name
         except CardError as error:
             if each.name == name:
                 raise ModelError(str(error)) from None
             continue
-        if names[-1] == name:
-            return open_model(each)
-    raise UnknownModel(name, names)
+        if found == name and found in named:
+            raise ModelError(f"{each}: is called {name!r}, and so is {named[name]}")
+        named[found] = each
+    if name not in named:
+        raise UnknownModel(name, list(named))
+    return open_model(named[name])

@@ -159,7 +159,9 @@ class CapsnetProtocol(HttpToolsProtocol):
             self._forward_to_parser(data)
 
     def _wait_for_more(self, data: bytes) -> None:
+        """Wait a moment for the body of a request whose head is whole."""
         self._partial = data
+        self._stop_head_deadline()
         if self._wait is None:
             self._unset_keepalive_if_required()
             self._wait = self.loop.call_later(FAST_PATH_WAIT_S, self._wait_no_longer)
@@ -251,11 +253,15 @@ class CapsnetProtocol(HttpToolsProtocol):
     def _watch_head(self) -> None:
         """Set a deadline for the head of a request, however slowly it comes; blank lines before it are part of it."""
         waits = self._in_head or (self._is_free() and not self.transport.is_closing())
-        if not waits and self._deadline is not None:
+        if not waits:
+            self._stop_head_deadline()
+        elif self._deadline is None:
+            self._deadline = self.loop.call_later(self.head_seconds, self._end_of_head)
+
+    def _stop_head_deadline(self) -> None:
+        if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        elif waits and self._deadline is None:
-            self._deadline = self.loop.call_later(self.head_seconds, self._end_of_head)
 
     def _end_of_head(self) -> None:
         self._deadline = None
@@ -295,6 +301,7 @@ class CapsnetProtocol(HttpToolsProtocol):
 
     def _start_fast_path(self, request: ImageRequest) -> None:
         self._stop_waiting()
+        self._stop_head_deadline()
         self._unset_keepalive_if_required()
         self._task = self.loop.create_task(self._answer(request))
         self._task.add_done_callback(self.tasks.discard)

@@ -5,10 +5,11 @@ The protocol: https://kserve.github.io/website/docs/concepts/architecture/data-p
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from .requests import LONGEST_NAME, Parameters
+from ...errors import did_you_mean
+from .requests import LONGEST_NAME, refusal
 from .responses import Answer
 
 # Parameters that would ask for another answer than the tensors; any other that is not known is ignored.
@@ -16,6 +17,8 @@ NOT_OFFERED = ("classification", "shared_memory_region")
 MOST_TENSORS = 16
 LONGEST_ID = 1000
 LARGEST_DIMENSION = 2**31 - 1
+# Other fields of a message that are compared with its own.
+MOST_OTHERS = 16
 
 
 def _is_offered(value: Any) -> Any:
@@ -23,6 +26,25 @@ def _is_offered(value: Any) -> Any:
         if isinstance(value, dict) and name in value:
             raise PydanticCustomError("not_offered", f"the extension behind '{name}' is not offered")
     return value
+
+
+class Message(BaseModel):
+    """Base of what a client of the protocol sends: other fields, such as `model_name` of KServe's client, are ignored.
+
+    A name that is nearly one of its own is refused, since it is most likely misspelt.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_misspelt_names(cls, values: Any) -> Any:
+        names = list(values) if isinstance(values, dict) else []
+        missing = cls.model_fields.keys() - names
+        for name in [name for name in names if name not in cls.model_fields][:MOST_OTHERS]:
+            if meant := did_you_mean(name, missing):
+                raise refusal(repr(name), repr(values[name]), f"no such field{meant}")
+        return values
 
 
 class TensorParameters(BaseModel):
@@ -68,7 +90,7 @@ Values = Annotated[
 ]
 
 
-class InputTensor(Parameters):
+class InputTensor(Message):
     """A tensor that is sent."""
 
     name: str = Field(max_length=LONGEST_NAME, description="`image`.", examples=["image"])
@@ -88,7 +110,7 @@ class InputTensor(Parameters):
     )
 
 
-class OutputRequest(Parameters):
+class OutputRequest(Message):
     """A tensor that is asked for."""
 
     name: str = Field(
@@ -99,7 +121,7 @@ class OutputRequest(Parameters):
     )
 
 
-class InferRequest(Parameters):
+class InferRequest(Message):
     """Images in, tensors out."""
 
     id: str | None = Field(
@@ -242,7 +264,10 @@ class Duration(Answer):
 class InferenceStatistics(Answer):
     """Durations of a model's requests."""
 
-    success: Duration = Field(description="Requests answered: their wait and their batches.")
+    success: Duration = Field(
+        description="Requests done with, also those that failed or expired: their wait and their batches. One of "
+        "`/explain` or `/read` may count as two."
+    )
     fail: Duration = Field(description="Batches that failed; their time is not known.")
     queue: Duration = Field(description="Waits for a slot.")
     compute_infer: Duration = Field(description="Runs of batches.")

@@ -320,3 +320,10 @@ def test_before_the_start_nothing_is_ready(tiny_models: Path) -> None:
     assert_problem(ready, 503, "starting or shutting down")
     assert ready.headers["retry-after"] == "1"
     assert_problem(models, 503)
+
+
+@pytest.mark.parametrize("path", ["/models/a%20b%3Fc", "/models/%0Aabc", "/models/%C3%A9", "/models/a:b"])
+def test_the_instance_of_a_problem_is_a_uri_reference(client: httpx.Client, path: str) -> None:
+    problem = client.get(path).json()
+    assert problem["instance"] == path
+    assert problem["status"] == 404

@@ -53,6 +53,30 @@ def test_what_is_no_http_is_a_problem_like_any_other(server: Server, data: bytes
     assert 'route="unmatched",status="400"' in server.client.get("/metrics").text
 
 
+def test_the_deadline_of_a_head_ends_with_that_head(tiny_models: Path, tmp_path: Path, seven: bytes) -> None:
+    """A head in two pieces left its deadline to the next request on the connection, which was refused for it."""
+    head = b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+    head += b"Content-Length: %d\r\n\r\n" % len(seven)
+    pieces = head[:40], head[40:] + seven
+    with (
+        serving(tmp_path / "log", models=tiny_models, request_timeout=1) as running,
+        socket.create_connection(("127.0.0.1", running.port), timeout=20) as client,
+    ):
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # The second request begins before the deadline of the first one's head, and ends behind it.
+        for pauses in ((0.05, 0.82), (0.3, 0.0)):
+            for piece, pause in zip(pieces, pauses, strict=True):
+                client.sendall(piece)
+                time.sleep(pause)
+            assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+        time.sleep(0.7)
+        # A whole head with its body behind it: only the body is late.
+        client.sendall(head)
+        time.sleep(0.03)
+        client.sendall(seven)
+        assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
 PLAIN_AND_LAST = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 UPGRADING = b"Host: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
 

@@ -95,6 +95,15 @@ def test_json_in_and_out(client: httpx.Client) -> None:
     assert np.shape(output["data"]) == (10,)
 
 
+def test_what_kserves_own_client_sends_is_a_request(client: httpx.Client) -> None:
+    """Its `InferRequest.to_rest` adds the name of the model, in JSON and before binary values."""
+    asked = {"id": "a", "model_name": "mnist", "outputs": [{"name": "lengths", "datatype": "FP32"}]}
+    assert ask(client, image() | {"content": None}, **asked).json()["id"] == "a"
+    header = json.dumps({"inputs": [announced(4 * PIXELS)], **asked}).encode()
+    headers = {"Inference-Header-Content-Length": str(len(header))}
+    assert client.post(INFER, content=header + bytes(4 * PIXELS), headers=headers).status_code == 200
+
+
 def test_flat_and_nested_values_are_the_same_image(client: httpx.Client) -> None:
     values = np.random.default_rng(0).random((2, 1, 28, 28)).round(3)
     flat = ask(client, image([2, 1, 28, 28], data=values.ravel().tolist()))

@@ -4,8 +4,10 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import httpx
 import numpy as np
 import pytest
 
+from capsnet.card import ModelCard
 from tests.app.server_process import PLAIN, Server, count_ready, png, serving, wait_until
 from tests.app.tiny_model import write_card, write_tiny_model
 
@@ -214,6 +217,36 @@ def test_a_fault_is_named_and_changes_nothing(server: Server) -> None:
     only_ready = server.client.post("/v2/repository/index", json={"ready": True}).json()
     assert [entry["name"] for entry in only_ready] == ["mnist"]
     assert server.client.post("/v2/repository/index", content=b"[1]").status_code == 400
+
+
+def test_of_two_models_of_one_name_none_is_loaded(tmp_path: Path) -> None:
+    with service(tmp_path) as (server, models):
+        put_model(models, "second")
+        put_model(models, "second-new", "2.0.0")
+        card = ModelCard.load(models / "second-new")
+        write_card(models / "second-new", card, name="second")
+        refused = change(server, "second", "load")
+        assert refused.status_code == 400
+        assert "second-new: is called 'second', and so is" in refused.json()["error"]
+        shutil.rmtree(models)
+        gone = server.client.post("/v2/repository/index")
+        assert (gone.status_code, "there is no such folder" in gone.json()["error"]) == (400, True)
+
+
+def test_a_load_is_finished_where_its_client_leaves(tmp_path: Path) -> None:
+    with service(tmp_path) as (server, models):
+        put_model(models, "second")
+        begin = time.monotonic()
+        assert change(server, "second", "load").status_code == 200
+        seconds = time.monotonic() - begin
+        assert change(server, "second", "unload").status_code == 200
+        for pause in (0.0, seconds / 4, seconds / 2):
+            with socket.create_connection(("127.0.0.1", server.port)) as client:
+                path = b"POST /v2/repository/models/second/load HTTP/1.1\r\n"
+                client.sendall(path + b"Host: x\r\nX-API-Key: admin\r\nContent-Length: 0\r\n\r\n")
+                time.sleep(pause)
+        wait_until(lambda: index(server)["second"] == "READY", 30)
+        assert change(server, "second", "load").status_code == 200
 
 
 def test_a_model_that_has_not_changed_is_loaded_at_once(server: Server) -> None:
