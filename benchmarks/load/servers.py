@@ -30,11 +30,20 @@ class Server:
         """Return the address of a path."""
         return f"http://127.0.0.1:{self.port}{path}"
 
+    def get(self, path: str) -> tuple[int, bytes]:
+        """Return status and body of the answer to a GET."""
+        return self._ask("GET", path, None, {})
+
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        """Return status and body of one answer."""
+        """Return status and body of the answer to a POST."""
+        return self._ask("POST", path, body, headers)
+
+    def _ask(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
-            connection.request("POST", path, body, dict(headers))
+            connection.request(method, path, body, dict(headers))
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:

@@ -9,6 +9,8 @@ import pytest
 
 from benchmarks import overload
 from benchmarks.load.servers import Server
+from tests.app.server_process import serving
+from tests.app.tiny_model import write_tiny_model
 
 
 def test_a_load_is_compared_with_the_rates_before_and_after_it(
@@ -37,3 +39,14 @@ def test_a_load_is_compared_with_the_rates_before_and_after_it(
     assert {load["share"] for load in figures["loads"]} == {1.0}
     assert {load["share_for_a_core_second"] for load in figures["loads"]} == {1.0}
     assert figures["sustained"] == 1500
+
+
+def test_answers_that_are_neither_200_nor_503_are_counted(tmp_path: Path) -> None:
+    """Where they were taken for refusals, a service that fails would seem to shed load."""
+    write_tiny_model(tmp_path / "models" / "mnist")
+    with serving(tmp_path / "log", models=tmp_path / "models") as running:
+        server = Server(cast(Any, running.process), running.port, running.log)
+        before = overload.failures(server)
+        for status, path in ((200, "/models"), (404, "/nothing"), (404, "/models/none"), (405, "/classify")):
+            assert server.get(path)[0] == status
+        assert overload.failures(server) - before == 3
