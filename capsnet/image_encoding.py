@@ -83,7 +83,7 @@ class Png(bytes):
         return f"<PNG of {len(self)} bytes>"
 
 
-def read(image: ImageInput, *, level: int = COMPRESSED) -> bytes:
+def image_bytes(image: ImageInput, *, level: int = COMPRESSED) -> bytes:
     """Return the bytes of an image file; arrays and images of Pillow become PNG files, compressed at `level`.
 
     Raises

@@ -12,7 +12,7 @@ from PIL import Image
 MODES = {1: "L", 2: "LA", 3: "RGB"}
 
 
-def png(image: NDArray[np.floating[Any]]) -> bytes:
+def encode_png(image: NDArray[np.floating[Any]]) -> bytes:
     """Return the PNG file of an image (C,H,W) in [0,1] with one to three channels."""
     channels, height, width = image.shape
     pixels = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
@@ -24,7 +24,7 @@ def png(image: NDArray[np.floating[Any]]) -> bytes:
 
 def png_base64(image: NDArray[np.floating[Any]]) -> str:
     """Return the PNG file of an image (C,H,W) as base64, for JSON."""
-    return base64.b64encode(png(image)).decode("ascii")
+    return base64.b64encode(encode_png(image)).decode("ascii")
 
 
 def sheet(images: Sequence[NDArray[np.floating[Any]]], columns: int) -> bytes:
@@ -32,4 +32,4 @@ def sheet(images: Sequence[NDArray[np.floating[Any]]], columns: int) -> bytes:
     channels, height, width = images[0].shape
     rows = len(images) // columns
     grid = np.stack(images).reshape(rows, columns, channels, height, width)
-    return png(grid.transpose(2, 0, 3, 1, 4).reshape(channels, rows * height, columns * width))
+    return encode_png(grid.transpose(2, 0, 3, 1, 4).reshape(channels, rows * height, columns * width))

@@ -51,12 +51,12 @@ from capsnet.config import are_digits
 from capsnet.errors import CapsnetError, no_image
 from capsnet.explanation import occlusion
 from capsnet.explanation.answer import choose_method, occlusion_fields, votes_fields
-from capsnet.image_encoding import STORED, ImageInput, Png, iterate, read
-from capsnet.png import png, png_base64
+from capsnet.image_encoding import STORED, ImageInput, Png, image_bytes, iterate
+from capsnet.png import encode_png, png_base64
 from capsnet.poses import linspace_exact, other_winners, perturb, rank, scatter_poses
 from capsnet.poses import sweep as sweep_poses
 from capsnet.preprocessing.pipeline import WAYS, ImageTooLarge, NotAnImage, ObjectCount, decode
-from capsnet.reading import MOST_DIGITS, Digit, Sight, answer_of, check_model, find, sights
+from capsnet.reading import MOST_DIGITS, Digit, Sight, answer_of, check_model, find_digits, sights
 from capsnet.results import (
     Classification,
     Explanation,
@@ -231,9 +231,9 @@ class Predictor:
             check_model(self.card)
         except ValueError as error:
             raise _invalid("model", self.name, str(error)) from None
-        data = read(image, level=STORED)
+        data = image_bytes(image, level=STORED)
         with _decoding():
-            page = find(data, self.card.input, most=most)
+            page = find_digits(data, self.card.input, most=most)
         seen = self._sights(page.images)
         divided = page.divided(seen)
         seen += self._sights(divided.images)
@@ -466,13 +466,13 @@ class Predictor:
         if (wrong := next((row for row in rows if len(row) != size), None)) is not None:
             raise _invalid("pose", f"{len(wrong)} numbers long", f"should have {size} numbers")
         images = self._draw(np.array(rows, np.float32), self._find_class(label))
-        return [Png(png(image)) for image in images]
+        return [Png(encode_png(image)) for image in images]
 
     def _read(self, image: ImageInput, preprocess: str | None) -> tuple[Floats, ObjectCount]:
         """Return an image as the array (C,H,W) that the network takes, and its objects; raises CapsnetError."""
         if preprocess is not None and preprocess not in WAYS:
             raise _invalid("preprocess", repr(preprocess), f"should be one of {', '.join(WAYS)}")
-        data, counted = read(image, level=STORED), ObjectCount()
+        data, counted = image_bytes(image, level=STORED), ObjectCount()
         with _decoding():
             array: Floats = decode(
                 data,

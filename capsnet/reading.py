@@ -1,6 +1,6 @@
 """Read every digit in an image: find them, cut those that touch, and choose what the network knows best.
 
-    page = find(data, spec)               the digits as arrays, before any network has seen them
+    page = find_digits(data, spec)        the digits as arrays, before any network has seen them
     seen = ...                            lengths, poses and the guard's figures of `page.images`
     page = page.divided(seen)             digits that may be several are cut, in every way that makes sense
     seen = seen + ...                     the same of `page.images` that are new
@@ -329,7 +329,7 @@ def text_of(lines: Sequence[Sequence[Digit]], classes: Sequence[str]) -> str:
     )
 
 
-def find(
+def find_digits(
     data: bytes,
     spec: InputSpec,
     *,

@@ -98,10 +98,10 @@ class Classification:
         return self._image(1)
 
     def _image(self, index: int) -> Png | None:
-        from capsnet.png import png as as_png
+        from capsnet.png import encode_png
 
         image = self.images[index] if index < len(self.images) else None
-        return None if image is None else Png(as_png(image))
+        return None if image is None else Png(encode_png(image))
 
     def _repr_html_(self) -> str:
         return notebook.classification_html(self)
@@ -332,7 +332,7 @@ def floats(values: Any) -> Floats:
     return np.asarray(values, np.float32)
 
 
-def png(text: str) -> Png:
+def decode_png(text: str) -> Png:
     """Return the PNG file that an answer holds as base64."""
     return Png(base64.b64decode(text, validate=True))
 
@@ -357,7 +357,7 @@ def reconstruction(answer: Json) -> Reconstruction:
         distance=answer["distance"],
         moves={each["dim"]: each["delta"] for each in answer["perturbations"]},
         directions={each["direction"]: each["amount"] for each in answer.get("directions", ())},
-        perturbed=png(answer["perturbed"]),
+        perturbed=decode_png(answer["perturbed"]),
     )
 
 
@@ -368,7 +368,7 @@ def sweep(answer: Json) -> Sweep:
         dims=tuple(answer["dims"]),
         deltas=tuple(answer["deltas"]),
         directions={each["direction"]: tuple(each["amounts"]) for each in answer.get("directions", ())},
-        frames=tuple(tuple(map(png, row)) for row in answer["frames"]),
+        frames=tuple(tuple(map(decode_png, row)) for row in answer["frames"]),
     )
 
 
@@ -394,9 +394,9 @@ def _step(answer: Json) -> TransformedStep:
         length=answer["length"],
         pose=floats(answer["pose"]),
         foretold=None if foretold is None else floats(foretold),
-        input=png(answer["input"]),
-        reconstruction=png(answer["reconstruction"]),
-        foretold_reconstruction=None if drawing is None else png(drawing),
+        input=decode_png(answer["input"]),
+        reconstruction=decode_png(answer["reconstruction"]),
+        foretold_reconstruction=None if drawing is None else decode_png(drawing),
     )
 
 
@@ -408,14 +408,14 @@ def explanation(answer: Json) -> Explanation:
         method=answer["method"],
         capsule=Prediction(**answer["capsule"]),
         heat=floats(answer["heat"]),
-        input=png(answer["input"]),
-        map=png(answer["map"]),
+        input=decode_png(answer["input"]),
+        map=decode_png(answer["map"]),
         iterations=tuple(
             VotesIteration(
                 length=each["length"],
                 couplings=floats(each["couplings"]),
                 votes=floats(each["votes"]),
-                map=png(each["map"]),
+                map=decode_png(each["map"]),
             )
             for each in answer.get("iterations", ())
         ),
@@ -443,7 +443,9 @@ def reading(answer: Json) -> Reading:
 
 
 def _digit(answer: Json) -> Digit:
-    drawings = {name: png(answer[name]) if name in answer else None for name in ("input", "reconstruction")}
+    drawings = {
+        name: decode_png(answer[name]) if name in answer else None for name in ("input", "reconstruction")
+    }
     own: dict[str, Any] = {name: answer[name] for name in ("line", "label", "length", "accepted", "certain")}
     return Digit(box=tuple(answer["box"]), pose=floats(answer["pose"]), **(own | drawings))
 
@@ -454,8 +456,8 @@ def _drawn(answer: Json) -> dict[str, Any]:
         "model": answer["model"],
         "version": answer["version"],
         "capsule": Prediction(**answer["capsule"]),
-        "input": png(answer["input"]),
-        "reconstruction": png(answer["reconstruction"]),
+        "input": decode_png(answer["input"]),
+        "reconstruction": decode_png(answer["reconstruction"]),
         "answer": answer,
     }
 

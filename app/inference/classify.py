@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from capsnet.png import png
+from capsnet.png import encode_png
 from capsnet.poses import rank
 from capsnet.preprocessing.pipeline import ObjectCount
 
@@ -60,7 +60,7 @@ async def _draw(
     capsules = [output.capsules for output in outputs]
     jobs = [DecodeJob(each.poses, index) for each in capsules for index in rank(each.lengths, count)]
     drawings = await served.decoder.submit(jobs, deadline)
-    files = await service.run_in_thread(lambda: [png(each) for each in (*images, *drawings)], deadline)
+    files = await service.run_in_thread(lambda: [encode_png(each) for each in (*images, *drawings)], deadline)
     inputs, drawn = files[: len(images)], files[len(images) :]
     return [(each, tuple(drawn[count * at : count * (at + 1)])) for at, each in enumerate(inputs)]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from capsnet.png import png
+from capsnet.png import encode_png
 from capsnet.reading import Digit, Sight, check_model, sights
 
 from ..errors import InvalidParameter, unwrap
@@ -59,5 +59,8 @@ async def _draw(
     jobs = [DecodeJob(digit.sight.poses, digit.capsule) for digit in digits]
     drawn = await served.decoder.submit(jobs, deadline)
     return await service.run_in_thread(
-        lambda: [(png(digit.image), png(image)) for digit, image in zip(digits, drawn, strict=True)], deadline
+        lambda: [
+            (encode_png(digit.image), encode_png(image)) for digit, image in zip(digits, drawn, strict=True)
+        ],
+        deadline,
     )

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from capsnet import directions, guard
-from capsnet.png import png, sheet
+from capsnet.png import encode_png, sheet
 from capsnet.poses import linspace_exact, other_winners, perturb, rank, scatter_poses, sweep
 
 from ..errors import InvalidParameter, unwrap
@@ -53,7 +53,7 @@ async def reconstruct_image(
         *drawn, perturbed = await served.decoder.submit(jobs, deadline)
         plain, together = drawn[0], guard.overlay(np.stack(drawn)[None])  # (1,K,C,H,W) -> (1,C,H,W)
         input_png, plain_png, perturbed_png = await service.run_in_thread(
-            lambda: [png(each) for each in (image, plain, perturbed)], deadline
+            lambda: [encode_png(each) for each in (image, plain, perturbed)], deadline
         )
     return Reconstruction(
         model=served,
@@ -103,7 +103,7 @@ async def sweep_pose(
         if as_sheet:
             return await service.run_in_thread(lambda: sheet(frames, columns=steps), deadline)
         input_png, plain_png, *files = await service.run_in_thread(
-            lambda: [png(each) for each in (image, plain, *frames)], deadline
+            lambda: [encode_png(each) for each in (image, plain, *frames)], deadline
         )
     return Sweep(
         model=served,
@@ -138,7 +138,7 @@ async def decode_poses(
     jobs = decode_jobs(served, _as_poses(served, poses), indices)
     async with service.admit(len(jobs)) as deadline:
         images = await served.decoder.submit(jobs, deadline)
-        return served, await service.run_in_thread(lambda: [png(image) for image in images], deadline)
+        return served, await service.run_in_thread(lambda: [encode_png(image) for image in images], deadline)
 
 
 async def encode_file(

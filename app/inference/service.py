@@ -18,7 +18,7 @@ import structlog
 from capsnet.card import ModelCard
 from capsnet.config import are_digits
 from capsnet.preprocessing.pipeline import ImageTooLarge, NotAnImage, ObjectCount, decode, is_cheap_to_decode
-from capsnet.reading import Page, find
+from capsnet.reading import Page, find_digits
 
 from ..errors import ContentTooLarge, InvalidImage, NotReady, Problem
 from ..settings import Settings
@@ -242,7 +242,7 @@ class InferenceService:
     ) -> Page | Problem:
         """Find the digits in an image file, or return the problem with it."""
         return self._decoded(
-            partial(find, data, card.input, most=most, max_pixels=max_pixels), may_wait=may_wait
+            partial(find_digits, data, card.input, most=most, max_pixels=max_pixels), may_wait=may_wait
         )
 
     def _decoded(self, job: Callable[..., Decoded], *, may_wait: bool) -> Decoded | Problem:

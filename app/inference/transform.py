@@ -6,7 +6,7 @@ Legend: C channels, H height, W width, D pose dimensions, S steps.
 import numpy as np
 
 from capsnet import directions
-from capsnet.png import png
+from capsnet.png import encode_png
 from capsnet.poses import linspace_exact
 from capsnet.transforms import transform_steps
 
@@ -44,7 +44,9 @@ async def transform_image(
         if foretold is not None:
             jobs += decode_jobs(served, foretold, [index] * steps)
         drawn = await served.decoder.submit(jobs, deadline)
-        files = await service.run_in_thread(lambda: [png(each) for each in (*images, *drawn)], deadline)
+        files = await service.run_in_thread(
+            lambda: [encode_png(each) for each in (*images, *drawn)], deadline
+        )
     inputs, plain = files[:steps], files[steps : 2 * steps]
     others: list[bytes | None] = [*files[2 * steps :]] or [None] * steps
     return Transformation(

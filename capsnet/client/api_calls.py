@@ -97,7 +97,7 @@ def decode(label: int | str, poses: Iterable[Iterable[float]], model: str | None
     return ApiCall(
         "POST",
         "/decode",
-        _json(lambda answer: list(map(results.png, answer["images"]))),
+        _json(lambda answer: list(map(results.decode_png, answer["images"]))),
         body={"content": orjson.dumps(asked, option=orjson.OPT_SERIALIZE_NUMPY)},
         headers={"Content-Type": "application/json"},
     )

@@ -19,7 +19,7 @@ from capsnet.client.transport import (
     timeout_error,
 )
 from capsnet.errors import CapsnetError
-from capsnet.image_encoding import ImageInput, Png, read
+from capsnet.image_encoding import ImageInput, Png, image_bytes
 from capsnet.results import (
     Classification,
     Explanation,
@@ -75,14 +75,14 @@ class AsyncClient(BaseClient):
     ) -> Classification:
         """Classify an image as `Client.classify` does."""
         options = {"preprocess": preprocess, "top_k": top_k, "verify": verify}
-        data = await asyncio.to_thread(read, image)
+        data = await asyncio.to_thread(image_bytes, image)
         return await self.send(self._classify(data, model, **options))
 
     async def read(
         self, image: ImageInput, *, model: str | None = None, reconstruct: bool = False
     ) -> Reading:
         """Read digits as `Client.read` does."""
-        data = await asyncio.to_thread(read, image)
+        data = await asyncio.to_thread(image_bytes, image)
         return await self.send(self._read(data, model, reconstruct=reconstruct))
 
     async def reconstruct(
@@ -99,7 +99,7 @@ class AsyncClient(BaseClient):
     ) -> Reconstruction:
         """Draw an image again as `Client.reconstruct` does."""
         options = {"label": label, "preprocess": preprocess}
-        data = await asyncio.to_thread(read, image)
+        data = await asyncio.to_thread(image_bytes, image)
         return await self.send(self._reconstruct(data, moves, dim, delta, directions, model, **options))
 
     async def sweep(
@@ -117,7 +117,7 @@ class AsyncClient(BaseClient):
     ) -> Sweep:
         """Draw a moved pose as `Client.sweep` does."""
         options = {"label": label, "preprocess": preprocess}
-        data = await asyncio.to_thread(read, image)
+        data = await asyncio.to_thread(image_bytes, image)
         bounds = (minimum, maximum, steps)
         return await self.send(self._sweep(data, dims, directions, bounds, model, **options))
 
@@ -135,7 +135,7 @@ class AsyncClient(BaseClient):
     ) -> Transformation:
         """Transform an image as `Client.transform` does."""
         options = {"label": label, "preprocess": preprocess}
-        data = await asyncio.to_thread(read, image)
+        data = await asyncio.to_thread(image_bytes, image)
         return await self.send(self._transform(data, by, (minimum, maximum, steps), model, **options))
 
     async def explain(
@@ -149,7 +149,7 @@ class AsyncClient(BaseClient):
     ) -> Explanation:
         """Locate evidence as `Client.explain` does."""
         options = {"method": method, "label": label, "preprocess": preprocess}
-        data = await asyncio.to_thread(read, image)
+        data = await asyncio.to_thread(image_bytes, image)
         return await self.send(self._explain(data, model, **options))
 
     async def decode(

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from capsnet.client import api_calls
 from capsnet.errors import CapsnetError, no_image
-from capsnet.image_encoding import ImageInput, iterate, read, size
+from capsnet.image_encoding import ImageInput, image_bytes, iterate, size
 from capsnet.results import Classification
 
 Item = TypeVar("Item")
@@ -86,7 +86,7 @@ def _classify_group(send: Send, options: Mapping[str, Any], images: Sequence[Ima
 
 def _read(image: ImageInput) -> bytes | CapsnetError:
     try:
-        return read(image)
+        return image_bytes(image)
     except CapsnetError as error:
         return error
     except ValueError as error:

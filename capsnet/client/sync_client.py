@@ -21,7 +21,7 @@ from capsnet.client.transport import (
     timeout_error,
 )
 from capsnet.errors import CapsnetError
-from capsnet.image_encoding import ImageInput, Png, read
+from capsnet.image_encoding import ImageInput, Png, image_bytes
 from capsnet.results import (
     Classification,
     Explanation,
@@ -119,7 +119,7 @@ class Client(BaseClient):
             Whether the guard compares the image with what the longest capsules draw.
         """
         options = {"preprocess": preprocess, "top_k": top_k, "verify": verify}
-        return self.send(self._classify(read(image), model, **options))
+        return self.send(self._classify(image_bytes(image), model, **options))
 
     def classify_many(
         self,
@@ -144,7 +144,7 @@ class Client(BaseClient):
 
         With `reconstruct` each digit has its image as the network saw it, and the drawing of its capsule.
         """
-        return self.send(self._read(read(image), model, reconstruct=reconstruct))
+        return self.send(self._read(image_bytes(image), model, reconstruct=reconstruct))
 
     def reconstruct(
         self,
@@ -165,7 +165,9 @@ class Client(BaseClient):
         model's card names: {"slant": 12} slants by 12 degrees to the right.
         """
         options = {"label": label, "preprocess": preprocess}
-        return self.send(self._reconstruct(read(image), moves, dim, delta, directions, model, **options))
+        return self.send(
+            self._reconstruct(image_bytes(image), moves, dim, delta, directions, model, **options)
+        )
 
     def sweep(
         self,
@@ -187,7 +189,7 @@ class Client(BaseClient):
         """
         options = {"label": label, "preprocess": preprocess}
         bounds = (minimum, maximum, steps)
-        return self.send(self._sweep(read(image), dims, directions, bounds, model, **options))
+        return self.send(self._sweep(image_bytes(image), dims, directions, bounds, model, **options))
 
     def transform(
         self,
@@ -207,7 +209,7 @@ class Client(BaseClient):
         `minimum` and `maximum` it goes as far as directions are measured.
         """
         options = {"label": label, "preprocess": preprocess}
-        return self.send(self._transform(read(image), by, (minimum, maximum, steps), model, **options))
+        return self.send(self._transform(image_bytes(image), by, (minimum, maximum, steps), model, **options))
 
     def explain(
         self,
@@ -224,7 +226,7 @@ class Client(BaseClient):
         a patch covered); by default votes where the model's card names its `routing`.
         """
         options = {"method": method, "label": label, "preprocess": preprocess}
-        return self.send(self._explain(read(image), model, **options))
+        return self.send(self._explain(image_bytes(image), model, **options))
 
     def decode(
         self, label: int | str, poses: Iterable[Iterable[float]], *, model: str | None = None

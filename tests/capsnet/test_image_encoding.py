@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from capsnet import CapsnetError
-from capsnet.image_encoding import encode, iterate, path_problem, read
+from capsnet.image_encoding import encode, image_bytes, iterate, path_problem
 
 
 class Tensor:
@@ -21,7 +21,7 @@ class Tensor:
 def test_bytes_and_arrays_of_any_kind_are_read() -> None:
     file = bytes(encode(np.asarray(Tensor())))
     for image in (file, bytearray(file), memoryview(file), io.BytesIO(file), Tensor()):
-        assert read(image) == file  # type: ignore[arg-type]
+        assert image_bytes(image) == file  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_bytes_and_arrays_of_any_kind_are_read() -> None:
 )
 def test_what_is_no_image_is_named_with_what_to_do(image: Any, words: str) -> None:
     with pytest.raises((TypeError, ValueError), match=words):
-        read(image)
+        image_bytes(image)
 
 
 def test_images_of_pillow_with_more_than_8_bits_are_read() -> None:
@@ -59,9 +59,9 @@ def test_images_of_pillow_with_more_than_8_bits_are_read() -> None:
         Image.fromarray(wide.astype(np.int32)),
         Image.frombytes("I;16B", (8, 8), wide.astype(">u2").tobytes()),
     ):
-        assert (np.asarray(Image.open(io.BytesIO(read(image)))) == wide).all()
+        assert (np.asarray(Image.open(io.BytesIO(image_bytes(image)))) == wide).all()
     shares = Image.fromarray((grey / 255).astype(np.float32))
-    assert (np.asarray(Image.open(io.BytesIO(read(shares)))) == grey).all()
+    assert (np.asarray(Image.open(io.BytesIO(image_bytes(shares)))) == grey).all()
 
 
 def test_a_damaged_image_of_pillow_is_an_error_of_the_library() -> None:
@@ -73,14 +73,14 @@ def test_a_damaged_image_of_pillow_is_an_error_of_the_library() -> None:
         Image.open(io.BytesIO(data)) as image,
         pytest.raises(CapsnetError, match="the image of Pillow cannot be decoded") as error,
     ):
-        read(image)
+        image_bytes(image)
     assert error.value.kind == "not-an-image"
 
 
 def test_the_colour_profile_of_an_image_stays_here() -> None:
     image = Image.new("RGB", (8, 8), "red")
     image.info["icc_profile"] = bytes(2_000_000)
-    assert len(read(image)) < 1000
+    assert len(image_bytes(image)) < 1000
 
 
 @pytest.mark.parametrize("shape", [(40, 30, 3), (40, 30, 4), (40, 30, 1), (40, 30), (40,)])
@@ -99,23 +99,23 @@ def test_a_path_with_slashes_is_no_url(path: str) -> None:
 def test_the_transparency_of_a_palette_is_kept() -> None:
     image = Image.new("PA", (4, 4))
     image.putalpha(Image.linear_gradient("L").resize((4, 4)))
-    alpha = np.asarray(Image.open(io.BytesIO(read(image))).getchannel("A"))
+    alpha = np.asarray(Image.open(io.BytesIO(image_bytes(image))).getchannel("A"))
     assert (alpha == np.asarray(image.getchannel("A"))).all()
 
 
 def test_what_arithmetic_adds_to_floats_is_rounded_away() -> None:
-    assert read(np.full((2, 2), 1 + 1e-9)) == read(np.ones((2, 2)))
+    assert image_bytes(np.full((2, 2), 1 + 1e-9)) == image_bytes(np.ones((2, 2)))
 
 
 def test_an_image_of_pillow_is_decoded_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     huge = Image.new("L", (1, 1)).resize((10_000, 5_001))
     with pytest.raises(CapsnetError, match="has 10000 × 5001 pixels; at most 50,000,000 are read") as caught:
-        read(huge)
+        image_bytes(huge)
     assert caught.value.kind == "too-large"
     file = io.BytesIO()
     Image.effect_noise((64, 64), 50).save(file, "JPEG")
     with pytest.raises(CapsnetError, match="cannot be decoded") as caught:
-        read(Image.open(io.BytesIO(file.getvalue()[:-500])))
+        image_bytes(Image.open(io.BytesIO(file.getvalue()[:-500])))
     assert caught.value.kind == "not-an-image"
 
 
@@ -125,7 +125,7 @@ def test_an_image_of_pillow_is_decoded_within_bounds(monkeypatch: pytest.MonkeyP
 )
 def test_a_text_that_is_no_path_is_refused(path: str, words: str) -> None:
     with pytest.raises(CapsnetError, match=words) as caught:
-        read(path)
+        image_bytes(path)
     assert caught.value.kind == "unreadable-file"
 
 

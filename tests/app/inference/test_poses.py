@@ -24,7 +24,7 @@ from app.inference.runtime.device import (
 from app.inference.runtime.engine import RUN, Engine
 from app.settings import Settings
 from capsnet import poses
-from capsnet.png import png, sheet
+from capsnet.png import encode_png, sheet
 from tests.app.tiny_model import write_tiny_model
 
 lengths = arrays.arrays(np.float32, st.integers(1, 20), elements=st.floats(0, 1, width=32))
@@ -85,7 +85,7 @@ def test_a_sheet_has_its_images_row_by_row(channels: int, mode: str) -> None:
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (2, "LA"), (3, "RGB")])
 def test_png_keeps_every_level_and_its_place(channels: int, mode: str) -> None:
     levels = np.random.default_rng(0).integers(0, 256, (channels, 5, 7), np.uint8)
-    with Image.open(io.BytesIO(png(levels / np.float32(255)))) as image:
+    with Image.open(io.BytesIO(encode_png(levels / np.float32(255)))) as image:
         assert image.mode == mode
         assert np.array_equal(np.asarray(image).reshape(5, 7, channels), levels.transpose(1, 2, 0))
 
