@@ -38,7 +38,8 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 
 # Not empty where the environment is of another Python than its packages, as after an upgrade of the system, or where the
 # clone was moved: its commands hold the folder's path.
-STALE := $(if $(wildcard $(VENV)/pyvenv.cfg),$(shell $(BIN)/python -c 'import pip' 2>/dev/null || echo python; \
+STALE := $(if $(wildcard $(VENV)/pyvenv.cfg),$(shell [ -d "$$($(BIN)/python -c 'import sysconfig; \
+	print(sysconfig.get_path("purelib"))' 2>/dev/null)" ] || echo python; \
 	grep -shvxF '$(CURDIR)' $(VENV)/lib/python*/site-packages/capsnet-clone.pth))
 
 .DEFAULT_GOAL := help
@@ -204,7 +205,7 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1)" >&2; exit 1; }
 	@[ -z '$(STALE)' ] || echo "$(VENV) is of another Python or another folder; it is made again" >&2
-	rm -rf $(VENV)
+	[ ! -e $(VENV)/pyvenv.cfg ] || rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 # What a stale environment holds is made again, whatever its dates.

@@ -4,7 +4,8 @@
     ├── StartupError                the service refuses to start; a sentence for the operator
     │   ├── SettingsError           an environment variable has a value that is not allowed
     │   ├── ModelError              a model folder is broken, incomplete or missing
-    │   └── DeviceError             the device that was asked for cannot be had
+    │   ├── DeviceError             the device that was asked for cannot be had
+    │   └── SharedFolderError       files that several processes share cannot be made
     └── Problem                     an answer to a request (RFC 9457)
         ├── BadRequest         400  the body is not what the route reads
         │   └── InvalidImage   400  its bytes are no image

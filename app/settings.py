@@ -19,6 +19,8 @@ PREFIX = "CAPSNET_"
 
 # Variables with this prefix that other parts of the project read.
 READ_ELSEWHERE = {"CAPSNET_DATA", "CAPSNET_SERVER"}
+# Set for the service by mistake, it leaves the service open.
+KEY_OF_CLIENTS = "CAPSNET_API_KEY"
 
 Device = Literal["auto", "cpu", "cuda", "tensorrt"]
 PrecisionChoice = Literal["auto", "fp32", "fp16", "int8"]
@@ -288,6 +290,9 @@ def warn_of_unknown_variables() -> None:
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | READ_ELSEWHERE
     for name in sorted(os.environ):
         if name.upper().startswith(PREFIX) and name.upper() not in known:
-            structlog.get_logger(__name__).warning(
-                f"{name} is no setting of this service{did_you_mean(name.upper(), known)}"
+            reason = (
+                "is the key that a client sends; the service takes its keys from CAPSNET_API_KEYS"
+                if name.upper() == KEY_OF_CLIENTS
+                else f"is no setting of this service{did_you_mean(name.upper(), known)}"
             )
+            structlog.get_logger(__name__).warning(f"{name} {reason}")

@@ -17,7 +17,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 # Servers that tests start are on this machine, where no proxy of the environment leads.
-for name in ("http_proxy", "https_proxy", "all_proxy"):
+for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
     os.environ.pop(name, None)
     os.environ.pop(name.upper(), None)
 

@@ -133,6 +133,8 @@ CHANGE_BODY = _optional_json(description="Parameters of the protocol, which are 
 PNG_ANSWER: dict[str, Any] = {"image/png": {"schema": BINARY}}
 
 # The two ways to send a key.
+# Routes that always need an admin key.
+CHANGES = "/v2/repository/models/"
 KEY_SCHEMES: dict[str, Any] = {
     "bearer": {
         "type": "http",
@@ -210,7 +212,7 @@ def complete_openapi(document: dict[str, Any], *, keys: bool, root_path: str | N
     for path, methods in document["paths"].items():
         if not is_open(path):
             for operation in methods.values():
-                _add_authentication(operation, keys, is_protocol(path))
+                _add_authentication(operation, keys or path.startswith(CHANGES), is_protocol(path))
     return document
 
 

@@ -124,10 +124,16 @@ class Repository:
             await self._load(name)
             return await self._tell(name, "load")
 
+    async def _unload_and_tell(self, name: str) -> int:
+        async with self._changing:
+            self._unload(name)
+            return await self._tell(name, "unload")
+
     async def _to_its_end(self, change: Coroutine[Any, Any, int]) -> int:
         """Wait for a change, which goes on where the client that asked for it leaves.
 
-        A thread that loads a model cannot be stopped: its queues would stay, and the model would not be served.
+        A thread that loads a model cannot be stopped: its queues would stay, and the model would not be served. And of
+        a model that this process has unloaded, the others must hear.
         """
         task = asyncio.create_task(change)
         self._under_way.add(task)
@@ -144,10 +150,7 @@ class Repository:
         NotReady
             If another process takes too long.
         """
-        async with self._changing:
-            self._unload(name)
-            number = await self._tell(name, "unload")
-        await self._wait(number)
+        await self._wait(await self._to_its_end(self._unload_and_tell(name)))
 
     async def reload(self) -> None:
         """Read the whole folder again: load new and changed models, unload missing ones; in all processes."""

@@ -155,6 +155,8 @@ class CapsnetProtocol(HttpToolsProtocol):
                 return
         if self._between and head is None and _is_part_of_head(data):
             self._keep_head(data)
+        elif self._between and _is_too_long(data):
+            self._refuse(HeadTooLarge(MAX_HEAD_BYTES))
         else:
             self._forward_to_parser(data)
 
@@ -465,6 +467,15 @@ def _is_part_of_head(data: bytes) -> bool:
         b"\r\n\r\n" not in data
         and METHOD.match(data) is not None
         and data.count(b"\n") == data.count(b"\r\n")
+    )
+
+
+def _is_too_long(data: bytes) -> bool:
+    """Tell whether bytes begin a head that does not end within its limit."""
+    return (
+        len(data) > MAX_HEAD_BYTES
+        and b"\r\n\r\n" not in data[: MAX_HEAD_BYTES + 4]
+        and METHOD.match(data) is not None
     )
 
 

@@ -14,7 +14,7 @@ from capsnet.client.base_client import BaseClient
 from capsnet.client.transport import (
     ApiCall,
     arguments,
-    is_loopback,
+    mounts,
     parse_outcome,
     timeout_error,
 )
@@ -41,7 +41,7 @@ class AsyncClient(BaseClient):
     """
 
     def _open(self, url: httpx.URL, key: dict[str, str]) -> None:
-        self._http = httpx.AsyncClient(base_url=url, headers=key, trust_env=not is_loopback(url))
+        self._http = httpx.AsyncClient(base_url=url, headers=key, mounts=mounts(url))
 
     async def __aenter__(self) -> Self:
         return self

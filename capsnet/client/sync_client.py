@@ -16,7 +16,7 @@ from capsnet.client.batching import DEFAULT_JOBS, classify_many
 from capsnet.client.transport import (
     ApiCall,
     arguments,
-    is_loopback,
+    mounts,
     parse_outcome,
     timeout_error,
 )
@@ -67,7 +67,7 @@ class Client(BaseClient):
     """
 
     def _open(self, url: httpx.URL, key: dict[str, str]) -> None:
-        self._http = httpx.Client(base_url=url, headers=key, trust_env=not is_loopback(url))
+        self._http = httpx.Client(base_url=url, headers=key, mounts=mounts(url))
         self._closed = threading.Event()
 
     def __enter__(self) -> Self:

@@ -43,14 +43,13 @@ def address(server: str) -> httpx.URL:
     return url
 
 
-def is_loopback(url: httpx.URL) -> bool:
-    """Tell whether a URL names this machine, which no proxy of the environment (HTTP_PROXY) can reach."""
-    if url.host == "localhost":
-        return True
+def mounts(url: httpx.URL) -> dict[str, None]:
+    """Return the schemes without a proxy, as `httpx` takes them: no proxy (HTTP_PROXY) can reach this machine."""
     try:
-        return ipaddress.ip_address(url.host).is_loopback
+        is_loopback = url.host == "localhost" or ipaddress.ip_address(url.host).is_loopback
     except ValueError:
-        return False
+        is_loopback = False
+    return dict.fromkeys(("all://", "http://", "https://")) if is_loopback else {}
 
 
 def headers(api_key: str | None) -> dict[str, str]:

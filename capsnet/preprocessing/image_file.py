@@ -435,11 +435,13 @@ def _opacity(image: Image.Image) -> Image.Image | None:
 
 
 def _surplus_bits(image: Image.Image) -> int:
-    """Return how many bits more than 8 the values of a 16-bit image have: 0, 2, 4, 6 or 8.
+    """Return how many bits more than 8 the values of a 16-bit image have: 0, 2, 4 or 8.
 
-    Cameras and scanners put their 10, 12 or 14 bits into 16 as they are.
+    Cameras and scanners put their 10 or 12 bits into 16 as they are. 14 bits are taken for 16: they cannot be told from
+    a dark image.
     """
-    return next((bits for bits in (0, 2, 4, 6) if min_max(image)[1] < 256 << bits), 8)
+    greatest = min_max(image)[1]
+    return next((bits for bits in (0, 2, 4) if greatest < 256 << bits), 8)
 
 
 def _to_eight_bits(image: Image.Image, surplus: int) -> Image.Image:

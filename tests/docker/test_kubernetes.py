@@ -186,6 +186,12 @@ def test_the_autoscaler_asks_for_the_metrics_that_are_wanted_alone(
     assert [each["type"] for each in made["spec"]["metrics"]] == metrics
 
 
+def test_an_autoscaler_without_a_metric_is_refused() -> None:
+    helm = pytest.importorskip("helm_python")
+    with pytest.raises(helm.HelmError, match="queueItems or cpuPercent"):
+        render({"autoscaling": {"enabled": True, "queueItems": 0, "cpuPercent": 0}})
+
+
 def test_names_of_digits_stay_text() -> None:
     values = EVERYTHING | {"priorityClassName": "100"}
     values["models"] = EVERYTHING["models"] | {"subPath": "2024"}

@@ -118,8 +118,11 @@ def test_a_body_of_the_limit_is_let_through(proxy: Proxy) -> None:
     assert_problem(response, 400)
 
 
-def test_metrics_of_one_process_are_not_shown_as_those_of_all(proxy: Proxy) -> None:
-    response = proxy.client.get("/metrics")
+@pytest.mark.parametrize(
+    "path", ["/metrics", "/digits/metrics", "/digits/digits/metrics", "/a//metrics", "/%6Detrics"]
+)
+def test_metrics_of_one_process_are_not_shown_as_those_of_all(proxy: Proxy, path: str) -> None:
+    response = proxy.client.get(path)
     assert response.status_code == 404
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json()["status"] == 404

@@ -1,6 +1,5 @@
 """Survey a folder of images before training: counts, sizes, colours, drawn or photographed."""
 
-import io
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -111,9 +110,7 @@ class ImageFacts(NamedTuple):
 
 def inspect_image(data: bytes) -> ImageFacts:
     """Return the facts about one image file."""
-    image = image_file.read(data, enough=2 * THUMBNAIL, grey=False)
-    with Image.open(io.BytesIO(data)) as whole:
-        edge = min(whole.size)
+    image, size = image_file.read_with_size(data, enough=2 * THUMBNAIL, grey=False)
     small = image_file.flatten(image, "RGB").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
     pixels = np.asarray(small).astype(int)  # (H,W,3)
     coloured = bool((np.ptp(pixels, axis=2) > COLOUR).mean() > COLOURED_SHARE)
@@ -123,7 +120,7 @@ def inspect_image(data: bytes) -> ImageFacts:
     border = _border(pixels)  # (N,3)
     near = (np.abs(border - np.median(border, axis=0)) < EVEN).all(axis=1)
     return ImageFacts(
-        edge=edge,
+        edge=min(size),
         coloured=coloured,
         drawn=not coloured and looks_drawn(pixels.mean(axis=2)),
         even=bool(near.mean() >= EVEN_BORDER),

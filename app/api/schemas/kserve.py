@@ -78,7 +78,7 @@ class OutputParameters(TensorParameters):
     )
 
 
-# Checked by hand (see `routes.tensors`): a type for every number would be slow.
+# Checked by hand (see `api.kserve_tensors`): a type for every number would be slow.
 Values = Annotated[
     list[Any],
     WithJsonSchema(

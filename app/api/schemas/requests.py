@@ -154,7 +154,7 @@ class DrawingParameters(ImageParameters):
     label: str | None = Field(
         None,
         max_length=LONGEST_NAME,
-        description="Class whose capsule is drawn, by its name or else by its index; the longest capsule otherwise.",
+        description="Class of the capsule, by its name or else by its index; the longest capsule otherwise.",
         examples=["7"],
     )
 

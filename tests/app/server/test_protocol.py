@@ -77,6 +77,21 @@ def test_the_deadline_of_a_head_ends_with_that_head(tiny_models: Path, tmp_path:
         assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.parametrize(("length", "status"), [(65_000, b"200"), (66_000, b"431"), (73_000, b"431")])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_the_limit_of_a_head_is_the_same_however_it_comes(
+    server: Server, length: int, status: bytes, at_once: bool
+) -> None:
+    head = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Big: "
+    head += b"a" * (length - len(head) - 4)
+    pieces = (head + b"\r\n\r\n",) if at_once else (head, b"\r\n\r\n")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        for piece in pieces:
+            client.sendall(piece)
+            time.sleep(0.05)
+        assert client.recv(100).startswith(b"HTTP/1.1 " + status)
+
+
 PLAIN_AND_LAST = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 UPGRADING = b"Host: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
 

@@ -195,6 +195,12 @@ def test_no_proxy_of_the_environment_stands_before_this_machine(
     with Client(url, retries=0) as client:
         assert client.ready()
     assert asyncio.run(ask())
+    monkeypatch.setenv(
+        "SSL_CERT_FILE", "/no/such/file"
+    )  # of an authority of one's own, also for this machine
+    with pytest.raises(FileNotFoundError):
+        Client("https://localhost:1")
+    monkeypatch.delenv("SSL_CERT_FILE")
     with (
         Client("http://192.0.2.1", retries=0, timeout=5) as client,
         pytest.raises(CapsnetError, match="refused"),
