@@ -84,6 +84,11 @@ def cut(text: str) -> str:
     return text if len(text) <= LONGEST_ECHO else f"{text[: LONGEST_ECHO - 3]}..."
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's text, or the error itself where it has none."""
+    return (str(error).strip() or repr(error)).splitlines()[0]
+
+
 def quote(text: str) -> str:
     """Return what a client sent in quotation marks, cut where it is long."""
     return cut(repr(text[: LONGEST_ECHO + 1]))

@@ -75,6 +75,19 @@ def _redis(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
+# Thousands may stand apart, as documents write them; pydantic itself would read 40 of `40,000,000`.
+BYTES = re.compile(r"\d{1,3}(?:[,_]\d{3})+|(\d+(?:\.\d+)?)\s*[A-Za-z]*")
+
+
+def _bytes(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if not (found := BYTES.fullmatch(value.strip())):
+        raise ValueError("should be a number of bytes, such as 20000000, 20MB or 8MiB")
+    return value if found[1] else value.replace(",", "").replace("_", "")
+
+
+Bytes = Annotated[ByteSize, BeforeValidator(_bytes)]
 Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], NoDecode, BeforeValidator(_split)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
@@ -181,7 +194,7 @@ class Settings(BaseSettings):
         description="Seconds after which a request that still waits is answered 503, "
         "and one whose body is still on its way 408.",
     )
-    max_upload: ByteSize = Field(
+    max_upload: Bytes = Field(
         ByteSize(20_000_000),
         ge=1024,
         le=2_000_000_000,
@@ -190,7 +203,7 @@ class Settings(BaseSettings):
     max_pixels: int = Field(
         50_000_000, ge=784, le=1_000_000_000, description="Most pixels that an image may declare."
     )
-    decode_memory: ByteSize = Field(
+    decode_memory: Bytes = Field(
         ByteSize(512_000_000),
         ge=32_000_000,
         le=1_000_000_000_000,

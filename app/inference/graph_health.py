@@ -26,8 +26,12 @@ class GraphHealth:
         """Tell whether the last batches have all failed."""
         return self._failures >= MOST_FAILURES
 
-    def wrap(self, run: Callable[[list[Item]], Sequence[Result]]) -> Callable[[list[Item]], Sequence[Result]]:
-        """Return `run` with its outcomes counted."""
+    def wrap(
+        self,
+        run: Callable[[list[Item]], Sequence[Result]],
+        is_sound: Callable[[Sequence[Result]], bool] = bool,
+    ) -> Callable[[list[Item]], Sequence[Result]]:
+        """Return `run` with its outcomes counted; results that are not sound are a failure too."""
 
         def watched(items: list[Item]) -> Sequence[Result]:
             try:
@@ -35,7 +39,10 @@ class GraphHealth:
             except Exception as error:
                 self.record_failure(error)
                 raise
-            self.record_success()
+            if is_sound(results):
+                self.record_success()
+            else:
+                self.record_failure(FloatingPointError("no result is finite"))
             return results
 
         return watched

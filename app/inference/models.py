@@ -11,7 +11,7 @@ from capsnet.card import Guard, ModelCard
 from capsnet.explanation.votes import LazyRouting
 from capsnet.guard import ReconstructionCheck
 
-from ..errors import InvalidParameter, ModelError, UnknownModel, did_you_mean, quote
+from ..errors import InvalidParameter, ModelError, UnknownModel, did_you_mean, first_line, quote
 from ..settings import Settings
 from .batching.batcher import Batcher, Observer, Queue
 from .batching.timing import timed
@@ -48,9 +48,11 @@ class LoadedModel:
             queue.retire()
 
     async def probe(self, deadline: float) -> None:
-        """Run both graphs on a blank image; raises the errors of `submit`."""
+        """Run both graphs on a blank image; raises the errors of `submit`, and FloatingPointError."""
         blank = np.zeros(self.card.config.image_shape, np.float32)
         (capsules,) = await self.encoder.submit([blank], deadline)
+        if not np.isfinite(capsules.lengths).all():
+            raise FloatingPointError("the lengths of a blank image are not finite")
         await self.decoder.submit([DecodeJob(capsules.poses, 0)], deadline)
 
     def find_class(self, parameter: str, label: str | int) -> int:
@@ -119,7 +121,12 @@ def load_model(
     """Load the files of a model onto the device and run it once; raises ModelError."""
     card = stored.card
     precision, reason = stored.choose_precision(settings.precision, device.is_gpu)
-    engine = Engine(device, stored.encoder(precision), stored.decoder, settings.max_batch)
+    try:
+        engine = Engine(device, stored.encoder(precision), stored.decoder, settings.max_batch)
+    except ModelError:
+        raise
+    except Exception as error:  # a full or lost device; the runtime's own exceptions share no other base
+        raise ModelError(f"{stored.folder}: cannot be loaded onto the device: {first_line(error)}") from error
     stored.check_metadata(engine.metadata)
     engine.warm_up(card.config.image_shape, card.config.num_classes, card.config.pose_dim)
 
@@ -133,7 +140,7 @@ def load_model(
             return list(engine.decode(np.stack(poses), np.array(labels, np.int64)))
 
     graph_health = GraphHealth(f"{card.name}: encoder"), GraphHealth(f"{card.name}: decoder")
-    watched = graph_health[0].wrap(encode), graph_health[1].wrap(decode)
+    watched = graph_health[0].wrap(encode, _some_are_finite), graph_health[1].wrap(decode)
     variant = card.variants[precision]
     classify = partial(_classify, *watched, variant.guard, card.objects)
     return LoadedModel(
@@ -148,6 +155,11 @@ def load_model(
         samples=stored.read_samples(),
         routing=None if card.routing is None else LazyRouting(card, stored.folder),
     )
+
+
+def _some_are_finite(capsules: Sequence[Capsules]) -> bool:
+    """Tell whether an encoder computes: images are from 0 to 1, so that it cannot be the fault of all."""
+    return any(np.isfinite(each.lengths).all() for each in capsules)
 
 
 def _classify(

@@ -24,7 +24,7 @@ async def read_digits(
         check_model(served.card)
     except ValueError as error:
         raise InvalidParameter.of("query parameter 'model'", served.card.name, str(error)) from None
-    async with service.admit(1) as deadline:
+    async with service.admit(None) as deadline:
         page = unwrap(await service.find_digits(served, data, most, deadline))
         seen = await _classify_crops(service, served, page.images, deadline)
         divided = await service.run_in_thread(lambda: page.divided(seen), deadline)

@@ -20,7 +20,7 @@ from capsnet.config import are_digits
 from capsnet.preprocessing.pipeline import ImageTooLarge, NotAnImage, ObjectCount, decode, is_cheap_to_decode
 from capsnet.reading import Page, find_digits
 
-from ..errors import ContentTooLarge, InvalidImage, NotReady, Problem
+from ..errors import ContentTooLarge, InvalidImage, NotReady, Problem, first_line
 from ..settings import Settings
 from .batching.admission import Admission, Permit
 from .batching.batcher import Batcher, Queue
@@ -60,7 +60,8 @@ class InferenceService:
         self._observers = observers
         # A batch in each slot, and another one that forms meanwhile.
         working = settings.max_batch * (models.device.slots + 1)
-        self.admission = Admission(working, settings.max_queue, settings.max_wait, observers("", "admission"))
+        longest_wait = min(settings.max_wait, settings.request_timeout)
+        self.admission = Admission(working, settings.max_queue, longest_wait, observers("", "admission"))
         self._slots = slots
         self.models = models
         # Reading and writing image files: jobs of any kind, bounded like the queues of the graphs.
@@ -143,11 +144,11 @@ class InferenceService:
             except Problem:
                 raise
             except Exception as error:  # noqa: BLE001  # the runtime's own exceptions share no other base
-                reason = (str(error).strip() or repr(error)).splitlines()[0]
+                reason = first_line(error)
                 raise NotReady(f"model {served.card.name!r} fails on {served.provider}: {reason}") from None
 
-    def admit(self, items: int) -> Permit:
-        """Return a permit for a request of so many items (`batching.admission`); it gives its deadline."""
+    def admit(self, items: int | None) -> Permit:
+        """Return a permit for a request of so many items, None for any number; it gives its deadline."""
         return Permit(self.admission, items, self._deadline())
 
     def _deadline(self) -> float:

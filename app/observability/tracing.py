@@ -38,9 +38,11 @@ def requesting_variable() -> str | None:
         raise SettingsError(f"OTEL_TRACES_EXPORTER is {exporter!r}: should be 'otlp' or 'none'")
     variables = [*ENDPOINTS, *(["OTEL_TRACES_EXPORTER"] if exporter else [])]
     variable = next((name for name in variables if os.environ.get(name)), None)
-    for name in PROTOCOLS if variable else ():
-        if os.environ.get(name, "http/protobuf") != "http/protobuf":
-            raise SettingsError(f"{name} is {os.environ[name]!r}: spans are sent as 'http/protobuf' alone")
+    protocol = next((name for name in PROTOCOLS if variable and os.environ.get(name)), None)
+    if protocol is not None and os.environ[protocol] != "http/protobuf":
+        raise SettingsError(
+            f"{protocol} is {os.environ[protocol]!r}: spans are sent as 'http/protobuf' alone"
+        )
     return variable
 
 

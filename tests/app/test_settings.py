@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from app.errors import SettingsError
 from app.settings import Settings
@@ -83,3 +84,30 @@ def test_a_user_without_a_home_needs_none(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr("pwd.getpwuid", unknown)
     assert Settings.load().tensorrt_cache.parts[-2:] == ("capsnet", "tensorrt")
+
+
+@pytest.mark.parametrize(
+    ("given", "size"),
+    [
+        ("40,000,000", 40_000_000),
+        ("40_000_000", 40_000_000),
+        ("20MB", 20_000_000),
+        (" 8 MiB ", 8 * 2**20),
+        ("2048", 2048),
+        ("1.5MB", 1_500_000),
+    ],
+)
+def test_a_size_is_read_as_it_is_written(given: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAPSNET_MAX_UPLOAD", given)
+    assert Settings().max_upload == size
+
+
+@pytest.mark.parametrize(
+    "given", ["2048,000,000", "5000.000.000", "32000000,5", "20 MB extra", "MB", "-1", "0x10"]
+)
+def test_a_size_that_is_none_is_not_read_by_its_beginning(
+    given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAPSNET_MAX_UPLOAD", given)
+    with pytest.raises(ValidationError, match="should be a number of bytes, such as 20000000, 20MB or 8MiB"):
+        Settings()

@@ -99,6 +99,16 @@ def test_a_graph_that_keeps_weights_in_another_file_is_refused(
     )
 
 
+def test_a_graph_that_computes_nothing_finite_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tiny_model(tmp_path / "mnist", spread=float("inf"))
+    line = refusal(monkeypatch, models=tmp_path)
+    assert line == (
+        f"{tmp_path / 'mnist' / 'encoder.onnx'}: does not fit its card: the lengths of a blank image are not finite"
+    )
+
+
 def test_a_graph_of_another_shape_than_its_card_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

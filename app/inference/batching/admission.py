@@ -31,15 +31,17 @@ MIN_WORKING_ITEMS = 48
 class Permit:
     """The admission of one request of so many items: `async with` waits for it, holds it and gives the deadline.
 
+    A request that does not know yet how many items it will have counts as one while it waits, and as many in work.
+
     A class, because two generators as context managers take 11 microseconds of each request, and this takes one.
     """
 
     __slots__ = ("_admission", "_deadline", "_items", "_weight")
 
-    def __init__(self, admission: "Admission", items: int, deadline: float) -> None:
+    def __init__(self, admission: "Admission", items: int | None, deadline: float) -> None:
         self._admission = admission
-        self._items = items
-        self._weight = min(items, MAX_ITEM_WEIGHT)
+        self._items = 1 if items is None else items
+        self._weight = MAX_ITEM_WEIGHT if items is None else min(items, MAX_ITEM_WEIGHT)
         self._deadline = deadline
 
     async def __aenter__(self) -> float:

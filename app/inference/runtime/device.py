@@ -15,7 +15,7 @@ from pathlib import Path
 import onnxruntime
 import structlog
 
-from ...errors import DeviceError, ModelError
+from ...errors import DeviceError, ModelError, first_line
 from ...settings import Settings
 from .cpu_quota import quota_cores
 
@@ -72,8 +72,7 @@ class Device:
                 graph, _session_options(self), self._providers(graph, max_batch)
             )
         except Exception as error:  # noqa: BLE001  # the runtime's own exceptions share no other base
-            reason = str(error).strip().splitlines()[0]
-            raise ModelError(f"{graph}: ONNX Runtime cannot load it: {reason}") from None
+            raise ModelError(f"{graph}: ONNX Runtime cannot load it: {first_line(error)}") from None
         session.disable_fallback()  # or a failing run would move to the CPU unasked
         if (actual := session.get_providers()[0]) != self.provider:
             raise DeviceError(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from capsnet.card import IMAGE, LABEL, LENGTHS, POSES
 
-from ...errors import ModelError
+from ...errors import ModelError, first_line
 from .device import Device
 from .io_binding import BoundGraph, batch_sizes
 
@@ -91,7 +91,7 @@ class Engine:
         Raises
         ------
         ModelError
-            If a graph fails, or an output has another shape.
+            If a graph fails, or an output has another shape, or is not finite.
         """
         file = self._encoder_file
         try:
@@ -101,12 +101,14 @@ class Engine:
                 file = self._encoder_file
                 lengths, poses = self.encode(np.zeros((size, *image_shape), np.float32))
                 _expect_shape(LENGTHS, lengths, (size, num_classes))
+                if not np.isfinite(lengths).all():
+                    raise ValueError("the lengths of a blank image are not finite")
                 _expect_shape(POSES, poses, (size, num_classes, pose_dim))
                 file = self._decoder_file
                 drawn = self.decode(poses, np.zeros(size, np.int64))
                 _expect_shape(IMAGE, drawn, (size, *image_shape))
         except Exception as error:  # noqa: BLE001  # the runtime's own exceptions share no other base
-            raise ModelError(f"{file}: does not fit its card: {str(error).strip().splitlines()[0]}") from None
+            raise ModelError(f"{file}: does not fit its card: {first_line(error)}") from None
 
 
 def _expect_outputs(session: onnxruntime.InferenceSession, names: list[str]) -> None:

@@ -163,14 +163,19 @@ def test_the_log_has_one_line_a_request(server: Server) -> None:
 def test_an_error_inside_is_a_500_that_tells_nothing_and_a_log_that_tells_all(
     tmp_path: Path, seven: bytes
 ) -> None:
-    """A model whose weights are infinite answers with lengths that are not finite: an unexpected error."""
-    write_tiny_model(tmp_path / "models" / "mnist", spread=float("inf"))
+    """A model whose weights are huge answers with lengths that are not finite: an unexpected error."""
+    write_tiny_model(tmp_path / "models" / "mnist", spread=7e37)
     with serving(tmp_path / "log", models=tmp_path / "models", log_format="json") as running:
         response = running.client.post("/classify", files={"file": seven}, headers={"X-Request-ID": "boom"})
         problem = assert_problem(response, 500, "the log has it")
         assert "finite" not in response.text
         assert running.client.get("/health/ready").status_code == 200
-    (line,) = [line for line in running.log.read_text().splitlines() if '"unexpected error"' in line]
+        for _ in range(2):
+            assert_problem(running.client.post("/classify", files={"file": seven}), 500)
+        # All images were in vain, but a blank one is not: no client's image turns readiness red.
+        assert running.client.get("/health/ready").status_code == 200
+        assert '"a graph fails"' in running.log.read_text()
+    line, *_ = [line for line in running.log.read_text().splitlines() if '"unexpected error"' in line]
     entry = json.loads(line)
     assert entry["request_id"] == problem["request_id"] == "boom"
     assert entry["level"] == "error"

@@ -1,13 +1,21 @@
 """The store: which folders are models, and which files it refuses. (Refusals of the whole start: test_start.)"""
 
+import asyncio
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from app.errors import ModelError
+from app.errors import BadRequest, DeviceError, ModelError
+from app.inference import models
+from app.inference.model_loading import Repository
 from app.inference.model_repository import discover_models, open_models
+from app.inference.runtime.device import Device
+from app.inference.runtime.engine import Engine
+from app.inference.service import InferenceService
+from app.settings import Settings
 from capsnet.card import Graph, ModelCard, Validation, Variant
 from tests.app.tiny_model import write_card, write_tiny_model
 
@@ -168,3 +176,32 @@ def test_auto_takes_the_fast_variant_only_where_the_card_says_it_is_as_good(
     assert why.startswith(reason)
     assert model.choose_precision(precision, on_gpu) == (precision, "CAPSNET_PRECISION asks for it")
     assert json.loads((tmp_path / "mnist" / "card.json").read_text())["name"] == "mnist"
+
+
+@pytest.mark.parametrize("error", [DeviceError("mnist ended up on the CPU"), RuntimeError("out of memory")])
+def test_a_device_that_takes_no_model_is_the_fault_of_one_load(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a GPU is full: other models stay, and those behind it are loaded."""
+    write_tiny_model(tmp_path / "mnist")
+
+    async def scenario() -> None:
+        service = InferenceService.load(Settings(models=tmp_path))
+        repository = Repository(service, tmp_path)
+        write_tiny_model(tmp_path / "a-full", name="full")
+        write_tiny_model(tmp_path / "behind", name="behind")
+        engine = Engine
+
+        def limited(device: Device, encoder: Path, *more: Any) -> Engine:
+            if encoder.parent.name == "a-full":
+                raise error
+            return engine(device, encoder, *more)
+
+        monkeypatch.setattr(models, "Engine", limited)
+        with pytest.raises(BadRequest, match=rf"a-full: cannot be loaded onto the device: {error}"):
+            await repository.load("full")
+        await repository.reload()
+        assert {model.card.name for model in service.models} == {"mnist", "behind"}
+        await service.close()
+
+    asyncio.run(scenario())

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from app.observability.tracing import requesting_variable
 from tests.app.server_process import ROOT, environment, run_app, serving
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -165,3 +166,20 @@ def test_what_is_not_there_cannot_be_asked_for(
     assert result.returncode == 1
     assert result.stderr.startswith(f"capsnet: {variable} is {value!r}: ")
     assert words in result.stderr
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"OTEL_EXPORTER_OTLP_PROTOCOL": ""},
+        {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf"},
+    ],
+    ids=["empty", "of traces"],
+)
+def test_the_protocol_of_traces_counts_and_an_empty_one_does_not(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert requesting_variable() == "OTEL_EXPORTER_OTLP_ENDPOINT"

@@ -27,12 +27,12 @@ class Clients:
         self._ends: dict[int, asyncio.Event] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
-    async def come(self, number: int, items: int = 1) -> None:
+    async def come(self, number: int, items: int | None = 1) -> None:
         self._ends[number] = asyncio.Event()
         self._tasks[number] = asyncio.create_task(self._visit(number, items))
         await settle()
 
-    async def _visit(self, number: int, items: int) -> None:
+    async def _visit(self, number: int, items: int | None) -> None:
         try:
             async with Permit(self._admission, items, 0.0):
                 self.inside.append(number)
@@ -153,6 +153,20 @@ def test_a_large_request_counts_as_a_share_of_it() -> None:
         for number in range(64 // MAX_ITEM_WEIGHT + 1):
             await clients.come(number, 1000)
         assert clients.inside == list(range(64 // MAX_ITEM_WEIGHT))
+        await clients.end()
+
+    run(scenario)
+
+
+def test_a_request_of_unknown_size_waits_as_one_and_works_as_many() -> None:
+    """A page of digits: many may wait, and few are in work, or their crops would fill the queue of the graphs."""
+
+    async def scenario() -> None:
+        clients = Clients(Admission(MIN_WORKING_ITEMS, 40, 60))
+        for number in range(40):
+            await clients.come(number, None)
+        assert clients.inside == list(range(MIN_WORKING_ITEMS // MAX_ITEM_WEIGHT))
+        assert clients.refused == []
         await clients.end()
 
     run(scenario)
