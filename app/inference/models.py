@@ -128,7 +128,11 @@ def load_model(
     except Exception as error:  # a full or lost device; the runtime's own exceptions share no other base
         raise ModelError(f"{stored.folder}: cannot be loaded onto the device: {first_line(error)}") from error
     stored.check_metadata(engine.metadata)
-    engine.warm_up(card.config.image_shape, card.config.num_classes, card.config.pose_dim)
+    warm_up = partial(engine.warm_up, card.config.image_shape, card.config.num_classes, card.config.pose_dim)
+    if device.records:  # ONNX Runtime replays a recording only in the thread that made it
+        batcher.run_in_slot(warm_up)
+    else:
+        warm_up()
 
     def encode(images: list[Floats]) -> Sequence[Capsules]:
         with timed("encode"):

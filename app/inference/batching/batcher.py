@@ -96,6 +96,10 @@ class Batcher:
         self._queues.append(queue)
         return queue
 
+    def run_in_slot(self, job: Callable[[], None]) -> None:
+        """Run a job where batches run, and wait for it; never call it on the event loop."""
+        self._threads.submit(job).result()
+
     @property
     def waiting(self) -> int:
         """Return how many items wait, over all queues."""

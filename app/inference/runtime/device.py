@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
 import structlog
 
@@ -174,12 +175,25 @@ def _gpu(settings: Settings, probe: Path) -> Device:
     with contextlib.redirect_stdout(io.StringIO()) as said:
         onnxruntime.preload_dlls()
         try:
-            device.session(probe)
+            run_once(device.session(probe))
         except DeviceError as error:
             hint = "are CUDA and cuDNN installed, as pip install 'capsnet-service[gpu]' does?"
             missing = next(iter(said.getvalue().splitlines()), "")
             raise DeviceError(f"{error}; {hint} {missing}".rstrip()) from None
     return device
+
+
+def run_once(session: onnxruntime.InferenceSession) -> None:
+    """Run a graph on zeros; raises DeviceError if it fails: some devices load what they cannot compute."""
+    types = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
+    feeds = {
+        node.name: np.zeros([size if isinstance(size, int) else 1 for size in node.shape], types[node.type])
+        for node in session.get_inputs()
+    }
+    try:
+        session.run(None, feeds)
+    except Exception as error:  # noqa: BLE001  # the runtime's own exceptions share no other base
+        raise DeviceError(f"a graph that it has loaded does not run: {first_line(error)}") from None
 
 
 def count_gpus() -> int:
