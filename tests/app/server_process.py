@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import numpy as np
@@ -188,7 +189,7 @@ def assert_problem(response: httpx.Response, status: int, *words: str) -> dict[s
     problem: dict[str, Any] = response.json()
     assert set(problem) - {"errors"} == {"type", "title", "status", "detail", "instance", "request_id"}
     assert problem["status"] == status
-    assert problem["instance"] == response.request.url.path
+    assert unquote(problem["instance"]) == response.request.url.path
     assert problem["request_id"] == response.headers["x-request-id"]
     for word in words:
         assert word in problem["detail"]

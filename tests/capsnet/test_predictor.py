@@ -209,7 +209,7 @@ def test_parameters_outside_their_bounds_are_named(model: Predictor, seven: byte
     unknown: Any = "saliency"
     calls: list[tuple[Any, str]] = [
         (lambda: model(seven, top_k=11), "top_k is 11: should be from 1 to 10"),
-        (lambda: model(seven, preprocess="photo"), "allowed: mnist, fashion"),
+        (lambda: model(seven, preprocess="photo"), "should be one of mnist, fashion"),
         (lambda: model.reconstruct(seven, label="x"), "classes 0, 1"),
         (lambda: model.reconstruct(seven, dim=16, delta=0.1), "from 0 to 15"),
         (

@@ -40,9 +40,8 @@ class Message(BaseModel):
     @classmethod
     def _refuse_misspelt_names(cls, values: Any) -> Any:
         names = list(values) if isinstance(values, dict) else []
-        missing = cls.model_fields.keys() - names
         for name in [name for name in names if name not in cls.model_fields][:MOST_OTHERS]:
-            if meant := did_you_mean(name, missing):
+            if meant := did_you_mean(name, cls.model_fields):
                 raise refusal(repr(name), repr(values[name]), f"no such field{meant}")
         return values
 

@@ -62,8 +62,8 @@ def test_what_cannot_be_looked_at_has_a_problem_in_its_place(
     (source,) = resolve_inputs(["-"])
     assert isinstance(source.image, CapsnetError)
     assert "closed" in source.image.detail
-    (source,) = resolve_inputs([os.fsdecode(b"a://\xff.png")])
-    assert source.name == "a://\ufffd.png"
+    (source,) = resolve_inputs([os.fsdecode(b"http://\xff.png")])
+    assert source.name == "http://\ufffd.png"
     locked = tree / "sub" / "locked"
     locked.mkdir(mode=0)
     try:
