@@ -1,5 +1,6 @@
 """Folders as users have them: sub-folders, parts, files that are no images, names with accents."""
 
+import io
 import os
 import shutil
 import unicodedata
@@ -13,6 +14,7 @@ from PIL import Image
 from training.data.datasets import DatasetError, DatasetPart, load
 from training.data.folder_survey import (
     NEAR,
+    inspect_image,
     looks_drawn,
     near_duplicates,
     summary,
@@ -155,6 +157,13 @@ def test_near_duplicates_of_many_images_are_those_of_each_pair(seed: int) -> Non
     images[copied] = images[copied - 400] + shifts[:, None, None, None].astype(np.uint8)
     said = near_duplicates(images, np.zeros(700, int), kept, ("a",))
     assert f"{int((shifts < NEAR).sum())} of 300 validation images" in str(said)
+
+
+def test_a_large_colour_profile_does_not_stop_the_survey_of_a_folder() -> None:
+    file = io.BytesIO()
+    profile = np.random.default_rng(0).bytes(2_000_000)
+    Image.linear_gradient("L").resize((60, 40)).save(file, "PNG", icc_profile=profile)
+    assert inspect_image(file.getvalue()).edge == 40
 
 
 def test_strokes_in_a_folder_are_told_from_surfaces() -> None:
