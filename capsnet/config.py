@@ -34,12 +34,12 @@ def doc(words: str) -> dict[str, str]:
 
 
 def images_at_once(height: int, width: int, classes: int) -> int:
-    """Return how many images a network encodes at once in some 3 GB: fewer large ones, and fewer of many classes.
+    """Return how many images a network encodes at once in some 3 GB: 500, fewer large ones and fewer of many classes.
 
     At 256 x 256 pixels the maps of a residual trunk take 27 MB an image; with 100 classes the predictions of CapsNet
     take 15 MB, at 28 x 28 pixels.
     """
-    return max(1, min(2**21 // (height * width), 10_000 // classes))
+    return max(1, min(500, 2**21 // (height * width), 10_000 // classes))
 
 
 def are_digits(classes: Sequence[str]) -> bool:

@@ -50,11 +50,13 @@ class OnnxModel:
 
     def encode(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return lengths (B,J) and poses (B,J,D) of images (B,C,H,W) in [0,1], all float32."""
-        parts = [images[first : first + self._most] for first in range(0, max(1, len(images)), self._most)]
-        lengths, poses = zip(
-            *(self._encoder.run([LENGTHS, POSES], {IMAGE: part}) for part in parts), strict=True
-        )
-        return np.concatenate(lengths), np.concatenate(poses)
+        if len(images) <= self._most:
+            lengths, poses = self._encoder.run([LENGTHS, POSES], {IMAGE: images})
+            return lengths, poses
+        starts = range(0, len(images), self._most)
+        runs = [self.encode(images[start : start + self._most]) for start in starts]
+        lengths, poses = map(np.concatenate, zip(*runs, strict=True))
+        return lengths, poses
 
     def decode(self, poses: np.ndarray, label: np.ndarray) -> np.ndarray:
         """Return images (B,C,H,W) in [0,1] of the classes (B,) with poses (B,J,D)."""

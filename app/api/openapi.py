@@ -132,9 +132,9 @@ CHANGE_BODY = _optional_json(description="Parameters of the protocol, which are 
 # A second form of an answer.
 PNG_ANSWER: dict[str, Any] = {"image/png": {"schema": BINARY}}
 
-# The two ways to send a key.
 # Routes that always need an admin key.
 CHANGES = "/v2/repository/models/"
+# The two ways to send a key.
 KEY_SCHEMES: dict[str, Any] = {
     "bearer": {
         "type": "http",

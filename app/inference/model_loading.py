@@ -17,7 +17,14 @@ import structlog
 from capsnet.card import CardError, ModelCard
 
 from ..errors import BadRequest, ModelError, NotReady, Problem, UnknownModel
-from .model_repository import ModelFiles, hash_cards, model_folders, open_model, open_models
+from .model_repository import (
+    ModelFiles,
+    describe_doubled,
+    hash_cards,
+    model_folders,
+    open_model,
+    open_models,
+)
 from .service import InferenceService
 
 if TYPE_CHECKING:
@@ -276,7 +283,7 @@ def _find(folder: Path, name: str) -> ModelFiles:
                 raise ModelError(str(error)) from None
             continue
         if found == name and found in named:
-            raise ModelError(f"{each}: is called {name!r}, and so is {named[name]}")
+            raise ModelError(describe_doubled(name, named[name], each))
         named[found] = each
     if name not in named:
         raise UnknownModel(name, list(named))

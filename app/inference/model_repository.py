@@ -115,11 +115,16 @@ def open_models(folder: Path) -> tuple[dict[str, ModelFiles], list[str]]:
             continue
         alike = named.setdefault(model.card.name, [])
         if alike:
-            errors.append(f"{candidate}: is called {model.card.name!r}, and so is {alike[0].folder}")
+            errors.append(describe_doubled(model.card.name, alike[0].folder, candidate))
         alike.append(model)
     if not named and not errors:
         errors.append(f"{folder}: holds no model: no folder in it has a {CARD_FILE}")
     return {name: models[0] for name, models in named.items() if len(models) == 1}, errors
+
+
+def describe_doubled(name: str, first: Path, other: Path) -> str:
+    """Say that two folders hold models of one name."""
+    return f"{other}: is called {name!r}, and so is {first}"
 
 
 def model_folders(folder: Path) -> list[Path]:

@@ -51,7 +51,7 @@ class LoadedModel:
         """Run both graphs on a blank image; raises the errors of `submit`, and FloatingPointError."""
         blank = np.zeros(self.card.config.image_shape, np.float32)
         (capsules,) = await self.encoder.submit([blank], deadline)
-        if not np.isfinite(capsules.lengths).all():
+        if not capsules.are_finite:
             raise FloatingPointError("the lengths of a blank image are not finite")
         await self.decoder.submit([DecodeJob(capsules.poses, 0)], deadline)
 
@@ -162,8 +162,8 @@ def load_model(
 
 
 def _some_are_finite(capsules: Sequence[Capsules]) -> bool:
-    """Tell whether an encoder computes: images are from 0 to 1, so that it cannot be the fault of all."""
-    return any(np.isfinite(each.lengths).all() for each in capsules)
+    """Tell whether an encoder computes, at least for one image of a batch."""
+    return any(each.are_finite for each in capsules)
 
 
 def _classify(

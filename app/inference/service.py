@@ -7,7 +7,6 @@ which its queue admits whole or not at all. Legend: C channels, H height, W widt
 """
 
 import asyncio
-import math
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
@@ -295,5 +294,5 @@ def _read_all(
 
 
 def _check_finite(served: LoadedModel, capsules: Sequence[Capsules]) -> None:
-    if not all(math.isfinite(each.lengths.max()) for each in capsules):  # max() returns a NaN if there is one
+    if not all(each.are_finite for each in capsules):
         raise FloatingPointError(f"model {served.card.name!r} gave lengths that are not finite")

@@ -1,5 +1,6 @@
 """Define what goes into the queues of a model, and what comes out."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,11 @@ class Capsules(NamedTuple):
 
     lengths: Floats
     poses: Floats
+
+    @property
+    def are_finite(self) -> bool:
+        """Whether the lengths are numbers. If not, the weights or the device are at fault: images are from 0 to 1."""
+        return math.isfinite(self.lengths.max())  # max() returns a NaN if there is one
 
 
 class ClassifyJob(NamedTuple):

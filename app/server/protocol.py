@@ -153,10 +153,11 @@ class CapsnetProtocol(HttpToolsProtocol):
             if request is not None:
                 self._start_fast_path(request)
                 return
-        if self._between and head is None and _is_part_of_head(data):
-            self._keep_head(data)
-        elif self._between and _is_too_long(data):
+        if self._between and _is_too_long(data):
+            self._unset_keepalive_if_required()
             self._refuse(HeadTooLarge(MAX_HEAD_BYTES))
+        elif self._between and head is None and _is_part_of_head(data):
+            self._keep_head(data)
         else:
             self._forward_to_parser(data)
 
@@ -181,10 +182,7 @@ class CapsnetProtocol(HttpToolsProtocol):
         """Keep the beginning of a head until the rest comes."""
         self._partial = data
         self._unset_keepalive_if_required()
-        if len(data) > MAX_HEAD_BYTES:
-            self._refuse(HeadTooLarge(MAX_HEAD_BYTES))
-        else:
-            self._watch_head()
+        self._watch_head()
 
     def _forward_to_parser(self, data: bytes) -> None:
         """Forward bytes to uvicorn's parser, in pieces."""

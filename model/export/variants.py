@@ -24,11 +24,10 @@ from capsnet.card import (
     sha256,
 )
 from capsnet.multi_object import missed_count
-from capsnet.onnx_model import Model, OnnxModel
+from capsnet.onnx_model import OnnxModel
 from model.export.exporter import fit_guard
 from model.export.quantization import QuantizationError, to_fp16, to_int8
 
-BATCH = 500
 # Beside fp32, which every export has.
 PRECISIONS = ("int8", "fp16")
 
@@ -117,13 +116,13 @@ class Fp32Reference:
         self._images = images
         self._labels = labels
         self._objects = objects
-        lengths, self._poses = _encode(OnnxModel(encoder, decoder), images)
+        lengths, self._poses = OnnxModel(encoder, decoder).encode(images)
         self.result = self._compare(lengths, self._poses)
 
     def evaluate_variant(self, precision: str, encoder: Path) -> Variant:
         """Return the card entry of the variant in the file `encoder`; raises QuantizationError if it loses too much."""
         model = OnnxModel(encoder, self._decoder)
-        result = self._compare(*_encode(model, self._images))
+        result = self._compare(*model.encode(self._images))
         lost = result.error - self.result.error
         if lost > TOLERATED_ERROR or not np.isfinite(result.pose_difference):
             raise QuantizationError(
@@ -160,13 +159,6 @@ def _make(precision: str, encoder: ModelProto, calibration: np.ndarray) -> Model
 def _save(graph: ModelProto, path: Path) -> None:
     onnx.checker.check_model(graph, full_check=True)
     onnx.save(graph, path)
-
-
-def _encode(model: Model, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return lengths (N,J) and poses (N,J,D) of images (N,C,H,W)."""
-    parts = [model.encode(images[first : first + BATCH]) for first in range(0, len(images), BATCH)]
-    lengths, poses = zip(*parts, strict=True)
-    return np.concatenate(lengths), np.concatenate(poses)
 
 
 def _put_in_place(temporary: Path, folder: Path, card: ModelCard) -> None:

@@ -53,8 +53,7 @@ def draw_report(
 
     images, labels = held_out.floats(slice(None)).cpu().numpy(), held_out.labels.cpu().numpy()
     model = TorchModel(network)
-    parts = [model.encode(images[first : first + BATCH]) for first in range(0, len(images), BATCH)]
-    lengths, poses = (np.concatenate(each) for each in zip(*parts, strict=True))
+    lengths, poses = model.encode(images)
     winner = lengths.argmax(axis=1)
     counts = np.zeros((len(classes), len(classes)), int)
     np.add.at(counts, (labels, winner), 1)

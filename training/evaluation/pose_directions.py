@@ -26,7 +26,7 @@ from capsnet.config import UserError
 from capsnet.directions import linearity
 from capsnet.onnx_model import Model
 from capsnet.transforms import PROPERTIES, matrix, transform, warp
-from training.data.datasets import DatasetPart, first_scenes
+from training.data.datasets import DatasetPart
 from training.evaluation.morphology import measure
 
 LEAST_LINEARITY, LEAST_AGREEMENT, LEAST_FORETOLD = 0.8, 0.7, 0.5
@@ -96,7 +96,7 @@ def measure_directions(
     model, card
         An exported model.
     data
-        Its training images. In images of several objects one is transformed, and the others stay.
+        Its training images; of a composed data set, scenes. Of several objects one is transformed, and the others stay.
     names
         The properties to measure, of those that the model's images have.
     limit
@@ -109,7 +109,6 @@ def measure_directions(
     DirectionError
         If a class has too few images that the model classifies rightly.
     """
-    data = first_scenes(data)
     found = {}
     for label, name in enumerate(card.classes):
         watch(name)

@@ -38,12 +38,15 @@ class PretrainedNetwork:
         Its classes.
     held_out
         The images that it was trained on and those that it was not.
+    config
+        The settings of its run; None for an exported model.
     """
 
     network: CapsuleNetwork
     made: Provenance
     classes: tuple[str, ...]
     held_out: DataLineage
+    config: RunConfig | None = None
 
     @classmethod
     def read(cls, path: Path) -> "PretrainedNetwork":
@@ -61,7 +64,8 @@ class PretrainedNetwork:
         network, header = load_network(path)
         origin, made = RunIdentity.read(path, header), read_provenance(path, header)
         held_out = DataLineage.of_run(origin, made)
-        return cls(network=network, made=made, classes=tuple(header["classes"]), held_out=held_out)
+        classes = tuple(header["classes"])
+        return cls(network=network, made=made, classes=classes, held_out=held_out, config=origin.config)
 
     @classmethod
     def _of_model(cls, folder: Path) -> "PretrainedNetwork":

@@ -65,25 +65,24 @@ def read_source(checkpoints: Sequence[Path], data: Path | None, *, mirrored: boo
         If the networks are not of one kind.
     """
     first, *others = checkpoints
-    before = PretrainedNetwork.read(first)
+    opened = [PretrainedNetwork.read(path) for path in checkpoints]
+    before = opened[0]
     header = read_tensors(first)[1]
     origin = RunIdentity.read(first, header)
     images = origin.images(first, data)
     members, made = [before.network], before.made
-    for path in others:
-        other = PretrainedNetwork.read(path)
+    for path, other in zip(others, opened[1:], strict=True):
         other.check_held_out(path, origin.config, images)
         if other.classes != before.classes:
             raise SourceError(f"{path}: knows the classes {', '.join(other.classes)}, and {first} others")
         members.append(other.single(path))
         made += other.made.without(made)
-    for path in checkpoints if mirrored else ():
-        if path.is_dir():
+    for path, each in zip(checkpoints, opened, strict=True) if mirrored else ():
+        if each.config is None:
             raise SourceError(f"{path}: is an exported model; --mirrored needs its checkpoint")
-        config = RunIdentity.read(path, read_tensors(path)[1]).config
-        if not config.policy.flip:
+        if not each.config.policy.flip:
             raise SourceError(
-                f"{path}: was not trained on mirrored images (augmentation {config.augmentation}), "
+                f"{path}: was not trained on mirrored images (augmentation {each.config.augmentation}), "
                 "so --mirrored would show it what it does not know"
             )
     network = before.network

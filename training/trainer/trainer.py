@@ -29,7 +29,6 @@ from training.trainer.run_state import EarlyStop, EpochResult, RunIdentity, Trai
 
 SAVE_EVERY = 60.0  # seconds between two states within an epoch
 READ_EVERY = 20
-VALIDATION_BATCH = 500
 CALIBRATION_IMAGES = 5000
 
 
@@ -298,7 +297,7 @@ def decay_groups(network: CapsuleNetwork, decay: float) -> list[dict[str, Any]]:
 def plain_images(data: DeviceData, seed: int, most: int) -> Iterator[Tensor]:
     """Yield batches of the first training images, at most `most`, the same for every process, without augmentation."""
     rows = torch.arange(min(CALIBRATION_IMAGES, len(data)), device=data.labels.device)
-    parts = -(-len(rows) // min(most, VALIDATION_BATCH))
+    parts = -(-len(rows) // most)
     for part in rows.tensor_split(parts):  # all of one size, since each counts as much
         made = data.batch(part, Augmentation(), seed=seed, epoch=0)
         yield made.images.contiguous(memory_format=torch.channels_last)
@@ -308,9 +307,9 @@ def plain_images(data: DeviceData, seed: int, most: int) -> Iterator[Tensor]:
 def validate(network: CapsuleNetwork, data: DeviceData) -> tuple[float, float]:
     """Return the share of objects not among the longest capsules, and the mean loss of the classes, in float32."""
     wrong, margin = 0, 0.0
-    batch = min(network.config.images_at_once, VALIDATION_BATCH)
-    for first in range(0, len(data), batch):
-        rows = slice(first, first + batch)
+    most = network.config.images_at_once
+    for first in range(0, len(data), most):
+        rows = slice(first, first + most)
         labels = data.labels[rows]
         lengths, poses = network.encode(data.floats(rows).contiguous(memory_format=torch.channels_last))
         targets = one_hot_targets(labels, network.config.num_classes)
