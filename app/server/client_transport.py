@@ -46,13 +46,16 @@ class ClientTransport(asyncio.Transport):
         self._ends_at = 0.0
         self._lingering: asyncio.TimerHandle | None = None
         self._reader_check: asyncio.TimerHandle | None = None
-        # Every request calls them, so they are bound once.
-        self.write = transport.write  # type: ignore[method-assign]
-        self.pause_reading = transport.pause_reading  # type: ignore[method-assign]
+        self.pause_reading = transport.pause_reading  # type: ignore[method-assign]  # each request calls it
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Return what the transport knows of its socket."""
         return self._transport.get_extra_info(name, default)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Write, unless the connection is closed: uvloop raises an error then, before the protocol hears of it."""
+        if not self.is_closing():
+            self._transport.write(data)
 
     def hold(self) -> None:
         """Read nothing until `release`, even if a request in work waits for its body or for its client to leave."""

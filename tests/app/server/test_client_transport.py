@@ -19,7 +19,7 @@ from app.server import client_transport
 from app.server.protocol import MAX_HEAD_BYTES
 from tests.app.both_ways import both_ways
 from tests.app.in_process_server import within_this_process
-from tests.app.server_process import Server, serving
+from tests.app.server_process import Server, serving, wait_until
 
 server = both_ways()
 
@@ -271,3 +271,20 @@ def test_all_requests_that_came_behind_each_other_are_answered_in_order(server: 
         sending.join()
     statuses = [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", data)]
     assert statuses == [status for _, status in kinds] * 50 + [404]
+
+
+@pytest.mark.parametrize("size", [5, 1_000, 70_000])
+@pytest.mark.parametrize("number", [1, 2, 3, 8])
+def test_a_client_that_asks_and_leaves_at_once_is_no_error(server: Server, size: int, number: int) -> None:
+    """What uvloop knows of the end, the application may not know yet when it answers."""
+    before = len(server.log.read_text())
+    head = (
+        b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n" % size
+    )
+    for pause in (0, 0.002, 0.01):
+        for request in (head + bytes(size), b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n"):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+                client.sendall(request * number)
+                time.sleep(pause)
+    wait_until(lambda: "capsnet_http_requests_in_flight 1.0" in server.client.get("/metrics").text)
+    assert "Traceback" not in server.log.read_text()[before:]
