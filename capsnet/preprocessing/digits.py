@@ -1,4 +1,4 @@
-"""The digit among all that stands out from the ground, at the width of stroke that a network was trained on."""
+"""The digit or symbol among all that stands out from the ground, at the width of stroke of a network's images."""
 
 from dataclasses import dataclass
 
@@ -32,6 +32,9 @@ BAR = 2.5  # heights, that a level bar is at least wide
 SHORT_LINE = 0.6  # of the digit's width, that a line under it is at least long
 UNDER = 0.05  # of the digit's height, by which a line under it may overlap it
 LEAST_PIECE = 0.004  # of the digit's weight
+
+STROKE = 0.5  # of a symbol's main stroke: so dark are its others, and
+LEAST_STROKE = 0.02  # so heavy
 
 LEAST_LENGTH = 0.012  # of the image's longer edge: shorter components are no digit
 LEAST_PIXELS = 8  # of its strokes
@@ -103,7 +106,8 @@ def segment_digits(
         uint8 (h,w), where what lies along the step between two grounds is no digit, nor a part of something larger.
     digits
         Whether to clear a ring around a digit, the slash of a 0, and an angle along two sides of the image, and to
-        refuse a pattern, a solid shape and a part of something larger.
+        refuse a pattern, a solid shape and a part of something larger. Otherwise a single object is a symbol, and all
+        strokes within the image are its own.
     soft
         Whether a shape without an edge counts, and all that `digits` refuses.
 
@@ -113,6 +117,7 @@ def segment_digits(
         float32 (h,w): 1 on full strokes, 0 on the ground.
     """
     floor = max(NOISE_LEVELS * noise, LEAST_CONTRAST)
+    symbol = count == 1 and not digits
     contrast, parts, likelihood = _without_lines(contrast, floor, digits)
     whole = parts
     zero = False
@@ -125,16 +130,17 @@ def segment_digits(
         parts = find_components(contrast > floor, contrast)
     if not may_be_digits(parts).any():
         return None
-    chosen = _digits(parts, count, likelihood if parts is whole else None)
+    known = likelihood if parts is whole else None
+    chosen = _symbol(parts, known) if symbol else _digits(parts, count, known)
     if counted is not None:
-        counted.found = _separate_objects(parts, chosen)
+        counted.found = 1 if symbol else _separate_objects(parts, chosen)
     if digits and not soft and is_pattern(parts, chosen):
         return None
     # The digit's own strokes say how faint a part of it can be; fainter pixels may have joined it to something else.
     mask = parts.mask(chosen)
     mask &= contrast > FAINTEST * quantiles(contrast[mask], 0.75)[0]
     parts = find_components(mask, contrast)
-    mask = parts.mask(_digits(parts, count))
+    mask = parts.mask(_symbol(parts) if symbol else _digits(parts, count))
     if grey is not None and is_along_step(grey, mask):
         return None
     level = quantiles(contrast[mask], 0.75)[0]
@@ -225,6 +231,18 @@ def _digits(parts: Components, count: int, likelihood: np.ndarray | None = None)
             break
         found |= _with_pieces(parts, other)
     return found
+
+
+def _symbol(parts: Components, likelihood: np.ndarray | None = None) -> np.ndarray:
+    """Tell which components are strokes of a symbol: the likeliest, and all like it within the image. bool (N,).
+
+    The strokes of a symbol may lie apart, beside or around each other: =, i, a plus in a circle.
+    """
+    main = int(np.argmax(_likelihood(parts) if likelihood is None else likelihood))
+    strength = parts.weight / parts.pixels
+    strokes = inner_parts(parts) & (strength > STROKE * strength[main])
+    strokes &= parts.weight > LEAST_STROKE * parts.weight[main]
+    return np.asarray(strokes | _with_pieces(parts, main))
 
 
 def _is_another(parts: Components, other: int, main: int) -> bool:
@@ -368,10 +386,21 @@ def normalize_stroke_width(strokes: np.ndarray, height: int, width: int) -> np.n
     return _fitted(widen_strokes(strokes, height, width), height, width)
 
 
-def widen_strokes(strokes: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Widen strokes in a larger canvas, at least `FINE` pixels long, cropped to the digit: float32."""
+def widen_strokes(strokes: np.ndarray, height: int, width: int, *, display: bool = True) -> np.ndarray:
+    """Widen strokes in a larger canvas, at least `FINE` pixels long, cropped to the digit: float32.
+
+    Parameters
+    ----------
+    strokes
+        float32 (h,w) in [0,1].
+    height, width
+        Of the space into which they will be scaled.
+    display
+        Whether they may be a digit of a display, whose segments are joined.
+    """
     times = max(1, -(-FINE // max(height, width)))
-    large = _joined_segments(_fitted(strokes, height * times, width * times))
+    large = _fitted(strokes, height * times, width * times)
+    large = _joined_segments(large) if display else large
     share = stroke_width(large > 0.5) / max(large.shape)
     if share < THINNEST:
         # Thick strokes reach farther out: the lines are first made smaller by as much.

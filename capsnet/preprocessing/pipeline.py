@@ -220,9 +220,9 @@ def _read_object(
         return _fashion_item(values, drawing is not None, spec)
     if drawing:
         strokes = segment_digits(values / np.float32(255), 0.0, objects, counted, digits=digits)
-        return place_digit(strokes, spec, digits=digits)
-    strokes = find_strokes(values, objects, counted, digits=digits, least=least)
-    return place_digit(strokes, spec, digits=digits)
+    else:
+        strokes = find_strokes(values, objects, counted, digits=digits, least=least)
+    return place_digit(strokes, spec, digits=digits, symbol=objects == 1 and not digits)
 
 
 def find_strokes(
@@ -257,18 +257,21 @@ def _read_coloured(
     if values is None:
         return None
     strokes = segment_digits(*stroke_contrast(values), objects, counted, grey=values, digits=digits)
-    return place_digit(strokes, spec, digits=digits)
+    return place_digit(strokes, spec, digits=digits, symbol=objects == 1 and not digits)
 
 
-def place_digit(strokes: np.ndarray | None, spec: InputSpec, *, digits: bool = False) -> np.ndarray | None:
+def place_digit(
+    strokes: np.ndarray | None, spec: InputSpec, *, digits: bool = False, symbol: bool = False
+) -> np.ndarray | None:
     """Place strokes float32 (h,w), at their usual width, as a data set's are: uint8 (H,W).
 
-    Of `digits`, one that is crossed out becomes blank, and the long up-stroke of a 1 is cut off.
+    Of `digits`, one that is crossed out becomes blank, and the long up-stroke of a 1 is cut off. The strokes of a
+    `symbol` stay apart where they are.
     """
     if strokes is None:
         return None
     height, width = round(spec.height * DIGIT_SHARE), round(spec.width * DIGIT_SHARE)
-    large = widen_strokes(strokes, height, width)
+    large = widen_strokes(strokes, height, width, display=not symbol)
     if digits:
         canvas = fit_into(large, 2 * height, 2 * width)
         if (top := find_underline(canvas)) is not None:
