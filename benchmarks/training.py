@@ -125,7 +125,7 @@ def run_config(architecture: str, batch: int) -> RunConfig:
         input=SPEC,
         epochs=10_000,
         batch_size=batch,
-        augmentation="shift",
+        augmentation="whole-shift",
         precision=fast_precision("auto"),
     )
 

@@ -112,7 +112,7 @@ RESIDUAL_CLOTHES: tuple[Options, ...] = (
         "augmentation": "gentle-clothes",
     },
 )
-# 40 minutes of a core for each network: small augmentations, then large erased areas, then small ones at a low rate.
+# 45 minutes of a core for each network: small augmentations, then large erased areas, then small ones at a low rate.
 ERASED_CLOTHES: tuple[Options, ...] = (
     {"epochs": 12, "learning_rate": 0.002, "augmentation": "gentle-clothes"},
     {"epochs": 18, "learning_rate": 0.002, "augmentation": "erased-clothes"},
@@ -177,8 +177,8 @@ BESIDE: Options = {
     "learning_rate": 0.0015,
     "augmentation": "handwriting",
 }
-# As in the paper: shifts of two pixels and nothing else, so that the four rows differ in what they are named for. The
-# paper trains some 640 epochs; 15 take 37 minutes of two cores.
+# Shifts of up to two pixels and nothing else, so that the four rows differ in what they are named for. The paper shifts
+# by whole pixels (`whole-shift`), and trains some 640 epochs; 15 take 37 minutes of two cores.
 PAPER: Options = {"epochs": 15, "augmentation": "shift"}
 # The same in less than two hours. The shipped run was stopped after epoch 41, since its margin loss on the validation
 # images had been smallest after epoch 35.

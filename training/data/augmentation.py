@@ -71,6 +71,8 @@ class Augmentation:
         Take half of the samples as negatives, and the channels in any order: for classes that differ in shape alone.
     mirrored_edges
         Continue an image beyond its edges by its mirror image, instead of by black.
+    whole_pixels
+        Shift by whole pixels, each number of them as likely, instead of by any part of one, which blurs.
     published
         Vary digits as the code of Efficient-CapsNet does; the other fields do not count.
     """
@@ -91,12 +93,14 @@ class Augmentation:
     tint: float = 0.0
     any_colours: bool = False
     mirrored_edges: bool = False
+    whole_pixels: bool = False
     published: bool = False
 
 
 AUGMENTATIONS: dict[str, Augmentation] = {
     "none": Augmentation(),
-    "shift": Augmentation(shift=2.0),  # the paper's
+    "shift": Augmentation(shift=2.0),
+    "whole-shift": Augmentation(shift=2.0, whole_pixels=True),  # the paper's
     "digits": Augmentation(rotation=15, scale=0.15, shear=0.15, shift=2.0, elastic=0.8),
     "handwriting": Augmentation(rotation=30, scale=0.3, shear=0.35, shift=4.0, elastic=0.5, gaussian=True),
     "handwriting-pens": Augmentation(
@@ -190,8 +194,10 @@ def warp_grid(images: Tensor, u: Tensor, policy: Augmentation) -> Tensor:
     if policy.flip:
         scale_x = scale_x * torch.where(u[:, 6] < 0, -1.0, 1.0)
     shear = u[:, 3] * policy.shear
-    shift_x = u[:, 4] * policy.shift * 2 / width
-    shift_y = u[:, 5] * policy.shift * 2 / height
+    shifts = u[:, 4:6] * policy.shift  # (B,2) in pixels
+    if policy.whole_pixels:
+        shifts = (u[:, 4:6] * (policy.shift + 0.5)).round()
+    shift_x, shift_y = (shifts * 2 / torch.tensor([width, height], device=shifts.device)).unbind(1)
     cos, sin = torch.cos(angle), torch.sin(angle)
     top = torch.stack([cos * scale_x, (shear * cos - sin) * scale_y, shift_x], dim=1)
     bottom = torch.stack([sin * scale_x, (shear * sin + cos) * scale_y, shift_y], dim=1)

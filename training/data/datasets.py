@@ -325,6 +325,13 @@ def folder_of(name: str) -> Path:
     return Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
 
 
+def normalized_name(name: str) -> str:
+    """Return a data set's name with a path as `pathlib` writes it: `folder:leaves/` is `folder:leaves`."""
+    if not name.startswith(FOLDER_PREFIX):
+        return name
+    return f"{FOLDER_PREFIX}{Path(name.removeprefix(FOLDER_PREFIX))}"
+
+
 def _info(name: str) -> DatasetInfo:
     published = PUBLISHED.get(name) or SPECIAL.get(name)
     if published is not None:

@@ -87,7 +87,10 @@ def download(
         if name in SPECIAL:
             raise DatasetError(f"{name} is not fetched: put its files into {folder / name}")
         if name not in PUBLISHED:
-            raise DatasetError(f"no data set '{name}' to download; there are {', '.join(PUBLISHED)}")
+            raise DatasetError(
+                f"no data set '{name}' to download; there are {', '.join(PUBLISHED)}; "
+                "a folder of one's own is folder:PATH, and needs no download"
+            )
     with _progress(quiet) as progress, httpx.Client(follow_redirects=True, timeout=TIMEOUT) as client:
         return [
             _fetch_file(

@@ -194,9 +194,11 @@ def _part_folders(folder: Path) -> list[tuple[Path, FolderPart]]:
     if len(train) != 1 or not _sub_folders(train[0]):
         return [(folder, "train")]
     if len(parts) < len(below):
-        if len(parts) == 1:
-            return [(folder, "train")]
         others = sorted(name for name in below if name.casefold() not in PARTS)
+        classes = _sub_folders(train[0]).keys()
+        # `train` may be a class, beside `bus`; but a folder with classes of the same names is another part.
+        if len(parts) == 1 and not any(classes & _sub_folders(below[name][0]).keys() for name in others):
+            return [(folder, "train")]
         raise DatasetError(
             f"{folder}: has {', '.join(others)} beside {', '.join(path.name for path, _ in parts)}; "
             "expected train, val and test alone, or one sub-folder a class"

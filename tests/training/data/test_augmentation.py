@@ -39,7 +39,7 @@ def test_images_stay_images_and_change(images: torch.Tensor, name: str) -> None:
     assert result.shape == images.shape
     assert 0 <= float(result.min()) <= float(result.max()) <= 1 + 1e-6
     changed = (result - images).abs().mean(dim=(1, 2, 3)) > 0.001
-    expected = 1 - AUGMENTATIONS[name].plain
+    expected = 24 / 25 if AUGMENTATIONS[name].whole_pixels else 1 - AUGMENTATIONS[name].plain
     assert float(changed.float().mean()) == pytest.approx(expected, abs=0 if expected == 1 else 0.2)
 
 
@@ -87,6 +87,17 @@ def test_random_erasing_is_the_same_in_any_batch(images: torch.Tensor) -> None:
 def test_shifts_reach_as_far_as_they_may_and_no_farther(images: torch.Tensor) -> None:
     moved = centre(warped(images, Augmentation(shift=2.0))) - centre(images)
     assert 1.7 < float(moved.abs().max()) < 2.05
+
+
+def test_whole_shifts_move_whole_pixels_and_each_as_often(images: torch.Tensor) -> None:
+    dot = torch.zeros(2500, 1, 28, 28)
+    dot[:, :, 14, 14] = 1
+    moved = warped(dot, AUGMENTATIONS["whole-shift"])
+    places = moved.flatten(1).argmax(1)
+    assert float(moved.flatten(1).amax(1).min()) > 0.999
+    counts = torch.bincount(places, minlength=28 * 28).view(28, 28)[12:17, 12:17]
+    assert int(counts.sum()) == 2500
+    assert 60 < int(counts.min()) <= int(counts.max()) < 145
 
 
 def test_rotation_turns_a_bar() -> None:

@@ -102,6 +102,15 @@ def test_a_name_in_another_encoding_is_refused_before_training(tmp_path: Path) -
         class_names(tmp_path)
 
 
+def test_a_class_may_be_called_train_but_a_part_of_another_name_is_refused(tmp_path: Path) -> None:
+    for folder in ("train/steam", "train/electric", "bus/old"):
+        (tmp_path / folder).mkdir(parents=True)
+    assert class_names(tmp_path) == ("bus", "train")
+    (tmp_path / "dev" / "steam").mkdir(parents=True)
+    with pytest.raises(DatasetError, match="has bus, dev beside train; expected train, val and test alone"):
+        class_names(tmp_path)
+
+
 def test_what_stands_beside_the_parts_of_a_folder_is_named(tmp_path: Path) -> None:
     for part in ("train", "val"):
         for name in ("cat", "dog"):
