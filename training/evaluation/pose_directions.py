@@ -39,8 +39,10 @@ RIDGE = 3e-3
 # Properties that the registration of two drawings tells apart, in this order; size is width and height together.
 REGISTERED = ("rotation", "slant", "width", "height", "shift_x", "shift_y")
 KINDS = (*REGISTERED, "weight")
-# Movements of other properties are compared with these: 25 degrees, 24 and 16 per cent, pixels.
-REACHES = np.array([25.0, 25.0, 24.0, 16.0, 2.0, 2.0, 1.0])
+# A leak is a share of the range in which the other property itself is measured.
+RANGES = np.array([PROPERTIES[name].reach for name in KINDS])
+# Units of the registration, by which its steps are bounded: degrees, per cent, pixels.
+UNITS = np.array([25.0, 25.0, 24.0, 16.0, 2.0, 2.0])
 ROUNDS, BLUR, PROBE, DAMPING = 4, 0.7, 0.02, 1e-3
 TINY = 1e-12
 
@@ -286,7 +288,7 @@ def _drawn(
     drawn_own, true_own = measured[:, :, own].mean(axis=2), expected[:, :, own].mean(axis=2)
     slope = float((drawn_own * true_own).sum() / max(np.square(true_own).sum(), TINY))
     rest = np.square(drawn_own - slope * true_own).sum()
-    leak = (measured - slope * expected)[:, [0, -1]] / REACHES
+    leak = (measured - slope * expected)[:, [0, -1]] / RANGES
     shares = np.sqrt(np.square(leak).mean(axis=(0, 1)))  # (P,)
     return {
         "slope": round(slope, 3),
@@ -319,12 +321,12 @@ def _registered(drawn: np.ndarray) -> np.ndarray:
         for step in outwards:
             guess = _register(start, smooth[:, step], guess)
             found[:, step] = guess
-    scaled: np.ndarray = found * REACHES[: len(REGISTERED)]
+    scaled: np.ndarray = found * UNITS
     return scaled
 
 
 def _register(start: np.ndarray, target: np.ndarray, guess: np.ndarray) -> np.ndarray:
-    """Return transformations (N,P), in shares of the reach, that take images (N,1,H,W) to images (N,H,W)."""
+    """Return transformations (N,P), in `UNITS`, that take images (N,1,H,W) to images (N,H,W)."""
     count, size = guess.shape
     for _ in range(ROUNDS):
         here = _composed(start, guess)
@@ -340,13 +342,13 @@ def _register(start: np.ndarray, target: np.ndarray, guess: np.ndarray) -> np.nd
 
 
 def _composed(images: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Scale, slant, turn and shift images (N,1,H,W), each by its own shares (N,P) of the reach: (N,H·W)."""
+    """Scale, slant, turn and shift images (N,1,H,W), each by its own shares (N,P) of `UNITS`: (N,H·W)."""
     moves = [_composed_matrix(row) for row in shares]
     return warp(images, np.stack(moves)).reshape(len(images), -1)
 
 
 def _composed_matrix(shares: np.ndarray) -> np.ndarray:
-    amounts = dict(zip(REGISTERED, (shares * REACHES[: len(REGISTERED)]).tolist(), strict=True))
+    amounts = dict(zip(REGISTERED, (shares * UNITS).tolist(), strict=True))
     linear = np.eye(2)
     for name in ("width", "height", "slant", "rotation"):
         linear = matrix(name, amounts[name])[:, :2] @ linear

@@ -92,6 +92,24 @@ def test_what_is_read_but_not_drawn_has_no_name(found: dict[str, MeasuredDirecti
     assert not found["slant"].holds
 
 
+def test_a_leak_is_a_share_of_the_range_of_the_property_that_it_moves() -> None:
+    """A decoder that slants as it is asked, and turns by up to six of the fifteen degrees of rotation."""
+
+    class Turns(Shifts):
+        def decode(self, poses: np.ndarray, label: np.ndarray) -> np.ndarray:
+            start = corner(np.zeros(1), np.zeros(1))
+            amounts = poses[np.arange(len(label)), label, 0].tolist()
+            slanted = (transform(start, "slant", 25 * each) for each in amounts)
+            return np.concatenate(
+                [transform(image, "rotation", 6 * each) for image, each in zip(slanted, amounts, strict=True)]
+            )
+
+    given, steps = np.zeros((1, 4)), np.linspace(-25, 25, pose_directions.STEPS)
+    along = np.array([[1 / 25, 0, 0, 0]])
+    drawn = pose_directions._drawn(Turns(), CARD, given, along, 0, "slant", steps)
+    assert drawn["leak"] == pytest.approx(6 / 15, rel=0.15)
+
+
 def test_a_map_is_taken_where_one_vector_does_not_hold() -> None:
     generator = np.random.default_rng(1)
     given = generator.normal(size=(90, 3))
