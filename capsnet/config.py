@@ -54,7 +54,7 @@ class ModelConfig(Record):
     `architecture` is a key of `model.architectures.registry.ARCHITECTURES`. `primary_capsules` holds for `efficient`
     and `residual`, and for `cnn-small` in groups of as many units. `class_bias` adds a learned bias to every class
     capsule before the squash, as the official CapsNet code does. `detach_routing` keeps the gradient from flowing
-    through the routing coefficients of all iterations but the last.
+    through any routing coefficient.
 
     Raises
     ------

@@ -101,7 +101,9 @@ def export(
         card = add_variants(output, precisions, calibration, validation, held_out.labels.numpy())
         for precision, variant in card.variants.items():
             console.print(
-                f"  {precision}: {describe_validation(variant.validation)}", highlight=False, soft_wrap=True
+                f"  {precision}: {describe_validation(variant.validation, card.objects)}",
+                highlight=False,
+                soft_wrap=True,
             )
     if has_model_card:
         write_model_card(output)

@@ -64,7 +64,7 @@ def model_card(card: ModelCard, folder: Path) -> str:
         _title(card),
         f"## Description\n\n{_description(card)}",
         f"## Training\n\n{_training(card)}",
-        f"## Figures\n\n{_figures(card)}",
+        f"## Figures\n\n{_figures(card, folder)}",
         f"## Pose dimensions\n\n{_poses(card)}",
         f"## Limits\n\n{_limits(card)}",
         f"## Use\n\n{_use(card)}",
@@ -76,9 +76,8 @@ def model_card(card: ModelCard, folder: Path) -> str:
 
 def _title(card: ModelCard) -> str:
     name, _ = _architecture(card)
-    front = (
-        "---\nlicense: apache-2.0\nlibrary_name: onnx\ntags: [capsule-network, image-classification]\n---\n\n"
-    )
+    licence = "license: apache-2.0\n" if _is_published(card) else ""
+    front = f"---\n{licence}library_name: onnx\ntags: [capsule-network, image-classification]\n---\n\n"
     note = "<!-- Written by `python -m training cards` from card.json. Do not edit. -->"
     return f"{front}# {card.name}\n\n{note}\n\n{name} for {_dataset(card)}, version {card.version}.\n"
 
@@ -87,6 +86,11 @@ def _architecture(card: ModelCard) -> tuple[str, str]:
     return ARCHITECTURES.get(
         card.config.architecture, (card.config.architecture, "see `model/architectures`")
     )
+
+
+def _is_published(card: ModelCard) -> bool:
+    """Tell whether the model learned from a data set of this project, not from images of its user."""
+    return card.training.get("dataset") in DATASETS
 
 
 def _dataset(card: ModelCard) -> str:
@@ -98,11 +102,12 @@ def _description(card: ModelCard) -> str:
     shown, _ = DATASETS.get(str(card.training.get("dataset")), ("Images of a folder", ""))
     shape = f"{card.input.channels} × {card.input.height} × {card.input.width}"
     classes = ", ".join(card.classes)
+    light = ", light on dark" if card.input.preprocess in ("mnist", "fashion") else ""
     objects = "one object" if card.objects == 1 else f"{card.objects} objects that overlap"
     rows = [
         ["architecture", f"{name} ({paper})"],
         ["images", f"{shown}; {objects} in each"],
-        ["input", f"{shape} float32 from 0 to 1, light strokes on dark"],
+        ["input", f"{shape} float32 from 0 to 1{light}"],
         ["preprocessing", f"`{card.input.preprocess}`"],
         ["classes", f"{card.config.num_classes}: {classes}"],
         ["pose", f"{card.config.pose_dim} dimensions for each class"]
@@ -152,12 +157,13 @@ def _training(card: ModelCard) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _figures(card: ModelCard) -> str:
+def _figures(card: ModelCard, folder: Path) -> str:
     measured = {
         name: metrics for name, each in card.variants.items() if (metrics := each.metrics) is not None
     }
     if not measured:
-        return f"Not measured yet; `python -m training evaluate {card.name} --write-card` measures the test error.\n"
+        words = f"evaluate {folder.as_posix()}{'' if _is_published(card) else ' --dataset folder:PATH'} --write-card"
+        return f"Not measured yet; `python -m training {words}` measures the test error.\n"
     heading = ["variant", "errors", "error %", "95 % (Wilson)", "margin loss", "pixel error", "accepted %"]
     rows = [[name, *_metrics(metrics, card.objects)] for name, metrics in measured.items()]
     notes = [
@@ -276,6 +282,14 @@ def _rebuild(card: ModelCard, folder: Path) -> str:
 
 
 def _licence(card: ModelCard) -> str:
-    _, terms = DATASETS.get(str(card.training.get("dataset")), ("", ""))
-    own = "The weights have the licence of the project, Apache-2.0. No image of the data set is part of the files."
-    return f"{own} {terms}".strip() + "\n"
+    shown = (
+        "`samples.png` shows some of the validation images."
+        if card.samples
+        else "No image of the data set is part of the files."
+    )
+    if not _is_published(card):
+        return (
+            f"The weights come from images of your own: choose the licence before you publish them. {shown}\n"
+        )
+    _, terms = DATASETS[str(card.training["dataset"])]
+    return f"The weights have the licence of the project, Apache-2.0. {shown} {terms}\n"

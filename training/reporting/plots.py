@@ -18,8 +18,15 @@ from training.evaluation.robustness import AXES, RobustnessCurve
 from training.reporting.reconstruction_plots import label_row, save, show
 
 INK, ACCENT, PALE = "#222222", "#c2410c", "#a8a29e"
+# Characters of a class's name beside a matrix, and of a caption's line.
+LONGEST_NAME, LONGEST_LINE = 24, 12
 # Colours of networks side by side, in this order.
 LINES = (ACCENT, "#1d4ed8", "#15803d", "#7e22ce", INK)
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text of at most so many characters; three dots stand for the rest."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def draw_confusion(counts: np.ndarray, classes: Sequence[str], output: Path) -> None:
@@ -40,7 +47,7 @@ def draw_confusion(counts: np.ndarray, classes: Sequence[str], output: Path) -> 
                 fontsize=8,
                 color=PALE if row == column else INK,
             )
-    ticks = range(len(classes))
+    ticks, classes = range(len(classes)), [shortened(name, LONGEST_NAME) for name in classes]
     axes.set(xticks=ticks, yticks=ticks, xlabel="longest capsule", ylabel="class")
     axes.set_xticklabels(
         classes,
@@ -86,7 +93,8 @@ def draw_mistakes(
         axes.set_axis_off()
     for index, caption in enumerate(captions):
         row, column = divmod(index, columns)
-        show(grid[2 * row, column], images[index], title=caption)
+        lines = "\n".join(shortened(line, LONGEST_LINE) for line in caption.split("\n"))
+        show(grid[2 * row, column], images[index], title=lines)
         show(grid[2 * row + 1, column], drawn[index])
     save(figure, output)
 

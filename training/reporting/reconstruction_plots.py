@@ -1,9 +1,11 @@
 """Draw what the decoder makes of capsules, and how moving one dimension changes it."""
 
+import warnings
 from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 
 from capsnet.onnx_model import Model, open_variants
@@ -11,8 +13,28 @@ from training.data.datasets import DatasetPart
 
 # The paper moves a dimension by ±REACH, in so many steps.
 REACH, STEPS = 0.25, 11
+# Fonts with Chinese, Japanese and Korean letters, which DejaVu lacks, where one is installed.
+EAST_ASIAN = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Source Han Sans SC",
+    "WenQuanYi Micro Hei",
+    "PingFang SC",
+    "Hiragino Sans",
+    "Arial Unicode MS",
+    "Microsoft YaHei",
+    "Yu Gothic",
+    "Malgun Gothic",
+)
+INSTALLED = {each.name for each in font_manager.fontManager.ttflist}
 # Names of classes are drawn as they are, also with a dollar sign.
-matplotlib.rcParams.update({"font.family": "DejaVu Sans", "font.size": 9, "text.parse_math": False})
+matplotlib.rcParams.update(
+    {
+        "font.family": ["DejaVu Sans", *(name for name in EAST_ASIAN if name in INSTALLED)],
+        "font.size": 9,
+        "text.parse_math": False,
+    }
+)
 
 
 def sweep(model: Model, poses: np.ndarray, label: int) -> np.ndarray:
@@ -95,7 +117,10 @@ def perturbations(model: Model, data: DatasetPart, output: Path, *, example: int
 def save(figure: Figure, output: Path) -> None:
     """Write a figure without metadata that changes with the version of Matplotlib."""
     output.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(output, dpi=110, metadata={"Software": None})
+    with warnings.catch_warnings():
+        # Where no font has a letter, an empty square stands for it; docs/training.md says so.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
+        figure.savefig(output, dpi=110, metadata={"Software": None})
 
 
 def typical_image(model: Model, data: DatasetPart, label: int) -> int:

@@ -22,6 +22,7 @@ from training.reporting.tables import draws, interval
 from training.trainer.config import TrainConfig
 from training.trainer.data_lineage import made_by
 from training.trainer.run_state import BEST, LAST
+from training.trainer.stages import Stage
 
 ARTIFACTS = Path("artifacts")
 AFFINE_CHART = "affine.png"
@@ -54,6 +55,7 @@ CORES = {
     "capsnet-1-routing-reconstruction": 2,
     "capsnet-3-routings-reconstruction": 2,
     "fashion_mnist-capsnet": 2,
+    "mnist-capsnet": 2,
 }
 BLEND = "blend.safetensors"
 TRAINING_IMAGES = 60_000  # of both published data sets, with those that are held out
@@ -195,7 +197,7 @@ def _stages(cards: list[ModelCard]) -> str:
             str(number),
             f"`{stage.augmentation}`",
             beginning(stage.start_from),
-            str(stage.epochs),
+            str(_epochs(card, number, stage)),
             f"{stage.learning_rate:g}" if stage.learning_rate else "–",
         ]
         for card in cards
@@ -276,15 +278,24 @@ def _compute(cards: list[ModelCard], results: list[Result]) -> str:
 def _compute_of(card: ModelCard) -> list[str]:
     stages = made_by(ARTIFACTS / card.name, card).stages
     whole = card.training["training_images"] + card.training["validation_images"]
-    seen = sum(stage.epochs * (whole - min(stage.validation, whole // 10)) for stage in stages)
+    seen = sum(
+        _epochs(card, number, stage) * (whole - min(stage.validation, whole // 10))
+        for number, stage in enumerate(stages, 1)
+    )
     views = card.members * (2 if card.mirrored else 1)
     return [
         f"`{card.name}`",
         _seeds(card),
         *_network_cost(card.config, views),
         f"{seen / 1e6:.1f} M",
-        core_hours(LOGS / card.name, stages=len(stages)),
+        core_hours(LOGS / card.name, stages=len(stages), cores=CORES.get(card.name, 1)),
     ]
+
+
+def _epochs(card: ModelCard, number: int, stage: Stage) -> int:
+    """Return the epochs of a stage: as its log has them, or as planned where that was not kept."""
+    log = next((LOGS / card.name).glob(f"**/stage-{number}.csv"), None)
+    return stage.epochs if log is None else len(_epoch_seconds(log))
 
 
 def _compute_of_compared(name: str, recipe: Recipe) -> list[str]:

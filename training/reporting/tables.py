@@ -61,7 +61,7 @@ def metrics_table(rows: list[tuple[str, str, Metrics]]) -> Table:
             variant,
             m.dataset,
             f"{m.images:,}",
-            f"{m.errors:,}",
+            f"{m.errors:,}" + (f" of {_objects(m):,}" if several else ""),
             f"{100 * m.error:.2f}",
             interval(m),
             f"{m.margin_loss:.5f}",
@@ -75,9 +75,13 @@ def metrics_table(rows: list[tuple[str, str, Metrics]]) -> Table:
 
 def interval(metrics: Metrics) -> str:
     """Return Wilson's interval of 95 % of an error, in percent."""
-    count = round(metrics.errors / metrics.error) if metrics.error else metrics.images
-    low, high = wilson(metrics.errors, count)
+    low, high = wilson(metrics.errors, _objects(metrics))
     return f"{100 * low:.2f}–{100 * high:.2f}"
+
+
+def _objects(metrics: Metrics) -> int:
+    """Return how many objects the images show; of a model without an error, how many images there are."""
+    return round(metrics.errors / metrics.error) if metrics.error else metrics.images
 
 
 def draws(metrics: Metrics) -> str:
@@ -176,11 +180,12 @@ def directions_table(measured: "dict[str, list[MeasuredDirection]]") -> Table:
     return table
 
 
-def describe_validation(figures: Validation | None) -> str:
-    """Return a variant's figures on the validation images, in a line."""
+def describe_validation(figures: Validation | None, objects: int) -> str:
+    """Return in a line a variant's figures on the validation images, each of so many objects."""
     if figures is None:
         return "not measured"
+    shown = "validation images" if objects == 1 else "objects in validation images"
     return (
-        f"wrong on {figures.errors} of {figures.images} validation images ({100 * figures.error:.2f} %), "
+        f"wrong on {figures.errors} of {figures.images * objects} {shown} ({100 * figures.error:.2f} %), "
         f"largest difference of a pose {figures.pose_difference:.2g}"
     )

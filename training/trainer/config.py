@@ -219,7 +219,11 @@ class TrainConfig:
     )
     devices: int = _option("Devices, or processes on a CPU.", HARDWARE, 1, low=1)
     precision: Precision | None = _option(
-        "Of the convolutions.", HARDWARE, None, choices=get_args(Precision), shown="bfloat16 where it is fast"
+        "Of convolutions and decoder.",
+        HARDWARE,
+        None,
+        choices=get_args(Precision),
+        shown="bfloat16 where it is fast",
     )
     compile: bool = _option(
         "Compile the network with torch.compile, which needs a C++ compiler; for GPUs.", HARDWARE, False

@@ -23,6 +23,7 @@ from training.data.datasets import (
     describe,
     folder_of,
     load,
+    normalized_name,
 )
 from training.trainer.auto_config import choose, stop_of_folder
 from training.trainer.config import AUTO, NETWORK_OPTIONS, Accelerator, Precision, TrainConfig, default
@@ -270,6 +271,7 @@ def _run_config(config: TrainConfig, values: dict[str, Any], info: DatasetInfo) 
     chosen = {name: values[name] for name in common & values.keys()}
     chosen["augmentation"] = values["augmentation"] or default_augmentation(info)
     named = {
+        "dataset": normalized_name(config.dataset),
         "start": "" if config.start_from is None else fingerprint(config.start_from),
         "teacher": "" if config.teacher is None else fingerprint(config.teacher),
         "precision": config.precision or fast_precision(config.accelerator),

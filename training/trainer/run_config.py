@@ -57,7 +57,7 @@ class RunConfig:
         Seed of the images held out for validation; None for `seed`. Runs of different seeds and one split seed hold out
         the same images, so that they can be compared in pairs, averaged, and teach together.
     precision
-        Precision of the convolutions; routing and squash are always float32.
+        Precision of convolutions and decoder; routing, squash and margin loss are always float32.
     start
         Fingerprint of the weights that the run starts from; empty for fresh ones.
     teacher

@@ -32,6 +32,7 @@ from training.trainer.run_config import RunConfig
 EPOCHS = "epochs"
 STATE, BEST, LAST, LOG = "state.safetensors", "best.safetensors", "last.safetensors", "log.csv"
 MOMENTS = ("exp_avg", "exp_avg_sq")
+ANEW = "delete {}, or give another --output, to train again (`make train` takes RUN=FOLDER)"
 
 
 def epoch_file(epoch: int) -> str:
@@ -219,10 +220,16 @@ class RunIdentity:
             Naming what differs.
         """
         other = RunIdentity.read(source, header)
-        old, new = other.config.to_dict(), self.config.to_dict()
-        differing = [f"{key} was {old[key]!r} and is {new[key]!r}" for key in old if old[key] != new[key]]
+        old, new = (_flat(each.config.to_dict()) for each in (other, self))
+        differing = [
+            f"{key} was {old.get(key)!r} and is {new.get(key)!r}"
+            for key in {**old, **new}
+            if old.get(key) != new.get(key)
+        ]
         if differing:
-            raise TrainingError(f"{source}: is of a run with other settings ({'; '.join(differing)})")
+            raise TrainingError(
+                f"{source}: is of a run with other settings ({'; '.join(differing)}); {ANEW.format(source.parent)}"
+            )
         other.check_images(source, self.data)
 
     def images(self, source: Path, folder: Path | None) -> DatasetPart:
@@ -235,8 +242,14 @@ class RunIdentity:
         """Refuse images whose fingerprint is another than those of `source` had; raises TrainingError."""
         if self.data != data:
             raise TrainingError(
-                f"{source}: is of a run on other images; {self.config.dataset} has changed since"
+                f"{source}: is of a run on other images; {self.config.dataset} has changed since; "
+                f"{ANEW.format(source.parent)}"
             )
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings with those of the network beside the others."""
+    return {**settings, **settings["network"], "network": None}
 
 
 def save_state(

@@ -61,3 +61,6 @@ def test_the_command_writes_a_card_for_a_model_without_figures_or_a_recipe(tmp_p
     assert "Not measured yet" in text
     assert "Run the commands under *Training*" in text
     assert "`folder:leaves`" in text
+    assert f"evaluate {folder.as_posix()} --dataset folder:PATH --write-card" in text
+    assert "images of your own" in text
+    assert "pache" not in text

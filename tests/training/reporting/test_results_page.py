@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from capsnet.card import Metrics, ModelCard
+from capsnet.card import Metrics, ModelCard, Validation
 from capsnet.config import ModelConfig
 from training.evaluation.intervals import fisher_p, wilson
 from training.reporting.results_page import (
@@ -21,7 +21,7 @@ from training.reporting.results_page import (
     multiply_adds,
     section,
 )
-from training.reporting.tables import draws, interval
+from training.reporting.tables import describe_validation, draws, interval
 from training.trainer.stages import Provenance
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -40,6 +40,18 @@ def test_wilson_and_fisher_give_the_known_figures() -> None:
     assert wilson(10, 10)[1] == 1
     assert fisher_p(32, 26, 10_000) == pytest.approx(0.51, abs=0.01)
     assert fisher_p(32, 17, 10_000) == pytest.approx(0.04, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("objects", "said"),
+    [
+        (1, "wrong on 412 of 5000 validation images"),
+        (2, "wrong on 412 of 10000 objects in validation images"),
+    ],
+)
+def test_errors_are_counted_among_objects(objects: int, said: str) -> None:
+    figures = Validation(images=5000, errors=412, error=412 / 5000 / objects, pose_difference=0.1)
+    assert describe_validation(figures, objects).startswith(f"{said} ({100 * 412 / 5000 / objects:.2f} %)")
 
 
 def test_an_interval_counts_objects_and_draws_have_a_mean() -> None:
@@ -89,6 +101,8 @@ def test_compared_networks_have_the_cost_of_one_of_them(monkeypatch: pytest.Monk
     result = json.loads((ROOT / "docs" / "results" / "translated-cnn.json").read_text(encoding="utf-8"))
     rows = {row.split(" | ")[0][3:-1]: row for row in section("compute", [result]).splitlines()[2:]}
     assert COMPARED.keys() <= rows.keys()
+    # 41 of 46 planned epochs of 55,000 images, on two cores
+    assert rows["mnist-capsnet"].endswith(" | 2.3 M | 3.3 |")
     # 12 epochs of 57,500 images, and 9 of 55,000
     assert rows["compared-residual"].startswith(
         "| `compared-residual` | 0, 1, 2 | 684,672 | 52 M | 0.7 M | 0."

@@ -344,9 +344,16 @@ def test_resuming_with_other_settings_is_refused_by_name(digits: DatasetPart, tm
     trainer(tmp_path, digits, run_config(epochs=1)).run(Watcher())
     other = trainer(tmp_path, digits, run_config(epochs=1, seed=5, learning_rate=0.5))
     with pytest.raises(
-        TrainingError, match=r"other settings \(learning_rate was 0\.001 and is 0\.5; seed was 0 and is 5"
+        TrainingError,
+        match=r"other settings \(learning_rate was 0\.001 and is 0\.5; seed was 0 and is 5.*delete ",
     ):
         other.resume()
+    small = ModelConfig(architecture="shared", decoder_hidden=(16,), pose_dim=12)
+    wide = trainer(tmp_path, digits, dataclasses.replace(run_config(epochs=1), network=small))
+    with pytest.raises(
+        TrainingError, match=r"other settings \(pose_dim was 16 and is 12\); delete .*RUN=FOLDER"
+    ):
+        wide.resume()
 
 
 def test_resuming_on_other_images_is_refused(digits: DatasetPart, tmp_path: Path) -> None:
