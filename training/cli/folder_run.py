@@ -14,6 +14,7 @@ from training.trainer.device_data import DeviceData
 from training.trainer.run_state import BEST
 
 REPORTED_MISTAKES = 20
+REPORTED_PAIRS = 5
 BATCH = 500
 
 
@@ -41,14 +42,29 @@ def report_run(
     """Print how good the best epoch is, and draw its confusions and worst mistakes into the run's folder."""
     network = load_network(run / BEST)[0].eval()
     console.print(verdict(network, fitted, held_out).sentences(), highlight=False, soft_wrap=True)
-    for path in draw_report(network, held_out, classes, run):
+    counts, files = draw_report(network, held_out, classes, run)
+    if pairs := most_confused(counts, classes):
+        console.print(f"most confused: {pairs}", highlight=False, markup=False, soft_wrap=True)
+    for path in files:
         console.print(f"  {path}", highlight=False)
+
+
+def most_confused(counts: np.ndarray, classes: Sequence[str]) -> str:
+    """Return the commonest mistakes (J,J) in a line: a class, the class it was taken for, the count; empty for none."""
+    wrong = np.where(np.eye(len(classes), dtype=bool), 0, counts)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:REPORTED_PAIRS]
+    pairs = (np.unravel_index(each, wrong.shape) for each in order)
+    return "; ".join(
+        f"{classes[row]} → {classes[column]}, {wrong[row, column]}"
+        for row, column in pairs
+        if wrong[row, column]
+    )
 
 
 def draw_report(
     network: CapsuleNetwork, held_out: DeviceData, classes: Sequence[str], output: Path
-) -> list[Path]:
-    """Draw the confusion matrix and, if there are any, the worst mistakes; return the files."""
+) -> tuple[np.ndarray, list[Path]]:
+    """Draw the confusion matrix and, if there are any, the worst mistakes; return the matrix (J,J) and the files."""
     from training.reporting.plots import draw_confusion, draw_mistakes  # slow to import
 
     images, labels = held_out.floats(slice(None)).cpu().numpy(), held_out.labels.cpu().numpy()
@@ -69,4 +85,4 @@ def draw_report(
         drawn = model.decode(poses[worst], winner[worst])
         files.append(output / "mistakes.png")
         draw_mistakes(images[worst], drawn, captions, files[1])
-    return files
+    return counts, files

@@ -29,6 +29,7 @@ from model.checkpoint import load_network, read_tensors
 from model.export.to_pytorch import restore
 from training.cli import main
 from training.cli.app import console
+from training.cli.folder_run import most_confused
 from training.data.datasets import DatasetError, DatasetPart, load
 from training.evaluation.evaluate import evaluate_model, measure, open_candidate
 from training.evaluation.validate import Copies, validate_models
@@ -714,3 +715,11 @@ def test_a_value_is_auto_or_of_its_kind(words: list[str], message: str) -> None:
 def test_a_model_is_not_measured_on_other_classes(exported: Path, sample_folder: Path) -> None:
     result = run("evaluate", exported, "--dataset", "mnist", "--data", sample_folder, status=1)
     assert "one, seven, zero" in result.stderr
+
+
+def test_the_commonest_mistakes_are_named() -> None:
+    counts = np.array([[5, 1, 0], [4, 9, 0], [0, 2, 7]])
+    assert (
+        most_confused(counts, ("ash", "beech", "[oak]")) == "beech → ash, 4; [oak] → beech, 2; ash → beech, 1"
+    )
+    assert most_confused(np.diag([3, 4, 5]), ("ash", "beech", "oak")) == ""
