@@ -131,6 +131,8 @@ def test_the_pod_of_the_kserve_manifest_follows_the_schema_of_a_pod() -> None:
         {"rateLimit": {"rate": "often"}},
         {"keys": {"values": ["with space"]}},
         {"image": {"digest": "latest"}},
+        {"serviceMonitor": {"interval": "90s"}},
+        {"serviceMonitor": {"interval": "2m"}},
     ],
     ids=str,
 )
