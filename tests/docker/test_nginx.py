@@ -74,6 +74,12 @@ def test_the_work_is_spread_over_all_processes(proxy: Proxy, servers: list[Serve
     assert min(len(lines(server.log, path="/classify")) for server in servers) >= 10
 
 
+def test_the_proxy_has_four_processes_on_a_host_of_any_size(proxy: Proxy) -> None:
+    """As many as the host has cores would outgrow the limits of the container, where these are many."""
+    pid = (proxy.log.parent / "nginx.pid").read_text().strip()
+    assert len(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()) == 4
+
+
 def logged(servers: list[Server], request_id: str) -> dict[str, str]:
     """The one line that any of the processes has on a request, as soon as it is written."""
     wait_until(lambda: any(lines(server.log, request_id=request_id) for server in servers))
