@@ -169,9 +169,11 @@ class Supervisor:
         message = await _read(reader, 1)
         if was_ready := message == READY:
             self._ready += 1
-            self._ever_ready = True
-            self._start_lock.close()  # the system refuses another service from now on, because this one listens
             log.info("a worker is ready", pid=process.pid, ready=self._ready)
+            if not self._ever_ready:
+                self._ever_ready = True
+                self._start_lock.close()  # the system refuses another service from now on, because this one listens
+                log.info("listening", address=url(self._settings), workers=self._settings.workers)
             await _read_heartbeats(reader, process)
         message += await _read(reader)
         status = await process.wait()
@@ -276,5 +278,4 @@ def _reserved(settings: Settings) -> Iterator[tuple[StartLock, socket.socket]]:
             "CAPSNET_WORKERS above 1 needs a system on which processes inherit sockets, such as Linux"
         )
     with contextlib.closing(StartLock(settings)) as lock, bind_exclusive(settings) as listening:
-        log.info("listening", address=url(settings), workers=settings.workers)
         yield lock, listening
