@@ -5,35 +5,55 @@ With `CAPSNET_SERVER=uvicorn` that is plain uvicorn; the package `server` is the
 
 import contextlib
 import os
+import signal
 import sys
-from typing import Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
-from .api.authentication import warn_if_unauthenticated
-from .api.local_network import log_local_address
-from .errors import StartupError
-from .observability import logging_config
-from .settings import Settings, warn_of_unknown_variables
+if TYPE_CHECKING:
+    from .settings import Settings
 
 
 def main() -> None:
     """Start, or say in one line why not."""
+    if os.getpid() == 1:
+        # The system gives the first process of a container no signal for which it has no handler, and imports and models
+        # take seconds. So this comes before the imports. The server and the supervisor replace it.
+        signal.signal(signal.SIGTERM, _end_at_once)
+    from .errors import StartupError
+
     try:
-        settings = Settings.load()
-        logging_config.configure(settings.log_format, settings.log_level)
-        warn_of_unknown_variables()
-        warn_if_unauthenticated(settings)
-        log_local_address(settings)
-        if os.environ.get("CAPSNET_SERVER") == "uvicorn":
-            _serve_plainly(settings)
-        elif settings.workers > 1:
-            _supervise(settings)
-        else:
-            _serve(settings)
+        _start()
     except StartupError as error:
         sys.exit(f"capsnet: {error}")
 
 
-def _supervise(settings: Settings) -> None:
+def _end_at_once(number: int, _: FrameType | None) -> None:
+    """End with the status of a process that a signal has ended: nothing is served yet."""
+    os._exit(128 + number)
+
+
+def _start() -> None:
+    """Read the settings, and serve until a signal comes."""
+    from .api.authentication import warn_if_unauthenticated
+    from .api.local_network import log_local_address
+    from .observability import logging_config
+    from .settings import Settings, warn_of_unknown_variables
+
+    settings = Settings.load()
+    logging_config.configure(settings.log_format, settings.log_level)
+    warn_of_unknown_variables()
+    warn_if_unauthenticated(settings)
+    log_local_address(settings)
+    if os.environ.get("CAPSNET_SERVER") == "uvicorn":
+        _serve_plainly(settings)
+    elif settings.workers > 1:
+        _supervise(settings)
+    else:
+        _serve(settings)
+
+
+def _supervise(settings: "Settings") -> None:
     """Serve with several worker processes below a supervisor."""
     from .api.authentication import ApiKeys
     from .inference.model_repository import discover_models, hash_cards
@@ -46,7 +66,7 @@ def _supervise(settings: Settings) -> None:
     Supervisor(settings, _forget_worker, expected).run()
 
 
-def _serve(settings: Settings) -> None:
+def _serve(settings: "Settings") -> None:
     """Serve in this process; the supervisor of several processes needs none of these imports."""
     from .api.application import create_app
     from .api.state import forget_former_changes
@@ -60,7 +80,7 @@ def _serve(settings: Settings) -> None:
             server.run([listening])
 
 
-def _serve_plainly(settings: Settings) -> None:
+def _serve_plainly(settings: "Settings") -> None:
     """Serve on plain uvicorn."""
     import uvicorn
 

@@ -6,12 +6,13 @@ measured apart). It goes when uvicorn can wait.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from types import FrameType
 
 import structlog
@@ -87,6 +88,17 @@ class Server(uvicorn.Server):
         self._state = state_of(app)
         self._end = 0.0
         self._acceptors: list[Acceptor] = []
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Handle signals while serving.
+
+        At the end uvicorn puts the former handlers back and raises the signal again. The handler of the start would then
+        end the process by force, so it goes first.
+        """
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        with super().capture_signals():
+            yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Turn readiness red and begin to end. A second SIGTERM changes nothing; a second SIGINT ends at once."""

@@ -4,9 +4,13 @@ import contextlib
 import dataclasses
 import http.client
 import json
+import os
+import shutil
 import signal
 import socket
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +26,19 @@ from app.errors import StartupError
 from app.server.server import READINESS_DELAY_S
 from app.settings import Settings
 from capsnet.card import Graph, sha256
-from tests.app.server_process import Server, assert_problem, is_ending, one_core, run_app, serving, wait_until
+from tests.app.server_process import (
+    PLAIN,
+    Server,
+    assert_problem,
+    environment,
+    free_port,
+    is_ending,
+    one_core,
+    run_app,
+    serving,
+    wait_until,
+    working_folder,
+)
 from tests.app.tiny_model import write_card, write_tiny_model
 
 PROBES = 30
@@ -131,6 +147,70 @@ def test_a_precision_that_a_model_lacks_is_refused(
 ) -> None:
     line = refusal(monkeypatch, models=tiny_models, precision="int8")
     assert line == f"{tiny_models / 'mnist'}: CAPSNET_PRECISION is 'int8', but the model has only fp32"
+
+
+@contextlib.contextmanager
+def as_first_process(log: Path, **settings: object) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """`python -m app` as the first process of a container: the program `unshare` around it, and its process id."""
+    alone = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if shutil.which("unshare") is None or subprocess.run([*alone, "true"], capture_output=True).returncode:
+        pytest.skip("needs a process namespace")
+    with log.open("w") as output:
+        around = subprocess.Popen(
+            [*alone, sys.executable, "-m", "app"],
+            cwd=working_folder(),
+            env=environment(**settings),
+            stderr=output,
+        )
+    children = Path(f"/proc/{around.pid}/task/{around.pid}/children")
+    try:
+        wait_until(lambda: bool(children.read_text()), 30)
+        yield around, int(children.read_text())
+    finally:
+        around.kill()
+        around.wait()
+
+
+def test_a_container_that_is_stopped_while_it_starts_ends_at_once(
+    tiny_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system gives the first process of a container no signal for which it has no handler."""
+    (tmp_path / "fastapi.py").write_text("import sys, time\nprint('slow', file=sys.stderr)\ntime.sleep(60)\n")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    with as_first_process(tmp_path / "log", models=tiny_models, port=free_port()) as (around, pid):
+        wait_until(lambda: "slow" in (tmp_path / "log").read_text(), 30)
+        os.kill(pid, signal.SIGTERM)
+        assert around.wait(5) == 128 + signal.SIGTERM
+
+
+@pytest.mark.skipif(PLAIN, reason="uvicorn ends by the signal")
+def test_a_container_that_is_stopped_while_it_serves_ends_in_order(tiny_models: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with as_first_process(log, models=tiny_models, port=free_port()) as (around, pid):
+        wait_until(lambda: "listening" in log.read_text(), 60)
+        os.kill(pid, signal.SIGTERM)
+        assert around.wait(20) == 0
+
+
+@pytest.mark.skipif(PLAIN, reason="a line of the tuned server")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_service_answers_once_its_log_says_listening(
+    tiny_models: Path, tmp_path: Path, workers: int
+) -> None:
+    log, port = tmp_path / "log", free_port()
+    settings = environment(models=tiny_models, port=port, workers=workers)
+    with (
+        log.open("w") as output,
+        subprocess.Popen(
+            [sys.executable, "-m", "app"], cwd=working_folder(), env=settings, stderr=output
+        ) as process,
+    ):
+        try:
+            wait_until(lambda: "listening" in log.read_text(), 60)
+            assert httpx.get(f"http://127.0.0.1:{port}/health/ready", timeout=30).status_code == 200
+        finally:
+            process.terminate()
+    assert log.read_text().count("listening") == 1
 
 
 def test_a_busy_port_is_refused_in_words(tiny_models: Path) -> None:
