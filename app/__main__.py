@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def main() -> None:
     """Start, or say in one line why not."""
     if os.getpid() == 1:
-        # The system gives the first process of a container no signal for which it has no handler, and imports and models
-        # take seconds. So this comes before the imports. The server and the supervisor replace it.
+        # The system gives the first process of a container no signal for which it has no handler, and the start takes
+        # seconds. So this comes before the imports. The server and the supervisor replace it.
         signal.signal(signal.SIGTERM, _end_at_once)
     from .errors import StartupError
 

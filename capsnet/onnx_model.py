@@ -16,8 +16,8 @@ try:
     import onnxruntime as ort
 except ImportError as error:
     raise ImportError(
-        f"ONNX Runtime cannot be imported ({error}). Install it with pip install 'capsnet-service[cpu]', "
-        "or with 'capsnet-service[gpu]' for an NVIDIA GPU; never both"
+        f"ONNX Runtime cannot be imported ({error}). Install it with pip install onnxruntime, "
+        "or for an NVIDIA GPU with pip install 'onnxruntime-gpu[cuda,cudnn]'; never both"
     ) from error
 
 from capsnet.card import IMAGE, LABEL, LENGTHS, POSES, ModelCard

@@ -106,7 +106,7 @@ def load(model: str | os.PathLike[str] = "mnist", *, precision: str = "auto", th
         With the kind `unknown-model` if there is no such model, and the names of those that there are; with
         `invalid-model` if its files are damaged; with `invalid-parameter` if it has no variant of that precision.
     ImportError
-        If no ONNX Runtime is installed; the message names the extras that bring one.
+        If no ONNX Runtime is installed; the message names the packages that bring one.
     """
     from capsnet.explanation.votes import LazyRouting
     from capsnet.onnx_model import OnnxModel

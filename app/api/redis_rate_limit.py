@@ -15,6 +15,8 @@ log = structlog.get_logger(__name__)
 TIMEOUT_S = 0.5
 PAUSE_S = 5.0
 
+PACKAGES_MISSING = "CAPSNET_RATE_LIMIT_URL needs two more packages: pip install limits redis"
+
 
 class RedisRateLimiter:
     """Counts in a sliding window: of the window before, the part that lies in the last `rate.seconds` counts.
@@ -40,14 +42,14 @@ class RedisRateLimiter:
             from limits.aio.storage import RedisStorage
             from limits.aio.strategies import SlidingWindowCounterRateLimiter
             from limits.errors import ConfigurationError, StorageError
-
+        except ImportError:
+            raise SettingsError(PACKAGES_MISSING) from None
+        try:
             storage = RedisStorage(
                 f"async+{url}", implementation="redispy", key_prefix="capsnet", wrap_exceptions=True
             )
-        except (ImportError, ConfigurationError):
-            raise SettingsError(
-                "CAPSNET_RATE_LIMIT_URL needs the packages limits and redis: pip install 'capsnet-service[redis]'"
-            ) from None
+        except ConfigurationError:  # limits is there, and redis is not
+            raise SettingsError(PACKAGES_MISSING) from None
         except ValueError as error:
             raise SettingsError(f"CAPSNET_RATE_LIMIT_URL is no URL of Redis: {error}") from None
         self.rate = local.rate

@@ -63,7 +63,8 @@ class Tracing:
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
         except ImportError as error:
             raise SettingsError(
-                f"{variable} asks for traces, which need pip install 'capsnet-service[otel]' ({error})"
+                f"{variable} asks for traces, which need pip install opentelemetry-sdk "
+                f"opentelemetry-exporter-otlp-proto-http ({error})"
             ) from None
         ours = Resource.create({"service.name": "capsnet", "service.version": __version__})
         self._provider = TracerProvider(

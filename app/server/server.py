@@ -93,8 +93,8 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Generator[None, None, None]:
         """Handle signals while serving.
 
-        At the end uvicorn puts the former handlers back and raises the signal again. The handler of the start would then
-        end the process by force, so it goes first.
+        At the end uvicorn puts the former handlers back and raises the signal again. The handler of the start would end
+        the process by force then, so it goes first.
         """
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         with super().capture_signals():

@@ -34,7 +34,8 @@ def serve(settings: Mapping[str, object], open_browser: bool) -> None:
     """
     if missing := [extra for extra, names in NEEDED.items() if not all(map(importlib.util.find_spec, names))]:
         typer.echo(
-            f"capsnet: the service needs more packages: pip install 'capsnet-service[{','.join(missing)}]'"
+            f"capsnet: the service needs more packages: install the wheel again with [{','.join(missing)}] "
+            "after its name, or run `make install-serve` in a clone"
             + (" (gpu instead of cpu for an NVIDIA GPU)" if "cpu" in missing else ""),
             err=True,
         )

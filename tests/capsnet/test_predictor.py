@@ -363,8 +363,8 @@ except ImportError as error:
 """
 
 
-def test_without_a_runtime_the_error_names_the_extra() -> None:
+def test_without_a_runtime_the_error_names_the_packages() -> None:
     words = [sys.executable, "-c", PROGRAM]
     said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True, env=os.environ).stdout
-    assert "pip install 'capsnet-service[cpu]'" in said
-    assert "capsnet-service[gpu]" in said
+    assert "pip install onnxruntime," in said
+    assert "pip install 'onnxruntime-gpu[cuda,cudnn]'" in said

@@ -50,7 +50,7 @@ assert model.sweep("seven.png", dims=[0, 3], steps=3).sheet().pixels().shape == 
 PYTHON
 
 if "$bin/capsnet" serve 2>serve.txt; then echo "it serves without the service" >&2; exit 1; fi
-grep -F "pip install 'capsnet-service[serve]'" serve.txt
+grep -F "install the wheel again with [serve] after its name" serve.txt
 
 say "install [cpu,serve]"
 "$bin/pip" install "$wheel[cpu,serve]"

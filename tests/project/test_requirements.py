@@ -47,6 +47,16 @@ def declared(extras: tuple[str, ...]) -> list[Requirement]:
     return [requirement for requirement in requirements if requirement.name != PROJECT["name"]]
 
 
+def test_no_message_tells_to_install_this_project_from_an_index() -> None:
+    """No index has it. Messages name the packages themselves, which hold in a clone, an image and a wheel."""
+    sources = [
+        file for folder in ("app", "capsnet", "model", "training") for file in (ROOT / folder).rglob("*.py")
+    ]
+    assert len(sources) > 100
+    wrong = re.compile(rf"pip install '?{PROJECT['name']}|{PROJECT['name']}\[")
+    assert not [file.name for file in sources if wrong.search(file.read_text())]
+
+
 @pytest.mark.parametrize("name", LOCKS)
 def test_every_line_is_one_exact_version_and_names_no_index(name: str) -> None:
     for line in lines(name):

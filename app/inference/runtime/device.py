@@ -169,15 +169,15 @@ def _gpu(settings: Settings, probe: Path) -> Device:
         raise DeviceError("the NVIDIA driver offers no GPU")
     if device.provider not in onnxruntime.get_available_providers():
         raise DeviceError(
-            f"this build of ONNX Runtime has no {device.provider}; `make serve RUNTIME=gpu` "
-            "or pip install 'capsnet-service[gpu]' brings the one that has"
+            f"this build of ONNX Runtime has no {device.provider}; the one that has comes by `make serve RUNTIME=gpu` "
+            "in a clone, or by pip uninstall onnxruntime and pip install 'onnxruntime-gpu[cuda,cudnn]'"
         )
     with contextlib.redirect_stdout(io.StringIO()) as said:
         onnxruntime.preload_dlls()
         try:
             run_once(device.session(probe))
         except DeviceError as error:
-            hint = "are CUDA and cuDNN installed, as pip install 'capsnet-service[gpu]' does?"
+            hint = "are CUDA and cuDNN installed, as pip install 'onnxruntime-gpu[cuda,cudnn]' does?"
             missing = next(iter(said.getvalue().splitlines()), "")
             raise DeviceError(f"{error}; {hint} {missing}".rstrip()) from None
     return device

@@ -247,6 +247,19 @@ def test_a_url_without_a_rate_is_refused() -> None:
     assert "CAPSNET_RATE_LIMIT_URL counts for CAPSNET_RATE_LIMIT, which is not set" in tried.stderr
 
 
+@pytest.mark.parametrize("package", ["limits", "redis"])
+def test_a_missing_package_is_named(
+    tmp_path: Path, tiny_models: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    (tmp_path / f"{package}.py").write_text("raise ImportError('it is not installed here')")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    tried = run_app(
+        models=tiny_models, rate_limit="1/hour", rate_limit_url="redis://127.0.0.1:1/0", port=free_port()
+    )
+    assert tried.returncode == 1
+    assert tried.stderr.splitlines()[-1].endswith("needs two more packages: pip install limits redis")
+
+
 def test_a_url_that_is_none_is_refused_without_being_repeated() -> None:
     tried = run_app(rate_limit="1/hour", rate_limit_url="memcached://:secret@host")
     assert tried.returncode == 1

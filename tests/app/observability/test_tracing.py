@@ -146,7 +146,7 @@ def test_asked_for_and_not_installed_stops_the_start_in_one_line(tiny_models: Pa
     )
     assert result.returncode == 1
     assert "OTEL_EXPORTER_OTLP_ENDPOINT asks for traces" in result.stderr
-    assert "pip install 'capsnet-service[otel]'" in result.stderr
+    assert "pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http" in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
 

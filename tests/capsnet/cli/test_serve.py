@@ -80,7 +80,10 @@ def test_what_is_missing_is_named_by_its_extra() -> None:
         [sys.executable, "-c", program], cwd=ROOT, env=os.environ, capture_output=True, text=True, check=False
     )
     assert result.returncode == 1
-    assert "pip install 'capsnet-service[cpu,serve]'" in result.stderr
+    assert (
+        "install the wheel again with [cpu,serve] after its name, or run `make install-serve`"
+        in result.stderr
+    )
 
 
 @pytest.mark.parametrize(
