@@ -7,6 +7,8 @@ import copy
 import functools
 import itertools
 import json
+import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -87,6 +89,64 @@ def test_the_chart_has_the_version_of_the_code() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert chart["version"] == chart["appVersion"] == capsnet.__version__
     assert pod_of(KSERVE)["containers"][0]["image"] == f"capsnet-service:{capsnet.__version__}"
+
+
+@functools.cache
+def release() -> dict[str, Any]:
+    """The jobs of the workflow that publishes a release."""
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())
+    jobs: dict[str, Any] = workflow["jobs"]
+    return jobs
+
+
+def published_tags(image: str) -> set[str]:
+    """The tags that docker/metadata-action makes of the workflow's rules for an image (`cpu`, `gpu` or `train`)."""
+    (given,) = (step["with"] for step in release()["images"]["steps"] if step.get("id") == "meta")
+    suffix = dict(line.split("=") for line in given["flavor"].splitlines())["suffix"]
+    patterns = {
+        "{{version}}": capsnet.__version__,
+        "{{major}}.{{minor}}": capsnet.__version__.rpartition(".")[0],
+    }
+    tags = set()
+    for line in given["tags"].splitlines():
+        rule = dict(part.split("=", 1) for part in line.split(","))
+        only = re.fullmatch(r"\${{ matrix.name == '(\w+)' }}", rule.get("enable", ""))
+        if only is None or only[1] == image:
+            tags.add(patterns[rule["pattern"]] + rule.get("suffix", suffix))
+    return {tag.replace("${{ matrix.name }}", image) for tag in tags}
+
+
+def test_the_chart_of_a_release_names_an_image_of_that_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The workflow's own step, with a `helm` that does nothing, in a copy of the chart."""
+    copy = tmp_path / "docker" / "helm" / "capsnet"
+    shutil.copytree(CHART, copy)
+    (tmp_path / "helm").write_text("#!/bin/sh\n")
+    (tmp_path / "helm").chmod(0o755)
+    script = re.sub(r"\${{.*?}}", "x", release()["chart"]["steps"][-1]["run"])
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("REGISTRY", "ghcr.io")
+    monkeypatch.setenv("GITHUB_REPOSITORY", "Owner/Capsnet-Service")
+    subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, check=True)
+    image = yaml.safe_load((copy / "values.yaml").read_text())["image"]
+    assert image["repository"] == "ghcr.io/owner/capsnet-service"  # as docker/metadata-action writes it
+    tag = image["tag"] or yaml.safe_load((copy / "Chart.yaml").read_text())["appVersion"]
+    assert tag in published_tags("cpu")
+    assert not published_tags("cpu") & (published_tags("gpu") | published_tags("train"))
+
+
+def test_images_that_no_registry_has_are_named_in_the_documented_commands() -> None:
+    text = (ROOT / "docs" / "kubernetes.md").read_text()
+    built = re.findall(r"docker push (\S+):(\S+)", text)
+    assert built == [("registry.example.org/capsnet-service", capsnet.__version__)]
+    assert f"image.repository={built[0][0]}\n" in text
+    (command,) = re.findall(r"^(sed .*kserve.*) \| kubectl apply -f -$", text, re.MULTILINE)
+    manifest = subprocess.run(
+        ["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert pod_of(yaml.safe_load(manifest))["containers"][0]["image"] == ":".join(built[0])
+    assert command in (ROOT / "docker" / "kserve" / "capsnet.yaml").read_text()
 
 
 def test_the_chart_holds_the_alerts_of_the_monitoring_profile() -> None:
