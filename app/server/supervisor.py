@@ -23,6 +23,7 @@ from typing import NamedTuple
 import structlog
 
 from ..errors import StartupError
+from ..inference.runtime.control_groups import memory_limit
 from ..inference.shared_changes import SharedChanges
 from ..settings import Settings
 from .connection_balancer import CLOSED
@@ -174,6 +175,7 @@ class Supervisor:
                 self._ever_ready = True
                 self._start_lock.close()  # the system refuses another service from now on, because this one listens
                 log.info("listening", address=url(self._settings), workers=self._settings.workers)
+                self._warn_of_memory(process.pid)
             await _read_heartbeats(reader, process)
         message += await _read(reader)
         status = await process.wait()
@@ -185,6 +187,27 @@ class Supervisor:
         self._on_end(process.pid)
         refusal = "" if was_ready else message.decode(errors="replace")
         return _WorkerExit(was_ready, refusal, status, time.monotonic() - started)
+
+    def _warn_of_memory(self, pid: int) -> None:
+        """Warn where the memory limit cannot hold as many workers as this one, and what they decode."""
+        limit, workers = memory_limit(), self._settings.workers
+        needed = workers * _memory_of(pid) + self._settings.decode_memory
+        if limit is not None and needed > limit:
+            log.warning(
+                "the memory limit is too small for the workers and CAPSNET_DECODE_MEMORY; the system may end workers",
+                limit=limit,
+                needed=needed,
+                workers=workers,
+            )
+
+
+def _memory_of(pid: int) -> int:
+    """Return the bytes that a process has for itself, without the files that it shares with others."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 async def _read(reader: asyncio.StreamReader, most: int = -1) -> bytes:

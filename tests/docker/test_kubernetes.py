@@ -102,17 +102,17 @@ def release() -> dict[str, Any]:
 def published_tags(image: str) -> set[str]:
     """The tags that docker/metadata-action makes of the workflow's rules for an image (`cpu`, `gpu` or `train`)."""
     (given,) = (step["with"] for step in release()["images"]["steps"] if step.get("id") == "meta")
-    suffix = dict(line.split("=") for line in given["flavor"].splitlines())["suffix"]
+    flavor: dict[str, str] = dict(line.split("=") for line in given["flavor"].splitlines())
     patterns = {
         "{{version}}": capsnet.__version__,
         "{{major}}.{{minor}}": capsnet.__version__.rpartition(".")[0],
     }
     tags = set()
     for line in given["tags"].splitlines():
-        rule = dict(part.split("=", 1) for part in line.split(","))
+        rule: dict[str, str] = dict(part.split("=", 1) for part in line.split(","))
         only = re.fullmatch(r"\${{ matrix.name == '(\w+)' }}", rule.get("enable", ""))
         if only is None or only[1] == image:
-            tags.add(patterns[rule["pattern"]] + rule.get("suffix", suffix))
+            tags.add(patterns[rule["pattern"]] + rule.get("suffix", flavor["suffix"]))
     return {tag.replace("${{ matrix.name }}", image) for tag in tags}
 
 

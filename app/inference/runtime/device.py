@@ -18,7 +18,7 @@ import structlog
 
 from ...errors import DeviceError, ModelError, first_line
 from ...settings import Settings
-from .cpu_quota import quota_cores
+from .control_groups import quota_cores
 
 log = structlog.get_logger(__name__)
 

@@ -380,3 +380,33 @@ def test_an_end_in_order_leaves_no_folder(tiny_models: Path, tmp_path: Path) -> 
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(20) == 0
     assert not Path(folder.decode()).exists()
+
+
+@pytest.mark.parametrize(("limit", "warnings"), [(550_000_000, 1), (4_000_000_000, 0)])
+def test_a_memory_limit_that_cannot_hold_the_workers_is_warned_of(
+    tiny_models: Path, tmp_path: Path, limit: int, warnings: int
+) -> None:
+    """With a made-up control group in a file system of its own; decoding alone may take 512 MB."""
+    if subprocess.run(["unshare", "-Urm", "mount", "-t", "tmpfs", "none", "/sys/fs/cgroup"]).returncode != 0:
+        pytest.skip("needs a user namespace and control groups")
+    script = (
+        f"mount -t tmpfs none /sys/fs/cgroup && echo {limit} > /sys/fs/cgroup/memory.max"
+        f" && exec {sys.executable} -m app"
+    )
+    log = tmp_path / "log"
+    with (
+        log.open("w") as output,
+        subprocess.Popen(
+            ["unshare", "-Urm", "sh", "-c", script],
+            cwd=ROOT,
+            env=environment(models=tiny_models, workers=2, port=free_port()),
+            stderr=output,
+        ) as process,
+    ):
+        try:
+            wait_until(lambda: log.read_text().count("a worker is ready") == 2, PATIENT)
+        finally:
+            process.terminate()
+    text = log.read_text()
+    assert text.count("the memory limit is too small for the workers and CAPSNET_DECODE_MEMORY") == warnings
+    assert text.count(f"limit={limit}") == warnings

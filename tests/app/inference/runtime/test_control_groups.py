@@ -1,11 +1,11 @@
-"""Quotas of control groups, in made-up trees."""
+"""Quotas and memory limits of control groups, in made-up trees."""
 
 from pathlib import Path
 
 import pytest
 
 from app.inference.runtime import device
-from app.inference.runtime.cpu_quota import quota_cores
+from app.inference.runtime.control_groups import memory_limit, quota_cores
 
 
 def tree(root: Path, files: dict[str, str]) -> Path:
@@ -63,6 +63,23 @@ def test_the_least_quota_of_all_groups_counts(
     tmp_path: Path, files: dict[str, str], cores: float | None
 ) -> None:
     assert quota_cores(tree(tmp_path, files)) == cores
+
+
+@pytest.mark.parametrize(
+    ("files", "limit"),
+    [
+        ({}, None),
+        ({OWN: "0::/\n", f"{V2}/memory.max": "max\n"}, None),
+        ({OWN: "0::/\n", f"{V2}/memory.max": "1073741824\n"}, 1 << 30),
+        ({OWN: "0::/a/b\n", f"{V2}/a/b/memory.max": "max\n", f"{V2}/a/memory.max": "512\n"}, 512),
+        ({OWN: "4:memory:/a\n3:cpu:/b\n", f"{V2}/memory/a/memory.limit_in_bytes": "4096\n"}, 4096),
+        ({OWN: "3:cpu:/a\n", f"{V2}/memory/a/memory.limit_in_bytes": "4096\n"}, None),
+    ],
+)
+def test_the_least_memory_limit_of_all_groups_counts(
+    tmp_path: Path, files: dict[str, str], limit: int | None
+) -> None:
+    assert memory_limit(tree(tmp_path, files)) == limit
 
 
 @pytest.mark.parametrize(("quota", "cores"), [(0.5, 1), (1.9, 1), (None, 4), (8.0, 4)])
