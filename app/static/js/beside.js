@@ -29,10 +29,10 @@ function counterpart(card, label) {
 export async function askBeside(card, label, question, signal) {
   const other = counterpart(card, label);
   if (!other) return null;
-  const { image, seen } = values;
+  const { seen } = values;
   try {
-    const query = { ...queryOf(other, asAskedAgain(image, seen)), ...question };
-    return { card: other, answer: await api.transform(asAskedAgain(image, seen).blob, query, signal) };
+    const query = { ...queryOf(other, asAskedAgain(seen)), ...question };
+    return { card: other, answer: await api.transform(asAskedAgain(seen).blob, query, signal) };
   } catch (error) {
     if (error instanceof api.Refusal) return null;
     throw error;

@@ -36,12 +36,12 @@ function offerSteps() {
   byId("redo").disabled = !timeline.canRedo;
 }
 
-/** Ask about the strokes on the board, which go on from those before unless they are `fresh`. */
-function takeBoard({ whole, fresh = !values.image?.origin.strokes, then = {} }) {
+/** Ask about the strokes on the board. */
+function takeBoard({ whole, then = {} }) {
   if (!values.card) return;
   const ask = async (signal) => {
     const origin = { strokes: board.strokes.slice() };
-    await askAbout({ blob: await board.blob(), origin }, signal, { fresh, ...then });
+    await askAbout({ blob: await board.blob(), origin }, signal, then);
   };
   if (whole) looking.now(ask);
   else looking.soon(ask);
@@ -60,6 +60,8 @@ function takeStrokes(strokes, then) {
 
 const isSame = (some, others) => some?.length === others.length && some.every((each, index) => each === others[index]);
 
+export const takesStrokes = () => board.takesStrokes;
+
 /** Draw for the person, where the model takes strokes. */
 export const giveStrokes = byHand((strokes) => board.takesStrokes && takeStrokes(strokes, {}));
 
@@ -74,7 +76,7 @@ function takeImage(image, then = {}) {
   board.show({ image: image.bitmap });
   describeBoard("");
   if (!values.card) return store.set({ image }); // asked about when there is a model
-  return looking.now((signal) => askAbout(image, signal, { fresh: true, ...then }));
+  return looking.now((signal) => askAbout(image, signal, then));
 }
 
 async function takeFile(blob, { asSeen = false, then = {}, isWanted = () => true } = {}) {
@@ -132,7 +134,7 @@ function restore(state) {
   if (state.blob) return takeImage({ ...state, origin: originOf(state) });
   if (state.strokes.length === 0) return clearBoard();
   board.show({ strokes: state.strokes.slice() });
-  return takeBoard({ whole: true, fresh: true });
+  return takeBoard({ whole: true });
 }
 
 /** A sample is one as long as its model is there. */
@@ -176,7 +178,7 @@ export function begin({ image = null, strokes = null, sample = null, seen = null
   if (seen) return takeFile(seen, { asSeen: true, then, isWanted });
   if (values.samples[sample]) return takeSample(sample, then);
   if (drawn) return takeStrokes(drawn, then);
-  if (before?.origin.file) return takeImage(before);
+  if (before?.origin.file) return takeImage(before, then);
   return values.samples[number] ? takeSample(number, then) : clearBoard();
 }
 

@@ -18,6 +18,7 @@ export async function queryImage(card, image, signal, progress) {
   const answer = await api.classify(image.blob, query, signal, progress);
   const found = answer.predictions.map(({ index }) => index);
   const seen = {
+    image,
     found,
     lengths: answer.lengths,
     poses: answer.poses,
@@ -40,13 +41,13 @@ export async function drawPoses(card, indices, poses, signal) {
 
 const LARGE_BYTES = 32_000; // bytes that are not worth sending again where the network's input says the same
 
-/** What to send in further questions about an image: a large one as the network saw it, which is a thousandth of it. */
-export const asAskedAgain = (image, seen) =>
-  image.blob.size > LARGE_BYTES ? { blob: blobOf(seen.file), asSeen: true } : image;
+/** What to send in further questions about the image of an answer: a large one as the network saw it, which is a thousandth of it. */
+export const asAskedAgain = ({ image, file }) =>
+  image.blob.size > LARGE_BYTES ? { blob: blobOf(file), asSeen: true } : image;
 
 /** The perturbation sheet of one capsule: deltas [S], and bitmaps [D][S]. */
-export async function sheetOf(card, image, seen, index, signal) {
-  const { blob, asSeen } = asAskedAgain(image, seen);
+export async function sheetOf(card, seen, index, signal) {
+  const { blob, asSeen } = asAskedAgain(seen);
   const query = { ...queryOf(card, { asSeen }), label: card.classes[index] };
   const { deltas, dims, frames } = await api.sweep(blob, query, signal);
   const bitmaps = await Promise.all(frames.map((row) => Promise.all(row.map(bitmapOf))));

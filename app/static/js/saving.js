@@ -5,7 +5,7 @@ import { drawingPng, drawingSvg, save, sheetGif, sheetPng, sheetSvg } from "./do
 import { LatestRequest } from "./latest-request.js";
 import { sheetOf } from "./queries.js";
 import { reporter } from "./status-banner.js";
-import { values } from "./session.js";
+import { store, values } from "./session.js";
 import { text } from "./texts.js";
 
 const LABELS = { drawing: "save.drawing.as", sheet: "save.sheet.as" };
@@ -22,6 +22,11 @@ export function offerSaving() {
   });
   byId("save-drawing").replaceChildren(...buttons(DRAWING, "drawing", async (write) => write(values.moved)));
   byId("save-sheet").replaceChildren(...buttons(SHEET, "sheet", saveSheet));
+  const ready = ({ moved }) => {
+    for (const button of byId("save-drawing").children) button.disabled = !moved; // until the capsule has drawn
+  };
+  store.on(["moved"], ready);
+  ready(values);
 }
 
 function buttons(writers, what, take) {
@@ -39,8 +44,8 @@ function buttons(writers, what, take) {
 
 /** Ask for the sheet of the chosen capsule, and write it. */
 function saveSheet(write) {
-  const { card, image, seen, chosen } = values;
+  const { card, seen, chosen } = values;
   return new Promise((resolve) => {
-    asking.now(async (signal) => resolve(await write(await sheetOf(card, image, seen, chosen, signal))));
+    asking.now(async (signal) => resolve(await write(await sheetOf(card, seen, chosen, signal))));
   });
 }

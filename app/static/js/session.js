@@ -23,23 +23,35 @@ store.on(["seen"], () => values.seen || moving.cancel()); // there is no pose to
 
 /**
  * Ask about an image and show the answer, with a chosen capsule and its moved pose where a link names them. The answer to
- * another image, before a `fresh` one, is cleared away unless the new one comes soon.
+ * another image is cleared away unless the new one comes soon.
  */
-export async function askAbout(image, signal, { chosen = null, pose = null, fresh = false } = {}) {
+export async function askAbout(image, signal, { chosen = null, pose = null } = {}) {
   signal.throwIfAborted(); // while the image was made
   const { card } = values;
+  const fresh = !goesOn(image);
   store.set({ image });
-  const clear = () => store.set({ ...NOTHING, image, asking: values.asking ?? {} });
-  const clearing = fresh ? setTimeout(clear, SOON_MS) : 0;
+  const clear = (asking) => store.set({ ...NOTHING, image, asking });
+  const clearing = fresh ? setTimeout(() => clear(values.asking ?? {}), SOON_MS) : 0;
   signal.addEventListener("abort", () => clearTimeout(clearing));
   const progress = (share) => fresh && store.set({ asking: { share } });
-  const { seen, drawn } = await queryImage(card, image, signal, progress).finally(() => clearTimeout(clearing));
+  const { seen, drawn } = await queryImage(card, image, signal, progress)
+    .catch((error) => {
+      if (fresh && !signal.aborted) clear(null); // or it would stand beside the new image until the next attempt
+      throw error;
+    })
+    .finally(() => clearTimeout(clearing));
   signal.throwIfAborted();
   moving.cancel();
   const first = seen.found[0];
   store.set({ image, seen, drawn, chosen: first, pose: null, moved: drawn.get(first), asking: null });
   if (chosen !== null && chosen < card.classes.length) choose(chosen);
   if (pose?.length === card.config.pose_dim) move(pose);
+}
+
+/** Whether an image is a drawing that goes on from the one whose answer is shown. */
+function goesOn({ origin }) {
+  const before = values.seen?.image.origin.strokes;
+  return Boolean(before) && before.every((stroke, index) => stroke === origin.strokes?.[index]);
 }
 
 export const given = () => values.seen.poses[values.chosen];
@@ -49,7 +61,7 @@ export const poseNow = () => values.pose ?? given();
 export function choose(index) {
   const { card, seen, drawn } = values;
   if (!seen) return;
-  store.set({ chosen: index, pose: null, moved: drawn.get(index) ?? values.moved });
+  store.set({ chosen: index, pose: null, moved: drawn.get(index) ?? null });
   if (drawn.has(index)) return moving.cancel();
   return moving.now(async (signal) => {
     const [bitmap] = await drawPoses(card, [index], [seen.poses[index]], signal);

@@ -11,15 +11,16 @@ import * as strokes from "./strokes.js";
 const POSE_SCALE = 8192; // numbers of a pose from −4 to 4 in two bytes
 export const LONGEST_LINK = 16000; // characters of a link that most programs keep whole
 
-/** The fragment for a state. */
+/** The fragment for a state; of an answer to another image it holds nothing. */
 export function toFragment({ card, image, seen, chosen, pose }) {
   const parts = new URLSearchParams({ model: card.name });
   const origin = image?.origin ?? {};
+  const isAnswered = seen !== null && seen.image === image;
   if (origin.strokes) parts.set("strokes", wordsToText(strokes.toWords(origin.strokes)));
   else if (origin.sample !== undefined) parts.set("sample", origin.sample);
-  else if (seen) parts.set("seen", seen.file.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", ""));
-  if (seen && (pose || chosen !== seen.found[0])) parts.set("capsule", chosen);
-  if (pose) parts.set("pose", poseToText(pose));
+  else if (isAnswered) parts.set("seen", seen.file.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", ""));
+  if (isAnswered && (pose || chosen !== seen.found[0])) parts.set("capsule", chosen);
+  if (isAnswered && pose) parts.set("pose", poseToText(pose));
   return `#${parts}`;
 }
 

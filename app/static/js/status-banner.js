@@ -52,7 +52,8 @@ function explain(error) {
   if (error.status === 401) {
     return { kind: "key", text: words(hasKey() ? "notice.key.wrong" : "notice.key.needed") };
   }
-  return { kind: error.passes ? "busy" : "refused", text: sentenceFor(error), detail: sentence(error.message) };
+  const [text, detail] = [sentenceFor(error), sentence(error.message)];
+  return error.passes ? { kind: "busy", text: withLastAnswer(text), detail } : { kind: "refused", text, detail };
 }
 
 const sentence = (text) => `${text.slice(0, 1).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;

@@ -23,7 +23,7 @@ export function keepSheet(sheet) {
       sheet.empty(image ? "" : text("sheet.empty")); // of an image without an answer the notice says why
     } else if (inSight) {
       sheet.expect();
-      const job = async (signal) => sheet.fill(card, chosen, await sheetOf(card, image, seen, chosen, signal));
+      const job = async (signal) => sheet.fill(card, chosen, await sheetOf(card, seen, chosen, signal));
       due = setTimeout(() => latest.now(job), REST_MS);
     }
   };

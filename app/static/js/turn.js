@@ -28,10 +28,10 @@ export function keepTurning() {
     clearTimeout(due);
     turning.cancel(); // an answer of before must not fill what is empty
     forget();
-    const { card, image, seen, chosen } = values;
+    const { card, seen, chosen } = values;
     if (!seen) return;
     offer(card, chosen);
-    const asked = asAskedAgain(image, seen);
+    const asked = asAskedAgain(seen);
     if (inSight) due = setTimeout(() => turning.now((signal) => ask(card, asked, chosen, signal)), REST_MS);
   };
   store.on(["seen", "chosen"], refresh);
