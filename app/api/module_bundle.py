@@ -21,6 +21,7 @@ UNREAD = re.compile(r"^(?:import|export)\b(?!\().*", re.MULTILINE)
 # Comments on lines of their own are a fifth of the bytes. No string of a module may hold such a line.
 COMMENT = re.compile(r"^[ \t]*(?:/\*(?:(?!\*/).)*\*/|//[^\n]*)\n", re.MULTILINE | re.DOTALL)
 DYNAMIC = re.compile(r'\bimport\("([^"]+)"\)')
+ADDRESS = re.compile(r'\bimport\.meta\.resolve\("([^"]+)"\)')
 
 BUNDLE = "bundle"
 # A global, not an import from the first bundle: that may wait for a bundle that is loaded later.
@@ -38,7 +39,8 @@ return {{ {exports} }};
 def join_modules(files: Mapping[str, str], entry: str) -> dict[str, str]:
     """Return joined modules by their paths: one for `entry`, and one for each that `entry` loads later.
 
-    A module that is loaded later, by `import("./name.js")`, shares the modules that are already loaded.
+    A module that is loaded later, by `import("./name.js")`, shares the modules that are already loaded. The address of
+    its file is `import.meta.resolve("./name.js")`.
 
     Parameters
     ----------
@@ -71,13 +73,19 @@ def join_modules(files: Mapping[str, str], entry: str) -> dict[str, str]:
         path = _resolve(entry, found[1])
         if path in first:
             return f'Promise.resolve(modules["{path}"])'
-        return f'import("./{BUNDLE}.{posixpath.basename(path)}").then(() => modules["{path}"])'
+        return f'import("{_later(path)}").then(() => modules["{path}"])'
 
     joined = {}
     for bundle, names in bundles.items():
         text = HEAD + "".join(_module(name, files[name]) for name in names)
+        text = ADDRESS.sub(lambda found: f'import.meta.resolve("{_later(found[1])}")', text)
         joined[posixpath.join(folder, bundle)] = DYNAMIC.sub(load, text)
     return joined
+
+
+def _later(path: str) -> str:
+    """Return where a module that is loaded later lies, as seen from the first bundle."""
+    return f"./{BUNDLE}.{posixpath.basename(path)}"
 
 
 def _in_order(files: Mapping[str, str], entry: str) -> list[str]:

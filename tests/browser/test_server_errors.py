@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from playwright.sync_api import Page, Route, expect
 
@@ -18,9 +19,12 @@ from tests.browser.support import (
     TIMEOUT_S,
     ZERO,
     draw,
+    draw_and_wait,
     eventually,
+    number,
     on_board,
     open_numbers,
+    pixels,
     prediction,
     sample,
 )
@@ -32,25 +36,29 @@ def test_a_server_that_is_gone_is_named_and_found_again(page: Page, models: Path
     with serving(tmp_path / "first", models=models, port=port) as server:
         page.goto(server.url)
         expect(prediction(page)).to_have_text("7")
-    draw(page, ONE)
-    expect(page.locator("#notice-text")).to_contain_text("The server does not answer.")
-    expect(prediction(page)).to_have_text("7")  # what was known stays
     open_numbers(page)
     page.locator("#dim-3").fill("0.4")
-    expect(page.locator("#notice")).to_be_visible()
+    expect(page.locator("#notice-text")).to_contain_text("does not answer. What you see is its last answer.")
+    expect(prediction(page)).to_have_text("7")  # its image is still there
+    draw(page, ONE)
+    expect(prediction(page)).to_have_text("–")
+    expect(page.locator("#notice-text")).to_contain_text("The server does not answer.")
     with serving(tmp_path / "second", models=models, port=port):
         expect(page.locator("#notice")).to_be_hidden()
         expect(prediction(page)).to_have_text("1")
 
 
 def test_what_is_loaded_later_comes_when_the_server_is_back(page: Page, server: Server) -> None:
-    away = "**/bundle.later.js"
+    away, imported = "**/bundle.later.js", []
+    page.on("requestfailed", lambda request: imported.append(request.resource_type == "script"))
     page.route(away, lambda route: route.abort())
     with page.expect_request(away):
         page.goto(server.url)
     expect(prediction(page)).to_have_text("7")
     page.unroute(away)
     expect(page.get_by_role("button", name="Code", exact=True)).to_be_enabled()
+    assert imported
+    assert not any(imported)  # some browsers keep the failure of an import
 
 
 def test_a_model_whose_samples_do_not_come_is_waited_for(playground: Page) -> None:
@@ -94,6 +102,78 @@ def test_a_server_that_is_busy_is_asked_again(
             eventually(page, is_told)
         expect(prediction(page)).to_have_text("1")
         expect(page.locator("#notice")).to_be_hidden()
+
+
+def busy(route: Route) -> None:
+    """Answer as a server whose queue is full for longer than a test takes."""
+    route.fulfill(status=503, headers={"Retry-After": "60"}, json={"detail": "the queue is full"})
+
+
+def kept(page: Page) -> str:
+    """What the tab keeps for a reload, once the page has come to rest."""
+    page.wait_for_timeout(500)
+    return str(page.evaluate("sessionStorage.getItem('capsnet-state')"))
+
+
+def test_no_old_answer_stands_beside_another_image(playground: Page, digits: DatasetPart) -> None:
+    notice, words = playground.locator("#notice-text"), playground.locator("#prediction-words")
+    two = {"name": "2.png", "mimeType": "image/png", "buffer": png(digits.images[1, 0])}
+
+    def is_cleared() -> None:
+        expect(notice).to_contain_text("The server is busy")
+        expect(notice).not_to_contain_text("last answer")
+        expect(prediction(playground)).to_have_text("–")
+        expect(words).to_have_text("No answer.")
+        expect(playground.locator("#badge")).to_be_empty()
+        expect(playground.locator("#spoken")).to_be_empty()
+        expect(playground.get_by_role("button", name="Link")).to_be_disabled()
+
+    def is_answered(label: str) -> None:
+        playground.unroute("**/classify?*")
+        sample(playground, label).click()
+        expect(prediction(playground)).to_have_text(label)
+        playground.route("**/classify?*", busy)
+
+    expect(playground.locator("#spoken")).to_contain_text("7")
+    playground.route("**/classify?*", busy)
+    sample(playground, "3").click()
+    is_cleared()
+    assert "sample=3" in kept(playground)
+    is_answered("4")
+    playground.locator("#file").set_input_files(two)  # type: ignore[arg-type]
+    is_cleared()
+    assert "seen=" not in kept(playground)
+    is_answered("4")
+    draw(playground, ONE)
+    is_cleared()
+
+
+def test_the_answer_to_a_drawing_that_goes_on_stays_and_is_called_the_last(playground: Page) -> None:
+    draw_and_wait(playground, ONE)
+    expect(prediction(playground)).to_have_text("1")
+    playground.route("**/classify?*", busy)
+    draw(playground, [[(0.35, 0.83), (0.62, 0.83)]])
+    expect(playground.locator("#notice-text")).to_contain_text(
+        "The server is busy. What you see is its last answer."
+    )
+    expect(prediction(playground)).to_have_text("1")
+
+
+def test_what_another_capsule_drew_is_not_shown_as_the_chosen_ones(playground: Page) -> None:
+    playground.route("**/decode", busy)
+    playground.locator("#capsules").get_by_role("button", name="3", exact=True).click()
+    expect(playground.locator("#moved-words")).to_contain_text("capsule of 3")
+    expect(playground.locator("#notice-text")).to_contain_text("The server is busy")
+    assert pixels(playground.locator("#moved")).max() == 0
+    playground.get_by_role("button", name="Save…").click()
+    drawing = playground.get_by_role("button", name="Save the drawing as PNG")
+    expect(drawing).to_be_disabled()
+    expect(playground.get_by_role("button", name="Save the sheet as PNG")).to_be_enabled()
+    playground.locator("#save-dialog .close").click()
+    playground.unroute("**/decode")
+    playground.locator("#capsules").get_by_role("button", name="3", exact=True).click()
+    playground.get_by_role("button", name="Save…").click()
+    expect(drawing).to_be_enabled()
 
 
 def test_a_hand_that_draws_on_leaves_a_busy_server_in_peace(playground: Page) -> None:
@@ -176,26 +256,63 @@ def test_what_was_drawn_before_the_server_said_anything_is_kept(page: Page, serv
     expect(prediction(page)).to_have_text("1")
 
 
-def test_a_key_that_is_given_late_leaves_the_page_as_it_is(playground: Page) -> None:
-    def ask_for_key(route: Route) -> None:
-        if "authorization" in route.request.headers:
-            route.continue_()
-        else:
-            route.fulfill(status=401, json={"detail": "no"})
+def ask_for_key(route: Route) -> None:
+    """Answer as a server that takes any key."""
+    if "authorization" in route.request.headers:
+        route.continue_()
+    else:
+        route.fulfill(status=401, json={"detail": "no"})
 
+
+def give_key(page: Page) -> None:
+    page.get_by_label("API key").fill("a-key")
+    page.get_by_role("button", name="Use it").click()
+
+
+def test_a_key_that_is_given_late_leaves_the_page_as_it_is(playground: Page) -> None:
     playground.get_by_label("Model").select_option("pair")
     expect(playground.locator("#give-words")).to_contain_text("two digits")
     draw(playground, ZERO)
     playground.route("**/classify?*", ask_for_key)
     draw(playground, ONE)
-    playground.get_by_label("API key").fill("a-key")
     with playground.expect_response(lambda response: "/classify" in response.url and response.ok):
-        playground.get_by_role("button", name="Use it").click()
+        give_key(playground)
     expect(playground.locator("#capsules tr.found")).to_have_count(2)
     expect(playground.locator("#notice")).to_be_hidden()
     expect(playground.get_by_label("Model")).to_have_value("pair")
     playground.get_by_role("button", name="Undo").click()  # there are both strokes still
     expect(playground.get_by_role("button", name="Undo")).to_be_enabled()
+
+
+def test_a_key_that_is_given_late_leaves_a_files_capsule_and_pose(
+    playground: Page, digits: DatasetPart
+) -> None:
+    two = {"name": "2.png", "mimeType": "image/png", "buffer": png(digits.images[1, 0])}
+    playground.locator("#file").set_input_files(two)  # type: ignore[arg-type]
+    expect(prediction(playground)).to_have_text("2")
+    playground.locator("#capsules").get_by_role("button", name="3", exact=True).click()
+    expect(playground.locator("#drawn-from")).to_have_text("from capsule 3")
+    playground.route("**/decode", ask_for_key)
+    open_numbers(playground)
+    playground.locator("#dim-5").fill("0.4")
+    with playground.expect_response(lambda response: "/classify" in response.url):
+        give_key(playground)
+    expect(playground.locator("#notice")).to_be_hidden()
+    expect(playground.locator("#moved-words")).to_have_text("as you moved it, capsule of 3")
+    assert number(playground, 5) == 0.4
+
+
+def test_a_reload_keeps_a_drawing_until_there_is_a_key(playground: Page) -> None:
+    playground.get_by_role("button", name="Clear").click()
+    draw_and_wait(playground, ONE)
+    assert "strokes=" in kept(playground)
+    board = pixels(playground.locator("#board")).astype(int)
+    playground.route("**/models", ask_for_key)
+    playground.reload()
+    give_key(playground)
+    expect(prediction(playground)).to_have_text("1")
+    expect(playground.get_by_role("button", name="Undo")).to_be_enabled()
+    assert np.abs(pixels(playground.locator("#board")) - board).mean() < 3
 
 
 class flood:  # noqa: N801  # a context manager, used as a verb

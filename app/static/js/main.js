@@ -105,8 +105,11 @@ function fromAddress() {
   return { ...state, model: state.model ?? new URLSearchParams(location.search).get("model") };
 }
 
+let start = null; // the state to begin with, until a model is there
+
 /** List the models and turn to one, with the state that a link says unless another is given. */
 function loadModels(state = fromAddress()) {
+  start = state;
   loading.now(async (signal) => {
     const answer = await listModels(signal);
     store.set({ models: answer.models });
@@ -120,7 +123,7 @@ function loadModels(state = fromAddress()) {
 /** The content of the page, for a start that is no new one: the same with a key that the server takes. */
 function stateNow() {
   const { card, image, chosen, pose } = values;
-  return card ? { model: card.name, sample: image?.origin.sample, chosen, pose } : undefined;
+  return start ?? { model: card.name, sample: image?.origin.sample, chosen, pose };
 }
 
 let turns = 0; // to a model; of two that overlap the later one holds, whichever samples come first
@@ -139,6 +142,7 @@ async function useModel(model, state = {}) {
   const before = values.image;
   const name = values.samples[before?.origin.sample]?.name;
   const kept = samples.findIndex((each) => each.name === name);
+  start = null;
   store.set({ ...NOTHING, card, samples });
   begin({ ...state, sample: state.sample ?? (kept < 0 ? null : kept) }, before);
 }
@@ -182,11 +186,21 @@ keepForReload();
 loadModels(keptState() ?? fromAddress());
 
 const LATER_MS = 3000; // ms: where no answer comes, what comes later does so all the same
+const LATER = import.meta.resolve("./later.js");
 let isWhole = false;
+
+/** Fetch the file before it is imported: some browsers keep the failure of an import, and never ask again. */
+async function fetchRest() {
+  const answer = await fetch(LATER);
+  await answer.blob();
+  if (!answer.ok) throw new Gone(answer.statusText);
+  return import("./later.js");
+}
+
 const loadRest = async () => {
   if (isWhole) return;
   isWhole = true;
-  const rest = await import("./later.js").catch(() => null);
+  const rest = await fetchRest().catch(() => null);
   if (rest) return void rest.begin((name, image) => turnTo(name, { image }));
   isWhole = false; // the server was away
   setTimeout(loadRest, LATER_MS);

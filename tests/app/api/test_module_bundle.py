@@ -76,6 +76,13 @@ def test_each_module_is_there_once_and_without_its_comments() -> None:
     assert "not a line of its own" in joined
 
 
+def test_the_address_of_what_comes_later_is_that_of_its_file() -> None:
+    main = MODULES["js/main.js"] + 'const address = import.meta.resolve("./later.js");\n'
+    joined = join_modules(MODULES | {"js/main.js": main}, "js/main.js")
+    assert 'import.meta.resolve("./bundle.later.js")' in joined["js/bundle.js"]
+    assert "js/bundle.later.js" in joined
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
