@@ -30,7 +30,7 @@ export function keepVotes() {
     if (card && inSight) asking.now((signal) => ask(card, signal));
   };
   store.on(["card"], () => {
-    offer();
+    byId("votes-section").hidden = !routed();
     if (shown?.name !== routed()?.name) refresh();
   });
   for (const choice of choices) choice.addEventListener("change", refresh);
@@ -54,14 +54,14 @@ function routed() {
   return all.sort((one, other) => other.routing.iterations - one.routing.iterations)[0];
 }
 
-function offer() {
-  const card = routed();
-  byId("votes-section").hidden = !card;
-  if (!card || choices[0].options.length) return;
+/** Offer the classes of a model that have a sample; a choice that is one of them stays. */
+function offer({ classes }, samples) {
+  const names = classes.filter((each) => samples.some(({ name }) => name === each));
   choices.forEach((choice, side) => {
-    choice.replaceChildren(...card.classes.map((value) => make("option", { value, textContent: value })));
-    choice.value = card.classes.includes(START[side]) ? START[side] : card.classes[side];
-    choice.disabled = false;
+    const before = choice.value || START[side];
+    choice.replaceChildren(...names.map((value) => make("option", { value, textContent: value })));
+    choice.value = names.includes(before) ? before : (names[side] ?? names[0]);
+    choice.disabled = names.length === 0;
   });
 }
 
@@ -69,6 +69,8 @@ function offer() {
 async function ask(card, signal) {
   stop();
   const samples = await samplesFor(card);
+  signal.throwIfAborted();
+  offer(card, samples);
   const digits = choices.map(({ value }) => value);
   const bitmaps = digits.map((digit) => samples.find(({ name }) => name === digit)?.bitmap);
   if (!bitmaps.every(Boolean)) return forget();
@@ -144,6 +146,7 @@ function run() {
   slider.value = 1;
   showIteration();
   say(play, text("votes.stop"));
+  clearInterval(timer); // one that was started before the answer came
   timer = setInterval(() => {
     slider.value = Number(slider.value) + 1;
     showIteration();
