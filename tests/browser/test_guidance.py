@@ -1,12 +1,13 @@
-"""What explains the page: the list of models, the six steps, and the address for a class."""
+"""What explains the page: the list of models, the steps, and the address for a class."""
 
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
-from tests.app.server_process import Server, serving
+from tests.app.server_process import Server, png, serving
 from tests.browser.support import eventually, prediction, sample
 from tests.browser.test_accessibility import violations
 
@@ -31,12 +32,48 @@ def test_the_models_are_described_and_can_be_chosen(playground: Page, server: Se
     expect(playground.get_by_label("Model", exact=True)).to_have_value("pair")
 
 
+def test_only_steps_that_can_be_done_are_offered(page: Page, server: Server) -> None:
+    """A model of photographs takes no strokes, and one without samples has nothing to begin with."""
+    strip = png(np.random.default_rng(0).integers(0, 255, (28, 84, 3)).astype(np.uint8))
+    names: list[str] = []
+
+    def list_models(route: Route) -> None:
+        answer = route.fetch().json()
+        models = [
+            each | {"samples": names} if each["name"] == "colour" else each for each in answer["models"]
+        ]
+        route.fulfill(json=answer | {"models": models})
+
+    page.route("**/models", list_models)
+    page.route(
+        "**/models/colour/samples.png", lambda route: route.fulfill(body=strip, content_type="image/png")
+    )
+    page.goto(f"{server.url}/?model=colour")
+    expect(page.get_by_label("Model", exact=True)).to_have_value("colour")
+    expect(page.get_by_role("button", name="Models", exact=True)).to_be_enabled()
+    start, count = page.locator("#steps-start"), page.locator("#steps-count")
+    expect(start).to_be_hidden()
+    names += ["oak", "beech", "elm"]
+    page.reload()
+    start.click()
+    expect(page.locator("#steps-text")).to_contain_text("Here is a oak")
+    expect(count).to_have_text("Step 1 of 5")
+    for _ in range(4):
+        page.locator("#steps-next").click()
+    expect(count).to_have_text("Step 5 of 5")
+    expect(page.locator("#steps-next")).to_have_text("Done")
+    page.get_by_label("Model", exact=True).select_option("mnist")
+    expect(page.locator("#steps")).to_be_hidden()  # it spoke of the other model
+    start.click()
+    expect(count).to_have_text("Step 1 of 6")
+
+
 @pytest.mark.parametrize("motion", ["reduce", "no-preference"])
 def test_six_steps_show_what_a_capsule_is(playground: Page, motion: str) -> None:
     playground.emulate_media(reduced_motion="reduce" if motion == "reduce" else "no-preference")
     sample(playground, "3").click()
     expect(prediction(playground)).to_have_text("3")
-    start = playground.get_by_role("button", name=re.compile("six steps"))
+    start = playground.get_by_role("button", name="Try this, step by step")
     start.click()
     following = playground.locator("#steps-next")
     expect(following).to_be_focused()

@@ -1,9 +1,9 @@
-/** Six steps that show what a capsule is: each does something on the page, and says what to look at. */
+/** Steps that show what a capsule is: each does something on the page, and says what to look at. */
 
 import { hasCapsules } from "./beside.js";
 import { byId, say } from "./dom.js";
 import { directionsOf } from "./handles.js";
-import { giveSample, giveStrokes } from "./input.js";
+import { giveSample, giveStrokes, takesStrokes } from "./input.js";
 import { isKnown, spoken } from "./samples.js";
 import { choose, move, store, values } from "./session.js";
 import { text } from "./texts.js";
@@ -13,13 +13,16 @@ const TICKS = 30; // of a movement there and back
 
 // What each step does, and where its result is to be seen.
 const STEPS = [
-  { words: "steps.length", place: "#capsules", act: () => values.samples.length && giveSample(preferred()) },
+  { words: "steps.length", place: "#capsules", act: () => giveSample(preferred()) },
   { words: "steps.others", place: "#capsules", act: () => choose(second()) },
   { words: "steps.pose", place: ".move", act: movePose },
   { words: "steps.decoder", place: ".move", act: () => move(values.seen.poses[values.chosen].map(() => 0)) },
   { words: "steps.turn", place: "#turn-section", act: turnImage },
-  { words: "steps.stranger", place: "#prediction", act: () => giveStrokes([STAR]) },
+  { words: "steps.stranger", place: "#prediction", act: () => giveStrokes([STAR]), isPossible: takesStrokes },
 ];
+
+/** The steps that can be done with the model. */
+const steps = () => STEPS.filter(({ isPossible = () => true }) => isPossible());
 
 /** The tips of a star in the order in which a pen goes through them. */
 function tipOf(number) {
@@ -34,8 +37,11 @@ let at = 0;
 let moving = 0;
 
 export function offerSteps() {
-  const offer = ({ card }) => (byId("steps-start").hidden = !card || !hasCapsules(card)); // they speak of capsules
-  store.on(["card"], offer);
+  const offer = ({ card }) => (byId("steps-start").hidden = !card || !hasCapsules(card) || preferred() < 0);
+  store.on(["card"], (now) => {
+    offer(now);
+    close(); // what the step says is about the model of before
+  });
   offer(values);
   byId("steps-start").addEventListener("click", () => {
     byId("steps").hidden = false;
@@ -44,26 +50,31 @@ export function offerSteps() {
     byId("steps-next").focus();
   });
   byId("steps-back").addEventListener("click", () => go(at - 1));
-  byId("steps-next").addEventListener("click", () => (at + 1 < STEPS.length ? go(at + 1) : end()));
+  byId("steps-next").addEventListener("click", () => (at + 1 < steps().length ? go(at + 1) : end()));
   byId("steps-end").addEventListener("click", end);
   byId("steps").addEventListener("keydown", ({ key }) => key === "Escape" && end());
 }
 
-function end() {
+function close() {
   clearInterval(moving);
   byId("steps").hidden = true;
   document.body.classList.remove("walking");
+}
+
+function end() {
+  close();
   byId("steps-start").focus();
 }
 
 async function go(step) {
   clearInterval(moving);
   at = step;
-  const { words, place, act } = STEPS[step];
-  say(byId("steps-count"), text("steps.count", { step: step + 1, steps: STEPS.length }));
+  const count = steps().length;
+  const { words, place, act } = steps()[step];
+  say(byId("steps-count"), text("steps.count", { step: step + 1, steps: count }));
   const isPair = step === 0 && values.card.objects > 1;
-  say(byId("steps-text"), text(isPair ? "steps.length.several" : words, { name: spoken(nameOfKnown()) }));
-  say(byId("steps-next"), text(step + 1 < STEPS.length ? "steps.next" : "steps.done"));
+  say(byId("steps-text"), text(isPair ? "steps.length.several" : words, { name: spoken(values.samples[preferred()].name) }));
+  say(byId("steps-next"), text(step + 1 < count ? "steps.next" : "steps.done"));
   byId("steps-back").disabled = step === 0;
   document.querySelector(place).scrollIntoView({ block: "center", behavior: isCalm() ? "auto" : "smooth" });
   if (step > 0) await isAnswered(step);
@@ -80,13 +91,11 @@ function isAnswered(step) {
   });
 }
 
-/** The number of the sample to begin with: a 7 if there is one. */
+/** The number of the sample to begin with, of a class that the model knows: a 7 if there is one; −1 if there is none. */
 function preferred() {
-  const seven = values.samples.findIndex(({ name }) => name === "7");
-  return seven >= 0 ? seven : Math.max(0, values.samples.findIndex(({ name }) => isKnown(values.card, name)));
+  const known = values.samples.map(({ name }) => isKnown(values.card, name) && name);
+  return known.includes("7") ? known.indexOf("7") : known.findIndex(Boolean);
 }
-
-const nameOfKnown = () => values.samples[preferred()]?.name ?? values.card.classes[0];
 
 /** The class with the longest capsule of those that were not found. */
 function second() {
@@ -128,7 +137,7 @@ function turnImage() {
   }
   if (values.chosen !== values.seen.found[0] || values.pose) choose(values.seen.found[0]);
   const wait = setInterval(() => {
-    if (STEPS[at].words !== "steps.turn" || byId("steps").hidden) return clearInterval(wait);
+    if (STEPS[at].act !== turnImage || byId("steps").hidden) return clearInterval(wait);
     if (slider.disabled) return undefined;
     clearInterval(wait);
     return sway(slider, Number(slider.max) / 2, Number(slider.max));
