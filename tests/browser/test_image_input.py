@@ -155,6 +155,27 @@ def test_the_camera_gives_an_image_and_is_let_go(playground: Page) -> None:
     assert (board[..., 1] - board[..., 0]).max() > 10  # the greenish paper lies on it
 
 
+def test_a_camera_that_another_program_has_is_named(playground: Page) -> None:
+    """As Firefox says it: the same error as that of a dialog that was closed before its first image."""
+    playground.evaluate(
+        """() => {
+          const taken = () => Promise.reject(new DOMException("Starting videoinput failed", "AbortError"));
+          navigator.mediaDevices.getUserMedia = taken;
+        }"""
+    )
+    playground.get_by_role("button", name="Camera").click()
+    expect(playground.locator("#notice-text")).to_contain_text("Starting videoinput failed")
+
+
+def test_nothing_is_taken_before_the_first_image_of_a_camera(playground: Page) -> None:
+    playground.evaluate("() => { navigator.mediaDevices.getUserMedia = async () => new MediaStream(); }")
+    playground.get_by_role("button", name="Camera").click()
+    expect(playground.get_by_role("button", name="Take it")).to_be_disabled()
+    playground.get_by_role("button", name="Cancel").click()
+    expect(playground.get_by_role("dialog", name="Camera")).to_be_hidden()
+    expect(playground.locator("#notice")).to_be_hidden()
+
+
 def test_two_taps_open_one_camera(playground: Page) -> None:
     playground.evaluate(
         """() => {
@@ -206,6 +227,26 @@ def test_a_photo_of_a_number_is_read_with_a_frame_around_each_digit(
     expect(playground.locator("#reading")).to_be_hidden()
 
 
+def test_a_number_in_an_image_that_the_browser_cannot_show_is_read(
+    playground: Page, digits: DatasetPart
+) -> None:
+    photo = pages.make("shade", digits.images[:, 0], digits.labels, 1, enlargement=1)
+    playground.evaluate(
+        """() => {
+          const read = window.createImageBitmap;
+          window.createImageBitmap = async (what, ...how) => {
+            if (what instanceof File) throw new DOMException("The source image could not be decoded.");
+            return read(what, ...how);
+          };
+        }"""
+    )
+    drop(playground, "number.heic", photo.data, "image/heic")
+    expect(playground.locator("#reading-text")).to_have_text(photo.text.replace("\n", " / "))
+    expect(playground.locator("#reading")).to_be_visible()
+    expect(playground.locator("#reading-page")).to_be_hidden()
+    expect(playground.locator("#notice")).to_be_hidden()
+
+
 def frame_around(shown: np.ndarray, place: np.ndarray) -> tuple[int, ...]:
     """Return left, top, right and bottom of the first green frame around the middle of a digit."""
     green = np.abs(shown[..., :3].astype(int) - GREEN).max(axis=2) < 40
@@ -216,6 +257,13 @@ def frame_around(shown: np.ndarray, place: np.ndarray) -> tuple[int, ...]:
         for start, line in ((x, green[y, x:]), (y, green[y:, x]))
     )
     return left, top, right, bottom
+
+
+@pytest.mark.parametrize("size", [(4000, 1), (1, 4000)])
+def test_a_thin_line_is_an_image_too(playground: Page, size: tuple[int, int]) -> None:
+    drop(playground, "line.png", png(np.full(size[::-1], 90, np.uint8)), "image/png")
+    expect(playground.locator("#prediction-words")).to_have_text("Nothing found in this image.")
+    expect(playground.locator("#progress")).to_be_hidden()
 
 
 def test_no_old_answer_stands_while_an_image_takes_long_to_open(playground: Page, two: bytes) -> None:

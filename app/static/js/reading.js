@@ -18,13 +18,24 @@ export function showReading({ card, image, seen }) {
   if (!image || !seen || seen.objects < 2 || card.objects > 1) return;
   reading.now(async (signal) => {
     const answer = await read(image.blob, { model: card.name }, signal);
-    const bitmap = await createImageBitmap(image.blob);
+    const bitmap = await createImageBitmap(image.blob).catch(() => null); // of a kind that the browser cannot show
     signal.throwIfAborted();
     if (answer.digits.length > 1) show(answer, bitmap);
   });
 }
 
 function show({ text, digits }, bitmap) {
+  byId("reading-page").hidden = !bitmap;
+  if (bitmap) frame(digits, bitmap);
+  say(byId("reading-text"), text.replaceAll("\n", " / "));
+  const unknown = digits.filter(({ label }) => label === null).length;
+  const unsure = digits.filter(({ certain }) => !certain).length;
+  say(byId("reading-words"), words("reading.words", { count: digits.length, unknown, unsure }));
+  byId("reading").hidden = false;
+}
+
+/** Show the image with a frame around each digit. */
+function frame(digits, bitmap) {
   const canvas = byId("reading-page");
   const scale = Math.min(1, LONGEST_PIXELS / Math.max(bitmap.width, bitmap.height));
   canvas.width = Math.round(bitmap.width * scale);
@@ -39,9 +50,4 @@ function show({ text, digits }, bitmap) {
     pen.strokeStyle = label === null ? "#c81e1e" : certain ? "#00823c" : "#dc8200";
     pen.strokeRect(left, top, right - left, bottom - top);
   }
-  say(byId("reading-text"), text.replaceAll("\n", " / "));
-  const unknown = digits.filter(({ label }) => label === null).length;
-  const unsure = digits.filter(({ certain }) => !certain).length;
-  say(byId("reading-words"), words("reading.words", { count: digits.length, unknown, unsure }));
-  byId("reading").hidden = false;
 }

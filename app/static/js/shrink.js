@@ -13,12 +13,9 @@ export const isLarge = ({ width, height }) => Math.max(width, height) > LONGEST_
  */
 export async function shrink(blob, bitmap) {
   const scale = LONGEST_PIXELS / Math.max(bitmap.width, bitmap.height);
-  const canvas = new OffscreenCanvas(Math.round(bitmap.width * scale), Math.round(bitmap.height * scale));
-  const context = canvas.getContext("2d");
-  context.imageSmoothingQuality = "high";
-  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  const canvas = scaled(bitmap, scale);
   // Drawings with a transparent ground are read by their alpha, which JPEG has not.
-  const type = blob.type !== "image/jpeg" && isTransparent(context, canvas) ? "image/png" : "image/jpeg";
+  const type = blob.type !== "image/jpeg" && isTransparent(canvas) ? "image/png" : "image/jpeg";
   const small = await canvas.convertToBlob({ type, quality: QUALITY });
   return new File([small], blob.name ?? "photo", { type });
 }
@@ -27,17 +24,23 @@ export async function shrink(blob, bitmap) {
 export function shown(bitmap) {
   const scale = SHOWN_PIXELS / Math.max(bitmap.width, bitmap.height);
   if (scale >= 1) return bitmap;
+  const canvas = scaled(bitmap, scale);
+  bitmap.close();
+  return canvas.transferToImageBitmap();
+}
+
+/** A canvas with a bitmap on it, made smaller; of a thin line a pixel stays. */
+function scaled(bitmap, scale) {
   const [width, height] = [bitmap.width, bitmap.height].map((edge) => Math.max(1, Math.round(edge * scale)));
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";
   context.drawImage(bitmap, 0, 0, width, height);
-  bitmap.close();
-  return canvas.transferToImageBitmap();
+  return canvas;
 }
 
-function isTransparent(context, { width, height }) {
-  const { data } = context.getImageData(0, 0, width, height);
+function isTransparent(canvas) {
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
   for (let at = 3; at < data.length; at += 4) if (data[at] < 255) return true;
   return false;
 }

@@ -35,6 +35,7 @@ export function offerCamera(take) {
   byId("camera").addEventListener("click", () => open(dialog, finder));
   byId("camera-close").addEventListener("click", () => dialog.close());
   byId("snap").addEventListener("click", async () => {
+    byId("snap").disabled = true; // a second press would take a second image
     const image = await snap(finder);
     dialog.close();
     take(image);
@@ -53,10 +54,14 @@ async function open(dialog, finder) {
   try {
     const video = { facingMode: "environment", width: { ideal: 1280 } };
     finder.srcObject = await navigator.mediaDevices.getUserMedia({ video });
+    byId("snap").disabled = true;
     dialog.showModal();
-    await finder.play();
+    await finder.play().catch((error) => {
+      if (dialog.open) throw error; // else it was closed before the first image
+    });
+    byId("snap").disabled = false;
+    byId("snap").focus();
   } catch (error) {
-    if (error.name === "AbortError" && !dialog.open) return; // closed before the first image
     dialog.close();
     mention(text("camera.refused", { reason: error.message }));
   } finally {
