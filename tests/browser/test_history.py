@@ -71,6 +71,18 @@ def test_the_last_answers_can_be_had_again(playground: Page) -> None:
     assert len(entries(playground).all()) == 3
 
 
+def test_the_keyboard_stays_at_the_answer_that_it_had_again(playground: Page) -> None:
+    for label in ("3", "4"):
+        sample(playground, label).click()
+        expect(entries(playground).first).to_have_accessible_name(f"{label}, by mnist")
+    entries(playground).nth(2).press("Enter")
+    expect(entries(playground).first).to_have_accessible_name("7, by mnist")
+    expect(entries(playground).first).to_be_focused()
+    sample(playground, "3").evaluate("button => button.click()")  # the place is kept also where others move
+    expect(entries(playground).first).to_have_accessible_name("3, by mnist")
+    expect(entries(playground).nth(1)).to_be_focused()
+
+
 def test_an_answer_of_another_model_comes_with_its_model(playground: Page) -> None:
     draw_and_wait(playground, ONE)
     expect(entries(playground)).to_have_count(2)

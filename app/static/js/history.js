@@ -9,7 +9,7 @@ import { listed, text } from "./texts.js";
 const MOST = 12;
 const SETTLED_MS = 700; // ms that an answer stands before it is kept
 
-let entries = []; // the newest first: {card, image, names, input}
+let entries = []; // the newest first: {card, image, names, input, item}
 let due = 0;
 
 /** Keep answers from now on. `turnTo(name, image)` turns to the model that gave one, where it is another. */
@@ -22,12 +22,18 @@ export function keepHistory(turnTo) {
 }
 
 function keep(turnTo) {
-  const { card, image, seen } = values;
-  if (!seen || !image) return;
+  const { card, seen } = values;
+  if (!seen) return;
   const names = isBlank(seen.input) ? ["–"] : seen.found.map((index) => card.classes[index]);
-  const entry = { card, image, names, input: seen.input };
+  const entry = { card, image: seen.image, names, input: seen.input };
+  entry.item = itemOf(entry, turnTo);
+  const focused = entries.find(({ item }) => item.contains(document.activeElement));
   entries = [entry, ...entries.filter((other) => !isSame(entry, other))].slice(0, MOST);
-  show(turnTo);
+  byId("history").replaceChildren(...entries.map(({ item }) => item));
+  byId("history-part").hidden = entries.length < 2;
+  if (!focused) return;
+  const { item } = entries.includes(focused) ? focused : entry; // moving an element takes the focus from it
+  item.querySelector("button").focus({ preventScroll: true });
 }
 
 /** Whether two answers are to one image, or to one drawing that went on. */
@@ -39,20 +45,16 @@ function isSame(one, other) {
   return short.every((stroke, index) => stroke === long[index]);
 }
 
-function show(turnTo) {
-  const items = entries.map((entry) => {
-    const canvas = make("canvas", { className: "pixels" });
-    paint(canvas, entry.input);
-    const names = listed(entry.names);
-    const label = text("history.entry", { names, model: entry.card.name });
-    const button = make("button", { type: "button", title: label, attributes: { "aria-label": label } }, canvas);
-    button.append(make("span", { textContent: entry.names.join(" "), attributes: { "aria-hidden": "true" } }));
-    button.addEventListener("click", () => {
-      if (entry.card.name === values.card.name) takeBack(entry.image);
-      else turnTo(entry.card.name, entry.image);
-    });
-    return make("li", {}, button);
+/** An entry as an element of the list. */
+function itemOf({ card, image, names, input }, turnTo) {
+  const canvas = make("canvas", { className: "pixels" });
+  paint(canvas, input);
+  const label = text("history.entry", { names: listed(names), model: card.name });
+  const button = make("button", { type: "button", title: label, attributes: { "aria-label": label } }, canvas);
+  button.append(make("span", { textContent: names.join(" "), attributes: { "aria-hidden": "true" } }));
+  button.addEventListener("click", () => {
+    if (card.name === values.card.name) takeBack(image);
+    else turnTo(card.name, image);
   });
-  byId("history").replaceChildren(...items);
-  byId("history-part").hidden = items.length < 2;
+  return make("li", {}, button);
 }
