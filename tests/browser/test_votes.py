@@ -124,7 +124,7 @@ def test_the_classes_are_those_of_the_model_that_have_a_sample(page: Page, route
         url = route.request.url.replace("model=letters", "model=mnist-capsnet")
         route.continue_(url=re.sub("label=([A-J])", lambda found: f"label={ord(found[1]) - ord('A')}", url))
 
-    strip = png(np.tile(np.uint8([0, 255, 0, 0]).repeat(7), (28, 3)))
+    strip = png(np.tile(np.array([0, 255, 0, 0], np.uint8).repeat(7), (28, 3)))
     page.route("**/models", list_models)
     page.route(
         "**/models/letters/samples.png", lambda route: route.fulfill(body=strip, content_type="image/png")
