@@ -212,7 +212,7 @@ def _memory_of(pid: int) -> int:
 
 async def _read(reader: asyncio.StreamReader, most: int = -1) -> bytes:
     """Read what a worker sends; empty where it crashed before it read what to serve."""
-    with contextlib.suppress(ConnectionResetError):
+    with contextlib.suppress(ConnectionError):  # a reset, or a broken pipe where it ended before the write
         return await reader.read(most)
     return b""
 

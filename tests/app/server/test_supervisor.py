@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 from app.errors import StartupError
+from app.server import supervisor
 from app.server.fingerprint import CHANGED
 from app.server.supervisor import (
     HANG_S,
@@ -202,6 +203,18 @@ def test_workers_that_crash_at_their_start_are_given_up(
         f"capsnet: a worker has ended with status 7 before it was ready; {MOST_FAILED_STARTS} times in a row"
     )
     assert time.monotonic() - start > 0.5  # with pauses between
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError, BrokenPipeError])
+def test_a_worker_that_ends_before_it_is_written_to_has_sent_nothing(error: type[OSError]) -> None:
+    """Else one crash at a start would end the supervisor, and with it all workers that serve."""
+
+    async def scenario() -> bytes:
+        reader = asyncio.StreamReader()
+        reader.set_exception(error())
+        return await supervisor._read(reader)
+
+    assert asyncio.run(scenario()) == b""
 
 
 def test_a_worker_that_cannot_be_forked_is_one_that_did_not_start(
