@@ -30,7 +30,7 @@ function tipOf(number) {
   return [0.5 + 0.38 * Math.sin(angle), 0.5 - 0.38 * Math.cos(angle)];
 }
 
-// A star is no class of any model here.
+// A star is no class of a model that ships.
 const STAR = { width: 0.07, points: [0, 1, 2, 3, 4, 5].map(tipOf) };
 
 let at = 0;
