@@ -227,6 +227,11 @@ class Validation(Record):
         metadata=doc("Largest difference of any pose dimension from the encoder in fp32.")
     )
 
+    def counted(self, objects: int) -> str:
+        """Say how many objects are classified wrongly, of how many, where an image shows so many."""
+        shown = "validation images" if objects == 1 else "objects in validation images"
+        return f"{self.errors} of {self.images * objects} {shown}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Speed(Record):

@@ -1,6 +1,7 @@
 """The digit or symbol among all that stands out from the ground, at the width of stroke of a network's images."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from PIL import Image
@@ -117,7 +118,8 @@ def segment_digits(
         float32 (h,w): 1 on full strokes, 0 on the ground.
     """
     floor = max(NOISE_LEVELS * noise, LEAST_CONTRAST)
-    symbol = count == 1 and not digits
+    symbol = is_symbol(count, digits)
+    choose = _symbol if symbol else partial(_digits, count=count)
     contrast, parts, likelihood = _without_lines(contrast, floor, digits)
     whole = parts
     zero = False
@@ -130,8 +132,7 @@ def segment_digits(
         parts = find_components(contrast > floor, contrast)
     if not may_be_digits(parts).any():
         return None
-    known = likelihood if parts is whole else None
-    chosen = _symbol(parts, known) if symbol else _digits(parts, count, known)
+    chosen = choose(parts, likelihood=likelihood if parts is whole else None)
     if counted is not None:
         counted.found = 1 if symbol else _separate_objects(parts, chosen)
     if digits and not soft and is_pattern(parts, chosen):
@@ -140,7 +141,7 @@ def segment_digits(
     mask = parts.mask(chosen)
     mask &= contrast > FAINTEST * quantiles(contrast[mask], 0.75)[0]
     parts = find_components(mask, contrast)
-    mask = parts.mask(_symbol(parts) if symbol else _digits(parts, count))
+    mask = parts.mask(choose(parts))
     if grey is not None and is_along_step(grey, mask):
         return None
     level = quantiles(contrast[mask], 0.75)[0]
@@ -214,6 +215,11 @@ def streaked(parts: Components) -> bool:
     """Tell whether something runs from an edge of the image through half of it."""
     height, width = parts.shape
     return bool(np.any(~inner_parts(parts) & ((2 * parts.width > width) | (2 * parts.height > height))))
+
+
+def is_symbol(count: int, digits: bool) -> bool:
+    """Tell whether an image shows one thing that is no digit, so that all strokes in it are its own."""
+    return count == 1 and not digits
 
 
 def _digits(parts: Components, count: int, likelihood: np.ndarray | None = None) -> np.ndarray:

@@ -29,7 +29,7 @@ from capsnet.image_encoding import MAX_PIXELS
 from capsnet.preprocessing import image_file
 from capsnet.preprocessing.colour_contrast import colour_contrast
 from capsnet.preprocessing.crossed_out import is_crossed_out
-from capsnet.preprocessing.digits import ObjectCount, cropped, segment_digits, widen_strokes
+from capsnet.preprocessing.digits import ObjectCount, cropped, is_symbol, segment_digits, widen_strokes
 from capsnet.preprocessing.global_background import LEAST_CONTRAST, NOISE_LEVELS, contrast_to_ground
 from capsnet.preprocessing.image_file import ImageTooLarge, NotAnImage, size_of_plain_png
 from capsnet.preprocessing.local_background import blurred, stroke_contrast
@@ -222,7 +222,7 @@ def _read_object(
         strokes = segment_digits(values / np.float32(255), 0.0, objects, counted, digits=digits)
     else:
         strokes = find_strokes(values, objects, counted, digits=digits, least=least)
-    return place_digit(strokes, spec, digits=digits, symbol=objects == 1 and not digits)
+    return place_digit(strokes, spec, digits=digits, symbol=is_symbol(objects, digits))
 
 
 def find_strokes(
@@ -257,7 +257,7 @@ def _read_coloured(
     if values is None:
         return None
     strokes = segment_digits(*stroke_contrast(values), objects, counted, grey=values, digits=digits)
-    return place_digit(strokes, spec, digits=digits, symbol=objects == 1 and not digits)
+    return place_digit(strokes, spec, digits=digits, symbol=is_symbol(objects, digits))
 
 
 def place_digit(

@@ -125,9 +125,8 @@ class Fp32Reference:
         result = self._compare(*model.encode(self._images))
         lost = result.error - self.result.error
         if lost > TOLERATED_ERROR or not np.isfinite(result.pose_difference):
-            shown = "validation images" if self._objects == 1 else "objects in validation images"
             raise QuantizationError(
-                f"{precision} is wrong on {result.errors} of {self._labels.size} {shown} and fp32 on "
+                f"{precision} is wrong on {result.counted(self._objects)} and fp32 on "
                 f"{self.result.errors}: {100 * lost:.2f} points more, where {100 * TOLERATED_ERROR:.2f} are "
                 f"allowed (largest difference of a pose: {result.pose_difference:.3g}); no variant was written"
             )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from capsnet.card import METADATA_EXPORT_ID, Metrics, ModelCard
 from model.export.exporter import MODEL_CARD_FILE
-from training.data.datasets import source_of
+from training.data.datasets import FOLDER_PREFIX, source_of
 from training.recipes import RECIPES
 from training.reporting.results_page import markdown
 from training.reporting.tables import draws, interval
@@ -76,7 +76,7 @@ def model_card(card: ModelCard, folder: Path) -> str:
 
 def _title(card: ModelCard) -> str:
     name, _ = _architecture(card)
-    licence = "license: apache-2.0\n" if _is_published(card) else ""
+    licence = "" if _is_own(card) else "license: apache-2.0\n"
     front = f"---\n{licence}library_name: onnx\ntags: [capsule-network, image-classification]\n---\n\n"
     note = "<!-- Written by `python -m training cards` from card.json. Do not edit. -->"
     return f"{front}# {card.name}\n\n{note}\n\n{name} for {_dataset(card)}, version {card.version}.\n"
@@ -88,9 +88,9 @@ def _architecture(card: ModelCard) -> tuple[str, str]:
     )
 
 
-def _is_published(card: ModelCard) -> bool:
-    """Tell whether the model learned from a data set of this project, not from images of its user."""
-    return card.training.get("dataset") in DATASETS
+def _is_own(card: ModelCard) -> bool:
+    """Tell whether the model learned from a folder of its user's own images."""
+    return str(card.training.get("dataset")).startswith(FOLDER_PREFIX)
 
 
 def _dataset(card: ModelCard) -> str:
@@ -162,7 +162,9 @@ def _figures(card: ModelCard, folder: Path) -> str:
         name: metrics for name, each in card.variants.items() if (metrics := each.metrics) is not None
     }
     if not measured:
-        words = f"evaluate {folder.as_posix()}{'' if _is_published(card) else ' --dataset folder:PATH'} --write-card"
+        words = (
+            f"evaluate {folder.as_posix()}{' --dataset folder:PATH' if _is_own(card) else ''} --write-card"
+        )
         return f"Not measured yet; `python -m training {words}` measures the test error.\n"
     heading = ["variant", "errors", "error %", "95 % (Wilson)", "margin loss", "pixel error", "accepted %"]
     rows = [[name, *_metrics(metrics, card.objects)] for name, metrics in measured.items()]
@@ -287,9 +289,9 @@ def _licence(card: ModelCard) -> str:
         if card.samples
         else "No image of the data set is part of the files."
     )
-    if not _is_published(card):
+    if _is_own(card):
         return (
             f"The weights come from images of your own: choose the licence before you publish them. {shown}\n"
         )
-    _, terms = DATASETS[str(card.training["dataset"])]
-    return f"The weights have the licence of the project, Apache-2.0. {shown} {terms}\n"
+    _, terms = DATASETS.get(str(card.training.get("dataset")), ("", ""))
+    return f"The weights have the licence of the project, Apache-2.0. {shown} {terms}".strip() + "\n"

@@ -184,8 +184,7 @@ def describe_validation(figures: Validation | None, objects: int) -> str:
     """Return in a line a variant's figures on the validation images, each of so many objects."""
     if figures is None:
         return "not measured"
-    shown = "validation images" if objects == 1 else "objects in validation images"
     return (
-        f"wrong on {figures.errors} of {figures.images * objects} {shown} ({100 * figures.error:.2f} %), "
+        f"wrong on {figures.counted(objects)} ({100 * figures.error:.2f} %), "
         f"largest difference of a pose {figures.pose_difference:.2g}"
     )

@@ -4,6 +4,7 @@ import { byId, make } from "./dom.js";
 import { takeBack } from "./input.js";
 import { isBlank, paint } from "./images.js";
 import { store, values } from "./session.js";
+import { beginWith } from "./strokes.js";
 import { listed, text } from "./texts.js";
 
 const MOST = 12;
@@ -42,7 +43,7 @@ function isSame(one, other) {
   const [strokes, others] = [one.image.origin.strokes, other.image.origin.strokes];
   if (!strokes || !others) return one.image.blob === other.image.blob;
   const [short, long] = [strokes, others].sort((a, b) => a.length - b.length);
-  return short.every((stroke, index) => stroke === long[index]);
+  return beginWith(long, short);
 }
 
 /** An entry as an element of the list. */

@@ -5,6 +5,7 @@ import { byId, say } from "./dom.js";
 import { dismiss, mention } from "./status-banner.js";
 import { NOTHING, SOON_MS, askAbout, looking, store, values } from "./session.js";
 import { isLarge, shown, shrink } from "./shrink.js";
+import { beginWith } from "./strokes.js";
 import { Timeline } from "./timeline.js";
 import { text } from "./texts.js";
 
@@ -58,7 +59,7 @@ function takeStrokes(strokes, then) {
   takeBoard({ whole: true, then });
 }
 
-const isSame = (some, others) => some?.length === others.length && some.every((each, index) => each === others[index]);
+const isSame = (some, others) => some?.length === others.length && beginWith(some, others);
 
 export const takesStrokes = () => board.takesStrokes;
 

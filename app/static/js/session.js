@@ -4,6 +4,7 @@ import { LatestRequest } from "./latest-request.js";
 import { drawPoses, queryImage } from "./queries.js";
 import { reporter, whetherShown } from "./status-banner.js";
 import { Store } from "./store.js";
+import { beginWith } from "./strokes.js";
 
 export const NOTHING = { image: null, seen: null, chosen: null, pose: null, drawn: new Map(), moved: null, asking: null };
 
@@ -51,7 +52,7 @@ export async function askAbout(image, signal, { chosen = null, pose = null } = {
 /** Whether an image is a drawing that goes on from the one whose answer is shown. */
 function goesOn({ origin }) {
   const before = values.seen?.image.origin.strokes;
-  return Boolean(before) && before.every((stroke, index) => stroke === origin.strokes?.[index]);
+  return Boolean(before && origin.strokes) && beginWith(origin.strokes, before);
 }
 
 export const given = () => values.seen.poses[values.chosen];

@@ -8,6 +8,9 @@ const SCALE = 8192; // numbers of a link from −4 to 4 in two bytes: a hand may
 const COARSEST = 0.004; // how far a shortened line may be from the one that was drawn
 const CORNER = 0.02; // so near to a corner it is smoothed; a hand leaves points about as often
 
+/** Whether a drawing begins with the strokes of another. */
+export const beginWith = (strokes, first) => first.every((stroke, index) => stroke === strokes[index]);
+
 /** Draw strokes on a context whose board is `size` pixels wide, smoothly through the middles between points. */
 export function draw(context, strokes, size) {
   context.lineCap = context.lineJoin = "round";

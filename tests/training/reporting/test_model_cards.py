@@ -64,3 +64,6 @@ def test_the_command_writes_a_card_for_a_model_without_figures_or_a_recipe(tmp_p
     assert f"evaluate {folder.as_posix()} --dataset folder:PATH --write-card" in text
     assert "images of your own" in text
     assert "pache" not in text
+    public = model_card(dataclasses.replace(card, training={"dataset": "cifar10"}), folder)
+    assert "license: apache-2.0" in public
+    assert "images of your own" not in public
