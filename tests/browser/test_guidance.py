@@ -56,7 +56,7 @@ def test_only_steps_that_can_be_done_are_offered(page: Page, server: Server) -> 
     names += ["oak", "beech", "elm"]
     page.reload()
     start.click()
-    expect(page.locator("#steps-text")).to_contain_text("Here is a oak")
+    expect(page.locator("#steps-text")).to_contain_text("shows class oak")
     expect(count).to_have_text("Step 1 of 5")
     for _ in range(4):
         page.locator("#steps-next").click()
@@ -77,7 +77,7 @@ def test_six_steps_show_what_a_capsule_is(playground: Page, motion: str) -> None
     start.click()
     following = playground.locator("#steps-next")
     expect(following).to_be_focused()
-    expect(playground.locator("#steps-text")).to_contain_text("Here is a 7")
+    expect(playground.locator("#steps-text")).to_contain_text("shows class 7")
     expect(prediction(playground)).to_have_text("7")
     assert violations(playground) == []
     following.press("Enter")
