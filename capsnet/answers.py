@@ -47,9 +47,10 @@ def classification_fields(
         answer["reconstruction"] = check
     if counted.found > card.objects:
         answer["objects_found"] = counted.found
+        read = "1 is" if card.objects == 1 else f"{card.objects} are"
+        model = "" if card.objects == 1 else " with a model of one object"
         answer["hint"] = (
-            f"the image shows {counted.found} separate objects and {card.objects} is read; "
-            "POST /read reads every digit"
+            f"the image shows {counted.found} separate objects and {read} read; POST /read{model} reads every digit"
         )
     if counted.first_frame:
         answer["note"] = "the file holds several images; the first is read"

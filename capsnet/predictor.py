@@ -237,8 +237,8 @@ class Predictor:
         seen = self._sights(page.images)
         divided = page.divided(seen)
         seen += self._sights(divided.images)
-        lines = divided.digits(seen, np.concatenate([page.images, divided.images]))
-        answer = {**model_fields(self.card), **answer_of(lines, self.classes, page.found)}
+        lines, objects = divided.digits(seen, np.concatenate([page.images, divided.images]))
+        answer = {**model_fields(self.card), **answer_of(lines, self.classes, objects)}
         if reconstruct:
             self._add_drawings(answer["digits"], [digit for line in lines for digit in line])
         return results.reading(_as_json(answer))

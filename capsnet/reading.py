@@ -123,7 +123,7 @@ class Page:
     images
         float32 (N,C,H,W) in [0,1]: the crops that the network has not seen yet.
     found
-        How many objects there are, those beyond the limit included.
+        How many objects stand apart, those beyond the limit included.
     again
         The numbers of refused strokes, which are looked at again from several sides.
     divisions
@@ -165,8 +165,8 @@ class Page:
         images = _arrays([*looks, *pieces], self.spec)
         return replace(self, images=images, again=again, divisions=divisions)
 
-    def digits(self, seen: Sequence[Sight], images: Floats) -> list[list[Digit]]:
-        """Return the writing, by line.
+    def digits(self, seen: Sequence[Sight], images: Floats) -> tuple[list[list[Digit]], int]:
+        """Return the writing, by line, and how many objects there are, those beyond the limit included.
 
         Parameters
         ----------
@@ -190,6 +190,7 @@ class Page:
         )
         lines: list[list[Digit]] = []
         number = 0
+        objects = self.found - count
         for line in self.lines:
             digits: list[Digit] = []
             for strokes in line:
@@ -203,8 +204,11 @@ class Page:
                     own = slice(first, first + len(cut.pieces))
                     digits += self._chosen(whole, cut, seen[own], images[own])
                 number += 1
-            lines.append(digits[: self.most - sum(map(len, lines))])
-        return lines
+            objects += len(digits)
+            free = self.most - sum(map(len, lines))
+            if free > 0:
+                lines.append(digits[:free])
+        return lines, objects
 
     def _chosen(self, whole: Digit, division: Division, seen: Sequence[Sight], images: Floats) -> list[Digit]:
         """Return the whole, or the pieces that the network knows better."""
@@ -394,7 +398,10 @@ def _strokes(
         return separate_digits(values / np.float32(255), 0.0), small.size
     dark = _is_writing_dark(values)
     contrast, noise = stroke_contrast(values, dark)
-    if contrast.max() < FAINT and (coloured := _coloured(image, data, max_pixels)) is not None:
+    panel = find_panel(values)
+    inside = _within(values, panel) if panel else []
+    # A dark card on a white page may have no contrast as a whole, and none of its greys is a colour.
+    if contrast.max() < FAINT and not inside and (coloured := _coloured(image, data, max_pixels)) is not None:
         return separate_digits(
             *stroke_contrast(coloured, _is_writing_dark(coloured)), coloured
         ), coloured.shape[::-1]
@@ -405,16 +412,19 @@ def _strokes(
     ):
         return [], small.size  # lines, edges and folds alone
     everything = separate_digits(contrast, noise, values)
-    if panel := find_panel(values):
-        rows, columns = panel
-        within = np.ascontiguousarray(values[panel])
-        inside = separate_digits(*stroke_contrast(within, _is_writing_dark(within)), within)
-        found = [Strokes(each.values, each.left + columns.start, each.top + rows.start) for each in inside]
+    if panel and inside:
         # The inside of a 0 with a mark in it is no panel where more digits stand beside it.
-        besides = len(everything) > len(found) and any(_lies_within(panel, each) for each in everything)
-        if found and not besides:
-            return found, small.size
+        besides = len(everything) > len(inside) and any(_lies_within(panel, each) for each in everything)
+        return (everything if besides else inside), small.size
     return everything, small.size
+
+
+def _within(values: np.ndarray, panel: tuple[slice, slice]) -> list[Strokes]:
+    """Return everything that stands as a digit does within a panel of a page, uint8 (h,w)."""
+    rows, columns = panel
+    values = np.ascontiguousarray(values[panel])
+    inside = separate_digits(*stroke_contrast(values, _is_writing_dark(values)), values)
+    return [Strokes(each.values, each.left + columns.start, each.top + rows.start) for each in inside]
 
 
 def _is_writing_dark(grey: np.ndarray) -> bool:

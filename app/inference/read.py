@@ -29,10 +29,10 @@ async def read_digits(
         seen = await _classify_crops(service, served, page.images, deadline)
         divided = await service.run_in_thread(lambda: page.divided(seen), deadline)
         seen += await _classify_crops(service, served, divided.images, deadline)
-        lines = divided.digits(seen, np.concatenate([page.images, divided.images]))
+        lines, objects = divided.digits(seen, np.concatenate([page.images, divided.images]))
         digits = [digit for line in lines for digit in line]
         drawings = await _draw(service, served, digits, deadline) if reconstruct else []
-    return Reading(served, lines, page.found, drawings)
+    return Reading(served, lines, objects, drawings)
 
 
 async def _classify_crops(

@@ -332,8 +332,11 @@ def inner_parts(parts: Components) -> np.ndarray:
     return (parts.top > 0) & (parts.left > 0) & (parts.bottom < height) & (parts.right < width)
 
 
-def may_be_digits(parts: Components) -> np.ndarray:
-    """Tell which components are large, dark and wide enough for a digit: bool (N,)."""
+def may_be_digits(parts: Components, cropped: np.ndarray | None = None) -> np.ndarray:
+    """Tell which components are large, dark and wide enough for a digit: bool (N,).
+
+    `cropped` (N,) tells which touch the image's edge because it is cut to them.
+    """
     longest = np.maximum(parts.height, parts.width)
     large = (longest >= LEAST_LENGTH * max(parts.shape)) & (parts.pixels >= LEAST_PIXELS)
     dark = parts.weight >= LEAST_STRENGTH * parts.pixels
@@ -346,6 +349,7 @@ def may_be_digits(parts: Components) -> np.ndarray:
     # ends are free.
     height, length = parts.shape
     close = (parts.height >= CLOSE * height) & (parts.width >= CLOSE * length)
+    close = close if cropped is None else close | cropped
     along = ~inner & ~close & (parts.contact > ALONG * longest) & ~_cut_ones(parts)
     return np.asarray(large & dark & ~thin & ~along)
 

@@ -6,6 +6,7 @@ from PIL import Image
 from capsnet.preprocessing.connected_components import Components, find_components
 
 EDGE = 120  # pixels of the longer edge of the small image in which a panel is sought
+SHORT = 72  # pixels of its shorter edge, at least: a line of digits on a board is low
 LEAST_RANGE = 60  # of 255: brightness of the surround and of a panel differ by more
 UNLIKE = 0.4  # of the image's range, by which a panel differs from the surround
 LEAST_AREA = 0.008  # of the image
@@ -17,7 +18,7 @@ RIM = 2  # small pixels: the panel's blurred edge
 
 def find_panel(grey: np.ndarray) -> tuple[slice, slice] | None:
     """Find the largest panel with something on it, in an image uint8 (h,w): its rows and columns; None without one."""
-    factor = -(-max(grey.shape) // EDGE)
+    factor = max(1, min(-(-max(grey.shape) // EDGE), min(grey.shape) // SHORT))
     small = np.asarray(Image.fromarray(grey).reduce(factor)) if factor > 1 else grey
     span = int(small.max()) - int(small.min())
     if span < LEAST_RANGE:

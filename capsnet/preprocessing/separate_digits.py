@@ -52,6 +52,9 @@ MOST_FRAMES = 48  # components, the heaviest, that may be frames
 LEAST_FRAME = 16  # pixels of the shorter edge
 PARTS = 16  # of an image's height and width: lines of narrow squares run through most of these parts
 EVERYWHERE, NARROW_SQUARES = 0.6, 0.05  # of the parts, and of the image, that such lines cover at least
+STRIP = 3.0  # width over height: an image that is cut to a line of digits
+AS_HIGH = 1.25  # of the median height: no line across the image is so low beside digits with a margin
+RAIL = 0.3  # of the image's height, that a line from its top to its bottom is wide at most
 REMAINS = 0.7  # of the pixels of a line's remains, that lie beside what was taken away
 
 
@@ -173,9 +176,20 @@ def _without_lines(contrast: np.ndarray, floor: float) -> np.ndarray:
         contrast = _without_remains(contrast, remove_ruled_lines(contrast, floor), mask, floor)
         parts = find_components(contrast > floor, contrast)
     if lines is not None and len(parts):
-        crossing = parts_of_lines(parts, contrast > floor, lines) & ~inner_parts(parts)
+        crossing = parts_of_lines(parts, contrast > floor, lines) & ~inner_parts(parts) & ~_fills_strip(parts)
         contrast = np.where(parts.mask(crossing), np.float32(0), contrast)
     return contrast
+
+
+def _fills_strip(parts: Components) -> np.ndarray:
+    """Tell which components are digits of a low, wide image that is cut to them: no higher than most. bool (N,)."""
+    height, width = parts.shape
+    if height * STRIP > width:
+        return np.zeros(len(parts), bool)
+    across = (
+        (parts.top == 0) & (parts.bottom == height) & (parts.width < RAIL * height)
+    )  # a line beside digits
+    return np.asarray((parts.height <= AS_HIGH * np.median(parts.height)) & ~across)
 
 
 def _without_frames(contrast: np.ndarray, floor: float) -> np.ndarray:
@@ -220,7 +234,9 @@ def _written(parts: Components) -> np.ndarray:
         return np.zeros(0, bool)
     fill = parts.pixels / (parts.height * parts.width)
     framing = framing_parts(parts) & (fill < MOST_FRAME)
-    return np.asarray(may_be_digits(parts) & ~framing & (parts.height > LEAST_BAR * parts.width))
+    return np.asarray(
+        may_be_digits(parts, _fills_strip(parts)) & ~framing & (parts.height > LEAST_BAR * parts.width)
+    )
 
 
 def _as_strong(parts: Components, likely: np.ndarray) -> np.ndarray:

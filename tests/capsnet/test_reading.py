@@ -150,7 +150,42 @@ def test_touching_digits_are_cut(model: Predictor, digits: DatasetPart) -> None:
     image = Image.fromarray(np.pad(pair, 20)).resize((4 * 96, 4 * 68), Image.Resampling.BICUBIC)
     assert model.read(png(image)).text == "70"
     first = model.read(png(image), most=1)
-    assert (first.text, len(first.digits)) == ("7", 1)
+    assert (first.text, len(first.digits), first.objects_found) == ("7", 1, 2)
+    below = Image.new("L", (image.width, 2 * image.height))
+    below.paste(image, (0, 0))
+    below.paste(row_of_digits(digits, [3], gap=40).resize((200, 200)), (90, image.height + 30))
+    whole, two = model.read(png(below)), model.read(png(below), most=2)
+    assert (whole.text, whole.objects_found) == ("70\n0", 3)
+    assert (two.text, two.objects_found) == ("70", 3)
+
+
+@pytest.mark.parametrize("margin", [0, 3])
+@pytest.mark.parametrize("rails", [False, True])
+def test_a_line_of_digits_that_is_cut_to_its_ink_is_read(
+    model: Predictor, digits: DatasetPart, rails: bool, margin: int
+) -> None:
+    row = row_of_digits(digits, [3, 6, 4, 17, 19])  # 04, then two, each as high as most
+    strip = row.crop(row.getbbox())
+    image = Image.new("L", (strip.width + 80, strip.height + 2 * margin))
+    image.paste(strip, (40, margin))
+    if rails:
+        ImageDraw.Draw(image).rectangle([8, 0, 12, image.height], fill=210)
+    else:
+        image = image.crop((40 - margin, 0, 40 + strip.width + margin, image.height))
+    assert model.read(png(image)).text == model.read(png(row)).text
+
+
+@pytest.mark.parametrize("ground", [(0, 0, 0), (28, 28, 32), (10, 10, 60)])
+def test_a_dark_card_on_a_white_page_is_read(
+    model: Predictor, digits: DatasetPart, ground: tuple[int, int, int]
+) -> None:
+    row = row_of_digits(digits, [0, 1, 2, 3, 4, 5, 6])
+    for border in range(24, 160, 8):
+        page = Image.new("RGB", (row.width + 2 * border, row.height + 2 * border), "white")
+        card = Image.new("RGB", row.size, ground)
+        card.paste((235, 235, 235), mask=row)
+        page.paste(card, (border, border))
+        assert model.read(png(page)).text == "7210414"
 
 
 def test_something_that_is_no_digit_has_no_label(model: Predictor, digits: DatasetPart) -> None:
@@ -198,7 +233,7 @@ def labels_of(model: Predictor, seen: list[Sight], again: tuple[int, ...]) -> li
     strokes = [Strokes(np.ones((40, 15), np.float32), 30 * number, 0) for number in range(count)]
     images = np.zeros((len(seen), 1, 28, 28), np.float32)
     page = Page(model.card.input, (1.0, 1.0), [strokes], images[:count], count, again)
-    return [digit.index for digit in page.digits(seen, images)[0]]
+    return [digit.index for digit in page.digits(seen, images)[0][0]]
 
 
 def test_what_the_guard_refuses_is_what_the_least_strange_look_shows(model: Predictor) -> None:
@@ -244,7 +279,9 @@ def test_one_image_with_several_digits_says_so_when_it_is_classified(
     assert (
         model.classify("docs/images/number.png").answer["objects_found"] == 3
     )  # two of them stand close together
-    assert "/read" in answer["hint"]
+    assert answer["hint"].endswith("3 separate objects and 1 is read; POST /read reads every digit")
+    pairs = load("multimnist").classify(png(row_of_digits(digits, [0, 1, 2]))).answer
+    assert pairs["hint"].endswith("and 2 are read; POST /read with a model of one object reads every digit")
     assert "hint" not in model.classify(png(row_of_digits(digits, [0]))).answer
     assert "hint" not in model.classify(digits.images[0, 0]).answer
 
@@ -306,7 +343,7 @@ def test_a_page_that_is_one_spiral_is_answered(model: Predictor) -> None:
 
 
 @pytest.mark.parametrize("dark", [True, False])
-def test_a_round_spiral_is_one_object(model: Predictor, dark: bool) -> None:
+def test_a_round_spiral_is_hardly_an_object(model: Predictor, dark: bool) -> None:
     """No ruled line is taken from it, so it is cut whole, into more parts than any digits."""
     image = Image.new("L", (400, 400))
     turns = np.linspace(0, 24 * np.pi, 6000)
@@ -314,5 +351,5 @@ def test_a_round_spiral_is_one_object(model: Predictor, dark: bool) -> None:
     ImageDraw.Draw(image).line([(float(x), float(y)) for x, y in points], fill=255, width=5)
     page = 255 - np.asarray(image) if dark else np.asarray(image)
     before = time.process_time()
-    assert model.read(page).objects_found <= 1
+    assert model.read(page).objects_found <= 2
     assert time.process_time() - before < 5
