@@ -47,9 +47,9 @@ export const asAskedAgain = ({ image, file }) =>
 
 /** The perturbation sheet of one capsule: deltas [S], and bitmaps [D][S]. */
 export async function sheetOf(card, seen, index, signal) {
-  const { blob, asSeen } = asAskedAgain(seen);
-  const query = { ...queryOf(card, { asSeen }), label: card.classes[index] };
-  const { deltas, dims, frames } = await api.sweep(blob, query, signal);
+  const asked = asAskedAgain(seen);
+  const query = { ...queryOf(card, asked), label: card.classes[index] };
+  const { deltas, dims, frames } = await api.sweep(asked.blob, query, signal);
   const bitmaps = await Promise.all(frames.map((row) => Promise.all(row.map(bitmapOf))));
   signal.throwIfAborted();
   return { deltas, dims, bitmaps };

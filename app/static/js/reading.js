@@ -24,13 +24,15 @@ export function showReading({ card, image, seen }) {
   });
 }
 
-function show({ text, digits }, bitmap) {
+function show({ text, digits, objects_found: objects }, bitmap) {
   byId("reading-page").hidden = !bitmap;
   if (bitmap) frame(digits, bitmap);
   say(byId("reading-text"), text.replaceAll("\n", " / "));
   const unknown = digits.filter(({ label }) => label === null).length;
   const unsure = digits.filter(({ certain }) => !certain).length;
-  say(byId("reading-words"), words("reading.words", { count: digits.length, unknown, unsure }));
+  const left = objects - digits.length; // beyond the service's limit
+  const count = left > 0 ? words("reading.first", { count: digits.length, objects }) : objects;
+  say(byId("reading-words"), words("reading.words", { count, unknown, unsure }));
   byId("reading").hidden = false;
 }
 
