@@ -119,7 +119,6 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "gentle-clothes": Augmentation(rotation=2, scale=0.04, shift=1.0, flip=True),
     "erased-clothes": Augmentation(rotation=5, scale=0.08, shift=2.0, erase_area=0.4, flip=True),
     # Shifts by whole pixels keep the weave of a cloth sharp; every other warp interpolates.
-    "cropped-clothes": Augmentation(shift=4.0, whole_pixels=True, erase_area=0.4, flip=True),
     "whole-clothes": Augmentation(shift=2.0, whole_pixels=True, erase_area=0.4, flip=True),
     "whole-shift-flip": Augmentation(shift=2.0, whole_pixels=True, flip=True),
     "gentle-whole-clothes": Augmentation(shift=1.0, whole_pixels=True, flip=True),
