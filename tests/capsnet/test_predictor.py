@@ -77,11 +77,11 @@ def test_classifies_as_the_service_does(
 
 def test_moves_along_directions_as_the_service_does(service: Client, photograph: bytes) -> None:
     model = load("mnist")
-    drawn: dict[str, Any] = {"directions": {"width": 10.0, "shift_x": -1.0}, "moves": {3: 0.1}, "label": "3"}
+    drawn: dict[str, Any] = {"directions": {"width": 10.0, "shift_x": -1.0}, "moves": {3: 0.1}, "label": "5"}
     same(model.reconstruct(photograph, **drawn).answer, service.reconstruct(photograph, **drawn).answer)
-    swept: dict[str, Any] = {"directions": ["shift_x"], "dims": [2], "steps": 3, "label": "3"}
+    swept: dict[str, Any] = {"directions": ["shift_x"], "dims": [2], "steps": 3, "label": "5"}
     same(model.sweep(photograph, **swept).answer, service.sweep(photograph, **swept).answer)
-    turned: dict[str, Any] = {"by": "shift_x", "steps": 3, "label": "3"}
+    turned: dict[str, Any] = {"by": "shift_x", "steps": 3, "label": "5"}
     found, expected = model.transform(photograph, **turned), service.transform(photograph, **turned)
     same(found.answer, expected.answer)
     with pytest.raises(CapsnetError, match=r"from -2 to 2 pixels"):
