@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -50,12 +51,12 @@ COMPARED = {
         "multimnist-shift6",
     )
 }
-# Cores that trained one network together, where it was not one.
+# Cores that trained one network together in each stage, where it was not one.
 CORES = {
-    "capsnet-1-routing-reconstruction": 2,
-    "capsnet-3-routings-reconstruction": 2,
-    "fashion_mnist-capsnet": 2,
-    "mnist-capsnet": 2,
+    "capsnet-1-routing-reconstruction": (2,),
+    "capsnet-3-routings-reconstruction": (2,),
+    "fashion_mnist-capsnet": (2, 1, 2),
+    "mnist-capsnet": (2,),
 }
 BLEND = "blend.safetensors"
 TRAINING_IMAGES = 60_000  # of both published data sets, with those that are held out
@@ -288,7 +289,7 @@ def _compute_of(card: ModelCard) -> list[str]:
         _seeds(card),
         *_network_cost(card.config, views),
         f"{seen / 1e6:.1f} M",
-        core_hours(LOGS / card.name, stages=len(stages), cores=CORES.get(card.name, 1)),
+        core_hours(LOGS / card.name, stages=len(stages), cores=CORES.get(card.name, (1,))),
     ]
 
 
@@ -305,7 +306,7 @@ def _compute_of_compared(name: str, recipe: Recipe) -> list[str]:
     epochs = sum(len(_epoch_seconds(log)) for log in folders[0].glob("*.csv"))
     seen = epochs * (TRAINING_IMAGES - int(recipe.network.get("validation", TrainConfig.validation)))
     seeds = ", ".join(folder.name.removeprefix("seed-") for folder in folders)
-    hours = core_hours(LOGS / name, networks=len(folders), cores=CORES.get(name, 1))
+    hours = core_hours(LOGS / name, networks=len(folders), cores=CORES.get(name, (1,)))
     return [f"`{name}`", seeds, *_network_cost(config), f"{seen / 1e6:.1f} M", hours]
 
 
@@ -325,15 +326,17 @@ def _network_cost(config: ModelConfig, views: int = 1) -> list[str]:
     return [f"{parameters:,}", f"{views * multiply_adds(config) / 1e6:.0f} M"]
 
 
-def core_hours(folder: Path, networks: int = 1, stages: int = 0, cores: int = 1) -> str:
+def core_hours(folder: Path, networks: int = 1, stages: int = 0, cores: Sequence[int] = (1,)) -> str:
     """Return the hours of one network's training: epochs times the median epoch, as other work delayed single ones.
 
-    `stages` is how many a network has; where fewer logs were kept, the answer says so. `cores` trained it together.
+    `stages` is how many a network has; where fewer logs were kept, the answer says so. `cores` has those that
+    trained it together in each stage, in turn.
     """
     logs = [_epoch_seconds(log) for log in sorted(folder.glob("**/*.csv"))]
     if not logs:
         return "log not kept"
-    hours = f"{sum(len(each) * median(each) for each in logs) * cores / 3600 / networks:.1f}"
+    seconds = sum(len(each) * median(each) * used for each, used in zip(logs, cycle(cores), strict=False))
+    hours = f"{seconds / 3600 / networks:.1f}"
     return f"{hours}, of {len(logs)} of {stages} stages" if len(logs) < stages else hours
 
 

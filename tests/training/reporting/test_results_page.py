@@ -116,7 +116,8 @@ def test_hours_are_epochs_times_the_median_epoch(tmp_path: Path) -> None:
         log.parent.mkdir()
         log.write_text(f"epoch,seconds\n1,3600\n2,{slow}\n3,3600\n")
     assert core_hours(tmp_path, networks=2) == "3.0"
-    assert core_hours(tmp_path, networks=2, cores=2) == "6.0"
+    assert core_hours(tmp_path, networks=2, cores=(2,)) == "6.0"
+    assert core_hours(tmp_path, cores=(1, 2)) == "9.0"
     logs = len(list(tmp_path.glob("**/*.csv")))
     assert core_hours(tmp_path, stages=logs) == "6.0"
     assert core_hours(tmp_path, stages=logs + 2) == f"6.0, of {logs} of {logs + 2} stages"
