@@ -627,7 +627,7 @@ def test_a_run_killed_without_warning_goes_on(image_folder: Path, trained: Path,
     """Kill -9 as soon as there is something to go on from; the end must be that of the run that was not killed."""
     words = fit_words(image_folder, tmp_path)
     with subprocess.Popen(command(*words), cwd=ROOT, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while not (tmp_path / STATE).exists() and time.monotonic() < deadline:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
