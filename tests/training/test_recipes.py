@@ -1,5 +1,6 @@
 """Recipes: every one is commands that the command line takes, and their stages follow each other."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,6 +109,8 @@ def test_the_commands_are_printed_and_the_recipes_listed(tmp_path: Path) -> None
     assert shown.splitlines()[-1].endswith("--dataset affnist")
     listed = CliRunner().invoke(app, ["recipes"]).stdout
     assert all(name in listed for name in RECIPES)
+    assert re.search(r"48 \+ 4 \+ 64 \+ 36 \+ 12 \+ 5 +0, 1, 2", listed)
+    assert re.search(r"cnn-residual +12 +0, 1, 2", listed)
 
 
 def test_an_unknown_recipe_is_named_with_those_that_there_are(tmp_path: Path) -> None:

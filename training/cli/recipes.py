@@ -47,8 +47,6 @@ def _run(words: list[str], data: Path | None) -> None:
 def recipes() -> None:
     """List the recipes and what each trains on what."""
     from training.recipes import RECIPES
+    from training.reporting.tables import print_full_width, recipes_table
 
-    for name, row in RECIPES.items():
-        epochs = " + ".join(str(stage.get("until", stage["epochs"])) for stage in row.stages)
-        seeds = ", ".join(map(str, row.seeds))
-        typer.echo(f"{name:<34}{row.dataset:<18}{row.architecture:<12}epochs {epochs:<18}seeds {seeds}")
+    print_full_width(recipes_table(RECIPES))

@@ -1,6 +1,6 @@
 """Make the tables that the command line prints of models and their variants."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # these modules are slow to import, and most commands need no
     from training.evaluation.evaluate import MeasuredEpoch
     from training.evaluation.pose_directions import MeasuredDirection
     from training.evaluation.pose_meaning import PoseStatistics
+    from training.recipes import Recipe
 
 # No table is wider, in characters.
 WIDEST = 1000
@@ -110,6 +111,17 @@ def epochs_table(run: Path, epochs: Sequence["MeasuredEpoch"]) -> Table:
             f"{100 * each.metrics.error:.2f}",
             ", ".join(by),
         )
+    return table
+
+
+def recipes_table(recipes: "Mapping[str, Recipe]") -> Table:
+    """Return a row for each recipe: what it trains on what, the epochs of its stages, and its seeds."""
+    table = _narrow()
+    for name in ("recipe", "data set", "architecture", "epochs", "seeds"):
+        table.add_column(name, no_wrap=True)
+    for name, recipe in recipes.items():
+        epochs = " + ".join(str(stage.get("until", stage["epochs"])) for stage in recipe.stages)
+        table.add_row(name, recipe.dataset, recipe.architecture, epochs, ", ".join(map(str, recipe.seeds)))
     return table
 
 
